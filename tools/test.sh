@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Everything that has to be true before a change is kept; what `make test` runs.
+#
+#   tools/test.sh                  all stages, in this order
+#   tools/test.sh rust clients     only these
+#
+# Stages: format, python, dependencies, clippy, rust, clients. The first failure ends it with a non-zero exit code.
+# The last line of a full run is the summary of the client tests, on both databases.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tools/stage.sh
+
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${STRONGBACK_CACHE:-$HOME/.cache/strongback}/target}
+
+format() {
+    cargo fmt --all --check
+}
+
+python() {
+    "$venv/bin/ruff" check . && "$venv/bin/ruff" format --check . \
+        && python3 -m doctest tools/check_dependencies.py
+}
+
+dependencies() {
+    python3 tools/check_dependencies.py || return
+    if command -v cargo-deny >/dev/null; then
+        cargo deny --offline check licenses bans sources
+    else
+        echo "dependencies: cargo-deny is not installed; the check above covers licences, bans and sources without it."
+    fi
+}
+
+clippy() {
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+}
+
+# One selection of packages for building and testing: another would compile shared dependencies with other features again.
+rust() {
+    if command -v cargo-nextest >/dev/null; then
+        cargo nextest run --workspace --locked --no-fail-fast && cargo test --workspace --locked --doc --quiet
+    else
+        echo "rust: cargo-nextest is not installed; running the same tests by cargo test."
+        cargo test --workspace --locked --no-fail-fast
+    fi
+}
+
+clients() {
+    cargo build --workspace --locked && STRONGBACK_BIN=${STRONGBACK_BIN:-$CARGO_TARGET_DIR/debug/strongback} "$venv/bin/python" -m pytest tests/clients
+}
+
+with_postgres() {
+    if [[ -z ${STRONGBACK_TEST_POSTGRES_URL:-} ]]; then
+        # Left running by somebody else, it stays.
+        tools/postgres.sh url >/dev/null 2>&1 || trap 'tools/postgres.sh stop' EXIT
+        STRONGBACK_TEST_POSTGRES_URL=$(tools/postgres.sh start)
+        export STRONGBACK_TEST_POSTGRES_URL
+    fi
+    "$@"
+}
+
+stages=("$@")
+[[ ${#stages[@]} -gt 0 ]] || stages=(format python dependencies clippy rust clients)
+for name in "${stages[@]}"; do
+    case $name in
+        format | dependencies | clippy) stage "$name" "$name" ;;
+        python) venv=$(tools/venv.sh); stage "$name" "$name" ;;
+        rust) with_postgres stage "$name" "$name" ;;
+        # Not under `stage`: the last line printed has to be the runner's own.
+        clients) venv=$(tools/venv.sh); printf '\n── clients\n'; with_postgres clients ;;
+        *) echo "test: no stage '$name'; there are format, python, dependencies, clippy, rust, clients" >&2; exit 2 ;;
+    esac
+done
