@@ -1,0 +1,2 @@
+//! Benchmarks beside a peer.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Kill loops by hand.
+fn main() {}
