@@ -1,0 +1,134 @@
+"""The servers and the environment that every test here gets.
+
+``server`` is started once for each backend: SQLite always, PostgreSQL where ``STRONGBACK_TEST_POSTGRES_URL`` names a
+cluster. ``STRONGBACK_TEST_PEER_URL`` points the suite at a running MLflow server instead and leaves out what only
+Strongback serves, which shows that the tests ask for MLflow's rules and not for ours.
+"""
+
+import os
+
+# Before mlflow is imported: it reads some of these once. Short retries make a failing call fail at once.
+os.environ.update(
+    {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+        "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "10",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+)
+for name in ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_EXPERIMENT_NAME"):
+    os.environ.pop(name, None)
+
+import uuid
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+import launcher
+from raw import Raw
+
+PEER_URL = os.environ.get("STRONGBACK_TEST_PEER_URL")
+POSTGRES_URL = os.environ.get("STRONGBACK_TEST_POSTGRES_URL")
+
+
+def backends() -> list[str]:
+    if PEER_URL:
+        return ["peer"]
+    return ["sqlite", "postgres"] if POSTGRES_URL else ["sqlite"]
+
+
+def pytest_collection_modifyitems(config, items):
+    if PEER_URL:
+        left_out = [item for item in items if item.get_closest_marker("beyond")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("beyond")]
+
+
+def pytest_report_header():
+    server = f"peer at {PEER_URL}" if PEER_URL else str(launcher.binary())
+    return f"server under test: {server}, on {' and '.join(backends())}"
+
+
+@pytest.fixture(scope="session", params=backends())
+def server(request, tmp_path_factory):
+    """A running server, shared by all tests of a backend; it must stop cleanly when they are done."""
+    if request.param == "peer":
+        yield launcher.peer(PEER_URL)
+        return
+    database_url = launcher.create_database(POSTGRES_URL) if request.param == "postgres" else None
+    running = launcher.strongback(tmp_path_factory.mktemp(request.param) / "data", database_url=database_url)
+    yield running
+    code = running.stop()
+    log = running.log_tail(200)
+    if database_url:
+        launcher.drop_database(POSTGRES_URL, database_url)
+    assert code == 0, f"SIGTERM ended the server with {code}:\n{log}"
+    assert "panicked" not in log, log
+
+
+@pytest.fixture(autouse=True)
+def client_environment(server, monkeypatch, tmp_path):
+    """What a user has in the environment: where the server is. Undone after each test, with mlflow's own globals."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    monkeypatch.setenv("DATABRICKS_HOST", server.url)
+    monkeypatch.setenv("DATABRICKS_TOKEN", "any-token-is-taken-on-an-open-loopback-server")
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "none.cfg"))
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    yield
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_registry_uri("")
+    os.environ.pop("MLFLOW_REGISTRY_URI", None)
+
+
+@pytest.fixture
+def client(client_environment) -> MlflowClient:
+    """The mlflow client with the plain registry."""
+    return MlflowClient()
+
+
+@pytest.fixture
+def raw(server) -> Raw:
+    """Requests as no well-behaved client would send them."""
+    return Raw(server)
+
+
+@pytest.fixture
+def unique():
+    """Makes names that no other test uses: ``unique("model")``."""
+    return lambda stem: f"{stem}-{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def experiment_id(client, unique) -> str:
+    return client.create_experiment(unique("experiment"))
+
+
+@pytest.fixture
+def run_id(client, experiment_id) -> str:
+    return client.create_run(experiment_id).info.run_id
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """A small separable data set with named columns: ``(features, labels)``."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(7)
+    features = pd.DataFrame(rng.normal(size=(200, 3)), columns=["amount", "hour", "distance"])
+    return features, (features["amount"] + 0.5 * features["hour"] > 0).astype("int64")
+
+
+@pytest.fixture(scope="session")
+def toy_model(toy):
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression().fit(*toy)
