@@ -1,1 +1,12 @@
-//! Pure parsers of what outsiders send: search grammar, names, artifact paths. No IO, no async.
+//! Pure parsers of what outsiders send: search grammar, names, artifact paths, model sources.
+//!
+//! Nothing here reads a file, opens a socket or waits; every function is total: hostile input gives an error value,
+//! never a panic, in time linear in its length (the matcher of `LIKE`: pattern × text).
+//!
+//! Invariant: this crate knows no HTTP, no SQL and no table. What a refused value means for a caller (code, status)
+//! is decided by whoever calls.
+
+pub mod names;
+pub mod paths;
+pub mod search;
+pub mod source;

@@ -1,0 +1,385 @@
+//! Tokens to tree: a cursor over the tokens and one function for each piece of a comparison.
+//!
+//! A comparison is checked in MLflow's order, subject, then value, then operator, so that the first complaint is the
+//! one MLflow would make.
+
+use super::ast::{Comparison, DatasetField, Expr, Operand, Operator, Span, Subject};
+use super::error::SyntaxError;
+use super::grammar::{Entity, Grammar, quoted_list};
+use super::lexer::{self, Kind, Token};
+use super::{COMPARISONS_MAX, FILTER_BYTES_MAX};
+
+mod value;
+
+/// Reads a filter. The empty text holds for everything; a blank one is refused, as MLflow refuses it.
+pub fn parse_filter(grammar: Grammar, text: &str) -> Result<Expr, SyntaxError> {
+    if text.is_empty() {
+        return Ok(Expr::And(Vec::new()));
+    }
+    check_length(text)?;
+    let mut parser = Parser::new(grammar, text);
+    if parser.tokens.is_empty() {
+        let span = Span { start: 0, end: text.len() };
+        return Err(SyntaxError::new(text, span, format!("Invalid filter '{text}'. Could not be parsed."))
+            .with_hint("leave the filter out to search everything"));
+    }
+    parser.filter()
+}
+
+/// Refuses texts that are longer than [`FILTER_BYTES_MAX`], without keeping a copy of them.
+pub(super) fn check_length(text: &str) -> Result<(), SyntaxError> {
+    if text.len() <= FILTER_BYTES_MAX {
+        return Ok(());
+    }
+    let message =
+        format!("Search text of {} bytes exceeds the maximum of {FILTER_BYTES_MAX} bytes", text.len());
+    Err(SyntaxError::new("", Span::default(), message))
+}
+
+/// A cursor over the tokens of one text.
+pub(super) struct Parser<'s> {
+    pub(super) grammar: Grammar,
+    pub(super) source: &'s str,
+    pub(super) tokens: Vec<Token<'s>>,
+    at: usize,
+}
+
+/// An operator as written; `known` if some grammar has it.
+struct RawOperator {
+    known: Option<Operator>,
+    text: String,
+    span: Span,
+}
+
+/// An identifier as written, before it is known to mean something: `entity.key`, or an attribute alone.
+pub(super) struct Identifier<'s> {
+    pub(super) entity: Option<&'s str>,
+    pub(super) key: String,
+    pub(super) entity_span: Span,
+    pub(super) key_span: Span,
+}
+
+impl<'s> Parser<'s> {
+    pub(super) fn new(grammar: Grammar, source: &'s str) -> Self {
+        Self { grammar, source, tokens: lexer::tokens(source), at: 0 }
+    }
+
+    pub(super) fn peek(&self) -> Option<&Token<'s>> {
+        self.tokens.get(self.at)
+    }
+
+    pub(super) fn next(&mut self) -> Option<Token<'s>> {
+        let token = self.tokens.get(self.at).cloned();
+        self.at += usize::from(token.is_some());
+        token
+    }
+
+    /// The tokens still to come.
+    fn rest(&self) -> &[Token<'s>] {
+        &self.tokens[self.at..]
+    }
+
+    fn next_if(&mut self, accept: impl Fn(&Token<'s>) -> bool) -> Option<Token<'s>> {
+        if self.peek().is_some_and(accept) { self.next() } else { None }
+    }
+
+    pub(super) fn error(&self, span: Span, message: impl Into<String>) -> SyntaxError {
+        SyntaxError::new(self.source, span, message)
+    }
+
+    /// `Invalid clause(s) …` at the coming token, or at the end of the text.
+    pub(super) fn unexpected(&self, hint: &str) -> SyntaxError {
+        let end = self.source.len();
+        let span = self.peek().map_or(Span { start: end, end }, |token| token.span);
+        let clause = if span.start == end { "end of text" } else { &self.source[span.start..span.end] };
+        let hint = match self.peek().map(|token| token.kind) {
+            Some(Kind::Unterminated) => "this quote is never closed",
+            _ => hint,
+        };
+        let message = format!("Invalid clause(s) in filter string: '{}'", shortened(clause));
+        self.error(span, message).with_hint(hint)
+    }
+
+    fn filter(&mut self) -> Result<Expr, SyntaxError> {
+        let mut parts = Vec::new();
+        loop {
+            while self.next_if(|token| token.is_word("AND")).is_some() {}
+            if self.peek().is_none() {
+                return Ok(Expr::And(parts));
+            }
+            if parts.len() == COMPARISONS_MAX {
+                let message = format!("A filter can hold at most {COMPARISONS_MAX} comparisons");
+                return Err(self.error(self.tokens[self.at].span, message));
+            }
+            parts.push(Expr::Compare(self.comparison()?));
+            if self.peek().is_some_and(|token| !token.is_word("AND")) {
+                return Err(self.unexpected("comparisons are joined by AND only"));
+            }
+        }
+    }
+
+    fn comparison(&mut self) -> Result<Comparison, SyntaxError> {
+        let identifier = self.identifier()?;
+        let operator = self.operator()?;
+        let first = identifier.entity_span;
+        let subject = self.subject(&identifier)?;
+        if matches!(operator.known, Some(Operator::IsNull | Operator::IsNotNull)) {
+            self.check_null_test(&subject, &identifier, &operator)?;
+            let op = self.checked(&subject, &operator)?;
+            return Ok(Comparison { subject, op, value: Operand::None, span: first.to(operator.span) });
+        }
+        let raw = self.raw_value()?;
+        let value = self.operand(&subject, &raw)?;
+        let op = self.checked(&subject, &operator)?;
+        self.check_list_fits(op, &operator, &value, raw.span)?;
+        Ok(Comparison { subject, op, value, span: first.to(raw.span) })
+    }
+
+    /// `word`, `` `word` ``, `entity.key`, ``entity.`any key` ``, `` `entity`.key ``: pieces without space between.
+    pub(super) fn identifier(&mut self) -> Result<Identifier<'s>, SyntaxError> {
+        let hint = "a comparison starts with an attribute or with metrics.key, params.key or tags.key";
+        if self.peek().is_some_and(|t| t.is_word("NOT") || t.is_word("OR")) {
+            return Err(self.unexpected("comparisons are joined by AND only"));
+        }
+        let Some(first) = self.next_if(|t| matches!(t.kind, Kind::Word | Kind::Quoted('`' | '"'))) else {
+            return Err(self.unexpected(hint));
+        };
+        let source: &'s str = self.source;
+        let whole = Span { start: first.span.start, end: first.span.end };
+        let identifier = if first.kind == Kind::Word {
+            match source[whole.start..whole.end].split_once('.') {
+                None => alone(&first),
+                Some((entity, "")) => {
+                    let key = self.quoted_key(whole.end)?;
+                    Identifier {
+                        entity: Some(entity),
+                        key: key.text.into_owned(),
+                        entity_span: Span { start: whole.start, end: whole.end - 1 },
+                        key_span: key.span,
+                    }
+                }
+                Some((entity, key)) => split_word(entity, key, whole),
+            }
+        } else {
+            self.after_quoted_entity(&first)?
+        };
+        self.check_ends(identifier.key_span.end)?;
+        Ok(identifier)
+    }
+
+    /// What follows a first word in quotes: nothing (an attribute), or a dot and a key.
+    fn after_quoted_entity(&mut self, first: &Token<'s>) -> Result<Identifier<'s>, SyntaxError> {
+        let source: &'s str = self.source;
+        let end = first.span.end;
+        let dotted = |t: &Token<'s>| t.kind == Kind::Word && t.span.start == end && t.text.starts_with('.');
+        if first.kind != Kind::Quoted('`') || !self.peek().is_some_and(dotted) {
+            return Ok(alone(first));
+        }
+        let Some(dot) = self.next() else { return Ok(alone(first)) };
+        let entity = Some(&source[first.span.start + 1..end - 1]);
+        let key_span = Span { start: dot.span.start + 1, end: dot.span.end };
+        if key_span.start < key_span.end {
+            let key = source[key_span.start..key_span.end].to_owned();
+            return Ok(Identifier { entity, key, entity_span: first.span, key_span });
+        }
+        let key = self.quoted_key(dot.span.end)?;
+        Ok(Identifier { entity, key: key.text.into_owned(), entity_span: first.span, key_span: key.span })
+    }
+
+    /// A key in any quotes, directly after the dot.
+    fn quoted_key(&mut self, after: usize) -> Result<Token<'s>, SyntaxError> {
+        let key = self.next_if(|t| matches!(t.kind, Kind::Quoted(_)) && t.span.start == after);
+        key.ok_or_else(|| {
+            self.unexpected(
+                "a key follows the dot, in backticks if it is more than letters, digits, _ and dots",
+            )
+        })
+    }
+
+    /// Refuses a key that goes on with characters that only fit in quotes: `metrics.a-b`, `metrics.val/loss`.
+    fn check_ends(&self, end: usize) -> Result<(), SyntaxError> {
+        let glued = |t: &&Token<'s>| {
+            t.span.start == end
+                && !matches!(t.kind, Kind::Comparator | Kind::Open | Kind::Close | Kind::Comma)
+        };
+        match self.peek().filter(glued) {
+            Some(_) => {
+                Err(self.unexpected("write keys with such characters in backticks, as in metrics.`val-loss`"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What an identifier means in this grammar's filters.
+    fn subject(&self, identifier: &Identifier<'_>) -> Result<Subject, SyntaxError> {
+        self.subject_among(identifier, self.grammar.attributes())
+    }
+
+    /// What an identifier means, with these attributes.
+    pub(super) fn subject_among(
+        &self,
+        identifier: &Identifier<'_>,
+        attributes: &[(&str, super::Attribute)],
+    ) -> Result<Subject, SyntaxError> {
+        let key = &identifier.key;
+        let word = identifier.entity;
+        let entity = word.map_or(Some(Entity::Attribute), |word| self.grammar.entity(word));
+        let Some(entity) = entity else {
+            let message = format!(
+                "Invalid entity type '{}'. Valid values are {}",
+                shortened(word.unwrap_or_default()),
+                self.grammar.entity_words()
+            );
+            return Err(self.error(identifier.entity_span, message));
+        };
+        if word.is_some() && key.is_empty() {
+            return Err(
+                self.error(identifier.key_span, "Invalid clause(s) in filter string: the key is empty")
+            );
+        }
+        match entity {
+            Entity::Metric => Ok(Subject::Metric(key.clone())),
+            Entity::Param => Ok(Subject::Param(key.clone())),
+            Entity::Tag => Ok(Subject::Tag(key.clone())),
+            Entity::Attribute => {
+                let known = attributes.iter().find(|(name, _)| name == key);
+                known.map(|(_, attribute)| Subject::Attribute(*attribute)).ok_or_else(|| {
+                    let valid = quoted_list(attributes.iter().map(|(name, _)| *name));
+                    let key = shortened(key);
+                    let message = format!("Invalid attribute key '{key}' specified. Valid keys are {valid}");
+                    self.error(identifier.key_span, message)
+                })
+            }
+            Entity::Dataset => {
+                let known = DatasetField::ALL.into_iter().find(|field| field.name() == key);
+                known.map(Subject::Dataset).ok_or_else(|| {
+                    let valid = quoted_list(DatasetField::ALL.iter().map(|field| field.name()));
+                    let key = shortened(key);
+                    let message = format!("Invalid dataset key '{key}' specified. Valid keys are {valid}");
+                    self.error(identifier.key_span, message)
+                })
+            }
+        }
+    }
+
+    fn operator(&mut self) -> Result<RawOperator, SyntaxError> {
+        let Some(first) = self.next_if(|t| matches!(t.kind, Kind::Word | Kind::Comparator)) else {
+            return Err(self.unexpected("an operator is expected here, such as = or LIKE"));
+        };
+        let follows = |parser: &mut Self, word: &str| parser.next_if(|t| t.is_word(word)).map(|t| t.span);
+        let mut last = first.span;
+        let known = match first.text.to_ascii_uppercase().as_str() {
+            "=" => Some(Operator::Eq),
+            "!=" => Some(Operator::Ne),
+            "<" => Some(Operator::Lt),
+            "<=" => Some(Operator::Le),
+            ">" => Some(Operator::Gt),
+            ">=" => Some(Operator::Ge),
+            "LIKE" => Some(Operator::Like),
+            "ILIKE" => Some(Operator::ILike),
+            "IN" => Some(Operator::In),
+            "IS" => {
+                let not = follows(self, "NOT").is_some();
+                let Some(null) = follows(self, "NULL") else {
+                    return Err(self.unexpected("IS is followed by NULL or NOT NULL"));
+                };
+                last = null;
+                Some(if not { Operator::IsNotNull } else { Operator::IsNull })
+            }
+            "NOT" => {
+                let followed = self.next_if(|t| t.kind == Kind::Word);
+                last = followed.as_ref().map_or(last, |word| word.span);
+                followed.filter(|word| word.is_word("IN")).map(|_| Operator::NotIn)
+            }
+            // Comparators and operators of other dialects are refused once subject and value are known to be sound.
+            _ if first.kind == Kind::Comparator => None,
+            "RLIKE" | "REGEXP" => None,
+            _ => {
+                self.at -= 1;
+                return Err(self.unexpected("an operator is expected here, such as = or LIKE"));
+            }
+        };
+        let span = first.span.to(last);
+        Ok(RawOperator { known, text: self.source[span.start..span.end].to_owned(), span })
+    }
+
+    /// The operator, if this subject takes it here.
+    fn checked(&self, subject: &Subject, raw: &RawOperator) -> Result<Operator, SyntaxError> {
+        let valid = self.grammar.operators(subject);
+        match raw.known {
+            Some(known) if valid.contains(&known) => Ok(known),
+            _ => {
+                let symbols = quoted_list(valid.iter().map(|op| op.symbol()));
+                let message = format!("Invalid comparator '{}' not one of {symbols}", shortened(&raw.text));
+                Err(self.error(raw.span, message))
+            }
+        }
+    }
+
+    fn check_null_test(
+        &self,
+        subject: &Subject,
+        identifier: &Identifier<'_>,
+        operator: &RawOperator,
+    ) -> Result<(), SyntaxError> {
+        if self.grammar.operators(subject).contains(&Operator::IsNull) {
+            return Ok(());
+        }
+        let supported = match self.grammar {
+            Grammar::Runs => "is only supported for tags and params",
+            Grammar::Experiments => "is only supported for tags",
+            _ => "is not supported in this search",
+        };
+        let key = shortened(&identifier.key);
+        let message = format!("IS NULL / IS NOT NULL {supported}, not for '{key}'");
+        Err(self.error(operator.span, message))
+    }
+
+    /// A list goes with `IN` and `NOT IN`, and nothing else does.
+    fn check_list_fits(
+        &self,
+        op: Operator,
+        operator: &RawOperator,
+        value: &Operand,
+        value_span: Span,
+    ) -> Result<(), SyntaxError> {
+        let takes_list = matches!(op, Operator::In | Operator::NotIn);
+        match (takes_list, matches!(value, Operand::List(_))) {
+            (true, false) => {
+                let message =
+                    format!("Invalid clause(s) in filter string: '{}' is followed by a list", operator.text);
+                Err(self.error(value_span, message).with_hint("write IN ('a', 'b')"))
+            }
+            (false, true) => {
+                let message = format!("Invalid comparator '{}' not one of 'IN', 'NOT IN'", operator.text);
+                Err(self.error(operator.span, message).with_hint("a list is compared by IN and NOT IN"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An attribute without entity word.
+fn alone<'s>(token: &Token<'s>) -> Identifier<'s> {
+    Identifier { entity: None, key: token.text.to_string(), entity_span: token.span, key_span: token.span }
+}
+
+/// `entity.key` in one word.
+fn split_word<'s>(entity: &'s str, key: &str, whole: Span) -> Identifier<'s> {
+    let dot = whole.start + entity.len();
+    Identifier {
+        entity: Some(entity),
+        key: key.to_owned(),
+        entity_span: Span { start: whole.start, end: dot },
+        key_span: Span { start: dot + 1, end: whole.end },
+    }
+}
+
+/// A value as an error shows it: at most 60 characters of it.
+pub(super) fn shortened(text: &str) -> String {
+    const SHOWN_CHARS: usize = 60;
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
