@@ -239,7 +239,7 @@ def test_camel_case_numbers_as_text_and_enums_by_number(raw, client, experiment_
     )
     info = answer.json["run"]["info"]
     assert (info["start_time"], info["run_name"]) == (1_700_000_000_000, "camel")
-    answer = raw.post(f"{MLFLOW}/runs/update", {"runId": info["run_id"], "status": 3, "endTime": "1700000000001"})
+    answer = raw.post(f"{MLFLOW}/runs/update", {"run_id": info["run_id"], "status": 3, "endTime": "1700000000001"})
     assert answer.json["run_info"]["status"] == "FINISHED"
     run = client.get_run(info["run_id"])
     assert (run.info.status, run.info.end_time) == ("FINISHED", 1_700_000_000_001)
