@@ -1,1 +1,243 @@
-//! placeholder
+//! Artifact paths as clients send them: relative, `/`-separated, and harmless however often they are decoded.
+//!
+//! Invariant: an [`ArtifactPath`] put behind a directory never leaves it, on any system that may keep the bytes, and
+//! keeps not leaving it when some layer below takes percent signs for an encoding. It is kept as sent, never decoded:
+//! `100%25.txt` stays the name it was.
+
+use std::fmt;
+
+use crate::names::shown;
+
+/// Longest segment, in bytes: what common file systems hold.
+pub const SEGMENT_BYTES_MAX: usize = 255;
+
+/// Longest path, in bytes: what object stores hold.
+pub const PATH_BYTES_MAX: usize = 1024;
+
+/// How many layers of percent encoding are looked through; deeper ones are refused unread.
+const DECODINGS_MAX: usize = 8;
+
+/// A relative path that is safe to put behind a directory. The root of a listing is the empty path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ArtifactPath(String);
+
+/// A refused path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Invalid path '{path}': {problem}")]
+pub struct PathError {
+    /// The path as an error shows it: shortened, control characters escaped.
+    pub path: String,
+    /// What was wrong.
+    pub problem: PathProblem,
+}
+
+/// Why a path is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathProblem {
+    /// The root, where a file is meant.
+    #[error("it is empty; name a file")]
+    Empty,
+    /// `/a`, `//host/a`.
+    #[error("it is absolute; send a path relative to the artifact root")]
+    Absolute,
+    /// `C:`.
+    #[error("it starts with a drive letter; send a path relative to the artifact root")]
+    DriveLetter,
+    /// `a//b`, `a/`.
+    #[error("it has an empty segment; separate names by one '/'")]
+    EmptySegment,
+    /// `.`, `..`, also with spaces around.
+    #[error("it has a segment '.' or '..'; send the path that it means")]
+    DotSegment,
+    /// A backslash.
+    #[error("it contains a backslash; separate names by '/'")]
+    Backslash,
+    /// `#`.
+    #[error("it contains '#'; rename the file")]
+    Fragment,
+    /// NUL and its like.
+    #[error("it contains a control character; rename the file")]
+    ControlCharacter,
+    /// Percent encoding of bytes that are no text, such as overlong forms of a dot.
+    #[error("its percent encoding is not UTF-8; send the name itself")]
+    NotUtf8,
+    /// Percent encoding of percent encoding, and so on.
+    #[error("it is percent-encoded too many times over; send the name itself")]
+    NestedEncoding,
+    /// A long segment.
+    #[error("a segment exceeds the maximum length of {SEGMENT_BYTES_MAX} bytes; shorten it")]
+    SegmentTooLong,
+    /// A long path.
+    #[error("it exceeds the maximum length of {PATH_BYTES_MAX} bytes; shorten it")]
+    TooLong,
+}
+
+impl ArtifactPath {
+    /// The root of an artifact tree: the empty path.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// Reads the path of a file or directory below the root; the root itself is refused.
+    pub fn parse(raw: &str) -> Result<Self, PathError> {
+        match check(raw) {
+            Ok(()) => Ok(Self(raw.to_owned())),
+            Err(problem) => Err(PathError { path: shown(raw), problem }),
+        }
+    }
+
+    /// Reads the path of a directory: the empty path is the root, and one `/` at the end is taken off.
+    pub fn parse_directory(raw: &str) -> Result<Self, PathError> {
+        match raw {
+            "" => Ok(Self::root()),
+            _ => Self::parse(raw.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(raw)),
+        }
+    }
+
+    /// The path as it was sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the root.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names between the slashes; none for the root.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/').filter(|segment| !segment.is_empty())
+    }
+
+    /// This path with another behind it. Checked anew: two halves can be too long together.
+    pub fn join(&self, below: &ArtifactPath) -> Result<ArtifactPath, PathError> {
+        match (self.is_root(), below.is_root()) {
+            (true, _) => Ok(below.clone()),
+            (_, true) => Ok(self.clone()),
+            _ => Self::parse(&format!("{}/{}", self.0, below.0)),
+        }
+    }
+
+    /// The directory that holds this; nothing for the root.
+    pub fn parent(&self) -> Option<ArtifactPath> {
+        if self.is_root() {
+            return None;
+        }
+        Some(self.0.rsplit_once('/').map_or_else(Self::root, |(parent, _)| Self(parent.to_owned())))
+    }
+
+    /// The last segment; nothing for the root.
+    pub fn file_name(&self) -> Option<&str> {
+        self.0.rsplit('/').next().filter(|name| !name.is_empty())
+    }
+
+    /// Whether this is the prefix or lies below it, by whole segments. Everything is under the root.
+    pub fn is_under(&self, prefix: &ArtifactPath) -> bool {
+        prefix.is_root()
+            || self.0.strip_prefix(&prefix.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// The path below the prefix; nothing if it is not under it.
+    pub fn relative_to(&self, prefix: &ArtifactPath) -> Option<ArtifactPath> {
+        let rest = self.is_under(prefix).then(|| &self.0[prefix.0.len()..])?;
+        Some(Self(rest.strip_prefix('/').unwrap_or(rest).to_owned()))
+    }
+}
+
+impl fmt::Display for ArtifactPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for ArtifactPath {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Checks the path as sent, then each decoding of it.
+fn check(raw: &str) -> Result<(), PathProblem> {
+    if raw.len() > PATH_BYTES_MAX {
+        return Err(PathProblem::TooLong);
+    }
+    if raw.split('/').any(|segment| segment.len() > SEGMENT_BYTES_MAX) {
+        return Err(PathProblem::SegmentTooLong);
+    }
+    let mut text = raw.to_owned();
+    for _ in 0..=DECODINGS_MAX {
+        check_plain(&text)?;
+        let decoded = String::from_utf8(decode_once(text.as_bytes())).map_err(|_| PathProblem::NotUtf8)?;
+        if decoded == text {
+            return Ok(());
+        }
+        text = decoded;
+    }
+    Err(PathProblem::NestedEncoding)
+}
+
+/// Checks a path that is taken at its word.
+fn check_plain(path: &str) -> Result<(), PathProblem> {
+    if path.is_empty() {
+        return Err(PathProblem::Empty);
+    }
+    if path.chars().any(char::is_control) {
+        return Err(PathProblem::ControlCharacter);
+    }
+    if path.contains('\\') {
+        return Err(PathProblem::Backslash);
+    }
+    if path.contains('#') {
+        return Err(PathProblem::Fragment);
+    }
+    if path.starts_with('/') {
+        return Err(PathProblem::Absolute);
+    }
+    if matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic()) {
+        return Err(PathProblem::DriveLetter);
+    }
+    path.split('/').try_for_each(|segment| match segment.trim() {
+        "" => Err(PathProblem::EmptySegment),
+        "." | ".." => Err(PathProblem::DotSegment),
+        _ => Ok(()),
+    })
+}
+
+/// Decodes one layer: `%2e`, and `%u002e` as some servers read it. Anything else stays.
+fn decode_once(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        if let Some((character, length)) = wide_escape(&text[at..]) {
+            decoded.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            at += length;
+        } else if let Some((byte, length)) = byte_escape(&text[at..]) {
+            decoded.push(byte);
+            at += length;
+        } else {
+            decoded.push(text[at]);
+            at += 1;
+        }
+    }
+    decoded
+}
+
+/// `%2e`
+fn byte_escape(text: &[u8]) -> Option<(u8, usize)> {
+    match text {
+        [b'%', high, low, ..] => Some((u8::try_from(hex(&[*high, *low])?).ok()?, 3)),
+        _ => None,
+    }
+}
+
+/// `%u002e`
+fn wide_escape(text: &[u8]) -> Option<(char, usize)> {
+    match text {
+        [b'%', b'u' | b'U', digits @ ..] => Some((char::from_u32(hex(digits.get(..4)?)?)?, 6)),
+        _ => None,
+    }
+}
+
+fn hex(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
+}

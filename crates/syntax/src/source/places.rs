@@ -1,0 +1,114 @@
+//! Sources that name a place: the artifact proxy, the workspace's file system, the Files API, the server's disk.
+
+use crate::names::FullName;
+use crate::paths::ArtifactPath;
+
+use super::{
+    ArtifactRoot, SourceProblem, SourceUri, local_part, plain_path, read_experiment_id, read_model_id,
+    read_run_id, read_version, rooted,
+};
+
+/// `/<exp>/<run>/artifacts[/<path>]`, `/<exp>/models/<model>/artifacts[/<path>]`
+pub(super) fn proxied(rest: &str) -> Result<SourceUri, SourceProblem> {
+    const FORM: &str = "mlflow-artifacts:/<experiment>/<run>/artifacts/<path> or mlflow-artifacts:/<experiment>/models/<model id>/artifacts";
+    let path = plain_path(rooted(rest)?)?;
+    below_experiment(&path, "models", ArtifactRoot::Proxied).ok_or(SourceProblem::Form(FORM))
+}
+
+/// `/databricks/mlflow-tracking/<exp>/…` is a run's or a logged model's; any other place is kept as it is.
+pub(super) fn dbfs(rest: &str) -> Result<SourceUri, SourceProblem> {
+    const FORM: &str = "dbfs:/databricks/mlflow-tracking/<experiment>/<run>/artifacts/<path> or \
+                        dbfs:/databricks/mlflow-tracking/<experiment>/logged_models/<model id>/artifacts";
+    let path = plain_path(rooted(local_part(rest)?)?)?;
+    match path.as_str().strip_prefix("databricks/mlflow-tracking/") {
+        Some(tracked) => {
+            let tracked = plain_path(tracked)?;
+            below_experiment(&tracked, "logged_models", ArtifactRoot::Workspace)
+                .ok_or(SourceProblem::Form(FORM))
+        }
+        None => Ok(SourceUri::External { scheme: "dbfs".to_owned(), authority: String::new(), path }),
+    }
+}
+
+/// A path of the Files API, or of the server's own disk.
+pub(super) fn absolute_path(path: &str) -> Result<SourceUri, SourceProblem> {
+    const VERSION_FORM: &str = "/Models/<catalog>/<schema>/<model>/<version>/<path>";
+    const TRACKING_FORM: &str = "/WorkspaceInternal/Mlflow/Artifacts/<experiment>/Runs/<run>/artifacts/<path> or \
+                                 /WorkspaceInternal/Mlflow/Artifacts/LoggedModels/<model id>/artifacts/<path>";
+    if let Some(version) = path.strip_prefix("/Models/") {
+        return version_files(&plain_path(version)?)?.ok_or(SourceProblem::Form(VERSION_FORM));
+    }
+    if let Some(tracked) = path.strip_prefix("/WorkspaceInternal/Mlflow/Artifacts/") {
+        return tracking_files(&plain_path(tracked)?).ok_or(SourceProblem::Form(TRACKING_FORM));
+    }
+    local(path)
+}
+
+/// `/<path>` on the server's disk.
+pub(super) fn local(path: &str) -> Result<SourceUri, SourceProblem> {
+    let below_root = path.strip_prefix('/').ok_or(SourceProblem::Form("file:/<path>, an absolute path"))?;
+    Ok(SourceUri::Local { path: plain_path(below_root)? })
+}
+
+/// `<exp>/<run>/artifacts/…`, or `<exp>/<word>/<model>/artifacts/…` where the word announces a logged model.
+fn below_experiment(path: &ArtifactPath, models_word: &str, root: ArtifactRoot) -> Option<SourceUri> {
+    let segments: Vec<&str> = path.segments().collect();
+    match segments.as_slice() {
+        [experiment, word, model, "artifacts", below @ ..] if *word == models_word => {
+            Some(SourceUri::LoggedModelArtifacts {
+                root,
+                experiment_id: Some(read_experiment_id(experiment)?),
+                model_id: read_model_id(model)?,
+                path: rejoined(below)?,
+            })
+        }
+        [experiment, run, "artifacts", below @ ..] => Some(SourceUri::RunArtifacts {
+            root,
+            experiment_id: read_experiment_id(experiment)?,
+            run_id: read_run_id(run)?,
+            path: rejoined(below)?,
+        }),
+        _ => None,
+    }
+}
+
+/// `<exp>/Runs/<run>/artifacts/…`, `[<exp>/]LoggedModels/<model>/artifacts/…`
+fn tracking_files(path: &ArtifactPath) -> Option<SourceUri> {
+    let segments: Vec<&str> = path.segments().collect();
+    let (experiment, rest) = match segments.as_slice() {
+        ["LoggedModels", ..] => (None, segments.as_slice()),
+        [experiment, rest @ ..] => (Some(read_experiment_id(experiment)?), rest),
+        [] => return None,
+    };
+    match (experiment, rest) {
+        (Some(experiment_id), ["Runs", run, "artifacts", below @ ..]) => Some(SourceUri::RunArtifacts {
+            root: ArtifactRoot::Files,
+            experiment_id,
+            run_id: read_run_id(run)?,
+            path: rejoined(below)?,
+        }),
+        (experiment_id, ["LoggedModels", model, "artifacts", below @ ..]) => {
+            Some(SourceUri::LoggedModelArtifacts {
+                root: ArtifactRoot::Files,
+                experiment_id,
+                model_id: read_model_id(model)?,
+                path: rejoined(below)?,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// `<catalog>/<schema>/<model>/<version>/…`
+fn version_files(path: &ArtifactPath) -> Result<Option<SourceUri>, SourceProblem> {
+    let segments: Vec<&str> = path.segments().collect();
+    let [catalog, schema, model, version, below @ ..] = segments.as_slice() else { return Ok(None) };
+    let name = FullName::new(catalog, schema, model)?;
+    let files = read_version(version).zip(rejoined(below));
+    Ok(files.map(|(version, path)| SourceUri::VersionFiles { name, version, path }))
+}
+
+/// Segments of a checked path, put together again.
+fn rejoined(segments: &[&str]) -> Option<ArtifactPath> {
+    ArtifactPath::parse_directory(&segments.join("/")).ok()
+}
