@@ -1,0 +1,97 @@
+//! Opening the application: data directory, store, keys, what every metastore begins with, background work.
+
+use std::{fs, path::Path, sync::Arc};
+
+use fs4::fs_std::FileExt;
+
+use crate::{
+    catalog::bootstrap,
+    config::Config,
+    context::{App, Ctx},
+    db::Db,
+    error::{Code, Error, Result},
+    events::checkpoint,
+    objects::Objects,
+};
+
+/// Opens everything below a configuration. The data directory is locked until the process ends: two servers in one
+/// would break each other's event chain.
+pub async fn open(config: Config) -> Result<Arc<App>> {
+    let app = tokio::task::spawn_blocking(move || open_blocking(config)).await.map_err(Error::internal)??;
+    let app = Arc::new(app);
+    let ctx = Ctx::system(&app);
+    bootstrap::run(&ctx).await?;
+    Ok(app)
+}
+
+fn open_blocking(config: Config) -> Result<App> {
+    let dir = config.data_dir.value.clone();
+    let lock = lock(&dir)?;
+    let db = Db::open(&config.location())?;
+    let objects = Objects::open(&dir)?;
+    let signing_key = checkpoint::load_key(&dir)?;
+    Ok(App { config, db, objects, signing_key, _lock: lock })
+}
+
+/// Takes the data directory for this process; it is made if it does not exist.
+pub fn lock(dir: &Path) -> Result<fs::File> {
+    let unusable = |error: std::io::Error| {
+        Error::unavailable(format!("The data directory {} cannot be used: {error}.", dir.display()))
+    };
+    fs::create_dir_all(dir).map_err(unusable)?;
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("lock"))
+        .map_err(unusable)?;
+    match file.try_lock_exclusive() {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(Error::new(
+            Code::InvalidState,
+            format!(
+                "The data directory {} is in use by another Strongback process. Stop it, or take another directory with --data-dir.",
+                dir.display()
+            ),
+        )),
+        Err(error) => Err(unusable(error)),
+    }
+}
+
+/// Tasks that run beside the requests.
+pub struct Background {
+    stop: tokio::sync::watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Background {
+    /// Lets every task end after what it is doing.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a background task ended with a panic");
+            }
+        }
+    }
+}
+
+/// Starts the background tasks.
+pub fn start_background(app: &Arc<App>) -> Background {
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let tasks = vec![tokio::spawn(checkpoints(Arc::clone(app), stopped))];
+    Background { stop, tasks }
+}
+
+async fn checkpoints(app: Arc<App>, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    let holder = uuid::Uuid::now_v7().to_string();
+    loop {
+        let last = tokio::time::timeout(checkpoint::EVERY, stopped.changed()).await.is_ok();
+        if let Err(error) = checkpoint::make(&app.db, &app.signing_key, &holder).await {
+            tracing::warn!(?error, "no checkpoint was made");
+        }
+        if last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Reading the audit log: newest first, filtered, with names in place of numbers.
+
+use std::collections::HashMap;
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{asset, authorize_admin, principal};
+use crate::{
+    bind,
+    context::Ctx,
+    db::Sql,
+    error::{Error, Result},
+    events::{checkpoint, store},
+    router::{Limits, Policy, Route, openapi::Nothing, wire::Int64},
+};
+
+/// Entries a page when nothing is asked for.
+const PAGE: i64 = 100;
+/// Entries a page at most.
+const PAGE_MAX: i64 = 10_000;
+/// Blocks that are read at a time.
+const BLOCKS: i64 = 128;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::json(Method::GET, "/api/1.0/audit-log", Policy::Admin, Limits::SMALL, "List events, newest first", list),
+        Route::json(
+            Method::GET,
+            "/api/1.0/audit-log/checkpoint",
+            Policy::Admin,
+            Limits::SMALL,
+            "The newest signed checkpoint, to be kept elsewhere",
+            newest_checkpoint,
+        ),
+    ]
+}
+
+/// What to list.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct ListRequest {
+    /// Only events of this principal.
+    pub principal: Option<String>,
+    /// Only this kind of event, e.g. `alias.move`, or all of a noun, e.g. `alias`.
+    pub action: Option<String>,
+    /// Only events of the asset with this display name.
+    pub asset: Option<String>,
+    /// Only events of this subject, e.g. a run id.
+    pub subject: Option<String>,
+    /// Not before, milliseconds since the epoch.
+    pub since: Option<Int64>,
+    /// Not after, milliseconds since the epoch.
+    pub until: Option<Int64>,
+    /// At most so many; 100 by default.
+    pub max_results: Option<Int64>,
+}
+
+/// A page of events.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ListResponse {
+    /// Newest first.
+    pub events: Vec<Listed>,
+}
+
+/// An event as a person reads it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Listed {
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// Name of the principal.
+    pub principal: String,
+    /// What happened.
+    pub action: String,
+    /// Name of the asset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asset: Option<String>,
+    /// Run id, version, alias.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The request.
+    pub request_id: String,
+    /// The operation that this is intent or outcome of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// What was said, unless it was erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<serde_json::Value>,
+    /// Slot and number of the block that holds it.
+    pub block: String,
+}
+
+async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
+    ctx.read(move |sql| {
+        authorize_admin(sql, "read the audit log")?;
+        Ok(ListResponse { events: event_list(sql, &request)? })
+    })
+    .await
+}
+
+async fn newest_checkpoint(ctx: Ctx, _: Nothing) -> Result<serde_json::Value> {
+    ctx.read(|sql| {
+        authorize_admin(sql, "export a checkpoint")?;
+        let newest = checkpoint::newest(sql)?.ok_or_else(|| {
+            Error::missing("There is no checkpoint yet: the first is made within a second of the first event.")
+        })?;
+        serde_json::to_value(newest).map_err(Error::internal)
+    })
+    .await
+}
+
+/// Lists events, newest first.
+pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<Vec<Listed>> {
+    let most = request.max_results.map_or(PAGE, |n| n.0);
+    if !(1..=PAGE_MAX).contains(&most) {
+        return Err(Error::invalid(format!(
+            "Invalid value {most} for parameter 'max_results' supplied: it is 1 to {PAGE_MAX}."
+        )));
+    }
+    let by = match &request.principal {
+        Some(name) => Some(principal::require(sql, name)?),
+        None => None,
+    };
+    let until = request.until.map_or(i64::MAX, |at| at.0);
+    let since = request.since.map_or(i64::MIN, |at| at.0);
+    let mut names = Names::default();
+    let (mut found, mut offset) = (Vec::new(), 0);
+    loop {
+        let blocks = sql.all(&store::BLOCKS_NEWEST, bind![i64::MAX, since, BLOCKS, offset], store::block)?;
+        if blocks.is_empty() {
+            return Ok(found);
+        }
+        offset += blocks.len() as i64;
+        for block in blocks {
+            let entries = block.read_entries()?.into_iter().zip(block.read_details()?);
+            for (entry, detail) in entries.collect::<Vec<_>>().into_iter().rev() {
+                let action_fits = request
+                    .action
+                    .as_deref()
+                    .is_none_or(|wanted| entry.action == wanted || entry.action.split('.').next() == Some(wanted));
+                let fits = (since..=until).contains(&entry.at)
+                    && by.is_none_or(|by| by == entry.principal)
+                    && action_fits
+                    && request.subject.as_deref().is_none_or(|wanted| entry.subject.as_deref() == Some(wanted));
+                if !fits {
+                    continue;
+                }
+                let asset = entry.asset.map(|id| names.asset(sql, id)).transpose()?;
+                if request.asset.as_deref().is_some_and(|wanted| asset.as_deref() != Some(wanted)) {
+                    continue;
+                }
+                found.push(Listed {
+                    at: entry.at,
+                    principal: names.principal(sql, entry.principal)?,
+                    action: entry.action,
+                    asset,
+                    subject: entry.subject,
+                    request_id: entry.request.to_string(),
+                    operation: entry.operation.map(|id| id.to_string()),
+                    detail: detail.and_then(|detail| serde_json::from_str(&detail.json).ok()),
+                    block: format!("{}:{}", block.slot, block.n),
+                });
+                if found.len() as i64 == most {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+}
+
+/// Names that were looked up already.
+#[derive(Default)]
+struct Names {
+    assets: HashMap<i64, String>,
+    principals: HashMap<i64, String>,
+}
+
+impl Names {
+    fn asset(&mut self, sql: &mut Sql<'_>, id: i64) -> Result<String> {
+        if let Some(name) = self.assets.get(&id) {
+            return Ok(name.clone());
+        }
+        let name = asset::display_name(sql, id)?;
+        self.assets.insert(id, name.clone());
+        Ok(name)
+    }
+
+    fn principal(&mut self, sql: &mut Sql<'_>, id: i64) -> Result<String> {
+        if let Some(name) = self.principals.get(&id) {
+            return Ok(name.clone());
+        }
+        let name = principal::name_of(sql, id)?;
+        self.principals.insert(id, name.clone());
+        Ok(name)
+    }
+}

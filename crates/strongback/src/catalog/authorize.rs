@@ -1,0 +1,121 @@
+//! The one decision: may this principal do this to that asset?
+//!
+//! The rules of this release, from the top:
+//! 1. administrators (members of `admins`) may do everything;
+//! 2. the owner of an asset, or of anything above it, may do everything with it; an owner may be a group;
+//! 3. in the default schema, where plain MLflow names live, everybody may read and create;
+//! 4. nobody else may do anything.
+//!
+//! What must stay true: a decision is made next to the read or write that it guards, within its transaction; a
+//! decision leaves its mark on the transaction ([`Sql::is_authorized`]), and a change without the mark does not commit.
+
+use super::store;
+use crate::{
+    bind,
+    db::Sql,
+    error::{Error, Result},
+};
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// See it and what belongs to it.
+    Read,
+    /// Make something below it.
+    Create,
+    /// Change it or what belongs to it.
+    Edit,
+    /// Delete or restore it.
+    Delete,
+    /// Give it to another owner.
+    Manage,
+}
+
+impl Action {
+    /// As a message says it.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Create => "create something in",
+            Self::Edit => "change",
+            Self::Delete => "delete",
+            Self::Manage => "give away",
+        }
+    }
+}
+
+/// Owners from the asset upward, and where it lies.
+struct Chain {
+    label: String,
+    owners: Vec<i64>,
+    in_default_schema: bool,
+}
+
+/// Lets the caller of `sql` pass, or refuses with a message that says who owns the asset.
+pub fn authorize(sql: &mut Sql<'_>, action: Action, asset_id: i64) -> Result<()> {
+    if sql.caller().is_admin() {
+        sql.mark_authorized();
+        return Ok(());
+    }
+    let chain = load(sql, asset_id)?;
+    if allows(sql, &chain, action) {
+        sql.mark_authorized();
+        return Ok(());
+    }
+    let owner = match chain.owners.first() {
+        Some(owner) => super::principal::name_of(sql, *owner)?,
+        None => "nobody".to_owned(),
+    };
+    Err(Error::denied(format!(
+        "{} may not {} the {}. Its owner is {owner}; ask them, or an administrator, to make you or a group of yours its owner.",
+        sql.caller().name,
+        action.verb(),
+        chain.label,
+    )))
+}
+
+/// Whether the caller may do it. For lists, which show what a caller may see and no more; leaves the mark.
+pub fn is_allowed(sql: &mut Sql<'_>, action: Action, asset_id: i64) -> Result<bool> {
+    sql.mark_authorized();
+    if sql.caller().is_admin() {
+        return Ok(true);
+    }
+    let chain = load(sql, asset_id)?;
+    Ok(allows(sql, &chain, action))
+}
+
+/// Lets administrators pass.
+pub fn authorize_admin(sql: &mut Sql<'_>, what: &str) -> Result<()> {
+    if sql.caller().is_admin() {
+        sql.mark_authorized();
+        return Ok(());
+    }
+    Err(Error::denied(format!(
+        "{} may not {what}: that is for administrators (members of the group admins).",
+        sql.caller().name
+    )))
+}
+
+fn allows(sql: &Sql<'_>, chain: &Chain, action: Action) -> bool {
+    chain.owners.iter().any(|owner| sql.caller().is(*owner))
+        || (chain.in_default_schema && matches!(action, Action::Read | Action::Create) && sql.caller().id != 0)
+}
+
+fn load(sql: &mut Sql<'_>, asset_id: i64) -> Result<Chain> {
+    let found = sql.first(&store::ASSET_CHAIN, bind![asset_id], |row| {
+        let owners: Vec<i64> = (0..4)
+            .map(|at| row.get::<Option<i64>>(at))
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        let (kind, leaf): (String, String) = (row.get(4)?, row.get(5)?);
+        let (parent, grand): (Option<String>, Option<String>) = (row.get(6)?, row.get(7)?);
+        let (schema, catalog) =
+            if kind == "schema" { (Some(leaf.clone()), parent.clone()) } else { (parent, grand) };
+        let in_default_schema = schema.as_deref() == Some(super::bootstrap::DEFAULT_SCHEMA)
+            && catalog.as_deref() == Some(super::bootstrap::DEFAULT_CATALOG);
+        Ok(Chain { label: format!("{kind} {leaf:?}"), owners, in_default_schema })
+    })?;
+    found.ok_or_else(|| Error::missing("What the request is about does not exist any more."))
+}

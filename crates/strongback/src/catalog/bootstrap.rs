@@ -1,0 +1,58 @@
+//! What every metastore begins with: the metastore itself, and the default schema for plain MLflow names.
+
+use super::{
+    asset::{self, Asset, Kind, NewAsset},
+    authorize::authorize_admin,
+    principal,
+};
+use crate::{
+    context::Ctx,
+    db::{Change, Sql},
+    error::{Error, Result},
+    events::{Event, EventKind},
+};
+
+/// Catalog of the default schema.
+pub const DEFAULT_CATALOG: &str = "main";
+/// The default schema.
+pub const DEFAULT_SCHEMA: &str = "default";
+
+/// Makes metastore, catalog `main` and schema `main.default` on a new store; nothing on one that has them.
+pub async fn run(ctx: &Ctx) -> Result<()> {
+    ctx.write(|tx| {
+        if asset::find(tx, None, Kind::Metastore, "")?.is_some() {
+            return Ok(Change::Nothing(()));
+        }
+        authorize_admin(tx, "create the metastore")?;
+        let root = built_in(tx, None, Kind::Metastore, "metastore", principal::ADMINS)?;
+        let catalog = built_in(tx, Some(root.id), Kind::Catalog, DEFAULT_CATALOG, principal::ADMINS)?;
+        built_in(tx, Some(catalog.id), Kind::Schema, DEFAULT_SCHEMA, principal::ADMINS)?;
+        Ok(Change::Made((), Event::new(EventKind::MetastoreCreate).asset(root.id, root.revision)))
+    })
+    .await
+}
+
+fn built_in(tx: &mut Sql<'_>, parent_id: Option<i64>, kind: Kind, leaf: &str, owner_id: i64) -> Result<Asset> {
+    asset::create(
+        tx,
+        &NewAsset { parent_id, kind, leaf, leaf_key: leaf, wire_name: None, owner_id, comment: None, properties: None },
+    )
+}
+
+/// The metastore.
+pub fn metastore(sql: &mut Sql<'_>) -> Result<Asset> {
+    asset::find(sql, None, Kind::Metastore, "")?.ok_or_else(|| Error::internal("the metastore is missing"))
+}
+
+/// The default schema.
+pub fn default_schema(sql: &mut Sql<'_>) -> Result<Asset> {
+    let root = metastore(sql)?;
+    let gone = || {
+        Error::new(
+            crate::error::Code::InvalidState,
+            "The default schema main.default does not exist any more. Create it again: strongback schema create main.default",
+        )
+    };
+    let catalog = asset::find(sql, Some(root.id), Kind::Catalog, DEFAULT_CATALOG)?.ok_or_else(gone)?;
+    asset::find(sql, Some(catalog.id), Kind::Schema, DEFAULT_SCHEMA)?.ok_or_else(gone)
+}

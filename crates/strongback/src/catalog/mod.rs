@@ -1,0 +1,28 @@
+//! The catalog: every named thing is an asset with one owner, and there is one way to ask whether somebody may touch it.
+//!
+//! Owns assets and their names, principals and their tokens, and lineage. Faces: Unity Catalog REST 2.1 for catalogs
+//! and schemas, the command line.
+//!
+//! What must stay true:
+//! - a name is an attribute of an asset, never a key: rename and move change one row;
+//! - names are unique among the living, per parent and kind; three-level names compare without case, and are shown as
+//!   they were given; what a client created through a flat face comes back byte for byte (`wire_name`);
+//! - [`authorize`] stands next to the read or the write that it guards, in the same transaction;
+//! - a principal is never an absence: the unauthenticated loopback caller is `local`.
+
+pub mod asset;
+pub mod audit;
+pub mod authorize;
+pub mod bootstrap;
+pub mod principal;
+pub mod store;
+
+pub use asset::{Asset, Kind};
+pub use authorize::{Action, authorize, authorize_admin};
+
+use crate::router::Route;
+
+/// Routes of this slice.
+pub fn routes() -> Vec<Route> {
+    audit::routes()
+}

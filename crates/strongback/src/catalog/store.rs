@@ -1,0 +1,55 @@
+//! Statements of the catalog.
+
+use crate::statements;
+
+statements! {
+    ASSET_INSERT = "INSERT INTO asset (uuid, parent_id, kind, leaf, leaf_key, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $10, $11, 1)
+        RETURNING id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision";
+    ASSET_BY_LEAF = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision FROM asset
+        WHERE parent_id = $1 AND kind = $2 AND leaf_key = $3 AND deleted_at IS NULL";
+    ASSET_ROOT = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision FROM asset
+        WHERE kind = $1 AND parent_id IS NULL AND deleted_at IS NULL";
+    ASSET_BY_WIRE = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision FROM asset
+        WHERE kind = $1 AND wire_name = $2 AND deleted_at IS NULL";
+    ASSET_BY_ID = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision FROM asset WHERE id = $1 AND deleted_at IS NULL";
+    ASSET_LOCK = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision FROM asset
+        WHERE id = $1 AND deleted_at IS NULL {lock}";
+    ASSET_LIST = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision FROM asset
+        WHERE parent_id = $1 AND kind = $2 AND deleted_at IS NULL ORDER BY leaf_key";
+    ASSET_CHILDREN = "SELECT COUNT(*) FROM asset WHERE parent_id = $1 AND deleted_at IS NULL";
+    ASSET_UPDATE = "UPDATE asset SET parent_id = $2, leaf = $3, leaf_key = $4, wire_name = $5, owner_id = $6, comment = $7,
+            properties = $8, updated_at = $9, updated_by = $10, revision = revision + 1
+        WHERE id = $1 AND deleted_at IS NULL
+        RETURNING id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision";
+    ASSET_TOUCH = "UPDATE asset SET updated_at = $2, updated_by = $3, revision = revision + 1
+        WHERE id = $1 AND deleted_at IS NULL RETURNING revision";
+    ASSET_DELETE = "UPDATE asset SET deleted_at = $2, updated_at = $2, updated_by = $3, revision = revision + 1
+        WHERE id = $1 AND deleted_at IS NULL RETURNING revision";
+    ASSET_NAME = "SELECT a.kind, a.leaf, a.wire_name, p.leaf, g.leaf FROM asset a
+        LEFT JOIN asset p ON p.id = a.parent_id LEFT JOIN asset g ON g.id = p.parent_id WHERE a.id = $1";
+    /// Owners from the asset upward, then kind and leaf, and the leaf keys of parent and grandparent.
+    ASSET_CHAIN = "SELECT a.owner_id, p.owner_id, g.owner_id, m.owner_id, a.kind, a.leaf_key, p.leaf_key, g.leaf_key
+        FROM asset a LEFT JOIN asset p ON p.id = a.parent_id LEFT JOIN asset g ON g.id = p.parent_id
+        LEFT JOIN asset m ON m.id = g.parent_id WHERE a.id = $1";
+
+    PRINCIPAL_ID = "SELECT id FROM principal WHERE name = $1";
+    PRINCIPAL_NAME = "SELECT name FROM principal WHERE id = $1";
+    /// Ids of people begin at 1000; below are the built-in ones.
+    PRINCIPAL_INSERT = "INSERT INTO principal (id, kind, name, created_at)
+        SELECT CASE WHEN MAX(id) < 1000 THEN 1000 ELSE MAX(id) + 1 END, $1, $2, $3 FROM principal RETURNING id";
+    MEMBERSHIP_GROUPS = "SELECT group_id FROM membership WHERE member_id = $1";
+    CREDENTIAL_PRINCIPAL = "SELECT p.id, p.name FROM credential c JOIN principal p ON p.id = c.principal_id
+        WHERE c.token_hash = $1 AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > $2)";
+    CREDENTIAL_INSERT = "INSERT INTO credential (token_hash, id, principal_id, comment, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+}

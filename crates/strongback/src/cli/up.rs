@@ -1,0 +1,107 @@
+//! `strongback up`: the server.
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::Args;
+
+use super::printer;
+use crate::{
+    app,
+    config::{Auth, Config, Layer, LogFormat},
+    router::serve,
+};
+
+/// Start the server
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, short, value_name = "PORT")]
+    port: Option<String>,
+    /// off (loopback only) or tokens
+    #[arg(long, value_name = "MODE")]
+    auth: Option<String>,
+    /// Host names to answer to besides loopback, separated by commas
+    #[arg(long, value_name = "NAMES")]
+    allowed_hosts: Option<String>,
+    /// Serve your installed mlflow's web pages at /mlflow/: auto, off, or the directory of the pages
+    #[arg(long, value_name = "auto|off|PATH")]
+    mlflow_ui: Option<String>,
+}
+
+impl UpArgs {
+    pub(super) fn add_to(self, flags: &mut Layer) {
+        flags.host = self.host;
+        flags.port = self.port;
+        flags.auth = self.auth;
+        flags.allowed_hosts = self.allowed_hosts;
+        flags.mlflow_ui = self.mlflow_ui;
+    }
+}
+
+pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
+    config.check()?;
+    start_log(&config)?;
+    // Two workers are enough for a server that waits for a disk; DataFusion's deep plans want a larger stack later.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 16)))
+        .max_blocking_threads(64)
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let (host, port) = (config.host.value.clone(), config.port.value);
+    let app = app::open(config).await?;
+    let background = app::start_background(&app);
+    let (listener, address) = serve::bind(&host, port).await?;
+    greet(&app.config, address);
+    let outcome = serve::run(Arc::clone(&app), listener, stop_signal()).await;
+    background.stop().await;
+    tokio::task::spawn_blocking(move || app.db.close()).await?;
+    outcome?;
+    tracing::info!("stopped; everything acknowledged is on disk");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn greet(config: &Config, address: std::net::SocketAddr) {
+    printer::talk(&format!("Strongback {} at http://{address}", env!("CARGO_PKG_VERSION")));
+    printer::talk(&format!("  data      {}", config.data_dir.value.display()));
+    if let Some(url) = &config.database_url.value {
+        printer::talk(&format!("  metadata  {url}"));
+    }
+    match config.auth.value {
+        Auth::Off => printer::talk("  auth      off: everybody on this machine is the principal `local`, an administrator"),
+        Auth::Tokens => printer::talk("  auth      tokens"),
+    }
+    printer::talk(&format!("  next      export MLFLOW_TRACKING_URI=http://{address}"));
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be received; stop the server with SIGKILL, which loses nothing acknowledged");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.value)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format.value {
+        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => {
+            use std::io::IsTerminal;
+            let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            builder.with_ansi(colour).with_target(false).init();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! What a handler has: the application's parts, and who asks under which request.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    auth::Caller,
+    config::Config,
+    db::{Change, Db, Origin, Sql},
+    error::{Error, Result},
+    objects::Objects,
+};
+
+/// Milliseconds since the epoch.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64)
+}
+
+/// The parts of the running application.
+pub struct App {
+    /// The configuration it was started with.
+    pub config: Config,
+    /// The metadata store.
+    pub db: Db,
+    /// The bytes of artifacts.
+    pub objects: Objects,
+    /// Signs checkpoints of the event stream.
+    pub signing_key: ed25519_dalek::SigningKey,
+    /// Holds the data directory for this process.
+    pub(crate) _lock: std::fs::File,
+}
+
+/// One request, or one job: the application and on whose behalf it acts.
+#[derive(Clone)]
+pub struct Ctx {
+    /// The application.
+    pub app: Arc<App>,
+    /// Principal, request id and time.
+    pub origin: Origin,
+}
+
+impl Ctx {
+    /// A context for work that the server does by itself.
+    pub fn system(app: &Arc<App>) -> Self {
+        Self { app: Arc::clone(app), origin: Origin::system() }
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.origin.caller
+    }
+
+    /// When the request came in, milliseconds since the epoch.
+    pub fn now(&self) -> i64 {
+        self.origin.now
+    }
+
+    /// Reads in one snapshot. What was read without an authorisation does not leave this function.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Sql<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let guarded = |sql: &mut Sql<'_>| {
+            let value = read(sql)?;
+            if sql.is_authorized() {
+                Ok(value)
+            } else {
+                Err(Error::internal("a read was about to answer without an authorisation"))
+            }
+        };
+        self.app.db.read(&self.origin, guarded).await
+    }
+
+    /// Writes in the next commit group; durable when it answers. The closure may run more than once.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.app.db.write(&self.origin, write).await
+    }
+}

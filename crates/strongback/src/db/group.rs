@@ -1,0 +1,173 @@
+//! A commit group: the writes of many callers in one transaction, with one event block.
+//!
+//! The group is optimistic. Jobs run one after another without savepoints. A job that fails before it wrote anything
+//! leaves nothing to undo, which is how nearly all refusals end. If one fails after a write, or a statement breaks the
+//! transaction, the group is rolled back and its jobs are replayed each in a transaction of its own, so that the
+//! guilty one alone fails. This keeps savepoints off the path that every write takes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::sync::oneshot;
+
+use super::{Change, Origin, Sql, sql::Conn};
+use crate::{
+    error::{Code, Error, Result},
+    events::{Event, chain::Pending},
+};
+
+/// How often a job is tried when somebody else changed the same thing (PostgreSQL with several writers).
+const ATTEMPTS: usize = 5;
+
+/// A queued write, without its type.
+pub(super) trait Job: Send {
+    fn origin(&self) -> &Origin;
+    /// Runs the closure; the event is returned for the group's block.
+    fn run(&mut self, sql: &mut Sql<'_>) -> Result<Option<Event>>;
+    /// Answers the caller: `Ok` with what [`Self::run`] computed last.
+    fn settle(self: Box<Self>, outcome: Result<()>);
+}
+
+pub(super) struct Typed<T, F> {
+    origin: Origin,
+    derived: bool,
+    write: F,
+    value: Option<T>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Typed<T, F> {
+    pub(super) fn new(origin: Origin, derived: bool, write: F) -> (Self, oneshot::Receiver<Result<T>>) {
+        let (answer, receiver) = oneshot::channel();
+        (Self { origin, derived, write, value: None, answer }, receiver)
+    }
+}
+
+impl<T: Send, F: FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send> Job for Typed<T, F> {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    fn run(&mut self, sql: &mut Sql<'_>) -> Result<Option<Event>> {
+        let write = AssertUnwindSafe(|| (self.write)(sql));
+        let change = catch_unwind(write).unwrap_or_else(|_| Err(Error::internal("a write panicked")))?;
+        let (value, event) = match change {
+            Change::Made(value, event) => (value, Some(event)),
+            Change::Nothing(value) => (value, None),
+        };
+        if !self.derived {
+            if event.is_none() && sql.wrote() {
+                return Err(Error::internal("a write changed something without an event"));
+            }
+            if event.is_some() && !sql.is_authorized() {
+                return Err(Error::internal("a write was about to commit without an authorisation"));
+            }
+        }
+        self.value = Some(value);
+        Ok(event)
+    }
+
+    fn settle(self: Box<Self>, outcome: Result<()>) {
+        let Self { value, answer, .. } = *self;
+        let outcome = outcome
+            .and_then(|()| value.ok_or_else(|| Error::internal("a write was acknowledged without an answer")));
+        // Whoever asked may be gone; the write stands all the same.
+        let _ = answer.send(outcome);
+    }
+}
+
+/// A connection that can hold a group's transaction.
+pub(super) trait Engine {
+    fn conn(&mut self) -> Conn<'_>;
+    fn begin(&mut self) -> Result<()>;
+    fn commit(&mut self) -> Result<()>;
+    fn rollback(&mut self);
+    /// The chain of this writer's slot.
+    fn chain(&mut self) -> &mut crate::events::chain::Chain;
+}
+
+/// Runs a group to its end and answers everybody in it.
+pub(super) fn run(engine: &mut impl Engine, mut jobs: Vec<Box<dyn Job>>) {
+    metrics::histogram!("strongback_commit_group_size").record(jobs.len() as f64);
+    match attempt(engine, &mut jobs) {
+        Attempt::Committed(outcomes) => {
+            for (job, outcome) in jobs.into_iter().zip(outcomes) {
+                job.settle(outcome);
+            }
+        }
+        Attempt::Failed(error) if jobs.len() == 1 && !is_conflict(&error) => {
+            jobs.into_iter().for_each(|job| job.settle(Err(error.clone())));
+        }
+        Attempt::Failed(_) => jobs.into_iter().for_each(|job| run_alone(engine, job)),
+    }
+}
+
+fn run_alone(engine: &mut impl Engine, job: Box<dyn Job>) {
+    let mut jobs = vec![job];
+    let mut outcome = Err(Error::internal("a write was never tried"));
+    for _ in 0..ATTEMPTS {
+        outcome = match attempt(engine, &mut jobs) {
+            Attempt::Committed(mut outcomes) => outcomes.pop().unwrap_or(Ok(())),
+            Attempt::Failed(error) => Err(error),
+        };
+        if !outcome.as_ref().is_err_and(is_conflict) {
+            break;
+        }
+    }
+    jobs.into_iter().for_each(|job| job.settle(outcome.clone()));
+}
+
+/// A conflict that came from the database, not one that a slice found itself.
+fn is_conflict(error: &Error) -> bool {
+    error.code() == Code::ResourceConflict && error.cause_chain().is_some()
+}
+
+enum Attempt {
+    /// The transaction stands; each job has its own outcome.
+    Committed(Vec<Result<()>>),
+    /// Nothing of it stands.
+    Failed(Error),
+}
+
+fn attempt(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Attempt {
+    if let Err(error) = engine.begin() {
+        return Attempt::Failed(error);
+    }
+    match run_jobs(engine, jobs).and_then(|(outcomes, pending)| {
+        let block = engine.chain().seal(pending)?;
+        if let Some(block) = &block {
+            let mut sql = Sql::new(engine.conn(), crate::auth::Caller::system(), true, block.last_at);
+            block.insert(&mut sql)?;
+        }
+        engine.commit()?;
+        if let Some(block) = block {
+            engine.chain().advance(&block);
+        }
+        Ok(outcomes)
+    }) {
+        Ok(outcomes) => Attempt::Committed(outcomes),
+        Err(error) => {
+            engine.rollback();
+            Attempt::Failed(error)
+        }
+    }
+}
+
+type Ran = (Vec<Result<()>>, Vec<Pending>);
+
+fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran> {
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    let mut pending = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let origin = job.origin().clone();
+        let mut sql = Sql::new(engine.conn(), origin.caller.clone(), true, origin.now);
+        match job.run(&mut sql) {
+            Ok(event) => {
+                pending.extend(event.map(|event| Pending::new(event, &origin)));
+                outcomes.push(Ok(()));
+            }
+            Err(error) if sql.wrote() || sql.is_broken() => return Err(error),
+            Err(error) => outcomes.push(Err(error)),
+        }
+    }
+    Ok((outcomes, pending))
+}

@@ -1,0 +1,113 @@
+//! Numbered forward migrations.
+//!
+//! What must stay true: a migration that was released is never edited; each runs in a transaction of its own; a store
+//! that a newer version has touched is refused, since an older one does not know what it would break.
+
+use postgres::Client;
+use rusqlite::Connection;
+
+use super::{
+    Dialect,
+    dialect::render,
+    sql::{postgres_error, store_error},
+};
+use crate::error::{Code, Error, Result};
+
+/// Number, name and text of every migration, ascending and dense.
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "events", include_str!("migrations/0001_events.sql")),
+    (2, "catalog", include_str!("migrations/0002_catalog.sql")),
+    (3, "tracking", include_str!("migrations/0003_tracking.sql")),
+    (4, "registry", include_str!("migrations/0004_registry.sql")),
+];
+
+/// The schema this binary writes.
+pub const NEWEST: i64 = MIGRATIONS.len() as i64;
+
+const VERSION_TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
+
+/// Brings a SQLite store to [`NEWEST`].
+pub(super) fn sqlite(conn: &mut Connection) -> Result<()> {
+    conn.execute_batch(VERSION_TABLE).map_err(store_error)?;
+    let found: i64 = conn
+        .query_row("SELECT COALESCE(MAX(version), 0) FROM schema_version", [], |row| row.get(0))
+        .map_err(store_error)?;
+    for (version, name, text) in due(found)? {
+        let tx = conn.transaction().map_err(store_error)?;
+        for statement in statements(text) {
+            tx.execute_batch(&render(&statement, Dialect::Sqlite)).map_err(store_error)?;
+        }
+        tx.execute(
+            "INSERT INTO schema_version VALUES (?1, ?2, ?3)",
+            (version, name, crate::context::now_ms()),
+        )
+        .map_err(store_error)?;
+        tx.commit().map_err(store_error)?;
+    }
+    Ok(())
+}
+
+/// Brings a PostgreSQL store to [`NEWEST`]; an advisory lock lets one replica do it.
+pub(super) fn postgres(client: &mut Client) -> Result<()> {
+    // The number is arbitrary and belongs to this product.
+    client.batch_execute("SELECT pg_advisory_lock(7305809155)").map_err(postgres_error)?;
+    let outcome = postgres_locked(client);
+    client.batch_execute("SELECT pg_advisory_unlock(7305809155)").map_err(postgres_error)?;
+    outcome
+}
+
+fn postgres_locked(client: &mut Client) -> Result<()> {
+    client.batch_execute(VERSION_TABLE).map_err(postgres_error)?;
+    let found: i64 = client
+        .query_one("SELECT COALESCE(MAX(version), 0) FROM schema_version", &[])
+        .map_err(postgres_error)?
+        .get(0);
+    for (version, name, text) in due(found)? {
+        let mut tx = client.transaction().map_err(postgres_error)?;
+        for statement in statements(text) {
+            tx.batch_execute(&render(&statement, Dialect::Postgres)).map_err(postgres_error)?;
+        }
+        tx.execute("INSERT INTO schema_version VALUES ($1, $2, $3)", &[&version, &name, &crate::context::now_ms()])
+            .map_err(postgres_error)?;
+        tx.commit().map_err(postgres_error)?;
+    }
+    Ok(())
+}
+
+fn due(found: i64) -> Result<impl Iterator<Item = (i64, &'static str, &'static str)>> {
+    if found > NEWEST {
+        return Err(Error::new(
+            Code::InvalidState,
+            format!(
+                "The metadata store has schema {found}; this version of Strongback knows schemas up to {NEWEST}. \
+                 Start the version that wrote it, or a newer one."
+            ),
+        ));
+    }
+    Ok(MIGRATIONS.iter().copied().filter(move |(version, ..)| *version > found))
+}
+
+/// The statements of a file: lines that begin with `--` are comments, `;` ends a statement.
+fn statements(text: &str) -> Vec<String> {
+    let code: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    code.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_dense_and_a_newer_store_is_refused() {
+        for (at, (version, ..)) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(*version, at as i64 + 1);
+        }
+        let error = due(NEWEST + 1).map(Iterator::count).unwrap_err();
+        assert!(error.message().contains(&format!("schema {}", NEWEST + 1)), "{error}");
+    }
+}

@@ -1,0 +1,55 @@
+-- Registered models, their versions and their aliases with history.
+
+-- `tags` is JSON. `next_version` only grows, so that a number is never given twice.
+CREATE TABLE model (
+    asset_id {int} NOT NULL PRIMARY KEY REFERENCES asset (id),
+    next_version {int} NOT NULL,
+    tags {text} NOT NULL
+) {strict};
+
+CREATE TABLE model_version (
+    model_id {int} NOT NULL REFERENCES model (asset_id),
+    version {int} NOT NULL,
+    status {text} NOT NULL,
+    status_message {text} NOT NULL,
+    stage {text} NOT NULL,
+    source {text} NOT NULL,
+    run_uuid {text} NOT NULL,
+    run_link {text} NOT NULL,
+    logged_model {text} NOT NULL,
+    comment {text} NOT NULL,
+    signature {text},
+    tags {text} NOT NULL,
+    owner_id {int} NOT NULL REFERENCES principal (id),
+    created_at {int} NOT NULL,
+    updated_at {int} NOT NULL,
+    deleted_at {int},
+    PRIMARY KEY (model_id, version)
+) {keyed};
+
+CREATE INDEX model_version_run ON model_version (run_uuid);
+CREATE INDEX model_version_logged_model ON model_version (logged_model);
+
+-- Where an alias points now, and every move that it ever made. "Champion on date D" is one seek in the moves.
+CREATE TABLE alias (
+    model_id {int} NOT NULL REFERENCES model (asset_id),
+    alias {text} NOT NULL,
+    version {int} NOT NULL,
+    moves {int} NOT NULL,
+    PRIMARY KEY (model_id, alias)
+) {keyed};
+
+CREATE TABLE alias_move (
+    model_id {int} NOT NULL REFERENCES model (asset_id),
+    alias {text} NOT NULL,
+    n {int} NOT NULL,
+    from_version {int},
+    to_version {int},
+    at {int} NOT NULL,
+    by_principal {int} NOT NULL,
+    reason {text} NOT NULL,
+    evidence {text},
+    PRIMARY KEY (model_id, alias, n)
+) {keyed};
+
+CREATE INDEX alias_move_at ON alias_move (model_id, alias, at);

@@ -1,0 +1,194 @@
+//! The metadata store: SQLite in the data directory, or PostgreSQL.
+//!
+//! A read runs on one of a few reader connections. A write is a closure that a writer thread runs in a *commit group*:
+//! everything that waits is run in one transaction, one event block is added for the group, and only after the commit
+//! does anybody get an answer. Code of the slices is the same for both databases; [`dialect`] alone knows the
+//! difference.
+//!
+//! What must stay true:
+//! - an acknowledged write went through the database's durable commit;
+//! - every mutation returns [`Change::Made`] with its one event, which lands in the same transaction;
+//! - a change whose caller was never authorised does not commit;
+//! - a closure may run more than once (a group that fails is replayed one by one), so it owns what it needs and
+//!   changes nothing but the database;
+//! - nothing waits for ever: the queue is bounded and says so when it is full.
+
+mod dialect;
+mod group;
+pub mod migrate;
+mod postgres_store;
+mod sql;
+mod sqlite_store;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+pub use dialect::{Dialect, Stmt};
+pub use sql::{Row, Sql, Value};
+
+use crate::{
+    auth::Caller,
+    error::{Error, Result},
+    events::Event,
+};
+use group::{Job, Typed};
+
+/// Writes that may wait before a new one is refused.
+const QUEUE_LIMIT: usize = 4096;
+/// How long a write waits for a place in the queue.
+const QUEUE_WAIT: Duration = Duration::from_secs(10);
+/// Writes that one commit group takes at most.
+pub(crate) const GROUP_LIMIT: usize = 512;
+
+/// Where the metadata lies.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// A file of SQLite.
+    Sqlite(PathBuf),
+    /// A PostgreSQL connection URL.
+    Postgres(String),
+}
+
+/// What a write did.
+pub enum Change<T> {
+    /// Something changed; the event says what.
+    Made(T, Event),
+    /// Nothing changed, as when a client repeats itself.
+    Nothing(T),
+}
+
+/// Who wants a write and under which request.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The principal and what it may do.
+    pub caller: Arc<Caller>,
+    /// The request's id, which the event carries.
+    pub request_id: uuid::Uuid,
+    /// When it came in, milliseconds since the epoch.
+    pub now: i64,
+}
+
+/// The open store. Cheap to clone.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    location: Location,
+    readers: Readers,
+    queue: async_channel::Sender<Box<dyn Job>>,
+    writers: parking_lot::Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+enum Readers {
+    Sqlite(sqlite_store::Readers),
+    Postgres(postgres_store::Readers),
+}
+
+impl Db {
+    /// Opens the store, migrates it forward and starts its writers. Blocks; call it before serving.
+    pub fn open(location: &Location) -> Result<Self> {
+        let (queue, inbox) = async_channel::bounded(QUEUE_LIMIT);
+        let (readers, writers) = match location {
+            Location::Sqlite(path) => {
+                let (readers, writer) = sqlite_store::open(path, inbox)?;
+                (Readers::Sqlite(readers), vec![writer])
+            }
+            Location::Postgres(url) => {
+                let (readers, writers) = postgres_store::open(url, &inbox)?;
+                (Readers::Postgres(readers), writers)
+            }
+        };
+        let writers = parking_lot::Mutex::new(writers);
+        Ok(Self(Arc::new(Inner { location: location.clone(), readers, queue, writers })))
+    }
+
+    /// Where it lies.
+    pub fn location(&self) -> &Location {
+        &self.0.location
+    }
+
+    /// Runs a read on a reader connection, in one snapshot.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        read: impl FnOnce(&mut Sql<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let inner = Arc::clone(&self.0);
+        let origin = origin.clone();
+        tokio::task::spawn_blocking(move || match &inner.readers {
+            Readers::Sqlite(readers) => readers.run(&origin, read),
+            Readers::Postgres(readers) => readers.run(&origin, read),
+        })
+        .await
+        .map_err(Error::internal)?
+    }
+
+    /// Runs a write in the next commit group and answers when it is durable.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        write: impl FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.enqueue(origin, false, write).await
+    }
+
+    /// Writes what is *derived* from recorded mutations (indexes, compaction, cursors, checkpoints): no event, and the
+    /// caller is the system itself.
+    pub async fn derive<T: Send + 'static>(
+        &self,
+        mut write: impl FnMut(&mut Sql<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.enqueue(&Origin::system(), true, move |tx| write(tx).map(Change::Nothing)).await
+    }
+
+    async fn enqueue<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        derived: bool,
+        write: impl FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (job, answer) = Typed::new(origin.clone(), derived, write);
+        match tokio::time::timeout(QUEUE_WAIT, self.0.queue.send(Box::new(job))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(Error::unavailable("The server is shutting down. Repeat the request later.")),
+            Err(_) => {
+                return Err(Error::unavailable(format!(
+                    "{QUEUE_LIMIT} writes wait already and none was taken for {} s. Repeat the request later.",
+                    QUEUE_WAIT.as_secs()
+                )));
+            }
+        }
+        answer.await.map_err(|_| Error::unavailable("The server stopped before the write was made."))?
+    }
+
+    /// Writes that wait at this moment.
+    pub fn queued(&self) -> usize {
+        self.0.queue.len()
+    }
+
+    /// Takes no more writes, finishes those that wait, and ends the writer threads. Blocks.
+    pub fn close(&self) {
+        self.0.queue.close();
+        for writer in self.0.writers.lock().drain(..) {
+            if writer.join().is_err() {
+                tracing::error!("a writer thread ended with a panic");
+            }
+        }
+    }
+}
+
+impl Origin {
+    /// The server acting on its own behalf.
+    pub fn system() -> Self {
+        Self { caller: Caller::system(), request_id: uuid::Uuid::now_v7(), now: crate::context::now_ms() }
+    }
+}
+
+/// Every statement of the product, for the test that prepares them on both databases.
+pub fn all_statements() -> Vec<&'static Stmt> {
+    let lists: &[&[&'static Stmt]] = &[
+        crate::events::store::STATEMENTS,
+        crate::catalog::store::STATEMENTS,
+        crate::tracking::STATEMENTS,
+    ];
+    lists.concat()
+}

@@ -1,0 +1,225 @@
+//! PostgreSQL: a few writer threads, each with a slot of the event chain, and a few reader connections.
+//!
+//! What must stay true: a writer owns its slot. The slot's row names its holder and is renewed while the process
+//! lives; should two processes believe in one slot all the same, the primary key of the next event block lets only one
+//! of them commit. A lost connection is opened again before the next group; nobody was told of a commit that did not
+//! happen.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+use postgres::{Client, NoTls};
+
+use super::{
+    GROUP_LIMIT, Origin, Sql,
+    group::{self, Engine, Job},
+    migrate,
+    sql::{Conn, Prepared, postgres_error},
+};
+use crate::{
+    auth::Caller,
+    error::{Error, Result},
+    events::{chain::Chain, slots},
+};
+
+/// Writer threads, each with a connection and a slot.
+const WRITERS: usize = 4;
+/// Reader connections.
+const READERS: usize = 4;
+/// How long a writer waits before it connects again.
+const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+
+struct Session {
+    client: Client,
+    prepared: Prepared,
+}
+
+impl Session {
+    fn connect(url: &str) -> Result<Self> {
+        let client = Client::connect(url, NoTls).map_err(|error| {
+            Error::unavailable("PostgreSQL does not answer under the configured database URL.").because(error)
+        })?;
+        Ok(Self { client, prepared: Prepared::new() })
+    }
+
+    fn conn(&mut self) -> Conn<'_> {
+        Conn::Postgres(&mut self.client, &mut self.prepared)
+    }
+
+    fn batch(&mut self, statement: &str) -> Result<()> {
+        self.client.batch_execute(statement).map_err(postgres_error)
+    }
+}
+
+pub(super) struct Readers {
+    url: String,
+    /// `None` is a place whose connection was lost.
+    free: Mutex<Vec<Option<Session>>>,
+    returned: Condvar,
+}
+
+pub(super) fn open(
+    url: &str,
+    inbox: &async_channel::Receiver<Box<dyn Job>>,
+) -> Result<(Readers, Vec<thread::JoinHandle<()>>)> {
+    let mut first = Session::connect(url)?;
+    migrate::postgres(&mut first.client)?;
+    let holder = uuid::Uuid::now_v7().to_string();
+    let writers = (0..WRITERS)
+        .map(|n| {
+            let mut writer = Writer::claim(url, &holder)?;
+            let inbox = inbox.clone();
+            thread::Builder::new()
+                .name(format!("strongback-writer-{n}"))
+                .spawn(move || writer.serve(&inbox))
+                .map_err(Error::internal)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut free = vec![Some(first)];
+    free.resize_with(READERS, || None);
+    Ok((Readers { url: url.to_owned(), free: Mutex::new(free), returned: Condvar::new() }, writers))
+}
+
+impl Readers {
+    pub(super) fn run<T>(&self, origin: &Origin, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
+        let place = {
+            let mut free = self.free.lock();
+            loop {
+                match free.pop() {
+                    Some(place) => break place,
+                    None => self.returned.wait(&mut free),
+                }
+            }
+        };
+        let mut session = place.filter(|session| !session.client.is_closed());
+        let outcome = self.snapshot(&mut session, origin, read);
+        self.free.lock().push(session);
+        self.returned.notify_one();
+        outcome
+    }
+
+    fn snapshot<T>(
+        &self,
+        place: &mut Option<Session>,
+        origin: &Origin,
+        read: impl FnOnce(&mut Sql<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let session = match place {
+            Some(session) => session,
+            None => place.insert(Session::connect(&self.url)?),
+        };
+        session.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+        let mut sql = Sql::new(session.conn(), Arc::clone(&origin.caller), false, origin.now);
+        let outcome = catch_unwind(AssertUnwindSafe(|| read(&mut sql)))
+            .unwrap_or_else(|_| Err(Error::internal("a read panicked")));
+        if session.batch("ROLLBACK").is_err() {
+            *place = None;
+        }
+        outcome
+    }
+}
+
+struct Writer {
+    url: String,
+    holder: String,
+    session: Session,
+    chain: Chain,
+    renewed: std::time::Instant,
+    lost: bool,
+}
+
+impl Writer {
+    fn claim(url: &str, holder: &str) -> Result<Self> {
+        let mut session = Session::connect(url)?;
+        let chain = claim_slot(&mut session, holder)?;
+        let renewed = std::time::Instant::now();
+        Ok(Self { url: url.to_owned(), holder: holder.to_owned(), session, chain, renewed, lost: false })
+    }
+
+    fn serve(&mut self, inbox: &async_channel::Receiver<Box<dyn Job>>) {
+        while let Ok(first) = inbox.recv_blocking() {
+            let mut jobs = vec![first];
+            // Leave work for the other writers: a share, not all that waits.
+            let share = (inbox.len() / WRITERS + 1).min(GROUP_LIMIT);
+            while jobs.len() < share {
+                match inbox.try_recv() {
+                    Ok(job) => jobs.push(job),
+                    Err(_) => break,
+                }
+            }
+            if let Err(error) = self.ready() {
+                jobs.into_iter().for_each(|job| job.settle(Err(error.clone())));
+                thread::sleep(RECONNECT_AFTER);
+                continue;
+            }
+            group::run(self, jobs);
+        }
+        let now = crate::context::now_ms();
+        let slot = self.chain.slot();
+        let mut sql = Sql::new(self.session.conn(), Caller::system(), true, now);
+        if let Err(error) = slots::release(&mut sql, slot, &self.holder) {
+            tracing::warn!(?error, slot, "a writer slot was not given back; its lease will run out");
+        }
+    }
+
+    /// A live connection with a slot that is ours.
+    fn ready(&mut self) -> Result<()> {
+        if self.lost || self.session.client.is_closed() {
+            self.session = Session::connect(&self.url)?;
+            self.chain = claim_slot(&mut self.session, &self.holder)?;
+            self.lost = false;
+        } else if self.renewed.elapsed() > slots::RENEW_AFTER {
+            let now = crate::context::now_ms();
+            let slot = self.chain.slot();
+            let mut sql = Sql::new(self.session.conn(), Caller::system(), true, now);
+            if !slots::renew(&mut sql, slot, &self.holder)? {
+                self.chain = claim_slot(&mut self.session, &self.holder)?;
+            }
+        } else {
+            return Ok(());
+        }
+        self.renewed = std::time::Instant::now();
+        Ok(())
+    }
+}
+
+fn claim_slot(session: &mut Session, holder: &str) -> Result<Chain> {
+    let now = crate::context::now_ms();
+    session.batch("BEGIN")?;
+    let mut sql = Sql::new(session.conn(), Caller::system(), true, now);
+    let claimed = slots::claim(&mut sql, holder).and_then(|slot| Chain::load(&mut sql, slot));
+    session.batch(if claimed.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    claimed
+}
+
+impl Engine for Writer {
+    fn conn(&mut self) -> Conn<'_> {
+        self.session.conn()
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.session.batch("BEGIN")
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        let outcome = self.session.batch("COMMIT");
+        // Whether it stands is unknown when the answer did not come: the chain's head is read again before going on.
+        self.lost |= outcome.is_err();
+        outcome
+    }
+
+    fn rollback(&mut self) {
+        if self.session.batch("ROLLBACK").is_err() {
+            self.lost = true;
+        }
+    }
+
+    fn chain(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+}

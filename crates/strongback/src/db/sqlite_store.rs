@@ -1,0 +1,213 @@
+//! SQLite: one writer thread that commits groups, a few reader connections, and a checkpointer.
+//!
+//! What must stay true: the write-ahead log is never checkpointed in bulk on the writer thread, where it would stall
+//! every waiting client. A second connection copies the bulk; the writer only copies the few frames that came in
+//! meanwhile, so that the log can start again from its beginning instead of growing.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, OpenFlags};
+
+use super::{
+    GROUP_LIMIT, Origin, Sql,
+    group::{self, Engine, Job},
+    migrate,
+    sql::{Conn, store_error},
+};
+use crate::{
+    auth::Caller,
+    error::{Error, Result},
+    events::chain::Chain,
+};
+
+/// Reader connections; each holds a page cache of its own.
+const READERS: usize = 4;
+/// Page cache of a connection in KiB.
+const CACHE_KIB: i64 = 4096;
+/// Prepared statements that a connection keeps.
+const STATEMENTS: usize = 256;
+/// How often the checkpointer looks.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
+/// Frames (pages of 4 KiB) in the log from which the writer is asked to let it wrap.
+const WRAP_FRAMES: i64 = 2_000;
+/// The slot of the only writer.
+const SLOT: i64 = 1;
+
+pub(super) struct Readers {
+    free: Mutex<Vec<Connection>>,
+    returned: Condvar,
+}
+
+pub(super) fn open(
+    path: &Path,
+    inbox: async_channel::Receiver<Box<dyn Job>>,
+) -> Result<(Readers, thread::JoinHandle<()>)> {
+    let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    writer.pragma_update(None, "journal_mode", "WAL").map_err(store_error)?;
+    // FULL: the log is synced at every commit, which is what `power` durability means.
+    writer.pragma_update(None, "synchronous", "FULL").map_err(store_error)?;
+    writer.pragma_update(None, "wal_autocheckpoint", 0).map_err(store_error)?;
+    migrate::sqlite(&mut writer)?;
+
+    let now = crate::context::now_ms();
+    let chain = Chain::load(&mut Sql::new(Conn::Sqlite(&writer), Caller::system(), false, now), SLOT)?;
+    let free = (0..READERS)
+        .map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY))
+        .collect::<Result<Vec<_>>>()?;
+    let signals = Arc::new(Signals::default());
+    let checkpointer = Checkpointer { path: path.to_path_buf(), signals: Arc::clone(&signals) };
+    spawn("strongback-checkpoint", move || checkpointer.run())?;
+    let mut engine = Writer { conn: writer, chain, signals };
+    let thread = spawn("strongback-writer", move || engine.serve(&inbox))?;
+    Ok((Readers { free: Mutex::new(free), returned: Condvar::new() }, thread))
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(body).map_err(Error::internal)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| {
+        Error::unavailable(format!("The metadata store {} cannot be opened.", path.display())).because(error)
+    })?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.busy_timeout(Duration::from_secs(5)).map_err(store_error)?;
+    conn.pragma_update(None, "cache_size", -CACHE_KIB).map_err(store_error)?;
+    conn.pragma_update(None, "temp_store", "MEMORY").map_err(store_error)?;
+    Ok(conn)
+}
+
+impl Readers {
+    pub(super) fn run<T>(&self, origin: &Origin, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
+        let conn = {
+            let mut free = self.free.lock();
+            loop {
+                match free.pop() {
+                    Some(conn) => break conn,
+                    None => self.returned.wait(&mut free),
+                }
+            }
+        };
+        let outcome = snapshot(&conn, origin, read);
+        self.free.lock().push(conn);
+        self.returned.notify_one();
+        outcome
+    }
+}
+
+fn snapshot<T>(conn: &Connection, origin: &Origin, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
+    conn.execute_batch("BEGIN").map_err(store_error)?;
+    let mut sql = Sql::new(Conn::Sqlite(conn), Arc::clone(&origin.caller), false, origin.now);
+    let outcome = catch_unwind(AssertUnwindSafe(|| read(&mut sql)))
+        .unwrap_or_else(|_| Err(Error::internal("a read panicked")));
+    conn.execute_batch("ROLLBACK").map_err(store_error)?;
+    outcome
+}
+
+struct Writer {
+    conn: Connection,
+    chain: Chain,
+    signals: Arc<Signals>,
+}
+
+/// What writer and checkpointer tell each other.
+#[derive(Default)]
+struct Signals {
+    commits: AtomicU64,
+    wrap_due: AtomicBool,
+    closed: AtomicBool,
+}
+
+impl Writer {
+    fn serve(&mut self, inbox: &async_channel::Receiver<Box<dyn Job>>) {
+        while let Ok(first) = inbox.recv_blocking() {
+            let mut jobs = vec![first];
+            while jobs.len() < GROUP_LIMIT {
+                match inbox.try_recv() {
+                    Ok(job) => jobs.push(job),
+                    Err(_) => break,
+                }
+            }
+            group::run(self, jobs);
+            if self.signals.wrap_due.swap(false, Ordering::Relaxed) {
+                checkpoint(&self.conn, "PASSIVE");
+            }
+        }
+        self.signals.closed.store(true, Ordering::Relaxed);
+        checkpoint(&self.conn, "TRUNCATE");
+    }
+}
+
+impl Engine for Writer {
+    fn conn(&mut self) -> Conn<'_> {
+        Conn::Sqlite(&self.conn)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.conn.execute_batch("BEGIN IMMEDIATE").map_err(store_error)
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.conn.execute_batch("COMMIT").map_err(store_error)?;
+        self.signals.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        // A full disk may have rolled it back already.
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a failed commit group could not be rolled back");
+        }
+    }
+
+    fn chain(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+}
+
+struct Checkpointer {
+    path: PathBuf,
+    signals: Arc<Signals>,
+}
+
+impl Checkpointer {
+    fn run(&self) {
+        let conn = match connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+            Ok(conn) => conn,
+            Err(error) => return tracing::error!(?error, "the write-ahead log will not be checkpointed"),
+        };
+        let mut seen = 0;
+        while !self.signals.closed.load(Ordering::Relaxed) {
+            thread::sleep(CHECKPOINT_EVERY);
+            let commits = self.signals.commits.load(Ordering::Relaxed);
+            if commits == seen {
+                continue;
+            }
+            seen = commits;
+            if checkpoint(&conn, "PASSIVE") > WRAP_FRAMES {
+                self.signals.wrap_due.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Copies frames of the log into the database; answers how many frames the log holds.
+fn checkpoint(conn: &Connection, mode: &str) -> i64 {
+    conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(1)).unwrap_or_else(|error| {
+        tracing::warn!(%error, mode, "a checkpoint of the write-ahead log failed");
+        0
+    })
+}

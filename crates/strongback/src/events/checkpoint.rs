@@ -1,0 +1,152 @@
+//! Checkpoints: the heads of all slots, signed.
+//!
+//! A checkpoint proves that nothing before it was changed, removed, inserted or reordered, to whoever keeps it
+//! elsewhere. Nothing can prove more: what was removed *after* the newest checkpoint that somebody kept is not found.
+//! The signature is Ed25519 (RFC 8032) over the body's bytes. The signing key lies in the data directory, readable by
+//! its owner alone.
+
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+
+use ed25519_dalek::{
+    Signature, Signer, SigningKey, VerifyingKey,
+    pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding},
+};
+use serde::{Deserialize, Serialize};
+
+use super::store;
+use crate::{
+    bind,
+    db::{Db, Row, Sql},
+    error::{Error, Result},
+};
+
+/// How often heads are looked at; a checkpoint is made only when they moved.
+pub const EVERY: Duration = Duration::from_secs(1);
+const LEASE: &str = "event.checkpoint";
+const LEASE_MS: i64 = 5_000;
+/// Checkpoints older than this are thinned to one an hour.
+const KEEP_ALL_MS: i64 = 3_600_000;
+
+/// The signed statement.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Body {
+    /// Format: 1.
+    pub version: u32,
+    /// Ascending.
+    pub n: i64,
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// One a slot, ascending by slot.
+    pub heads: Vec<Head>,
+}
+
+/// The newest block of a slot.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Head {
+    /// The slot.
+    pub slot: i64,
+    /// The block's number.
+    pub n: i64,
+    /// The block's hash, hexadecimal.
+    pub hash: String,
+}
+
+/// A checkpoint as it is exported and kept elsewhere.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The exact bytes that were signed: a [`Body`] as JSON.
+    pub body: String,
+    /// Ed25519 signature, hexadecimal.
+    pub signature: String,
+    /// The public key, hexadecimal. A verifier compares it with the one it knows.
+    pub public_key: String,
+}
+
+impl Checkpoint {
+    /// Checks the signature and reads the statement.
+    pub fn verify(&self) -> Result<Body, String> {
+        let bytes = |what: &str, text: &str| hex::decode(text).map_err(|_| format!("the {what} is not hexadecimal"));
+        let key: [u8; 32] = bytes("public key", &self.public_key)?
+            .try_into()
+            .map_err(|_| "the public key has the wrong length".to_owned())?;
+        let key = VerifyingKey::from_bytes(&key).map_err(|_| "the public key is not valid".to_owned())?;
+        let signature = Signature::from_slice(&bytes("signature", &self.signature)?)
+            .map_err(|_| "the signature has the wrong length".to_owned())?;
+        key.verify_strict(self.body.as_bytes(), &signature)
+            .map_err(|_| "the signature does not belong to this checkpoint".to_owned())?;
+        serde_json::from_str(&self.body).map_err(|error| format!("the checkpoint cannot be read: {error}"))
+    }
+}
+
+/// Loads the signing key of a data directory, or makes it.
+pub fn load_key(data_dir: &Path) -> Result<SigningKey> {
+    let dir = data_dir.join("keys");
+    let path = dir.join("checkpoint.pem");
+    let broken = |error: String| {
+        Error::internal(error).with_message(format!("The signing key {} cannot be used.", path.display()))
+    };
+    if path.exists() {
+        let pem = fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
+        return SigningKey::from_pkcs8_pem(&pem).map_err(|error| broken(error.to_string()));
+    }
+    fs::create_dir_all(&dir).map_err(|error| broken(error.to_string()))?;
+    let key = SigningKey::from_bytes(&rand::random());
+    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| broken(error.to_string()))?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| broken(error.to_string()))?;
+    file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| broken(error.to_string()))?;
+    Ok(key)
+}
+
+/// Makes a checkpoint if this process has the lease and the heads moved. Answers whether it did.
+pub async fn make(db: &Db, key: &SigningKey, holder: &str) -> Result<bool> {
+    let (key, holder) = (key.clone(), holder.to_owned());
+    db.derive(move |tx| {
+        let now = tx.now();
+        if tx.execute(&store::LEASE_TAKE, bind![LEASE, &holder, now + LEASE_MS, now])? == 0 {
+            return Ok(false);
+        }
+        let heads = heads(tx)?;
+        let newest = tx.first(&store::CHECKPOINT_NEWEST, bind![], read)?;
+        let newest = newest.map(|(n, checkpoint)| (n, checkpoint.verify()));
+        if heads.is_empty() || matches!(&newest, Some((_, Ok(body))) if body.heads == heads) {
+            return Ok(false);
+        }
+        let n = newest.map_or(0, |(n, _)| n) + 1;
+        let body =
+            serde_json::to_string(&Body { version: 1, n, at: now, heads }).map_err(Error::internal)?;
+        let signature = key.sign(body.as_bytes()).to_bytes();
+        let public = key.verifying_key().to_bytes();
+        tx.execute(&store::CHECKPOINT_INSERT, bind![n, now, &body, &signature[..], &public[..]])?;
+        if n % 600 == 0 {
+            tx.execute(&store::CHECKPOINT_THIN, bind![now - KEEP_ALL_MS])?;
+        }
+        Ok(true)
+    })
+    .await
+}
+
+fn heads(sql: &mut Sql<'_>) -> Result<Vec<Head>> {
+    sql.all(&store::HEADS, bind![], |row| {
+        Ok(Head { slot: row.get(0)?, n: row.get(1)?, hash: hex::encode(row.get::<Vec<u8>>(2)?) })
+    })
+}
+
+/// A stored checkpoint with its number.
+pub(crate) fn read(row: &Row<'_>) -> Result<(i64, Checkpoint)> {
+    let checkpoint = Checkpoint {
+        body: row.get(2)?,
+        signature: hex::encode(row.get::<Vec<u8>>(3)?),
+        public_key: hex::encode(row.get::<Vec<u8>>(4)?),
+    };
+    Ok((row.get(0)?, checkpoint))
+}
+
+/// The newest checkpoint, for export.
+pub fn newest(sql: &mut Sql<'_>) -> Result<Option<Checkpoint>> {
+    Ok(sql.first(&store::CHECKPOINT_NEWEST, bind![], read)?.map(|(_, checkpoint)| checkpoint))
+}

@@ -1,0 +1,35 @@
+//! Slots of the chain, one a writer thread, held by lease.
+//!
+//! What must stay true: a slot has one writer at a time. A lease that was lost is noticed at its renewal; until then
+//! the primary key of `event_block` is the fence.
+
+use std::time::Duration;
+
+use super::store;
+use crate::{bind, db::Sql, error::Result};
+
+/// After which time a writer renews its lease.
+pub const RENEW_AFTER: Duration = Duration::from_secs(5);
+const LEASE_MS: i64 = 30_000;
+
+/// Takes a free slot or adds one.
+pub fn claim(tx: &mut Sql<'_>, holder: &str) -> Result<i64> {
+    let now = tx.now();
+    let taken = tx.first(&store::SLOT_TAKE, bind![holder, now + LEASE_MS, now], |row| row.get(0))?;
+    match taken {
+        Some(slot) => Ok(slot),
+        None => tx.one(&store::SLOT_ADD, bind![holder, now + LEASE_MS], |row| row.get(0)),
+    }
+}
+
+/// Renews the lease; `false` if the slot has another holder.
+pub fn renew(tx: &mut Sql<'_>, slot: i64, holder: &str) -> Result<bool> {
+    let until = tx.now() + LEASE_MS;
+    Ok(tx.execute(&store::SLOT_RENEW, bind![slot, holder, until])? == 1)
+}
+
+/// Gives the slot back, for the next one to take at once.
+pub fn release(tx: &mut Sql<'_>, slot: i64, holder: &str) -> Result<()> {
+    tx.execute(&store::SLOT_RENEW, bind![slot, holder, 0_i64])?;
+    Ok(())
+}

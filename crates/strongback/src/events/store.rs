@@ -1,0 +1,69 @@
+//! Statements of the event stream.
+
+use super::chain::{Block, to_hash, unpack};
+use crate::{db::Row, error::Result, statements};
+
+statements! {
+    /// The head of a slot.
+    BLOCK_HEAD = "SELECT n, hash FROM event_block WHERE slot = $1 ORDER BY n DESC LIMIT 1";
+    BLOCK_INSERT = "INSERT INTO event_block (slot, n, previous_hash, hash, entries, first_at, last_at, body, details)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    /// Blocks of a slot after a number.
+    BLOCKS_AFTER = "SELECT slot, n, previous_hash, hash, entries, first_at, last_at, body, details FROM event_block
+        WHERE slot = $1 AND n > $2 ORDER BY n LIMIT $3";
+    /// Blocks of all slots, newest first, not newer than a moment.
+    BLOCKS_NEWEST = "SELECT slot, n, previous_hash, hash, entries, first_at, last_at, body, details FROM event_block
+        WHERE last_at <= $1 AND last_at >= $2 ORDER BY last_at DESC, slot, n DESC LIMIT $3 OFFSET $4";
+    SLOT_LIST = "SELECT slot, MAX(n) FROM event_block GROUP BY slot ORDER BY slot";
+    /// The heads of all slots.
+    HEADS = "SELECT b.slot, b.n, b.hash FROM event_block b
+        JOIN (SELECT slot, MAX(n) AS n FROM event_block GROUP BY slot) h ON h.slot = b.slot AND h.n = b.n ORDER BY b.slot";
+    /// The hash of one block.
+    BLOCK_HASH = "SELECT hash FROM event_block WHERE slot = $1 AND n = $2";
+    ENTRY_COUNT = "SELECT CAST(COALESCE(SUM(entries), 0) AS BIGINT) FROM event_block";
+
+    CHECKPOINT_NEWEST = "SELECT n, at, body, signature, public_key FROM event_checkpoint ORDER BY n DESC LIMIT 1";
+    CHECKPOINT_LIST = "SELECT n, at, body, signature, public_key FROM event_checkpoint ORDER BY n";
+    CHECKPOINT_INSERT = "INSERT INTO event_checkpoint (n, at, body, signature, public_key) VALUES ($1, $2, $3, $4, $5)";
+    /// Old checkpoints are thinned to the first of each hour.
+    CHECKPOINT_THIN = "DELETE FROM event_checkpoint WHERE at < $1
+        AND n NOT IN (SELECT MIN(n) FROM event_checkpoint GROUP BY at / 3600000)";
+
+    /// Takes the first slot whose lease has run out.
+    SLOT_TAKE = "UPDATE writer SET holder = $1, lease_until = $2
+        WHERE slot = (SELECT MIN(slot) FROM writer WHERE lease_until < $3) AND lease_until < $3 RETURNING slot";
+    SLOT_ADD = "INSERT INTO writer (slot, holder, lease_until)
+        SELECT COALESCE(MAX(slot), 0) + 1, $1, $2 FROM writer RETURNING slot";
+    SLOT_RENEW = "UPDATE writer SET lease_until = $3 WHERE slot = $1 AND holder = $2";
+
+    OPERATION_INSERT = "INSERT INTO operation (id, kind, state, intent, principal_id, started_at)
+        VALUES ($1, $2, 'open', $3, $4, $5)";
+    /// Ends an open operation; no row if another process ended it.
+    OPERATION_END = "UPDATE operation SET state = $2, ended_at = $3 WHERE id = $1 AND state = 'open'";
+    OPERATION_GET = "SELECT id, kind, state, intent, principal_id, started_at FROM operation WHERE id = $1 {lock}";
+    OPERATION_OPEN = "SELECT id, kind, state, intent, principal_id, started_at FROM operation
+        WHERE state = 'open' AND started_at < $1 ORDER BY started_at";
+    /// Ended operations are history once their events are in the stream.
+    OPERATION_FORGET = "DELETE FROM operation WHERE state <> 'open' AND ended_at < $1";
+
+    /// Takes a lease that is free, has run out, or is ours.
+    LEASE_TAKE = "INSERT INTO lease (name, holder, until) VALUES ($1, $2, $3)
+        ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+        WHERE lease.until < $4 OR lease.holder = excluded.holder";
+}
+
+/// A row of [`BLOCKS_AFTER`] or [`BLOCKS_NEWEST`]. Bytes that cannot be unpacked read as none: whoever verifies the
+/// chain then finds that the hash does not fit, instead of stopping there.
+pub(crate) fn block(row: &Row<'_>) -> Result<Block> {
+    Ok(Block {
+        slot: row.get(0)?,
+        n: row.get(1)?,
+        previous: to_hash(&row.get::<Vec<u8>>(2)?)?,
+        hash: to_hash(&row.get::<Vec<u8>>(3)?)?,
+        entries: row.get(4)?,
+        first_at: row.get(5)?,
+        last_at: row.get(6)?,
+        body: unpack(&row.get::<Vec<u8>>(7)?).unwrap_or_default(),
+        details: unpack(&row.get::<Vec<u8>>(8)?).unwrap_or_default(),
+    })
+}

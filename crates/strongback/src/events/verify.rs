@@ -1,0 +1,167 @@
+//! Verification of the whole stream: what an auditor runs.
+//!
+//! Every block is hashed again and linked to its predecessor, every detail is compared with its digest, every stored
+//! checkpoint's signature and heads are checked, and so is a checkpoint that the auditor kept elsewhere.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use super::{
+    chain::{Block, Hash},
+    checkpoint::{self, Checkpoint},
+    store,
+};
+use crate::{bind, db::Sql, error::Result};
+
+/// Blocks that are read at a time.
+const PAGE: i64 = 256;
+/// Findings that are listed; more are only counted.
+const LISTED: usize = 50;
+
+/// What was verified and what was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Blocks read.
+    pub blocks: u64,
+    /// Entries read.
+    pub entries: u64,
+    /// Entries whose detail was erased; allowed.
+    pub erased: u64,
+    /// Checkpoints whose signature and heads were checked.
+    pub checkpoints: u64,
+    /// How many things are wrong.
+    pub wrong: u64,
+    /// The first of them, in words.
+    pub findings: Vec<String>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.wrong == 0
+    }
+
+    fn finding(&mut self, text: String) {
+        self.wrong += 1;
+        if self.findings.len() < LISTED {
+            self.findings.push(text);
+        }
+    }
+}
+
+/// Verifies everything that a connection can see. `kept` is a checkpoint from elsewhere; `public_key` (hexadecimal) is
+/// the key that checkpoints must be signed with, when the auditor knows it.
+pub fn verify(sql: &mut Sql<'_>, kept: Option<&Checkpoint>, public_key: Option<&str>) -> Result<Report> {
+    let mut report = Report::default();
+    let checkpoints = sql.all(&store::CHECKPOINT_LIST, bind![], checkpoint::read)?;
+    let wanted = wanted_heads(&checkpoints, kept, public_key, &mut report);
+    let slots = sql.all(&store::SLOT_LIST, bind![], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))?;
+    let newest: HashMap<i64, i64> = slots.iter().copied().collect();
+    for (slot, heads) in &wanted {
+        let have = newest.get(slot).copied().unwrap_or(0);
+        if let Some((n, (_, by))) = heads.iter().next_back().filter(|(n, _)| **n > have) {
+            report.finding(format!("slot {slot} ends at block {have}, but {by} saw block {n}: blocks were removed"));
+        }
+    }
+    let none = BTreeMap::new();
+    for (slot, _) in slots {
+        verify_slot(sql, slot, wanted.get(&slot).unwrap_or(&none), &mut report)?;
+    }
+    Ok(report)
+}
+
+/// For each slot the heads that checkpoints state: block number → hash and who states it.
+type Wanted = HashMap<i64, BTreeMap<i64, (String, String)>>;
+
+fn wanted_heads(
+    stored: &[(i64, Checkpoint)],
+    kept: Option<&Checkpoint>,
+    public_key: Option<&str>,
+    report: &mut Report,
+) -> Wanted {
+    let mut wanted = Wanted::new();
+    let stored = stored.iter().map(|(n, checkpoint)| (format!("checkpoint {n}"), checkpoint));
+    for (name, checkpoint) in stored.chain(kept.map(|kept| ("the kept checkpoint".to_owned(), kept))) {
+        report.checkpoints += 1;
+        if public_key.is_some_and(|known| !known.eq_ignore_ascii_case(&checkpoint.public_key)) {
+            report.finding(format!("{name} is signed with another key than the known one"));
+        }
+        match checkpoint.verify() {
+            Err(why) => report.finding(format!("{name}: {why}")),
+            Ok(body) => {
+                for head in body.heads {
+                    let slot = wanted.entry(head.slot).or_default();
+                    let known = slot.entry(head.n).or_insert_with(|| (head.hash.clone(), name.clone()));
+                    if known.0 != head.hash {
+                        report.finding(format!(
+                            "{name} and {} disagree about block {} of slot {}",
+                            known.1, head.n, head.slot
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    wanted
+}
+
+fn verify_slot(
+    sql: &mut Sql<'_>,
+    slot: i64,
+    wanted: &BTreeMap<i64, (String, String)>,
+    report: &mut Report,
+) -> Result<()> {
+    let (mut n, mut previous): (i64, Hash) = (0, [0; 32]);
+    loop {
+        let blocks = sql.all(&store::BLOCKS_AFTER, bind![slot, n, PAGE], store::block)?;
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        for block in blocks {
+            report.blocks += 1;
+            if block.n != n + 1 {
+                report.finding(format!("slot {slot}: blocks {} to {} are missing", n + 1, block.n - 1));
+            } else if block.previous != previous {
+                report.finding(format!("slot {slot}: block {} does not follow block {n}", block.n));
+            }
+            if block.compute_hash() != block.hash {
+                report.finding(format!("slot {slot}: block {} was changed: its hash does not fit", block.n));
+            }
+            if let Some((hash, by)) = wanted.get(&block.n)
+                && *hash != hex::encode(block.hash)
+            {
+                report.finding(format!("slot {slot}: block {} is not the one that {by} saw", block.n));
+            }
+            verify_entries(&block, report);
+            (n, previous) = (block.n, block.hash);
+        }
+    }
+}
+
+fn verify_entries(block: &Block, report: &mut Report) {
+    let place = format!("slot {}: block {}", block.slot, block.n);
+    let (Ok(entries), Ok(details)) = (block.read_entries(), block.read_details()) else {
+        return report.finding(format!("{place} cannot be read"));
+    };
+    report.entries += entries.len() as u64;
+    if entries.len() as i64 != block.entries || details.len() != entries.len() {
+        report.finding(format!(
+            "{place} says {} entries, holds {} and {} details",
+            block.entries,
+            entries.len(),
+            details.len()
+        ));
+    }
+    for (at, (entry, detail)) in entries.iter().zip(&details).enumerate() {
+        match (&entry.detail, detail) {
+            (Some(_), None) => report.erased += 1,
+            (None, None) => {}
+            (digest, Some(detail)) => {
+                if digest.as_deref() != Some(detail.digest().as_str()) {
+                    report.finding(format!("{place}, entry {}: its detail was changed", at + 1));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Strongback: an MLOps backbone in one binary.
+//!
+//! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
+//! [`catalog`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them stand the
+//! few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`ui`].
+
+pub mod app;
+pub mod auth;
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod db;
+pub mod error;
+pub mod events;
+pub mod objects;
+pub mod router;
+pub mod tracking;
+
+/// Routes of all slices and of the operational endpoints, from the ground up.
+fn slice_routes() -> Vec<router::Route> {
+    let mut routes = Vec::new();
+    routes.extend(catalog::routes());
+    routes.extend(tracking::routes());
+    routes
+}

@@ -1,0 +1,5 @@
+//! The binary. Everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    strongback::cli::main()
+}

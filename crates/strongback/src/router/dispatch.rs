@@ -1,0 +1,131 @@
+//! The way of every request: guard, authentication, limits, handler, response, one log line, one measurement.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    body::Body,
+    extract::{RawPathParams, rejection::RawPathParamsRejection},
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use http::{HeaderValue, Request};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::{Handler, PathParams, Policy, Route, guard, wire};
+use crate::{
+    auth::{self, Caller},
+    context::{App, Ctx, now_ms},
+    db::Origin,
+    error::{Code, Error, Result},
+};
+
+/// Runs one request through its route.
+pub(super) async fn run(
+    app: Arc<App>,
+    route: Arc<Route>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request<Body>,
+) -> Response {
+    let started = Instant::now();
+    let request_id = uuid::Uuid::now_v7();
+    let method = request.method().clone();
+    let answer = std::panic::AssertUnwindSafe(answer(&app, &route, request_id, params, request))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(Error::internal("a handler panicked")));
+    let elapsed = started.elapsed();
+    let status = match &answer {
+        Ok(response) => response.status().as_u16(),
+        Err(error) => error.status(),
+    };
+    let labels = [("route", route.path.to_string()), ("method", method.to_string()), ("status", status.to_string())];
+    metrics::histogram!("strongback_request_seconds", &labels).record(elapsed.as_secs_f64());
+    finish(answer, request_id, |error| match error {
+        Some(error) if error.is_ours() => tracing::error!(
+            %request_id, %method, path = %route.path, status, ms = elapsed.as_millis() as u64, %error,
+            cause = error.cause_chain(), "request failed"
+        ),
+        Some(error) => tracing::debug!(
+            %request_id, %method, path = %route.path, status, ms = elapsed.as_millis() as u64, %error, "request refused"
+        ),
+        None => tracing::debug!(
+            %request_id, %method, path = %route.path, status, ms = elapsed.as_millis() as u64, "request"
+        ),
+    })
+}
+
+/// Answers a request that has no route, under the same guard.
+pub(super) async fn refuse(app: Arc<App>, request: Request<Body>, why: fn(&Request<Body>) -> Error) -> Response {
+    let error = guard::check(&app.config, &request).err().unwrap_or_else(|| why(&request));
+    finish(Err(error), uuid::Uuid::now_v7(), |error| {
+        tracing::debug!(method = %request.method(), path = request.uri().path(), error = error.map(tracing::field::display), "no route");
+    })
+}
+
+fn finish(answer: Result<Response>, request_id: uuid::Uuid, log: impl FnOnce(Option<&Error>)) -> Response {
+    log(answer.as_ref().err());
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
+        headers.insert("x-request-id", id);
+    }
+    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn answer(
+    app: &Arc<App>,
+    route: &Route,
+    request_id: uuid::Uuid,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request<Body>,
+) -> Result<Response> {
+    guard::check(&app.config, &request)?;
+    let params: PathParams = params
+        .map_err(|error| Error::invalid(format!("The path cannot be read: {error}.")))?
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let caller = match route.policy {
+        Policy::Public => Caller::nobody(),
+        _ => auth::authenticate(&app.db, app.config.auth_mode(), request.headers()).await?,
+    };
+    let ctx = Ctx { app: Arc::clone(app), origin: Origin { caller, request_id, now: now_ms() } };
+    let limit = route.limits.time;
+    let work = async {
+        match &route.handler {
+            Handler::Raw(handler) => handler(ctx, params, request).await,
+            Handler::Typed(handler) => handler(ctx, read_input(route, params, request).await?).await,
+        }
+    };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(Error::new(
+            Code::DeadlineExceeded,
+            format!("The request took longer than its limit of {} s and was given up.", limit.as_secs()),
+        ))
+    })
+}
+
+async fn read_input(route: &Route, params: PathParams, request: Request<Body>) -> Result<wire::Input> {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let is_json = guard::is_json(request.headers());
+    let most = route.limits.body.unwrap_or(usize::MAX);
+    let body = Limited::new(request.into_body(), most).collect().await.map_err(|error| {
+        if error.downcast_ref::<LengthLimitError>().is_some() {
+            Error::new(
+                Code::BadRequest,
+                format!("The body is larger than the limit of {most} bytes for {}. Send less at once.", route.path),
+            )
+            .with_status(413)
+        } else {
+            Error::new(Code::BadRequest, "The body broke off before its end. Send the request again.").because(error)
+        }
+    })?;
+    let body = body.to_bytes();
+    if !body.is_empty() && !is_json {
+        return Err(Error::invalid(
+            "Bad Request. Content-Type must be 'application/json' for this endpoint.",
+        ));
+    }
+    Ok(wire::Input { body, query, params })
+}

@@ -1,0 +1,223 @@
+//! The route table: one registration a route, which feeds everything that must know the routes.
+//!
+//! A [`Route`] has method, path, policy, limits and handler; leaving one out does not compile. From the table come the
+//! HTTP router, the OpenAPI document and the list that the authorisation and event tests walk through.
+//!
+//! What must stay true:
+//! - every request goes through [`dispatch`]: host and origin, authentication, limits, handler, and one log line;
+//! - a route whose policy speaks of assets cannot answer from a read or a write that was not authorised;
+//! - an error is turned into a response in one place.
+
+mod dispatch;
+pub mod guard;
+pub mod openapi;
+pub mod serve;
+pub mod wire;
+
+use std::{borrow::Cow, collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::RawPathParams,
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+use http::{Method, Request, StatusCode};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    catalog::Action,
+    context::{App, Ctx},
+    error::{Code, Error, Result},
+};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Anybody, without a credential. Such a route says nothing about assets.
+    Public,
+    /// Anybody with a credential. Such a route says nothing about assets either.
+    Authenticated,
+    /// Anybody with a credential; the answer holds only what the caller may see.
+    Visible,
+    /// The handler authorises this action on the asset that the request is about.
+    Asset(Action),
+    /// Administrators.
+    Admin,
+}
+
+/// What a request may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest body in bytes; `None` for streams, whose handler has a limit of its own.
+    pub body: Option<usize>,
+    /// How long it may take.
+    pub time: Duration,
+}
+
+impl Limits {
+    /// An ordinary JSON call.
+    pub const JSON: Self = Self { body: Some(32 << 20), time: Duration::from_secs(60) };
+    /// A call without much of a body.
+    pub const SMALL: Self = Self { body: Some(64 << 10), time: Duration::from_secs(20) };
+    /// A file on its way in or out.
+    pub const STREAM: Self = Self { body: None, time: Duration::from_secs(6 * 3600) };
+}
+
+/// Values of a path's placeholders, percent-decoded once.
+pub type PathParams = BTreeMap<String, String>;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response>> + Send>>;
+type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+#[derive(Clone)]
+enum Handler {
+    Typed(Arc<dyn Fn(Ctx, wire::Input) -> Answer + Send + Sync>),
+    Raw(Arc<dyn Fn(Ctx, PathParams, Request<Body>) -> Answer + Send + Sync>),
+}
+
+/// One registration.
+#[derive(Clone)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{placeholders}`.
+    pub path: Cow<'static, str>,
+    /// Who may call it.
+    pub policy: Policy,
+    /// What a call may use.
+    pub limits: Limits,
+    /// One line for the OpenAPI document.
+    pub summary: &'static str,
+    request: Option<SchemaOf>,
+    response: Option<SchemaOf>,
+    handler: Handler,
+}
+
+impl Route {
+    /// A route that takes and gives JSON: body, query and path values are merged into the request type.
+    pub fn json<Req, Res, F, Fut>(
+        method: Method,
+        path: &'static str,
+        policy: Policy,
+        limits: Limits,
+        summary: &'static str,
+        handler: F,
+    ) -> Self
+    where
+        Req: DeserializeOwned + JsonSchema + Send + 'static,
+        Res: Serialize + JsonSchema + 'static,
+        F: Fn(Ctx, Req) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Res>> + Send + 'static,
+    {
+        let handler = Handler::Typed(Arc::new(move |ctx, input| match wire::parse::<Req>(&input) {
+            Ok(request) => {
+                let answer = handler(ctx, request);
+                Box::pin(async move { wire::json_response(&answer.await?) })
+            }
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }));
+        Self {
+            method,
+            path: Cow::Borrowed(path),
+            policy,
+            limits,
+            summary,
+            request: Some(<Req as JsonSchema>::json_schema),
+            response: Some(<Res as JsonSchema>::json_schema),
+            handler,
+        }
+    }
+
+    /// A route that reads the request and writes the response itself: streams, pages, protocols with own statuses.
+    pub fn raw<F, Fut>(
+        method: Method,
+        path: &'static str,
+        policy: Policy,
+        limits: Limits,
+        summary: &'static str,
+        handler: F,
+    ) -> Self
+    where
+        F: Fn(Ctx, PathParams, Request<Body>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
+    {
+        let handler =
+            Handler::Raw(Arc::new(move |ctx, params, request| Box::pin(handler(ctx, params, request))));
+        Self { method, path: Cow::Borrowed(path), policy, limits, summary, request: None, response: None, handler }
+    }
+
+    /// Whether calls of this route change something.
+    pub fn is_mutation(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::HEAD)
+    }
+}
+
+/// Every route of the product.
+pub fn table() -> Vec<Route> {
+    let mut routes = crate::slice_routes();
+    routes.extend(openapi::routes());
+    // MLflow's web UI calls the same interface under another prefix.
+    let ajax: Vec<Route> = routes
+        .iter()
+        .filter(|route| route.path.starts_with("/api/2.0/mlflow") || route.path.starts_with("/api/3.0/mlflow"))
+        .map(|route| Route { path: Cow::Owned(route.path.replacen("/api/", "/ajax-api/", 1)), ..route.clone() })
+        .collect();
+    routes.extend(ajax);
+    routes
+}
+
+/// The HTTP router over the table.
+pub fn build(app: &Arc<App>) -> axum::Router {
+    let mut router = axum::Router::new();
+    for route in table() {
+        let filter = match MethodFilter::try_from(route.method.clone()) {
+            Ok(filter) => filter,
+            Err(error) => {
+                tracing::error!(path = %route.path, %error, "a route has a method that cannot be routed");
+                continue;
+            }
+        };
+        let (app, route) = (Arc::clone(app), Arc::new(route));
+        let path = route.path.clone();
+        let handler = move |params: Result<RawPathParams, _>, request: Request<Body>| {
+            dispatch::run(Arc::clone(&app), Arc::clone(&route), params, request)
+        };
+        router = router.route(&path, on(filter, handler));
+    }
+    let (missing, wrong) = (Arc::clone(app), Arc::clone(app));
+    router
+        .fallback(move |request: Request<Body>| dispatch::refuse(Arc::clone(&missing), request, not_found))
+        .method_not_allowed_fallback(move |request: Request<Body>| {
+            dispatch::refuse(Arc::clone(&wrong), request, wrong_method)
+        })
+}
+
+fn not_found(request: &Request<Body>) -> Error {
+    let path = request.uri().path();
+    Error::new(
+        Code::EndpointNotFound,
+        format!("No endpoint {} {path}. /api/openapi.json lists what is here.", request.method()),
+    )
+}
+
+fn wrong_method(request: &Request<Body>) -> Error {
+    let path = request.uri().path();
+    Error::new(Code::BadRequest, format!("The endpoint {path} does not take {}.", request.method()))
+        .with_status(StatusCode::METHOD_NOT_ALLOWED.as_u16())
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({ "error_code": self.code().name(), "message": self.message() });
+        let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(body)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Basic realm=\"strongback\""));
+        }
+        response
+    }
+}

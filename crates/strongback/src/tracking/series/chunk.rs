@@ -1,0 +1,134 @@
+//! Chunks: up to [`POINTS_MAX`] points of one key in history order.
+//!
+//! Version 1: `01`, number of points, first time, last time less first time, smallest step, largest step less
+//! smallest, then the [fields](super::fields).
+
+use crate::tracking::document::bytes::{Reader, put_int, put_uint};
+use crate::tracking::document::{Damaged, Point};
+
+use super::fields::{put_points, read_points};
+use super::{History, POINTS_MAX, Source, TooManyPoints};
+
+const VERSION: u8 = 1;
+
+/// Chunks are written once, by compaction, and kept.
+const ZSTD_LEVEL: i32 = 3;
+
+/// A chunk as it goes to the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// What its header says.
+    pub stats: ChunkStats,
+    /// Its bytes, header included.
+    pub bytes: Vec<u8>,
+}
+
+/// What a chunk's header says of its points. All bounds are inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkStats {
+    /// How many there are; at least 1.
+    pub points: usize,
+    /// Smallest time, in milliseconds since the epoch.
+    pub time_min_ms: i64,
+    /// Largest time.
+    pub time_max_ms: i64,
+    /// Smallest step.
+    pub step_min: i64,
+    /// Largest step.
+    pub step_max: i64,
+}
+
+impl ChunkStats {
+    /// Reads the header of a chunk and nothing else.
+    pub fn read(bytes: &[u8]) -> Result<Self, Damaged> {
+        read_stats(&mut Reader::new("metric chunk", bytes))
+    }
+
+    /// Of points in any order; `None` of none.
+    pub fn of(points: &[Point]) -> Option<Self> {
+        let first = points.first()?;
+        let start = Self {
+            points: points.len(),
+            time_min_ms: first.timestamp_ms,
+            time_max_ms: first.timestamp_ms,
+            step_min: first.step,
+            step_max: first.step,
+        };
+        Some(points.iter().fold(start, |stats, point| Self {
+            time_min_ms: stats.time_min_ms.min(point.timestamp_ms),
+            time_max_ms: stats.time_max_ms.max(point.timestamp_ms),
+            step_min: stats.step_min.min(point.step),
+            step_max: stats.step_max.max(point.step),
+            ..stats
+        }))
+    }
+}
+
+/// Encodes points that ascend, each once; `None` of none.
+pub fn encode_chunk(points: &[Point]) -> Result<Option<Chunk>, TooManyPoints> {
+    if points.len() > POINTS_MAX {
+        return Err(TooManyPoints { points: points.len() });
+    }
+    Ok(ChunkStats::of(points).map(|stats| encode(points, stats)))
+}
+
+fn encode(points: &[Point], stats: ChunkStats) -> Chunk {
+    let mut bytes = Vec::with_capacity(64 + 8 * points.len());
+    bytes.push(VERSION);
+    put_uint(&mut bytes, points.len() as u64);
+    put_int(&mut bytes, stats.time_min_ms);
+    put_uint(&mut bytes, stats.time_max_ms.abs_diff(stats.time_min_ms));
+    put_int(&mut bytes, stats.step_min);
+    put_uint(&mut bytes, stats.step_max.abs_diff(stats.step_min));
+    put_points(&mut bytes, points.iter(), ZSTD_LEVEL);
+    Chunk { stats, bytes }
+}
+
+/// The points of a chunk, ascending, each once.
+pub fn decode_chunk(bytes: &[u8]) -> Result<Vec<Point>, Damaged> {
+    let mut reader = Reader::new("metric chunk", bytes);
+    let stats = read_stats(&mut reader)?;
+    let points = read_points(&mut reader, stats.points)?;
+    reader.end()?;
+    if !points.is_sorted_by(|a, b| a < b) || ChunkStats::of(&points) != Some(stats) {
+        return Err(reader.damaged("points do not ascend or do not fit the header"));
+    }
+    Ok(points)
+}
+
+fn read_stats(reader: &mut Reader<'_>) -> Result<ChunkStats, Damaged> {
+    reader.version(VERSION)?;
+    let points = usize::try_from(reader.uint()?).unwrap_or(usize::MAX);
+    let time_min_ms = reader.int()?;
+    let time_max_ms = time_min_ms.checked_add_unsigned(reader.uint()?);
+    let step_min = reader.int()?;
+    let step_max = step_min.checked_add_unsigned(reader.uint()?);
+    match (time_max_ms, step_max) {
+        (Some(time_max_ms), Some(step_max)) if (1..=POINTS_MAX).contains(&points) => {
+            Ok(ChunkStats { points, time_min_ms, time_max_ms, step_min, step_max })
+        }
+        _ => Err(reader.damaged("header out of range")),
+    }
+}
+
+/// Merges all sources of one key into as few chunks as can hold their points; the chunks ascend.
+pub fn merge(sources: Vec<Source<'_>>) -> Result<Vec<Chunk>, Damaged> {
+    let points = History::open(sources)?.all()?;
+    let chunks = points.chunks(POINTS_MAX);
+    Ok(chunks.filter_map(|points| ChunkStats::of(points).map(|stats| encode(points, stats))).collect())
+}
+
+/// Which of a key's stored chunks a compaction must merge with `added` points: those that overlap them in time, and
+/// the last one while it has room. The others stay as they are, so appending costs the same however long a history is.
+pub fn touched(stored: &[ChunkStats], added: &[Point]) -> Vec<usize> {
+    let Some(new) = ChunkStats::of(added) else { return Vec::new() };
+    let last = (0..stored.len()).max_by_key(|at| (stored[*at].time_max_ms, stored[*at].time_min_ms));
+    let has_room = |at: usize| Some(at) == last && stored[at].points < POINTS_MAX;
+    (0..stored.len())
+        .filter(|at| {
+            let chunk = stored[*at];
+            has_room(*at)
+                || (chunk.time_min_ms <= new.time_max_ms && new.time_min_ms <= chunk.time_max_ms)
+        })
+        .collect()
+}
