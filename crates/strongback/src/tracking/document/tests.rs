@@ -108,7 +108,8 @@ fn nan_ranks_as_a_zero_with_a_flag() {
 }
 
 fn point() -> impl Strategy<Value = Point> {
-    let value = prop_oneof![Just(f64::NAN), Just(0.0), Just(-0.0), Just(f64::INFINITY), Just(0.1), Just(-2.0)];
+    let value =
+        prop_oneof![Just(f64::NAN), Just(0.0), Just(-0.0), Just(f64::INFINITY), Just(0.1), Just(-2.0)];
     (0_i64..3, -1_i64..2, value).prop_map(|(time, step, value)| Point::new(time, step, value))
 }
 

@@ -127,8 +127,7 @@ pub fn touched(stored: &[ChunkStats], added: &[Point]) -> Vec<usize> {
     (0..stored.len())
         .filter(|at| {
             let chunk = stored[*at];
-            has_room(*at)
-                || (chunk.time_min_ms <= new.time_max_ms && new.time_min_ms <= chunk.time_max_ms)
+            has_room(*at) || (chunk.time_min_ms <= new.time_max_ms && new.time_min_ms <= chunk.time_max_ms)
         })
         .collect()
 }

@@ -18,11 +18,7 @@ use crate::tracking::document::{Damaged, Point};
 use super::POINTS_MAX;
 
 /// Appends the fields of `points`; `level` is zstd's.
-pub(super) fn put_points<'a>(
-    out: &mut Vec<u8>,
-    points: impl Iterator<Item = &'a Point> + Clone,
-    level: i32,
-) {
+pub(super) fn put_points<'a>(out: &mut Vec<u8>, points: impl Iterator<Item = &'a Point> + Clone, level: i32) {
     let mut block = Vec::new();
     put_differences(&mut block, points.clone().map(|point| point.timestamp_ms));
     put_packed(out, &block, level);

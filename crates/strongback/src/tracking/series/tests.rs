@@ -39,8 +39,14 @@ fn bytes_of_version_1_are_fixed() {
     let piece = encode_piece(&batch()).unwrap();
     let chunk = encode_chunk(&batch()[1].points).unwrap().unwrap();
     assert_eq!(decode_piece(&piece).unwrap(), batch());
-    assert_eq!(hex::encode(&piece), "PIECE");
-    assert_eq!(hex::encode(&chunk.bytes), "CHUNK");
+    assert_eq!(
+        hex::encode(&piece),
+        "01020361756302046c6f7373030007d00fbb0f2728000005000203040008000500009a000000050000990000000500009900000005000099000000050000990000000500009900000005e0f8b9f00800053f7f3f3fc0"
+    );
+    assert_eq!(
+        hex::encode(&chunk.bytes),
+        "0103d00f1400020005d00fbb0f0000030002000800039a0000000399000000039900000003990000000399000000039900000003b9f00800033f3fc0"
+    );
     assert_eq!(decode_chunk(&chunk.bytes).unwrap(), batch()[1].points);
 }
 
