@@ -23,6 +23,7 @@ from server import Server, ServerError, last_lines
 HERE = Path(__file__).resolve().parent
 MODEL = "prod.risk.fraud_classifier"
 BEST_RUN = ["runs", "best", "--metric", "val_ap", "--where", "tags.dataset_version = '2024-Q4-v2'"]
+PYTHON_FOLDER = Path(sys.executable).parent
 STEPS = 12
 COMMAND_LIMIT_S = 300
 
@@ -88,15 +89,15 @@ def client_environment(server: Server) -> dict[str, str]:
     """What a user exports to point unchanged client code at the server, and nothing left over from elsewhere."""
     ours = ("MLFLOW_", "DATABRICKS_", "STRONGBACK_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    interpreter = str(Path(sys.executable).parent)
     return kept | {
         "MLFLOW_TRACKING_URI": server.url,
         "DATABRICKS_HOST": server.url,
         "DATABRICKS_TOKEN": "local",
         "STRONGBACK_URL": server.url,
+        "STRONGBACK_DATA_DIR": str(server.data_dir),
         "STRONGBACK_CACHE": str(data.cache_dir()),
-        # The web UI is found through the user's Python, which is the one that runs this.
-        "PATH": os.pathsep.join([interpreter, kept.get("PATH", "")]),
+        # The MLflow web UI is found through the user's Python, which is the one that runs this.
+        "PATH": os.pathsep.join([str(PYTHON_FOLDER), kept.get("PATH", "")]),
         # Quieter, and without the client's own usage reports.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -150,7 +151,7 @@ def summary(demo: Demo) -> None:
     if not kept and not asked:
         server.stop()
         console.heading("The server has stopped, its data stay until the next demo. To have it back")
-        console.line(typed(server.command()))
+        console.line(f"PATH={PYTHON_FOLDER}:$PATH {typed(server.command())}")
     next_steps(demo, pages)
     if kept:
         server.keep = True
@@ -171,8 +172,8 @@ def next_steps(demo: Demo, pages: list[str]) -> None:
     exports = [
         f"{name}={demo.environment[name]}" for name in ("MLFLOW_TRACKING_URI", "DATABRICKS_HOST", "DATABRICKS_TOKEN")
     ]
-    console.line(typed(["export", *exports]))
-    console.line(typed(["export", f"STRONGBACK_URL={server.url}", f"PATH={server.binary.parent}:"]) + "$PATH")
+    console.line(f"export {' '.join(exports)}")
+    console.line(f"export STRONGBACK_URL={server.url} PATH={server.binary.parent}:{PYTHON_FOLDER}:$PATH")
     console.line(typed(["strongback", "history", f"{MODEL}@champion"]))
     console.line(typed(["strongback", *BEST_RUN]))
     console.line("python your_own_training.py")

@@ -1,7 +1,8 @@
 """Registers the better of the two models as ``prod.risk.fraud_classifier`` in the ``databricks-uc`` registry.
 
 Between the two marks stands a team's existing code, to the letter. What MLflow 3.17 asks for beyond it is given in
-the one statement before the first mark; docs/guides/signature.md explains each argument and the plainer ways.
+the one statement before the first mark; docs/guides/signature.md says why, and how one
+writes it in code that may be changed.
 """
 # ruff: noqa: E402, I001 - the snippet keeps its own imports and its own line lengths
 

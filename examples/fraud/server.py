@@ -44,7 +44,8 @@ class Server:
 
     def command(self) -> list[str]:
         """What starts it, and what starts it again later on the same data."""
-        return [str(self.binary), "up", "--data-dir", str(self.data_dir), "--port", str(self.port)]
+        place = ["--data-dir", str(self.data_dir), "--port", str(self.port)]
+        return [str(self.binary), "up", *place, "--mlflow-ui", "auto"]
 
     def start(self, environment: dict[str, str]) -> float:
         """Starts it and waits for its first answer; the seconds that took."""
@@ -58,6 +59,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=self.folder,  # so that no strongback.toml of somebody else's applies
                 pass_fds=[lock],
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops the server in good order
             )
