@@ -1,0 +1,154 @@
+"""Catalogs, schemas and models through databricks-sdk and the open-source Unity Catalog client."""
+
+import asyncio
+
+import pytest
+from databricks.sdk.errors import DatabricksError, NotFound
+from mlflow import MlflowClient
+
+from expect import names
+from governed import workspace
+
+pytestmark = pytest.mark.beyond
+
+
+@pytest.fixture
+def w(server):
+    return workspace(server)
+
+
+@pytest.fixture
+def fresh(unique):
+    """Makes catalog names: letters, digits and underscores."""
+    return lambda stem: unique(stem).replace("-", "_")
+
+
+@pytest.fixture
+def catalog(w, fresh) -> str:
+    return w.catalogs.create(fresh("cat"), comment="for tests", properties={"a": "1"}).name
+
+
+def refused_by_sdk(*kinds: str):
+    """The SDK raises one of these error classes."""
+    return pytest.raises(DatabricksError, check=lambda error: type(error).__name__ in kinds)
+
+
+def test_catalog_life_cycle(w, catalog, fresh):
+    found = w.catalogs.get(catalog)
+    assert (found.name, found.comment, found.properties) == (catalog, "for tests", {"a": "1"})
+    assert found.owner
+    assert found.created_at > 1_600_000_000_000
+    with refused_by_sdk("ResourceAlreadyExists", "AlreadyExists", "BadRequest"):
+        w.catalogs.create(catalog)
+    assert catalog in names(w.catalogs.list())
+    renamed = fresh("renamed")
+    updated = w.catalogs.update(catalog, new_name=renamed, comment="changed", properties={"b": "2"})
+    assert (updated.name, updated.comment, updated.properties) == (renamed, "changed", {"b": "2"})
+    with pytest.raises(NotFound):
+        w.catalogs.get(catalog)
+    assert w.catalogs.update(renamed, owner="ada@example.com").owner == "ada@example.com"
+    w.catalogs.delete(renamed, force=True)
+    with pytest.raises(NotFound):
+        w.catalogs.get(renamed)
+    with pytest.raises(NotFound):
+        w.catalogs.delete(renamed)
+
+
+def test_schema_life_cycle(w, catalog):
+    made = w.schemas.create("risk", catalog, comment="fraud")
+    assert (made.name, made.catalog_name, made.full_name) == ("risk", catalog, f"{catalog}.risk")
+    assert w.schemas.get(f"{catalog}.risk").comment == "fraud"
+    with refused_by_sdk("ResourceAlreadyExists", "AlreadyExists", "BadRequest"):
+        w.schemas.create("risk", catalog)
+    with refused_by_sdk("ResourceAlreadyExists", "AlreadyExists", "BadRequest"):
+        w.schemas.create("RISK", catalog)
+    assert "risk" in names(w.schemas.list(catalog))
+    updated = w.schemas.update(f"{catalog}.risk", new_name="credit", comment="loans")
+    assert (updated.full_name, updated.comment) == (f"{catalog}.credit", "loans")
+    w.schemas.delete(f"{catalog}.credit")
+    with pytest.raises(NotFound):
+        w.schemas.get(f"{catalog}.credit")
+    with pytest.raises(NotFound):
+        w.schemas.create("x", "never_" + catalog)
+
+
+def test_names_compare_without_case(w, catalog):
+    assert w.catalogs.get(catalog.upper()).name == catalog
+
+
+def test_full_catalog_is_deleted_by_force_only(w, catalog):
+    w.schemas.create("risk", catalog)
+    with refused_by_sdk("BadRequest", "InvalidState", "ResourceConflict", "InvalidParameterValue"):
+        w.catalogs.delete(catalog)
+    w.catalogs.delete(catalog, force=True)
+    with pytest.raises(NotFound):
+        w.schemas.get(f"{catalog}.risk")
+
+
+@pytest.mark.parametrize("max_results", [None, 0, 1])
+def test_lists_are_whole_whatever_the_page(w, catalog, max_results):
+    for name in ("a", "b", "c"):
+        w.schemas.create(name, catalog)
+    found = names(w.schemas.list(catalog, max_results=max_results))
+    assert [name for name in found if name in "abc"] == ["a", "b", "c"]
+    assert catalog in names(w.catalogs.list(max_results=max_results))
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "a/b", "a b", "x" * 256])
+def test_refused_catalog_names(w, name):
+    with refused_by_sdk("BadRequest", "InvalidParameterValue"):
+        w.catalogs.create(name)
+
+
+def test_registered_models(server, w, catalog):
+    w.schemas.create("risk", catalog)
+    full = f"{catalog}.risk.scorer"
+    plain = MlflowClient(server.url, registry_uri=server.url)
+    plain.create_registered_model(full, description="words")
+    for _ in range(2):
+        plain.create_model_version(full, "s3://bucket/model")
+    found = w.registered_models.get(full)
+    assert (found.full_name, found.name, found.catalog_name, found.schema_name) == (full, "scorer", catalog, "risk")
+    assert found.comment == "words"
+    listed = w.registered_models.list(catalog_name=catalog, schema_name="risk")
+    assert [model.full_name for model in listed] == [full]
+    assert full in [model.full_name for model in w.registered_models.list()]
+    w.registered_models.set_alias(full, "champion", 2)
+    assert plain.get_model_version_by_alias(full, "champion").version == "2"
+    with_aliases = w.registered_models.get(full, include_aliases=True)
+    assert [(alias.alias_name, alias.version_num) for alias in with_aliases.aliases] == [("champion", 2)]
+    assert w.model_versions.get_by_alias(full, "champion").version == 2
+    assert sorted(version.version for version in w.model_versions.list(full)) == [1, 2]
+    assert w.model_versions.get(full, 1).model_name in ("scorer", full)
+    assert w.model_versions.update(full, 1, comment="first").comment == "first"
+    w.registered_models.delete_alias(full, "champion")
+    with pytest.raises(NotFound):
+        w.model_versions.get_by_alias(full, "champion")
+    w.model_versions.delete(full, 1)
+    with pytest.raises(NotFound):
+        w.model_versions.get(full, 1)
+    w.registered_models.delete(full)
+    with pytest.raises(NotFound):
+        w.registered_models.get(full)
+
+
+def test_open_source_client_lists(server, w, catalog):
+    from unitycatalog.client import ApiClient, CatalogsApi, Configuration, RegisteredModelsApi, SchemasApi
+    from unitycatalog.client.models import CreateCatalog
+
+    w.schemas.create("risk", catalog)
+    w.registered_models.create(name="scorer", catalog_name=catalog, schema_name="risk")
+
+    async def look():
+        async with ApiClient(Configuration(host=f"{server.url}/api/2.1/unity-catalog")) as api:
+            catalogs = (await CatalogsApi(api).list_catalogs()).catalogs
+            schemas = (await SchemasApi(api).list_schemas(catalog_name=catalog)).schemas
+            models = (await RegisteredModelsApi(api).list_registered_models(catalog, "risk")).registered_models
+            created = await CatalogsApi(api).create_catalog(CreateCatalog(name=f"{catalog}_oss"))
+            return names(catalogs), names(schemas), [model.full_name for model in models], created.name
+
+    catalogs, schemas, models, created = asyncio.run(look())
+    assert catalog in catalogs
+    assert "risk" in schemas
+    assert models == [f"{catalog}.risk.scorer"]
+    assert created == f"{catalog}_oss"
