@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::ledger::{Ledger, RunLedger, version_number};
@@ -89,6 +91,30 @@ fn searched_run(
     Ok(())
 }
 
+/// The answer of metrics/get-history. A value is read by Rust's own parser, which is exact: that a float comes back
+/// with its last bit is part of what is checked.
+#[derive(Deserialize)]
+struct History<'a> {
+    #[serde(default, borrow)]
+    metrics: Vec<StoredPoint<'a>>,
+}
+
+#[derive(Deserialize)]
+struct StoredPoint<'a> {
+    #[serde(borrow)]
+    value: &'a RawValue,
+    timestamp: u64,
+    #[serde(default)]
+    step: u64,
+}
+
+impl StoredPoint<'_> {
+    fn to_point(&self, key: &str) -> Point {
+        let value = self.value.get().parse().unwrap_or(f64::NAN);
+        Point { key: key.to_string(), value, timestamp: self.timestamp, step: self.step }
+    }
+}
+
 /// One client's share of one run, beside what the server has of it.
 struct RunCheck<'a> {
     ledger: &'a Ledger,
@@ -121,14 +147,12 @@ impl<'a> RunCheck<'a> {
     fn history(&self, http: &mut Client, key: &str) -> Result<Vec<Point>> {
         let path = format!("{API}/metrics/get-history");
         let query = [("run_id", self.run.id.as_str()), ("metric_key", key), ("max_results", "25000")];
-        let answer = ask(http, &with_query(&path, &query))?;
-        let point = |each: &Value| Point {
-            key: key.to_string(),
-            value: each["value"].as_f64().unwrap_or(f64::NAN),
-            timestamp: each["timestamp"].as_u64().unwrap_or(0),
-            step: each["step"].as_u64().unwrap_or(0),
-        };
-        Ok(list(&answer["metrics"]).iter().map(point).collect())
+        let response = http.get(&with_query(&path, &query))?;
+        if response.status != 200 {
+            bail!("history of {key} of run {}: {} {}", self.run.id, response.status, response.text());
+        }
+        let history: History<'_> = serde_json::from_slice(&response.body)?;
+        Ok(history.metrics.iter().map(|each| each.to_point(key)).collect())
     }
 
     fn batches(&self, losses: &[Point], problems: &mut Vec<String>) {
