@@ -158,7 +158,8 @@ def summary(demo: Demo) -> None:
         console.heading(f"The server goes on as process {server.process.pid}; `kill {server.process.pid}` ends it.")
     if asked:
         console.heading("The server goes on until you press Enter.")
-        sys.stdin.readline()
+        with contextlib.suppress(KeyboardInterrupt):
+            sys.stdin.readline()
         server.stop()
 
 
@@ -199,13 +200,16 @@ def main() -> int:
         with console.step("Fetch the data (once; then it is cached)"):
             rows, columns = data.describe(data.fetch())
             console.line(f"{rows:,} transactions × {columns} columns, digest as pinned, in {data.csv_path()}")
+        return run_on(console, Server(binary, data.cache_dir() / "demo"))
     except data.Unreachable as problem:
         console.failure(str(problem))
         return data.EXIT_UNREACHABLE
     except data.Corrupt as problem:
         console.failure(f"The data cannot be trusted: {problem}.")
         return 1
-    return run_on(console, Server(binary, data.cache_dir() / "demo"))
+    except KeyboardInterrupt:
+        console.failure(f"Interrupted in step {console.number}, {console.title!r}.")
+        return 130
 
 
 def run_on(console: Console, server: Server) -> int:
@@ -215,9 +219,6 @@ def run_on(console: Console, server: Server) -> int:
         walk(demo)
         summary(demo)
         return 0
-    except KeyboardInterrupt:
-        console.failure(f"Interrupted in step {console.number}, {console.title!r}.")
-        return 130
     except (CommandError, ServerError) as problem:
         console.failure(f"Step {console.number}, {console.title!r}, failed: {problem}.")
         console.excerpt("The last lines it wrote to stderr", getattr(problem, "stderr", []))

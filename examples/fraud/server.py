@@ -1,12 +1,11 @@
 """One Strongback server on a fresh data directory: started, waited for, stopped.
 
-Every demo has a folder of its own below the cache. The server holds a lock in it for as long as it lives, so that the
-next demo can tell the folders that are left over, which it removes, from one that somebody is still looking at.
+Every demo has a folder of its own below the cache. A server locks its data directory for as long as it lives; that is
+how the next demo tells the folders that are left over, which it removes, from one that somebody is still looking at.
 """
 
 import contextlib
 import fcntl
-import os
 import shutil
 import signal
 import socket
@@ -49,8 +48,6 @@ class Server:
 
     def start(self, environment: dict[str, str]) -> float:
         """Starts it and waits for its first answer; the seconds that took."""
-        lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
         start = time.perf_counter()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -60,10 +57,8 @@ class Server:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 cwd=self.folder,  # so that no strongback.toml of somebody else's applies
-                pass_fds=[lock],
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops the server in good order
             )
-        os.close(lock)
         while self.status("/health") != 200:
             if self.process.poll() is not None:
                 raise ServerError(f"the server ended at once, with exit code {self.process.returncode}")
@@ -125,11 +120,17 @@ def free_port() -> int:
 
 
 def remove_leftovers(below: Path) -> None:
-    """Deletes the folders of earlier demos whose server is gone."""
-    for lock_path in below.glob("*/lock"):
+    """Deletes the folders of earlier demos whose data no server holds."""
+    for folder in below.iterdir():
+        lock_path = folder / "data" / "lock"
+        if not lock_path.exists():
+            # Its server never came up, or is about to.
+            if time.time() - folder.stat().st_mtime > 2 * START_LIMIT_S:
+                shutil.rmtree(folder, ignore_errors=True)
+            continue
         with lock_path.open("rb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            shutil.rmtree(lock_path.parent, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
