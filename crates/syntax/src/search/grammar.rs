@@ -126,6 +126,12 @@ impl Grammar {
         named.map_or("unknown", |(name, _)| name)
     }
 
+    /// Whether this subject holds numbers, so that [`super::Fields::number`] is asked for it and not
+    /// [`super::Fields::text`].
+    pub fn is_numeric(self, subject: &Subject) -> bool {
+        self.operators(subject).contains(&O::Lt)
+    }
+
     /// Attributes that filters know.
     pub(super) fn attributes(self) -> Names {
         match self {
@@ -248,9 +254,9 @@ pub(super) fn read_number(text: &str) -> Option<f64> {
     if plain && has_digit { text.parse().ok() } else { None }
 }
 
-/// Reads a number without fraction and exponent.
+/// Reads a number without fraction and exponent, unless it is too large to be finite.
 pub(super) fn read_integer(text: &str) -> Option<f64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let plain = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
-    if plain { text.parse().ok() } else { None }
+    if plain { text.parse().ok().filter(|number: &f64| number.is_finite()) } else { None }
 }

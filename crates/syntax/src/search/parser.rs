@@ -5,7 +5,7 @@
 
 use super::ast::{Comparison, DatasetField, Expr, Operand, Operator, Span, Subject};
 use super::error::SyntaxError;
-use super::grammar::{Entity, Grammar, quoted_list};
+use super::grammar::{Entity, Grammar, ValueKind, quoted_list};
 use super::lexer::{self, Kind, Token};
 use super::{COMPARISONS_MAX, FILTER_BYTES_MAX};
 
@@ -129,6 +129,9 @@ impl<'s> Parser<'s> {
             return Ok(Comparison { subject, op, value: Operand::None, span: first.to(operator.span) });
         }
         let raw = self.raw_value()?;
+        if self.checks_operator_first(&subject) {
+            self.checked(&subject, &operator)?;
+        }
         let value = self.operand(&subject, &raw)?;
         let op = self.checked(&subject, &operator)?;
         self.check_list_fits(op, &operator, &value, raw.span)?;
@@ -314,6 +317,11 @@ impl<'s> Parser<'s> {
                 Err(self.error(raw.span, message))
             }
         }
+    }
+
+    /// Where MLflow looks at the operator before the value.
+    fn checks_operator_first(&self, subject: &Subject) -> bool {
+        self.grammar == Grammar::LoggedModels || self.grammar.value_kind(subject) == ValueKind::IntegerText
     }
 
     fn check_null_test(

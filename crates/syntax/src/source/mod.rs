@@ -50,7 +50,7 @@ pub enum SourceUri {
     },
     /// Artifacts of a run, addressed by place.
     RunArtifacts {
-        /// Which of the two address forms was used.
+        /// Which of the address forms was used.
         root: ArtifactRoot,
         /// Decimal digits.
         experiment_id: String,
@@ -63,8 +63,8 @@ pub enum SourceUri {
     LoggedModelArtifacts {
         /// Which of the address forms was used.
         root: ArtifactRoot,
-        /// Decimal digits; absent in the Files API's form, which does not hold it.
-        experiment_id: Option<String>,
+        /// Decimal digits.
+        experiment_id: String,
         /// `m-` and 32 hex digits, in small letters.
         model_id: String,
         /// Below the model's artifact root; may be the root.

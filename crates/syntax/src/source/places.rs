@@ -34,7 +34,7 @@ pub(super) fn dbfs(rest: &str) -> Result<SourceUri, SourceProblem> {
 pub(super) fn absolute_path(path: &str) -> Result<SourceUri, SourceProblem> {
     const VERSION_FORM: &str = "/Models/<catalog>/<schema>/<model>/<version>/<path>";
     const TRACKING_FORM: &str = "/WorkspaceInternal/Mlflow/Artifacts/<experiment>/Runs/<run>/artifacts/<path> or \
-                                 /WorkspaceInternal/Mlflow/Artifacts/LoggedModels/<model id>/artifacts/<path>";
+                                 /WorkspaceInternal/Mlflow/Artifacts/<experiment>/LoggedModels/<model id>/artifacts/<path>";
     if let Some(version) = path.strip_prefix("/Models/") {
         return version_files(&plain_path(version)?)?.ok_or(SourceProblem::Form(VERSION_FORM));
     }
@@ -57,7 +57,7 @@ fn below_experiment(path: &ArtifactPath, models_word: &str, root: ArtifactRoot) 
         [experiment, word, model, "artifacts", below @ ..] if *word == models_word => {
             Some(SourceUri::LoggedModelArtifacts {
                 root,
-                experiment_id: Some(read_experiment_id(experiment)?),
+                experiment_id: read_experiment_id(experiment)?,
                 model_id: read_model_id(model)?,
                 path: rejoined(below)?,
             })
@@ -72,28 +72,17 @@ fn below_experiment(path: &ArtifactPath, models_word: &str, root: ArtifactRoot) 
     }
 }
 
-/// `<exp>/Runs/<run>/artifacts/…`, `[<exp>/]LoggedModels/<model>/artifacts/…`
+/// `<exp>/Runs/<run>/artifacts/…`, `<exp>/LoggedModels/<model>/artifacts/…`
 fn tracking_files(path: &ArtifactPath) -> Option<SourceUri> {
     let segments: Vec<&str> = path.segments().collect();
-    let (experiment, rest) = match segments.as_slice() {
-        ["LoggedModels", ..] => (None, segments.as_slice()),
-        [experiment, rest @ ..] => (Some(read_experiment_id(experiment)?), rest),
-        [] => return None,
-    };
-    match (experiment, rest) {
-        (Some(experiment_id), ["Runs", run, "artifacts", below @ ..]) => Some(SourceUri::RunArtifacts {
-            root: ArtifactRoot::Files,
-            experiment_id,
-            run_id: read_run_id(run)?,
-            path: rejoined(below)?,
-        }),
-        (experiment_id, ["LoggedModels", model, "artifacts", below @ ..]) => {
-            Some(SourceUri::LoggedModelArtifacts {
-                root: ArtifactRoot::Files,
-                experiment_id,
-                model_id: read_model_id(model)?,
-                path: rejoined(below)?,
-            })
+    let [experiment, kind, id, "artifacts", below @ ..] = segments.as_slice() else { return None };
+    let experiment_id = read_experiment_id(experiment)?;
+    let path = rejoined(below)?;
+    let root = ArtifactRoot::Files;
+    match *kind {
+        "Runs" => Some(SourceUri::RunArtifacts { root, experiment_id, run_id: read_run_id(id)?, path }),
+        "LoggedModels" => {
+            Some(SourceUri::LoggedModelArtifacts { root, experiment_id, model_id: read_model_id(id)?, path })
         }
         _ => None,
     }

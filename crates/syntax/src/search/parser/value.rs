@@ -108,6 +108,9 @@ impl<'s> Parser<'s> {
 
     fn number(&self, subject: &Subject, kind: ValueKind, raw: &RawValue<'s>) -> Result<f64, SyntaxError> {
         let written = self.written(raw);
+        if kind == ValueKind::QuotableInteger && matches!(raw.form, Form::List(_)) {
+            return Err(self.error(raw.span, self.wants_no_list(subject, raw.span)));
+        }
         let read = match (kind, &raw.form) {
             (ValueKind::Number, Form::Number) => read_number(written),
             (ValueKind::Number, Form::Word) if self.grammar == super::Grammar::LoggedModels => {

@@ -1,0 +1,170 @@
+//! Where the caret stands, what the tree looks like, and what is refused for its size.
+
+use syntax::search::{
+    Attribute, COMPARISONS_MAX, Comparison, DatasetField, Expr, FILTER_BYTES_MAX, Grammar, Operand, Operator,
+    OrderBy, Span, Subject, parse_filter, parse_order_by, parse_order_field,
+};
+
+/// The carets stand under exactly this piece of the text.
+fn check_caret(grammar: Grammar, text: &str, offending: &str) {
+    let error = parse_filter(grammar, text).unwrap_err();
+    assert_eq!(&text[error.span.start..error.span.end], offending, "{error}");
+    assert_eq!(error.source_text, text);
+}
+
+#[test]
+fn caret_stands_under_the_offending_token() {
+    let runs = Grammar::Runs;
+    check_caret(runs, "foo.x = 'a'", "foo");
+    check_caret(runs, "metrics.a > 1 AND `foo`.x = 'a'", "`foo`");
+    check_caret(runs, "attributes.nope = 'a'", "nope");
+    check_caret(runs, "attributes.`nope` = 'a'", "`nope`");
+    check_caret(runs, "dataset.source = 'a'", "source");
+    check_caret(runs, "metrics.a == 1", "==");
+    check_caret(runs, "tags.a  NOT   LIKE 'x'", "NOT   LIKE");
+    check_caret(runs, "metrics.a > 'one'", "'one'");
+    check_caret(runs, "params.a = one", "one");
+    check_caret(runs, "params.a = 'x' OR params.b = 'y'", "OR");
+    check_caret(runs, "NOT params.a = 'x'", "NOT");
+    check_caret(runs, "(params.a = 'x')", "(");
+    check_caret(runs, "metrics.a BETWEEN 1 AND 2", "BETWEEN");
+    check_caret(runs, "metrics.a > 1;", ";");
+    check_caret(runs, "metrics.a >", "");
+    check_caret(runs, "tags.a = 'x", "'x");
+    check_caret(runs, "metrics.val-loss > 1", "-");
+    check_caret(runs, "status IN ('a', 'b')", "('a', 'b')");
+    check_caret(runs, "run_id IN ('a', 2)", "2");
+    check_caret(runs, "run_id IN 'a'", "'a'");
+    check_caret(runs, "run_id = ('a')", "=");
+    check_caret(runs, "status IS NULL", "IS NULL");
+    check_caret(runs, "   ", "   ");
+    check_caret(Grammar::Experiments, "experiment_id IN ('1', 'x')", "'x'");
+    check_caret(Grammar::ModelVersions, "version_number > 1.5", "1.5");
+    check_caret(Grammar::LoggedModels, "metrics.a LIKE 1", "LIKE");
+}
+
+#[test]
+fn display_shows_message_hint_line_and_caret() {
+    let shown = |text: &str| parse_filter(Grammar::Runs, text).unwrap_err().to_string();
+    assert_eq!(
+        shown("tags.größe = 'x' OR 1"),
+        "Invalid clause(s) in filter string: 'OR' (comparisons are joined by AND only)\n  \
+         tags.größe = 'x' OR 1\n                   ^^"
+    );
+    assert_eq!(
+        shown("metrics.a > 1\n  AND metrics.b >> 2\nAND x"),
+        "Invalid comparator '>>' not one of '=', '!=', '<', '<=', '>', '>='\n    \
+         AND metrics.b >> 2\n                  ^^"
+    );
+    let long =
+        format!("{}foo.x = 'a' AND {}", "metrics.a > 1 AND ".repeat(50), "metrics.a > 1 AND ".repeat(50));
+    let lines: Vec<String> = shown(&long).lines().map(str::to_owned).collect();
+    let caret = lines[2].chars().position(|c| c == '^').unwrap();
+    assert_eq!(lines[1].chars().skip(caret).take(3).collect::<String>(), "foo");
+    assert!(lines[1].chars().count() < 130 && lines[1].contains('…'), "{}", lines[1]);
+}
+
+#[test]
+fn every_refusal_of_the_reference_can_be_shown() {
+    for line in include_str!("../data/reference.tsv").lines() {
+        let text = line.split('\t').nth(1).unwrap_or_default();
+        for grammar in Grammar::ALL {
+            if let Err(error) = parse_filter(grammar, text) {
+                assert!(error.span.start <= error.span.end && error.span.end <= text.len());
+                assert!(text.trim().is_empty() || error.to_string().contains('^'), "{error}");
+            }
+        }
+    }
+}
+
+fn check_tree(grammar: Grammar, text: &str, subject: Subject, op: Operator, value: Operand) {
+    let expected = Comparison { subject, op, value, span: Span { start: 0, end: text.len() } };
+    assert_eq!(parse_filter(grammar, text), Ok(Expr::And(vec![Expr::Compare(expected)])), "{text}");
+}
+
+#[test]
+fn trees_are_canonical() {
+    let text = |text: &str| Operand::Text(text.to_owned());
+    let list = |values: &[&str]| Operand::List(values.iter().map(|&v| v.to_owned()).collect());
+    let attribute = Subject::Attribute;
+    let tag = |key: &str| Subject::Tag(key.to_owned());
+    let runs = Grammar::Runs;
+    let number = Operand::Number;
+    check_tree(runs, "metric.a.b>-1.5e2", Subject::Metric("a.b".into()), Operator::Gt, number(-150.0));
+    check_tree(runs, "parameters.\"a b\" != 'x'", Subject::Param("a b".into()), Operator::Ne, text("x"));
+    check_tree(runs, "created <= .5", attribute(Attribute::StartTime), Operator::Le, number(0.5));
+    check_tree(runs, "`Run Name` ilike \"A%\"", attribute(Attribute::RunName), Operator::ILike, text("A%"));
+    check_tree(runs, "tag.`a``b` is not null", tag("a`b"), Operator::IsNotNull, Operand::None);
+    check_tree(runs, "tags.x = 'it''s \\'", tag("x"), Operator::Eq, text("it's \\"));
+    check_tree(
+        runs,
+        "datasets.digest not in (\"a\", 'b''c',)",
+        Subject::Dataset(DatasetField::Digest),
+        Operator::NotIn,
+        list(&["a", "b'c"]),
+    );
+    check_tree(
+        Grammar::ModelVersions,
+        "version_number >= '2'",
+        attribute(Attribute::VersionNumber),
+        Operator::Ge,
+        number(2.0),
+    );
+    let logged = Grammar::LoggedModels;
+    check_tree(logged, "status = 2", attribute(Attribute::Status), Operator::Eq, text("2"));
+    check_tree(logged, "status IN (2, '3')", attribute(Attribute::Status), Operator::In, list(&["2", "3"]));
+    check_tree(logged, "name = lm-a.1", attribute(Attribute::Name), Operator::Eq, text("lm-a.1"));
+    check_tree(logged, "name = \"a\"", attribute(Attribute::Name), Operator::Eq, text("\"a\""));
+    check_tree(
+        logged,
+        "creation_timestamp < inf",
+        attribute(Attribute::CreationTime),
+        Operator::Lt,
+        number(f64::INFINITY),
+    );
+    assert_eq!(parse_filter(runs, ""), Ok(Expr::And(Vec::new())));
+    assert_eq!(parse_filter(runs, "and AND"), Ok(Expr::And(Vec::new())));
+}
+
+#[test]
+fn sizes_are_limited() {
+    let most = vec!["metrics.a > 1"; COMPARISONS_MAX].join(" AND ");
+    assert!(parse_filter(Grammar::Runs, &most).is_ok());
+    let more = format!("{most} AND metrics.a > 1");
+    let error = parse_filter(Grammar::Runs, &more).unwrap_err();
+    assert_eq!(error.message, "A filter can hold at most 256 comparisons");
+
+    let ids: Vec<String> = (0..25_000).map(|id| format!("'{id:032x}'")).collect();
+    assert!(parse_filter(Grammar::Runs, &format!("run_id IN ({})", ids.join(","))).is_ok());
+    let error = parse_filter(Grammar::Runs, &"a".repeat(FILTER_BYTES_MAX + 1)).unwrap_err();
+    assert!(error.to_string().contains("1048577 bytes exceeds the maximum of 1048576"), "{error}");
+    assert!(error.to_string().len() < 200);
+
+    let digits = format!("version_number = {}", "9".repeat(400));
+    assert!(parse_filter(Grammar::ModelVersions, &digits).is_err());
+
+    let orders: Vec<String> = (0..65).map(|key| format!("metrics.m{key}")).collect();
+    let error = parse_order_by(Grammar::Runs, &orders).unwrap_err();
+    assert_eq!(error.message, "An order can hold at most 64 fields");
+}
+
+#[test]
+fn orders_are_read() {
+    let order = |subject, ascending| OrderBy { subject, ascending };
+    let items = ["metrics.`val loss` desc", "attributes.Created", "tags.a ASC", "\"params.b\" DESC"];
+    let items: Vec<String> = items.into_iter().map(str::to_owned).collect();
+    let expected = vec![
+        order(Subject::Metric("val loss".into()), false),
+        order(Subject::Attribute(Attribute::StartTime), true),
+        order(Subject::Tag("a".into()), true),
+        order(Subject::Param("b".into()), false),
+    ];
+    assert_eq!(parse_order_by(Grammar::Runs, &items), Ok(expected));
+    assert_eq!(
+        parse_order_field(Grammar::LoggedModels, "metrics.a.b", false),
+        Ok(order(Subject::Metric("a.b".into()), false))
+    );
+    let twice = ["start_time".to_owned(), "created DESC".to_owned()];
+    let error = parse_order_by(Grammar::Runs, &twice).unwrap_err();
+    assert!(error.message.starts_with("`order_by` contains duplicate fields"), "{error}");
+}

@@ -1,0 +1,182 @@
+//! Sources of model versions: every form that clients send, and hostile ones.
+
+use proptest::prelude::*;
+use syntax::names::FullName;
+use syntax::paths::ArtifactPath;
+use syntax::source::{ArtifactRoot, SourceUri};
+
+const RUN: &str = "0123456789abcdef0123456789abcdef";
+
+fn path(raw: &str) -> ArtifactPath {
+    ArtifactPath::parse_directory(raw).unwrap()
+}
+
+fn accepted(source: &str, expected: SourceUri) {
+    assert_eq!(SourceUri::parse(source), Ok(expected), "{source}");
+}
+
+fn refused(source: &str, expected: &str) {
+    let error = SourceUri::parse(source).expect_err(source).to_string();
+    assert!(error.starts_with("Invalid model version source: '"), "{error}");
+    assert!(error.contains(expected), "{source}: {error}");
+}
+
+#[test]
+fn models_and_runs() {
+    let (name, run_id) = ("my model v2".to_owned(), RUN.to_owned());
+    accepted(&format!("models:/m-{RUN}"), SourceUri::LoggedModel { model_id: format!("m-{RUN}") });
+    accepted(
+        &format!("MODELS:///m-{}", RUN.to_uppercase()),
+        SourceUri::LoggedModel { model_id: format!("m-{RUN}") },
+    );
+    accepted("models:/my model v2/3", SourceUri::ModelVersion { name: name.clone(), version: 3 });
+    accepted("models:/my model v2@Champion", SourceUri::ModelAlias { name, alias: "Champion".to_owned() });
+    accepted("models:/a@b@c", SourceUri::ModelAlias { name: "a@b".to_owned(), alias: "c".to_owned() });
+    accepted("models:/m-1/2", SourceUri::ModelVersion { name: "m-1".to_owned(), version: 2 });
+    let run = |below: &str| SourceUri::RunRelative { run_id: run_id.clone(), path: path(below) };
+    accepted(&format!("runs:/{RUN}/model"), run("model"));
+    accepted(&format!("runs:/{RUN}/a b/c/"), run("a b/c"));
+    accepted(&format!("runs:/{RUN}"), run(""));
+}
+
+#[test]
+fn artifact_places() {
+    let run = |root, below: &str| SourceUri::RunArtifacts {
+        root,
+        experiment_id: "12".to_owned(),
+        run_id: RUN.to_owned(),
+        path: path(below),
+    };
+    let model = |root, below: &str| SourceUri::LoggedModelArtifacts {
+        root,
+        experiment_id: "12".to_owned(),
+        model_id: format!("m-{RUN}"),
+        path: path(below),
+    };
+    accepted(&format!("mlflow-artifacts:/12/{RUN}/artifacts/model"), run(ArtifactRoot::Proxied, "model"));
+    accepted(&format!("mlflow-artifacts:///12/{RUN}/artifacts"), run(ArtifactRoot::Proxied, ""));
+    accepted(&format!("mlflow-artifacts:/12/models/m-{RUN}/artifacts/"), model(ArtifactRoot::Proxied, ""));
+    let workspace = "dbfs:/databricks/mlflow-tracking/12";
+    accepted(&format!("{workspace}/{RUN}/artifacts/model"), run(ArtifactRoot::Workspace, "model"));
+    accepted(&format!("{workspace}/logged_models/m-{RUN}/artifacts"), model(ArtifactRoot::Workspace, ""));
+    let files = "/WorkspaceInternal/Mlflow/Artifacts/12";
+    accepted(&format!("{files}/Runs/{RUN}/artifacts/a/b"), run(ArtifactRoot::Files, "a/b"));
+    accepted(&format!("{files}/LoggedModels/m-{RUN}/artifacts/a"), model(ArtifactRoot::Files, "a"));
+    accepted(
+        "/Models/prod/risk/fraud/3/data/model.pkl",
+        SourceUri::VersionFiles {
+            name: FullName::parse("prod.risk.fraud").unwrap(),
+            version: 3,
+            path: path("data/model.pkl"),
+        },
+    );
+}
+
+#[test]
+fn other_places() {
+    let external = |scheme: &str, authority: &str, below: &str| SourceUri::External {
+        scheme: scheme.to_owned(),
+        authority: authority.to_owned(),
+        path: path(below),
+    };
+    accepted("s3://bucket/a/b", external("s3", "bucket", "a/b"));
+    accepted("S3://bucket", external("s3", "bucket", ""));
+    accepted("gs://bucket/a%20b/", external("gs", "bucket", "a%20b"));
+    accepted(
+        "abfss://data@acc.dfs.core.windows.net/x",
+        external("abfss", "data@acc.dfs.core.windows.net", "x"),
+    );
+    accepted("hdfs://name:8020/x", external("hdfs", "name:8020", "x"));
+    accepted("dbfs:/some/where", external("dbfs", "", "some/where"));
+    for local in ["/data/model", "file:/data/model", "file:///data/model", "/data/model/"] {
+        accepted(local, SourceUri::Local { path: path("data/model") });
+    }
+    accepted("dummy-source", SourceUri::Placeholder("dummy-source".to_owned()));
+}
+
+#[test]
+fn hostile_and_broken_forms() {
+    for empty in ["", "  "] {
+        refused(empty, "It is empty");
+    }
+    refused(&format!("s3://b/{}", "a/".repeat(2000)), "maximum length of 2048 bytes");
+    for host in ["http://h/x", "https://h/x", "ftp://h/x", "sftp://h/x", "javascript:alert(1)", "data:x"] {
+        refused(host, "is not accepted");
+    }
+    for climbing in [
+        "s3://b/../x",
+        "s3://b/a/%2e%2e/x",
+        "s3://b/a/%252e%252e/x",
+        "dbfs:/../etc",
+        "/data/../etc/passwd",
+        "/data/%2e%2e/etc",
+        "file:///data/..%2fetc",
+        "/Models/prod/risk/fraud/3/../4",
+        "mlflow-artifacts:/1/../x",
+        "models:/../x/1",
+        "models:/a%2f..%2fb/1",
+        "models:/a%00b/1",
+        "models:/..",
+    ] {
+        refused(climbing, "Invalid path");
+    }
+    refused(&format!("runs:/{RUN}/../{RUN}/model"), "Invalid path");
+    refused(&format!("runs:/{RUN}/%2e%2e/x"), "Invalid path");
+    refused(&format!("runs:/{RUN}//x"), "Invalid path");
+    refused(&format!("mlflow-artifacts:/12/{RUN}/artifacts/%2e%2e%2fx"), "Invalid path");
+    refused("s3://b\\@evil/x", "does not belong there");
+    refused("s3:///x", "does not belong there");
+    refused("s3://user:secret@bucket/x", "'<user>:<password>'");
+    refused("s3:/bucket/x", "Write it as");
+    refused(&format!("mlflow-artifacts://evil/12/{RUN}/artifacts"), "The host part 'evil'");
+    refused("file://evil/x", "The host part 'evil'");
+    refused("models://profile/x/1", "The host part 'profile'");
+    refused(&format!("runs:/{RUN}/m?versionId=1"), "query or fragment");
+    refused("s3://b/x#y", "query or fragment");
+    for form in [
+        "models:/x",
+        "models:/x/latest",
+        "models:/x/Production",
+        "models:/x/0",
+        "models:/x/01",
+        "models:/x/-1",
+        "models:/x/99999999999999999999999",
+        "models:/x/1/data",
+        "models:x/1",
+        "runs:/short/model",
+        "runs:/",
+        "mlflow-artifacts:/12/x/artifacts",
+        "mlflow-artifacts:/exp/models/m-1/artifacts",
+        "/Models/a/b/c",
+        "/Models/a/b/c/x",
+        "dbfs:/databricks/mlflow-tracking/12/x/artifacts",
+        "file:data",
+        "relative/path",
+    ] {
+        refused(form, "Write it as");
+    }
+    refused("models:/name:b/1", "Names cannot contain '/' or ':'");
+    refused("models:/a@b c", "Invalid alias name");
+    refused("/Models/a.x/b/c/1", "Invalid catalog name 'a.x'");
+    refused("..", "Invalid path");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn arbitrary_text_never_panics(source in any::<String>()) {
+        _ = SourceUri::parse(&source).map_err(|error| error.to_string());
+    }
+
+    #[test]
+    fn what_passes_never_climbs(
+        head in "(models:/|runs:/0123456789abcdef0123456789abcdef/|s3://b/|dbfs:/|file:|/|/Models/a/b/c/1/|mlflow-artifacts:/1/0123456789abcdef0123456789abcdef/artifacts/)",
+        tail in "([a-c/@1]|\\.\\.|%2e|%2f|%25|\\.|/){0,12}",
+    ) {
+        if SourceUri::parse(&format!("{head}{tail}")).is_ok() {
+            let decoded = tail.replace("%25", "%").replace("%2e", ".").replace("%2f", "/");
+            prop_assert!(decoded.split('/').all(|segment| segment != ".."), "{head}{tail}");
+        }
+    }
+}
