@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::TOKENS_MAX;
 use super::ast::Span;
 
 /// What a token is.
@@ -43,7 +44,7 @@ impl Token<'_> {
     }
 }
 
-/// All tokens of the text, without white space.
+/// The tokens of the text, without white space: all of them, or one more than [`TOKENS_MAX`].
 pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut at = 0;
@@ -51,6 +52,9 @@ pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
         if first.is_whitespace() {
             at += first.len_utf8();
             continue;
+        }
+        if tokens.len() > TOKENS_MAX {
+            break;
         }
         let token = token_at(source, at, first);
         at = token.span.end;

@@ -43,6 +43,9 @@ pub use parser::parse_filter;
 /// Longest filter or order text that is read, in bytes: room for an `IN` list of some 25,000 run ids.
 pub const FILTER_BYTES_MAX: usize = 1 << 20;
 
+/// Most tokens one text may hold: words, quoted texts, operators, commas.
+pub const TOKENS_MAX: usize = 1 << 16;
+
 /// Most comparisons one filter may hold.
 pub const COMPARISONS_MAX: usize = 256;
 

@@ -23,7 +23,7 @@ pub fn parse_order_by(grammar: Grammar, items: &[String]) -> Result<Vec<OrderBy>
         if seen.insert(order.subject.clone()) {
             orders.push(order);
         } else if !matches!(grammar, Grammar::Experiments | Grammar::LoggedModels) {
-            let message = format!("`order_by` contains duplicate fields: {items:?}");
+            let message = format!("`order_by` contains duplicate fields: {}", shortened(&items.join(", ")));
             return Err(SyntaxError::new(item, whole, message).with_hint("name each field once"));
         }
         if orders.len() > ORDER_FIELDS_MAX {

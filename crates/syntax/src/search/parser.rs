@@ -7,7 +7,7 @@ use super::ast::{Comparison, DatasetField, Expr, Operand, Operator, Span, Subjec
 use super::error::SyntaxError;
 use super::grammar::{Entity, Grammar, ValueKind, quoted_list};
 use super::lexer::{self, Kind, Token};
-use super::{COMPARISONS_MAX, FILTER_BYTES_MAX};
+use super::{COMPARISONS_MAX, FILTER_BYTES_MAX, TOKENS_MAX};
 
 mod value;
 
@@ -22,6 +22,10 @@ pub fn parse_filter(grammar: Grammar, text: &str) -> Result<Expr, SyntaxError> {
         let span = Span { start: 0, end: text.len() };
         return Err(SyntaxError::new(text, span, format!("Invalid filter '{text}'. Could not be parsed."))
             .with_hint("leave the filter out to search everything"));
+    }
+    if let Some(first_beyond) = parser.tokens.get(TOKENS_MAX) {
+        let message = format!("A filter can hold at most {TOKENS_MAX} words, texts and signs");
+        return Err(parser.error(first_beyond.span, message));
     }
     parser.filter()
 }

@@ -94,7 +94,7 @@ pub enum SourceUri {
         path: ArtifactPath,
     },
     /// A word that addresses nothing, such as the `dummy-source` of prompts.
-    Placeholder(String),
+    Opaque(String),
 }
 
 /// How artifacts were addressed.
@@ -167,7 +167,7 @@ fn parse(source: &str) -> Result<SourceUri, SourceProblem> {
         return places::absolute_path(source);
     }
     let Some((scheme, rest)) = split_scheme(source) else {
-        return placeholder(source);
+        return opaque(source);
     };
     match scheme.as_str() {
         "models" => models(rest),
@@ -189,14 +189,14 @@ fn split_scheme(source: &str) -> Option<(String, &str)> {
 }
 
 /// A single harmless word.
-fn placeholder(source: &str) -> Result<SourceUri, SourceProblem> {
+fn opaque(source: &str) -> Result<SourceUri, SourceProblem> {
     let path = ArtifactPath::parse(source)?;
     if source.contains(['/', ':', '%', '?']) {
         return Err(SourceProblem::Form(
             "an absolute path or a URI, such as models:/<model id> or s3://<bucket>/<path>",
         ));
     }
-    Ok(SourceUri::Placeholder(path.as_str().to_owned()))
+    Ok(SourceUri::Opaque(path.as_str().to_owned()))
 }
 
 /// `/m-…`, `/<name>/<version>`, `/<name>@<alias>`

@@ -1,5 +1,12 @@
 //! Everything that this crate promises, from outside.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
 mod fixture;
 mod like;
 mod names;

@@ -208,15 +208,12 @@ fn decoded(text: &str) -> String {
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let code = rest.get(1..3).filter(|pair| c == '%' && pair.chars().all(|d| d.is_ascii_hexdigit()));
-        match code {
-            Some(code) => {
-                bytes.push(u8::from_str_radix(code, 16).unwrap());
-                rest = &rest[3..];
-            }
-            None => {
-                bytes.extend(c.to_string().bytes());
-                rest = &rest[c.len_utf8()..];
-            }
+        if let Some(code) = code {
+            bytes.push(u8::from_str_radix(code, 16).unwrap());
+            rest = &rest[3..];
+        } else {
+            bytes.extend(c.to_string().bytes());
+            rest = &rest[c.len_utf8()..];
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -140,6 +140,9 @@ fn sizes_are_limited() {
     assert!(error.to_string().contains("1048577 bytes exceeds the maximum of 1048576"), "{error}");
     assert!(error.to_string().len() < 200);
 
+    let error = parse_filter(Grammar::Runs, &format!("run_id IN ({})", ",".repeat(70_000))).unwrap_err();
+    assert_eq!(error.message, "A filter can hold at most 65536 words, texts and signs");
+
     let digits = format!("version_number = {}", "9".repeat(400));
     assert!(parse_filter(Grammar::ModelVersions, &digits).is_err());
 

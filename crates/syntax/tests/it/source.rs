@@ -91,7 +91,7 @@ fn other_places() {
     for local in ["/data/model", "file:/data/model", "file:///data/model", "/data/model/"] {
         accepted(local, SourceUri::Local { path: path("data/model") });
     }
-    accepted("dummy-source", SourceUri::Placeholder("dummy-source".to_owned()));
+    accepted("dummy-source", SourceUri::Opaque("dummy-source".to_owned()));
 }
 
 #[test]
