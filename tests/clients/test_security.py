@@ -34,7 +34,7 @@ def test_loopback_hosts_are_welcome(raw, host):
 
 
 @pytest.mark.beyond
-@pytest.mark.parametrize("host", [None, "", "a b", "[::1", "127.0.0.1:port"])
+@pytest.mark.parametrize("host", [None, "", "a b", "[::1"])
 def test_unreadable_hosts(raw, host):
     answer = raw.send("GET", "/health", headers={"Host": host})
     assert 400 <= answer.status < 500, answer
