@@ -84,10 +84,10 @@ pub fn start_background(app: &Arc<App>) -> Background {
 }
 
 async fn checkpoints(app: Arc<App>, mut stopped: tokio::sync::watch::Receiver<bool>) {
-    let holder = uuid::Uuid::now_v7().to_string();
+    let mut maker = checkpoint::Maker::new(app.signing_key.clone());
     loop {
         let last = tokio::time::timeout(checkpoint::EVERY, stopped.changed()).await.is_ok();
-        if let Err(error) = checkpoint::make(&app.db, &app.signing_key, &holder).await {
+        if let Err(error) = maker.make(&app.db).await {
             tracing::warn!(?error, "no checkpoint was made");
         }
         if last {

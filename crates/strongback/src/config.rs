@@ -54,7 +54,7 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match url::Url::parse(&self.0) {
             Ok(mut url) if url.password().is_some() => {
-                let _ = url.set_password(Some("…"));
+                let _ = url.set_password(Some("***"));
                 // The query may hold a password as well.
                 url.set_query(None);
                 f.write_str(url.as_str())

@@ -14,12 +14,13 @@ pub mod db;
 pub mod error;
 pub mod events;
 pub mod objects;
+pub mod ops;
 pub mod router;
 pub mod tracking;
 
 /// Routes of all slices and of the operational endpoints, from the ground up.
 fn slice_routes() -> Vec<router::Route> {
-    let mut routes = Vec::new();
+    let mut routes = ops::routes();
     routes.extend(catalog::routes());
     routes.extend(tracking::routes());
     routes

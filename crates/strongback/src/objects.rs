@@ -28,4 +28,12 @@ impl Objects {
     pub fn root(&self) -> &std::path::Path {
         &self.root
     }
+
+    /// Whether the store can be written.
+    pub async fn probe(&self) -> Result<()> {
+        let path = self.root.join(".probe");
+        tokio::fs::write(&path, b"ok").await.map_err(|error| {
+            Error::unavailable(format!("The object store {} cannot be written.", self.root.display())).because(error)
+        })
+    }
 }

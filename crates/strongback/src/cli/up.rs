@@ -44,6 +44,7 @@ impl UpArgs {
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
     config.check()?;
     start_log(&config)?;
+    crate::ops::recorder();
     // Two workers are enough for a server that waits for a disk; DataFusion's deep plans want a larger stack later.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 16)))
@@ -93,7 +94,10 @@ async fn stop_signal() {
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.value)?;
+    // The database driver's debug lines show bound values, which may be secrets: never, whatever filter is asked for.
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.value)?
+        .add_directive("tokio_postgres=warn".parse()?)
+        .add_directive("postgres=warn".parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format.value {
         LogFormat::Json => builder.json().init(),

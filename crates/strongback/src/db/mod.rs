@@ -186,6 +186,7 @@ impl Origin {
 /// Every statement of the product, for the test that prepares them on both databases.
 pub fn all_statements() -> Vec<&'static Stmt> {
     let lists: &[&[&'static Stmt]] = &[
+        crate::ops::STATEMENTS,
         crate::events::store::STATEMENTS,
         crate::catalog::store::STATEMENTS,
         crate::tracking::STATEMENTS,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::store;
 use crate::{
     bind,
-    db::{Db, Row, Sql},
+    db::{Db, Origin, Row, Sql},
     error::{Error, Result},
 };
 
@@ -102,38 +102,64 @@ pub fn load_key(data_dir: &Path) -> Result<SigningKey> {
     Ok(key)
 }
 
-/// Makes a checkpoint if this process has the lease and the heads moved. Answers whether it did.
-pub async fn make(db: &Db, key: &SigningKey, holder: &str) -> Result<bool> {
-    let (key, holder) = (key.clone(), holder.to_owned());
-    db.derive(move |tx| {
-        let now = tx.now();
-        if tx.execute(&store::LEASE_TAKE, bind![LEASE, &holder, now + LEASE_MS, now])? == 0 {
+/// Makes checkpoints: remembers what it saw, so that a store in which nothing happens is not written to.
+pub struct Maker {
+    key: SigningKey,
+    holder: String,
+    seen: Vec<Head>,
+}
+
+impl Maker {
+    /// For one process.
+    pub fn new(key: SigningKey) -> Self {
+        Self { key, holder: uuid::Uuid::now_v7().to_string(), seen: Vec::new() }
+    }
+
+    /// Makes a checkpoint if the heads moved and no other process is at it. Answers whether it did.
+    pub async fn make(&mut self, db: &Db) -> Result<bool> {
+        let heads = db.read(&Origin::system(), heads).await?;
+        if heads == self.seen {
             return Ok(false);
         }
-        let heads = heads(tx)?;
-        let newest = tx.first(&store::CHECKPOINT_NEWEST, bind![], read)?;
-        let newest = newest.map(|(n, checkpoint)| (n, checkpoint.verify()));
-        if heads.is_empty() || matches!(&newest, Some((_, Ok(body))) if body.heads == heads) {
-            return Ok(false);
-        }
-        let n = newest.map_or(0, |(n, _)| n) + 1;
-        let body =
-            serde_json::to_string(&Body { version: 1, n, at: now, heads }).map_err(Error::internal)?;
-        let signature = key.sign(body.as_bytes()).to_bytes();
-        let public = key.verifying_key().to_bytes();
-        tx.execute(&store::CHECKPOINT_INSERT, bind![n, now, &body, &signature[..], &public[..]])?;
-        if n % 600 == 0 {
-            tx.execute(&store::CHECKPOINT_THIN, bind![now - KEEP_ALL_MS])?;
-        }
-        Ok(true)
-    })
-    .await
+        let (key, holder) = (self.key.clone(), self.holder.clone());
+        let (made, heads) = db.derive(move |tx| sign(tx, &key, &holder)).await?;
+        self.seen = heads;
+        Ok(made)
+    }
+}
+
+fn sign(tx: &mut Sql<'_>, key: &SigningKey, holder: &str) -> Result<(bool, Vec<Head>)> {
+    let now = tx.now();
+    let heads = heads(tx)?;
+    if tx.execute(&store::LEASE_TAKE, bind![LEASE, holder, now + LEASE_MS, now])? == 0 {
+        return Ok((false, heads));
+    }
+    let newest = tx.first(&store::CHECKPOINT_NEWEST, bind![], read)?;
+    let newest = newest.map(|(n, checkpoint)| (n, checkpoint.verify()));
+    if heads.is_empty() || matches!(&newest, Some((_, Ok(body))) if body.heads == heads) {
+        return Ok((false, heads));
+    }
+    let n = newest.map_or(0, |(n, _)| n) + 1;
+    let statement = Body { version: 1, n, at: now, heads: heads.clone() };
+    let body = serde_json::to_string(&statement).map_err(Error::internal)?;
+    let signature = key.sign(body.as_bytes()).to_bytes();
+    let public = key.verifying_key().to_bytes();
+    tx.execute(&store::CHECKPOINT_INSERT, bind![n, now, &body, &signature[..], &public[..]])?;
+    if n % 600 == 0 {
+        tx.execute(&store::CHECKPOINT_THIN, bind![now - KEEP_ALL_MS])?;
+    }
+    Ok((true, heads))
 }
 
 fn heads(sql: &mut Sql<'_>) -> Result<Vec<Head>> {
-    sql.all(&store::HEADS, bind![], |row| {
-        Ok(Head { slot: row.get(0)?, n: row.get(1)?, hash: hex::encode(row.get::<Vec<u8>>(2)?) })
-    })
+    let slots: Vec<i64> = sql.all(&store::SLOTS, bind![], |row| row.get(0))?;
+    let mut heads = Vec::with_capacity(slots.len());
+    for slot in slots {
+        heads.extend(sql.first(&store::BLOCK_HEAD, bind![slot], |row| {
+            Ok(Head { slot, n: row.get(0)?, hash: hex::encode(row.get::<Vec<u8>>(1)?) })
+        })?);
+    }
+    Ok(heads)
 }
 
 /// A stored checkpoint with its number.

@@ -14,13 +14,10 @@ statements! {
     /// Blocks of all slots, newest first, not newer than a moment.
     BLOCKS_NEWEST = "SELECT slot, n, previous_hash, hash, entries, first_at, last_at, body, details FROM event_block
         WHERE last_at <= $1 AND last_at >= $2 ORDER BY last_at DESC, slot, n DESC LIMIT $3 OFFSET $4";
+    /// Slots that have blocks, each with its newest: reads the whole index, for verification only.
     SLOT_LIST = "SELECT slot, MAX(n) FROM event_block GROUP BY slot ORDER BY slot";
-    /// The heads of all slots.
-    HEADS = "SELECT b.slot, b.n, b.hash FROM event_block b
-        JOIN (SELECT slot, MAX(n) AS n FROM event_block GROUP BY slot) h ON h.slot = b.slot AND h.n = b.n ORDER BY b.slot";
-    /// The hash of one block.
-    BLOCK_HASH = "SELECT hash FROM event_block WHERE slot = $1 AND n = $2";
-    ENTRY_COUNT = "SELECT CAST(COALESCE(SUM(entries), 0) AS BIGINT) FROM event_block";
+    /// Slots that have a writer, or had one.
+    SLOTS = "SELECT slot FROM writer ORDER BY slot";
 
     CHECKPOINT_NEWEST = "SELECT n, at, body, signature, public_key FROM event_checkpoint ORDER BY n DESC LIMIT 1";
     CHECKPOINT_LIST = "SELECT n, at, body, signature, public_key FROM event_checkpoint ORDER BY n";

@@ -7,6 +7,9 @@ CREATE TABLE writer (
     lease_until {int} NOT NULL
 ) {strict};
 
+-- The first slot, free. SQLite's only writer uses it without a lease, since the data directory is locked.
+INSERT INTO writer (slot, holder, lease_until) VALUES (1, '', 0);
+
 -- The entries of one commit group. `body` is what the hash covers; `details` lies beside it and can be erased.
 CREATE TABLE event_block (
     slot {int} NOT NULL,
