@@ -41,7 +41,8 @@ running_url() {
     { read -r folder; read -r url; } <"$state"
     local bin
     bin=$(find_bin) || return 1
-    as_owner "$bin/pg_ctl" status -D "$folder/data" >/dev/null 2>&1 && echo "$url"
+    # Asked, not looked up: the process of a killed server may linger.
+    "$bin/pg_isready" --quiet --timeout=5 --dbname="$url" && echo "$url"
 }
 
 # A folder that the owner of the server can reach: below the cache, or below the temporary folder where the cache is closed to it.
@@ -59,7 +60,7 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 
 start() {
     running_url && return
-    rm -f "$state"
+    stop # of one that was killed, the files
     local bin
     bin=$(find_bin) || { install_debian; bin=$(find_bin) || die "initdb is still missing after the installation."; }
     local folder password port
@@ -97,7 +98,7 @@ stop() {
     [[ -f $state ]] || return 0
     local folder bin
     read -r folder <"$state"
-    bin=$(find_bin) && as_owner "$bin/pg_ctl" stop -w -m fast -D "$folder/data" >/dev/null 2>&1 || true
+    bin=$(find_bin) && as_owner "$bin/pg_ctl" stop -w -t 15 -m fast -D "$folder/data" >/dev/null 2>&1 || true
     case $folder in */strongback-postgres-??????) rm -rf "$folder" ;; esac
     rm -f "$state"
 }

@@ -13,7 +13,7 @@ source tools/stage.sh
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${STRONGBACK_CACHE:-$HOME/.cache/strongback}/target}
 
 format() {
-    cargo fmt --all --check
+    cargo fmt --all --check -- --files-with-diff || { echo "format: the files above differ; 'make fmt' rewrites them."; return 1; }
 }
 
 python() {
