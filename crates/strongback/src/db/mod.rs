@@ -160,6 +160,17 @@ impl Db {
         answer.await.map_err(|_| Error::unavailable("The server stopped before the write was made."))?
     }
 
+    /// Prepares a statement without running it: how the tests check every statement on both databases.
+    pub async fn prepare(&self, statement: &'static Stmt) -> Result<()> {
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || match &inner.readers {
+            Readers::Sqlite(readers) => readers.prepare(statement),
+            Readers::Postgres(readers) => readers.prepare(statement),
+        })
+        .await
+        .map_err(Error::internal)?
+    }
+
     /// Writes that wait at this moment.
     pub fn queued(&self) -> usize {
         self.0.queue.len()

@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use postgres::{Client, NoTls};
 
 use super::{
-    GROUP_LIMIT, Origin, Sql,
+    Dialect, GROUP_LIMIT, Origin, Sql, Stmt,
     group::{self, Engine, Job},
     migrate,
     sql::{Conn, Prepared, postgres_error},
@@ -87,6 +87,17 @@ pub(super) fn open(
 
 impl Readers {
     pub(super) fn run<T>(&self, origin: &Origin, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
+        self.with(|place| self.snapshot(place, origin, read))
+    }
+
+    pub(super) fn prepare(&self, statement: &'static Stmt) -> Result<()> {
+        self.with(|place| {
+            let session = self.session(place)?;
+            session.client.prepare(statement.text(Dialect::Postgres)).map(drop).map_err(postgres_error)
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Option<Session>) -> Result<T>) -> Result<T> {
         let place = {
             let mut free = self.free.lock();
             loop {
@@ -97,10 +108,17 @@ impl Readers {
             }
         };
         let mut session = place.filter(|session| !session.client.is_closed());
-        let outcome = self.snapshot(&mut session, origin, read);
+        let outcome = work(&mut session);
         self.free.lock().push(session);
         self.returned.notify_one();
         outcome
+    }
+
+    fn session<'p>(&self, place: &'p mut Option<Session>) -> Result<&'p mut Session> {
+        match place {
+            Some(session) => Ok(session),
+            None => Ok(place.insert(Session::connect(&self.url)?)),
+        }
     }
 
     fn snapshot<T>(
@@ -109,10 +127,7 @@ impl Readers {
         origin: &Origin,
         read: impl FnOnce(&mut Sql<'_>) -> Result<T>,
     ) -> Result<T> {
-        let session = match place {
-            Some(session) => session,
-            None => place.insert(Session::connect(&self.url)?),
-        };
+        let session = self.session(place)?;
         session.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
         let mut sql = Sql::new(session.conn(), Arc::clone(&origin.caller), false, origin.now);
         let outcome = catch_unwind(AssertUnwindSafe(|| read(&mut sql)))
@@ -121,6 +136,16 @@ impl Readers {
             *place = None;
         }
         outcome
+    }
+}
+
+impl Drop for Readers {
+    /// The driver blocks when a connection is dropped, which asynchronous threads must not do.
+    fn drop(&mut self) {
+        let sessions = std::mem::take(self.free.get_mut());
+        if thread::spawn(move || drop(sessions)).join().is_err() {
+            tracing::warn!("connections to PostgreSQL were not closed in order");
+        }
     }
 }
 

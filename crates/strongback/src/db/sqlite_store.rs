@@ -19,7 +19,7 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    GROUP_LIMIT, Origin, Sql,
+    Dialect, GROUP_LIMIT, Origin, Sql, Stmt,
     group::{self, Engine, Job},
     migrate,
     sql::{Conn, store_error},
@@ -90,6 +90,14 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
 
 impl Readers {
     pub(super) fn run<T>(&self, origin: &Origin, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
+        self.with(|conn| snapshot(conn, origin, read))
+    }
+
+    pub(super) fn prepare(&self, statement: &'static Stmt) -> Result<()> {
+        self.with(|conn| conn.prepare(statement.text(Dialect::Sqlite)).map(drop).map_err(store_error))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let conn = {
             let mut free = self.free.lock();
             loop {
@@ -99,7 +107,7 @@ impl Readers {
                 }
             }
         };
-        let outcome = snapshot(&conn, origin, read);
+        let outcome = work(&conn);
         self.free.lock().push(conn);
         self.returned.notify_one();
         outcome

@@ -1,0 +1,130 @@
+//! The application in process, on a store of its own.
+
+use std::{future::Future, sync::Arc};
+
+use axum::{Router, body::Body};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use strongback::{
+    app,
+    config::{Config, Layer, Source},
+    context::{App, Ctx},
+    router,
+};
+use tower::ServiceExt;
+
+/// An application with its router.
+pub struct TestApp {
+    pub app: Arc<App>,
+    pub router: Router,
+    pub dir: tempfile::TempDir,
+    database_url: Option<String>,
+}
+
+/// An answer: status and body as JSON (null where it is none).
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub json: Value,
+    pub headers: http::HeaderMap,
+}
+
+impl Answer {
+    /// `status error_code: message` or the body, for snapshots and assertions.
+    #[allow(dead_code, reason = "tests of some slices use only parts of an answer")]
+    pub fn error_code(&self) -> &str {
+        self.json["error_code"].as_str().unwrap_or_default()
+    }
+}
+
+impl TestApp {
+    async fn open(settings: &[(&str, &str)], database_url: Option<String>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let app = open_app(dir.path(), settings, database_url.clone()).await;
+        let router = router::build(&app);
+        Self { app, router, dir, database_url }
+    }
+
+    /// Closes it as a server does that is told to stop, and opens it again on the same store.
+    pub async fn reopen(self) -> Self {
+        let Self { app, router, dir, database_url } = self;
+        drop(router);
+        let db = app.db.clone();
+        tokio::task::spawn_blocking(move || db.close()).await.unwrap();
+        drop(app);
+        let app = open_app(dir.path(), &[], database_url.clone()).await;
+        let router = router::build(&app);
+        Self { app, router, dir, database_url }
+    }
+
+    /// The server acting on its own behalf.
+    pub fn system(&self) -> Ctx {
+        Ctx::system(&self.app)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(request("GET", path, None)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(request("POST", path, Some(body))).await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status.as_u16(),
+            json: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            headers: parts.headers,
+        }
+    }
+}
+
+/// A request as an ordinary client on this machine sends it.
+pub fn request(method: &str, path: &str, body: Option<Value>) -> Request<Body> {
+    let builder = Request::builder().method(method).uri(path).header(header::HOST, "localhost:5000");
+    match body {
+        Some(body) => {
+            builder.header(header::CONTENT_TYPE, "application/json").body(Body::from(body.to_string())).unwrap()
+        }
+        None => builder.body(Body::empty()).unwrap(),
+    }
+}
+
+async fn open_app(dir: &std::path::Path, settings: &[(&str, &str)], database_url: Option<String>) -> Arc<App> {
+    let mut layer = Layer::default();
+    layer.set("data_dir", dir.join("data").display().to_string());
+    for (name, value) in settings {
+        assert!(layer.set(name, (*value).to_owned()), "{name} is no setting");
+    }
+    if let Some(url) = database_url {
+        layer.set("database_url", url);
+    }
+    let config = Config::resolve(&[(layer, &|_| Source::Flag)]).unwrap();
+    app::open(config).await.unwrap()
+}
+
+/// Runs a test on every store there is.
+pub fn on_every_store<F: Future<Output = ()>>(test: impl Fn(TestApp) -> F) {
+    on_every_store_with(&[], test);
+}
+
+/// The same with settings.
+pub fn on_every_store_with<F: Future<Output = ()>>(settings: &[(&str, &str)], test: impl Fn(TestApp) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async { test(TestApp::open(settings, None).await).await });
+    if let Some(server) = testkit::postgres::server_url() {
+        let database = testkit::postgres::fresh_database(&server).unwrap();
+        let url = database.url().to_owned();
+        runtime.block_on(async { test(TestApp::open(settings, Some(url)).await).await });
+    }
+}
+
+/// A 200.
+pub fn ok(answer: &Answer) -> &Value {
+    assert_eq!(answer.status, StatusCode::OK.as_u16(), "{answer:?}");
+    &answer.json
+}
