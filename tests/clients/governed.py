@@ -6,11 +6,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 
-def workspace(server) -> WorkspaceClient:
+def workspace(server, token: str = "any-token") -> WorkspaceClient:
     """The SDK with its retries cut short."""
-    config = Config(
-        host=server.url, token="any-token", auth_type="pat", retry_timeout_seconds=5, http_timeout_seconds=30
-    )
+    config = Config(host=server.url, token=token, auth_type="pat", retry_timeout_seconds=5, http_timeout_seconds=30)
     return WorkspaceClient(config=config)
 
 
