@@ -3,6 +3,10 @@
 //! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 the call itself was wrong or
 //! nothing could be judged.
 
+mod audit_log;
+mod backup;
+mod config_show;
+mod doctor;
 mod printer;
 mod up;
 
@@ -47,6 +51,34 @@ struct Global {
 enum Command {
     /// Start the server
     Up(up::UpArgs),
+    /// Show every setting and where its value came from
+    #[command(subcommand)]
+    Config(config_show::ConfigCommand),
+    /// Check this machine: disk, sync latency, port, client version, clock
+    Doctor(doctor::DoctorArgs),
+    /// Copy metadata, artifacts and keys into a directory, also while the server runs
+    Backup(backup::BackupArgs),
+    /// Bring a backup back into an empty data directory
+    Restore(backup::RestoreArgs),
+    /// Read and verify the log of everything that happened
+    #[command(subcommand)]
+    AuditLog(audit_log::AuditLogCommand),
+}
+
+/// Statements that commands run by themselves.
+pub(crate) use doctor::STATEMENTS;
+
+/// What a command is given besides its own arguments.
+struct Settings {
+    flags: Layer,
+    file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// The resolved configuration.
+    fn config(self) -> anyhow::Result<Config> {
+        Ok(Config::load(self.flags, self.file)?)
+    }
 }
 
 /// Runs the command line of this process.
@@ -69,17 +101,20 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { global, command } = cli;
-    let mut flags = Layer {
+    let flags = Layer {
         data_dir: global.data_dir,
         database_url: global.database_url,
         log_format: global.log_format,
         log: global.log,
         ..Layer::default()
     };
+    let settings = Settings { flags, file: global.config };
     match command {
-        Command::Up(args) => {
-            args.add_to(&mut flags);
-            up::run(Config::load(flags, global.config)?)
-        }
+        Command::Up(args) => up::run(settings, args),
+        Command::Config(command) => config_show::run(settings, command),
+        Command::Doctor(args) => doctor::run(settings, args),
+        Command::Backup(args) => backup::backup(settings, args),
+        Command::Restore(args) => backup::restore(settings, args),
+        Command::AuditLog(command) => audit_log::run(settings, command),
     }
 }

@@ -4,10 +4,10 @@ use std::{process::ExitCode, sync::Arc};
 
 use clap::Args;
 
-use super::printer;
+use super::{Settings, printer};
 use crate::{
     app,
-    config::{Auth, Config, Layer, LogFormat},
+    config::{Auth, Config, LogFormat},
     router::serve,
 };
 
@@ -31,17 +31,13 @@ pub(super) struct UpArgs {
     mlflow_ui: Option<String>,
 }
 
-impl UpArgs {
-    pub(super) fn add_to(self, flags: &mut Layer) {
-        flags.host = self.host;
-        flags.port = self.port;
-        flags.auth = self.auth;
-        flags.allowed_hosts = self.allowed_hosts;
-        flags.mlflow_ui = self.mlflow_ui;
-    }
-}
-
-pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub(super) fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<ExitCode> {
+    settings.flags.host = args.host;
+    settings.flags.port = args.port;
+    settings.flags.auth = args.auth;
+    settings.flags.allowed_hosts = args.allowed_hosts;
+    settings.flags.mlflow_ui = args.mlflow_ui;
+    let config = settings.config()?;
     config.check()?;
     start_log(&config)?;
     crate::ops::recorder();

@@ -187,6 +187,15 @@ impl Db {
     }
 }
 
+/// Reads a store on a connection of its own, without becoming one of its writers: for an auditor, also beside a running
+/// server. Blocks. The store must have this version's schema.
+pub fn inspect<T>(location: &Location, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
+    match location {
+        Location::Sqlite(path) => sqlite_store::inspect(path, read),
+        Location::Postgres(url) => postgres_store::inspect(url, read),
+    }
+}
+
 impl Origin {
     /// The server acting on its own behalf.
     pub fn system() -> Self {
@@ -198,6 +207,7 @@ impl Origin {
 pub fn all_statements() -> Vec<&'static Stmt> {
     let lists: &[&[&'static Stmt]] = &[
         crate::ops::STATEMENTS,
+        crate::cli::STATEMENTS,
         crate::events::store::STATEMENTS,
         crate::catalog::store::STATEMENTS,
         crate::tracking::STATEMENTS,

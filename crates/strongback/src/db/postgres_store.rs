@@ -85,6 +85,12 @@ pub(super) fn open(
     Ok((Readers { url: url.to_owned(), free: Mutex::new(free), returned: Condvar::new() }, writers))
 }
 
+/// Reads on a connection of its own.
+pub(super) fn inspect<T>(url: &str, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
+    let readers = Readers { url: url.to_owned(), free: Mutex::new(vec![None]), returned: Condvar::new() };
+    readers.run(&Origin::system(), read)
+}
+
 impl Readers {
     pub(super) fn run<T>(&self, origin: &Origin, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
         self.with(|place| self.snapshot(place, origin, read))

@@ -72,6 +72,15 @@ pub(super) fn open(
     Ok((Readers { free: Mutex::new(free), returned: Condvar::new() }, thread))
 }
 
+/// Reads on a connection of its own.
+pub(super) fn inspect<T>(path: &Path, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
+    if !path.exists() {
+        return Err(Error::missing(format!("There is no metadata store at {}. Name the data directory with --data-dir.", path.display())));
+    }
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    snapshot(&conn, &Origin::system(), read)
+}
+
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
     thread::Builder::new().name(name.into()).spawn(body).map_err(Error::internal)
 }

@@ -16,6 +16,8 @@ statements! {
         WHERE last_at <= $1 AND last_at >= $2 ORDER BY last_at DESC, slot, n DESC LIMIT $3 OFFSET $4";
     /// Slots that have blocks, each with its newest: reads the whole index, for verification only.
     SLOT_LIST = "SELECT slot, MAX(n) FROM event_block GROUP BY slot ORDER BY slot";
+    /// When the newest event happened.
+    NEWEST_TIME = "SELECT MAX(last_at) FROM event_block";
     /// Slots that have a writer, or had one.
     SLOTS = "SELECT slot FROM writer ORDER BY slot";
 

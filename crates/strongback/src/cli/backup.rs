@@ -1,0 +1,201 @@
+//! `strongback backup` and `restore`: metadata, artifacts and keys in one directory.
+//!
+//! What must stay true: a backup taken beside a running server is one moment of the metadata, and holds every object
+//! that this moment names. Objects never change once written, so they are copied before the metadata's snapshot and,
+//! for what came in meanwhile, once more after it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::{Settings, printer};
+use crate::{
+    app,
+    config::Config,
+    context::now_ms,
+    db::{Location, migrate},
+};
+
+const MANIFEST: &str = "backup.json";
+const METADATA: &str = "metadata.db";
+const DUMP: &str = "metadata.dump";
+
+/// Copy metadata, artifacts and keys into a directory, also while the server runs
+#[derive(Debug, Args)]
+pub(super) struct BackupArgs {
+    /// A directory that does not exist yet
+    #[arg(value_name = "DIR")]
+    to: PathBuf,
+}
+
+/// Bring a backup back into an empty data directory
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// A directory that `strongback backup` made
+    #[arg(value_name = "DIR")]
+    from: PathBuf,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    version: u32,
+    made_at: i64,
+    schema: i64,
+    database: String,
+    objects: u64,
+}
+
+pub(super) fn backup(settings: Settings, args: BackupArgs) -> anyhow::Result<ExitCode> {
+    let config = settings.config()?;
+    let data = &config.data_dir.value;
+    ensure!(data.is_dir(), "The data directory {} does not exist. Name it with --data-dir.", data.display());
+    ensure!(!args.to.exists(), "{} exists already; a backup goes into a new directory.", args.to.display());
+    // Made under another name, so that a half-made backup is never taken for a whole one.
+    let making = args.to.with_extension("incomplete");
+    if making.exists() {
+        fs::remove_dir_all(&making).with_context(|| format!("cannot remove {}", making.display()))?;
+    }
+    fs::create_dir_all(&making).with_context(|| format!("cannot make {}", making.display()))?;
+    let mut objects = copy_new(&data.join("objects"), &making.join("objects"))?;
+    printer::talk(&format!("{objects} objects"));
+    let database = snapshot(&config.location(), &making)?;
+    objects += copy_new(&data.join("objects"), &making.join("objects"))?;
+    copy_new(&data.join("keys"), &making.join("keys"))?;
+    let manifest = Manifest { version: 1, made_at: now_ms(), schema: migrate::NEWEST, database, objects };
+    fs::write(making.join(MANIFEST), serde_json::to_vec_pretty(&manifest)?)?;
+    sync_tree(&making)?;
+    fs::rename(&making, &args.to)?;
+    printer::data(&args.to.display().to_string());
+    printer::talk(&format!("Bring it back with: strongback restore {} --data-dir NEW_DIR", args.to.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn snapshot(location: &Location, to: &Path) -> anyhow::Result<String> {
+    match location {
+        Location::Sqlite(path) => {
+            let source = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+                .with_context(|| format!("cannot open {}", path.display()))?;
+            source.execute("VACUUM INTO ?1", [to.join(METADATA).display().to_string()])?;
+            printer::talk("metadata (SQLite)");
+            Ok("sqlite".into())
+        }
+        Location::Postgres(url) => {
+            run_tool("pg_dump", &["--format=custom", "--file", &to.join(DUMP).display().to_string()], url)?;
+            printer::talk("metadata (PostgreSQL)");
+            Ok("postgres".into())
+        }
+    }
+}
+
+pub(super) fn restore(settings: Settings, args: RestoreArgs) -> anyhow::Result<ExitCode> {
+    let config = settings.config()?;
+    let manifest_path = args.from.join(MANIFEST);
+    let text = fs::read(&manifest_path)
+        .with_context(|| format!("{} is not a backup: it has no {MANIFEST}", args.from.display()))?;
+    let manifest: Manifest = serde_json::from_slice(&text).context("the backup's manifest cannot be read")?;
+    ensure!(manifest.version == 1, "The backup has format {}; this version knows 1.", manifest.version);
+    ensure!(
+        manifest.schema <= migrate::NEWEST,
+        "The backup has schema {}; this version knows schemas up to {}.",
+        manifest.schema,
+        migrate::NEWEST
+    );
+    let data = &config.data_dir.value;
+    let empty = !data.exists() || fs::read_dir(data)?.next().is_none();
+    ensure!(empty, "{} is not empty; a backup is brought back into a new data directory (--data-dir).", data.display());
+    let _lock = app::lock(data)?;
+    copy_new(&args.from.join("objects"), &data.join("objects"))?;
+    copy_new(&args.from.join("keys"), &data.join("keys"))?;
+    bring_metadata(&config, &args.from, &manifest)?;
+    sync_tree(data)?;
+    printer::data(&data.display().to_string());
+    printer::talk("Start it with: strongback up (and the same --data-dir)");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bring_metadata(config: &Config, from: &Path, manifest: &Manifest) -> anyhow::Result<()> {
+    match (manifest.database.as_str(), config.location()) {
+        ("sqlite", Location::Sqlite(path)) => {
+            fs::copy(from.join(METADATA), path)?;
+        }
+        ("postgres", Location::Postgres(url)) => {
+            let dump = from.join(DUMP).display().to_string();
+            run_tool("pg_restore", &["--no-owner", "--exit-on-error", "--single-transaction", &dump], &url)?;
+        }
+        (made_on, _) => bail!("The backup was made on {made_on}; restore it there (with or without --database-url)."),
+    }
+    Ok(())
+}
+
+/// PostgreSQL's own tools, which know its formats. The URL, which may hold a password, goes through the environment of
+/// the child and not through its arguments, where every user of the machine could read it.
+fn run_tool(tool: &str, arguments: &[&str], url: &str) -> anyhow::Result<()> {
+    let parsed = url::Url::parse(url).context("the database URL cannot be read")?;
+    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let mut command = Command::new(tool);
+    command.args(arguments).env("PGHOST", parsed.host_str().unwrap_or("localhost"));
+    command.env("PGPORT", parsed.port().unwrap_or(5432).to_string());
+    command.env("PGUSER", decode(parsed.username()));
+    let database = decode(parsed.path().trim_start_matches('/'));
+    command.env("PGDATABASE", &database);
+    if tool == "pg_restore" {
+        command.args(["--dbname", &database]);
+    }
+    if let Some(password) = parsed.password() {
+        command.env("PGPASSWORD", decode(password));
+    }
+    let status = command.status().with_context(|| {
+        format!("{tool} cannot be started; it comes with PostgreSQL's client programs (on Debian: apt-get install postgresql-client)")
+    })?;
+    ensure!(status.success(), "{tool} failed: {status}");
+    Ok(())
+}
+
+/// Copies the files of a tree that are not there yet; answers how many. Names that begin with a dot or end in `.tmp` are
+/// not finished and are left out.
+fn copy_new(from: &Path, to: &Path) -> anyhow::Result<u64> {
+    let mut copied = 0;
+    if !from.exists() {
+        return Ok(0);
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let text = name.to_string_lossy();
+        if text.starts_with('.') || text.ends_with(".tmp") {
+            continue;
+        }
+        let target = to.join(&name);
+        if entry.file_type()?.is_dir() {
+            copied += copy_new(&entry.path(), &target)?;
+        } else if !target.exists() {
+            match fs::copy(entry.path(), &target) {
+                Ok(_) => copied += 1,
+                // Deleted since the directory was listed: then no newer snapshot names it.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot copy {}", entry.path().display())),
+            }
+        }
+    }
+    Ok(copied)
+}
+
+fn sync_tree(dir: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        } else {
+            fs::File::open(entry.path())?.sync_all()?;
+        }
+    }
+    fs::File::open(dir)?.sync_all()?;
+    Ok(())
+}

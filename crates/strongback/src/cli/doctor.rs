@@ -1,0 +1,187 @@
+//! `strongback doctor`: what of this machine may get in the way.
+
+use std::{
+    fs,
+    io::{Seek, Write},
+    net::TcpListener,
+    path::Path,
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Settings, printer};
+use crate::{
+    bind,
+    config::Config,
+    context::now_ms,
+    db::{self, Location, migrate},
+    events::store,
+};
+
+/// Syncs that are timed.
+const SYNCS: usize = 100;
+/// Free space below which it is called a problem.
+const FREE_BYTES_MIN: u64 = 2 << 30;
+/// The client that this version is tested with.
+const TESTED_CLIENT: &str = "3.17.2";
+
+/// Check this machine: disk, sync latency, port, client version, clock
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Good,
+    Note,
+    Bad,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    what: String,
+}
+
+pub(super) fn run(settings: Settings, args: DoctorArgs) -> anyhow::Result<ExitCode> {
+    let config = settings.config()?;
+    let dir = &config.data_dir.value;
+    let findings = [space(dir), sync(dir), port(&config), metadata(&config), client(), clock(&config)];
+    let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
+    if args.json {
+        printer::json(&findings)?;
+    } else {
+        let rows: Vec<Vec<String>> = findings
+            .iter()
+            .map(|finding| {
+                let verdict = match finding.verdict {
+                    Verdict::Good => "ok",
+                    Verdict::Note => "note",
+                    Verdict::Bad => "BAD",
+                };
+                vec![finding.check.to_owned(), verdict.to_owned(), finding.what.clone()]
+            })
+            .collect();
+        printer::table(&["CHECK", "", "FOUND"], &rows);
+    }
+    Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn finding(check: &'static str, verdict: Verdict, what: impl Into<String>) -> Finding {
+    Finding { check, verdict, what: what.into() }
+}
+
+fn space(dir: &Path) -> Finding {
+    let existing = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    match fs4::available_space(existing) {
+        Ok(free) => {
+            let verdict = if free < FREE_BYTES_MIN { Verdict::Bad } else { Verdict::Good };
+            finding("disk", verdict, format!("{:.1} GiB free under {}", free as f64 / f64::from(1 << 30), dir.display()))
+        }
+        Err(error) => finding("disk", Verdict::Bad, format!("{}: {error}", dir.display())),
+    }
+}
+
+fn sync(dir: &Path) -> Finding {
+    match time_syncs(dir) {
+        Ok(mut times) => {
+            times.sort_unstable();
+            let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+            let (median, tail) = (at(0.5), at(0.99));
+            // Every acknowledged write waits for one of these.
+            let verdict = if median > Duration::from_millis(20) { Verdict::Note } else { Verdict::Good };
+            finding("sync", verdict, format!("4 KiB write and fdatasync: p50 {median:.2?}, p99 {tail:.2?}"))
+        }
+        Err(error) => finding("sync", Verdict::Bad, format!("{} cannot be written: {error}", dir.display())),
+    }
+}
+
+fn time_syncs(dir: &Path) -> std::io::Result<Vec<Duration>> {
+    fs::create_dir_all(dir)?;
+    let path = dir.join(".doctor");
+    let mut file = fs::File::create(&path)?;
+    let block = [0x5a_u8; 4096];
+    let mut times = Vec::with_capacity(SYNCS);
+    for _ in 0..SYNCS {
+        let started = Instant::now();
+        file.write_all(&block)?;
+        file.sync_data()?;
+        times.push(started.elapsed());
+        if file.stream_position()? > 1 << 20 {
+            file.rewind()?;
+        }
+    }
+    drop(file);
+    fs::remove_file(path)?;
+    Ok(times)
+}
+
+fn port(config: &Config) -> Finding {
+    let (host, port) = (config.host.value.as_str(), config.port.value);
+    match TcpListener::bind((host, port)) {
+        Ok(_) => finding("port", Verdict::Good, format!("{host}:{port} is free")),
+        Err(error) => finding("port", Verdict::Note, format!("{host}:{port}: {error} (fine if it is Strongback that listens there)")),
+    }
+}
+
+fn metadata(config: &Config) -> Finding {
+    let location = config.location();
+    if let Location::Sqlite(path) = &location
+        && !path.exists()
+    {
+        return finding("metadata", Verdict::Good, "none yet; the first `strongback up` makes it");
+    }
+    let schema = db::inspect(&location, |sql| sql.one(&SCHEMA_VERSION, bind![], |row| row.get::<i64>(0)));
+    match schema {
+        Ok(found) if found > migrate::NEWEST => {
+            finding("metadata", Verdict::Bad, format!("schema {found} is newer than this version's {}", migrate::NEWEST))
+        }
+        Ok(found) => finding("metadata", Verdict::Good, format!("schema {found} of {}", migrate::NEWEST)),
+        Err(error) => finding("metadata", Verdict::Bad, error.message()),
+    }
+}
+
+fn client() -> Finding {
+    let script = "from importlib.metadata import version; print(version('mlflow'))";
+    match Command::new("python3").args(["-c", script]).output() {
+        Ok(output) if output.status.success() => {
+            let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            let verdict = if version == TESTED_CLIENT { Verdict::Good } else { Verdict::Note };
+            finding("client", verdict, format!("mlflow {version} under python3 (tested with {TESTED_CLIENT})"))
+        }
+        Ok(_) => finding("client", Verdict::Note, "no mlflow under python3; install it with: pip install mlflow"),
+        Err(_) => finding("client", Verdict::Note, "no python3 on the path"),
+    }
+}
+
+fn clock(config: &Config) -> Finding {
+    /// 2026-01-01: this software did not exist before.
+    const EARLIEST_MS: i64 = 1_767_225_600_000;
+    let now = now_ms();
+    if now < EARLIEST_MS {
+        return finding("clock", Verdict::Bad, format!("it says {} UTC, which has passed long ago", printer::time(now)));
+    }
+    let newest = db::inspect(&config.location(), |sql| sql.one(&store::NEWEST_TIME, bind![], |row| row.get::<Option<i64>>(0)));
+    match newest {
+        Ok(Some(newest)) if newest > now + 60_000 => finding(
+            "clock",
+            Verdict::Bad,
+            format!("it says {} UTC, but the store has events until {}", printer::time(now), printer::time(newest)),
+        ),
+        _ => finding("clock", Verdict::Good, format!("{} UTC", printer::time(now))),
+    }
+}
+
+crate::statements! {
+    /// The schema that the store has.
+    SCHEMA_VERSION = "SELECT MAX(version) FROM schema_version";
+}
