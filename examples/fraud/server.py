@@ -59,11 +59,12 @@ class Server:
                 cwd=self.folder,  # so that no strongback.toml of somebody else's applies
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops the server in good order
             )
-        while self.status("/health") != 200:
+        while (status := self.status("/health")) != 200:
             if self.process.poll() is not None:
                 raise ServerError(f"the server ended at once, with exit code {self.process.returncode}")
             if time.perf_counter() - start > START_LIMIT_S:
-                raise ServerError(f"the server did not answer {self.url}/health within {START_LIMIT_S} s")
+                answer = f"HTTP {status}" if status else "nothing"
+                raise ServerError(f"{self.url}/health answered {answer}, not HTTP 200, for {START_LIMIT_S} s")
             time.sleep(0.005)
         return time.perf_counter() - start
 
