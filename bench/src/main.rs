@@ -1,2 +1,146 @@
-//! Benchmarks beside a peer.
-fn main() {}
+//! `strongback-bench`: Strongback beside MLflow's own server, the same requests from the same clients in the same run,
+//! rounds interleaved. Definitions and reading help stand in `README.md`.
+//!
+//! Invariant: nothing is printed as a figure that had an error or was taken on a machine too noisy to tell, unless
+//! noise was accepted, and then the result says so.
+
+mod contender;
+mod data;
+mod load;
+mod machine;
+mod options;
+mod preload;
+mod results;
+mod say;
+mod wire;
+mod workload;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use contender::Contender;
+use machine::{Machine, Noise, SyncCost};
+use options::{Options, Workload};
+use results::{Document, Figure, commit, now};
+
+/// What a session ends with.
+enum Outcome {
+    Measured(Box<Document>),
+    TooNoisy(String),
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match session(&options).and_then(|outcome| publish(&options, outcome)) {
+        Ok(code) => code,
+        Err(error) => {
+            say::talk(&format!("no figures: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn publish(options: &Options, outcome: Outcome) -> Result<ExitCode> {
+    let document = match outcome {
+        Outcome::Measured(document) => document,
+        Outcome::TooNoisy(objection) => {
+            say::talk(&format!("the machine is too noisy to tell: {objection}"));
+            return Ok(ExitCode::from(2));
+        }
+    };
+    if options.json {
+        say::result(&serde_json::to_string_pretty(&document)?);
+    } else {
+        document.print_table();
+    }
+    if !options.results.as_os_str().is_empty() {
+        document.keep(&options.results)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn session(options: &Options) -> Result<Outcome> {
+    let taken_at = now();
+    let noise_before = Noise::measure()?;
+    let mut objection = noise_before.objection(options.load_max, options.spread_max, false);
+    if let (Some(objection), false) = (&objection, options.accept_noise) {
+        return Ok(Outcome::TooNoisy(objection.clone()));
+    }
+    let folder = tempfile::Builder::new().prefix("strongback-bench-").tempdir()?;
+    let sync_cost = SyncCost::measure(folder.path())?;
+    let mut contenders = vec![Contender::ours(options, folder.path())?];
+    contenders.extend(Contender::peer(options, folder.path())?);
+    let figures = measure(options, &mut contenders)?;
+    let versions: Vec<String> = contenders.iter().map(Contender::version).collect();
+    contenders.iter_mut().try_for_each(Contender::stop)?;
+
+    let noise_after = Noise::measure()?;
+    objection = objection.or_else(|| noise_after.objection(options.load_max, options.spread_max, true));
+    if let (Some(objection), false) = (&objection, options.accept_noise) {
+        return Ok(Outcome::TooNoisy(format!("at the end {objection}")));
+    }
+    Ok(Outcome::Measured(Box::new(Document {
+        taken_at,
+        commit: commit(),
+        build: if cfg!(debug_assertions) { "debug generator" } else { "release generator" },
+        machine: Machine::describe(),
+        noise_before,
+        noise_after,
+        sync_cost,
+        objection,
+        durability: "power on both sides: an answer follows fdatasync (ours), a synchronous SQLite commit (peer)",
+        ours_version: versions.first().cloned().unwrap_or_default(),
+        peer_version: versions.get(1).cloned(),
+        peer_workers: options
+            .peer_workers
+            .map_or_else(|| "as shipped (4)".to_string(), |count| count.to_string()),
+        figures,
+    })))
+}
+
+/// Writing is measured on the smaller store; then both stores grow for what is read.
+fn measure(options: &Options, contenders: &mut [Contender]) -> Result<Vec<Figure>> {
+    let chosen = options.chosen();
+    let (writing, reading): (Vec<Workload>, Vec<Workload>) =
+        chosen.iter().partition(|workload| matches!(workload, Workload::CompleteRuns | Workload::LogBatch));
+    let mut figures = Vec::new();
+    if !writing.is_empty() {
+        fill(contenders, options.preload, options.peer_preload, 0)?;
+    }
+    for workload in writing {
+        figures.extend(one(workload, options, contenders)?);
+    }
+    if !reading.is_empty() {
+        let points = if reading.contains(&Workload::History) { options.history_points } else { 0 };
+        fill(contenders, options.search_preload, options.peer_search_preload, points)?;
+    }
+    for workload in reading {
+        figures.extend(one(workload, options, contenders)?);
+    }
+    Ok(figures)
+}
+
+fn fill(contenders: &mut [Contender], runs: u32, peer_runs: Option<u32>, points: u32) -> Result<()> {
+    for contender in contenders {
+        let runs = match contender.side {
+            contender::Side::Ours => runs,
+            contender::Side::Peer => peer_runs.unwrap_or(runs),
+        };
+        say::talk(&format!("{:?}: storing {runs} runs and {points} points of one series", contender.side));
+        preload::ensure(contender, runs, points)?;
+    }
+    Ok(())
+}
+
+fn one(workload: Workload, options: &Options, contenders: &mut [Contender]) -> Result<Vec<Figure>> {
+    match workload {
+        Workload::CompleteRuns => workload::complete_runs::measure(options, contenders),
+        Workload::LogBatch => workload::log_batch::measure(options, contenders),
+        Workload::Search => workload::search::measure(options, contenders),
+        Workload::History => workload::history::measure(options, contenders),
+        Workload::Memory => workload::memory::measure(options, contenders),
+        Workload::Start => workload::start::measure(options, contenders),
+    }
+}

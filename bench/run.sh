@@ -1,0 +1,22 @@
+#!/bin/sh
+# Builds release, then measures everything beside MLflow's own server; what follows the script's name goes to
+# strongback-bench. Needs STRONGBACK_VENV, a Python environment that holds mlflow. Exit status 2: too noisy to tell.
+set -eu
+cd "$(dirname "$0")/.."
+: "${STRONGBACK_VENV:?set it to a Python environment that holds mlflow}"
+target=${CARGO_TARGET_DIR:-target}
+if [ -z "${STRONGBACK_BIN:-}" ]; then
+    cargo build --release -p strongback -p bench
+    STRONGBACK_BIN=$target/release/strongback
+else
+    cargo build --release -p bench
+fi
+export STRONGBACK_BIN STRONGBACK_VENV
+# A build fills the load average; what is measured is the machine, not the compiler that just ran.
+waited=0
+while [ "$waited" -lt "${BENCH_SETTLE_SECONDS:-120}" ] \
+    && awk -v cores="$(nproc)" '{ exit !($1 / cores > 0.5) }' /proc/loadavg; do
+    sleep 5
+    waited=$((waited + 5))
+done
+exec "$target/release/strongback-bench" "$@"

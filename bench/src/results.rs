@@ -1,0 +1,293 @@
+//! Figures with ratio and spread, the table a person reads, and the document that is kept.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::contender::{Contender, Side};
+use crate::machine::{Machine, Noise, SyncCost};
+use crate::say;
+use crate::workload::{Definition, Sample};
+
+/// What a value counts, and with it which way is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Unit {
+    #[serde(rename = "runs/s")]
+    RunsPerSecond,
+    #[serde(rename = "points/s")]
+    PointsPerSecond,
+    #[serde(rename = "ms")]
+    Milliseconds,
+    #[serde(rename = "MiB")]
+    Mebibytes,
+}
+
+impl Unit {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::RunsPerSecond => "runs/s",
+            Self::PointsPerSecond => "points/s",
+            Self::Milliseconds => "ms",
+            Self::Mebibytes => "MiB",
+        }
+    }
+
+    fn more_is_better(self) -> bool {
+        matches!(self, Self::RunsPerSecond | Self::PointsPerSecond)
+    }
+}
+
+/// One side of a figure: the value of each round and what was stored beside it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measured {
+    pub side: Side,
+    pub preloaded_runs: u32,
+    pub rounds: Vec<f64>,
+    pub min: f64,
+    pub median: f64,
+    pub max: f64,
+    /// Median over the rounds of each round's percentile, milliseconds a unit of work.
+    pub p50_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    pub requests: u64,
+    pub notes: Vec<String>,
+    #[serde(skip)]
+    percentiles: [Vec<f64>; 2],
+}
+
+impl Measured {
+    pub fn of(contender: &Contender) -> Self {
+        Self {
+            side: contender.side,
+            preloaded_runs: contender.preloaded_runs,
+            rounds: Vec::new(),
+            min: 0.0,
+            median: 0.0,
+            max: 0.0,
+            p50_ms: None,
+            p99_ms: None,
+            requests: 0,
+            notes: Vec::new(),
+            percentiles: [Vec::new(), Vec::new()],
+        }
+    }
+
+    pub fn add(&mut self, sample: Sample) {
+        self.rounds.push(sample.value);
+        self.requests += sample.requests;
+        for (kept, new) in self.percentiles.iter_mut().zip([sample.p50_ms, sample.p99_ms]) {
+            kept.extend(new);
+        }
+        let sorted = sorted(&self.rounds);
+        (self.min, self.max) = (sorted[0], sorted[sorted.len() - 1]);
+        self.median = median(&self.rounds).unwrap_or(0.0);
+        self.p50_ms = median(&self.percentiles[0]);
+        self.p99_ms = median(&self.percentiles[1]);
+    }
+}
+
+/// One line of the result.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    pub name: String,
+    pub unit: Unit,
+    pub definition: String,
+    pub warm_up_seconds: f64,
+    pub ours: Measured,
+    pub peer: Option<Measured>,
+    /// How many times better ours is, by the medians; below 1 it is worse.
+    pub ratio: Option<f64>,
+}
+
+impl Figure {
+    pub fn new(
+        definition: &Definition,
+        warm_up_seconds: f64,
+        ours: Measured,
+        peer: Option<Measured>,
+    ) -> Self {
+        let more_is_better = definition.unit.more_is_better();
+        let ratio = peer
+            .as_ref()
+            .map(|peer| if more_is_better { ours.median / peer.median } else { peer.median / ours.median });
+        Self {
+            name: definition.name.clone(),
+            unit: definition.unit,
+            definition: definition.text.clone(),
+            warm_up_seconds,
+            ours,
+            peer,
+            ratio,
+        }
+    }
+
+    pub fn side_mut(&mut self, side: Side) -> Option<&mut Measured> {
+        match side {
+            Side::Ours => Some(&mut self.ours),
+            Side::Peer => self.peer.as_mut(),
+        }
+    }
+}
+
+/// Everything one session found out.
+#[derive(Debug, Serialize)]
+pub struct Document {
+    pub taken_at: String,
+    pub commit: String,
+    pub build: &'static str,
+    pub machine: Machine,
+    pub noise_before: Noise,
+    pub noise_after: Noise,
+    pub sync_cost: SyncCost,
+    /// Why the machine was too noisy, if it was and that was accepted: the figures are then none.
+    pub objection: Option<String>,
+    pub durability: &'static str,
+    pub ours_version: String,
+    pub peer_version: Option<String>,
+    pub peer_workers: String,
+    pub figures: Vec<Figure>,
+}
+
+impl Document {
+    /// Adds a file to the folder; its name says when and of which commit.
+    pub fn keep(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let commit: String = self.commit.chars().take_while(char::is_ascii_hexdigit).collect();
+        let path = folder.join(format!("{}-{commit}.json", self.taken_at.replace(':', "")));
+        std::fs::write(&path, serde_json::to_string_pretty(self)? + "\n")
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        say::talk(&format!("kept as {}", path.display()));
+        Ok(())
+    }
+
+    pub fn print_table(&self) {
+        let machine = &self.machine;
+        say::result(&format!(
+            "{} at {}, {} cores of {}, {} GiB; load {:.2} before; fdatasync p50 {:.2} p99 {:.2} ms; durability: {}",
+            self.commit,
+            self.taken_at,
+            machine.cores,
+            machine.processor,
+            machine.memory_gib,
+            self.noise_before.load_average,
+            self.sync_cost.p50_ms,
+            self.sync_cost.p99_ms,
+            self.durability,
+        ));
+        if let Some(objection) = &self.objection {
+            say::result(&format!(
+                "NO FIGURES: the machine was too noisy ({objection}), and that was accepted"
+            ));
+        }
+        say::result(&format!(
+            "peer: MLflow {}, {} workers",
+            self.peer_version.as_deref().unwrap_or("not measured"),
+            self.peer_workers
+        ));
+        for figure in &self.figures {
+            figure.print();
+        }
+    }
+}
+
+impl Figure {
+    fn print(&self) {
+        let ratio = self.ratio.map(|ratio| format!(", ratio {ratio:.1}")).unwrap_or_default();
+        say::result(&format!("\n{} ({}){ratio}", self.name, self.unit.label()));
+        say::result(&format!("  {}; warm-up {} s", self.definition, self.warm_up_seconds));
+        for measured in std::iter::once(&self.ours).chain(&self.peer) {
+            let percentile = |name: &str, value: Option<f64>| {
+                value.map(|value| format!(" {name} {value:.2} ms")).unwrap_or_default()
+            };
+            say::result(&format!(
+                "  {:<5} {:>12.1}  (min {:.1}, max {:.1}, {} rounds){}{}; {} runs stored before",
+                format!("{:?}", measured.side).to_lowercase(),
+                measured.median,
+                measured.min,
+                measured.max,
+                measured.rounds.len(),
+                percentile("p50", measured.p50_ms),
+                percentile("p99", measured.p99_ms),
+                measured.preloaded_runs,
+            ));
+            measured.notes.iter().for_each(|note| say::result(&format!("        {note}")));
+        }
+    }
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+/// The middle value, the mean of the two middle ones of an even number.
+fn median(values: &[f64]) -> Option<f64> {
+    let sorted = sorted(values);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        length if length % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}
+
+/// The commit that is checked out, with `-dirty` when tracked files differ from it.
+pub fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output =
+            Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
+    };
+    let dirty =
+        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_string());
+    if dirty { format!("{commit}-dirty") } else { commit }
+}
+
+/// The time now as `2026-01-31T23:59:59Z`.
+pub fn now() -> String {
+    timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+/// Civil date of a day count (H. Hinnant, "chrono-compatible low-level date algorithms"), for dates from 1970 on.
+fn timestamp(seconds: u64) -> String {
+    let shifted = seconds / 86_400 + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{median, timestamp};
+
+    #[test]
+    fn medians_of_odd_and_even_counts() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn dates_are_civil() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(timestamp(seconds), expected);
+        }
+    }
+}
