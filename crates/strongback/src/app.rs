@@ -30,7 +30,8 @@ fn open_blocking(config: Config) -> Result<App> {
     let db = Db::open(&config.location())?;
     let objects = Objects::open(&dir)?;
     let signing_key = checkpoint::load_key(&dir)?;
-    Ok(App { config, db, objects, signing_key, _lock: lock })
+    let pages = crate::ui::find(&config.mlflow_ui.value)?;
+    Ok(App { config, db, objects, pages, signing_key, _lock: lock })
 }
 
 /// Takes the data directory for this process; it is made if it does not exist.

@@ -26,6 +26,8 @@ pub struct App {
     pub db: Db,
     /// The bytes of artifacts.
     pub objects: Objects,
+    /// MLflow's own web pages, if they are served.
+    pub pages: crate::ui::Pages,
     /// Signs checkpoints of the event stream.
     pub signing_key: ed25519_dalek::SigningKey,
     /// Holds the data directory for this process.

@@ -17,11 +17,13 @@ pub mod objects;
 pub mod ops;
 pub mod router;
 pub mod tracking;
+pub mod ui;
 
 /// Routes of all slices and of the operational endpoints, from the ground up.
 fn slice_routes() -> Vec<router::Route> {
     let mut routes = ops::routes();
     routes.extend(catalog::routes());
     routes.extend(tracking::routes());
+    routes.extend(ui::routes());
     routes
 }

@@ -165,6 +165,17 @@ pub fn table() -> Vec<Route> {
         .map(|route| Route { path: Cow::Owned(route.path.replacen("/api/", "/ajax-api/", 1)), ..route.clone() })
         .collect();
     routes.extend(ajax);
+    // Its pages lie below /mlflow/ and call relative to themselves.
+    let mirrored: Vec<Route> = routes
+        .iter()
+        .filter(|route| {
+            ["/ajax-api/", "/get-artifact", "/model-versions/get-artifact", "/graphql", "/version"]
+                .iter()
+                .any(|prefix| route.path.starts_with(prefix))
+        })
+        .map(|route| Route { path: Cow::Owned(format!("/mlflow{}", route.path)), ..route.clone() })
+        .collect();
+    routes.extend(mirrored);
     routes
 }
 

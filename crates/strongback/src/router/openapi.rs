@@ -28,7 +28,8 @@ pub struct Nothing {}
 struct Document(Value);
 
 fn table_once() -> Vec<Route> {
-    table().into_iter().filter(|route| !route.path.starts_with("/ajax-api/")).collect()
+    let mirrored = ["/ajax-api/", "/mlflow"];
+    table().into_iter().filter(|route| !mirrored.iter().any(|prefix| route.path.starts_with(prefix))).collect()
 }
 
 /// The document over a table.
