@@ -26,7 +26,8 @@ macro_rules! kinds {
                 match self { $(Kind::$variant => $label,)+ }
             }
 
-            fn parse(name: &str) -> Result<Self> {
+            /// From how it is stored.
+            pub fn parse(name: &str) -> Result<Self> {
                 match name {
                     $($name => Ok(Kind::$variant),)+
                     other => Err(Error::internal(format!("an asset has the unknown kind {other:?}"))),
@@ -107,7 +108,8 @@ pub struct NewAsset<'a> {
 
 /// Makes an asset. Whether the name is free is the caller's question, since each face has its own words for it.
 pub fn create(tx: &mut Sql<'_>, new: &NewAsset<'_>) -> Result<Asset> {
-    let properties = new.properties.map_or_else(|| "{}".to_owned(), |map| Json::Object(map.clone()).to_string());
+    let properties =
+        new.properties.map_or_else(|| "{}".to_owned(), |map| Json::Object(map.clone()).to_string());
     let (now, by) = (tx.now(), tx.caller().id);
     let uuid = uuid::Uuid::now_v7().to_string();
     let name = (new.leaf, new.leaf_key, new.wire_name);
@@ -183,7 +185,29 @@ pub fn update(tx: &mut Sql<'_>, asset: &Asset, leaf_key: &str) -> Result<Asset> 
 
 /// Reads an asset and keeps others from changing it until the transaction ends.
 pub fn lock(tx: &mut Sql<'_>, id: i64) -> Result<Asset> {
-    tx.one(&store::ASSET_LOCK, bind![id], read)
+    tx.first(&store::ASSET_LOCK, bind![id], read)?
+        .ok_or_else(|| Error::missing("What the request is about was deleted at the same moment."))
+}
+
+/// Gives an asset to another owner; answers the new revision.
+pub fn set_owner(tx: &mut Sql<'_>, id: i64, owner_id: i64) -> Result<i64> {
+    let (now, by) = (tx.now(), tx.caller().id);
+    tx.one(&store::ASSET_SET_OWNER, bind![id, owner_id, now, by], |row| row.get(0))
+}
+
+/// How many living assets of which kinds lie directly below one.
+pub fn child_kinds(sql: &mut Sql<'_>, id: i64) -> Result<Vec<(String, i64)>> {
+    sql.all(&store::ASSET_CHILD_KINDS, bind![id], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Deletes all that lies below an asset, two levels deep, and answers how many of which kinds that was.
+pub fn delete_below(tx: &mut Sql<'_>, id: i64) -> Result<Vec<(String, i64)>> {
+    // Whoever is creating something below a child holds a lock on that child: wait for it, then count.
+    tx.all(&store::ASSET_CHILDREN_LOCK, bind![id], |row| row.get::<i64>(0))?;
+    let gone = tx.all(&store::ASSET_BELOW_KINDS, bind![id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (now, by) = (tx.now(), tx.caller().id);
+    tx.execute(&store::ASSET_DELETE_BELOW, bind![id, now, by])?;
+    Ok(gone)
 }
 
 /// Counts the revision up because something that belongs to the asset changed; answers the new revision. It also locks.
@@ -220,7 +244,7 @@ pub fn display_name(sql: &mut Sql<'_>, id: i64) -> Result<String> {
     })
 }
 
-fn read(row: &Row<'_>) -> Result<Asset> {
+pub(super) fn read(row: &Row<'_>) -> Result<Asset> {
     let properties: String = row.get(8)?;
     Ok(Asset {
         id: row.get(0)?,

@@ -25,7 +25,14 @@ const BLOCKS: i64 = 128;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::json(Method::GET, "/api/1.0/audit-log", Policy::Admin, Limits::SMALL, "List events, newest first", list),
+        Route::json(
+            Method::GET,
+            "/api/1.0/audit-log",
+            Policy::Admin,
+            Limits::SMALL,
+            "List events, newest first",
+            list,
+        ),
         Route::json(
             Method::GET,
             "/api/1.0/audit-log/checkpoint",
@@ -102,7 +109,9 @@ async fn newest_checkpoint(ctx: Ctx, _: Nothing) -> Result<serde_json::Value> {
     ctx.read(|sql| {
         authorize_admin(sql, "export a checkpoint")?;
         let newest = checkpoint::newest(sql)?.ok_or_else(|| {
-            Error::missing("There is no checkpoint yet: the first is made within a second of the first event.")
+            Error::missing(
+                "There is no checkpoint yet: the first is made within a second of the first event.",
+            )
         })?;
         serde_json::to_value(newest).map_err(Error::internal)
     })
@@ -134,14 +143,16 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<Vec<Listed
         for block in blocks {
             let entries = block.read_entries()?.into_iter().zip(block.read_details()?);
             for (entry, detail) in entries.collect::<Vec<_>>().into_iter().rev() {
-                let action_fits = request
-                    .action
-                    .as_deref()
-                    .is_none_or(|wanted| entry.action == wanted || entry.action.split('.').next() == Some(wanted));
+                let action_fits = request.action.as_deref().is_none_or(|wanted| {
+                    entry.action == wanted || entry.action.split('.').next() == Some(wanted)
+                });
                 let fits = (since..=until).contains(&entry.at)
                     && by.is_none_or(|by| by == entry.principal)
                     && action_fits
-                    && request.subject.as_deref().is_none_or(|wanted| entry.subject.as_deref() == Some(wanted));
+                    && request
+                        .subject
+                        .as_deref()
+                        .is_none_or(|wanted| entry.subject.as_deref() == Some(wanted));
                 if !fits {
                     continue;
                 }

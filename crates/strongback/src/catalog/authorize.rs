@@ -3,7 +3,7 @@
 //! The rules of this release, from the top:
 //! 1. administrators (members of `admins`) may do everything;
 //! 2. the owner of an asset, or of anything above it, may do everything with it; an owner may be a group;
-//! 3. in the default schema, where plain MLflow names live, everybody may read and create;
+//! 3. in the default schema, where plain MLflow names live, everybody may read and create; its catalog may be read;
 //! 4. nobody else may do anything.
 //!
 //! What must stay true: a decision is made next to the read or write that it guards, within its transaction; a
@@ -11,6 +11,7 @@
 
 use super::store;
 use crate::{
+    auth::Caller,
     bind,
     db::Sql,
     error::{Error, Result},
@@ -49,6 +50,7 @@ struct Chain {
     label: String,
     owners: Vec<i64>,
     in_default_schema: bool,
+    is_default_catalog: bool,
 }
 
 /// Lets the caller of `sql` pass, or refuses with a message that says who owns the asset.
@@ -84,6 +86,15 @@ pub fn is_allowed(sql: &mut Sql<'_>, action: Action, asset_id: i64) -> Result<bo
     Ok(allows(sql, &chain, action))
 }
 
+/// Lets a principal pass that acts upon itself, as with its own tokens.
+pub fn authorize_self(sql: &mut Sql<'_>, what: &str) -> Result<()> {
+    if sql.caller().id == Caller::nobody().id {
+        return Err(Error::denied(format!("Nobody may {what} without a credential.")));
+    }
+    sql.mark_authorized();
+    Ok(())
+}
+
 /// Lets administrators pass.
 pub fn authorize_admin(sql: &mut Sql<'_>, what: &str) -> Result<()> {
     if sql.caller().is_admin() {
@@ -97,8 +108,10 @@ pub fn authorize_admin(sql: &mut Sql<'_>, what: &str) -> Result<()> {
 }
 
 fn allows(sql: &Sql<'_>, chain: &Chain, action: Action) -> bool {
+    let is_somebody = sql.caller().id != Caller::nobody().id;
     chain.owners.iter().any(|owner| sql.caller().is(*owner))
-        || (chain.in_default_schema && matches!(action, Action::Read | Action::Create) && sql.caller().id != 0)
+        || (is_somebody && chain.in_default_schema && matches!(action, Action::Read | Action::Create))
+        || (is_somebody && chain.is_default_catalog && action == Action::Read)
 }
 
 fn load(sql: &mut Sql<'_>, asset_id: i64) -> Result<Chain> {
@@ -111,11 +124,12 @@ fn load(sql: &mut Sql<'_>, asset_id: i64) -> Result<Chain> {
             .collect();
         let (kind, leaf): (String, String) = (row.get(4)?, row.get(5)?);
         let (parent, grand): (Option<String>, Option<String>) = (row.get(6)?, row.get(7)?);
+        let is_default_catalog = kind == "catalog" && leaf == super::bootstrap::DEFAULT_CATALOG;
         let (schema, catalog) =
             if kind == "schema" { (Some(leaf.clone()), parent.clone()) } else { (parent, grand) };
         let in_default_schema = schema.as_deref() == Some(super::bootstrap::DEFAULT_SCHEMA)
             && catalog.as_deref() == Some(super::bootstrap::DEFAULT_CATALOG);
-        Ok(Chain { label: format!("{kind} {leaf:?}"), owners, in_default_schema })
+        Ok(Chain { label: format!("{kind} {leaf:?}"), owners, in_default_schema, is_default_catalog })
     })?;
     found.ok_or_else(|| Error::missing("What the request is about does not exist any more."))
 }

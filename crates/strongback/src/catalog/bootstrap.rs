@@ -32,10 +32,25 @@ pub async fn run(ctx: &Ctx) -> Result<()> {
     .await
 }
 
-fn built_in(tx: &mut Sql<'_>, parent_id: Option<i64>, kind: Kind, leaf: &str, owner_id: i64) -> Result<Asset> {
+fn built_in(
+    tx: &mut Sql<'_>,
+    parent_id: Option<i64>,
+    kind: Kind,
+    leaf: &str,
+    owner_id: i64,
+) -> Result<Asset> {
     asset::create(
         tx,
-        &NewAsset { parent_id, kind, leaf, leaf_key: leaf, wire_name: None, owner_id, comment: None, properties: None },
+        &NewAsset {
+            parent_id,
+            kind,
+            leaf,
+            leaf_key: leaf,
+            wire_name: None,
+            owner_id,
+            comment: None,
+            properties: None,
+        },
     )
 }
 
@@ -55,4 +70,22 @@ pub fn default_schema(sql: &mut Sql<'_>) -> Result<Asset> {
     };
     let catalog = asset::find(sql, Some(root.id), Kind::Catalog, DEFAULT_CATALOG)?.ok_or_else(gone)?;
     asset::find(sql, Some(catalog.id), Kind::Schema, DEFAULT_SCHEMA)?.ok_or_else(gone)
+}
+
+/// Refuses to rename or delete the catalog and schema where plain MLflow names live: they are found by name.
+pub fn refuse_built_in(sql: &mut Sql<'_>, asset: &Asset, what: &str) -> Result<()> {
+    let is_built_in = match asset.kind {
+        Kind::Metastore => true,
+        Kind::Catalog => asset.leaf == DEFAULT_CATALOG,
+        Kind::Schema => default_schema(sql)?.id == asset.id,
+        _ => false,
+    };
+    if is_built_in {
+        return Err(Error::invalid(format!(
+            "The {} '{}' cannot be {what}: plain MLflow names live in {DEFAULT_CATALOG}.{DEFAULT_SCHEMA}.",
+            asset.kind.label(),
+            asset.leaf
+        )));
+    }
+    Ok(())
 }

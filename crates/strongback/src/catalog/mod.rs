@@ -14,7 +14,12 @@ pub mod asset;
 pub mod audit;
 pub mod authorize;
 pub mod bootstrap;
+pub mod catalogs;
+pub mod metastore;
+pub mod names;
 pub mod principal;
+pub mod schemas;
+pub mod securable;
 pub mod store;
 
 pub use asset::{Asset, Kind};
@@ -24,5 +29,5 @@ use crate::router::Route;
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
-    audit::routes()
+    [metastore::routes(), catalogs::routes(), schemas::routes(), audit::routes()].concat()
 }

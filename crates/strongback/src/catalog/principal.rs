@@ -78,6 +78,9 @@ impl PrincipalKind {
 
 /// Id of a principal by name.
 pub fn find(sql: &mut Sql<'_>, name: &str) -> Result<Option<i64>> {
+    if name.contains('\0') {
+        return Ok(None);
+    }
     sql.first(&store::PRINCIPAL_ID, bind![name], |row| row.get(0))
 }
 
@@ -98,7 +101,8 @@ pub fn name_of(sql: &mut Sql<'_>, id: i64) -> Result<String> {
 
 /// Creates a principal. The name must be free.
 pub fn create(tx: &mut Sql<'_>, kind: PrincipalKind, name: &str) -> Result<i64> {
-    if name.trim().is_empty() || name.len() > 255 || name.chars().any(char::is_control) || name.contains(':') {
+    if name.trim().is_empty() || name.len() > 255 || name.chars().any(char::is_control) || name.contains(':')
+    {
         return Err(Error::invalid(format!(
             "The principal name {name:?} is not allowed: it needs 1 to 255 characters without ':' and control characters."
         )));

@@ -25,6 +25,21 @@ statements! {
     ASSET_LIST = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
             created_at, created_by, updated_at, updated_by, revision FROM asset
         WHERE parent_id = $1 AND kind = $2 AND deleted_at IS NULL ORDER BY leaf_key";
+    ASSET_PAGE = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision FROM asset
+        WHERE parent_id = $1 AND kind = $2 AND leaf_key > $3 AND deleted_at IS NULL ORDER BY leaf_key LIMIT $4";
+    ASSET_CHILD_KINDS = "SELECT kind, COUNT(*) FROM asset WHERE parent_id = $1 AND deleted_at IS NULL
+        GROUP BY kind ORDER BY kind";
+    /// Everything down to two levels below one.
+    ASSET_BELOW_KINDS = "SELECT kind, COUNT(*) FROM asset WHERE deleted_at IS NULL
+            AND (parent_id = $1 OR parent_id IN (SELECT id FROM asset WHERE parent_id = $1 AND deleted_at IS NULL))
+        GROUP BY kind ORDER BY kind";
+    ASSET_CHILDREN_LOCK = "SELECT id FROM asset WHERE parent_id = $1 AND deleted_at IS NULL ORDER BY id {lock}";
+    ASSET_DELETE_BELOW = "UPDATE asset SET deleted_at = $2, updated_at = $2, updated_by = $3, revision = revision + 1
+        WHERE deleted_at IS NULL
+            AND (parent_id = $1 OR parent_id IN (SELECT id FROM asset WHERE parent_id = $1 AND deleted_at IS NULL))";
+    ASSET_SET_OWNER = "UPDATE asset SET owner_id = $2, updated_at = $3, updated_by = $4, revision = revision + 1
+        WHERE id = $1 AND deleted_at IS NULL RETURNING revision";
     ASSET_CHILDREN = "SELECT COUNT(*) FROM asset WHERE parent_id = $1 AND deleted_at IS NULL";
     ASSET_UPDATE = "UPDATE asset SET parent_id = $2, leaf = $3, leaf_key = $4, wire_name = $5, owner_id = $6, comment = $7,
             properties = $8, updated_at = $9, updated_by = $10, revision = revision + 1

@@ -1,0 +1,133 @@
+//! From the names that people and clients write to assets, and what is said when that does not work.
+//!
+//! Three-level names compare without case and are shown as they were given. Whoever asks for a name that is not there
+//! learns which level is missing and how to make it.
+
+use syntax::names::{self, FullName, NameError, fold_case};
+
+use super::{
+    asset::{self, Asset, Kind},
+    bootstrap,
+};
+use crate::{
+    db::Sql,
+    error::{Code, Error, Result},
+};
+
+/// A refused name as the caller reads it.
+pub fn refused(error: NameError) -> Error {
+    Error::invalid(error.message().to_owned())
+}
+
+/// The living catalog of this name.
+pub fn catalog(sql: &mut Sql<'_>, name: &str) -> Result<Asset> {
+    names::check_catalog_name(name).map_err(refused)?;
+    let root = bootstrap::metastore(sql)?;
+    asset::find(sql, Some(root.id), Kind::Catalog, &fold_case(name))?.ok_or_else(|| {
+        Error::missing(format!(
+            "The catalog '{name}' does not exist. Create it with: strongback catalog create {name}"
+        ))
+    })
+}
+
+/// The living catalog and schema of `catalog.schema`.
+pub fn schema(sql: &mut Sql<'_>, full_name: &str) -> Result<(Asset, Asset)> {
+    match full_name.split_once('.') {
+        Some((catalog_name, leaf)) => schema_of(sql, catalog_name, leaf),
+        None => Err(Error::invalid(format!(
+            "Invalid schema name '{full_name}': specify both levels, as <catalog>.<schema>."
+        ))),
+    }
+}
+
+/// The living catalog and schema of these two names.
+pub fn schema_of(sql: &mut Sql<'_>, catalog_name: &str, leaf: &str) -> Result<(Asset, Asset)> {
+    names::check_schema_name(leaf).map_err(refused)?;
+    let above = catalog(sql, catalog_name)?;
+    let found = asset::find(sql, Some(above.id), Kind::Schema, &fold_case(leaf))?.ok_or_else(|| {
+        Error::missing(format!(
+            "The schema '{catalog_name}.{leaf}' does not exist. Create it with: strongback schema create {catalog_name}.{leaf}"
+        ))
+    })?;
+    Ok((above, found))
+}
+
+/// The living asset of a kind with this three-level name; `None` if any of its levels is not there.
+pub fn leaf(sql: &mut Sql<'_>, name: &FullName, kind: Kind) -> Result<Option<Asset>> {
+    let root = bootstrap::metastore(sql)?;
+    let mut parent = root.id;
+    for (kind, part) in [(Kind::Catalog, &name.catalog), (Kind::Schema, &name.schema)] {
+        match asset::find(sql, Some(parent), kind, &fold_case(part))? {
+            Some(found) => parent = found.id,
+            None => return Ok(None),
+        }
+    }
+    asset::find(sql, Some(parent), kind, &fold_case(&name.leaf))
+}
+
+/// Every living asset that a person may mean by a name: a catalog, a schema, what has that three-level name, and what
+/// was created under exactly that name through a flat face.
+pub fn candidates(sql: &mut Sql<'_>, name: &str) -> Result<Vec<Asset>> {
+    if name.contains('\0') {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    let root = bootstrap::metastore(sql)?;
+    let parts: Vec<&str> = name.split('.').collect();
+    match parts[..] {
+        [one] => found.extend(asset::find(sql, Some(root.id), Kind::Catalog, &fold_case(one))?),
+        [catalog, schema] => {
+            if let Some(above) = asset::find(sql, Some(root.id), Kind::Catalog, &fold_case(catalog))? {
+                found.extend(asset::find(sql, Some(above.id), Kind::Schema, &fold_case(schema))?);
+            }
+        }
+        _ => {}
+    }
+    let full = FullName::parse(name).ok();
+    for kind in [Kind::Table, Kind::Model, Kind::Experiment] {
+        if let Some(full) = &full {
+            found.extend(leaf(sql, full, kind)?);
+        }
+        if let Some(wired) = asset::find_by_wire_name(sql, kind, name)? {
+            if found.iter().all(|other| other.id != wired.id) {
+                found.push(wired);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The one asset that a name means, among those of `kind` if one is given.
+pub fn resolve(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Asset> {
+    let mut found = candidates(sql, name)?;
+    found.retain(|asset| kind.is_none_or(|kind| kind == asset.kind));
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(Error::missing(format!(
+            "There is no {} named '{name}'. Names are catalog, catalog.schema, catalog.schema.name, the path of an \
+             experiment, or the name of a registered model.",
+            kind.map_or("catalog, schema, table, registered model or experiment", Kind::label),
+        ))),
+        _ => {
+            let kinds: Vec<&str> = found.iter().map(|asset| asset.kind.name()).collect();
+            Err(Error::invalid(format!(
+                "The name '{name}' is that of several things: {}. Say which one with 'kind'.",
+                kinds.join(", ")
+            )))
+        }
+    }
+}
+
+/// The error for a name that is taken by `other`. Says so when only the case differs.
+pub fn taken(wanted: &str, other: &Asset) -> Error {
+    let label = other.kind.label();
+    let message = if wanted == other.leaf {
+        format!("The {label} '{wanted}' exists already.")
+    } else {
+        format!(
+            "The {label} '{wanted}' cannot be made: '{}' exists already, and these names compare without case.",
+            other.leaf
+        )
+    };
+    Error::new(Code::AlreadyExists, message)
+}
