@@ -89,6 +89,7 @@ fn into_its_schema(contender: &mut Contender, runs: u32, points: u32) -> Result<
         .args(["-c", SEEDER])
         .arg(contender.data_dir().join("mlflow.db"))
         .arg(EXPERIMENT)
+        .env("MLFLOW_LOGGING_LEVEL", "WARNING")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

@@ -50,6 +50,8 @@ pub(super) struct Ledger {
     /// Sent, not answered when the server died: may have been applied or not.
     pub(super) in_flight: Option<Operation>,
     pub(super) acknowledged: u64,
+    /// Events that the acknowledged writes may have left, at most.
+    pub(super) events_max: u64,
     /// Refusals, which a healthy server has no reason for.
     pub(super) problems: Vec<String>,
 }
@@ -64,6 +66,7 @@ impl Ledger {
             alias: None,
             in_flight: None,
             acknowledged: 0,
+            events_max: 0,
             problems: Vec::new(),
         }
     }
@@ -92,6 +95,7 @@ impl Ledger {
             return Ok(false);
         }
         self.acknowledged += 1;
+        self.events_max += operation.events_max();
         self.acknowledge(operation, &response.json());
         Ok(true)
     }
@@ -117,7 +121,8 @@ impl Ledger {
         }
     }
 
-    /// The next thing to do: mostly batches, a little of everything else.
+    /// The next thing to do: mostly batches, a little of everything else, and always something that changes what is
+    /// stored, so that each leaves an event.
     fn choose(&self, random: &mut Random) -> Operation {
         let token =
             |kind: &str, random: &mut Random| format!("{kind}-{}-{:016x}", self.client, random.bits());
@@ -129,12 +134,14 @@ impl Ledger {
             }
             0..50 if known.batches < BATCHES_PER_RUN_MAX => Operation::LogBatch { run, batch: known.batches },
             50..60 => Operation::LogMetric { run, step: known.steps },
-            70..75 if run > 0 => Operation::Finish { run },
+            70..75 if run > 0 && !known.finished => Operation::Finish { run },
             75..85 => Operation::Upload { run, file: known.files },
             85..92 => Operation::CreateVersion { token: token("version", random) },
             92..100 => match self.versions.get(random.below(self.versions.len() as u64) as usize) {
-                Some(version) => Operation::MoveAlias { version: version.number },
-                None => Operation::CreateVersion { token: token("version", random) },
+                Some(version) if self.alias != Some(version.number) => {
+                    Operation::MoveAlias { version: version.number }
+                }
+                _ => Operation::CreateVersion { token: token("version", random) },
             },
             _ => Operation::SetTag { run, value: known.progress + 1 },
         }

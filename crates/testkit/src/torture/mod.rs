@@ -13,6 +13,7 @@
 //! Invariant: the seed decides all choices. The moment of a kill is a time, so a repeated seed repeats the work and
 //! the intended moments, not the interleaving.
 
+mod audit;
 mod ledger;
 mod operation;
 mod verify;
@@ -28,9 +29,12 @@ use crate::http::Client;
 use crate::process::Launch;
 use crate::random::Random;
 use crate::server::Server;
+use audit::AuditLog;
 use ledger::{Ledger, RunLedger};
-use operation::{API, TOKEN_TAG, World};
+use operation::{API, Operation, TOKEN_TAG, World};
 
+/// Experiment, model and shared run of a round.
+const SET_UP_WRITES: u64 = 3;
 const ROUNDS_LOOKED_AT_AT_THE_END: usize = 10;
 
 /// What to kill, how often, and how.
@@ -84,6 +88,8 @@ pub struct Report {
     pub in_flight: u64,
     /// Writes sent again after the restart, and answered.
     pub repeated: u64,
+    /// Entries of the audit log at the last look; 0 where it is not looked at.
+    pub audit_entries: u64,
     /// From start to the first `/health` after a kill.
     pub recovery_max: Duration,
     /// What was lost, halved, doubled or refused, each with its round.
@@ -105,12 +111,13 @@ impl std::fmt::Display for Report {
         write!(
             out,
             "{} rounds, {} kills, {} writes acknowledged, {} in flight at a kill, {} repeated, \
-             longest recovery {} ms, {} problems (seed {})",
+             {} audit entries verified, longest recovery {} ms, {} problems (seed {})",
             self.rounds,
             self.kills,
             self.acknowledged,
             self.in_flight,
             self.repeated,
+            self.audit_entries,
             self.recovery_max.as_millis(),
             self.problems.len(),
             self.seed,
@@ -126,6 +133,7 @@ pub fn kill_rounds(config: &Config) -> Result<Report> {
         random: Random::new(config.seed),
         report: Report { seed: config.seed, ..Report::default() },
         past: Vec::new(),
+        audit: AuditLog::default(),
         config,
     };
     harness.run().with_context(|| format!("kill rounds with seed {}", config.seed))?;
@@ -139,10 +147,12 @@ struct Harness<'a> {
     report: Report,
     /// The ledgers of all earlier rounds.
     past: Vec<Vec<Ledger>>,
+    audit: AuditLog,
 }
 
 impl Harness<'_> {
     fn run(&mut self) -> Result<()> {
+        self.verify_audit_log(0)?;
         for round in 0..self.config.rounds {
             let began = Instant::now();
             let ledgers = self.round(round).with_context(|| format!("round {round}"))?;
@@ -166,6 +176,8 @@ impl Harness<'_> {
         for ledger in &mut ledgers {
             self.report.acknowledged += ledger.acknowledged;
             self.report.in_flight += u64::from(ledger.in_flight.is_some());
+            self.audit.expect(ledger.acknowledged, ledger.events_max);
+            self.audit.expect(0, ledger.in_flight.as_ref().map_or(0, Operation::events_max));
             let problems = ledger.problems.drain(..);
             self.report.problems.extend(problems.map(|problem| format!("round {round}: {problem}")));
         }
@@ -191,6 +203,7 @@ impl Harness<'_> {
         let text =
             |field: &str| info[field].as_str().map(str::to_string).context("a run has an id and a place");
         let shared = RunLedger::new(text("run_id")?, None, text("artifact_uri")?);
+        self.audit.expect(SET_UP_WRITES, SET_UP_WRITES);
         let world = World { experiment, model: name };
         Ok((0..self.config.clients)
             .map(|client| Ledger::new(client, world.clone(), shared.clone()))
@@ -229,14 +242,14 @@ impl Harness<'_> {
         Ok(())
     }
 
+    /// Verifies the audit log and compares its growth with what was written since the last look.
     fn verify_audit_log(&mut self, round: u32) -> Result<()> {
-        if !self.config.audit_log {
-            return Ok(());
-        }
-        let output = self.server.command(&["audit-log", "verify"])?;
-        if !output.status.success() {
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            self.report.problems.push(format!("round {round}: audit-log verify: {}: {text}", output.status));
+        if self.config.audit_log {
+            let problems = self.audit.look(&self.server)?;
+            self.report.audit_entries = self.audit.entries();
+            self.report
+                .problems
+                .extend(problems.into_iter().map(|problem| format!("round {round}: {problem}")));
         }
         Ok(())
     }
@@ -251,6 +264,7 @@ impl Harness<'_> {
                     break;
                 }
                 self.report.repeated += 1;
+                self.audit.expect(0, operation.events_max());
             }
             let problems = ledger.problems.drain(..);
             self.report

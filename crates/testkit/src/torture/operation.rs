@@ -42,6 +42,11 @@ impl Operation {
         !matches!(self, Self::CreateRun { .. } | Self::CreateVersion { .. })
     }
 
+    /// How many events it may leave: one, and where a second system takes part intent and outcome.
+    pub(super) fn events_max(&self) -> u64 {
+        if matches!(self, Self::Upload { .. }) { 2 } else { 1 }
+    }
+
     /// Sends it on behalf of client number `client`.
     pub(super) fn send(
         &self,
