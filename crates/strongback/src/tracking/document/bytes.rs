@@ -16,8 +16,9 @@ pub struct Damaged {
     pub why: &'static str,
 }
 
-/// Largest size in bytes that compressed data may unfold to: 65,536 points of three eight-byte fields fit twice.
-const UNPACKED_BYTES_MAX: usize = 4 << 20;
+/// Largest size in bytes that compressed data may unfold to: a tag of 8,000 bytes for each run of an index segment
+/// fits twice.
+const UNPACKED_BYTES_MAX: usize = 64 << 20;
 
 /// Blocks below this many bytes are not worth a compressor's frame.
 const PACK_BYTES_MIN: usize = 256;
@@ -39,6 +40,11 @@ impl<'a> Reader<'a> {
     /// The error for this place.
     pub(in crate::tracking) fn damaged(&self, why: &'static str) -> Damaged {
         Damaged { format: self.format, at: self.at, why }
+    }
+
+    /// How many bytes were read.
+    pub(in crate::tracking) fn at(&self) -> usize {
+        self.at
     }
 
     /// Reads the version byte; only `version` is known.

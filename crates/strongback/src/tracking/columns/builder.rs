@@ -1,0 +1,300 @@
+//! Building and updating a segment.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::tracking::document::Damaged;
+
+use super::encode::{encode_floats, encode_ints, encode_texts, encode_uuids};
+use super::{Cell, Column, ColumnId, Kind, RunFacts, SEGMENT_RUNS_MAX};
+
+/// A segment taken apart, to which runs are applied.
+#[derive(Debug, Default)]
+pub struct SegmentBuilder {
+    stored_ids: Vec<i64>,
+    ids: BTreeSet<i64>,
+    /// Of each run that was applied or removed, which application is the valid one.
+    applied: HashMap<i64, u32>,
+    applications: u32,
+    tracks: BTreeMap<Kind, BTreeMap<String, Track>>,
+    texts: Interner,
+}
+
+/// What has to be stored so that a segment is as its builder has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SegmentChanges {
+    /// Columns to write, by ascending id.
+    pub written: Vec<(ColumnId, Vec<u8>)>,
+    /// Columns of which no value is left.
+    pub removed: Vec<ColumnId>,
+    /// Runs of the segment.
+    pub runs: usize,
+    /// Smallest and largest internal run id; `None` of an empty segment.
+    pub run_ids: Option<(i64, i64)>,
+}
+
+/// The segment has its [`SEGMENT_RUNS_MAX`] runs; this one goes into another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the index segment already has {SEGMENT_RUNS_MAX} runs")]
+pub struct SegmentFull;
+
+/// The cells of one column: as stored, and as applied since.
+#[derive(Debug)]
+enum Track {
+    Ints(Cells<i64>),
+    /// By their bits.
+    Floats(Cells<u64>),
+    /// By their number in the interner.
+    Texts(Cells<u32>),
+    Uuids(Cells<[u8; 16]>),
+}
+
+#[derive(Debug)]
+struct Cells<T> {
+    /// (run id, value), ascending.
+    stored: Vec<(i64, T)>,
+    /// (run id, application, value).
+    applied: Vec<(i64, u32, T)>,
+}
+
+/// Numbers for texts.
+#[derive(Debug, Default)]
+struct Interner {
+    numbers: HashMap<String, u32>,
+    texts: Vec<String>,
+}
+
+impl SegmentBuilder {
+    /// Takes *all* columns of a segment; none of them for a new one.
+    pub fn from_columns<B: AsRef<[u8]>>(
+        columns: impl IntoIterator<Item = (ColumnId, B)>,
+    ) -> Result<Self, Damaged> {
+        let columns: Vec<(ColumnId, B)> = columns.into_iter().collect();
+        let mut builder = Self::default();
+        if let Some((_, bytes)) = columns.iter().find(|(id, _)| id.kind == Kind::Rows) {
+            let rows = Column::read(bytes.as_ref())?;
+            builder.stored_ids = (0..rows.rows())
+                .filter_map(|row| rows.slot(row))
+                .filter_map(|slot| rows.int_at(slot))
+                .collect();
+            if !builder.stored_ids.is_sorted_by(|a, b| a < b) || builder.stored_ids.len() != rows.rows() {
+                return Err(Damaged { format: "index column", at: 0, why: "run ids do not ascend" });
+            }
+            builder.ids = builder.stored_ids.iter().copied().collect();
+        }
+        for (id, bytes) in columns.into_iter().filter(|(id, _)| id.kind != Kind::Rows) {
+            let column = Column::read(bytes.as_ref())?;
+            let track = Track::read(&column, &builder.stored_ids, &mut builder.texts);
+            builder.tracks.entry(id.kind).or_default().insert(id.key, track);
+        }
+        Ok(builder)
+    }
+
+    /// Runs of the segment.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether it has no run.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Whether this run is in the segment.
+    pub fn contains(&self, run_id: i64) -> bool {
+        self.ids.contains(&run_id)
+    }
+
+    /// Sets everything that the index says of a run; what the run no longer has vanishes.
+    pub fn apply(&mut self, run_id: i64, facts: &RunFacts<'_>) -> Result<(), SegmentFull> {
+        if self.ids.len() >= SEGMENT_RUNS_MAX && !self.ids.contains(&run_id) {
+            return Err(SegmentFull);
+        }
+        self.ids.insert(run_id);
+        let application = self.begin(run_id);
+        let (tracks, texts) = (&mut self.tracks, &mut self.texts);
+        facts.visit(|kind, key, cell| {
+            let tracks = tracks.entry(kind).or_default();
+            if let Some(track) = tracks.get_mut(key) {
+                track.push(run_id, application, cell, texts);
+            } else {
+                let mut track = Track::for_cell(cell);
+                track.push(run_id, application, cell, texts);
+                tracks.insert(key.to_owned(), track);
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes a run out of the segment, for runs that are purged; whether it was there.
+    pub fn remove(&mut self, run_id: i64) -> bool {
+        self.begin(run_id);
+        self.ids.remove(&run_id)
+    }
+
+    /// Encodes what changed since [`SegmentBuilder::from_columns`].
+    pub fn finish(self) -> SegmentChanges {
+        let ids: Vec<i64> = self.ids.iter().copied().collect();
+        // Rows are places: when a run comes in between or goes, all columns change.
+        let moved = !ids.starts_with(&self.stored_ids);
+        let mut changes = SegmentChanges {
+            runs: ids.len(),
+            run_ids: ids.first().copied().zip(ids.last().copied()),
+            ..SegmentChanges::default()
+        };
+        if ids != self.stored_ids {
+            let id = ColumnId { kind: Kind::Rows, key: String::new() };
+            if ids.is_empty() {
+                changes.removed.push(id);
+            } else {
+                let cells: Vec<(u16, i64)> = (0..).zip(ids.iter().copied()).collect();
+                changes.written.push((id, encode_ints(ids.len(), &cells)));
+            }
+        }
+        for (kind, tracks) in self.tracks {
+            for (key, track) in tracks {
+                let id = ColumnId { kind, key };
+                match track.finish(&ids, moved, &self.applied, &self.texts) {
+                    Outcome::Same => {}
+                    Outcome::Written(bytes) => changes.written.push((id, bytes)),
+                    Outcome::Removed => changes.removed.push(id),
+                }
+            }
+        }
+        changes
+    }
+
+    fn begin(&mut self, run_id: i64) -> u32 {
+        self.applications += 1;
+        self.applied.insert(run_id, self.applications);
+        self.applications
+    }
+}
+
+/// What became of a column.
+enum Outcome {
+    Same,
+    Written(Vec<u8>),
+    Removed,
+}
+
+impl Track {
+    fn for_cell(cell: Cell<'_>) -> Self {
+        match cell {
+            Cell::Int(_) => Self::Ints(Cells::new()),
+            Cell::Float(_) => Self::Floats(Cells::new()),
+            Cell::Text(_) => Self::Texts(Cells::new()),
+            Cell::Uuid(_) => Self::Uuids(Cells::new()),
+        }
+    }
+
+    fn read(column: &Column, ids: &[i64], texts: &mut Interner) -> Self {
+        if column.ints().is_some() {
+            Self::Ints(Cells::read(column, ids, |slot| column.int_at(slot)))
+        } else if column.floats().is_some() {
+            Self::Floats(Cells::read(column, ids, |slot| column.float_at(slot).map(f64::to_bits)))
+        } else if let Some(view) = column.texts() {
+            let numbers: Vec<u32> = (0..view.entries()).map(|code| texts.number(view.entry(code))).collect();
+            let mut cells = Cells::read(column, ids, |slot| numbers.get(view.code_at(slot)).copied());
+            cells.stored.sort_unstable();
+            Self::Texts(cells)
+        } else {
+            Self::Uuids(Cells::read(column, ids, |slot| column.uuid_at(slot).copied()))
+        }
+    }
+
+    /// A key's data never changes its type within a kind, so a cell of another type is not one of ours.
+    fn push(&mut self, run_id: i64, application: u32, cell: Cell<'_>, texts: &mut Interner) {
+        match (self, cell) {
+            (Self::Ints(cells), Cell::Int(value)) => cells.applied.push((run_id, application, value)),
+            (Self::Floats(cells), Cell::Float(value)) => {
+                cells.applied.push((run_id, application, value.to_bits()));
+            }
+            (Self::Texts(cells), Cell::Text(text)) => {
+                cells.applied.push((run_id, application, texts.number(text)));
+            }
+            (Self::Uuids(cells), Cell::Uuid(uuid)) => cells.applied.push((run_id, application, uuid)),
+            (track, cell) => {
+                *track = Self::for_cell(cell);
+                track.push(run_id, application, cell, texts);
+            }
+        }
+    }
+
+    fn finish(self, ids: &[i64], moved: bool, applied: &HashMap<i64, u32>, texts: &Interner) -> Outcome {
+        match self {
+            Self::Ints(cells) => cells.finish(ids, moved, applied, encode_ints),
+            Self::Floats(cells) => cells.finish(ids, moved, applied, encode_floats),
+            Self::Uuids(cells) => cells.finish(ids, moved, applied, encode_uuids),
+            Self::Texts(cells) => cells.finish(ids, moved, applied, |rows, cells| texts.encode(rows, cells)),
+        }
+    }
+}
+
+impl<T: Copy + Ord> Cells<T> {
+    fn new() -> Self {
+        Self { stored: Vec::new(), applied: Vec::new() }
+    }
+
+    fn read(column: &Column, ids: &[i64], value: impl Fn(usize) -> Option<T>) -> Self {
+        let cells = column.cells().filter_map(|(row, slot)| Some((*ids.get(row)?, value(slot)?)));
+        Self { stored: cells.collect(), applied: Vec::new() }
+    }
+
+    fn finish(
+        self,
+        ids: &[i64],
+        moved: bool,
+        applied: &HashMap<i64, u32>,
+        encode: impl FnOnce(usize, &[(u16, T)]) -> Vec<u8>,
+    ) -> Outcome {
+        let kept = self.stored.iter().filter(|(id, _)| !applied.contains_key(id)).copied();
+        let valid = self.applied.iter().filter(|(id, application, _)| applied.get(id) == Some(application));
+        let mut cells: Vec<(i64, T)> = kept.chain(valid.map(|(id, _, value)| (*id, *value))).collect();
+        cells.sort();
+        cells.dedup();
+        if cells == self.stored && (cells.is_empty() || !moved) {
+            return Outcome::Same;
+        }
+        if cells.is_empty() {
+            return Outcome::Removed;
+        }
+        let mut row = 0;
+        let placed: Vec<(u16, T)> = cells
+            .iter()
+            .map(|(id, value)| {
+                row += ids[row..].partition_point(|other| other < id);
+                (row as u16, *value)
+            })
+            .collect();
+        Outcome::Written(encode(ids.len(), &placed))
+    }
+}
+
+impl Interner {
+    fn number(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let number = self.texts.len() as u32;
+        self.texts.push(text.to_owned());
+        self.numbers.insert(text.to_owned(), number);
+        number
+    }
+
+    fn encode(&self, rows: usize, cells: &[(u16, u32)]) -> Vec<u8> {
+        let text = |number: u32| self.texts.get(number as usize).map_or("", String::as_str);
+        let used: BTreeSet<u32> = cells.iter().map(|(_, number)| *number).collect();
+        let mut dictionary: Vec<(&str, u32)> =
+            used.into_iter().map(|number| (text(number), number)).collect();
+        dictionary.sort_unstable();
+        let codes: HashMap<u32, u32> =
+            (0..).zip(&dictionary).map(|(code, (_, number))| (*number, code)).collect();
+        let mut coded: Vec<(u16, u32)> = cells
+            .iter()
+            .map(|(row, number)| (*row, codes.get(number).copied().unwrap_or_default()))
+            .collect();
+        coded.sort_unstable();
+        let entries: Vec<&str> = dictionary.into_iter().map(|(entry, _)| entry).collect();
+        encode_texts(rows, &coded, &entries)
+    }
+}

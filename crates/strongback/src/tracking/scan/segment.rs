@@ -1,0 +1,320 @@
+//! One segment's part in a search.
+
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+use syntax::search::{Attribute, Subject};
+
+use crate::tracking::columns::{Bitmap, Column, Kind, Zone, attribute};
+
+use super::filter::{Filter, Test, TextTest, artifact_root_of, artifact_uri, run_uuid_text};
+use super::order::{By, Candidate, Clause, Key, Order, RANK_MISSING, RANK_NAN, column_of};
+use super::{Best, ColumnSource, Segment, View};
+
+/// A segment with the columns that were read of it.
+pub(super) struct Scan<'s, S> {
+    source: &'s S,
+    segment: &'s Segment,
+    columns: Vec<(Kind, String, Option<Rc<Column>>)>,
+}
+
+/// One clause of the order over this segment's rows.
+enum Ranker<'c> {
+    Column(&'c Clause, Rc<Column>),
+    /// Every row has this key.
+    Same(&'c Clause, Key),
+}
+
+impl<'s, S: ColumnSource> Scan<'s, S> {
+    pub(super) fn new(source: &'s S, segment: &'s Segment) -> Self {
+        Self { source, segment, columns: Vec::new() }
+    }
+
+    /// Adds the segment's best rows to `best`.
+    pub(super) fn run(
+        &mut self,
+        filter: &Filter,
+        order: &Order,
+        hidden: &[i64],
+        after: Option<&Candidate>,
+        best: &mut Best<'_>,
+    ) -> Result<(), S::Error> {
+        let Some(first) = self.first_ranker(order, after, best.worst())? else { return Ok(()) };
+        let Some(selected) = self.select(filter, hidden)? else { return Ok(()) };
+        let rankers = self.rankers(order, first)?;
+        let Some(uuids) = self.column(Kind::Attribute, attribute::RUN_ID)? else { return Ok(()) };
+        let uuid =
+            |row: usize| uuids.slot(row).and_then(|slot| uuids.uuid_at(slot)).copied().unwrap_or_default();
+
+        // Ranks are columns over the selected rows; places are their indices.
+        let rows: Vec<u16> = selected.iter().map(|row| row as u16).collect();
+        let ranks: Vec<Vec<u64>> = rankers.iter().map(|ranker| ranker.ranks(&rows)).collect();
+        let compare_ids =
+            |a: usize, b: usize| order.compare_ids(&uuid(usize::from(rows[a])), &uuid(usize::from(rows[b])));
+        let mut places: Vec<usize> = (0..rows.len()).collect();
+        for (bound, wanted) in [(after, Ordering::Greater), (best.worst(), Ordering::Less)] {
+            let Some(bound) = bound else { continue };
+            let bounds: Vec<u64> =
+                rankers.iter().zip(&bound.keys).map(|(ranker, key)| ranker.rank_of(key)).collect();
+            places.retain(|at| {
+                let by_rank = ranks.iter().zip(&bounds).map(|(ranks, bound)| ranks[*at].cmp(bound));
+                first_difference(by_rank, || order.compare_ids(&uuid(usize::from(rows[*at])), &bound.uuid))
+                    == wanted
+            });
+        }
+        if places.len() > best.limit {
+            places.select_nth_unstable_by(best.limit - 1, |a, b| {
+                let by_rank = ranks.iter().map(|ranks| ranks[*a].cmp(&ranks[*b]));
+                first_difference(by_rank, || compare_ids(*a, *b))
+            });
+            places.truncate(best.limit);
+        }
+        self.push(&rows, &places, &rankers, uuid, best)?;
+        best.settle();
+        Ok(())
+    }
+
+    /// Rows that pass the filter and are not hidden; `None` if there are none.
+    fn select(&mut self, filter: &Filter, hidden: &[i64]) -> Result<Option<Bitmap>, S::Error> {
+        let rows = self.segment.runs;
+        let mut selected = Bitmap::all(rows);
+        let stage = match filter.view {
+            View::Active => Some(attribute::ACTIVE),
+            View::Deleted => Some(attribute::DELETED),
+            View::All => None,
+        };
+        if let Some(stage) = stage {
+            let column = self.column(Kind::Attribute, attribute::LIFECYCLE_STAGE)?;
+            let test = Test::Text(TextTest::OneOf([stage.to_owned()].into()));
+            selected.and(&test.select(column.as_deref(), rows));
+        }
+        for (subject, test) in &filter.tests {
+            if selected.is_empty() {
+                return Ok(None);
+            }
+            match subject {
+                Subject::Attribute(Attribute::RunId | Attribute::ArtifactUri) => {
+                    self.select_by_id(subject, test, &mut selected)?;
+                }
+                subject => match column_of(subject) {
+                    Some((kind, key)) => {
+                        let column = self.column(kind, key)?;
+                        selected.and(&test.select(column.as_deref(), rows));
+                    }
+                    None => return Ok(None),
+                },
+            }
+        }
+        self.hide(hidden, &mut selected)?;
+        Ok(if selected.is_empty() { None } else { Some(selected) })
+    }
+
+    /// Run ids and artifact URIs are not stored as text: rows still selected are written out one by one.
+    fn select_by_id(
+        &mut self,
+        subject: &Subject,
+        test: &Test,
+        selected: &mut Bitmap,
+    ) -> Result<(), S::Error> {
+        let root = match subject {
+            Subject::Attribute(Attribute::ArtifactUri) => {
+                Some(self.source.artifact_root(self.segment.experiment))
+            }
+            _ => None,
+        };
+        let uuids = self.column(Kind::Attribute, attribute::RUN_ID)?;
+        let text = |row: usize| {
+            let uuids = uuids.as_deref()?;
+            let uuid = uuids.uuid_at(uuids.slot(row)?)?;
+            Some(root.as_ref().map_or_else(|| run_uuid_text(uuid), |root| artifact_uri(root, uuid)))
+        };
+        let rows: Vec<usize> = selected.iter().collect();
+        for row in rows {
+            let passes = match test {
+                Test::Text(test) => text(row).is_some_and(|text| test.holds(&text)),
+                Test::Present => true,
+                _ => false,
+            };
+            if !passes {
+                selected.remove(row);
+            }
+        }
+        Ok(())
+    }
+
+    fn hide(&mut self, hidden: &[i64], selected: &mut Bitmap) -> Result<(), S::Error> {
+        let from = hidden.partition_point(|id| *id < self.segment.first_run);
+        let to = hidden.partition_point(|id| *id <= self.segment.last_run);
+        let Some(hidden) = hidden.get(from..to).filter(|hidden| !hidden.is_empty()) else { return Ok(()) };
+        let Some(ids) = self.column(Kind::Rows, "")? else { return Ok(()) };
+        for (row, slot) in ids.cells() {
+            if ids.int_at(slot).is_some_and(|id| hidden.binary_search(&id).is_ok()) {
+                selected.remove(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first clause's ranker, unless its bounds tell that no row can be on the page.
+    fn first_ranker<'c>(
+        &mut self,
+        order: &'c Order,
+        after: Option<&Candidate>,
+        worst: Option<&Candidate>,
+    ) -> Result<Option<Vec<Ranker<'c>>>, S::Error> {
+        let Some(clause) = order.clauses.first() else { return Ok(Some(Vec::new())) };
+        let ranker = self.ranker(clause)?;
+        let Some((low, high)) = ranker.bounds(self.segment.runs) else { return Ok(Some(vec![ranker])) };
+        let rank = |bound: Option<&Candidate>| {
+            bound.and_then(|bound| bound.keys.first()).map(|key| ranker.rank_of(key))
+        };
+        let too_late = rank(worst).is_some_and(|worst| low > worst);
+        let too_early = rank(after).is_some_and(|after| high < after);
+        Ok(if too_late || too_early { None } else { Some(vec![ranker]) })
+    }
+
+    fn rankers<'c>(
+        &mut self,
+        order: &'c Order,
+        mut first: Vec<Ranker<'c>>,
+    ) -> Result<Vec<Ranker<'c>>, S::Error> {
+        for clause in order.clauses.iter().skip(first.len()) {
+            first.push(self.ranker(clause)?);
+        }
+        Ok(first)
+    }
+
+    fn ranker<'c>(&mut self, clause: &'c Clause) -> Result<Ranker<'c>, S::Error> {
+        Ok(match &clause.by {
+            By::ArtifactRoot => {
+                let root = self.source.artifact_root(self.segment.experiment);
+                Ranker::Same(clause, Key::Text(artifact_root_of(&root)))
+            }
+            By::Nothing => Ranker::Same(clause, Key::Missing),
+            By::Column(kind, key) => match self.column(*kind, key)? {
+                Some(column) => Ranker::Column(clause, column),
+                None => Ranker::Same(clause, Key::Missing),
+            },
+        })
+    }
+
+    fn push(
+        &mut self,
+        rows: &[u16],
+        places: &[usize],
+        rankers: &[Ranker<'_>],
+        uuid: impl Fn(usize) -> [u8; 16],
+        best: &mut Best<'_>,
+    ) -> Result<(), S::Error> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let Some(ids) = self.column(Kind::Rows, "")? else { return Ok(()) };
+        for place in places {
+            let row = usize::from(rows[*place]);
+            let Some(run_id) = ids.slot(row).and_then(|slot| ids.int_at(slot)) else { continue };
+            let keys = rankers.iter().map(|ranker| ranker.key(row)).collect();
+            best.push(Candidate { run_id, uuid: uuid(row), keys });
+        }
+        Ok(())
+    }
+
+    fn column(&mut self, kind: Kind, key: &str) -> Result<Option<Rc<Column>>, S::Error> {
+        if let Some((_, _, column)) = self.columns.iter().find(|(k, name, _)| *k == kind && name == key) {
+            return Ok(column.clone());
+        }
+        let bytes = self.source.column(self.segment, kind, key)?;
+        let column = bytes.map(|bytes| Column::read(bytes.as_ref())).transpose()?.map(Rc::new);
+        self.columns.push((kind, key.to_owned(), column.clone()));
+        Ok(column)
+    }
+}
+
+/// Texts rank by their code, odd numbers; what lies between two entries ranks as the even number between.
+const TEXT_RANK_LAST: u64 = 1 << 40;
+
+/// The rank of every row where all have the same key.
+const RANK_SAME: u64 = 1;
+
+impl Ranker<'_> {
+    /// Ranks of these rows: smaller comes first.
+    fn ranks(&self, rows: &[u16]) -> Vec<u64> {
+        let (clause, column) = match self {
+            Self::Same(..) => return vec![RANK_SAME; rows.len()],
+            Self::Column(clause, column) => (clause, column),
+        };
+        let slot = |row: &u16| column.slot(usize::from(*row));
+        let number = |key: Option<Key>| key.and_then(|key| clause.rank(&key)).unwrap_or(RANK_MISSING);
+        if column.floats().is_some() {
+            let key = |row| slot(row).and_then(|slot| column.float_at(slot)).map(Key::float);
+            rows.iter().map(|row| number(key(row))).collect()
+        } else if let Some(texts) = column.texts() {
+            let rank = |row| slot(row).map(|slot| text_rank(clause, 2 * texts.code_at(slot) as u64 + 1));
+            rows.iter().map(|row| rank(row).unwrap_or(RANK_MISSING)).collect()
+        } else {
+            let key = |row| slot(row).and_then(|slot| column.int_at(slot)).map(Key::int);
+            rows.iter().map(|row| number(key(row))).collect()
+        }
+    }
+
+    /// The rank that a key has or would have among this segment's.
+    fn rank_of(&self, key: &Key) -> u64 {
+        match self {
+            Self::Same(clause, own) => match clause.compare(own, key) {
+                Ordering::Less => RANK_SAME + 1,
+                Ordering::Equal => RANK_SAME,
+                Ordering::Greater => RANK_SAME - 1,
+            },
+            Self::Column(clause, column) => match (key, column.texts()) {
+                (Key::Text(text), Some(texts)) => text_rank(
+                    clause,
+                    match texts.find(text) {
+                        Ok(code) => 2 * code as u64 + 1,
+                        Err(code) => 2 * code as u64,
+                    },
+                ),
+                (key, _) => clause.rank(key).unwrap_or(RANK_MISSING),
+            },
+        }
+    }
+
+    /// Smallest and largest rank that a row can have, if the column says.
+    fn bounds(&self, rows: usize) -> Option<(u64, u64)> {
+        let Self::Column(clause, column) = self else { return None };
+        let (a, b, has_nan) = match column.bounds() {
+            Zone::Ints { min, max } => (Key::int(min), Key::int(max), false),
+            Zone::Floats { min, max, has_nan } => (Key::float(min), Key::float(max), has_nan),
+            Zone::Unknown => return None,
+        };
+        let (a, b) = (clause.rank(&a)?, clause.rank(&b)?);
+        let high = if !column.is_total(rows) {
+            RANK_MISSING
+        } else if has_nan {
+            RANK_NAN
+        } else {
+            a.max(b)
+        };
+        Some((a.min(b), high))
+    }
+
+    fn key(&self, row: usize) -> Key {
+        let column = match self {
+            Self::Same(_, key) => return key.clone(),
+            Self::Column(_, column) => column,
+        };
+        let Some(slot) = column.slot(row) else { return Key::Missing };
+        if let Some(texts) = column.texts() {
+            return Key::Text(texts.entry(texts.code_at(slot)).to_owned());
+        }
+        let float = column.float_at(slot).map(Key::float);
+        float.or_else(|| column.int_at(slot).map(Key::int)).unwrap_or(Key::Missing)
+    }
+}
+
+fn text_rank(clause: &Clause, ascending: u64) -> u64 {
+    if clause.ascending { ascending } else { TEXT_RANK_LAST - ascending }
+}
+
+fn first_difference(mut parts: impl Iterator<Item = Ordering>, last: impl FnOnce() -> Ordering) -> Ordering {
+    parts.find(|ordering| ordering.is_ne()).unwrap_or_else(last)
+}

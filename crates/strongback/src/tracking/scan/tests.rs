@@ -1,0 +1,352 @@
+//! Searches against filtering and sorting every run one by one.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+
+use proptest::prelude::*;
+use syntax::search::{Attribute, Comparison, DatasetField, Operand, Operator, Span, Subject, ilike, like};
+
+use super::*;
+use crate::tracking::columns::{ColumnId, SegmentBuilder};
+use crate::tracking::document::{DatasetInput, Point, RunDocument};
+
+/// A run as the tests keep it.
+#[derive(Debug, Clone)]
+struct Run {
+    uuid: [u8; 16],
+    user: String,
+    start: i64,
+    end: Option<i64>,
+    deleted: bool,
+    experiment: i64,
+    document: RunDocument,
+}
+
+impl Run {
+    fn facts(&self) -> RunFacts<'_> {
+        RunFacts {
+            uuid: self.uuid,
+            user: &self.user,
+            status: if self.end.is_some() { "FINISHED" } else { "RUNNING" },
+            start_time_ms: self.start,
+            end_time_ms: self.end,
+            deleted: self.deleted,
+            document: &self.document,
+        }
+    }
+
+    fn hex(&self) -> String {
+        hex::encode(self.uuid)
+    }
+}
+
+/// Segments in memory.
+#[derive(Default)]
+struct Memory {
+    segments: Vec<Segment>,
+    columns: HashMap<(i64, ColumnId), Vec<u8>>,
+}
+
+impl Memory {
+    fn build(runs: &BTreeMap<i64, Run>, segment_runs: usize) -> Self {
+        let mut memory = Self::default();
+        for experiment in [1, 2] {
+            let own: Vec<_> = runs.iter().filter(|(_, run)| run.experiment == experiment).collect();
+            for part in own.chunks(segment_runs) {
+                let mut builder = SegmentBuilder::default();
+                for (run_id, run) in part {
+                    builder.apply(**run_id, &run.facts()).unwrap();
+                }
+                let changes = builder.finish();
+                let id = memory.segments.len() as i64;
+                let (first_run, last_run) = changes.run_ids.unwrap();
+                memory.segments.push(Segment { id, experiment, runs: changes.runs, first_run, last_run });
+                memory
+                    .columns
+                    .extend(changes.written.into_iter().map(|(column, bytes)| ((id, column), bytes)));
+            }
+        }
+        memory
+    }
+}
+
+impl ColumnSource for Memory {
+    type Bytes = Vec<u8>;
+    type Error = Damaged;
+
+    fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    fn column(&self, segment: &Segment, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, Damaged> {
+        Ok(self.columns.get(&(segment.id, ColumnId { kind, key: key.into() })).cloned())
+    }
+
+    fn artifact_root(&self, experiment: i64) -> String {
+        format!("mlflow-artifacts:/{experiment}")
+    }
+}
+
+/// The oracle's view of a value.
+#[derive(Debug, Clone, PartialEq)]
+enum Found {
+    Numbers(Vec<f64>),
+    Texts(Vec<String>),
+}
+
+fn found(run: &Run, subject: &Subject) -> Found {
+    let document = &run.document;
+    let one = |text: Option<&str>| Found::Texts(text.map(str::to_owned).into_iter().collect());
+    match subject {
+        Subject::Metric(key) => {
+            Found::Numbers(document.metric(key).map(|metric| metric.latest.value.get()).into_iter().collect())
+        }
+        Subject::Param(key) => one(document.param(key)),
+        Subject::Tag(key) => one(document.tag(key)),
+        Subject::Dataset(field) => Found::Texts(
+            document
+                .datasets()
+                .iter()
+                .filter_map(|input| match field {
+                    DatasetField::Name => Some(input.name.clone()),
+                    DatasetField::Digest => Some(input.digest.clone()),
+                    DatasetField::Context => input.context.clone(),
+                })
+                .collect(),
+        ),
+        Subject::Attribute(Attribute::RunId) => one(Some(&run.hex())),
+        Subject::Attribute(Attribute::RunName) => one(document.tag("mlflow.runName")),
+        Subject::Attribute(Attribute::UserId) => one(Some(&run.user)),
+        Subject::Attribute(Attribute::Status) => one(Some(run.facts().status)),
+        Subject::Attribute(Attribute::ArtifactUri) => {
+            one(Some(&format!("mlflow-artifacts:/{}/{}/artifacts", run.experiment, run.hex())))
+        }
+        Subject::Attribute(Attribute::StartTime) => Found::Numbers(vec![run.start as f64]),
+        Subject::Attribute(Attribute::EndTime) => {
+            Found::Numbers(run.end.map(|end| end as f64).into_iter().collect())
+        }
+        Subject::Attribute(_) => unreachable!("no attribute of runs"),
+    }
+}
+
+fn naive_holds(run: &Run, comparison: &Comparison) -> bool {
+    match (found(run, &comparison.subject), comparison.op, &comparison.value) {
+        (Found::Numbers(numbers), op, Operand::Number(value)) => numbers.iter().any(|number| match op {
+            Operator::Eq => number == value,
+            Operator::Ne => number != value,
+            Operator::Lt => number < value,
+            Operator::Le => number <= value,
+            Operator::Gt => number > value,
+            Operator::Ge => number >= value,
+            _ => false,
+        }),
+        (Found::Texts(texts), Operator::IsNull, Operand::None) => texts.is_empty(),
+        (Found::Texts(texts), Operator::IsNotNull, Operand::None) => !texts.is_empty(),
+        (Found::Texts(texts), op, Operand::Text(value)) => texts.iter().any(|text| match op {
+            Operator::Eq => text == value,
+            Operator::Ne => text != value,
+            Operator::Like => like(value).matches(text),
+            Operator::ILike => ilike(value).matches(text),
+            _ => false,
+        }),
+        (Found::Texts(texts), op, Operand::List(list)) => {
+            texts.iter().any(|text| list.contains(text) == (op == Operator::In))
+        }
+        _ => false,
+    }
+}
+
+fn naive_compare(a: &Run, b: &Run, order: &[OrderBy]) -> Ordering {
+    let class = |found: &Found| match found {
+        Found::Numbers(numbers) => numbers.first().map_or(2, |number| u8::from(number.is_nan())),
+        Found::Texts(texts) => {
+            if texts.is_empty() {
+                2
+            } else {
+                0
+            }
+        }
+    };
+    for OrderBy { subject, ascending } in order {
+        let (x, y) = (found(a, subject), found(b, subject));
+        let by_class = class(&x).cmp(&class(&y));
+        let by_value = match (&x, &y) {
+            _ if class(&x) != 0 || class(&y) != 0 => Ordering::Equal,
+            (Found::Numbers(x), Found::Numbers(y)) => x[0].partial_cmp(&y[0]).unwrap(),
+            (Found::Texts(x), Found::Texts(y)) => x[0].cmp(&y[0]),
+            _ => unreachable!(),
+        };
+        let ordering = by_class.then(if *ascending { by_value } else { by_value.reverse() });
+        if ordering.is_ne() {
+            return ordering;
+        }
+    }
+    let by_start = order.iter().any(|by| by.subject == Subject::Attribute(Attribute::StartTime));
+    let ties = if by_start { Ordering::Equal } else { b.start.cmp(&a.start) };
+    ties.then(a.uuid.cmp(&b.uuid))
+}
+
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(f64::NAN), Just(0.1), Just(-1.0), Just(0.0), Just(2.0), Just(1e300)]
+}
+
+fn word() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), "[abB]{1,2}", Just("é".to_owned())]
+}
+
+fn run() -> impl Strategy<Value = Run> {
+    let texts =
+        || prop::collection::btree_map(prop_oneof!["[pq]", Just("mlflow.runName".to_owned())], word(), 0..3);
+    let metrics = prop::collection::btree_map("[mn]", number(), 0..3);
+    let inputs = prop::collection::vec((word(), prop::option::of(word())), 0..3);
+    let times = (0_i64..4, prop::option::of(0_i64..4), prop::bool::weighted(0.2), 1_i64..3, word());
+    (any::<[u8; 16]>(), times, texts(), texts(), metrics, inputs).prop_map(
+        |(uuid, (start, end, deleted, experiment, user), params, tags, metrics, inputs)| {
+            let mut document = RunDocument::default();
+            for (key, value) in &params {
+                assert!(document.set_param(key, value).unwrap());
+            }
+            for (key, value) in &tags {
+                assert!(document.set_tag(key, value));
+            }
+            document.log_points(
+                metrics.iter().map(|(key, value)| (key.as_str(), Point::new(1, 1, *value))).collect(),
+            );
+            for (name, context) in inputs {
+                document.add_dataset(DatasetInput { name, digest: "d".into(), context });
+            }
+            Run { uuid, user, start, end, deleted, experiment, document }
+        },
+    )
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    let attribute = prop::sample::select(vec![
+        Attribute::RunId,
+        Attribute::RunName,
+        Attribute::UserId,
+        Attribute::Status,
+        Attribute::StartTime,
+        Attribute::EndTime,
+        Attribute::ArtifactUri,
+    ]);
+    prop_oneof![
+        "[mno]".prop_map(Subject::Metric),
+        "[pqr]".prop_map(Subject::Param),
+        "[pqr]".prop_map(Subject::Tag),
+        attribute.prop_map(Subject::Attribute),
+    ]
+}
+
+fn comparison() -> impl Strategy<Value = Comparison> {
+    use Operator::{Eq, Ge, Gt, ILike, In, IsNotNull, IsNull, Le, Like, Lt, Ne, NotIn};
+    let field = prop::sample::select(DatasetField::ALL.to_vec());
+    let subject = prop_oneof![4 => subject(), 1 => field.prop_map(Subject::Dataset)];
+    let numeric = (prop::sample::select(vec![Eq, Ne, Lt, Le, Gt, Ge]), number());
+    let pattern = prop_oneof![word(), Just("%a%".to_owned()), Just("_".to_owned()), Just("%".to_owned())];
+    let textual = (prop::sample::select(vec![Eq, Ne, Like, ILike]), pattern);
+    let list = (prop::sample::select(vec![In, NotIn]), prop::collection::vec(word(), 1..3));
+    let null = prop::sample::select(vec![IsNull, IsNotNull]);
+    (subject, numeric, textual, list, null, 0_u8..4).prop_map(
+        |(subject, numeric, textual, list, null, which)| {
+            let is_number = matches!(
+                subject,
+                Subject::Metric(_) | Subject::Attribute(Attribute::StartTime | Attribute::EndTime)
+            );
+            let nullable = matches!(subject, Subject::Param(_) | Subject::Tag(_));
+            let (op, value) = match which {
+                _ if is_number => (numeric.0, Operand::Number(numeric.1)),
+                0 if nullable => (null, Operand::None),
+                1 => (list.0, Operand::List(list.1)),
+                _ => (textual.0, Operand::Text(textual.1)),
+            };
+            Comparison { subject, op, value, span: Span::default() }
+        },
+    )
+}
+
+fn order() -> impl Strategy<Value = Vec<OrderBy>> {
+    prop::collection::vec((subject(), any::<bool>()), 0..4).prop_map(|fields| {
+        let mut order: Vec<OrderBy> = Vec::new();
+        for (subject, ascending) in fields {
+            if order.iter().all(|by| by.subject != subject) {
+                order.push(OrderBy { subject, ascending });
+            }
+        }
+        order
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn pages_over_segments_and_fresh_runs_equal_filtering_and_sorting_everything(
+        indexed in prop::collection::vec(run(), 0..40),
+        updates in prop::collection::vec((0_i64..50, run()), 0..8),
+        segment_runs in 1_usize..20,
+        comparisons in prop::collection::vec(comparison(), 0..3),
+        order in order(),
+        view in prop::sample::select(vec![View::Active, View::Deleted, View::All]),
+        limit in 1_usize..12,
+    ) {
+        let mut runs: BTreeMap<i64, Run> = (0..).zip(indexed).collect();
+        let memory = Memory::build(&runs, segment_runs);
+        let updates: BTreeMap<i64, Run> = updates.into_iter().map(|(run_id, mut run)| {
+            if let Some(old) = runs.get(&run_id) {
+                (run.uuid, run.experiment) = (old.uuid, old.experiment);
+            }
+            (run_id, run)
+        }).collect();
+        runs.extend(updates.clone());
+        let fresh: Vec<FreshRun<'_>> = updates.iter()
+            .map(|(run_id, run)| FreshRun { run_id: *run_id, experiment: run.experiment, facts: run.facts() })
+            .collect();
+
+        let mut expected: Vec<(&i64, &Run)> = runs.iter()
+            .filter(|(_, run)| view == View::All || run.deleted == (view == View::Deleted))
+            .filter(|(_, run)| comparisons.iter().all(|comparison| naive_holds(run, comparison)))
+            .collect();
+        expected.sort_by(|a, b| naive_compare(a.1, b.1, &order));
+        let expected: Vec<i64> = expected.into_iter().map(|(run_id, _)| *run_id).collect();
+
+        let filter = Expr::And(comparisons.into_iter().map(Expr::Compare).collect());
+        let mut found = Vec::new();
+        let mut after: Option<Anchor> = None;
+        loop {
+            let query = Query { filter: Some(&filter), order: &order, view, limit, after: after.as_ref() };
+            let page = search(&memory, &fresh, &query).unwrap();
+            prop_assert!(page.run_ids.len() <= limit);
+            found.extend(page.run_ids);
+            let Some(next) = page.next else { break };
+            prop_assert!(found.len() < expected.len());
+            after = Some(Anchor::decode(&next.encode(), &order).unwrap());
+        }
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn hostile_tokens_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..40), order in order()) {
+        let mut bytes = bytes;
+        bytes.splice(..0, [1]);
+        if let Ok(anchor) = Anchor::decode(&bytes, &order) {
+            prop_assert_eq!(Anchor::decode(&anchor.encode(), &order).unwrap(), anchor);
+        }
+    }
+}
+
+#[test]
+fn bytes_of_a_page_token_are_fixed_and_bound_to_their_order() {
+    let order = [OrderBy { subject: Subject::Metric("auc".into()), ascending: false }];
+    let bytes =
+        hex::decode(concat!("0102", "01000000000000e03f", "00d00f", "000102030405060708090a0b0c0d0e0f"))
+            .unwrap();
+    let anchor = Anchor::decode(&bytes, &order).unwrap();
+    assert_eq!(anchor.encode(), bytes);
+    assert_eq!(Anchor::decode(&bytes, &[]).unwrap_err().why, "it belongs to another order");
+    let other = [OrderBy { subject: Subject::Param("lr".into()), ascending: false }];
+    assert_eq!(Anchor::decode(&bytes, &other).unwrap_err().why, "it belongs to another order");
+    for len in 0..bytes.len() {
+        Anchor::decode(&bytes[..len], &order).unwrap_err();
+    }
+}
