@@ -44,8 +44,9 @@ rust() {
     fi
 }
 
+# With --all-targets the features are those of the stage `rust`, so nothing is compiled twice.
 clients() {
-    cargo build --workspace --locked && STRONGBACK_BIN=${STRONGBACK_BIN:-$CARGO_TARGET_DIR/debug/strongback} "$venv/bin/python" -m pytest tests/clients
+    cargo build --workspace --all-targets --locked && STRONGBACK_BIN=${STRONGBACK_BIN:-$CARGO_TARGET_DIR/debug/strongback} "$venv/bin/python" -m pytest tests/clients
 }
 
 with_postgres() {
