@@ -37,13 +37,15 @@ pub struct Caller {
 impl Caller {
     /// The server acting on its own behalf.
     pub fn system() -> Arc<Self> {
-        static SYSTEM: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::built_in(principal::SYSTEM, "system")));
+        static SYSTEM: LazyLock<Arc<Caller>> =
+            LazyLock::new(|| Arc::new(Caller::built_in(principal::SYSTEM, "system")));
         Arc::clone(&SYSTEM)
     }
 
     /// The unauthenticated caller on loopback.
     pub fn local() -> Arc<Self> {
-        static LOCAL: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::built_in(principal::LOCAL, "local")));
+        static LOCAL: LazyLock<Arc<Caller>> =
+            LazyLock::new(|| Arc::new(Caller::built_in(principal::LOCAL, "local")));
         Arc::clone(&LOCAL)
     }
 

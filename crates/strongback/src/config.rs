@@ -37,6 +37,9 @@ impl fmt::Display for Source {
     }
 }
 
+/// Tells where a layer has a setting from, by the setting's name.
+pub type SourceOf<'a> = dyn Fn(&str) -> Source + 'a;
+
 /// A value and its source.
 #[derive(Debug, Clone)]
 pub struct Setting<T> {
@@ -107,7 +110,7 @@ macro_rules! settings {
             pub const NAMES: &'static [&'static str] = &[$(stringify!($field),)+];
 
             /// Resolves layers; earlier ones win.
-            pub fn resolve(layers: &[(Layer, &dyn Fn(&str) -> Source)]) -> Result<Self> {
+            pub fn resolve(layers: &[(Layer, &SourceOf<'_>)]) -> Result<Self> {
                 Ok(Self { $($field: {
                     let name = stringify!($field);
                     let said = layers.iter().find_map(|(layer, source)| layer.$field.clone().map(|text| (text, source(name))));
@@ -287,7 +290,8 @@ fn parse_database_url(text: &str) -> Result<Option<DatabaseUrl>, String> {
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         Ok(Some(DatabaseUrl(text.to_owned())))
     } else {
-        Err("it begins with postgres://; without it the metadata lies in SQLite in the data directory.".into())
+        Err("it begins with postgres://; without it the metadata lies in SQLite in the data directory."
+            .into())
     }
 }
 
@@ -296,16 +300,16 @@ mod tests {
     use super::*;
 
     fn resolve(layers: &[(&str, &str, Source)]) -> Result<Config> {
-        let built: Vec<(Layer, Box<dyn Fn(&str) -> Source>)> = layers
+        let built: Vec<(Layer, Box<SourceOf<'_>>)> = layers
             .iter()
             .map(|(name, text, source)| {
                 let mut layer = Layer::default();
                 assert!(layer.set(name, (*text).into()), "{name}");
                 let source = source.clone();
-                (layer, Box::new(move |_: &str| source.clone()) as Box<dyn Fn(&str) -> Source>)
+                (layer, Box::new(move |_: &str| source.clone()) as Box<SourceOf<'_>>)
             })
             .collect();
-        let borrowed: Vec<(Layer, &dyn Fn(&str) -> Source)> =
+        let borrowed: Vec<(Layer, &SourceOf<'_>)> =
             built.iter().map(|(layer, source)| (layer.clone(), source.as_ref())).collect();
         Config::resolve(&borrowed)
     }
@@ -334,7 +338,12 @@ mod tests {
     #[test]
     fn an_open_server_stays_on_loopback() {
         assert!(resolve(&[("host", "0.0.0.0", Source::Flag)]).unwrap().check().is_err());
-        assert!(resolve(&[("host", "0.0.0.0", Source::Flag), ("auth", "tokens", Source::Flag)]).unwrap().check().is_ok());
+        assert!(
+            resolve(&[("host", "0.0.0.0", Source::Flag), ("auth", "tokens", Source::Flag)])
+                .unwrap()
+                .check()
+                .is_ok()
+        );
         assert!(resolve(&[("host", "127.0.0.1", Source::Flag)]).unwrap().check().is_ok());
     }
 

@@ -92,7 +92,9 @@ impl Error {
 
     /// A required field that is absent or empty; `path` is its name as the client writes it.
     pub fn required(path: &str) -> Self {
-        Self::invalid(format!("Missing value for required parameter '{path}'. See the API docs for more information about request parameters."))
+        Self::invalid(format!(
+            "Missing value for required parameter '{path}'. See the API docs for more information about request parameters."
+        ))
     }
 
     /// A field over its limit.

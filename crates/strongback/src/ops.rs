@@ -28,12 +28,33 @@ const SPEAKS_LIKE: &str = "3.17.2";
 pub fn routes() -> Vec<Route> {
     let public = Policy::Public;
     vec![
-        Route::raw(Method::GET, "/health", public, Limits::SMALL, "Alive", |_, _, _| async { Ok("OK".into_response()) }),
-        Route::raw(Method::GET, "/version", public, Limits::SMALL, "The MLflow version whose interface this is", |_, _, _| async {
-            Ok(SPEAKS_LIKE.into_response())
+        Route::raw(Method::GET, "/health", public, Limits::SMALL, "Alive", |_, _, _| async {
+            Ok("OK".into_response())
         }),
-        Route::raw(Method::GET, "/ready", public, Limits::SMALL, "Whether metadata and objects can be used", ready),
-        Route::raw(Method::GET, "/metrics", Policy::Authenticated, Limits::SMALL, "Figures in Prometheus' text format", figures),
+        Route::raw(
+            Method::GET,
+            "/version",
+            public,
+            Limits::SMALL,
+            "The MLflow version whose interface this is",
+            |_, _, _| async { Ok(SPEAKS_LIKE.into_response()) },
+        ),
+        Route::raw(
+            Method::GET,
+            "/ready",
+            public,
+            Limits::SMALL,
+            "Whether metadata and objects can be used",
+            ready,
+        ),
+        Route::raw(
+            Method::GET,
+            "/metrics",
+            Policy::Authenticated,
+            Limits::SMALL,
+            "Figures in Prometheus' text format",
+            figures,
+        ),
     ]
 }
 

@@ -71,7 +71,9 @@ pub(super) fn run(settings: Settings, command: AuditLogCommand) -> anyhow::Resul
         AuditLogCommand::Verify(args) => verify(&location, &args),
         AuditLogCommand::ExportCheckpoint => {
             let newest = db::inspect(&location, checkpoint::newest)?;
-            printer::json(&newest.context("There is no checkpoint yet: the first is made within a second of the first event.")?)?;
+            printer::json(&newest.context(
+                "There is no checkpoint yet: the first is made within a second of the first event.",
+            )?)?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -105,8 +107,12 @@ fn list(location: &Location, args: ListArgs) -> anyhow::Result<ExitCode> {
 fn verify(location: &Location, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let kept: Option<Checkpoint> = match &args.checkpoint {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Some(serde_json::from_str(&text).with_context(|| format!("{} is not an exported checkpoint", path.display()))?)
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Some(
+                serde_json::from_str(&text)
+                    .with_context(|| format!("{} is not an exported checkpoint", path.display()))?,
+            )
         }
         None => None,
     };
@@ -122,9 +128,13 @@ fn verify(location: &Location, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
             printer::data(&format!("  wrong: {finding}"));
         }
         if report.is_clean() {
-            printer::data("verified: nothing was changed, removed, inserted or reordered before the newest checkpoint");
+            printer::data(
+                "verified: nothing was changed, removed, inserted or reordered before the newest checkpoint",
+            );
             if kept.is_none() {
-                printer::talk("Keep a checkpoint elsewhere (strongback audit-log export-checkpoint): only then a cut-off end is found too.");
+                printer::talk(
+                    "Keep a checkpoint elsewhere (strongback audit-log export-checkpoint): only then a cut-off end is found too.",
+                );
             }
         } else {
             printer::data(&format!("NOT verified: {} things are wrong", report.wrong));

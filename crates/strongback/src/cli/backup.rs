@@ -72,15 +72,19 @@ pub(super) fn backup(settings: Settings, args: BackupArgs) -> anyhow::Result<Exi
     sync_tree(&making)?;
     fs::rename(&making, &args.to)?;
     printer::data(&args.to.display().to_string());
-    printer::talk(&format!("Bring it back with: strongback restore {} --data-dir NEW_DIR", args.to.display()));
+    printer::talk(&format!(
+        "Bring it back with: strongback restore {} --data-dir NEW_DIR",
+        args.to.display()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
 fn snapshot(location: &Location, to: &Path) -> anyhow::Result<String> {
     match location {
         Location::Sqlite(path) => {
-            let source = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
-                .with_context(|| format!("cannot open {}", path.display()))?;
+            let source =
+                rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+                    .with_context(|| format!("cannot open {}", path.display()))?;
             source.execute("VACUUM INTO ?1", [to.join(METADATA).display().to_string()])?;
             printer::talk("metadata (SQLite)");
             Ok("sqlite".into())
@@ -108,7 +112,11 @@ pub(super) fn restore(settings: Settings, args: RestoreArgs) -> anyhow::Result<E
     );
     let data = &config.data_dir.value;
     let empty = !data.exists() || fs::read_dir(data)?.next().is_none();
-    ensure!(empty, "{} is not empty; a backup is brought back into a new data directory (--data-dir).", data.display());
+    ensure!(
+        empty,
+        "{} is not empty; a backup is brought back into a new data directory (--data-dir).",
+        data.display()
+    );
     let _lock = app::lock(data)?;
     copy_new(&args.from.join("objects"), &data.join("objects"))?;
     copy_new(&args.from.join("keys"), &data.join("keys"))?;
@@ -128,7 +136,9 @@ fn bring_metadata(config: &Config, from: &Path, manifest: &Manifest) -> anyhow::
             let dump = from.join(DUMP).display().to_string();
             run_tool("pg_restore", &["--no-owner", "--exit-on-error", "--single-transaction", &dump], &url)?;
         }
-        (made_on, _) => bail!("The backup was made on {made_on}; restore it there (with or without --database-url)."),
+        (made_on, _) => {
+            bail!("The backup was made on {made_on}; restore it there (with or without --database-url).")
+        }
     }
     Ok(())
 }
@@ -180,7 +190,9 @@ fn copy_new(from: &Path, to: &Path) -> anyhow::Result<u64> {
                 Ok(_) => copied += 1,
                 // Deleted since the directory was listed: then no newer snapshot names it.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error).with_context(|| format!("cannot copy {}", entry.path().display())),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot copy {}", entry.path().display()));
+                }
             }
         }
     }

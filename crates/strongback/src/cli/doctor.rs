@@ -85,7 +85,11 @@ fn space(dir: &Path) -> Finding {
     match fs4::available_space(existing) {
         Ok(free) => {
             let verdict = if free < FREE_BYTES_MIN { Verdict::Bad } else { Verdict::Good };
-            finding("disk", verdict, format!("{:.1} GiB free under {}", free as f64 / f64::from(1 << 30), dir.display()))
+            finding(
+                "disk",
+                verdict,
+                format!("{:.1} GiB free under {}", free as f64 / f64::from(1 << 30), dir.display()),
+            )
         }
         Err(error) => finding("disk", Verdict::Bad, format!("{}: {error}", dir.display())),
     }
@@ -129,7 +133,11 @@ fn port(config: &Config) -> Finding {
     let (host, port) = (config.host.value.as_str(), config.port.value);
     match TcpListener::bind((host, port)) {
         Ok(_) => finding("port", Verdict::Good, format!("{host}:{port} is free")),
-        Err(error) => finding("port", Verdict::Note, format!("{host}:{port}: {error} (fine if it is Strongback that listens there)")),
+        Err(error) => finding(
+            "port",
+            Verdict::Note,
+            format!("{host}:{port}: {error} (fine if it is Strongback that listens there)"),
+        ),
     }
 }
 
@@ -142,9 +150,11 @@ fn metadata(config: &Config) -> Finding {
     }
     let schema = db::inspect(&location, |sql| sql.one(&SCHEMA_VERSION, bind![], |row| row.get::<i64>(0)));
     match schema {
-        Ok(found) if found > migrate::NEWEST => {
-            finding("metadata", Verdict::Bad, format!("schema {found} is newer than this version's {}", migrate::NEWEST))
-        }
+        Ok(found) if found > migrate::NEWEST => finding(
+            "metadata",
+            Verdict::Bad,
+            format!("schema {found} is newer than this version's {}", migrate::NEWEST),
+        ),
         Ok(found) => finding("metadata", Verdict::Good, format!("schema {found} of {}", migrate::NEWEST)),
         Err(error) => finding("metadata", Verdict::Bad, error.message()),
     }
@@ -156,9 +166,15 @@ fn client() -> Finding {
         Ok(output) if output.status.success() => {
             let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             let verdict = if version == TESTED_CLIENT { Verdict::Good } else { Verdict::Note };
-            finding("client", verdict, format!("mlflow {version} under python3 (tested with {TESTED_CLIENT})"))
+            finding(
+                "client",
+                verdict,
+                format!("mlflow {version} under python3 (tested with {TESTED_CLIENT})"),
+            )
         }
-        Ok(_) => finding("client", Verdict::Note, "no mlflow under python3; install it with: pip install mlflow"),
+        Ok(_) => {
+            finding("client", Verdict::Note, "no mlflow under python3; install it with: pip install mlflow")
+        }
         Err(_) => finding("client", Verdict::Note, "no python3 on the path"),
     }
 }
@@ -168,14 +184,24 @@ fn clock(config: &Config) -> Finding {
     const EARLIEST_MS: i64 = 1_767_225_600_000;
     let now = now_ms();
     if now < EARLIEST_MS {
-        return finding("clock", Verdict::Bad, format!("it says {} UTC, which has passed long ago", printer::time(now)));
+        return finding(
+            "clock",
+            Verdict::Bad,
+            format!("it says {} UTC, which has passed long ago", printer::time(now)),
+        );
     }
-    let newest = db::inspect(&config.location(), |sql| sql.one(&store::NEWEST_TIME, bind![], |row| row.get::<Option<i64>>(0)));
+    let newest = db::inspect(&config.location(), |sql| {
+        sql.one(&store::NEWEST_TIME, bind![], |row| row.get::<Option<i64>>(0))
+    });
     match newest {
         Ok(Some(newest)) if newest > now + 60_000 => finding(
             "clock",
             Verdict::Bad,
-            format!("it says {} UTC, but the store has events until {}", printer::time(now), printer::time(newest)),
+            format!(
+                "it says {} UTC, but the store has events until {}",
+                printer::time(now),
+                printer::time(newest)
+            ),
         ),
         _ => finding("clock", Verdict::Good, format!("{} UTC", printer::time(now))),
     }

@@ -71,7 +71,9 @@ fn greet(config: &Config, address: std::net::SocketAddr) {
         printer::talk(&format!("  metadata  {url}"));
     }
     match config.auth.value {
-        Auth::Off => printer::talk("  auth      off: everybody on this machine is the principal `local`, an administrator"),
+        Auth::Off => printer::talk(
+            "  auth      off: everybody on this machine is the principal `local`, an administrator",
+        ),
         Auth::Tokens => printer::talk("  auth      tokens"),
     }
     printer::talk(&format!("  next      export MLFLOW_TRACKING_URI=http://{address}"));
@@ -79,8 +81,12 @@ fn greet(config: &Config, address: std::net::SocketAddr) {
 
 async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        tracing::error!("signals cannot be received; stop the server with SIGKILL, which loses nothing acknowledged");
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!(
+            "signals cannot be received; stop the server with SIGKILL, which loses nothing acknowledged"
+        );
         return std::future::pending().await;
     };
     tokio::select! {

@@ -144,8 +144,16 @@ mod tests {
             assert_eq!(render(source, Dialect::Sqlite), sqlite);
             assert_eq!(render(source, Dialect::Postgres), postgres);
         };
-        check("SELECT a FROM t WHERE b = $1 {lock}", "SELECT a FROM t WHERE b = ?1 ", "SELECT a FROM t WHERE b = $1 FOR UPDATE");
-        check("x IN {ints:$2}", "x IN (SELECT value FROM json_each(?2))", "x IN (SELECT value::bigint FROM jsonb_array_elements_text(($2::text)::jsonb))");
+        check(
+            "SELECT a FROM t WHERE b = $1 {lock}",
+            "SELECT a FROM t WHERE b = ?1 ",
+            "SELECT a FROM t WHERE b = $1 FOR UPDATE",
+        );
+        check(
+            "x IN {ints:$2}",
+            "x IN (SELECT value FROM json_each(?2))",
+            "x IN (SELECT value::bigint FROM jsonb_array_elements_text(($2::text)::jsonb))",
+        );
         check("SELECT '{text} $1', $1", "SELECT '{text} $1', ?1", "SELECT '{text} $1', $1");
     }
 

@@ -68,8 +68,9 @@ impl<T: Send, F: FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send> Job for Typed<
 
     fn settle(self: Box<Self>, outcome: Result<()>) {
         let Self { value, answer, .. } = *self;
-        let outcome = outcome
-            .and_then(|()| value.ok_or_else(|| Error::internal("a write was acknowledged without an answer")));
+        let outcome = outcome.and_then(|()| {
+            value.ok_or_else(|| Error::internal("a write was acknowledged without an answer"))
+        });
         // Whoever asked may be gone; the write stands all the same.
         let _ = answer.send(outcome);
     }
@@ -95,9 +96,15 @@ pub(super) fn run(engine: &mut impl Engine, mut jobs: Vec<Box<dyn Job>>) {
             }
         }
         Attempt::Failed(error) if jobs.len() == 1 && !is_conflict(&error) => {
-            jobs.into_iter().for_each(|job| job.settle(Err(error.clone())));
+            for job in jobs {
+                job.settle(Err(error.clone()));
+            }
         }
-        Attempt::Failed(_) => jobs.into_iter().for_each(|job| run_alone(engine, job)),
+        Attempt::Failed(_) => {
+            for job in jobs {
+                run_alone(engine, job);
+            }
+        }
     }
 }
 
@@ -113,7 +120,9 @@ fn run_alone(engine: &mut impl Engine, job: Box<dyn Job>) {
             break;
         }
     }
-    jobs.into_iter().for_each(|job| job.settle(outcome.clone()));
+    for job in jobs {
+        job.settle(outcome.clone());
+    }
 }
 
 /// A conflict that came from the database, not one that a slice found itself.

@@ -24,8 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 /// The schema this binary writes.
 pub const NEWEST: i64 = MIGRATIONS.len() as i64;
 
-const VERSION_TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
+const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
 
 /// Brings a SQLite store to [`NEWEST`].
 pub(super) fn sqlite(conn: &mut Connection) -> Result<()> {
@@ -68,8 +67,11 @@ fn postgres_locked(client: &mut Client) -> Result<()> {
         for statement in statements(text) {
             tx.batch_execute(&render(&statement, Dialect::Postgres)).map_err(postgres_error)?;
         }
-        tx.execute("INSERT INTO schema_version VALUES ($1, $2, $3)", &[&version, &name, &crate::context::now_ms()])
-            .map_err(postgres_error)?;
+        tx.execute(
+            "INSERT INTO schema_version VALUES ($1, $2, $3)",
+            &[&version, &name, &crate::context::now_ms()],
+        )
+        .map_err(postgres_error)?;
         tx.commit().map_err(postgres_error)?;
     }
     Ok(())

@@ -184,7 +184,9 @@ impl Writer {
                 }
             }
             if let Err(error) = self.ready() {
-                jobs.into_iter().for_each(|job| job.settle(Err(error.clone())));
+                for job in jobs {
+                    job.settle(Err(error.clone()));
+                }
                 thread::sleep(RECONNECT_AFTER);
                 continue;
             }

@@ -148,6 +148,7 @@ pub(super) enum Conn<'a> {
 }
 
 /// Runs statements for one caller.
+#[expect(clippy::struct_excessive_bools, reason = "four independent marks of one transaction, not one state")]
 pub struct Sql<'a> {
     conn: Conn<'a>,
     caller: Arc<Caller>,
@@ -230,9 +231,8 @@ impl<'a> Sql<'a> {
         params: &[Value<'_>],
         read: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.first(stmt, params, read)?.ok_or_else(|| {
-            Error::internal(format!("no row for: {}", stmt.text(Dialect::Sqlite)))
-        })
+        self.first(stmt, params, read)?
+            .ok_or_else(|| Error::internal(format!("no row for: {}", stmt.text(Dialect::Sqlite))))
     }
 
     /// Visits rows until the closure answers `false`.
@@ -368,18 +368,22 @@ pub(super) fn postgres_error(error: postgres::Error) -> Error {
         {
             conflict(error)
         }
-        Some(code) if *code == S::DISK_FULL || code.code().starts_with("57P") || code.code().starts_with("53") => {
+        Some(code)
+            if *code == S::DISK_FULL || code.code().starts_with("57P") || code.code().starts_with("53") =>
+        {
             Error::unavailable("The metadata store cannot be used at the moment. Repeat the request later.")
                 .because(error)
         }
         Some(_) => Error::internal(error),
-        None => {
-            Error::unavailable("The connection to the metadata store was lost. Repeat the request.").because(error)
-        }
+        None => Error::unavailable("The connection to the metadata store was lost. Repeat the request.")
+            .because(error),
     }
 }
 
 fn conflict(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(Code::ResourceConflict, "Somebody else changed the same thing at the same moment. Repeat the request.")
-        .because(error)
+    Error::new(
+        Code::ResourceConflict,
+        "Somebody else changed the same thing at the same moment. Repeat the request.",
+    )
+    .because(error)
 }

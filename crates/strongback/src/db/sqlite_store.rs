@@ -61,9 +61,8 @@ pub(super) fn open(
 
     let now = crate::context::now_ms();
     let chain = Chain::load(&mut Sql::new(Conn::Sqlite(&writer), Caller::system(), false, now), SLOT)?;
-    let free = (0..READERS)
-        .map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY))
-        .collect::<Result<Vec<_>>>()?;
+    let free =
+        (0..READERS).map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect::<Result<Vec<_>>>()?;
     let signals = Arc::new(Signals::default());
     let checkpointer = Checkpointer { path: path.to_path_buf(), signals: Arc::clone(&signals) };
     spawn("strongback-checkpoint", move || checkpointer.run())?;
@@ -75,7 +74,10 @@ pub(super) fn open(
 /// Reads on a connection of its own.
 pub(super) fn inspect<T>(path: &Path, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
     if !path.exists() {
-        return Err(Error::missing(format!("There is no metadata store at {}. Name the data directory with --data-dir.", path.display())));
+        return Err(Error::missing(format!(
+            "There is no metadata store at {}. Name the data directory with --data-dir.",
+            path.display()
+        )));
     }
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     snapshot(&conn, &Origin::system(), read)
@@ -123,7 +125,11 @@ impl Readers {
     }
 }
 
-fn snapshot<T>(conn: &Connection, origin: &Origin, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
+fn snapshot<T>(
+    conn: &Connection,
+    origin: &Origin,
+    read: impl FnOnce(&mut Sql<'_>) -> Result<T>,
+) -> Result<T> {
     conn.execute_batch("BEGIN").map_err(store_error)?;
     let mut sql = Sql::new(Conn::Sqlite(conn), Arc::clone(&origin.caller), false, origin.now);
     let outcome = catch_unwind(AssertUnwindSafe(|| read(&mut sql)))

@@ -65,7 +65,8 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Checks the signature and reads the statement.
     pub fn verify(&self) -> Result<Body, String> {
-        let bytes = |what: &str, text: &str| hex::decode(text).map_err(|_| format!("the {what} is not hexadecimal"));
+        let bytes =
+            |what: &str, text: &str| hex::decode(text).map_err(|_| format!("the {what} is not hexadecimal"));
         let key: [u8; 32] = bytes("public key", &self.public_key)?
             .try_into()
             .map_err(|_| "the public key has the wrong length".to_owned())?;
@@ -98,7 +99,9 @@ pub fn load_key(data_dir: &Path) -> Result<SigningKey> {
         .mode(0o600)
         .open(&path)
         .map_err(|error| broken(error.to_string()))?;
-    file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| broken(error.to_string()))?;
+    file.write_all(pem.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|error| broken(error.to_string()))?;
     Ok(key)
 }
 

@@ -42,7 +42,9 @@ pub fn open(tx: &mut Sql<'_>, id: uuid::Uuid, kind: &str) -> Result<Operation> {
     let gone = || {
         Error::new(
             Code::ResourceDoesNotExist,
-            format!("The upload {id} is not open: it was completed, aborted or never begun. Begin a new one."),
+            format!(
+                "The upload {id} is not open: it was completed, aborted or never begun. Begin a new one."
+            ),
         )
     };
     let found = tx.first(&store::OPERATION_GET, bind![&id.to_string()], read)?.ok_or_else(gone)?;

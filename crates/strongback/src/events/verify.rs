@@ -61,7 +61,9 @@ pub fn verify(sql: &mut Sql<'_>, kept: Option<&Checkpoint>, public_key: Option<&
     for (slot, heads) in &wanted {
         let have = newest.get(slot).copied().unwrap_or(0);
         if let Some((n, (_, by))) = heads.iter().next_back().filter(|(n, _)| **n > have) {
-            report.finding(format!("slot {slot} ends at block {have}, but {by} saw block {n}: blocks were removed"));
+            report.finding(format!(
+                "slot {slot} ends at block {have}, but {by} saw block {n}: blocks were removed"
+            ));
         }
     }
     let none = BTreeMap::new();

@@ -38,7 +38,8 @@ pub(super) async fn run(
         Ok(response) => response.status().as_u16(),
         Err(error) => error.status(),
     };
-    let labels = [("route", route.path.to_string()), ("method", method.to_string()), ("status", status.to_string())];
+    let labels =
+        [("route", route.path.to_string()), ("method", method.to_string()), ("status", status.to_string())];
     metrics::histogram!("strongback_request_seconds", &labels).record(elapsed.as_secs_f64());
     finish(answer, request_id, |error| match error {
         Some(error) if error.is_ours() => tracing::error!(
@@ -55,8 +56,8 @@ pub(super) async fn run(
 }
 
 /// Answers a request that has no route, under the same guard.
-pub(super) async fn refuse(app: Arc<App>, request: Request<Body>, why: fn(&Request<Body>) -> Error) -> Response {
-    let error = guard::check(&app.config, &request).err().unwrap_or_else(|| why(&request));
+pub(super) fn refuse(app: &App, request: &Request<Body>, why: fn(&Request<Body>) -> Error) -> Response {
+    let error = guard::check(&app.config, request).err().unwrap_or_else(|| why(request));
     finish(Err(error), uuid::Uuid::now_v7(), |error| {
         tracing::debug!(method = %request.method(), path = request.uri().path(), error = error.map(tracing::field::display), "no route");
     })
@@ -114,11 +115,15 @@ async fn read_input(route: &Route, params: PathParams, request: Request<Body>) -
         if error.downcast_ref::<LengthLimitError>().is_some() {
             Error::new(
                 Code::BadRequest,
-                format!("The body is larger than the limit of {most} bytes for {}. Send less at once.", route.path),
+                format!(
+                    "The body is larger than the limit of {most} bytes for {}. Send less at once.",
+                    route.path
+                ),
             )
             .with_status(413)
         } else {
-            Error::new(Code::BadRequest, "The body broke off before its end. Send the request again.").because(error)
+            Error::new(Code::BadRequest, "The body broke off before its end. Send the request again.")
+                .because(error)
         }
     })?;
     let body = body.to_bytes();

@@ -51,7 +51,11 @@ fn is_allowed(config: &Config, host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     matches!(bare, "localhost" | "127.0.0.1" | "::1")
         || bare.eq_ignore_ascii_case(&config.host.value)
-        || config.allowed_hosts.value.iter().any(|allowed| allowed == "*" || bare.eq_ignore_ascii_case(allowed))
+        || config
+            .allowed_hosts
+            .value
+            .iter()
+            .any(|allowed| allowed == "*" || bare.eq_ignore_ascii_case(allowed))
 }
 
 fn refused(header: &str, value: &str) -> Error {

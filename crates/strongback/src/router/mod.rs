@@ -58,23 +58,25 @@ pub struct Limits {
 
 impl Limits {
     /// An ordinary JSON call.
-    pub const JSON: Self = Self { body: Some(32 << 20), time: Duration::from_secs(60) };
+    pub const JSON: Self = Self { body: Some(32 << 20), time: Duration::from_mins(1) };
     /// A call without much of a body.
     pub const SMALL: Self = Self { body: Some(64 << 10), time: Duration::from_secs(20) };
     /// A file on its way in or out.
-    pub const STREAM: Self = Self { body: None, time: Duration::from_secs(6 * 3600) };
+    pub const STREAM: Self = Self { body: None, time: Duration::from_hours(6) };
 }
 
 /// Values of a path's placeholders, percent-decoded once.
 pub type PathParams = BTreeMap<String, String>;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response>> + Send>>;
+type TypedHandler = dyn Fn(Ctx, wire::Input) -> Answer + Send + Sync;
+type RawHandler = dyn Fn(Ctx, PathParams, Request<Body>) -> Answer + Send + Sync;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 #[derive(Clone)]
 enum Handler {
-    Typed(Arc<dyn Fn(Ctx, wire::Input) -> Answer + Send + Sync>),
-    Raw(Arc<dyn Fn(Ctx, PathParams, Request<Body>) -> Answer + Send + Sync>),
+    Typed(Arc<TypedHandler>),
+    Raw(Arc<RawHandler>),
 }
 
 /// One registration.
@@ -145,7 +147,16 @@ impl Route {
     {
         let handler =
             Handler::Raw(Arc::new(move |ctx, params, request| Box::pin(handler(ctx, params, request))));
-        Self { method, path: Cow::Borrowed(path), policy, limits, summary, request: None, response: None, handler }
+        Self {
+            method,
+            path: Cow::Borrowed(path),
+            policy,
+            limits,
+            summary,
+            request: None,
+            response: None,
+            handler,
+        }
     }
 
     /// Whether calls of this route change something.
@@ -161,8 +172,13 @@ pub fn table() -> Vec<Route> {
     // MLflow's web UI calls the same interface under another prefix.
     let ajax: Vec<Route> = routes
         .iter()
-        .filter(|route| route.path.starts_with("/api/2.0/mlflow") || route.path.starts_with("/api/3.0/mlflow"))
-        .map(|route| Route { path: Cow::Owned(route.path.replacen("/api/", "/ajax-api/", 1)), ..route.clone() })
+        .filter(|route| {
+            route.path.starts_with("/api/2.0/mlflow") || route.path.starts_with("/api/3.0/mlflow")
+        })
+        .map(|route| Route {
+            path: Cow::Owned(route.path.replacen("/api/", "/ajax-api/", 1)),
+            ..route.clone()
+        })
         .collect();
     routes.extend(ajax);
     // Its pages lie below /mlflow/ and call relative to themselves.
@@ -199,9 +215,11 @@ pub fn build(app: &Arc<App>) -> axum::Router {
     }
     let (missing, wrong) = (Arc::clone(app), Arc::clone(app));
     router
-        .fallback(move |request: Request<Body>| dispatch::refuse(Arc::clone(&missing), request, not_found))
-        .method_not_allowed_fallback(move |request: Request<Body>| {
-            dispatch::refuse(Arc::clone(&wrong), request, wrong_method)
+        .fallback(
+            move |request: Request<Body>| async move { dispatch::refuse(&missing, &request, not_found) },
+        )
+        .method_not_allowed_fallback(move |request: Request<Body>| async move {
+            dispatch::refuse(&wrong, &request, wrong_method)
         })
 }
 
@@ -225,9 +243,10 @@ impl IntoResponse for Error {
         let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Basic realm=\"strongback\""));
+            response.headers_mut().insert(
+                http::header::WWW_AUTHENTICATE,
+                http::HeaderValue::from_static("Basic realm=\"strongback\""),
+            );
         }
         response
     }

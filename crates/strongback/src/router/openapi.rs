@@ -29,7 +29,10 @@ struct Document(Value);
 
 fn table_once() -> Vec<Route> {
     let mirrored = ["/ajax-api/", "/mlflow"];
-    table().into_iter().filter(|route| !mirrored.iter().any(|prefix| route.path.starts_with(prefix))).collect()
+    table()
+        .into_iter()
+        .filter(|route| !mirrored.iter().any(|prefix| route.path.starts_with(prefix)))
+        .collect()
 }
 
 /// The document over a table.
@@ -93,7 +96,8 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
             json!({ "content": { "application/json": { "schema": schema(schemas) } } });
     }
     if let Some(schema) = route.response {
-        operation["responses"]["200"]["content"] = json!({ "application/json": { "schema": schema(schemas) } });
+        operation["responses"]["200"]["content"] =
+            json!({ "application/json": { "schema": schema(schemas) } });
     }
     operation
 }

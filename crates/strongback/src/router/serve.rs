@@ -29,7 +29,11 @@ pub async fn bind(host: &str, port: u16) -> Result<(TcpListener, SocketAddr)> {
 }
 
 /// Serves until `stop` is ready, then lets open requests end.
-pub async fn run(app: Arc<App>, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+pub async fn run(
+    app: Arc<App>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {

@@ -107,7 +107,9 @@ fn wrong_field(path: &str, error: &serde_json::Error, whole: Option<&Value>) -> 
         text
     });
     match shown {
-        Some(value) => Error::invalid(format!("Invalid value {value} for parameter '{path}' supplied: {why}.")),
+        Some(value) => {
+            Error::invalid(format!("Invalid value {value} for parameter '{path}' supplied: {why}."))
+        }
         None => Error::invalid(format!("Invalid value for parameter '{path}' supplied: {why}.")),
     }
 }
@@ -257,7 +259,9 @@ impl JsonSchema for Double {
 }
 
 /// A list that may also come as one value, as a query with a single repetition does.
-pub fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+pub fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     struct Reader<T>(std::marker::PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
         type Value = Vec<T>;
@@ -287,7 +291,9 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error
     match Value::deserialize(deserializer)? {
         Value::Bool(value) => Ok(value),
         Value::String(text) if text.eq_ignore_ascii_case("true") || text == "1" => Ok(true),
-        Value::String(text) if text.eq_ignore_ascii_case("false") || text == "0" || text.is_empty() => Ok(false),
+        Value::String(text) if text.eq_ignore_ascii_case("false") || text == "0" || text.is_empty() => {
+            Ok(false)
+        }
         Value::Null => Ok(false),
         other => Err(de::Error::custom(format!("{other} is not true or false"))),
     }
@@ -335,6 +341,10 @@ mod tests {
         check(r#"{"step": 1.5}"#, Code::InvalidParameterValue, "'step'");
         check(r#"{"value": NaN}"#, Code::BadRequest, "not valid JSON");
         check(&format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)), Code::BadRequest, "not valid JSON");
-        check(&format!("{{\"name\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000)), Code::InvalidParameterValue, "name");
+        check(
+            &format!("{{\"name\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000)),
+            Code::InvalidParameterValue,
+            "name",
+        );
     }
 }

@@ -55,8 +55,10 @@ impl Pages {
 /// Where python3's mlflow keeps its pages. The package is looked up, not imported.
 fn ask_python() -> Option<PathBuf> {
     let script = "import importlib.util as u; print(u.find_spec('mlflow').submodule_search_locations[0])";
-    let python = std::env::var_os("VIRTUAL_ENV").map_or_else(|| PathBuf::from("python3"), |venv| Path::new(&venv).join("bin/python3"));
-    let output = Command::new(python).args(["-c", script]).output().ok().filter(|output| output.status.success())?;
+    let python = std::env::var_os("VIRTUAL_ENV")
+        .map_or_else(|| PathBuf::from("python3"), |venv| Path::new(&venv).join("bin/python3"));
+    let output =
+        Command::new(python).args(["-c", script]).output().ok().filter(|output| output.status.success())?;
     let package = String::from_utf8(output.stdout).ok()?;
     Some(Path::new(package.trim()).join("server/js/build"))
 }
@@ -86,7 +88,14 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Redirect::permanent("/mlflow/").into_response())
         }),
         Route::raw(Method::GET, "/mlflow/", public, Limits::SMALL, "MLflow's pages", index),
-        Route::raw(Method::GET, "/mlflow/static-files/{*file}", public, Limits::STREAM, "A file of MLflow's pages", file),
+        Route::raw(
+            Method::GET,
+            "/mlflow/static-files/{*file}",
+            public,
+            Limits::STREAM,
+            "A file of MLflow's pages",
+            file,
+        ),
     ]
 }
 
@@ -113,10 +122,15 @@ async fn send(ctx: &Ctx, name: &str) -> Result<Response> {
             "MLflow's pages are not served. Install mlflow (pip install mlflow) and start with --mlflow-ui auto.",
         ));
     }
-    let path = pages.files.get(name).ok_or_else(|| Error::missing(format!("MLflow's pages have no file {name:?}.")))?;
+    let path = pages
+        .files
+        .get(name)
+        .ok_or_else(|| Error::missing(format!("MLflow's pages have no file {name:?}.")))?;
     let bytes = tokio::fs::read(path).await.map_err(|error| {
-        Error::missing(format!("The file {name:?} of MLflow's pages cannot be read; was mlflow uninstalled meanwhile?"))
-            .because(error)
+        Error::missing(format!(
+            "The file {name:?} of MLflow's pages cannot be read; was mlflow uninstalled meanwhile?"
+        ))
+        .because(error)
     })?;
     Ok(([(header::CONTENT_TYPE, content_type(name))], bytes).into_response())
 }

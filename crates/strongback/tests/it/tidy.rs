@@ -39,8 +39,15 @@ fn slices_import_downward_only() {
                 let code = line.split("//").next().unwrap_or_default();
                 let imports = code.contains(&format!("crate::{upper}::"))
                     || code.contains(&format!("crate::{upper};"))
-                    || (code.starts_with("    ") && code.trim_start().starts_with(&format!("{upper}::")) && in_crate_use(&text, at));
-                assert!(!imports, "{}:{}: {slice} is below {upper} and must not import it", path.display(), at + 1);
+                    || (code.starts_with("    ")
+                        && code.trim_start().starts_with(&format!("{upper}::"))
+                        && in_crate_use(&text, at));
+                assert!(
+                    !imports,
+                    "{}:{}: {slice} is below {upper} and must not import it",
+                    path.display(),
+                    at + 1
+                );
             }
         }
     }
@@ -60,7 +67,11 @@ fn every_statement_is_known_to_the_test_that_prepares_it() {
         .iter()
         .map(|(_, text)| {
             let Some(start) = text.lines().position(|line| line.contains("statements! {")) else { return 0 };
-            text.lines().skip(start + 1).take_while(|line| *line != "}").filter(|line| is_definition(line)).count()
+            text.lines()
+                .skip(start + 1)
+                .take_while(|line| *line != "}")
+                .filter(|line| is_definition(line))
+                .count()
         })
         .sum();
     let known = strongback::db::all_statements().len();

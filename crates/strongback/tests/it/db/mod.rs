@@ -85,12 +85,17 @@ fn one_failing_write_takes_none_of_its_group_with_it() {
         for write in writes.collect::<Vec<_>>() {
             made += usize::from(write.await.unwrap());
         }
-        let expected: Vec<String> =
-            std::iter::once("default".to_owned()).chain((0..40).filter(|n| n % 7 != 3).map(|n| format!("s{n:02}"))).collect();
+        let expected: Vec<String> = std::iter::once("default".to_owned())
+            .chain((0..40).filter(|n| n % 7 != 3).map(|n| format!("s{n:02}")))
+            .collect();
         assert_eq!(schemas(&test).await, expected);
         assert_eq!(made, expected.len() - 1);
         let listed = test.get("/api/1.0/audit-log?action=schema.create&max_results=1000").await;
-        assert_eq!(listed.json["events"].as_array().unwrap().len(), made, "one event a write, none for the failed");
+        assert_eq!(
+            listed.json["events"].as_array().unwrap().len(),
+            made,
+            "one event a write, none for the failed"
+        );
     });
 }
 

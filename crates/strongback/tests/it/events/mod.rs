@@ -106,7 +106,12 @@ fn a_changed_entry_is_found() {
 fn a_changed_entry_with_a_recomputed_hash_is_found() {
     on_every_store(|test| async move {
         let (kept, slot) = prepared(&test).await;
-        tamper(&test, &format!("UPDATE event_block SET hash = (SELECT hash FROM event_block WHERE slot = {slot} AND n = 1) WHERE slot = {slot} AND n = 2"));
+        tamper(
+            &test,
+            &format!(
+                "UPDATE event_block SET hash = (SELECT hash FROM event_block WHERE slot = {slot} AND n = 1) WHERE slot = {slot} AND n = 2"
+            ),
+        );
         finds(&report(&test, Some(kept)).await, "block 2");
     });
 }
@@ -162,7 +167,12 @@ fn reordered_blocks_are_found() {
 fn a_changed_detail_is_found_and_an_erased_one_is_allowed() {
     on_every_store(|test| async move {
         let (kept, slot) = prepared(&test).await;
-        tamper(&test, &format!("UPDATE event_block SET details = (SELECT details FROM event_block WHERE slot = {slot} AND n = 3) WHERE slot = {slot} AND n = 2"));
+        tamper(
+            &test,
+            &format!(
+                "UPDATE event_block SET details = (SELECT details FROM event_block WHERE slot = {slot} AND n = 3) WHERE slot = {slot} AND n = 2"
+            ),
+        );
         finds(&report(&test, Some(kept)).await, "detail was changed");
     });
     on_every_store(|test| async move {

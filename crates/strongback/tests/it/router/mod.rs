@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{Method, Request};
 use strongback::router::{self, Policy};
 
-use crate::support::{on_every_store_with, ok, request};
+use crate::support::{ok, on_every_store_with, request};
 
 const TOKENS: &[(&str, &str)] = &[("auth", "tokens")];
 
@@ -34,7 +34,12 @@ fn no_route_is_registered_twice_and_all_are_documented() {
     let routes = router::table();
     let mut seen = std::collections::HashSet::new();
     for route in &routes {
-        assert!(seen.insert((route.method.clone(), route.path.clone())), "{} {} twice", route.method, route.path);
+        assert!(
+            seen.insert((route.method.clone(), route.path.clone())),
+            "{} {} twice",
+            route.method,
+            route.path
+        );
         assert!(!route.summary.is_empty());
     }
     let document = router::openapi::document(&routes);
@@ -49,14 +54,25 @@ fn no_route_is_registered_twice_and_all_are_documented() {
 fn a_foreign_page_cannot_drive_the_server() {
     on_every_store_with(&[], |test| async move {
         let with = |name: &str, value: &str| {
-            Request::builder().uri("/api/1.0/audit-log").header("host", "localhost").header(name, value).body(Body::empty()).unwrap()
+            Request::builder()
+                .uri("/api/1.0/audit-log")
+                .header("host", "localhost")
+                .header(name, value)
+                .body(Body::empty())
+                .unwrap()
         };
         ok(&test.send(with("origin", "http://localhost:3000")).await);
-        for origin in ["http://evil.example", "null", "http://localhost.evil.example", "https://127.0.0.1.evil.example"] {
+        for origin in
+            ["http://evil.example", "null", "http://localhost.evil.example", "https://127.0.0.1.evil.example"]
+        {
             let answer = test.send(with("origin", origin)).await;
             assert_eq!((answer.status, answer.error_code()), (403, "PERMISSION_DENIED"), "{origin}");
         }
-        let rebound = Request::builder().uri("/health").header("host", "evil.example:5000").body(Body::empty()).unwrap();
+        let rebound = Request::builder()
+            .uri("/health")
+            .header("host", "evil.example:5000")
+            .body(Body::empty())
+            .unwrap();
         assert_eq!(test.send(rebound).await.status, 403);
         let nameless = Request::builder().uri("/health").body(Body::empty()).unwrap();
         assert_eq!(test.send(nameless).await.status, 400);

@@ -87,14 +87,19 @@ impl TestApp {
 pub fn request(method: &str, path: &str, body: Option<Value>) -> Request<Body> {
     let builder = Request::builder().method(method).uri(path).header(header::HOST, "localhost:5000");
     match body {
-        Some(body) => {
-            builder.header(header::CONTENT_TYPE, "application/json").body(Body::from(body.to_string())).unwrap()
-        }
+        Some(body) => builder
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap(),
         None => builder.body(Body::empty()).unwrap(),
     }
 }
 
-async fn open_app(dir: &std::path::Path, settings: &[(&str, &str)], database_url: Option<String>) -> Arc<App> {
+async fn open_app(
+    dir: &std::path::Path,
+    settings: &[(&str, &str)],
+    database_url: Option<String>,
+) -> Arc<App> {
     let mut layer = Layer::default();
     layer.set("data_dir", dir.join("data").display().to_string());
     for (name, value) in settings {
