@@ -15,12 +15,17 @@ pub mod audit;
 pub mod authorize;
 pub mod bootstrap;
 pub mod catalogs;
+pub mod lineage;
 pub mod metastore;
 pub mod names;
+pub mod owner;
 pub mod principal;
+pub mod principals;
 pub mod schemas;
 pub mod securable;
 pub mod store;
+pub mod tables;
+pub mod tokens;
 
 pub use asset::{Asset, Kind};
 pub use authorize::{Action, authorize, authorize_admin};
@@ -29,5 +34,15 @@ use crate::router::Route;
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
-    [metastore::routes(), catalogs::routes(), schemas::routes(), audit::routes()].concat()
+    [
+        metastore::routes(),
+        catalogs::routes(),
+        schemas::routes(),
+        tables::routes(),
+        owner::routes(),
+        principals::routes(),
+        tokens::routes(),
+        audit::routes(),
+    ]
+    .concat()
 }

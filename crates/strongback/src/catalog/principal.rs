@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::store;
 use crate::{
-    auth::{Caller, Secret},
+    auth::Caller,
     bind,
-    db::Sql,
+    db::{Row, Sql},
     error::{Error, Result},
 };
 
@@ -76,6 +76,81 @@ impl PrincipalKind {
     }
 }
 
+impl PrincipalKind {
+    /// From how it is stored and sent.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "user" => Ok(Self::User),
+            "service_principal" => Ok(Self::ServicePrincipal),
+            "group" => Ok(Self::Group),
+            other => Err(Error::invalid(format!(
+                "Invalid value {other:?} for parameter 'kind' supplied: it is user, service_principal or group."
+            ))),
+        }
+    }
+}
+
+/// A principal as it is stored.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// `principal.id`
+    pub id: i64,
+    /// What kind.
+    pub kind: PrincipalKind,
+    /// Its name.
+    pub name: String,
+    /// Milliseconds since the epoch; 0 for the built-in ones.
+    pub created_at: i64,
+}
+
+impl Principal {
+    /// Whether it came with the store: its memberships are fixed, and it has no tokens.
+    pub fn is_built_in(&self) -> bool {
+        self.id <= USERS
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<Principal> {
+    let kind: String = row.get(1)?;
+    Ok(Principal {
+        id: row.get(0)?,
+        kind: PrincipalKind::parse(&kind)?,
+        name: row.get(2)?,
+        created_at: row.get(3)?,
+    })
+}
+
+/// A principal that must exist.
+pub fn get(sql: &mut Sql<'_>, name: &str) -> Result<Principal> {
+    require(sql, name)?;
+    sql.one(&store::PRINCIPAL_GET, bind![name], read)
+}
+
+/// At most `limit` principals whose names come after `after`, by name.
+pub fn page(sql: &mut Sql<'_>, after: &str, limit: i64) -> Result<Vec<Principal>> {
+    sql.all(&store::PRINCIPAL_PAGE, bind![after, limit], read)
+}
+
+/// Names of the direct members of a group.
+pub fn members(sql: &mut Sql<'_>, group: i64) -> Result<Vec<String>> {
+    sql.all(&store::MEMBERSHIP_MEMBERS, bind![group], |row| row.get(0))
+}
+
+/// Whether somebody is a direct member of a group.
+pub fn is_member(sql: &mut Sql<'_>, group: i64, member: i64) -> Result<bool> {
+    Ok(sql.first(&store::MEMBERSHIP_GET, bind![group, member], |row| row.get::<i64>(0))?.is_some())
+}
+
+/// Adds a direct member to a group. Whether that is allowed and new is the caller's question.
+pub fn member_add(tx: &mut Sql<'_>, group: i64, member: i64) -> Result<()> {
+    tx.execute(&store::MEMBERSHIP_INSERT, bind![group, member]).map(|_| ())
+}
+
+/// Takes a direct member out of a group.
+pub fn member_remove(tx: &mut Sql<'_>, group: i64, member: i64) -> Result<()> {
+    tx.execute(&store::MEMBERSHIP_DELETE, bind![group, member]).map(|_| ())
+}
+
 /// Id of a principal by name.
 pub fn find(sql: &mut Sql<'_>, name: &str) -> Result<Option<i64>> {
     if name.contains('\0') {
@@ -112,21 +187,4 @@ pub fn create(tx: &mut Sql<'_>, kind: PrincipalKind, name: &str) -> Result<i64> 
     }
     let now = tx.now();
     tx.one(&store::PRINCIPAL_INSERT, bind![kind.name(), name, now], |row| row.get(0))
-}
-
-/// Stores a token for a principal and answers the token's id. `expires_at` in milliseconds since the epoch.
-pub fn token_create(
-    tx: &mut Sql<'_>,
-    principal: i64,
-    token: &Secret,
-    comment: &str,
-    expires_at: Option<i64>,
-) -> Result<uuid::Uuid> {
-    let id = uuid::Uuid::now_v7();
-    let now = tx.now();
-    tx.execute(
-        &store::CREDENTIAL_INSERT,
-        bind![&token.hash()[..], &id.to_string(), principal, comment, now, expires_at],
-    )?;
-    Ok(id)
 }

@@ -62,9 +62,29 @@ statements! {
     /// Ids of people begin at 1000; below are the built-in ones.
     PRINCIPAL_INSERT = "INSERT INTO principal (id, kind, name, created_at)
         SELECT CASE WHEN MAX(id) < 1000 THEN 1000 ELSE MAX(id) + 1 END, $1, $2, $3 FROM principal RETURNING id";
+    PRINCIPAL_GET = "SELECT id, kind, name, created_at FROM principal WHERE name = $1";
+    PRINCIPAL_PAGE = "SELECT id, kind, name, created_at FROM principal WHERE name > $1 ORDER BY name LIMIT $2";
+    MEMBERSHIP_INSERT = "INSERT INTO membership (group_id, member_id) VALUES ($1, $2)";
+    MEMBERSHIP_DELETE = "DELETE FROM membership WHERE group_id = $1 AND member_id = $2";
+    MEMBERSHIP_GET = "SELECT group_id FROM membership WHERE group_id = $1 AND member_id = $2";
+    MEMBERSHIP_MEMBERS = "SELECT p.name FROM membership m JOIN principal p ON p.id = m.member_id
+        WHERE m.group_id = $1 ORDER BY p.name";
     MEMBERSHIP_GROUPS = "SELECT group_id FROM membership WHERE member_id = $1";
     CREDENTIAL_PRINCIPAL = "SELECT p.id, p.name FROM credential c JOIN principal p ON p.id = c.principal_id
         WHERE c.token_hash = $1 AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > $2)";
     CREDENTIAL_INSERT = "INSERT INTO credential (token_hash, id, principal_id, comment, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6)";
+    CREDENTIAL_COUNT = "SELECT COUNT(*) FROM credential
+        WHERE principal_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)";
+    CREDENTIAL_LIST = "SELECT c.id, p.name, c.comment, c.created_at, c.expires_at FROM credential c
+        JOIN principal p ON p.id = c.principal_id
+        WHERE c.principal_id = $1 AND c.revoked_at IS NULL ORDER BY c.created_at, c.id";
+    CREDENTIAL_LIST_ALL = "SELECT c.id, p.name, c.comment, c.created_at, c.expires_at FROM credential c
+        JOIN principal p ON p.id = c.principal_id
+        WHERE c.revoked_at IS NULL ORDER BY p.name, c.created_at, c.id";
+    CREDENTIAL_OWNER = "SELECT principal_id FROM credential WHERE id = $1 AND revoked_at IS NULL {lock}";
+    CREDENTIAL_REVOKE = "UPDATE credential SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+
+    TABLE_INSERT = "INSERT INTO data_table (asset_id, format, location, columns) VALUES ($1, $2, $3, $4)";
+    TABLE_GET = "SELECT format, location, columns FROM data_table WHERE asset_id = $1";
 }

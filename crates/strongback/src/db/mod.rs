@@ -149,7 +149,9 @@ impl Db {
         let (job, answer) = Typed::new(origin.clone(), derived, write);
         match tokio::time::timeout(QUEUE_WAIT, self.0.queue.send(Box::new(job))).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(Error::unavailable("The server is shutting down. Repeat the request later.")),
+            Ok(Err(_)) => {
+                return Err(Error::unavailable("The server is shutting down. Repeat the request later."));
+            }
             Err(_) => {
                 return Err(Error::unavailable(format!(
                     "{QUEUE_LIMIT} writes wait already and none was taken for {} s. Repeat the request later.",
@@ -210,7 +212,9 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::cli::STATEMENTS,
         crate::events::store::STATEMENTS,
         crate::catalog::store::STATEMENTS,
-        crate::tracking::STATEMENTS,
+        crate::catalog::lineage::store::STATEMENTS,
     ];
-    lists.concat()
+    let mut all = lists.concat();
+    all.extend(crate::tracking::statements());
+    all
 }

@@ -33,6 +33,8 @@ kinds! {
     TokenCreate = "token.create",
     TokenRevoke = "token.revoke",
     TableDeclare = "table.declare",
+    TableUpdate = "table.update",
+    TableDelete = "table.delete",
     OperationBegin = "operation.begin",
     OperationRevert = "operation.revert",
     ExperimentCreate = "experiment.create",

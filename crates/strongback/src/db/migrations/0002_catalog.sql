@@ -62,25 +62,36 @@ CREATE TABLE asset (
 CREATE UNIQUE INDEX asset_living ON asset (parent_id, kind, leaf_key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX asset_wire ON asset (kind, wire_name) WHERE deleted_at IS NULL AND wire_name IS NOT NULL;
 
--- Lineage at the level of definitions: what feeds what, seen first and last when. A node is an asset, or something
--- outside (`name` then tells what). Occurrences are facts: one a run or version that took part.
+-- A table as somebody declared it: it lives elsewhere. `columns` is JSON.
+CREATE TABLE data_table (
+    asset_id {int} NOT NULL PRIMARY KEY REFERENCES asset (id),
+    format {text} NOT NULL,
+    location {text} NOT NULL,
+    columns {text} NOT NULL
+) {strict};
+
+-- Lineage at the level of definitions: what feeds what. A node is an asset, or something that is none: then `key` is
+-- its identity among its kind, and `name` what people read. Occurrences are facts: one a run or version that took part.
 CREATE TABLE lineage_node (
     id {id},
     kind {text} NOT NULL,
     asset_id {int} REFERENCES asset (id),
-    name {text} NOT NULL
+    key {text} NOT NULL,
+    name {text} NOT NULL,
+    detail {text} NOT NULL
 ) {strict};
 
 CREATE UNIQUE INDEX lineage_node_asset ON lineage_node (asset_id) WHERE asset_id IS NOT NULL;
-CREATE UNIQUE INDEX lineage_node_name ON lineage_node (kind, name) WHERE asset_id IS NULL;
+CREATE UNIQUE INDEX lineage_node_key ON lineage_node (kind, key) WHERE asset_id IS NULL;
 
+-- An edge is written once and never again, so that a thousand runs that read one table do not wait for each other.
+-- When it was seen last, its facts know.
 CREATE TABLE lineage_edge (
     id {id},
     source_id {int} NOT NULL REFERENCES lineage_node (id),
     target_id {int} NOT NULL REFERENCES lineage_node (id),
     kind {text} NOT NULL,
     first_seen {int} NOT NULL,
-    last_seen {int} NOT NULL,
     UNIQUE (source_id, target_id, kind)
 ) {strict};
 
@@ -93,7 +104,9 @@ CREATE TABLE lineage_fact (
     run_uuid {text} NOT NULL,
     at {int} NOT NULL,
     detail {text} NOT NULL,
-    PRIMARY KEY (edge_id, target_version, source_version, run_uuid)
+    PRIMARY KEY (edge_id, run_uuid, target_version, source_version)
 ) {keyed};
 
 CREATE INDEX lineage_fact_run ON lineage_fact (run_uuid);
+CREATE INDEX lineage_fact_newest ON lineage_fact (edge_id, at);
+CREATE INDEX lineage_fact_version ON lineage_fact (edge_id, target_version);

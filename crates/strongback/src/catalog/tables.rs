@@ -1,0 +1,377 @@
+//! Tables as somebody declares them: they live elsewhere, and are here so that lineage and owners can name them.
+//!
+//! The face is Unity Catalog's for external tables. Nothing is read from the place that a declaration points to.
+
+mod column;
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use syntax::names::{FullName, check_leaf_name, fold_case};
+
+pub use column::Column;
+
+use super::{
+    Action,
+    asset::{self, Asset, Kind, NewAsset},
+    authorize, names,
+    securable::{self, Paging, People, Properties, Wanted, check_text},
+    store,
+};
+use crate::{
+    bind,
+    context::Ctx,
+    db::{Change, Sql},
+    error::{Error, Result},
+    events::{Event, EventKind},
+    router::{
+        Limits, Policy, Route,
+        wire::{Empty, flag, required},
+    },
+};
+
+/// What may be declared; both clients know these.
+const FORMATS: &[&str] = &["DELTA", "ICEBERG", "CSV", "JSON", "AVRO", "PARQUET", "ORC", "TEXT"];
+/// Longest location, in characters.
+const LOCATION_CHARS_MAX: usize = 4_096;
+
+pub(super) fn routes() -> Vec<Route> {
+    const ALL: &str = "/api/2.1/unity-catalog/tables";
+    const ONE: &str = "/api/2.1/unity-catalog/tables/{full_name}";
+    const EXISTS: &str = "/api/2.1/unity-catalog/tables/{full_name}/exists";
+    let on = |action| Policy::Asset(action);
+    vec![
+        Route::json(Method::POST, ALL, on(Action::Create), Limits::JSON, "Declare a table", create),
+        Route::json(Method::GET, ALL, Policy::Visible, Limits::SMALL, "List the tables of a schema", list),
+        Route::json(Method::GET, ONE, on(Action::Read), Limits::SMALL, "Get a table", get),
+        Route::json(Method::PATCH, ONE, on(Action::Edit), Limits::JSON, "Change a table", update),
+        Route::json(
+            Method::DELETE,
+            ONE,
+            on(Action::Delete),
+            Limits::SMALL,
+            "Delete a table's declaration",
+            delete,
+        ),
+        Route::json(
+            Method::GET,
+            EXISTS,
+            Policy::Visible,
+            Limits::SMALL,
+            "Whether a table is declared",
+            exists,
+        ),
+    ]
+}
+
+/// A table as it leaves. Times in milliseconds since the epoch.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TableInfo {
+    /// Its own part of the name.
+    pub name: String,
+    /// Name of its catalog.
+    pub catalog_name: String,
+    /// Name of its schema.
+    pub schema_name: String,
+    /// `catalog.schema.table`
+    pub full_name: String,
+    /// Always `EXTERNAL`.
+    pub table_type: &'static str,
+    /// `DELTA`, `PARQUET` and so on, if it was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_source_format: Option<String>,
+    /// Its columns, as declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<Column>>,
+    /// Where it lives, if it was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_location: Option<String>,
+    /// Description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Free properties.
+    #[serde(skip_serializing_if = "Properties::is_empty")]
+    pub properties: Properties,
+    /// Name of the owner.
+    pub owner: String,
+    /// When it was declared.
+    pub created_at: i64,
+    /// By whom.
+    pub created_by: String,
+    /// When it was changed last.
+    pub updated_at: i64,
+    /// By whom.
+    pub updated_by: String,
+    /// UUID.
+    pub table_id: String,
+}
+
+impl TableInfo {
+    fn new(sql: &mut Sql<'_>, people: &mut People, above: (&str, &str), asset: Asset) -> Result<Self> {
+        let (format, location, columns) = sql.one(&store::TABLE_GET, bind![asset.id], |row| {
+            Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<String>(2)?))
+        })?;
+        let (catalog, schema) = above;
+        Ok(Self {
+            full_name: format!("{catalog}.{schema}.{}", asset.leaf),
+            name: asset.leaf,
+            catalog_name: catalog.to_owned(),
+            schema_name: schema.to_owned(),
+            table_type: "EXTERNAL",
+            data_source_format: (!format.is_empty()).then_some(format),
+            columns: Some(serde_json::from_str(&columns).map_err(Error::internal)?),
+            storage_location: (!location.is_empty()).then_some(location),
+            comment: asset.comment,
+            properties: securable::from_map(&asset.properties),
+            owner: people.name(sql, asset.owner_id)?,
+            created_at: asset.created_at,
+            created_by: people.name(sql, asset.created_by)?,
+            updated_at: asset.updated_at,
+            updated_by: people.name(sql, asset.updated_by)?,
+            table_id: asset.uuid,
+        })
+    }
+}
+
+/// What to declare.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct CreateRequest {
+    /// Its own part of the name.
+    pub name: String,
+    /// Name of its catalog.
+    #[serde(alias = "catalogName")]
+    pub catalog_name: String,
+    /// Name of its schema.
+    #[serde(alias = "schemaName")]
+    pub schema_name: String,
+    /// `EXTERNAL`, or absent.
+    #[serde(alias = "tableType")]
+    pub table_type: Option<String>,
+    /// `DELTA`, `PARQUET` and so on.
+    #[serde(alias = "dataSourceFormat")]
+    pub data_source_format: Option<String>,
+    /// Where it lives.
+    #[serde(alias = "storageLocation")]
+    pub storage_location: Option<String>,
+    /// Its columns.
+    #[serde(default)]
+    pub columns: Vec<Column>,
+    /// Description.
+    pub comment: Option<String>,
+    /// Free properties.
+    pub properties: Option<Properties>,
+}
+
+impl CreateRequest {
+    fn check(&self) -> Result<()> {
+        check_leaf_name(&self.name).map_err(names::refused)?;
+        securable::check_comment(self.comment.as_deref())?;
+        securable::check_properties(self.properties.as_ref())?;
+        check_text("storage_location", self.location(), LOCATION_CHARS_MAX)?;
+        if let Some(other) = self.table_type.as_deref().filter(|kind| !kind.is_empty() && *kind != "EXTERNAL")
+        {
+            return Err(Error::invalid(format!(
+                "Invalid value '{other}' for parameter 'table_type' supplied: a table is declared here and lives elsewhere, so it is EXTERNAL."
+            )));
+        }
+        if !self.format().is_empty() && !FORMATS.contains(&self.format()) {
+            return Err(Error::invalid(format!(
+                "Invalid value '{}' for parameter 'data_source_format' supplied: it is one of {}.",
+                self.format(),
+                FORMATS.join(", ")
+            )));
+        }
+        column::check(&self.columns)
+    }
+
+    fn format(&self) -> &str {
+        self.data_source_format.as_deref().unwrap_or_default()
+    }
+
+    fn location(&self) -> &str {
+        self.storage_location.as_deref().unwrap_or_default()
+    }
+}
+
+async fn create(ctx: Ctx, request: CreateRequest) -> Result<TableInfo> {
+    request.check()?;
+    let properties = request.properties.as_ref().map(securable::to_map);
+    let columns = serde_json::to_string(&column::numbered(&request.columns)).map_err(Error::internal)?;
+    ctx.write(move |tx| {
+        let (catalog, schema) = names::schema_of(tx, &request.catalog_name, &request.schema_name)?;
+        // Nobody deletes the schema while something is made in it.
+        let schema = asset::lock(tx, schema.id)?;
+        authorize(tx, Action::Create, schema.id)?;
+        let leaf_key = fold_case(&request.name);
+        if let Some(other) = asset::find(tx, Some(schema.id), Kind::Table, &leaf_key)? {
+            return Err(names::taken(&request.name, &other));
+        }
+        let owner_id = tx.caller().id;
+        let made = asset::create(
+            tx,
+            &NewAsset {
+                parent_id: Some(schema.id),
+                kind: Kind::Table,
+                leaf: &request.name,
+                leaf_key: &leaf_key,
+                wire_name: None,
+                owner_id,
+                comment: request.comment.as_deref().filter(|comment| !comment.is_empty()),
+                properties: properties.as_ref(),
+            },
+        )?;
+        let (id, revision) = (made.id, made.revision);
+        tx.execute(&store::TABLE_INSERT, bind![id, request.format(), request.location(), &columns])?;
+        let info = TableInfo::new(tx, &mut People::default(), (&catalog.leaf, &schema.leaf), made)?;
+        let event = Event::new(EventKind::TableDeclare).asset(id, revision).detail(json!({
+            "name": info.full_name, "location": info.storage_location, "columns": request.columns.len(),
+        }));
+        Ok(Change::Made(info, event))
+    })
+    .await
+}
+
+/// Whose tables to list.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ListRequest {
+    /// Name of the catalog.
+    #[serde(alias = "catalogName")]
+    pub catalog_name: Option<String>,
+    /// Name of the schema.
+    #[serde(alias = "schemaName")]
+    pub schema_name: Option<String>,
+    /// Which page.
+    #[serde(flatten)]
+    pub paging: Paging,
+    /// Leaves the columns out.
+    #[serde(default, deserialize_with = "flag")]
+    pub omit_columns: bool,
+    /// Leaves the properties out.
+    #[serde(default, deserialize_with = "flag")]
+    pub omit_properties: bool,
+}
+
+/// A page of tables.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ListResponse {
+    /// By name.
+    pub tables: Vec<TableInfo>,
+    /// There is more behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+}
+
+async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
+    let catalog_name = required(&request.catalog_name, "catalog_name")?.to_owned();
+    let schema_name = required(&request.schema_name, "schema_name")?.to_owned();
+    ctx.read(move |sql| {
+        let (catalog, schema) = names::schema_of(sql, &catalog_name, &schema_name)?;
+        let (assets, next_page_token) = securable::page(sql, schema.id, Kind::Table, &request.paging)?;
+        let mut people = People::default();
+        let mut tables = Vec::with_capacity(assets.len());
+        for asset in assets {
+            let mut info = TableInfo::new(sql, &mut people, (&catalog.leaf, &schema.leaf), asset)?;
+            if request.omit_columns {
+                info.columns = None;
+            }
+            if request.omit_properties {
+                info.properties.clear();
+            }
+            tables.push(info);
+        }
+        Ok(ListResponse { tables, next_page_token })
+    })
+    .await
+}
+
+/// Which table.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct GetRequest {
+    /// `catalog.schema.table`
+    pub full_name: String,
+}
+
+/// The catalog's and schema's names as they are written, and the table.
+fn find(sql: &mut Sql<'_>, full_name: &str) -> Result<(String, String, Asset)> {
+    let name = FullName::parse(full_name).map_err(names::refused)?;
+    let (catalog, schema) = names::schema_of(sql, &name.catalog, &name.schema)?;
+    let found = asset::find(sql, Some(schema.id), Kind::Table, &fold_case(&name.leaf))?.ok_or_else(|| {
+        Error::missing(format!(
+            "The table '{full_name}' does not exist. Declare it with: strongback table declare {full_name}"
+        ))
+    })?;
+    Ok((catalog.leaf, schema.leaf, found))
+}
+
+async fn get(ctx: Ctx, request: GetRequest) -> Result<TableInfo> {
+    ctx.read(move |sql| {
+        let (catalog, schema, found) = find(sql, &request.full_name)?;
+        authorize(sql, Action::Read, found.id)?;
+        TableInfo::new(sql, &mut People::default(), (&catalog, &schema), found)
+    })
+    .await
+}
+
+/// Whether it is there.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ExistsResponse {
+    /// Also false where the caller may not read it.
+    pub table_exists: bool,
+}
+
+async fn exists(ctx: Ctx, request: GetRequest) -> Result<ExistsResponse> {
+    let name = FullName::parse(&request.full_name).map_err(names::refused)?;
+    ctx.read(move |sql| {
+        let root = super::bootstrap::metastore(sql)?;
+        authorize::is_allowed(sql, Action::Read, root.id)?;
+        let table_exists = match names::leaf(sql, &name, Kind::Table)? {
+            Some(found) => authorize::is_allowed(sql, Action::Read, found.id)?,
+            None => false,
+        };
+        Ok(ExistsResponse { table_exists })
+    })
+    .await
+}
+
+/// What to change; absent fields stay.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct UpdateRequest {
+    /// `catalog.schema.table`
+    pub full_name: String,
+    /// Name of the new owner.
+    pub owner: Option<String>,
+    /// Description; empty takes it away.
+    pub comment: Option<String>,
+    /// Free properties, in place of all earlier ones.
+    pub properties: Option<Properties>,
+}
+
+async fn update(ctx: Ctx, request: UpdateRequest) -> Result<TableInfo> {
+    ctx.write(move |tx| {
+        let (catalog, schema, found) = find(tx, &request.full_name)?;
+        let wanted = Wanted {
+            leaf: None,
+            owner: request.owner.as_deref(),
+            comment: request.comment.as_deref(),
+            properties: request.properties.as_ref(),
+        };
+        let (people, above) = (&mut People::default(), (catalog.as_str(), schema.as_str()));
+        let Some(changed) = securable::change(tx, found.id, &wanted)? else {
+            return Ok(Change::Nothing(TableInfo::new(tx, people, above, found)?));
+        };
+        let kind = if changed.is_owner_only { EventKind::OwnerSet } else { EventKind::TableUpdate };
+        let event = Event::new(kind).asset(changed.asset.id, changed.asset.revision).detail(changed.detail);
+        Ok(Change::Made(TableInfo::new(tx, people, above, changed.asset)?, event))
+    })
+    .await
+}
+
+async fn delete(ctx: Ctx, request: GetRequest) -> Result<Empty> {
+    ctx.write(move |tx| {
+        let (_, _, found) = find(tx, &request.full_name)?;
+        let event = securable::delete(tx, &found, false, EventKind::TableDelete)?;
+        Ok(Change::Made(Empty {}, event))
+    })
+    .await
+}
