@@ -8,7 +8,7 @@ use crate::tracking::document::bytes::Reader;
 use super::encode::{BITMAP, DATA_FLOATS, DATA_INTS, DATA_TEXTS, DATA_UUIDS, EVERY_ROW, LIST, VERSION};
 use super::{Bitmap, SEGMENT_RUNS_MAX};
 
-/// A column, checked as a whole once so that later look-ups cannot fail.
+/// A column whose shape was checked once, so that later look-ups can neither fail nor panic.
 #[derive(Debug)]
 pub(in crate::tracking) struct Column {
     head: Head,
@@ -72,8 +72,28 @@ pub(in crate::tracking) struct Texts<'c> {
 }
 
 impl Column {
-    /// Reads and checks a column.
+    /// Reads a column and checks its contents too: that rows and dictionary ascend and that codes stand for entries.
+    /// Every rewrite of a segment does this; searches, which may read thousands of columns, [`open`](Self::open) them.
     pub(in crate::tracking) fn read(bytes: &[u8]) -> Result<Self, Damaged> {
+        let column = Self::open(bytes)?;
+        let listed_fit = match column.presence() {
+            Presence::List(bytes) => {
+                listed(bytes).is_sorted() && listed(bytes).all(|row| row < column.head.rows)
+            }
+            _ => true,
+        };
+        if !listed_fit || column.texts().is_some_and(|texts| !texts.is_sound()) {
+            return Err(Damaged {
+                format: "index column",
+                at: column.values_at,
+                why: "contents do not ascend",
+            });
+        }
+        Ok(column)
+    }
+
+    /// Reads a column and checks its shape. Of damaged contents, look-ups give arbitrary values.
+    pub(in crate::tracking) fn open(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new("index column", bytes);
         let head = read_head(&mut reader)?;
         let block = reader.packed()?.into_owned();
@@ -89,7 +109,7 @@ impl Column {
         if head.data == DATA_TEXTS {
             column.dictionary = Some(column.read_dictionary()?);
         }
-        column.check()?;
+        column.check_shape()?;
         Ok(column)
     }
 
@@ -232,30 +252,24 @@ impl Column {
     }
 
     /// What holds after this lets every look-up index without checks of its own.
-    fn check(&self) -> Result<(), Damaged> {
-        let damaged = |why| Damaged { format: "index column", at: self.values_at, why };
+    fn check_shape(&self) -> Result<(), Damaged> {
         let values = &self.block[self.values_at..];
-        let slot_bytes = |widths: &[u8]| match values.split_first() {
+        let slots_of = |widths: &[u8]| match values.split_first() {
             Some((width, slots)) if widths.contains(width) => {
-                slots.len() == self.slots() * usize::from(*width)
+                slots.len() == self.slots().saturating_mul(usize::from(*width))
             }
             _ => false,
         };
         let fits = match self.head.data {
-            DATA_INTS => slot_bytes(&[0, 1, 2, 4, 8]),
-            DATA_FLOATS => slot_bytes(&[4, 8]),
-            DATA_TEXTS => self.texts().is_some_and(|texts| texts.is_sound()),
-            _ => values.len() == self.slots() * 16,
+            DATA_INTS => slots_of(&[0, 1, 2, 4, 8]),
+            DATA_FLOATS => slots_of(&[4, 8]),
+            DATA_TEXTS => {
+                self.dictionary.as_ref().is_some_and(|parts| matches!(parts.code_width, 0 | 1 | 2 | 4))
+            }
+            _ => values.len() == self.slots().saturating_mul(16),
         };
-        if !fits {
-            return Err(damaged("values do not fit"));
-        }
-        if let Presence::List(bytes) = self.presence()
-            && (!listed(bytes).is_sorted() || listed(bytes).any(|row| row >= self.head.rows))
-        {
-            return Err(damaged("listed rows do not ascend"));
-        }
-        Ok(())
+        let why = "values do not fit";
+        if fits { Ok(()) } else { Err(Damaged { format: "index column", at: self.values_at, why }) }
     }
 }
 

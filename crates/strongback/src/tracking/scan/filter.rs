@@ -267,6 +267,19 @@ pub(super) fn run_uuid_text(uuid: &[u8; 16]) -> String {
         .collect()
 }
 
+/// The bytes of a run's outside id; `None` of a text that is no run's.
+pub(super) fn run_uuid(text: &str) -> Option<[u8; 16]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let bytes: Option<Vec<u8>> =
+        pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?)).collect();
+    bytes.filter(|_| rest.is_empty())?.try_into().ok()
+}
+
 /// An artifact root without the slash at its end.
 pub(super) fn artifact_root_of(root: &str) -> String {
     root.trim_end_matches('/').to_owned()

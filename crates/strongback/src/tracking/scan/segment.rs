@@ -1,13 +1,14 @@
 //! One segment's part in a search.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use syntax::search::{Attribute, Subject};
 
 use crate::tracking::columns::{Bitmap, Column, Kind, Zone, attribute};
 
-use super::filter::{Filter, Test, TextTest, artifact_root_of, artifact_uri, run_uuid_text};
+use super::filter::{Filter, Test, TextTest, artifact_root_of, artifact_uri, run_uuid, run_uuid_text};
 use super::order::{By, Candidate, Clause, Key, Order, RANK_MISSING, RANK_NAN, column_of};
 use super::{Best, ColumnSource, Segment, View};
 
@@ -123,16 +124,23 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
             _ => None,
         };
         let uuids = self.column(Kind::Attribute, attribute::RUN_ID)?;
-        let text = |row: usize| {
-            let uuids = uuids.as_deref()?;
-            let uuid = uuids.uuid_at(uuids.slot(row)?)?;
-            Some(root.as_ref().map_or_else(|| run_uuid_text(uuid), |root| artifact_uri(root, uuid)))
+        let text = |uuid: &[u8; 16]| match &root {
+            Some(root) => artifact_uri(root, uuid),
+            None => run_uuid_text(uuid),
         };
+        // The usual question, for certain run ids, is answered on their bytes.
+        let wanted = match test {
+            Test::Text(TextTest::OneOf(list)) if root.is_none() => {
+                Some(list.iter().filter_map(|text| run_uuid(text)).collect::<HashSet<[u8; 16]>>())
+            }
+            _ => None,
+        };
+        let uuid = |row: usize| uuids.as_deref().and_then(|uuids| uuids.uuid_at(uuids.slot(row)?));
         let rows: Vec<usize> = selected.iter().collect();
         for row in rows {
-            let passes = match test {
-                Test::Text(test) => text(row).is_some_and(|text| test.holds(&text)),
-                Test::Present => true,
+            let passes = match (test, &wanted) {
+                (_, Some(wanted)) => uuid(row).is_some_and(|uuid| wanted.contains(uuid)),
+                (Test::Text(test), _) => uuid(row).is_some_and(|uuid| test.holds(&text(uuid))),
                 _ => false,
             };
             if !passes {
@@ -224,7 +232,7 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
             return Ok(column.clone());
         }
         let bytes = self.source.column(self.segment, kind, key)?;
-        let column = bytes.map(|bytes| Column::read(bytes.as_ref())).transpose()?.map(Rc::new);
+        let column = bytes.map(|bytes| Column::open(bytes.as_ref())).transpose()?.map(Rc::new);
         self.columns.push((kind, key.to_owned(), column.clone()));
         Ok(column)
     }

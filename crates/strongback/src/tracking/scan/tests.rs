@@ -285,12 +285,18 @@ proptest! {
         indexed in prop::collection::vec(run(), 0..40),
         updates in prop::collection::vec((0_i64..50, run()), 0..8),
         segment_runs in 1_usize..20,
-        comparisons in prop::collection::vec(comparison(), 0..3),
+        mut comparisons in prop::collection::vec(comparison(), 0..3),
+        by_id in prop::option::weighted(0.1, (0_usize..40, prop::sample::select(vec![Operator::Eq, Operator::Ne]))),
         order in order(),
         view in prop::sample::select(vec![View::Active, View::Deleted, View::All]),
         limit in 1_usize..12,
     ) {
         let mut runs: BTreeMap<i64, Run> = (0..).zip(indexed).collect();
+        if let Some((place, op)) = by_id {
+            let hex = runs.values().nth(place).map(Run::hex).unwrap_or_default();
+            let subject = Subject::Attribute(Attribute::RunId);
+            comparisons.push(Comparison { subject, op, value: Operand::Text(hex), span: Span::default() });
+        }
         let memory = Memory::build(&runs, segment_runs);
         let updates: BTreeMap<i64, Run> = updates.into_iter().map(|(run_id, mut run)| {
             if let Some(old) = runs.get(&run_id) {
