@@ -21,6 +21,7 @@ pub async fn open(config: Config) -> Result<Arc<App>> {
     let app = Arc::new(app);
     let ctx = Ctx::system(&app);
     bootstrap::run(&ctx).await?;
+    crate::tracking::bootstrap(&ctx).await?;
     Ok(app)
 }
 
@@ -80,7 +81,10 @@ impl Background {
 /// Starts the background tasks.
 pub fn start_background(app: &Arc<App>) -> Background {
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let tasks = vec![tokio::spawn(checkpoints(Arc::clone(app), stopped))];
+    let tasks = vec![
+        tokio::spawn(checkpoints(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
+    ];
     Background { stop, tasks }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 }
 
 /// Milliseconds since the epoch as UTC, to the second.
-pub(super) fn time(ms: i64) -> String {
+pub(crate) fn time(ms: i64) -> String {
     let (days, seconds) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
     // Civil date from days since 1970-01-01: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     let z = days + 719_468;

@@ -3,6 +3,7 @@
 //! What must stay true: nothing of MLflow's is in this product. Its pages are found through the user's Python and read
 //! from there; the data that they show comes from this server's interface.
 
+mod home;
 mod mlflow;
 
 use crate::router::Route;
@@ -11,5 +12,5 @@ pub use mlflow::{Pages, find};
 
 /// Routes of the pages.
 pub fn routes() -> Vec<Route> {
-    mlflow::routes()
+    [home::routes(), mlflow::routes()].concat()
 }
