@@ -213,6 +213,8 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::events::store::STATEMENTS,
         crate::catalog::store::STATEMENTS,
         crate::catalog::lineage::store::STATEMENTS,
+        crate::registry::STATEMENTS,
+        crate::answers::overview::STATEMENTS,
     ];
     let mut all = lists.concat();
     all.extend(crate::tracking::statements());

@@ -30,29 +30,32 @@ CREATE TABLE run (
 CREATE INDEX run_experiment ON run (experiment_id, id);
 CREATE INDEX run_parent ON run (parent_uuid) WHERE parent_uuid IS NOT NULL;
 
--- Runs whose document is newer than the index. A writer adds the row with the document; the index builder takes it
--- away in the transaction that indexes what it read.
+-- Runs whose document is newer than the index. A writer marks the run with its revision; the index builder takes the
+-- mark away in the transaction that indexes what it read, if it is still the mark that it saw.
 CREATE TABLE run_fresh (
     experiment_id {int} NOT NULL,
     run_id {int} NOT NULL,
+    revision {int} NOT NULL,
     PRIMARY KEY (experiment_id, run_id)
 ) {keyed};
 
--- The deferred index, in columns: the runs of an experiment are cut into segments by ascending id.
+-- The deferred index, in columns: the runs of an experiment are cut into segments, roughly by ascending id.
 CREATE TABLE run_segment (
+    id {id},
     experiment_id {int} NOT NULL,
     first_run {int} NOT NULL,
-    runs {int} NOT NULL,
-    PRIMARY KEY (experiment_id, first_run)
-) {keyed};
+    last_run {int} NOT NULL,
+    runs {int} NOT NULL
+) {strict};
+
+CREATE INDEX run_segment_experiment ON run_segment (experiment_id, first_run);
 
 CREATE TABLE run_column (
-    experiment_id {int} NOT NULL,
-    first_run {int} NOT NULL,
+    segment_id {int} NOT NULL REFERENCES run_segment (id),
     kind {int} NOT NULL,
     key {text} NOT NULL,
     body {blob} NOT NULL,
-    PRIMARY KEY (experiment_id, first_run, kind, key)
+    PRIMARY KEY (segment_id, kind, key)
 ) {strict};
 
 -- History of metrics: small pieces as they come (one a batch, all keys), merged into chunks a key.
@@ -114,6 +117,7 @@ CREATE TABLE logged_model (
     source_run {text} NOT NULL,
     status {int} NOT NULL,
     status_message {text} NOT NULL,
+    owner_id {int} NOT NULL REFERENCES principal (id),
     created_at {int} NOT NULL,
     updated_at {int} NOT NULL,
     deleted_at {int},

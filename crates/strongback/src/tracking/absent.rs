@@ -1,0 +1,63 @@
+//! Parts of MLflow's interface that this product does not have: each answers with one sentence instead of a 404, so
+//! that nobody looks for a mistake of their own.
+
+use http::Method;
+
+use crate::{
+    error::{Code, Error},
+    router::{Limits, Policy, Route},
+};
+
+macro_rules! areas {
+    ($($path:literal: $what:literal,)+) => {
+        /// Paths, the same with anything below, and what they are about.
+        const AREAS: &[(&str, &str, &str)] = &[
+            $((concat!("/api/", $path), concat!("/api/", $path, "/{*rest}"), $what),)+
+        ];
+    };
+}
+
+areas! {
+    "2.0/mlflow/traces": "Traces are",
+    "3.0/mlflow/traces": "Traces are",
+    "4.0/mlflow/traces": "Traces are",
+    "3.0/mlflow/assessments": "Assessments are",
+    "3.0/mlflow/datasets": "Evaluation data sets are",
+    "3.0/mlflow/gateway": "The AI gateway is",
+    "3.0/mlflow/guardrails": "Guardrails are",
+    "3.0/mlflow/issues": "Issues of traces are",
+    "3.0/mlflow/label-schemas": "Label schemas are",
+    "3.0/mlflow/prompt-optimization": "Prompt optimization is",
+    "3.0/mlflow/review-queues": "Review queues are",
+    "3.0/mlflow/scorers": "Scorers are",
+    "3.0/mlflow/workspaces": "Workspaces are",
+}
+
+const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+pub(super) fn routes() -> Vec<Route> {
+    let mut routes = vec![absent(Method::POST, "/v1/traces", "Traces are")];
+    for (path, below, what) in AREAS {
+        for path in [path, below] {
+            routes.extend(METHODS.map(|method| absent(method, path, what)));
+        }
+    }
+    routes
+}
+
+fn absent(method: Method, path: &'static str, what: &'static str) -> Route {
+    let answer = move || {
+        Err(Error::new(
+            Code::NotImplemented,
+            format!("{what} not part of this server; runs, models and artifacts work without."),
+        ))
+    };
+    Route::raw(
+        method,
+        path,
+        Policy::Authenticated,
+        Limits::SMALL,
+        "Not part of this product",
+        move |_, _, _| std::future::ready(answer()),
+    )
+}

@@ -1,0 +1,242 @@
+//! Creating, renaming, deleting and restoring experiments.
+
+use http::Method;
+use rand::Rng;
+use serde_json::json;
+use syntax::names;
+
+use super::{
+    Experiment, Tags, find, lock, store,
+    wire::{CreateRequest, CreateResponse, IdRequest, UpdateRequest},
+};
+use crate::{
+    bind,
+    catalog::{
+        Action, Kind,
+        asset::{self, NewAsset},
+        authorize, bootstrap as catalog_bootstrap,
+        names::refused,
+    },
+    context::Ctx,
+    db::{Change, Sql},
+    error::{Code, Error, Result},
+    events::{Event, EventKind},
+    router::{
+        Limits, Policy, Route,
+        wire::{Empty, required},
+    },
+    tracking::{index, limits},
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    let route = |path, action, summary| (Method::POST, path, Policy::Asset(action), Limits::JSON, summary);
+    let (m, p, policy, l, s) =
+        route("/api/2.0/mlflow/experiments/create", Action::Create, "Create an experiment");
+    let create = Route::json(m, p, policy, l, s, create);
+    let (m, p, policy, l, s) =
+        route("/api/2.0/mlflow/experiments/update", Action::Edit, "Rename an experiment");
+    let update = Route::json(m, p, policy, l, s, update);
+    let (m, p, policy, l, s) =
+        route("/api/2.0/mlflow/experiments/delete", Action::Delete, "Delete an experiment");
+    let delete = Route::json(m, p, policy, l, s, delete);
+    let (m, p, policy, l, s) =
+        route("/api/2.0/mlflow/experiments/restore", Action::Delete, "Restore an experiment");
+    vec![create, update, delete, Route::json(m, p, policy, l, s, restore)]
+}
+
+/// Makes the experiment `Default` with id 0 on a new store; nothing on one that has it.
+pub async fn bootstrap(ctx: &Ctx) -> Result<()> {
+    ctx.write(|tx| {
+        if super::find(tx, 0)?.is_some() {
+            return Ok(Change::Nothing(()));
+        }
+        let experiment = insert(tx, 0, "Default", None, &Tags::new())?;
+        Ok(Change::Made((), created(&experiment)))
+    })
+    .await
+}
+
+async fn create(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {
+    let name = required(&request.name, "name")?.to_owned();
+    names::check_experiment_name(&name).map_err(refused)?;
+    let location = request.artifact_location.filter(|location| !location.is_empty());
+    if let Some(location) = &location {
+        check_location(location)?;
+    }
+    let mut tags = Tags::new();
+    for (at, tag) in request.tags.iter().enumerate() {
+        let key = limits::key(&format!("tags[{at}].key"), tag.key.as_deref())?;
+        limits::text(&format!("tags[{at}].value"), tag.value(), limits::EXPERIMENT_TAG_VALUE_CHARS)?;
+        tags.insert(key.to_owned(), tag.value().to_owned());
+    }
+    ctx.write(move |tx| {
+        let mlflow_id = rand::rng().random_range(100_000_000_000_000_000..1_000_000_000_000_000_000);
+        let experiment = insert(tx, mlflow_id, &name, location.as_deref(), &tags)?;
+        let response = CreateResponse { experiment_id: mlflow_id.to_string() };
+        Ok(Change::Made(response, created(&experiment)))
+    })
+    .await
+}
+
+fn created(experiment: &Experiment) -> Event {
+    Event::new(EventKind::ExperimentCreate)
+        .asset(experiment.id, 1)
+        .subject(experiment.mlflow_id.to_string())
+        .detail(json!({ "name": experiment.name, "tags": experiment.tags }))
+}
+
+/// Stores a new experiment in the default schema.
+fn insert(
+    tx: &mut Sql<'_>,
+    mlflow_id: i64,
+    name: &str,
+    location: Option<&str>,
+    tags: &Tags,
+) -> Result<Experiment> {
+    let schema = catalog_bootstrap::default_schema(tx)?;
+    authorize(tx, Action::Create, schema.id)?;
+    refuse_taken(tx, name)?;
+    let leaf = names::escape_wire_name(name);
+    let asset = asset::create(
+        tx,
+        &NewAsset {
+            parent_id: Some(schema.id),
+            kind: Kind::Experiment,
+            leaf: &leaf,
+            leaf_key: &leaf,
+            wire_name: Some(name),
+            owner_id: tx.caller().id,
+            comment: None,
+            properties: None,
+        },
+    )?;
+    let artifact_location = location.map_or_else(|| format!("mlflow-artifacts:/{mlflow_id}"), str::to_owned);
+    let now = tx.now();
+    let tags_json = serde_json::to_string(tags).map_err(Error::internal)?;
+    tx.execute(&store::EXPERIMENT_INSERT, bind![asset.id, mlflow_id, &artifact_location, &tags_json, now])?;
+    Ok(Experiment {
+        id: asset.id,
+        mlflow_id,
+        name: name.to_owned(),
+        artifact_location,
+        deleted: false,
+        tags: tags.clone(),
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+fn refuse_taken(tx: &mut Sql<'_>, name: &str) -> Result<()> {
+    let Some(taken) = find::by_name(tx, name)? else { return Ok(()) };
+    let state = if taken.deleted {
+        " in deleted state: restore or rename that one, or take another name"
+    } else {
+        ""
+    };
+    Err(Error::exists(format!("Experiment '{name}' already exists{state}.")))
+}
+
+fn check_location(location: &str) -> Result<()> {
+    limits::text("artifact_location", location, limits::ARTIFACT_LOCATION_CHARS)?;
+    if location.starts_with("runs:") {
+        return Err(Error::invalid(format!("Artifact location cannot be a runs:/ URI. Given: '{location}'")));
+    }
+    if location.contains(['?', '#']) {
+        return Err(Error::invalid(format!(
+            "'artifact_location' URL can't include fragments or params. Given: '{location}'"
+        )));
+    }
+    if location.split(['/', '\\']).any(|part| part == "..")
+        || location.to_ascii_lowercase().contains("%2e%2e")
+    {
+        return Err(Error::invalid(format!(
+            "Invalid artifact location: '{location}' climbs out of itself with '..'."
+        )));
+    }
+    Ok(())
+}
+
+async fn update(ctx: Ctx, request: UpdateRequest) -> Result<Empty> {
+    let id = limits::experiment_id(required(&request.experiment_id, "experiment_id")?)?;
+    let Some(name) = request.new_name.filter(|name| !name.is_empty()) else {
+        return ctx.read(move |sql| super::load(sql, id, Action::Edit).map(|_| Empty {})).await;
+    };
+    names::check_experiment_name(&name).map_err(refused)?;
+    ctx.write(move |tx| {
+        let experiment = lock(tx, id, Action::Edit)?;
+        if experiment.deleted {
+            return Err(Error::new(Code::InvalidState, "Cannot rename a non-active experiment."));
+        }
+        if experiment.name == name {
+            return Ok(Change::Nothing(Empty {}));
+        }
+        refuse_taken(tx, &name)?;
+        let mut asset = asset::lock(tx, experiment.id)?;
+        let leaf = names::escape_wire_name(&name);
+        asset.leaf.clone_from(&leaf);
+        asset.wire_name = Some(name.clone());
+        let asset = asset::update(tx, &asset, &leaf)?;
+        save(tx, &experiment)?;
+        let event = Event::new(EventKind::ExperimentUpdate)
+            .asset(asset.id, asset.revision)
+            .subject(id.to_string())
+            .detail(json!({ "from": experiment.name, "to": name }));
+        Ok(Change::Made(Empty {}, event))
+    })
+    .await
+}
+
+async fn delete(ctx: Ctx, request: IdRequest) -> Result<Empty> {
+    set_deleted(ctx, request, true).await
+}
+
+async fn restore(ctx: Ctx, request: IdRequest) -> Result<Empty> {
+    set_deleted(ctx, request, false).await
+}
+
+async fn set_deleted(ctx: Ctx, request: IdRequest, deleted: bool) -> Result<Empty> {
+    let id = limits::experiment_id(required(&request.experiment_id, "experiment_id")?)?;
+    ctx.write(move |tx| {
+        let mut experiment = lock(tx, id, Action::Delete)?;
+        if experiment.deleted == deleted {
+            // MLflow looks among the others only, and finds none.
+            return Err(super::unknown(id));
+        }
+        experiment.deleted = deleted;
+        let revision = asset::touch(tx, experiment.id)?;
+        save(tx, &experiment)?;
+        // All of its runs look different now; the mark is one that no run's own revision is.
+        tx.execute(&index::store::FRESH_ALL, bind![experiment.id, -revision])?;
+        let kind = if deleted { EventKind::ExperimentDelete } else { EventKind::ExperimentRestore };
+        let event = Event::new(kind)
+            .asset(experiment.id, revision)
+            .subject(id.to_string())
+            .detail(json!({ "name": experiment.name }));
+        Ok(Change::Made(Empty {}, event))
+    })
+    .await
+}
+
+/// Stores life cycle and tags.
+pub(super) fn save(tx: &mut Sql<'_>, experiment: &Experiment) -> Result<()> {
+    let lifecycle = if experiment.deleted { store::DELETED } else { store::ACTIVE };
+    let tags = serde_json::to_string(&experiment.tags).map_err(Error::internal)?;
+    let now = tx.now();
+    tx.execute(&store::EXPERIMENT_UPDATE, bind![experiment.id, lifecycle, &tags, now])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_location;
+
+    #[test]
+    fn locations_that_lead_elsewhere_are_refused() {
+        for good in ["s3://bucket/a", "mlflow-artifacts:/x", "/srv/artifacts"] {
+            check_location(good).unwrap();
+        }
+        for bad in ["runs:/1/a", "s3://b/a?x=1", "s3://b/a#x", "s3://b/../c", "s3://b/%2E%2e/c", "a\0b"] {
+            check_location(bad).unwrap_err();
+        }
+    }
+}

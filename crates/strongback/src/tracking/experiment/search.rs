@@ -1,0 +1,156 @@
+//! Searching experiments: there are few of them, so they are read, filtered and ordered in memory.
+
+use std::{borrow::Cow, cmp::Ordering};
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use syntax::search::{self as grammar, Attribute, Fields, Grammar, OrderBy, Predicate, Subject};
+
+use super::{
+    Experiment, read, store,
+    wire::{SearchRequest, SearchResponse},
+};
+use crate::{
+    bind,
+    catalog::{Action, authorize::is_allowed},
+    context::Ctx,
+    db::Sql,
+    error::{Error, Result},
+    router::{Limits, Policy, Route},
+    tracking::{
+        limits,
+        page::{self, Question},
+        wire::ViewType,
+    },
+};
+
+/// What the client sends when nobody says otherwise.
+const PAGE: i64 = 1_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    let path = "/api/2.0/mlflow/experiments/search";
+    let summary = "Search experiments";
+    [Method::POST, Method::GET]
+        .map(|method| Route::json(method, path, Policy::Visible, Limits::JSON, summary, search))
+        .to_vec()
+}
+
+impl Fields for Experiment {
+    fn number(&self, subject: &Subject) -> Option<f64> {
+        match subject {
+            Subject::Attribute(Attribute::CreationTime) => Some(self.created_at as f64),
+            Subject::Attribute(Attribute::LastUpdateTime) => Some(self.updated_at as f64),
+            _ => None,
+        }
+    }
+
+    fn text(&self, subject: &Subject) -> Option<Cow<'_, str>> {
+        match subject {
+            Subject::Attribute(Attribute::Name) => Some(Cow::Borrowed(&self.name)),
+            Subject::Attribute(Attribute::ExperimentId) => Some(Cow::Owned(self.mlflow_id.to_string())),
+            Subject::Tag(key) => self.tags.get(key).map(|value| Cow::Borrowed(value.as_str())),
+            _ => None,
+        }
+    }
+}
+
+/// Where a page ended: what the order looks at.
+#[derive(Debug, Serialize, Deserialize)]
+struct Anchor {
+    name: String,
+    mlflow_id: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
+    let most = limits::max_results(request.max_results.map(|n| n.0), PAGE, limits::PAGE)?;
+    let filter = request.filter.unwrap_or_default();
+    let predicate = match filter.as_str() {
+        "" => None,
+        text => Some(Predicate::new(&grammar::parse_filter(Grammar::Experiments, text)?)),
+    };
+    let order = grammar::parse_order_by(Grammar::Experiments, &request.order_by)?;
+    let view = request.view_type;
+    let question = Question::of(&(&filter, &request.order_by, view))?;
+    let after: Option<Anchor> = page::anchor(question, request.page_token.as_deref())?;
+    let after = after.map(Experiment::from);
+    ctx.read(move |sql| {
+        let mut found = visible(sql, view)?;
+        found.retain(|experiment| {
+            predicate.as_ref().is_none_or(|predicate| predicate.matches(experiment))
+                && after.as_ref().is_none_or(|after| compare(&order, experiment, after).is_gt())
+        });
+        found.sort_by(|a, b| compare(&order, a, b));
+        let more = found.len() > most;
+        found.truncate(most);
+        let next_page_token = match found.last().filter(|_| more) {
+            Some(last) => Some(page::token(question, &Anchor::from(last))?),
+            None => None,
+        };
+        Ok(SearchResponse { experiments: found.iter().map(Into::into).collect(), next_page_token })
+    })
+    .await
+}
+
+/// Experiments that the caller may see.
+fn visible(sql: &mut Sql<'_>, view: ViewType) -> Result<Vec<Experiment>> {
+    let all = sql.all(&store::EXPERIMENT_ALL, bind![], read)?;
+    let mut found = Vec::with_capacity(all.len());
+    for experiment in all {
+        if is_allowed(sql, Action::Read, experiment.id)? && view.shows(experiment.deleted) {
+            found.push(experiment);
+        }
+    }
+    Ok(found)
+}
+
+/// The order asked for; then newest first, then by id from the largest, as MLflow has it.
+fn compare(order: &[OrderBy], a: &Experiment, b: &Experiment) -> Ordering {
+    for field in order {
+        let by = match &field.subject {
+            Subject::Attribute(Attribute::Name) => a.name.cmp(&b.name),
+            Subject::Attribute(Attribute::ExperimentId) => a.mlflow_id.cmp(&b.mlflow_id),
+            Subject::Attribute(Attribute::CreationTime) => a.created_at.cmp(&b.created_at),
+            Subject::Attribute(Attribute::LastUpdateTime) => a.updated_at.cmp(&b.updated_at),
+            _ => Ordering::Equal,
+        };
+        let by = if field.ascending { by } else { by.reverse() };
+        if by.is_ne() {
+            return by;
+        }
+    }
+    (b.created_at, b.mlflow_id).cmp(&(a.created_at, a.mlflow_id))
+}
+
+impl From<&Experiment> for Anchor {
+    fn from(last: &Experiment) -> Self {
+        Self {
+            name: last.name.clone(),
+            mlflow_id: last.mlflow_id,
+            created_at: last.created_at,
+            updated_at: last.updated_at,
+        }
+    }
+}
+
+impl From<Anchor> for Experiment {
+    fn from(anchor: Anchor) -> Self {
+        Self {
+            id: 0,
+            mlflow_id: anchor.mlflow_id,
+            name: anchor.name,
+            artifact_location: String::new(),
+            deleted: false,
+            tags: super::Tags::new(),
+            created_at: anchor.created_at,
+            updated_at: anchor.updated_at,
+        }
+    }
+}
+
+impl From<grammar::SyntaxError> for Error {
+    fn from(error: grammar::SyntaxError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}

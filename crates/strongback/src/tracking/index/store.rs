@@ -1,0 +1,23 @@
+//! Statements of the search index.
+
+use crate::statements;
+
+statements! {
+    FRESH_EXPERIMENTS = "SELECT experiment_id, COUNT(*) FROM run_fresh GROUP BY experiment_id ORDER BY experiment_id";
+    FRESH_BATCH = "SELECT run_id, revision FROM run_fresh WHERE experiment_id = $1 ORDER BY run_id LIMIT $2";
+    /// A mark is its run and its revision as one text, because pairs cannot be bound as a list on both databases.
+    FRESH_DELETE = "DELETE FROM run_fresh WHERE experiment_id = $1 AND run_id IN {ints:$2}
+        AND CAST(run_id AS TEXT) || ':' || CAST(revision AS TEXT) IN {texts:$3}";
+    /// Marks every run of an experiment, when what they all show has changed.
+    FRESH_ALL = "INSERT INTO run_fresh (experiment_id, run_id, revision) SELECT experiment_id, id, $2 FROM run WHERE experiment_id = $1
+        ON CONFLICT (experiment_id, run_id) DO UPDATE SET revision = excluded.revision";
+    SEGMENTS = "SELECT id, experiment_id, runs, first_run, last_run FROM run_segment WHERE experiment_id IN {ints:$1}
+        ORDER BY experiment_id, first_run, id";
+    SEGMENT_INSERT = "INSERT INTO run_segment (experiment_id, first_run, last_run, runs) VALUES ($1, $2, $3, $4) RETURNING id";
+    SEGMENT_UPDATE = "UPDATE run_segment SET first_run = $2, last_run = $3, runs = $4 WHERE id = $1";
+    COLUMN_GET = "SELECT body FROM run_column WHERE segment_id = $1 AND kind = $2 AND key = $3";
+    COLUMNS_OF = "SELECT kind, key, body FROM run_column WHERE segment_id = $1 ORDER BY kind, key";
+    COLUMN_PUT = "INSERT INTO run_column (segment_id, kind, key, body) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (segment_id, kind, key) DO UPDATE SET body = excluded.body";
+    COLUMN_DELETE = "DELETE FROM run_column WHERE segment_id = $1 AND kind = $2 AND key = $3";
+}

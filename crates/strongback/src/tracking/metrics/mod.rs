@@ -1,0 +1,58 @@
+//! Histories of metrics: reading them whole, in pages or as samples, and compacting what was appended.
+//!
+//! What must stay true: a point is in the run's document alone while it is the only one of its key, and else in pieces
+//! and chunks (see [`super::series`]); compaction changes how points lie, never which there are.
+
+mod bulk;
+pub(in crate::tracking) mod compact;
+mod history;
+pub(in crate::tracking) mod store;
+mod wire;
+
+use crate::{
+    bind,
+    db::Sql,
+    error::Result,
+    router::Route,
+    tracking::{
+        run::Run,
+        series::{History, Source, piece_series},
+    },
+};
+
+/// Stored bytes that a key's history is read from.
+struct Stored {
+    chunks: Vec<Vec<u8>>,
+    loose: Vec<crate::tracking::document::Point>,
+}
+
+impl Stored {
+    /// Loads what there is of a key. Nothing is read but the run's document where it has no history outside.
+    fn load(sql: &mut Sql<'_>, run: &Run, key: &str) -> Result<Self> {
+        let mut stored = Self { chunks: Vec::new(), loose: Vec::new() };
+        let Some(metric) = run.document.metric(key) else { return Ok(stored) };
+        if !metric.is_in_history() {
+            stored.loose.push(metric.latest);
+            return Ok(stored);
+        }
+        stored.chunks = sql.all(&store::CHUNKS_OF_KEY, bind![run.id, key], |row| row.get(0))?;
+        let pieces: Vec<Vec<u8>> = sql.all(&store::PIECES_OF_RUN, bind![run.id], |row| row.get(1))?;
+        for piece in &pieces {
+            stored.loose.extend(piece_series(piece, key)?);
+        }
+        Ok(stored)
+    }
+
+    fn history(&self) -> Result<History<'_>> {
+        let mut sources: Vec<Source<'_>> = self.chunks.iter().map(|bytes| Source::Chunk(bytes)).collect();
+        if !self.loose.is_empty() {
+            sources.push(Source::Points(self.loose.clone()));
+        }
+        Ok(History::open(sources)?)
+    }
+}
+
+/// Routes of metric histories.
+pub(super) fn routes() -> Vec<Route> {
+    [history::routes(), bulk::routes()].concat()
+}

@@ -1,0 +1,257 @@
+//! Searching logged models: the models of the named experiments are read, filtered and ordered in memory.
+
+use std::{borrow::Cow, cmp::Ordering};
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use syntax::search::{
+    self as grammar, Attribute, Comparison, Expr, Fields, Grammar, OrderBy, Predicate, Subject,
+    compare_numbers, compare_texts,
+};
+
+use super::{
+    LoggedModel, Metric, read, store,
+    wire::{DatasetChoice, SearchRequest, SearchResponse},
+};
+use crate::{
+    bind,
+    context::Ctx,
+    error::{Error, Result},
+    router::{Limits, Policy, Route},
+    tracking::{
+        document::Point,
+        experiment, limits,
+        page::{self, Question},
+    },
+};
+
+/// Models of a page that asks for no number.
+const PAGE: i64 = 50;
+/// Experiments of one search.
+const EXPERIMENTS: usize = 10_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::json(
+        Method::POST,
+        "/api/2.0/mlflow/logged-models/search",
+        Policy::Visible,
+        Limits::JSON,
+        "Search logged models",
+        search,
+    )]
+}
+
+impl DatasetChoice {
+    fn fits(&self, metric: &Metric) -> bool {
+        let fits =
+            |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
+        fits(&self.dataset_name, &metric.dataset_name) && fits(&self.dataset_digest, &metric.dataset_digest)
+    }
+}
+
+impl Fields for LoggedModel {
+    fn number(&self, subject: &Subject) -> Option<f64> {
+        match subject {
+            Subject::Attribute(Attribute::CreationTime) => Some(self.created_at as f64),
+            Subject::Attribute(Attribute::LastUpdateTime) => Some(self.updated_at as f64),
+            _ => None,
+        }
+    }
+
+    fn text(&self, subject: &Subject) -> Option<Cow<'_, str>> {
+        let text = match subject {
+            Subject::Attribute(Attribute::Name) => &self.name,
+            Subject::Attribute(Attribute::ModelId) => &self.uuid,
+            Subject::Attribute(Attribute::ModelType) => &self.model_type,
+            Subject::Attribute(Attribute::SourceRunId) => &self.source_run,
+            Subject::Attribute(Attribute::StatusMessage) => &self.status_message,
+            Subject::Attribute(Attribute::ExperimentId) => {
+                return Some(Cow::Owned(self.mlflow_id.to_string()));
+            }
+            Subject::Attribute(Attribute::Status) => {
+                return Some(Cow::Owned((self.status as i64).to_string()));
+            }
+            Subject::Param(key) => self.document.params.get(key)?,
+            Subject::Tag(key) => self.document.tags.get(key)?,
+            _ => return None,
+        };
+        Some(Cow::Borrowed(text))
+    }
+}
+
+/// One value of one metric.
+struct Measured(f64);
+
+impl Fields for Measured {
+    fn number(&self, _: &Subject) -> Option<f64> {
+        Some(self.0)
+    }
+
+    fn text(&self, _: &Subject) -> Option<Cow<'_, str>> {
+        None
+    }
+}
+
+/// A filter made ready: a comparison of a metric holds if some metric of that key and of the chosen data sets fits.
+struct Filter {
+    rest: Predicate,
+    metrics: Vec<(String, Predicate)>,
+    datasets: Vec<DatasetChoice>,
+}
+
+impl Filter {
+    fn new(text: &str, datasets: Vec<DatasetChoice>) -> Result<Self> {
+        let parsed = match text {
+            "" => Expr::And(Vec::new()),
+            text => grammar::parse_filter(Grammar::LoggedModels, text)?,
+        };
+        let (mut rest, mut metrics) = (Vec::new(), Vec::new());
+        for comparison in parsed.comparisons() {
+            let one = Expr::Compare(Comparison::clone(comparison));
+            match &comparison.subject {
+                Subject::Metric(key) => metrics.push((key.clone(), Predicate::new(&one))),
+                _ => rest.push(one),
+            }
+        }
+        Ok(Self { rest: Predicate::new(&Expr::And(rest)), metrics, datasets })
+    }
+
+    fn matches(&self, model: &LoggedModel) -> bool {
+        let of_choice = |metric: &Metric| {
+            self.datasets.is_empty() || self.datasets.iter().any(|choice| choice.fits(metric))
+        };
+        self.rest.matches(model)
+            && self.metrics.iter().all(|(key, predicate)| {
+                let mut own =
+                    model.document.metrics.iter().filter(|metric| metric.key == *key && of_choice(metric));
+                own.any(|metric| predicate.matches(&Measured(metric.number())))
+            })
+    }
+}
+
+/// What the order looks at, of one model: its place among the others, and the anchor of a page.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Place {
+    keys: Vec<Key>,
+    created_at: i64,
+    uuid: String,
+}
+
+/// A value in an order. JSON has no NaN, so it is told apart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Key {
+    Number(f64),
+    NaN,
+    Text(String),
+    Missing,
+}
+
+impl Key {
+    fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::NaN => Some(f64::NAN),
+            Self::Text(_) | Self::Missing => None,
+        }
+    }
+
+    fn compare(&self, other: &Self, ascending: bool) -> Ordering {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => compare_texts(Some(a), Some(b), ascending),
+            _ => compare_numbers(self.number(), other.number(), ascending),
+        }
+    }
+}
+
+/// A field of the order, and whose metrics it looks at.
+type Field = (OrderBy, DatasetChoice);
+
+fn place(order: &[Field], model: &LoggedModel) -> Place {
+    let key = |(field, dataset): &Field| match &field.subject {
+        Subject::Metric(key) => {
+            let own =
+                model.document.metrics.iter().filter(|metric| metric.key == *key && dataset.fits(metric));
+            let point = |metric: &Metric| Point::new(metric.timestamp_ms, metric.step, metric.number());
+            match own.map(point).max_by(Point::step_order).map(|point| point.value.get()) {
+                Some(value) if value.is_nan() => Key::NaN,
+                Some(value) => Key::Number(value),
+                None => Key::Missing,
+            }
+        }
+        subject => match (model.number(subject), model.text(subject)) {
+            (Some(number), _) => Key::Number(number),
+            (None, Some(text)) => Key::Text(text.into_owned()),
+            (None, None) => Key::Missing,
+        },
+    };
+    Place { keys: order.iter().map(key).collect(), created_at: model.created_at, uuid: model.uuid.clone() }
+}
+
+/// The order asked for, then newest first, then by id.
+fn compare(order: &[Field], a: &Place, b: &Place) -> Ordering {
+    let fields = order.iter().zip(a.keys.iter().zip(&b.keys));
+    let by_keys = fields.map(|((field, _), (a, b))| a.compare(b, field.ascending)).find(|by| by.is_ne());
+    by_keys.unwrap_or_else(|| b.created_at.cmp(&a.created_at).then_with(|| a.uuid.cmp(&b.uuid)))
+}
+
+async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
+    let ids = &request.experiment_ids;
+    if ids.is_empty() {
+        return Err(Error::required("experiment_ids"));
+    }
+    if ids.len() > EXPERIMENTS {
+        return Err(Error::invalid(format!("'experiment_ids' can contain at most {EXPERIMENTS} ids.")));
+    }
+    let mut experiments = ids.iter().map(|id| limits::experiment_id(id)).collect::<Result<Vec<_>>>()?;
+    experiments.sort_unstable();
+    experiments.dedup();
+    let most = limits::max_results(request.max_results.map(|n| n.0), PAGE, limits::PAGE)?;
+    for (at, dataset) in request.datasets.iter().enumerate() {
+        if dataset.dataset_name.as_deref().is_none_or(str::is_empty) {
+            return Err(Error::required(&format!("datasets[{at}].dataset_name")));
+        }
+    }
+    let text = request.filter.unwrap_or_default();
+    let question = Question::of(&(&experiments, &text, &request.datasets, &request.order_by))?;
+    let after: Option<Place> = page::anchor(question, request.page_token.as_deref())?;
+    let order = fields(&request.order_by)?;
+    let filter = Filter::new(&text, request.datasets)?;
+    ctx.read(move |sql| {
+        let mut found = Vec::new();
+        for home in experiment::named(sql, &experiments)? {
+            for model in sql.all(&store::LOGGED_MODEL_LIVING, bind![home.id], read)? {
+                let at = place(&order, &model);
+                if filter.matches(&model)
+                    && after.as_ref().is_none_or(|after| compare(&order, &at, after).is_gt())
+                {
+                    found.push((at, model));
+                }
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| compare(&order, a, b));
+        let more = found.len() > most;
+        found.truncate(most);
+        let next_page_token = match found.last().filter(|_| more) {
+            Some((last, _)) => Some(page::token(question, last)?),
+            None => None,
+        };
+        Ok(SearchResponse { models: found.iter().map(|(_, model)| model.into()).collect(), next_page_token })
+    })
+    .await
+}
+
+fn fields(given: &[super::wire::OrderIn]) -> Result<Vec<Field>> {
+    let mut order = Vec::with_capacity(given.len());
+    for (at, field) in given.iter().enumerate() {
+        let name = field.field_name.as_deref().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| Error::required(&format!("order_by[{at}].field_name")))?;
+        if field.dataset.dataset_digest.is_some() && field.dataset.dataset_name.is_none() {
+            return Err(Error::invalid(format!(
+                "`order_by[{at}]`: `dataset_name` must be specified if `dataset_digest` is specified."
+            )));
+        }
+        let parsed = grammar::parse_order_field(Grammar::LoggedModels, name, field.ascending)?;
+        order.push((parsed, field.dataset.clone()));
+    }
+    Ok(order)
+}

@@ -1,0 +1,79 @@
+//! Reading a run, with what it read and wrote.
+
+use std::collections::HashMap;
+
+use http::Method;
+
+use super::{
+    Run, load, store,
+    wire::{self, Dataset, DatasetUse, IdRequest, ModelInput, ModelOutput, RunOut, RunResponse},
+};
+use crate::{
+    bind,
+    catalog::Action,
+    context::Ctx,
+    db::Sql,
+    error::{Error, Result},
+    router::{Limits, Policy, Route, wire::Int64},
+    tracking::{experiment::Tags, wire::KeyValue},
+};
+
+/// `run_model.direction` of models that a run read.
+pub(super) const READ: i64 = 0;
+/// `run_model.direction` of models that a run wrote.
+pub(super) const WROTE: i64 = 1;
+
+pub(super) fn routes() -> Vec<Route> {
+    let policy = Policy::Asset(Action::Read);
+    vec![Route::json(Method::GET, "/api/2.0/mlflow/runs/get", policy, Limits::SMALL, "Get a run", get)]
+}
+
+async fn get(ctx: Ctx, request: IdRequest) -> Result<RunResponse> {
+    let id = wire::run_id(&request.run_id, &request.run_uuid)?.to_owned();
+    ctx.read(move |sql| {
+        let run = load(sql, &id)?;
+        let mut found = complete(sql, std::slice::from_ref(&run))?;
+        found.pop().map(|run| RunResponse { run }).ok_or_else(|| super::unknown(&id))
+    })
+    .await
+}
+
+/// Runs as clients see them, with inputs and outputs, in the same order. Two statements however many they are.
+pub(in crate::tracking) fn complete(sql: &mut Sql<'_>, runs: &[Run]) -> Result<Vec<RunOut>> {
+    let ids =
+        serde_json::to_string(&runs.iter().map(|run| run.id).collect::<Vec<_>>()).map_err(Error::internal)?;
+    let mut inputs: HashMap<i64, Vec<DatasetUse>> = HashMap::new();
+    sql.each(&store::INPUT_LIST, bind![&ids], |row| {
+        let tags: Tags = serde_json::from_str(&row.get::<String>(7)?).map_err(Error::internal)?;
+        let dataset = Dataset {
+            name: row.get(1)?,
+            digest: row.get(2)?,
+            source_type: row.get(3)?,
+            source: row.get(4)?,
+            schema: row.get(5)?,
+            profile: row.get(6)?,
+        };
+        let tags = tags.iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+        inputs.entry(row.get(0)?).or_default().push(DatasetUse { tags, dataset: Some(dataset) });
+        Ok(true)
+    })?;
+    let mut models: HashMap<i64, Vec<(i64, String, i64)>> = HashMap::new();
+    sql.each(&store::MODEL_LIST, bind![&ids], |row| {
+        models.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?, row.get(3)?));
+        Ok(true)
+    })?;
+    let complete = |run: &Run| {
+        let mut out = RunOut::from(run);
+        out.inputs.dataset_inputs = inputs.remove(&run.id).unwrap_or_default();
+        for (direction, model_id, step) in models.remove(&run.id).unwrap_or_default() {
+            let model_id = Some(model_id);
+            if direction == READ {
+                out.inputs.model_inputs.push(ModelInput { model_id });
+            } else {
+                out.outputs.model_outputs.push(ModelOutput { model_id, step: Some(Int64(step)) });
+            }
+        }
+        out
+    };
+    Ok(runs.iter().map(complete).collect())
+}

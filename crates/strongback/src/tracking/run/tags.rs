@@ -1,0 +1,55 @@
+//! Deleting tags of runs. Setting one is a batch of one, see [`super::log`].
+
+use http::Method;
+use serde_json::json;
+
+use super::{
+    lock, save,
+    wire::{self, PairRequest},
+};
+use crate::{
+    catalog::Action,
+    context::Ctx,
+    db::Change,
+    error::{Error, Result},
+    events::{Event, EventKind},
+    router::{
+        Limits, Policy, Route,
+        wire::{Empty, required},
+    },
+    tracking::{document::AppendPlan, limits},
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    let policy = Policy::Asset(Action::Edit);
+    vec![Route::json(
+        Method::POST,
+        "/api/2.0/mlflow/runs/delete-tag",
+        policy,
+        Limits::SMALL,
+        "Delete a tag of a run",
+        delete,
+    )]
+}
+
+async fn delete(ctx: Ctx, request: PairRequest) -> Result<Empty> {
+    let id = wire::run_id(&request.run_id, &request.run_uuid)?.to_owned();
+    let key = required(&request.key, "key")?.to_owned();
+    ctx.write(move |tx| {
+        let mut run = lock(tx, &id, Action::Edit)?;
+        run.require_active()?;
+        if !run.document.delete_tag(&key) {
+            return Err(Error::missing(format!(
+                "No tag with name: {} in run with id {id}",
+                limits::cut(&key, 250)
+            )));
+        }
+        save(tx, &mut run, &AppendPlan::default())?;
+        let event = Event::new(EventKind::RunTagDelete)
+            .asset(run.experiment_id, 0)
+            .subject(id.as_str())
+            .detail(json!({ "key": key }));
+        Ok(Change::Made(Empty {}, event))
+    })
+    .await
+}

@@ -1,0 +1,200 @@
+//! Searching runs: `runs/search`, answered from the index and from the documents that are newer than it.
+
+use std::cell::RefCell;
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use syntax::search::{Expr, Grammar, OrderBy, parse_filter, parse_order_by};
+
+use super::{
+    columns::Kind,
+    document::Damaged,
+    experiment::{self, Experiment},
+    index, limits,
+    page::{self, Question},
+    run::{self, Run, wire::RunOut},
+    scan::{self, Anchor, ColumnSource, FreshRun, Query, Segment, View},
+    wire::ViewType,
+};
+use crate::{
+    bind,
+    context::Ctx,
+    db::Sql,
+    error::{Error, Result},
+    router::{
+        Limits, Policy, Route,
+        wire::{Int64, one_or_many},
+    },
+};
+
+/// Runs of a page that asks for no number.
+const PAGE: i64 = 1_000;
+/// Experiments of one search.
+const EXPERIMENTS: usize = 10_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    let path = "/api/2.0/mlflow/runs/search";
+    vec![Route::json(Method::POST, path, Policy::Visible, Limits::JSON, "Search runs", search)]
+}
+
+/// `runs/search`
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub struct SearchRequest {
+    /// Decimal texts.
+    #[serde(default, alias = "experimentIds", deserialize_with = "one_or_many")]
+    pub experiment_ids: Vec<String>,
+    /// E.g. `metrics.auc > 0.9 AND tags.team = 'risk'`.
+    pub filter: Option<String>,
+    /// `ACTIVE_ONLY`, `DELETED_ONLY` or `ALL`.
+    #[serde(default, alias = "runViewType")]
+    pub run_view_type: ViewType,
+    /// 1 to 50,000; 1,000 if absent.
+    #[serde(alias = "maxResults")]
+    pub max_results: Option<Int64>,
+    /// E.g. `metrics.auc DESC`.
+    #[serde(default, alias = "orderBy", deserialize_with = "one_or_many")]
+    pub order_by: Vec<String>,
+    /// From the answer before.
+    #[serde(alias = "pageToken")]
+    pub page_token: Option<String>,
+}
+
+/// A page of runs.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SearchResponse {
+    /// In the order asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunOut>,
+    /// For the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+}
+
+/// A search, parsed. Other faces of this product ask by it too.
+#[derive(Debug)]
+pub struct RunSearch {
+    /// MLflow's ids of the experiments.
+    pub experiments: Vec<i64>,
+    /// What must hold; `None` lets every run through.
+    pub filter: Option<Expr>,
+    /// The order, before start time and run id.
+    pub order: Vec<OrderBy>,
+    /// Which life-cycle stages are seen.
+    pub view: View,
+    /// Most runs of the page.
+    pub limit: usize,
+    /// Where the page before this one ended.
+    pub after: Option<Anchor>,
+}
+
+impl From<ViewType> for View {
+    fn from(view: ViewType) -> Self {
+        match view {
+            ViewType::ActiveOnly => Self::Active,
+            ViewType::DeletedOnly => Self::Deleted,
+            ViewType::All => Self::All,
+        }
+    }
+}
+
+async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
+    let ids = &request.experiment_ids;
+    if ids.len() > EXPERIMENTS {
+        return Err(Error::invalid(format!(
+            "'experiment_ids' can contain at most {EXPERIMENTS} ids; it has {}.",
+            ids.len()
+        )));
+    }
+    let mut experiments = ids.iter().map(|id| limits::experiment_id(id)).collect::<Result<Vec<_>>>()?;
+    experiments.sort_unstable();
+    experiments.dedup();
+    let limit = limits::max_results(request.max_results.map(|n| n.0), PAGE, limits::PAGE)?;
+    let text = request.filter.unwrap_or_default();
+    let filter = if text.is_empty() { None } else { Some(parse_filter(Grammar::Runs, &text)?) };
+    let order = parse_order_by(Grammar::Runs, &request.order_by)?;
+    let question = Question::of(&(&experiments, &text, &request.order_by, request.run_view_type))?;
+    let after = match page::anchor::<String>(question, request.page_token.as_deref())? {
+        Some(place) => Some(decode(&place, &order)?),
+        None => None,
+    };
+    let asked = RunSearch { experiments, filter, order, view: request.run_view_type.into(), limit, after };
+    ctx.read(move |sql| {
+        let (runs, next) = find(sql, &asked)?;
+        let next_page_token = match next {
+            Some(anchor) => Some(page::token(question, &hex::encode(anchor.encode()))?),
+            None => None,
+        };
+        Ok(SearchResponse { runs: run::complete(sql, &runs)?, next_page_token })
+    })
+    .await
+}
+
+fn decode(place: &str, order: &[OrderBy]) -> Result<Anchor> {
+    let bytes = hex::decode(place).ok().and_then(|bytes| Anchor::decode(&bytes, order).ok());
+    bytes.ok_or_else(|| {
+        Error::invalid("Invalid value for parameter 'page_token' supplied: it cannot be read.")
+    })
+}
+
+/// Runs a search for the caller of `sql`: the runs of the page, and where the next one goes on.
+pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<Anchor>)> {
+    let experiments = experiment::named(sql, &asked.experiments)?;
+    let homes: Vec<i64> = experiments.iter().map(|experiment| experiment.id).collect();
+    let mut fresh = Vec::new();
+    for home in &homes {
+        fresh.extend(sql.all(&run::store::RUN_FRESH, bind![*home], run::read)?);
+    }
+    let fresh_runs = fresh
+        .iter()
+        .map(|run| Ok(FreshRun { run_id: run.id, experiment: run.experiment_id, facts: index::facts(run)? }))
+        .collect::<Result<Vec<_>>>()?;
+    let segments = index::segments(sql, &homes)?;
+    let source = Stored { sql: RefCell::new(sql), segments, experiments };
+    let query = Query {
+        filter: asked.filter.as_ref(),
+        order: &asked.order,
+        view: asked.view,
+        limit: asked.limit,
+        after: asked.after.as_ref(),
+    };
+    let page = scan::search(&source, &fresh_runs, &query).map_err(|Failed(error)| error)?;
+    let sql = source.sql.into_inner();
+    Ok((run::in_order(sql, &page.run_ids)?, page.next))
+}
+
+/// Columns in the store, read through one snapshot.
+struct Stored<'s, 'c> {
+    sql: RefCell<&'s mut Sql<'c>>,
+    segments: Vec<Segment>,
+    experiments: Vec<Experiment>,
+}
+
+/// What fails a scan, as the scan wants it.
+struct Failed(Error);
+
+impl From<Damaged> for Failed {
+    fn from(error: Damaged) -> Self {
+        Self(error.into())
+    }
+}
+
+impl ColumnSource for Stored<'_, '_> {
+    type Bytes = Vec<u8>;
+    type Error = Failed;
+
+    fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    fn column(&self, segment: &Segment, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, Failed> {
+        let code = i64::from(kind.code());
+        let mut sql = self.sql.borrow_mut();
+        sql.first(&index::store::COLUMN_GET, bind![segment.id, code, key], |row| row.get(0)).map_err(Failed)
+    }
+
+    fn artifact_root(&self, experiment: i64) -> String {
+        let found = self.experiments.iter().find(|known| known.id == experiment);
+        found.map(|found| found.artifact_location.trim_end_matches('/').to_owned()).unwrap_or_default()
+    }
+}
