@@ -265,7 +265,7 @@ fn parse_auth(text: &str) -> Result<Auth, String> {
     match text.trim() {
         "off" => Ok(Auth::Off),
         "tokens" => Ok(Auth::Tokens),
-        _ => Err("it is off or tokens.".into()),
+        _ => Err("it must be off or tokens.".into()),
     }
 }
 
@@ -273,7 +273,7 @@ fn parse_log_format(text: &str) -> Result<LogFormat, String> {
     match text.trim() {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => Err("it is text or json.".into()),
+        _ => Err("it must be text or json.".into()),
     }
 }
 
@@ -290,7 +290,7 @@ fn parse_database_url(text: &str) -> Result<Option<DatabaseUrl>, String> {
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         Ok(Some(DatabaseUrl(text.to_owned())))
     } else {
-        Err("it begins with postgres://; without it the metadata lies in SQLite in the data directory."
+        Err("it must begin with postgres://; without it the metadata lies in SQLite in the data directory."
             .into())
     }
 }

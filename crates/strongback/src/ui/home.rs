@@ -1,12 +1,15 @@
-//! The page at `/`: what is here, the loop, recent runs, models with aliases, what to type next. Drawn on the server,
-//! without a script.
+//! The page at `/`: what is here, the loop, recent runs, models with aliases, what to type next. Drawn on the server.
+
+use std::sync::LazyLock;
 
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
 
 use crate::{
     answers::{Overview, overview},
@@ -17,8 +20,18 @@ use crate::{
 };
 
 const STYLE: &str = include_str!("home.css");
-/// Nothing but this page's own style may run or load.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The mlflow client prints links such as `/#/experiments/1`: where MLflow's pages are served, they open there.
+const FORWARD: &str = "if (location.hash.startsWith('#/')) location.replace('/mlflow/' + location.hash);";
+
+/// Nothing but this page's own style and the one script above may run or load.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let script = BASE64_STANDARD.encode(Sha256::digest(FORWARD));
+    let policy = format!(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+});
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -49,7 +62,7 @@ async fn page(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Respons
     let markup = draw(&overview, host, !ctx.app.pages.is_empty(), &ctx.caller().name);
     let headers: [(HeaderName, HeaderValue); 3] = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::CONTENT_SECURITY_POLICY, POLICY.clone()),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, markup.into_string()).into_response())
@@ -64,6 +77,7 @@ fn draw(overview: &Overview, host: &str, mlflow: bool, caller: &str) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { "Strongback" }
                 style { (PreEscaped(STYLE)) }
+                @if mlflow { script { (PreEscaped(FORWARD)) } }
             }
             body {
                 header {

@@ -3,6 +3,7 @@
 //! What must stay true: nothing of MLflow's is in this product. Its pages are found through the user's Python and read
 //! from there; the data that they show comes from this server's interface.
 
+pub(crate) mod graphql;
 mod home;
 mod mlflow;
 
@@ -12,5 +13,5 @@ pub use mlflow::{Pages, find};
 
 /// Routes of the pages.
 pub fn routes() -> Vec<Route> {
-    [home::routes(), mlflow::routes()].concat()
+    [home::routes(), mlflow::routes(), graphql::routes()].concat()
 }
