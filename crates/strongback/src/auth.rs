@@ -81,6 +81,11 @@ impl Secret {
         Self(format!("{TOKEN_PREFIX}{}", hex::encode(rand::random::<[u8; 32]>())))
     }
 
+    /// A secret that somebody brought.
+    pub fn from_text(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text, for the one place that shows it to its owner.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -4,6 +4,7 @@
 //! [`catalog`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them stand the
 //! few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`ui`].
 
+pub mod answers;
 pub mod app;
 pub mod auth;
 pub mod catalog;
@@ -24,6 +25,7 @@ fn slice_routes() -> Vec<router::Route> {
     let mut routes = ops::routes();
     routes.extend(catalog::routes());
     routes.extend(tracking::routes());
+    routes.extend(answers::routes());
     routes.extend(ui::routes());
     routes
 }

@@ -5,9 +5,19 @@
 
 mod audit_log;
 mod backup;
+mod catalog;
+mod client;
 mod config_show;
 mod doctor;
+mod history;
+mod lineage;
+mod owner;
+mod place;
+mod principal;
 mod printer;
+mod runs;
+mod table;
+mod token;
 mod up;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -63,7 +73,38 @@ enum Command {
     /// Read and verify the log of everything that happened
     #[command(subcommand)]
     AuditLog(audit_log::AuditLogCommand),
+    /// Create and list catalogs
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
+    /// Create and list schemas
+    #[command(subcommand)]
+    Schema(catalog::SchemaCommand),
+    /// Declare and list tables that live elsewhere
+    #[command(subcommand)]
+    Table(table::TableCommand),
+    /// Change who owns an asset
+    #[command(subcommand)]
+    Owner(owner::OwnerCommand),
+    /// Create and list users, service principals and groups
+    #[command(subcommand)]
+    Principal(principal::PrincipalCommand),
+    /// Change and list the members of groups
+    #[command(subcommand)]
+    Group(principal::GroupCommand),
+    /// Create, list and revoke tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Show what something came from, and what came from it
+    Lineage(lineage::LineageArgs),
+    /// Show where an alias pointed when, who moved it and why
+    History(history::HistoryArgs),
+    /// Find runs, e.g. the best by a metric
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
 }
+
+/// Times as people read them.
+pub(crate) use printer::time;
 
 /// Statements that commands run by themselves.
 pub(crate) use doctor::STATEMENTS;
@@ -116,5 +157,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::backup(settings, args),
         Command::Restore(args) => backup::restore(settings, args),
         Command::AuditLog(command) => audit_log::run(settings, command),
+        Command::Catalog(command) => catalog::run(command),
+        Command::Schema(command) => catalog::run_schema(command),
+        Command::Table(command) => table::run(command),
+        Command::Owner(command) => owner::run(command),
+        Command::Principal(command) => principal::run(settings, command),
+        Command::Group(command) => principal::run_group(settings, command),
+        Command::Token(command) => token::run(settings, command),
+        Command::Lineage(args) => lineage::run(&args),
+        Command::History(args) => history::run(&args),
+        Command::Runs(command) => runs::run(command),
     }
 }

@@ -213,6 +213,7 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::events::store::STATEMENTS,
         crate::catalog::store::STATEMENTS,
         crate::catalog::lineage::store::STATEMENTS,
+        crate::answers::store::STATEMENTS,
         crate::registry::STATEMENTS,
         crate::answers::overview::STATEMENTS,
     ];

@@ -1,0 +1,25 @@
+//! Answers: what came from what, and who decided it when. Read-only walks over everything below.
+//!
+//! What must stay true:
+//! - nothing is written here;
+//! - an answer names only what the caller may read; what lies between is said to be there and not named;
+//! - every walk has limits, and says when it met one.
+
+mod history;
+mod lineage;
+mod moment;
+pub(crate) mod overview;
+pub(crate) mod store;
+mod target;
+
+pub use history::{HistoryResponse, Move};
+pub use lineage::{EdgeInfo, LineageResponse, NodeInfo};
+
+pub use overview::{Counts, ModelLine, Overview, RunLine, overview};
+
+use crate::router::Route;
+
+/// Routes of this slice.
+pub fn routes() -> Vec<Route> {
+    [lineage::routes(), history::routes()].concat()
+}

@@ -1,0 +1,113 @@
+//! A point in time as people write it.
+
+use crate::error::{Error, Result};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Milliseconds since the epoch of `2026-11-24` (the end of that day in UTC), of an RFC 3339 time, or of a number of
+/// milliseconds.
+pub(super) fn parse(text: &str) -> Result<i64> {
+    let wrong = || {
+        Error::invalid(format!(
+            "Invalid value '{text}' for parameter 'at' supplied: write a date (2026-11-24), a time (2026-11-24T09:30:00Z) or milliseconds since 1970."
+        ))
+    };
+    if let Ok(ms) = text.parse::<i64>() {
+        return Ok(ms);
+    }
+    if !text.is_ascii() {
+        return Err(wrong());
+    }
+    let midnight = text.get(..10).and_then(date).ok_or_else(wrong)?;
+    match text.get(10..).unwrap_or_default() {
+        "" => Ok(midnight + DAY_MS - 1),
+        rest => Ok(midnight + time(rest).ok_or_else(wrong)?),
+    }
+}
+
+/// `YYYY-MM-DD` to the milliseconds of its midnight.
+fn date(text: &str) -> Option<i64> {
+    let mut parts = text.splitn(3, '-').map(digits);
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let days_in_month = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    if !(1..=12).contains(&month) || !(1..=days_in_month).contains(&day) {
+        return None;
+    }
+    // Days since 1970-01-01: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year - era * 400;
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    Some(days * DAY_MS)
+}
+
+/// `THH:MM:SS[.fff](Z|±HH:MM)` to milliseconds after midnight in UTC, which may be negative.
+fn time(text: &str) -> Option<i64> {
+    let text = text.strip_prefix(['T', 't', ' '])?;
+    let (clock, offset_minutes) = match text.strip_suffix(['Z', 'z']) {
+        Some(clock) => (clock, 0),
+        None => {
+            let at = text.rfind(['+', '-'])?;
+            let (hours, minutes) = text[at + 1..].split_once(':')?;
+            let size = digits(hours).filter(|h| *h < 24)? * 60 + digits(minutes).filter(|m| *m < 60)?;
+            (&text[..at], if text[at..].starts_with('-') { -size } else { size })
+        }
+    };
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let mut parts = clock.splitn(3, ':').map(digits);
+    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
+    if hours > 23 || minutes > 59 || seconds > 60 || fraction.len() > 9 {
+        return None;
+    }
+    let ms = digits(&format!("{fraction:0<3}")[..3])?;
+    digits(fraction)?;
+    Some(((hours * 60 + minutes - offset_minutes) * 60 + seconds) * 1000 + ms)
+}
+
+fn digits(text: &str) -> Option<i64> {
+    (!text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn dates_are_days_to_their_end_and_times_are_exact() {
+        let check = |text: &str, ms: i64| assert_eq!(parse(text).unwrap(), ms, "{text}");
+        check("1970-01-01", 86_399_999);
+        check("2000-02-29T00:00:00Z", 951_782_400_000);
+        check("2026-11-24T04:20:00.095Z", 1_795_494_000_095);
+        check("2026-11-24T05:20:00.095+01:00", 1_795_494_000_095);
+        check("2026-11-23 23:20:00.095-05:00", 1_795_494_000_095);
+        check("1795494000095", 1_795_494_000_095);
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "2025-02-29",
+            "2026-11-24T",
+            "2026-11-24T25:00:00Z",
+            "2026-11-24T10:00:00",
+            "2026-11-24T10:00:00+9",
+            "２０２６-11-24",
+            "2026-1-1",
+            "2026-11-24T10:00:00.Z",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

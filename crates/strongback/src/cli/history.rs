@@ -1,0 +1,84 @@
+//! `strongback history`: where an alias pointed when, who moved it, and why.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{client::Remote, printer};
+use crate::answers::{HistoryResponse, Move};
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// NAME@alias, e.g. prod.risk.fraud_classifier@champion
+    name: String,
+    /// Which version was it at this time? A date (its end, UTC), e.g. 2026-11-24, or an RFC 3339 time
+    #[arg(long, value_name = "DATE")]
+    at: Option<String>,
+    /// At most so many moves
+    #[arg(long, short = 'n', default_value_t = 100)]
+    limit: i64,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(super) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
+    let limit = args.limit.to_string();
+    let mut query = vec![("name", args.name.as_str()), ("max_results", limit.as_str())];
+    query.extend(args.at.as_deref().map(|at| ("at", at)));
+    let found: HistoryResponse = args.remote.client()?.get("/api/1.0/history", &query)?;
+    if args.json {
+        printer::json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let full = format!("{}@{}", found.name, found.alias);
+    if let Some(at) = found.at {
+        printer::data(&at_that_time(&full, at, found.move_at.as_ref()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    match found.current_version {
+        Some(version) => printer::talk(&format!("{full} is version {version} now.")),
+        None => printer::talk(&format!("{full} points nowhere now.")),
+    }
+    let rows: Vec<Vec<String>> = found
+        .moves
+        .into_iter()
+        .map(|one| {
+            vec![
+                printer::time(one.at),
+                version(one.from_version),
+                version(one.to_version),
+                one.by,
+                one.reason,
+            ]
+        })
+        .collect();
+    printer::table(&["TIME (UTC)", "FROM", "TO", "BY", "WHY"], &rows);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn at_that_time(full: &str, at: i64, found: Option<&Move>) -> String {
+    let when = printer::time(at);
+    match found {
+        None => format!("{full} did not exist yet at {when} UTC."),
+        Some(one) => {
+            let why = if one.reason.is_empty() { String::new() } else { format!(" ({})", one.reason) };
+            let since = printer::time(one.at);
+            match one.to_version {
+                Some(to) => format!(
+                    "{full} was version {to} at {when} UTC: moved there by {} at {since}{why}.",
+                    one.by
+                ),
+                None => {
+                    format!("{full} pointed nowhere at {when} UTC: deleted by {} at {since}{why}.", one.by)
+                }
+            }
+        }
+    }
+}
+
+fn version(number: Option<i64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
+}

@@ -1,0 +1,128 @@
+//! Where a command about principals and tokens does its work: in the data directory itself, or through a server.
+//!
+//! The first token must be there before a server that asks for tokens can be spoken to, so these commands open the data
+//! directory when no server has it. Naming a server (`--server`, STRONGBACK_URL) always goes through it.
+
+use std::sync::Arc;
+
+use http::Method;
+use serde_json::{Value as Json, json};
+
+use super::{
+    Settings,
+    client::{Client, Remote, segment},
+    printer,
+};
+use crate::{
+    app,
+    catalog::{principals, tokens},
+    context::{App, Ctx},
+    error::{Code, Error, Result},
+    router::wire::Int64,
+};
+
+/// Where the work is done.
+pub(super) enum Place {
+    /// In the data directory, which this process holds.
+    Here(Arc<App>, tokio::runtime::Runtime),
+    /// Through a server.
+    Server(Client),
+}
+
+/// A token that was made.
+pub(super) struct NewToken {
+    /// The secret.
+    pub value: String,
+    /// All else about it.
+    pub info: Json,
+}
+
+impl Place {
+    /// Opens the data directory if no server was named and none holds it.
+    pub(super) fn open(settings: Settings, remote: &Remote) -> anyhow::Result<Self> {
+        if remote.is_named() {
+            return Ok(Self::Server(remote.client()?));
+        }
+        let config = settings.config()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let dir = config.data_dir.value.display().to_string();
+        match runtime.block_on(app::open(config)) {
+            Ok(app) => {
+                printer::talk(&format!("Using the data directory {dir}; no server is running on it."));
+                Ok(Self::Here(app, runtime))
+            }
+            Err(error) if error.code() == Code::InvalidState => {
+                printer::talk(&format!("A server holds the data directory {dir}; asking it."));
+                Ok(Self::Server(remote.client()?))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Creates a principal.
+    pub(super) fn principal_create(&self, name: &str, kind: &str, is_admin: bool) -> Result<Json> {
+        match self {
+            Self::Here(app, runtime) => {
+                let request =
+                    principals::CreateRequest { name: name.into(), kind: Some(kind.into()), admin: is_admin };
+                let made = runtime.block_on(principals::principal_create(&Ctx::system(app), request))?;
+                serde_json::to_value(made).map_err(Error::internal)
+            }
+            Self::Server(client) => {
+                let body = json!({ "name": name, "kind": kind, "admin": is_admin });
+                client.send(Method::POST, "/api/1.0/principals", &body)
+            }
+        }
+    }
+
+    /// Adds a member to a group.
+    pub(super) fn group_member_add(&self, group: &str, member: &str) -> Result<()> {
+        match self {
+            Self::Here(app, runtime) => {
+                let request = principals::MemberRequest { group: group.into(), member: member.into() };
+                runtime.block_on(principals::group_member_add(&Ctx::system(app), request))?;
+            }
+            Self::Server(client) => {
+                let path = format!("/api/1.0/groups/{}/members", segment(group));
+                client.send::<Json>(Method::POST, &path, &json!({ "member": member }))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a token for a principal. `lifetime_s` in seconds; none for one that does not end.
+    pub(super) fn token_create(
+        &self,
+        principal: &str,
+        comment: &str,
+        lifetime_s: Option<i64>,
+    ) -> Result<NewToken> {
+        match self {
+            Self::Here(app, runtime) => {
+                let request = tokens::CreateRequest {
+                    principal: Some(principal.into()),
+                    comment: Some(comment.into()),
+                    lifetime_seconds: lifetime_s.map(Int64),
+                };
+                let made = runtime.block_on(tokens::token_create(&Ctx::system(app), request))?;
+                let info = serde_json::to_value(&made.token_info).map_err(Error::internal)?;
+                Ok(NewToken { value: made.token_value, info })
+            }
+            Self::Server(client) => {
+                let body =
+                    json!({ "principal": principal, "comment": comment, "lifetime_seconds": lifetime_s });
+                let mut made: Json = client.send(Method::POST, "/api/1.0/tokens", &body)?;
+                let value = made["token_value"].as_str().unwrap_or_default().to_owned();
+                Ok(NewToken { value, info: made["token_info"].take() })
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Self::Here(app, _) = self {
+            app.db.close();
+        }
+    }
+}

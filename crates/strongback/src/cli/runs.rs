@@ -1,0 +1,134 @@
+//! `strongback runs`: questions about runs that deserve one command.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value as Json, json};
+
+use super::{
+    client::{Client, Remote},
+    printer,
+};
+use crate::error::Error;
+
+/// Experiments that are asked for at a time.
+const EXPERIMENTS: i64 = 1_000;
+/// Parameters that a line of the table shows.
+const PARAMS_SHOWN: usize = 6;
+
+/// Find runs
+#[derive(Debug, Subcommand)]
+pub(super) enum RunsCommand {
+    /// The best runs by a metric, e.g. of one version of the data:
+    /// strongback runs best --metric auc --where "tags.dataset_version = 'X'"
+    Best(BestArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BestArgs {
+    /// The metric that decides
+    #[arg(long, value_name = "KEY")]
+    metric: String,
+    /// The smallest is best, as with a loss
+    #[arg(long)]
+    min: bool,
+    /// Which runs, in MLflow's search language, e.g. "tags.dataset_version = 'X' and params.depth = '8'"
+    #[arg(long = "where", value_name = "FILTER")]
+    filter: Option<String>,
+    /// Only of this experiment, by name; may be repeated
+    #[arg(long, value_name = "NAME")]
+    experiment: Vec<String>,
+    /// How many
+    #[arg(long, short = 'n', default_value_t = 1)]
+    limit: i64,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(super) fn run(command: RunsCommand) -> anyhow::Result<ExitCode> {
+    let RunsCommand::Best(args) = command;
+    best(&args)
+}
+
+fn best(args: &BestArgs) -> anyhow::Result<ExitCode> {
+    if args.metric.contains(['`', '"']) {
+        return Err(Error::invalid("A metric's key has no quotes.").into());
+    }
+    let client = args.remote.client()?;
+    let experiments = experiments(&client, &args.experiment)?;
+    let metric = format!("metrics.`{}`", args.metric);
+    let order = format!("{metric} {}", if args.min { "ASC" } else { "DESC" });
+    let body = json!({
+        "experiment_ids": experiments,
+        "filter": args.filter.as_deref().unwrap_or_default(),
+        "run_view_type": "ACTIVE_ONLY",
+        "order_by": [order],
+        "max_results": args.limit,
+    });
+    let mut answer: Json = client.send(Method::POST, "/api/2.0/mlflow/runs/search", &body)?;
+    let runs: Vec<Json> = match answer["runs"].take() {
+        // Runs without the metric, or with NaN, come last in either order and are no answer.
+        Json::Array(runs) => runs.into_iter().filter(|run| value(run, &args.metric).is_some()).collect(),
+        _ => Vec::new(),
+    };
+    if args.json {
+        printer::json(&runs)?;
+    } else if !runs.is_empty() {
+        let heading = ["RUN", "NAME", args.metric.as_str(), "EXPERIMENT", "PARAMS"];
+        let rows: Vec<Vec<String>> = runs.iter().map(|run| row(run, &args.metric)).collect();
+        printer::table(&heading, &rows);
+    }
+    if runs.is_empty() {
+        printer::talk(&format!("No run that fits has the metric {}.", args.metric));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ids of the named experiments, or of all that the caller may see.
+fn experiments(client: &Client, names: &[String]) -> anyhow::Result<Vec<String>> {
+    let id = |experiment: &Json| experiment["experiment_id"].as_str().unwrap_or_default().to_owned();
+    if !names.is_empty() {
+        return names
+            .iter()
+            .map(|name| {
+                let query = [("experiment_name", name.as_str())];
+                let found: Json = client.get("/api/2.0/mlflow/experiments/get-by-name", &query)?;
+                Ok(id(&found["experiment"]))
+            })
+            .collect();
+    }
+    let most = EXPERIMENTS.to_string();
+    let query = [("max_results", most.as_str()), ("view_type", "ACTIVE_ONLY")];
+    let found = client.list("/api/2.0/mlflow/experiments/search", &query, "experiments")?;
+    Ok(found.iter().map(id).collect())
+}
+
+fn row(run: &Json, metric: &str) -> Vec<String> {
+    let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
+    let params = run["data"]["params"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut shown: Vec<String> = params
+        .iter()
+        .take(PARAMS_SHOWN)
+        .map(|param| format!("{}={}", text(&param["key"]), text(&param["value"])))
+        .collect();
+    if params.len() > PARAMS_SHOWN {
+        shown.push(format!("… {} more", params.len() - PARAMS_SHOWN));
+    }
+    vec![
+        text(&run["info"]["run_id"]),
+        text(&run["info"]["run_name"]),
+        value(run, metric).map(|value| value.to_string()).unwrap_or_default(),
+        text(&run["info"]["experiment_id"]),
+        shown.join(" "),
+    ]
+}
+
+/// The newest value of a metric, unless it is missing or NaN.
+fn value(run: &Json, key: &str) -> Option<f64> {
+    run["data"]["metrics"].as_array()?.iter().find(|metric| metric["key"] == key)?["value"].as_f64()
+}
