@@ -58,6 +58,11 @@ pub async fn background(app: Arc<App>, stopped: Receiver<bool>) {
     index::background(app, stopped).await;
 }
 
+/// Brings the search index and the histories up to date now, for who cannot wait a second: imports, benches, tests.
+pub async fn catch_up(app: &App) -> Result<()> {
+    index::catch_up(app).await
+}
+
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
     [

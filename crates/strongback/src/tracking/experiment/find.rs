@@ -49,7 +49,7 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn get(ctx: Ctx, request: IdRequest) -> Result<ExperimentResponse> {
+pub(crate) async fn get(ctx: Ctx, request: IdRequest) -> Result<ExperimentResponse> {
     let id = limits::experiment_id(required(&request.experiment_id, "experiment_id")?)?;
     ctx.read(move |sql| {
         let experiment = load(sql, id, Action::Read)?;

@@ -6,7 +6,7 @@
 //! only in an active experiment; an id is never used twice.
 
 mod change;
-mod find;
+pub(crate) mod find;
 pub(in crate::tracking) mod search;
 pub(in crate::tracking) mod store;
 mod tags;

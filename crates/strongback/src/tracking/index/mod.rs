@@ -15,12 +15,19 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch::Receiver;
 
-use crate::context::App;
+use crate::{context::App, error::Result};
 
 pub(in crate::tracking) use build::{facts, segments};
 
 /// How long the builder rests when it has caught up.
 const REST: Duration = Duration::from_secs(1);
+
+/// Indexes and compacts until nothing is marked any more.
+pub async fn catch_up(app: &App) -> Result<()> {
+    let holder = uuid::Uuid::now_v7().to_string();
+    while build::pass(&app.db, &holder).await? {}
+    Ok(())
+}
 
 /// Runs until `stopped` changes.
 pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {

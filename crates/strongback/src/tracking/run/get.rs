@@ -28,7 +28,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![Route::json(Method::GET, "/api/2.0/mlflow/runs/get", policy, Limits::SMALL, "Get a run", get)]
 }
 
-async fn get(ctx: Ctx, request: IdRequest) -> Result<RunResponse> {
+pub(crate) async fn get(ctx: Ctx, request: IdRequest) -> Result<RunResponse> {
     let id = wire::run_id(&request.run_id, &request.run_uuid)?.to_owned();
     ctx.read(move |sql| {
         let run = load(sql, &id)?;

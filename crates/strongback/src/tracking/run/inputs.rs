@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     bind,
-    catalog::Action,
+    catalog::{
+        Action,
+        lineage::{self, EdgeKind, Fact, NodeRef},
+    },
     context::Ctx,
     db::{Change, Sql},
     error::{Error, Result},
@@ -116,6 +119,9 @@ impl Input {
             return Ok(false);
         }
         tx.execute(&store::INPUT_PUT, bind![run.id, dataset, &text])?;
+        let node = NodeRef::Dataset { name: &self.name, digest: &self.digest, source: &self.source };
+        let fact = Fact { run_uuid: &run.uuid, ..Fact::default() };
+        lineage::record(tx, node, NodeRef::Asset(run.experiment_id), EdgeKind::Reads, fact)?;
         let context = tags.remove(DATASET_CONTEXT_TAG);
         run.document.add_dataset(DatasetInput {
             name: self.name.clone(),

@@ -10,7 +10,7 @@
 
 mod batch;
 mod create;
-mod get;
+pub(crate) mod get;
 mod inputs;
 mod lifecycle;
 mod log;

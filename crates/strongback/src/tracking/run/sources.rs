@@ -3,11 +3,17 @@
 //! A tag `feature_store_table` that names a known table becomes lineage: the table feeds the experiment, and this run
 //! is an occurrence of it. One that names none is kept, since it is the client's, and a second tag says what is wrong.
 
+use serde_json::json;
 use syntax::names::FullName;
 
 use super::Run;
 use crate::{
-    catalog::{Asset, Kind, names},
+    catalog::{
+        Action, Asset, Kind,
+        authorize::is_allowed,
+        lineage::{self, EdgeKind, Fact, NodeRef},
+        names,
+    },
     db::Sql,
     error::Result,
     tracking::{document::RunDocument, limits},
@@ -31,23 +37,34 @@ pub(super) fn resolve(sql: &mut Sql<'_>, document: &mut RunDocument) -> Result<O
         Err(_) => format!(
             "'{shown}' is not the name of a table: names have three levels, catalog.schema.table. No lineage was recorded."
         ),
-        Ok(full) => match names::leaf(sql, &full, Kind::Table)? {
-            Some(table) => {
+        Ok(full) => {
+            if let Some(table) = visible_table(sql, &full)? {
                 document.delete_tag(WARNING_TAG);
                 return Ok(Some(table));
             }
-            None => format!(
+            format!(
                 "The table '{shown}' is not known here, so no lineage was recorded. Declare it, then set the tag \
                  {TABLE_TAG} again."
-            ),
-        },
+            )
+        }
     };
     document.set_tag(WARNING_TAG, &warning);
     Ok(None)
 }
 
-/// Records the table that [`resolve`] found.
-#[expect(clippy::unnecessary_wraps, reason = "lineage is stored by statements that can fail")]
-pub(super) fn record(_tx: &mut Sql<'_>, _run: &Run, _table: Option<Asset>) -> Result<()> {
-    Ok(())
+/// The table of this name, if the caller may know that it is there.
+fn visible_table(sql: &mut Sql<'_>, name: &FullName) -> Result<Option<Asset>> {
+    match names::leaf(sql, name, Kind::Table)? {
+        Some(table) if is_allowed(sql, Action::Read, table.id)? => Ok(Some(table)),
+        _ => Ok(None),
+    }
+}
+
+/// Records the table that [`resolve`] found: it feeds the experiment, by this run.
+pub(super) fn record(tx: &mut Sql<'_>, run: &Run, table: Option<Asset>) -> Result<()> {
+    let Some(table) = table else { return Ok(()) };
+    let how = json!({ "tag": TABLE_TAG });
+    let fact = Fact { run_uuid: &run.uuid, detail: Some(&how), ..Fact::default() };
+    let (source, target) = (NodeRef::Asset(table.id), NodeRef::Asset(run.experiment_id));
+    lineage::record(tx, source, target, EdgeKind::Reads, fact).map(drop)
 }

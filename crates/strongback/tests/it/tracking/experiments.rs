@@ -1,0 +1,86 @@
+//! Experiments: what an answer looks like, and how deleting one reaches its runs.
+
+use serde_json::json;
+
+use super::{M, experiment, run, settled};
+use crate::support::{TestApp, ok, on_every_store};
+
+#[test]
+fn an_experiment_as_clients_get_it() {
+    on_every_store(|test| async move {
+        let body = json!({ "name": "/Shared/Fraud v3", "tags": [{ "key": "team", "value": "risk" }] });
+        let made = test.post(&format!("{M}/experiments/create"), body).await;
+        let id = ok(&made)["experiment_id"].as_str().unwrap().to_owned();
+        let got = test.get(&format!("{M}/experiments/get?experiment_id={id}")).await;
+        assert_eq!(
+            settled(ok(&got)),
+            json!({ "experiment": {
+                "experiment_id": "[18]",
+                "name": "/Shared/Fraud v3",
+                "artifact_location": "mlflow-artifacts:/[18]",
+                "lifecycle_stage": "active",
+                "creation_time": "[now]",
+                "last_update_time": "[now]",
+                "tags": [{ "key": "team", "value": "risk" }],
+            }})
+        );
+    });
+}
+
+#[test]
+fn names_that_differ_in_case_are_two_experiments() {
+    on_every_store(|test| async move {
+        assert_ne!(experiment(&test, "Fraud").await, experiment(&test, "fraud").await);
+    });
+}
+
+async fn names_in_view(test: &TestApp, experiment: &str, view: &str) -> usize {
+    let body = json!({ "experiment_ids": [experiment], "run_view_type": view });
+    let found = test.post(&format!("{M}/runs/search"), body).await;
+    ok(&found)["runs"].as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn runs_follow_their_experiment_in_and_out_of_deletion() {
+    on_every_store(|test| async move {
+        let id = experiment(&test, "gone").await;
+        run(&test, &id, "kept").await;
+        let single = run(&test, &id, "deleted by itself").await;
+        ok(&test.post(&format!("{M}/runs/delete"), json!({ "run_id": single })).await);
+        // Before and after indexing: the index says what the documents say.
+        for _ in 0..2 {
+            assert_eq!(names_in_view(&test, &id, "ACTIVE_ONLY").await, 1);
+            strongback::tracking::catch_up(&test.app).await.unwrap();
+        }
+        ok(&test.post(&format!("{M}/experiments/delete"), json!({ "experiment_id": id })).await);
+        for _ in 0..2 {
+            assert_eq!(names_in_view(&test, &id, "ACTIVE_ONLY").await, 0);
+            assert_eq!(names_in_view(&test, &id, "DELETED_ONLY").await, 2);
+            strongback::tracking::catch_up(&test.app).await.unwrap();
+        }
+        ok(&test.post(&format!("{M}/experiments/restore"), json!({ "experiment_id": id })).await);
+        for _ in 0..2 {
+            assert_eq!(names_in_view(&test, &id, "ACTIVE_ONLY").await, 1);
+            assert_eq!(names_in_view(&test, &id, "DELETED_ONLY").await, 1);
+            strongback::tracking::catch_up(&test.app).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn bad_fields_are_named() {
+    on_every_store(|test| async move {
+        for (body, part) in [
+            (json!({}), "name"),
+            (json!({ "name": "a\0b" }), "NUL"),
+            (json!({ "name": 5 }), "name"),
+            (json!({ "name": "a", "artifact_location": "runs:/x" }), "runs:/"),
+            (json!({ "name": "a", "tags": [{ "key": "../x", "value": "1" }] }), "tags[0].key"),
+            (json!({ "name": "a", "tags": [{ "key": "x", "value": "v".repeat(20_001) }] }), "tags[0].value"),
+        ] {
+            let answer = test.post(&format!("{M}/experiments/create"), body).await;
+            assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{answer:?}");
+            assert!(answer.json["message"].as_str().unwrap().contains(part), "{part}: {answer:?}");
+        }
+    });
+}

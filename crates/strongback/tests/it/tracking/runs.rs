@@ -1,0 +1,144 @@
+//! Runs: what an answer looks like, what is refused, and that a repeated write changes nothing and leaves no event.
+
+use serde_json::json;
+
+use super::{M, experiment, log, run, settled};
+use crate::support::{TestApp, ok, on_every_store};
+
+#[test]
+fn a_run_as_clients_get_it() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "runs").await;
+        let id = run(&test, &home, "first").await;
+        log(
+            &test,
+            &id,
+            json!({
+                "metrics": [{ "key": "auc", "value": 0.5, "timestamp": 7, "step": 1 }, { "key": "nan", "value": "NaN", "timestamp": "8" }],
+                "params": [{ "key": "depth", "value": "3" }],
+                "tags": [{ "key": "team", "value": "risk" }],
+            }),
+        )
+        .await;
+        let got = test.get(&format!("{M}/runs/get?run_id={id}")).await;
+        assert_eq!(
+            settled(ok(&got)),
+            json!({ "run": {
+                "info": {
+                    "run_id": "[32]",
+                    "run_uuid": "[32]",
+                    "run_name": "first",
+                    "experiment_id": "[18]",
+                    "status": "RUNNING",
+                    "start_time": 1_700_000_000_000_i64,
+                    "artifact_uri": "mlflow-artifacts:/[18]/[32]/artifacts",
+                    "lifecycle_stage": "active",
+                },
+                "data": {
+                    "metrics": [
+                        { "key": "auc", "value": 0.5, "timestamp": 7, "step": 1 },
+                        { "key": "nan", "value": "NaN", "timestamp": 8, "step": 0 },
+                    ],
+                    "params": [{ "key": "depth", "value": "3" }],
+                    "tags": [{ "key": "mlflow.runName", "value": "first" }, { "key": "team", "value": "risk" }],
+                },
+                "inputs": {},
+                "outputs": {},
+            }})
+        );
+    });
+}
+
+async fn events_of(test: &TestApp, run: &str) -> Vec<String> {
+    let listed = test.get(&format!("/api/1.0/audit-log?subject={run}")).await;
+    let events = ok(&listed)["events"].as_array().unwrap().clone();
+    events.iter().rev().map(|event| event["action"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_change_is_one_event_and_a_repetition_is_none() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "events").await;
+        let id = run(&test, &home, "r").await;
+        let batch = json!({
+            "metrics": [{ "key": "m", "value": 1, "timestamp": 1, "step": 0 }, { "key": "m", "value": 2, "timestamp": 2, "step": 1 }],
+            "params": [{ "key": "p", "value": "1" }],
+        });
+        for _ in 0..2 {
+            // The second time both points are in the history already: it may append them, it must not double them.
+            log(&test, &id, batch.clone()).await;
+        }
+        for (path, body) in [
+            ("set-tag", json!({ "run_id": id, "key": "t", "value": "1" })),
+            ("set-tag", json!({ "run_id": id, "key": "t", "value": "1" })),
+            ("log-parameter", json!({ "run_id": id, "key": "p", "value": "1" })),
+            ("update", json!({ "run_id": id, "status": "FINISHED", "end_time": 9 })),
+            ("update", json!({ "run_id": id, "status": "FINISHED", "end_time": 9 })),
+            ("delete", json!({ "run_id": id })),
+            ("delete", json!({ "run_id": id })),
+            ("restore", json!({ "run_id": id })),
+            ("delete-tag", json!({ "run_id": id, "key": "t" })),
+        ] {
+            ok(&test.post(&format!("{M}/runs/{path}"), body).await);
+        }
+        let mut events = events_of(&test, &id).await;
+        events.dedup();
+        assert_eq!(
+            events,
+            ["run.create", "run.log", "run_tag.set", "run.update", "run.delete", "run.restore", "run_tag.delete"]
+        );
+        let history = test.get(&format!("{M}/metrics/get-history?run_id={id}&metric_key=m")).await;
+        assert_eq!(ok(&history)["metrics"].as_array().unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn nothing_of_a_refused_batch_is_stored() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "refused").await;
+        let id = run(&test, &home, "r").await;
+        log(&test, &id, json!({ "params": [{ "key": "p", "value": "1" }] })).await;
+        let before = ok(&test.get(&format!("{M}/runs/get?run_id={id}")).await).clone();
+        for (batch, part) in [
+            (json!({ "params": [{ "key": "q", "value": "1" }, { "key": "p", "value": "2" }] }), "'p'"),
+            (json!({ "metrics": [{ "key": "m", "value": 1, "timestamp": -1 }] }), "metrics[0].timestamp"),
+            (json!({ "metrics": [{ "key": "m", "timestamp": 1 }] }), "metrics[0].value"),
+            (json!({ "metrics": [{ "key": "m", "value": 1 }] }), "metrics[0].timestamp"),
+            (json!({ "metrics": [{ "key": "m", "value": "x", "timestamp": 1 }] }), "metrics[0].value"),
+            (json!({ "metrics": [{ "key": "m", "value": 1, "timestamp": 1, "step": 1.5 }] }), "metrics[0].step"),
+            (json!({ "tags": [{ "key": "a//b", "value": "1" }] }), "tags[0].key"),
+            (json!({ "tags": "x" }), "tags"),
+        ] {
+            let mut body = batch;
+            body["run_id"] = json!(id);
+            let answer = test.post(&format!("{M}/runs/log-batch"), body).await;
+            assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{answer:?}");
+            assert!(answer.json["message"].as_str().unwrap().contains(part), "{part}: {answer:?}");
+        }
+        assert_eq!(*ok(&test.get(&format!("{M}/runs/get?run_id={id}")).await), before);
+    });
+}
+
+#[test]
+fn a_table_tag_becomes_lineage_or_a_warning() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "lineage").await;
+        let id = run(&test, &home, "r").await;
+        let tag = json!({ "run_id": id, "key": "feature_store_table", "value": "prod.risk.nowhere" });
+        ok(&test.post(&format!("{M}/runs/set-tag"), tag).await);
+        let got = test.get(&format!("{M}/runs/get?run_id={id}")).await;
+        let tags = ok(&got)["run"]["data"]["tags"].as_array().unwrap().clone();
+        let warning = tags.iter().find(|tag| tag["key"] == "strongback.warning.feature_store_table").unwrap();
+        assert!(warning["value"].as_str().unwrap().contains("prod.risk.nowhere"), "{warning}");
+    });
+}
+
+#[test]
+fn what_is_not_part_of_the_product_says_so() {
+    on_every_store(|test| async move {
+        for path in ["/api/3.0/mlflow/traces/search", "/api/2.0/mlflow/traces", "/api/3.0/mlflow/scorers/list"] {
+            let answer = test.post(path, json!({})).await;
+            assert_eq!((answer.status, answer.error_code()), (501, "NOT_IMPLEMENTED"), "{path}");
+        }
+    });
+}
