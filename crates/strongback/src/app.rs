@@ -22,6 +22,7 @@ pub async fn open(config: Config) -> Result<Arc<App>> {
     let ctx = Ctx::system(&app);
     bootstrap::run(&ctx).await?;
     crate::tracking::bootstrap(&ctx).await?;
+    crate::files::recover(&ctx).await?;
     Ok(app)
 }
 
@@ -83,6 +84,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let tasks = vec![
         tokio::spawn(checkpoints(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::files::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];
     Background { stop, tasks }

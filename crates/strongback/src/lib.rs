@@ -1,8 +1,8 @@
 //! Strongback: an MLOps backbone in one binary.
 //!
 //! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
-//! [`catalog`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them stand the
-//! few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`ui`].
+//! [`catalog`], [`files`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them
+//! stand the few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`ui`].
 
 pub mod answers;
 pub mod app;
@@ -14,8 +14,10 @@ pub mod context;
 pub mod db;
 pub mod error;
 pub mod events;
+pub mod files;
 pub mod objects;
 pub mod ops;
+pub mod registry;
 pub mod router;
 pub mod tracking;
 pub mod ui;
@@ -25,6 +27,7 @@ fn slice_routes() -> Vec<router::Route> {
     let mut routes = ops::routes();
     routes.extend(catalog::routes());
     routes.extend(tracking::routes());
+    routes.extend(registry::routes());
     routes.extend(answers::routes());
     routes.extend(ui::routes());
     routes

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "catalog", include_str!("migrations/0002_catalog.sql")),
     (3, "tracking", include_str!("migrations/0003_tracking.sql")),
     (4, "registry", include_str!("migrations/0004_registry.sql")),
+    (5, "files", include_str!("migrations/0005_files.sql")),
 ];
 
 /// The schema this binary writes.

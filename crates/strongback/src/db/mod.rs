@@ -214,8 +214,10 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::catalog::store::STATEMENTS,
         crate::catalog::lineage::store::STATEMENTS,
         crate::answers::store::STATEMENTS,
+        crate::files::STATEMENTS,
         crate::registry::STATEMENTS,
         crate::answers::overview::STATEMENTS,
+        crate::ui::graphql::STATEMENTS,
     ];
     let mut all = lists.concat();
     all.extend(crate::tracking::statements());

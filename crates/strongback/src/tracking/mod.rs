@@ -10,6 +10,7 @@
 //! - what is derived (index, compaction) can be lost and made again from documents and pieces.
 
 mod absent;
+pub mod artifacts;
 pub mod columns;
 pub mod document;
 pub mod experiment;
@@ -71,6 +72,7 @@ pub fn routes() -> Vec<Route> {
         search::routes(),
         metrics::routes(),
         model::routes(),
+        artifacts::routes(),
         server_info::routes(),
         absent::routes(),
     ]

@@ -126,26 +126,3 @@ CREATE TABLE logged_model (
 
 CREATE INDEX logged_model_experiment ON logged_model (experiment_id, created_at);
 CREATE INDEX logged_model_run ON logged_model (source_run);
-
--- A file that somebody may see: its logical place, and the object that holds its bytes. The row exists only once the
--- bytes are durable. `area` is the root that the path is relative to, e.g. `exp/<id>/<run>/artifacts`.
-CREATE TABLE artifact (
-    area {text} NOT NULL,
-    path {text} NOT NULL,
-    object {text} NOT NULL,
-    size {int} NOT NULL,
-    sha256 {blob} NOT NULL,
-    created_at {int} NOT NULL,
-    created_by {int} NOT NULL,
-    PRIMARY KEY (area, path)
-) {keyed};
-
--- Parts of uploads that are not complete.
-CREATE TABLE upload_part (
-    operation_id {text} NOT NULL,
-    part {int} NOT NULL,
-    object {text} NOT NULL,
-    size {int} NOT NULL,
-    sha256 {blob} NOT NULL,
-    PRIMARY KEY (operation_id, part)
-) {keyed};

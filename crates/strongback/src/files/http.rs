@@ -1,0 +1,64 @@
+//! What the faces share: bodies of requests, and absolute addresses.
+
+use axum::body::{Body, Bytes};
+use futures::stream::BoxStream;
+use http::{HeaderMap, HeaderName, Request, header};
+use http_body_util::{BodyExt, Limited};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    error::{Code, Error, Result},
+    objects,
+    router::{PathParams, guard, wire},
+};
+
+/// Bytes of a JSON body at most: ten thousand parts with their addresses.
+const JSON_BYTES_MAX: usize = 8 << 20;
+
+/// What stands as it is in a path.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// The body of a request as a stream of bytes.
+pub fn body_stream(request: Request<Body>) -> BoxStream<'static, Result<Bytes>> {
+    objects::body(request.into_body().into_data_stream())
+}
+
+/// A JSON request whose handler also needs the headers: body, query and path values, as in [`wire::parse`].
+pub async fn read_json<T: DeserializeOwned>(params: PathParams, request: Request<Body>) -> Result<T> {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let is_json = guard::is_json(request.headers());
+    let body = Limited::new(request.into_body(), JSON_BYTES_MAX).collect().await.map_err(|error| {
+        let message = format!("The body broke off, or is larger than the limit of {JSON_BYTES_MAX} bytes.");
+        Error::new(Code::BadRequest, message).because(error)
+    })?;
+    let body = body.to_bytes();
+    if !body.is_empty() && !is_json {
+        return Err(Error::invalid("Bad Request. Content-Type must be 'application/json' for this endpoint."));
+    }
+    wire::parse(&wire::Input { body, query, params })
+}
+
+/// The value of a path's placeholder.
+pub fn param<'p>(params: &'p PathParams, name: &str) -> &'p str {
+    params.get(name).map_or("", String::as_str)
+}
+
+/// A query value, decoded.
+pub fn query_value(request: &Request<Body>, name: &str) -> Option<String> {
+    let query = request.uri().query().unwrap_or_default();
+    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// A logical path as it stands in an address.
+pub fn encode_path(path: &str) -> String {
+    utf8_percent_encode(path, PATH).to_string()
+}
+
+/// Scheme and authority by which the caller reached this server, for absolute addresses.
+pub fn base_url(headers: &HeaderMap) -> String {
+    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    let https = text(HeaderName::from_static("x-forwarded-proto")) == Some("https");
+    let scheme = if https { "https" } else { "http" };
+    format!("{scheme}://{}", text(header::HOST).unwrap_or("localhost"))
+}

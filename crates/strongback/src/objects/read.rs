@@ -1,0 +1,53 @@
+//! Reading an object, or a range of it.
+
+use std::{fs, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream::BoxStream};
+
+use super::{ObjectId, Objects};
+use crate::error::{Error, Result};
+
+/// Bytes that are read at a time: small enough that many slow readers stay cheap.
+const READ_BYTES: u64 = 256 << 10;
+
+/// Bytes on their way out.
+pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
+
+impl Objects {
+    /// The bytes of a range of an object; `None` if it is gone. The first block is read before this answers, so that
+    /// an object that cannot be read is an error and not a body that breaks off.
+    pub async fn read(&self, id: ObjectId, range: Range<u64>) -> Result<Option<ByteStream>> {
+        let store = Arc::clone(&self.0);
+        let open = move || -> io::Result<_> {
+            let file = Arc::new(fs::File::open(store.path(id))?);
+            let (first, rest) = read_block(&file, range)?;
+            Ok((file, first, rest))
+        };
+        let (file, first, rest) = match tokio::task::spawn_blocking(open).await.map_err(Error::internal)? {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::internal(error)),
+        };
+        let head = futures::stream::once(std::future::ready(Ok(first)));
+        let tail = futures::stream::try_unfold((file, rest), |(file, rest)| async move {
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            let next = tokio::task::spawn_blocking(move || {
+                let (block, rest) = read_block(&file, rest)?;
+                io::Result::Ok(Some((block, (file, rest))))
+            });
+            next.await.map_err(io::Error::other)?
+        });
+        Ok(Some(head.chain(tail).boxed()))
+    }
+}
+
+/// The first block of a range, and the rest of the range.
+fn read_block(file: &fs::File, range: Range<u64>) -> io::Result<(Bytes, Range<u64>)> {
+    let end = range.end.min(range.start + READ_BYTES);
+    let mut block = vec![0; (end - range.start) as usize];
+    file.read_exact_at(&mut block, range.start)?;
+    Ok((Bytes::from(block), end..range.end))
+}

@@ -1,0 +1,189 @@
+//! Writing an object: blocks are gathered without blocking, and each is hashed and written on the blocking pool.
+//!
+//! A body that fits into one block, as nearly all do, costs one visit to the pool. No thread waits for a slow client.
+
+use std::{
+    fs, io,
+    io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt, stream::BoxStream};
+use sha2::{Digest, Sha256};
+
+use super::{BLOCK_BYTES, Claim, Inner, ObjectId, Objects, sync_dir};
+use crate::error::{Code, Error, Result};
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes.
+    pub size: u64,
+    /// Digest of them.
+    pub sha256: [u8; 32],
+}
+
+impl Objects {
+    /// Writes an object from a stream and answers when a power cut cannot lose it. At most `limit` bytes.
+    pub async fn write(
+        &self,
+        claim: &Claim,
+        limit: u64,
+        body: BoxStream<'_, Result<Bytes>>,
+    ) -> Result<Written> {
+        let mut blocks = Blocks { body, gathered: BytesMut::new(), size: 0, limit };
+        let mut partial: Option<Partial> = None;
+        loop {
+            let (block, last) = blocks.next().await?;
+            let (store, id) = (Arc::clone(&self.0), claim.id());
+            let step = move || -> Result<Step> {
+                let mut writing = match partial {
+                    Some(writing) => writing,
+                    None => Partial::begin(&store, id).map_err(|error| store.unwritable(error))?,
+                };
+                writing.append(&block).map_err(|error| store.unwritable(error))?;
+                if last {
+                    return writing.finish().map(Step::Done).map_err(|error| store.unwritable(error));
+                }
+                Ok(Step::More(writing))
+            };
+            match tokio::task::spawn_blocking(step).await.map_err(Error::internal)?? {
+                Step::Done(written) => return Ok(written),
+                Step::More(writing) => partial = Some(writing),
+            }
+        }
+    }
+
+    /// Writes an object that is others one after another, in this order.
+    pub async fn concat(&self, claim: &Claim, parts: Vec<ObjectId>) -> Result<Written> {
+        let (store, id) = (Arc::clone(&self.0), claim.id());
+        tokio::task::spawn_blocking(move || {
+            concat(&store, id, &parts).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Error::internal(error),
+                _ => store.unwritable(error),
+            })
+        })
+        .await
+        .map_err(Error::internal)?
+    }
+}
+
+fn concat(store: &Arc<Inner>, id: ObjectId, parts: &[ObjectId]) -> io::Result<Written> {
+    let mut whole = Partial::begin(store, id)?;
+    let mut block = vec![0; BLOCK_BYTES];
+    for part in parts {
+        let mut file = fs::File::open(store.path(*part))?;
+        loop {
+            let read = file.read(&mut block)?;
+            if read == 0 {
+                break;
+            }
+            whole.append(&block[..read])?;
+        }
+    }
+    whole.finish()
+}
+
+enum Step {
+    More(Partial),
+    Done(Written),
+}
+
+/// Gathers a body into blocks.
+struct Blocks<'b> {
+    body: BoxStream<'b, Result<Bytes>>,
+    gathered: BytesMut,
+    size: u64,
+    limit: u64,
+}
+
+impl Blocks<'_> {
+    /// The next block and whether it is the last, which may be empty.
+    async fn next(&mut self) -> Result<(Bytes, bool)> {
+        while self.gathered.len() < BLOCK_BYTES {
+            let Some(chunk) = self.body.next().await else {
+                return Ok((self.gathered.split().freeze(), true));
+            };
+            let chunk = chunk?;
+            self.size += chunk.len() as u64;
+            if self.size > self.limit {
+                return Err(too_large(self.limit));
+            }
+            // A client that sends all at once: nothing to gather, nothing to copy.
+            if self.gathered.is_empty() && chunk.len() >= BLOCK_BYTES {
+                return Ok((chunk, false));
+            }
+            self.gathered.extend_from_slice(&chunk);
+        }
+        Ok((self.gathered.split().freeze(), false))
+    }
+}
+
+/// The error for a body over the limit.
+pub(crate) fn too_large(limit: u64) -> Error {
+    let message = format!("The file is larger than the limit of {limit} bytes a file. Split it.");
+    Error::new(Code::BadRequest, message).with_status(413)
+}
+
+/// A file under its temporary name. It is removed if it is dropped before [`Partial::finish`].
+struct Partial {
+    store: Arc<Inner>,
+    id: ObjectId,
+    path: PathBuf,
+    file: fs::File,
+    hash: Sha256,
+    size: u64,
+    finished: bool,
+}
+
+impl Partial {
+    fn begin(store: &Arc<Inner>, id: ObjectId) -> io::Result<Self> {
+        let path = store.temporary(id);
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { store: Arc::clone(store), id, path, file, hash: Sha256::new(), size: 0, finished: false })
+    }
+
+    fn append(&mut self, block: &[u8]) -> io::Result<()> {
+        self.hash.update(block);
+        self.size += block.len() as u64;
+        self.file.write_all(block)
+    }
+
+    fn finish(mut self) -> io::Result<Written> {
+        self.file.sync_data()?;
+        let target = self.store.path(self.id);
+        fs::rename(&self.path, &target)?;
+        self.finished = true;
+        if let Some(dir) = target.parent() {
+            sync_dir(dir)?;
+        }
+        Ok(Written { size: self.size, sha256: std::mem::take(&mut self.hash).finalize().into() })
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.finished
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(%error, "a half-written object could not be removed; the next start does it");
+        }
+    }
+}
+
+/// Makes any stream of bytes one whose errors are ours. A body that breaks off is the client's doing.
+pub fn body<E>(
+    stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+) -> BoxStream<'static, Result<Bytes>>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let broke = |error: E| {
+        Error::new(Code::BadRequest, "The body broke off before its end. Send the request again.")
+            .because(error)
+    };
+    stream.map(move |chunk| chunk.map_err(broke)).boxed()
+}

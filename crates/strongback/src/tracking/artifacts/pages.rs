@@ -1,0 +1,105 @@
+//! Files by their run or logged model: for listings by id, and for MLflow's web pages.
+
+use axum::{body::Body, response::Response};
+use http::{Method, Request, request::Parts};
+use syntax::paths::ArtifactPath;
+
+use super::{
+    home::{Access, Home, guard},
+    wire::{FileInfo, ModelListRequest, PageResponse, RunListRequest},
+};
+use crate::{
+    catalog::Action,
+    context::Ctx,
+    db::Sql,
+    error::{Error, Result},
+    files::{
+        self,
+        http::{body_stream, param, query_value},
+    },
+    router::{
+        Limits, PathParams, Policy, Route,
+        wire::{Empty, json_response},
+    },
+};
+
+/// Entries a page.
+const PAGE: usize = 10_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    let (read, edit) = (Policy::Asset(Action::Read), Policy::Asset(Action::Edit));
+    let get = Method::GET;
+    let list = "/api/2.0/mlflow/artifacts/list";
+    let directory = "/api/2.0/mlflow/logged-models/{model_id}/artifacts/directories";
+    let model_file = "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files";
+    let upload = "/api/2.0/mlflow/upload-artifact";
+    vec![
+        Route::json(get.clone(), list, read, Limits::SMALL, "List a directory of a run", list_run),
+        Route::json(get.clone(), directory, read, Limits::SMALL, "List a directory of a logged model", list_model),
+        Route::raw(get.clone(), model_file, read, Limits::STREAM, "Get a file of a logged model", get_of_model),
+        Route::raw(get, "/get-artifact", read, Limits::STREAM, "Get a file of a run", get_of_run),
+        Route::raw(Method::POST, upload, edit, Limits::STREAM, "Store a file of a run", upload_to_run),
+    ]
+}
+
+async fn list_run(ctx: Ctx, request: RunListRequest) -> Result<PageResponse> {
+    let id = [request.run_id, request.run_uuid].into_iter().flatten().find(|id| !id.is_empty());
+    let home = Home::Run(id.ok_or_else(|| Error::required("run_id"))?);
+    list(&ctx, home, request.path, request.page_token).await
+}
+
+async fn list_model(ctx: Ctx, request: ModelListRequest) -> Result<PageResponse> {
+    list(&ctx, Home::Model(request.model_id), request.artifact_directory_path, request.page_token).await
+}
+
+async fn list(ctx: &Ctx, home: Home, path: Option<String>, token: Option<String>) -> Result<PageResponse> {
+    let dir = ArtifactPath::parse_directory(path.as_deref().unwrap_or_default())?;
+    let after = token.filter(|token| !token.is_empty()).map(|token| read_token(&token)).transpose()?;
+    ctx.read(move |sql| page(sql, &home, &dir, after.as_deref())).await
+}
+
+fn page(sql: &mut Sql<'_>, home: &Home, dir: &ArtifactPath, after: Option<&str>) -> Result<PageResponse> {
+    let place = guard(home, Access::Read)(sql)?;
+    let (entries, more) = files::list(sql, &place.area, dir, after, PAGE)?;
+    let prefix = if dir.is_root() { String::new() } else { format!("{dir}/") };
+    let last = entries.last().filter(|_| more).map(|entry| hex::encode(&entry.name));
+    Ok(PageResponse {
+        root_uri: home.artifact_uri(sql)?,
+        files: entries.into_iter().map(|entry| FileInfo::of(&prefix, entry)).collect(),
+        next_page_token: last,
+    })
+}
+
+/// A token is the name of the page's last entry.
+fn read_token(token: &str) -> Result<String> {
+    let name = hex::decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    name.filter(|name| !name.contains('\0')).ok_or_else(|| {
+        Error::invalid("Invalid value for parameter 'page_token' supplied: it is not one that this call answered.")
+    })
+}
+
+async fn get_of_run(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {
+    let run = query_value(&request, "run_id").or_else(|| query_value(&request, "run_uuid"));
+    let home = Home::Run(run.ok_or_else(|| Error::required("run_id"))?);
+    let path = query_value(&request, "path").ok_or_else(|| Error::required("path"))?;
+    send(&ctx, &home, &path, &request.into_parts().0).await
+}
+
+async fn get_of_model(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
+    let home = Home::Model(param(&params, "model_id").to_owned());
+    let path = query_value(&request, "artifact_file_path").ok_or_else(|| Error::required("artifact_file_path"))?;
+    send(&ctx, &home, &path, &request.into_parts().0).await
+}
+
+async fn send(ctx: &Ctx, home: &Home, path: &str, head: &Parts) -> Result<Response> {
+    let path = ArtifactPath::parse(path)?;
+    files::serve(ctx, &guard(home, Access::Read), &path, head).await
+}
+
+async fn upload_to_run(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {
+    let run = query_value(&request, "run_uuid").or_else(|| query_value(&request, "run_id"));
+    let home = Home::Run(run.ok_or_else(|| Error::required("run_uuid"))?);
+    let path = ArtifactPath::parse(&query_value(&request, "path").ok_or_else(|| Error::required("path"))?)?;
+    files::put(&ctx, &guard(&home, Access::Write), &path, body_stream(request)).await?;
+    json_response(&Empty {})
+}
