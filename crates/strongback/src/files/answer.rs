@@ -107,8 +107,10 @@ fn beyond(file: &File) -> Response {
 fn describe(mut response: Response, file: &File, path: &ArtifactPath) -> Result<Response> {
     let name = path.file_name().unwrap_or("file");
     let encoded = utf8_percent_encode(name, PLAIN);
-    let fallback: String =
-        name.chars().map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') { c } else { '_' }).collect();
+    let fallback: String = name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') { c } else { '_' })
+        .collect();
     let disposition = format!("attachment; filename=\"{fallback}\"; filename*=UTF-8''{encoded}");
     set(&mut response, header::CONTENT_DISPOSITION, &disposition)?;
     set(&mut response, header::CONTENT_TYPE, media_type(name))?;
@@ -147,8 +149,8 @@ fn media_type(name: &str) -> &'static str {
         "mp3" => "audio/mpeg",
         "wav" => "audio/wav",
         "mp4" => "video/mp4",
-        "txt" | "log" | "md" | "py" | "r" | "js" | "yaml" | "yml" | "toml" | "ini" | "cfg" | "sh" | "sql" | "tsv"
-        | "xml" | "err" => "text/plain; charset=utf-8",
+        "txt" | "log" | "md" | "py" | "r" | "js" | "yaml" | "yml" | "toml" | "ini" | "cfg" | "sh" | "sql"
+        | "tsv" | "xml" | "err" => "text/plain; charset=utf-8",
         "" if matches!(name, "MLmodel" | "MLproject" | "LICENSE" | "README") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
@@ -171,7 +173,11 @@ mod tests {
         let check = |name: &str, value: &str, expected: Option<u16>| {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
-            assert_eq!(precondition(&file, &headers).map(|status| status.as_u16()), expected, "{name}: {value}");
+            assert_eq!(
+                precondition(&file, &headers).map(|status| status.as_u16()),
+                expected,
+                "{name}: {value}"
+            );
         };
         check("if-none-match", "\"ab\"", Some(304));
         check("if-none-match", "\"x\", W/\"ab\"", Some(304));

@@ -1,7 +1,8 @@
 //! Dates as HTTP writes them: `Tue, 24 Nov 2026 05:06:07 GMT`.
 
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A moment in milliseconds since the epoch, as HTTP writes it (to the second).
 pub fn http_date(ms: i64) -> String {
@@ -25,7 +26,8 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let mut clock = words.next()?.split(':').map(|part| part.parse::<i64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     let known = (1..=31).contains(&day) && (1970..10_000).contains(&year);
-    (known && words.next() == Some("GMT")).then(|| days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+    (known && words.next() == Some("GMT"))
+        .then(|| days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
 /// Year, month and day of a day since the epoch, in the Gregorian calendar. The year is counted from March, so that the

@@ -34,7 +34,9 @@ pub async fn read_json<T: DeserializeOwned>(params: PathParams, request: Request
     })?;
     let body = body.to_bytes();
     if !body.is_empty() && !is_json {
-        return Err(Error::invalid("Bad Request. Content-Type must be 'application/json' for this endpoint."));
+        return Err(Error::invalid(
+            "Bad Request. Content-Type must be 'application/json' for this endpoint.",
+        ));
     }
     wire::parse(&wire::Input { body, query, params })
 }
@@ -47,7 +49,9 @@ pub fn param<'p>(params: &'p PathParams, name: &str) -> &'p str {
 /// A query value, decoded.
 pub fn query_value(request: &Request<Body>, name: &str) -> Option<String> {
     let query = request.uri().query().unwrap_or_default();
-    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    url::form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
 }
 
 /// A logical path as it stands in an address.

@@ -35,7 +35,7 @@ pub use copy::{clear, copy};
 pub use date::http_date;
 pub use list::{ENTRIES_MAX, Entry, is_directory, list};
 pub use put::put;
-pub use recover::{keep_clean, recover};
+pub use recover::{keep_clean, recover, sweep};
 pub use remove::remove;
 pub(crate) use store::STATEMENTS;
 pub use upload::{PARTS_MAX, PartGiven, abort, begin, complete, part, path_of};
@@ -126,7 +126,8 @@ fn unnamed(tx: &mut Sql<'_>, objects: &[ObjectId]) -> Result<Vec<ObjectId>> {
     }
     let texts: Vec<String> = objects.iter().map(ToString::to_string).collect();
     let texts = serde_json::to_string(&texts).map_err(Error::internal)?;
-    let named = tx.all(&store::OBJECTS_NAMED, bind![&texts], |row| row.get::<String>(0)?.parse::<ObjectId>())?;
+    let named =
+        tx.all(&store::OBJECTS_NAMED, bind![&texts], |row| row.get::<String>(0)?.parse::<ObjectId>())?;
     Ok(objects.iter().filter(|id| !named.contains(id)).copied().collect())
 }
 
@@ -150,6 +151,8 @@ mod tests {
         assert!(is_below("a/b/c") && is_below("a/b/ü") && is_below("a/b/c/d"));
         assert!(!is_below("a/b") && !is_below("a/b.txt") && !is_below("a/bc/d") && !is_below("a/b0"));
         let (low, high) = below(&ArtifactPath::root());
-        assert!(["!", "a", "ü/x", "\u{1f600}"].iter().all(|path| *path > low.as_str() && *path < high.as_str()));
+        assert!(
+            ["!", "a", "ü/x", "\u{1f600}"].iter().all(|path| *path > low.as_str() && *path < high.as_str())
+        );
     }
 }

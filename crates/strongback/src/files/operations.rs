@@ -44,7 +44,12 @@ impl Intent {
 }
 
 /// Records the intent.
-pub(super) fn begin(tx: &mut Sql<'_>, kind: &str, place: &Place, path: &ArtifactPath) -> Result<(Uuid, Event)> {
+pub(super) fn begin(
+    tx: &mut Sql<'_>,
+    kind: &str,
+    place: &Place,
+    path: &ArtifactPath,
+) -> Result<(Uuid, Event)> {
     let intent = serde_json::to_value(Intent::new(place, path)).map_err(Error::internal)?;
     let (id, event) = operation::begin(tx, kind, &intent)?;
     Ok((id, event.asset(place.asset, 0).subject(place.subject.as_str())))

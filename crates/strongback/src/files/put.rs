@@ -17,7 +17,12 @@ use crate::{
 };
 
 /// Stores a file; it replaces one of the same path. Durable when it answers.
-pub async fn put(ctx: &Ctx, guard: &Guard, path: &ArtifactPath, body: BoxStream<'_, Result<Bytes>>) -> Result<File> {
+pub async fn put(
+    ctx: &Ctx,
+    guard: &Guard,
+    path: &ArtifactPath,
+    body: BoxStream<'_, Result<Bytes>>,
+) -> Result<File> {
     let id = intend(ctx, guard, path).await?;
     let objects = &ctx.app.objects;
     let claim = objects.claim(ObjectId::of_operation(id));
@@ -85,7 +90,8 @@ pub(super) fn row_put(
     let (size, sha256) = (written.size as i64, &written.sha256[..]);
     let name = object.to_string();
     tx.execute(&store::FILE_PUT, bind![&place.area, path.as_str(), &name, size, sha256, now, by])?;
-    let replaced: Vec<ObjectId> = before.map(|file| file.object).filter(|old| *old != object).into_iter().collect();
+    let replaced: Vec<ObjectId> =
+        before.map(|file| file.object).filter(|old| *old != object).into_iter().collect();
     let garbage = unnamed(tx, &replaced)?;
     let file = File {
         path: path.as_str().to_owned(),
@@ -115,16 +121,17 @@ pub(super) fn check_free(tx: &mut Sql<'_>, area: &str, path: &ArtifactPath) -> R
     if tx.first(&store::FILES_BELOW, bind![area, &low, &high, 1], |_| Ok(()))?.is_some() {
         return Err(Error::invalid(format!("Invalid path '{path}': it is a directory; name a file.")));
     }
-    let above: Vec<ArtifactPath> = std::iter::successors(path.parent(), ArtifactPath::parent)
-        .take_while(|dir| !dir.is_root())
-        .collect();
+    let above: Vec<ArtifactPath> =
+        std::iter::successors(path.parent(), ArtifactPath::parent).take_while(|dir| !dir.is_root()).collect();
     if above.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = above.iter().map(ArtifactPath::as_str).collect();
     let names = serde_json::to_string(&names).map_err(Error::internal)?;
     match tx.first(&store::FILES_AMONG, bind![area, &names], |row| row.get::<String>(0))? {
-        Some(file) => Err(Error::invalid(format!("Invalid path '{path}': '{file}' is a file, not a directory."))),
+        Some(file) => {
+            Err(Error::invalid(format!("Invalid path '{path}': '{file}' is a file, not a directory.")))
+        }
         None => Ok(()),
     }
 }

@@ -24,7 +24,7 @@ const UPLOAD_MS_MAX: i64 = 24 * 3_600_000;
 /// How long what ended is remembered, so that a repeated call gets the same answer. Milliseconds.
 const ENDED_MS: i64 = 7 * 24 * 3_600_000;
 /// Between two rounds of [`keep_clean`].
-const ROUND: Duration = Duration::from_secs(24 * 3600);
+const ROUND: Duration = Duration::from_hours(24);
 /// Objects that are looked up at a time.
 const LOOK_UP: usize = 1000;
 
@@ -48,7 +48,9 @@ pub async fn keep_clean(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         match round.await {
             Ok(0) => {}
             Ok(swept) => tracing::info!(swept, "removed objects that nothing named"),
-            Err(error) => tracing::warn!(?error, "the round that removes dead uploads and objects ended early"),
+            Err(error) => {
+                tracing::warn!(?error, "the round that removes dead uploads and objects ended early")
+            }
         }
         if tokio::time::timeout(ROUND, stopped.changed()).await.is_ok() {
             return;
@@ -99,7 +101,9 @@ pub async fn sweep(ctx: &Ctx) -> Result<usize> {
     let mut swept = 0;
     for shard in 0..=u8::MAX {
         let objects = ctx.app.objects.clone();
-        let listed = tokio::task::spawn_blocking(move || objects.list_shard(shard)).await.map_err(Error::internal)??;
+        let listed = tokio::task::spawn_blocking(move || objects.list_shard(shard))
+            .await
+            .map_err(Error::internal)??;
         let idle: Vec<ObjectId> = listed.into_iter().filter(|id| !ctx.app.objects.is_claimed(*id)).collect();
         for some in idle.chunks(LOOK_UP) {
             let some = some.to_vec();

@@ -70,7 +70,9 @@ fn verify(key: &SigningKey, claim: Claim<'_>, query: &str, now: i64) -> Result<i
     })?;
     if expires < now {
         let minutes = VALID_MS / 60_000;
-        return Err(Error::denied(format!("The address has expired: it works for {minutes} minutes. Ask for a new one.")));
+        return Err(Error::denied(format!(
+            "The address has expired: it works for {minutes} minutes. Ask for a new one."
+        )));
     }
     Ok(by)
 }

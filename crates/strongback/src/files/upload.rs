@@ -243,8 +243,9 @@ fn state(sql: &mut Sql<'_>, id: Uuid, area: &str) -> Result<State> {
 }
 
 fn gone(id: Uuid) -> Error {
-    let message =
-        format!("The upload {id} is not open: it was completed, aborted, given up or never begun. Begin a new one.");
+    let message = format!(
+        "The upload {id} is not open: it was completed, aborted, given up or never begun. Begin a new one."
+    );
     Error::new(Code::ResourceDoesNotExist, message)
 }
 
@@ -252,7 +253,9 @@ fn check_number(number: u32) -> Result<()> {
     if (1..=PARTS_MAX).contains(&number) {
         return Ok(());
     }
-    Err(Error::invalid(format!("Invalid value {number} for parameter 'part_number' supplied: it is 1 to {PARTS_MAX}.")))
+    Err(Error::invalid(format!(
+        "Invalid value {number} for parameter 'part_number' supplied: it is 1 to {PARTS_MAX}."
+    )))
 }
 
 /// The parts that a client names, in order.
@@ -268,14 +271,19 @@ fn choose(mut given: Vec<PartGiven>, stored: Vec<Part>) -> Result<Vec<Part>> {
         .iter()
         .map(|part| {
             let found = stored.iter().find(|stored| stored.number == part.number).ok_or_else(|| {
-                Error::invalid(format!("Part {} was not uploaded. Upload it, then complete again.", part.number))
+                Error::invalid(format!(
+                    "Part {} was not uploaded. Upload it, then complete again.",
+                    part.number
+                ))
             })?;
             let (etag, digest) = (part.etag.trim_matches('"'), hex::encode(found.written.sha256));
             if etag.is_empty() || etag == digest {
                 return Ok(found.clone());
             }
             let n = part.number;
-            Err(Error::invalid(format!("Part {n} has the etag \"{digest}\", not \"{etag}\". Upload it again.")))
+            Err(Error::invalid(format!(
+                "Part {n} has the etag \"{digest}\", not \"{etag}\". Upload it again."
+            )))
         })
         .collect()
 }
@@ -304,7 +312,10 @@ mod tests {
             })
             .to_vec();
         let given = |parts: &[(u32, &str)]| -> Vec<PartGiven> {
-            parts.iter().map(|(number, etag)| PartGiven { number: *number, etag: (*etag).to_owned() }).collect()
+            parts
+                .iter()
+                .map(|(number, etag)| PartGiven { number: *number, etag: (*etag).to_owned() })
+                .collect()
         };
         let two = format!("\"{}\"", hex::encode([2; 32]));
         let chosen = choose(given(&[(3, ""), (2, &two), (1, "")]), stored.clone()).unwrap();

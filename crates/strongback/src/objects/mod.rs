@@ -25,8 +25,8 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 pub use read::ByteStream;
-pub use write::{Written, body};
 pub(crate) use write::too_large;
+pub use write::{Written, body};
 
 use crate::error::{Error, Result};
 

@@ -1,3 +1,5 @@
+//! Objects on a real file system.
+
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};

@@ -59,7 +59,9 @@ impl Located {
             (pair[1] == "artifacts").then_some((home, at + 2))
         });
         let Some((home, end)) = found else {
-            return Err(Error::missing(format!("No run and no logged model has its artifacts at '{whole}'.")));
+            return Err(Error::missing(format!(
+                "No run and no logged model has its artifacts at '{whole}'."
+            )));
         };
         let path = ArtifactPath::parse_directory(&parts[end..].join("/"))?;
         Ok(Self { home, root: parts[..end].join("/"), path })
@@ -72,7 +74,10 @@ impl Located {
             let place = inner(sql)?;
             let uri = located.home.artifact_uri(sql)?;
             if proxied_root(&uri).is_some_and(|root| root != located.root) {
-                return Err(Error::missing(format!("No run and no logged model has its artifacts at '{}'.", located.root)));
+                return Err(Error::missing(format!(
+                    "No run and no logged model has its artifacts at '{}'.",
+                    located.root
+                )));
             }
             Ok(place)
         })
@@ -85,6 +90,28 @@ impl Home {
         match self {
             Self::Run(id) => Ok(run::find(sql, id)?.ok_or_else(|| run::unknown(id))?.artifact_uri()),
             Self::Model(id) => Ok(model::find(sql, id)?.ok_or_else(|| model::unknown(id))?.artifact_uri()),
+        }
+    }
+
+    /// MLflow's id of its experiment. Asks for no rights.
+    pub fn mlflow_id(&self, sql: &mut Sql<'_>) -> Result<i64> {
+        match self {
+            Self::Run(id) => Ok(run::find(sql, id)?.ok_or_else(|| run::unknown(id))?.home.mlflow_id),
+            Self::Model(id) => Ok(model::find(sql, id)?.ok_or_else(|| model::unknown(id))?.mlflow_id),
+        }
+    }
+
+    /// Where its files lie. Asks for no rights: for whoever may read something that was made of these files.
+    pub fn place(&self, sql: &mut Sql<'_>) -> Result<Place> {
+        match self {
+            Self::Run(id) => {
+                let run = run::find(sql, id)?.ok_or_else(|| run::unknown(id))?;
+                Ok(place("run", run.experiment_id, run.uuid))
+            }
+            Self::Model(id) => {
+                let found = model::find(sql, id)?.ok_or_else(|| model::unknown(id))?;
+                Ok(place("model", found.experiment_id, found.uuid))
+            }
         }
     }
 }
@@ -107,8 +134,7 @@ fn run_place(sql: &mut Sql<'_>, id: &str, access: Access) -> Result<Place> {
     if access == Access::Write {
         run.require_active()?;
     }
-    let area = format!("exp/{}/run/{}", run.experiment_id, run.uuid);
-    Ok(Place { area, asset: run.experiment_id, subject: run.uuid })
+    Ok(place("run", run.experiment_id, run.uuid))
 }
 
 fn model_place(sql: &mut Sql<'_>, id: &str, access: Access) -> Result<Place> {
@@ -124,8 +150,11 @@ fn model_place(sql: &mut Sql<'_>, id: &str, access: Access) -> Result<Place> {
     if access == Access::Write && found.deleted {
         return Err(model::unknown(id));
     }
-    let area = format!("exp/{}/model/{}", found.experiment_id, found.uuid);
-    Ok(Place { area, asset: found.experiment_id, subject: found.uuid })
+    Ok(place("model", found.experiment_id, found.uuid))
+}
+
+fn place(kind: &str, experiment_id: i64, uuid: String) -> Place {
+    Place { area: format!("exp/{experiment_id}/{kind}/{uuid}"), asset: experiment_id, subject: uuid }
 }
 
 /// The proxy's path of an artifact root; `None` where clients reach the root by themselves.
@@ -157,7 +186,11 @@ mod tests {
     fn paths_of_the_proxy_are_taken_apart() {
         let check = |raw: &str, home: Home, root: &str, path: &str| {
             let located = Located::parse(raw).unwrap();
-            assert_eq!((located.home, located.root.as_str(), located.path.as_str()), (home, root, path), "{raw}");
+            assert_eq!(
+                (located.home, located.root.as_str(), located.path.as_str()),
+                (home, root, path),
+                "{raw}"
+            );
         };
         let run = || Home::Run(RUN.into());
         check(&format!("5/{RUN}/artifacts/a/b"), run(), &format!("5/{RUN}/artifacts"), "a/b");
@@ -170,7 +203,8 @@ mod tests {
 
     #[test]
     fn other_paths_are_nobodys_or_refused() {
-        for raw in ["", "5", "5/x/artifacts", &format!("5/{RUN}/other/x"), &format!("5/m-{RUN}/artifacts/x")] {
+        for raw in ["", "5", "5/x/artifacts", &format!("5/{RUN}/other/x"), &format!("5/m-{RUN}/artifacts/x")]
+        {
             assert_eq!(Located::parse(raw).unwrap_err().code(), Code::ResourceDoesNotExist, "{raw}");
         }
         for raw in [&format!("5/{RUN}/artifacts/../x"), &format!("/5/{RUN}/artifacts"), "c:/x", "a#b"] {

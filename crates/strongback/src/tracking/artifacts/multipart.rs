@@ -85,9 +85,12 @@ async fn create(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<
     let (root, base) = (param(&params, "root").to_owned(), base_url(request.headers()));
     let body: CreateUploadRequest = read_json(PathParams::new(), request).await?;
     let count = body.num_parts.map_or(1, |count| count.0);
-    let count = u32::try_from(count).ok().filter(|count| (1..=PARTS_MAX).contains(count)).ok_or_else(|| {
-        Error::invalid(format!("Invalid value {count} for parameter 'num_parts' supplied: it is 1 to {PARTS_MAX}."))
-    })?;
+    let count =
+        u32::try_from(count).ok().filter(|count| (1..=PARTS_MAX).contains(count)).ok_or_else(|| {
+            Error::invalid(format!(
+                "Invalid value {count} for parameter 'num_parts' supplied: it is 1 to {PARTS_MAX}."
+            ))
+        })?;
     let at = locate(&root, required(&body.path, "path")?)?;
     let upload = files::begin(&ctx, &at.guard(Access::Write), &at.path).await?.to_string();
     let path = format!("{}/{}", at.root, at.path);
@@ -136,7 +139,9 @@ fn upload_id(text: &str) -> Result<Uuid> {
 fn part_given(part: PartIn) -> Result<PartGiven> {
     let number = part.part_number.0;
     let number = u32::try_from(number).map_err(|_| {
-        Error::invalid(format!("Invalid value {number} for parameter 'parts.part_number' supplied: it is 1 to {PARTS_MAX}."))
+        Error::invalid(format!(
+            "Invalid value {number} for parameter 'parts.part_number' supplied: it is 1 to {PARTS_MAX}."
+        ))
     })?;
     Ok(PartGiven { number, etag: part.etag })
 }

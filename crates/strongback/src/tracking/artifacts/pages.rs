@@ -35,8 +35,22 @@ pub(super) fn routes() -> Vec<Route> {
     let upload = "/api/2.0/mlflow/upload-artifact";
     vec![
         Route::json(get.clone(), list, read, Limits::SMALL, "List a directory of a run", list_run),
-        Route::json(get.clone(), directory, read, Limits::SMALL, "List a directory of a logged model", list_model),
-        Route::raw(get.clone(), model_file, read, Limits::STREAM, "Get a file of a logged model", get_of_model),
+        Route::json(
+            get.clone(),
+            directory,
+            read,
+            Limits::SMALL,
+            "List a directory of a logged model",
+            list_model,
+        ),
+        Route::raw(
+            get.clone(),
+            model_file,
+            read,
+            Limits::STREAM,
+            "Get a file of a logged model",
+            get_of_model,
+        ),
         Route::raw(get, "/get-artifact", read, Limits::STREAM, "Get a file of a run", get_of_run),
         Route::raw(Method::POST, upload, edit, Limits::STREAM, "Store a file of a run", upload_to_run),
     ]
@@ -74,7 +88,9 @@ fn page(sql: &mut Sql<'_>, home: &Home, dir: &ArtifactPath, after: Option<&str>)
 fn read_token(token: &str) -> Result<String> {
     let name = hex::decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     name.filter(|name| !name.contains('\0')).ok_or_else(|| {
-        Error::invalid("Invalid value for parameter 'page_token' supplied: it is not one that this call answered.")
+        Error::invalid(
+            "Invalid value for parameter 'page_token' supplied: it is not one that this call answered.",
+        )
     })
 }
 
@@ -87,7 +103,8 @@ async fn get_of_run(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<R
 
 async fn get_of_model(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let home = Home::Model(param(&params, "model_id").to_owned());
-    let path = query_value(&request, "artifact_file_path").ok_or_else(|| Error::required("artifact_file_path"))?;
+    let path =
+        query_value(&request, "artifact_file_path").ok_or_else(|| Error::required("artifact_file_path"))?;
     send(&ctx, &home, &path, &request.into_parts().0).await
 }
 

@@ -37,7 +37,14 @@ pub(super) fn routes() -> Vec<Route> {
         Route::raw(Method::PUT, FILE, edit, Limits::STREAM, "Store a file", put),
         Route::raw(Method::GET, FILE, read, Limits::STREAM, "Get a file, or a range of it", get),
         Route::raw(Method::HEAD, FILE, read, Limits::SMALL, "Size and digest of a file", get),
-        Route::raw(Method::DELETE, FILE, edit, Limits::SMALL, "Delete a file, or a directory with all below it", delete),
+        Route::raw(
+            Method::DELETE,
+            FILE,
+            edit,
+            Limits::SMALL,
+            "Delete a file, or a directory with all below it",
+            delete,
+        ),
         Route::json(
             Method::GET,
             "/api/2.0/mlflow-artifacts/artifacts",
@@ -54,7 +61,14 @@ pub(super) fn routes() -> Vec<Route> {
             "An address at which a file can be read without a credential for an hour",
             presign,
         ),
-        Route::raw(Method::GET, SIGNED, Policy::Public, Limits::STREAM, "Get a file by a signed address", get_signed),
+        Route::raw(
+            Method::GET,
+            SIGNED,
+            Policy::Public,
+            Limits::STREAM,
+            "Get a file by a signed address",
+            get_signed,
+        ),
     ]
 }
 
@@ -87,7 +101,9 @@ async fn explain(ctx: &Ctx, at: &Located, error: Error) -> Error {
         })
         .await;
     match is_directory {
-        Ok(true) => Error::invalid(format!("Invalid path '{}': it is a directory; name a file in it.", at.path)),
+        Ok(true) => {
+            Error::invalid(format!("Invalid path '{}': it is a directory; name a file in it.", at.path))
+        }
         _ => error,
     }
 }
@@ -129,7 +145,8 @@ async fn presign(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result
             files::get(sql, &place.area, &path)
         })
         .await?;
-    let (base, query) = (base_url(request.headers()), sign::query(&ctx, sign::Claim { verb: "get", resource: raw }));
+    let (base, query) =
+        (base_url(request.headers()), sign::query(&ctx, sign::Claim { verb: "get", resource: raw }));
     json_response(&PresignedResponse {
         url: format!("{base}/api/2.0/mlflow-artifacts/signed/{}?{query}", encode_path(raw)),
         headers: BTreeMap::new(),

@@ -1,0 +1,102 @@
+//! What a crash leaves, and how it goes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use strongback::{
+    context::Ctx,
+    db::Origin,
+    events::operation,
+    files,
+    objects::{ObjectId, Objects},
+};
+
+use super::{body, events_of, guard, objects, path, put, text};
+use crate::support::on_every_store;
+
+pub async fn open_operations(ctx: &Ctx) -> usize {
+    open_ids(ctx).await.len()
+}
+
+async fn open_ids(ctx: &Ctx) -> Vec<uuid::Uuid> {
+    let open = |sql: &mut strongback::db::Sql<'_>| operation::list_open(sql, i64::MAX);
+    ctx.app
+        .db
+        .read(&Origin::system(), open)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|operation| operation.id)
+        .collect()
+}
+
+/// Writes an object that no row will ever name.
+async fn write_orphan(objects: &Objects, id: ObjectId) {
+    let claim = objects.claim(id);
+    objects.write(&claim, 100, body("orphan")).await.unwrap();
+}
+
+#[test]
+fn an_upload_without_outcome_is_reverted_at_start() {
+    on_every_store(|test| async move {
+        let ctx = test.system();
+        put(&ctx, "a", &["kept"]).await;
+        // The bytes never end, and the server gives up in the middle of them.
+        let endless = stream::iter([Ok(Bytes::from(vec![1; 3 << 20]))]).chain(stream::pending()).boxed();
+        let (guard, name) = (guard("a"), path("lost"));
+        let upload = files::put(&ctx, &guard, &name, endless);
+        assert!(tokio::time::timeout(Duration::from_millis(500), upload).await.is_err());
+        // As if it had died between the bytes and the outcome.
+        let ids = open_ids(&ctx).await;
+        assert_eq!(ids.len(), 1);
+        write_orphan(&ctx.app.objects, ObjectId::of_operation(ids[0])).await;
+        assert_eq!(objects(&ctx), 2);
+        drop(ctx);
+
+        let test = test.reopen().await;
+        let ctx = test.system();
+        assert_eq!((open_operations(&ctx).await, objects(&ctx)), (0, 1));
+        assert_eq!(text(&ctx, "a", "kept").await.as_deref(), Some("kept"));
+        assert_eq!(text(&ctx, "a", "lost").await, None);
+        assert_eq!(events_of(&test, "operation.revert").await, 1);
+    });
+}
+
+#[test]
+fn an_upload_in_parts_outlives_a_start() {
+    on_every_store(|test| async move {
+        let ctx = test.system();
+        let name = path("big");
+        let id = files::begin(&ctx, &guard("a"), &name).await.unwrap();
+        files::part(&ctx, &guard("a"), id, 1, body("one")).await.unwrap();
+        drop(ctx);
+        let test = test.reopen().await;
+        let ctx = test.system();
+        files::part(&ctx, &guard("a"), id, 2, body("two")).await.unwrap();
+        let given = [1, 2].map(|number| files::PartGiven { number, etag: String::new() }).to_vec();
+        files::complete(&ctx, &guard("a"), id, &name, given).await.unwrap();
+        assert_eq!(text(&ctx, "a", "big").await.as_deref(), Some("onetwo"));
+    });
+}
+
+#[test]
+fn only_what_nothing_names_is_swept() {
+    on_every_store(|test| async move {
+        let ctx = test.system();
+        put(&ctx, "a", &["1", "2", "3"]).await;
+        let id = files::begin(&ctx, &guard("a"), &path("big")).await.unwrap();
+        files::part(&ctx, &guard("a"), id, 1, body("part")).await.unwrap();
+        for _ in 0..20 {
+            write_orphan(&ctx.app.objects, ObjectId::random()).await;
+        }
+        let claimed = ObjectId::random();
+        write_orphan(&ctx.app.objects, claimed).await;
+        let claim = ctx.app.objects.claim(claimed);
+        assert_eq!(files::sweep(&ctx).await.unwrap(), 20);
+        assert_eq!(objects(&ctx), 5);
+        drop(claim);
+        assert_eq!(files::sweep(&ctx).await.unwrap(), 1);
+        assert_eq!(text(&ctx, "a", "2").await.as_deref(), Some("2"));
+    });
+}
