@@ -38,7 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
         Policy::Asset(Action::Read),
         Limits::SMALL,
         "What something came from, and what came from it",
-        get,
+        lineage_get,
     )]
 }
 
@@ -117,7 +117,8 @@ pub struct EdgeInfo {
     pub target_version: Option<String>,
 }
 
-async fn get(ctx: Ctx, request: LineageRequest) -> Result<LineageResponse> {
+/// Answers the lineage of a name, as the caller may see it.
+pub async fn lineage_get(ctx: Ctx, request: LineageRequest) -> Result<LineageResponse> {
     let kind = request.kind.as_deref().map(parse_kind).transpose()?;
     let directions: &[Direction] = match request.direction.as_deref().unwrap_or("both") {
         "up" => &[Direction::Up],

@@ -13,7 +13,7 @@ pub(crate) mod store;
 mod target;
 
 pub use history::{HistoryResponse, Move};
-pub use lineage::{EdgeInfo, LineageResponse, NodeInfo};
+pub use lineage::{EdgeInfo, LineageRequest, LineageResponse, NodeInfo, lineage_get};
 
 pub use overview::{Counts, ModelLine, Overview, RunLine, overview};
 

@@ -119,7 +119,11 @@ fn newest_runs(sql: &mut Sql<'_>) -> Result<Vec<RunLine>> {
             experiment: String::new(),
             status: status.name().to_owned(),
             start_time: row.get(3)?,
-            metrics: document.metrics().take(METRICS).map(|(key, metric)| (key.to_owned(), metric.latest.value.get())).collect(),
+            metrics: document
+                .metrics()
+                .take(METRICS)
+                .map(|(key, metric)| (key.to_owned(), metric.latest.value.get()))
+                .collect(),
         };
         Ok((row.get::<i64>(1)?, line))
     })?;
@@ -141,7 +145,12 @@ fn newest_models(sql: &mut Sql<'_>) -> Result<Vec<ModelLine>> {
     for (id, updated_at, newest_version) in found {
         if authorize::is_allowed(sql, Action::Read, id)? {
             let aliases = sql.all(&MODEL_ALIASES, bind![id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            shown.push(ModelLine { name: asset::display_name(sql, id)?, newest_version, aliases, updated_at });
+            shown.push(ModelLine {
+                name: asset::display_name(sql, id)?,
+                newest_version,
+                aliases,
+                updated_at,
+            });
         }
     }
     Ok(shown)

@@ -95,6 +95,11 @@ pub fn authorize_self(sql: &mut Sql<'_>, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// Leaves the mark for an answer that is filtered line by line with [`is_allowed`], and may turn out empty.
+pub fn visible(sql: &mut Sql<'_>) {
+    sql.mark_authorized();
+}
+
 /// Lets administrators pass.
 pub fn authorize_admin(sql: &mut Sql<'_>, what: &str) -> Result<()> {
     if sql.caller().is_admin() {

@@ -1,5 +1,7 @@
 //! What the faces share: bodies of requests, and absolute addresses.
 
+use std::collections::HashSet;
+
 use axum::body::{Body, Bytes};
 use futures::stream::BoxStream;
 use http::{HeaderMap, HeaderName, Request, header};
@@ -38,7 +40,7 @@ pub async fn read_json<T: DeserializeOwned>(params: PathParams, request: Request
             "Bad Request. Content-Type must be 'application/json' for this endpoint.",
         ));
     }
-    wire::parse(&wire::Input { body, query, params })
+    wire::parse(&wire::Input { body, query, params }, &HashSet::new())
 }
 
 /// The value of a path's placeholder.

@@ -113,7 +113,8 @@ impl Route {
         F: Fn(Ctx, Req) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Res>> + Send + 'static,
     {
-        let handler = Handler::Typed(Arc::new(move |ctx, input| match wire::parse::<Req>(&input) {
+        let lists = wire::list_fields::<Req>();
+        let handler = Handler::Typed(Arc::new(move |ctx, input| match wire::parse::<Req>(&input, &lists) {
             Ok(request) => {
                 let answer = handler(ctx, request);
                 Box::pin(async move { wire::json_response(&answer.await?) })

@@ -4,7 +4,7 @@
 //! text, doubles as numbers or `NaN`, `Infinity`, `-Infinity`. Where the reference server is lax and loses data (broken
 //! JSON read as an empty object, wrong types dropped), the answer here is a refusal that names the field.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -19,6 +19,11 @@ use serde_json::{Map, Value};
 use super::PathParams;
 use crate::error::{Code, Error, Result};
 
+/// Levels that a body may be nested.
+const DEPTH_MAX: usize = 100;
+/// Digits in a row that no ordinary number exceeds.
+const DIGITS_PLAIN: usize = 24;
+
 /// What a typed request is read from.
 pub struct Input {
     /// The body.
@@ -29,43 +34,137 @@ pub struct Input {
     pub params: PathParams,
 }
 
-/// Reads a request type: the body's fields, then the query's, then the path's, later ones winning.
-pub fn parse<T: DeserializeOwned>(input: &Input) -> Result<T> {
-    if input.params.is_empty() && input.query.is_empty() && input.body.first() == Some(&b'{') {
+/// Reads a request type: the body's fields, then the query's, then the path's, later ones winning. `lists` names the
+/// fields that are lists: a query that has such a field once means a list of one.
+pub fn parse<T: DeserializeOwned>(input: &Input, lists: &HashSet<String>) -> Result<T> {
+    let suspicious = scan(&input.body)?;
+    if !suspicious && input.params.is_empty() && input.query.is_empty() && input.body.first() == Some(&b'{') {
         return from_slice(&input.body);
     }
-    let mut fields = match input.body.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        None => Map::new(),
-        Some(_) => match from_slice::<Value>(&input.body)? {
-            Value::Object(fields) => fields,
-            // Some clients send the object as a JSON text.
-            Value::String(text) => from_slice::<Map<String, Value>>(text.as_bytes())?,
-            Value::Null => Map::new(),
-            other => {
-                return Err(Error::new(
-                    Code::BadRequest,
-                    format!("The body must be a JSON object; it is {}.", kind_of(&other)),
-                ));
-            }
-        },
-    };
+    let mut fields = read_object(&input.body)?;
     for (name, value) in url::form_urlencoded::parse(input.query.as_bytes()) {
-        match fields.get_mut(name.as_ref()) {
-            Some(Value::Array(values)) => values.push(Value::String(value.into_owned())),
-            Some(earlier @ Value::String(_)) if input.body.is_empty() => {
-                *earlier = Value::Array(vec![earlier.take(), Value::String(value.into_owned())]);
+        let value = Value::String(value.into_owned());
+        if lists.contains(name.as_ref()) {
+            match fields.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+                Value::Array(values) => values.push(value),
+                other => *other = Value::Array(vec![value]),
             }
-            _ => {
-                fields.insert(name.into_owned(), Value::String(value.into_owned()));
-            }
+        } else {
+            fields.insert(name.into_owned(), value);
         }
     }
     fields.extend(input.params.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
     let whole = Value::Object(fields);
+    if let Some(path) = find_nul(&whole, String::new()) {
+        return Err(Error::invalid(format!(
+            "Invalid value for parameter '{path}' supplied: it contains a NUL character. Remove it."
+        )));
+    }
     serde_path_to_error::deserialize(&whole).map_err(|error| {
         let path = error.path().to_string();
         wrong_field(&path, &error.into_inner(), Some(&whole))
     })
+}
+
+/// Reads the body as an object. No body is an empty one; some clients send the object as a JSON text.
+fn read_object(body: &[u8]) -> Result<Map<String, Value>> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Map::new());
+    }
+    match from_slice::<Value>(body)? {
+        Value::Object(fields) => Ok(fields),
+        Value::String(text) => from_slice(text.as_bytes()),
+        Value::Null => Ok(Map::new()),
+        other => Err(Error::new(
+            Code::BadRequest,
+            format!("The body must be a JSON object; it is {}.", kind_of(&other)),
+        )),
+    }
+}
+
+/// Looks at the raw bytes before anything is built from them: broken text and deep nesting are refused, and the answer
+/// says whether there is something (an escape, a long number) that must be read as a whole, since a reader of known
+/// fields passes over what it does not know without looking.
+fn scan(body: &[u8]) -> Result<bool> {
+    if std::str::from_utf8(body).is_err() {
+        return Err(Error::new(Code::BadRequest, "The body is not valid JSON: it is not UTF-8 text."));
+    }
+    let (mut depth, mut in_text, mut suspicious, mut digits) = (0_usize, false, false, 0_usize);
+    let mut bytes = body.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if in_text => suspicious |= bytes.next() == Some(b'u'),
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return Err(Error::new(
+                        Code::BadRequest,
+                        format!("The body is nested deeper than {DEPTH_MAX} levels. Send it flatter."),
+                    ));
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'0'..=b'9' => {
+                digits += 1;
+                suspicious |= digits > DIGITS_PLAIN;
+                continue;
+            }
+            b'e' | b'E' if digits > 0 => suspicious = true,
+            _ => {}
+        }
+        digits = 0;
+    }
+    Ok(suspicious)
+}
+
+/// Where a text has a NUL, which neither database stores.
+fn find_nul(value: &Value, path: String) -> Option<String> {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::String(text) => text.contains('\0').then_some(path),
+        Value::Array(values) => {
+            values.iter().enumerate().find_map(|(at, value)| find_nul(value, format!("{path}[{at}]")))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            if name.contains('\0') { Some(below("(a name)")) } else { find_nul(value, below(name)) }
+        }),
+        _ => None,
+    }
+}
+
+/// Names of the fields of a request type that are lists, in both spellings.
+pub fn list_fields<T: JsonSchema>() -> HashSet<String> {
+    let schema = schemars::schema_for!(T);
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return HashSet::new() };
+    let is_list = |schema: &Value| match &schema["type"] {
+        Value::String(kind) => kind == "array",
+        Value::Array(kinds) => kinds.iter().any(|kind| kind == "array"),
+        _ => false,
+    };
+    properties
+        .iter()
+        .filter(|(_, schema)| is_list(schema))
+        .flat_map(|(name, _)| [name.clone(), camel_case(name)])
+        .collect()
+}
+
+/// `run_ids` as `runIds`.
+pub fn camel_case(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut raise = false;
+    for letter in name.chars() {
+        match letter {
+            '_' => raise = true,
+            letter if raise => {
+                out.extend(letter.to_uppercase());
+                raise = false;
+            }
+            letter => out.push(letter),
+        }
+    }
+    out
 }
 
 /// Reads JSON bytes.
@@ -258,32 +357,9 @@ impl JsonSchema for Double {
     }
 }
 
-/// A list that may also come as one value, as a query with a single repetition does.
-pub fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
-    struct Reader<T>(std::marker::PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-        fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
-            let mut values = Vec::new();
-            while let Some(value) = seq.next_element()? {
-                values.push(value);
-            }
-            Ok(values)
-        }
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
-            T::deserialize(de::value::StrDeserializer::new(text)).map(|value| vec![value])
-        }
-        fn visit_unit<E: de::Error>(self) -> Result<Vec<T>, E> {
-            Ok(Vec::new())
-        }
-    }
-    deserializer.deserialize_any(Reader(std::marker::PhantomData))
+/// A list; null is the empty one.
+pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A truth value that may come as a boolean or, in a query, as text.
@@ -303,14 +379,18 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error
 mod tests {
     use super::*;
 
-    #[derive(Debug, Deserialize)]
-    #[allow(dead_code)]
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[allow(dead_code, reason = "read by the derived code only")]
     struct Sample {
         name: Option<String>,
-        #[serde(default, deserialize_with = "one_or_many")]
+        #[serde(default, deserialize_with = "list")]
         ids: Vec<String>,
         step: Option<Int64>,
         value: Option<Double>,
+    }
+
+    fn read(body: &str, query: &str) -> Result<Sample> {
+        parse(&input(body, query), &list_fields::<Sample>())
     }
 
     fn input(body: &str, query: &str) -> Input {
@@ -319,19 +399,19 @@ mod tests {
 
     #[test]
     fn integers_and_doubles_come_in_both_forms() {
-        let sample: Sample = parse(&input(r#"{"step": "42", "value": "NaN"}"#, "")).unwrap();
+        let sample: Sample = read(r#"{"step": "42", "value": "NaN"}"#, "").unwrap();
         assert_eq!(sample.step, Some(Int64(42)));
         assert!(sample.value.unwrap().0.is_nan());
-        let sample: Sample = parse(&input("", "ids=a&ids=b&step=7")).unwrap();
+        let sample: Sample = read("", "ids=a&ids=b&step=7").unwrap();
         assert_eq!((sample.ids, sample.step), (vec!["a".into(), "b".into()], Some(Int64(7))));
-        let sample: Sample = parse(&input("", "ids=a")).unwrap();
+        let sample: Sample = read("", "ids=a").unwrap();
         assert_eq!(sample.ids, vec!["a"]);
     }
 
     #[test]
     fn what_is_wrong_is_named_with_its_value() {
         let check = |body: &str, code: Code, part: &str| {
-            let error = parse::<Sample>(&input(body, "")).unwrap_err();
+            let error = read(body, "").unwrap_err();
             assert_eq!(error.code(), code, "{body}: {error}");
             assert!(error.message().contains(part), "{body}: {error}");
         };

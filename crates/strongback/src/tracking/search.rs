@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     router::{
         Limits, Policy, Route,
-        wire::{Int64, one_or_many},
+        wire::{Int64, list},
     },
 };
 
@@ -42,7 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct SearchRequest {
     /// Decimal texts.
-    #[serde(default, alias = "experimentIds", deserialize_with = "one_or_many")]
+    #[serde(default, alias = "experimentIds", deserialize_with = "list")]
     pub experiment_ids: Vec<String>,
     /// E.g. `metrics.auc > 0.9 AND tags.team = 'risk'`.
     pub filter: Option<String>,
@@ -53,7 +53,7 @@ pub struct SearchRequest {
     #[serde(alias = "maxResults")]
     pub max_results: Option<Int64>,
     /// E.g. `metrics.auc DESC`.
-    #[serde(default, alias = "orderBy", deserialize_with = "one_or_many")]
+    #[serde(default, alias = "orderBy", deserialize_with = "list")]
     pub order_by: Vec<String>,
     /// From the answer before.
     #[serde(alias = "pageToken")]
@@ -98,7 +98,7 @@ impl From<ViewType> for View {
     }
 }
 
-async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
+pub(crate) async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
     let ids = &request.experiment_ids;
     if ids.len() > EXPERIMENTS {
         return Err(Error::invalid(format!(

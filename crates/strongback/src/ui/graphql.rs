@@ -19,7 +19,7 @@ use crate::{
     catalog::{Action, asset, authorize},
     context::Ctx,
     error::{Error, Result},
-    router::{Limits, Policy, Route},
+    router::{Limits, Policy, Route, wire},
     tracking::{experiment, metrics, run, search},
 };
 
@@ -61,7 +61,8 @@ struct Answer {
 
 async fn answer(ctx: Ctx, request: Request) -> Result<Answer> {
     let text = request.query.as_deref().ok_or_else(|| Error::required("query"))?;
-    let document = parse_query(text).map_err(|error| Error::invalid(format!("The GraphQL query cannot be read: {error}.")))?;
+    let document = parse_query(text)
+        .map_err(|error| Error::invalid(format!("The GraphQL query cannot be read: {error}.")))?;
     let wanted = request.operation_name.as_deref();
     let operation = document
         .operations
@@ -208,7 +209,9 @@ fn cut(value: &Value, set: &SelectionSet, name: &str, depth: usize) -> Result<Va
                     Some(found) => cut(found, &field.node.selection_set.node, asked, depth + 1)?,
                     None if asked == "__typename" => Value::String(format!("Mlflow_{name}")),
                     // REST leaves empty lists out; the pages walk through them.
-                    None if asked.ends_with('s') && !field.node.selection_set.node.items.is_empty() => json!([]),
+                    None if asked.ends_with('s') && !field.node.selection_set.node.items.is_empty() => {
+                        json!([])
+                    }
                     None => Value::Null,
                 };
                 kept.insert(field.node.response_key().node.to_string(), found);
@@ -224,27 +227,13 @@ fn cut(value: &Value, set: &SelectionSet, name: &str, depth: usize) -> Result<Va
 fn camel(value: Value) -> Value {
     match value {
         Value::Array(values) => values.into_iter().map(camel).collect(),
-        Value::Object(fields) => {
-            fields.into_iter().map(|(name, value)| (camel_name(&name), camel(value))).collect::<Map<_, _>>().into()
-        }
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (wire::camel_case(&name), camel(value)))
+            .collect::<Map<_, _>>()
+            .into(),
         other => other,
     }
-}
-
-fn camel_name(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    let mut raise = false;
-    for letter in name.chars() {
-        match letter {
-            '_' => raise = true,
-            letter if raise => {
-                out.extend(letter.to_uppercase());
-                raise = false;
-            }
-            letter => out.push(letter),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -253,12 +242,16 @@ mod tests {
 
     #[test]
     fn an_answer_is_cut_to_what_was_asked_for() {
-        let document = parse_query("query Q { a(input: {x: 1}) { b { cD e missing none { x } } __typename } }").unwrap();
+        let document =
+            parse_query("query Q { a(input: {x: 1}) { b { cD e missing none { x } } __typename } }").unwrap();
         let (_, operation) = document.operations.iter().next().unwrap();
         let field = fields_of(&operation.node.selection_set).unwrap()[0];
         let whole = camel(json!({ "b": [{ "c_d": 5, "e": 1.5, "f": "left out" }], "g": 1 }));
         let kept = cut(&whole, &field.selection_set.node, "a", 0).unwrap();
-        assert_eq!(kept, json!({ "b": [{ "cD": "5", "e": 1.5, "missing": null, "none": [] }], "__typename": "Mlflow_a" }));
+        assert_eq!(
+            kept,
+            json!({ "b": [{ "cD": "5", "e": 1.5, "missing": null, "none": [] }], "__typename": "Mlflow_a" })
+        );
         assert_eq!(argument(field, &Variables::default()).unwrap(), json!({ "x": 1 }));
     }
 }

@@ -57,7 +57,8 @@ async fn collect(ctx: &Ctx) -> Result<Overview> {
 }
 
 async fn page(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:5000");
+    let host =
+        request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:5000");
     let overview = collect(&ctx).await?;
     let markup = draw(&overview, host, !ctx.app.pages.is_empty(), &ctx.caller().name);
     let headers: [(HeaderName, HeaderValue); 3] = [
@@ -228,7 +229,11 @@ fn next(host: &str, overview: &Overview) -> Markup {
 
 /// A value as people read metrics: four significant digits.
 fn figure(value: f64) -> String {
-    if value != 0.0 && (value.abs() < 1e-3 || value.abs() >= 1e6) { format!("{value:.3e}") } else { format!("{value:.4}") }
+    if value != 0.0 && (value.abs() < 1e-3 || value.abs() >= 1e6) {
+        format!("{value:.3e}")
+    } else {
+        format!("{value:.4}")
+    }
 }
 
 fn ago(at: i64) -> String {

@@ -3,8 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod catalog;
 mod db;
 mod events;
+mod files;
+mod kill;
 mod router;
 mod support;
 mod tidy;
+mod tracking;

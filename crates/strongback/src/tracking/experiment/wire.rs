@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Experiment;
 use crate::{
-    router::wire::{Int64, one_or_many},
+    router::wire::{Int64, list},
     tracking::wire::{KeyValue, ViewType},
 };
 
@@ -121,7 +121,7 @@ pub struct SearchRequest {
     /// E.g. `name LIKE '/Shared/%' AND tags.team = 'risk'`.
     pub filter: Option<String>,
     /// E.g. `name ASC`.
-    #[serde(default, alias = "orderBy", deserialize_with = "one_or_many")]
+    #[serde(default, alias = "orderBy", deserialize_with = "list")]
     pub order_by: Vec<String>,
     /// `ACTIVE_ONLY`, `DELETED_ONLY` or `ALL`.
     #[serde(default, alias = "viewType")]
@@ -143,7 +143,7 @@ pub struct SearchResponse {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct DatasetsRequest {
     /// Decimal texts.
-    #[serde(default, alias = "experimentIds", deserialize_with = "one_or_many")]
+    #[serde(default, alias = "experimentIds", deserialize_with = "list")]
     pub experiment_ids: Vec<String>,
 }
 

@@ -57,7 +57,7 @@ async fn get_bulk(ctx: Ctx, request: BulkRequest) -> Result<BulkResponse> {
     .await
 }
 
-async fn get_interval(ctx: Ctx, request: IntervalRequest) -> Result<BulkResponse> {
+pub(crate) async fn get_interval(ctx: Ctx, request: IntervalRequest) -> Result<BulkResponse> {
     let runs = checked_runs(&request.run_ids, "GetMetricHistoryBulkInterval", "run_ids")?;
     let key = required(&request.metric_key, "metric_key")?.to_owned();
     let most = limits::max_results(request.max_results.map(|n| n.0), SAMPLE_POINTS, SAMPLE_POINTS)?;

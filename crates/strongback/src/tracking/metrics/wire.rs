@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    router::wire::{Int64, one_or_many},
+    router::wire::{Int64, list},
     tracking::wire::MetricOut,
 };
 
@@ -43,7 +43,7 @@ pub struct HistoryResponse {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct BulkRequest {
     /// At most 100 runs.
-    #[serde(default, deserialize_with = "one_or_many")]
+    #[serde(default, deserialize_with = "list")]
     pub run_id: Vec<String>,
     /// The metric's key.
     pub metric_key: Option<String>,
@@ -55,7 +55,7 @@ pub struct BulkRequest {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct IntervalRequest {
     /// At most 100 runs.
-    #[serde(default, alias = "runIds", deserialize_with = "one_or_many")]
+    #[serde(default, alias = "runIds", deserialize_with = "list")]
     pub run_ids: Vec<String>,
     /// The metric's key.
     #[serde(alias = "metricKey")]

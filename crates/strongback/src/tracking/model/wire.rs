@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LoggedModel;
 use crate::{
-    router::wire::{Double, Int64, flag, one_or_many},
+    router::wire::{Double, Int64, flag, list},
     tracking::wire::{EnumIn, KeyValue, MetricOut},
 };
 
@@ -207,7 +207,7 @@ fn yes() -> bool {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct SearchRequest {
     /// Decimal texts.
-    #[serde(default, alias = "experimentIds", deserialize_with = "one_or_many")]
+    #[serde(default, alias = "experimentIds", deserialize_with = "list")]
     pub experiment_ids: Vec<String>,
     /// E.g. `metrics.auc > 0.9 AND params.depth = '5'`.
     pub filter: Option<String>,

@@ -8,7 +8,9 @@ use crate::support::{TestApp, ok, on_every_store};
 async fn steps(test: &TestApp, run: &str, key: &str, page: usize) -> Vec<i64> {
     let (mut found, mut token) = (Vec::new(), String::new());
     loop {
-        let path = format!("{M}/metrics/get-history?run_id={run}&metric_key={key}&max_results={page}&page_token={token}");
+        let path = format!(
+            "{M}/metrics/get-history?run_id={run}&metric_key={key}&max_results={page}&page_token={token}"
+        );
         let answer = test.get(&path).await;
         let answer = ok(&answer);
         let points = answer["metrics"].as_array().into_iter().flatten();
@@ -66,7 +68,8 @@ fn samples_are_the_same_before_and_after_compaction() {
         let home = experiment(&test, "sampled").await;
         let id = run(&test, &home, "r").await;
         fill(&test, &id, 0).await;
-        let path = format!("{M}/metrics/get-history-bulk-interval?run_ids={id}&metric_key=loss&max_results=50");
+        let path =
+            format!("{M}/metrics/get-history-bulk-interval?run_ids={id}&metric_key=loss&max_results=50");
         let before = ok(&test.get(&path).await).clone();
         finish(&test, &id, 1).await;
         let after = ok(&test.get(&path).await).clone();

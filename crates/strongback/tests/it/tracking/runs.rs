@@ -85,7 +85,15 @@ fn each_change_is_one_event_and_a_repetition_is_none() {
         events.dedup();
         assert_eq!(
             events,
-            ["run.create", "run.log", "run_tag.set", "run.update", "run.delete", "run.restore", "run_tag.delete"]
+            [
+                "run.create",
+                "run.log",
+                "run_tag.set",
+                "run.update",
+                "run.delete",
+                "run.restore",
+                "run_tag.delete"
+            ]
         );
         let history = test.get(&format!("{M}/metrics/get-history?run_id={id}&metric_key=m")).await;
         assert_eq!(ok(&history)["metrics"].as_array().unwrap().len(), 2);
@@ -105,7 +113,10 @@ fn nothing_of_a_refused_batch_is_stored() {
             (json!({ "metrics": [{ "key": "m", "timestamp": 1 }] }), "metrics[0].value"),
             (json!({ "metrics": [{ "key": "m", "value": 1 }] }), "metrics[0].timestamp"),
             (json!({ "metrics": [{ "key": "m", "value": "x", "timestamp": 1 }] }), "metrics[0].value"),
-            (json!({ "metrics": [{ "key": "m", "value": 1, "timestamp": 1, "step": 1.5 }] }), "metrics[0].step"),
+            (
+                json!({ "metrics": [{ "key": "m", "value": 1, "timestamp": 1, "step": 1.5 }] }),
+                "metrics[0].step",
+            ),
             (json!({ "tags": [{ "key": "a//b", "value": "1" }] }), "tags[0].key"),
             (json!({ "tags": "x" }), "tags"),
         ] {
@@ -136,7 +147,9 @@ fn a_table_tag_becomes_lineage_or_a_warning() {
 #[test]
 fn what_is_not_part_of_the_product_says_so() {
     on_every_store(|test| async move {
-        for path in ["/api/3.0/mlflow/traces/search", "/api/2.0/mlflow/traces", "/api/3.0/mlflow/scorers/list"] {
+        for path in
+            ["/api/3.0/mlflow/traces/search", "/api/2.0/mlflow/traces", "/api/3.0/mlflow/scorers/list"]
+        {
             let answer = test.post(path, json!({})).await;
             assert_eq!((answer.status, answer.error_code()), (501, "NOT_IMPLEMENTED"), "{path}");
         }

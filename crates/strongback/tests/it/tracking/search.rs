@@ -59,7 +59,8 @@ async fn fill(test: &TestApp, home: &str, runs: std::ops::Range<usize>) {
         )
         .await;
         if n % 3 == 0 {
-            let end = json!({ "run_id": id, "status": "FINISHED", "end_time": 1_700_000_000_500_i64 + n as i64 });
+            let end =
+                json!({ "run_id": id, "status": "FINISHED", "end_time": 1_700_000_000_500_i64 + n as i64 });
             ok(&test.post(&format!("{M}/runs/update"), end).await);
         }
     }
@@ -108,9 +109,7 @@ fn a_token_continues_its_own_search_only() {
     on_every_store(|test| async move {
         let home = experiment(&test, "tokens").await;
         fill(&test, &home, 0..3).await;
-        let search = |filter: &str, token: &str| {
-            json!({ "experiment_ids": [home], "filter": filter, "max_results": 1, "page_token": token })
-        };
+        let search = |filter: &str, token: &str| json!({ "experiment_ids": [home], "filter": filter, "max_results": 1, "page_token": token });
         let path = format!("{M}/runs/search");
         let first = test.post(&path, search("", "")).await;
         let token = ok(&first)["next_page_token"].as_str().unwrap().to_owned();
