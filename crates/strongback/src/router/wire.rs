@@ -420,11 +420,13 @@ mod tests {
         check(r#"{"name": 5}"#, Code::InvalidParameterValue, "Invalid value 5 for parameter 'name'");
         check(r#"{"step": 1.5}"#, Code::InvalidParameterValue, "'step'");
         check(r#"{"value": NaN}"#, Code::BadRequest, "not valid JSON");
-        check(&format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)), Code::BadRequest, "not valid JSON");
-        check(
-            &format!("{{\"name\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000)),
-            Code::InvalidParameterValue,
-            "name",
-        );
+        check(&format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)), Code::BadRequest, "nested deeper");
+        let deep = format!("{{\"other\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        check(&deep, Code::BadRequest, "nested deeper");
+        check(r#"{"other": "\ud800"}"#, Code::BadRequest, "not valid JSON");
+        check(r#"{"other": 1e999}"#, Code::BadRequest, "not valid JSON");
+        check(&format!("{{\"other\": {}}}", "9".repeat(400)), Code::BadRequest, "not valid JSON");
+        check(r#"{"name": "a\u0000b"}"#, Code::InvalidParameterValue, "'name'");
+        check(r#"{"ids": "a"}"#, Code::InvalidParameterValue, "'ids'");
     }
 }

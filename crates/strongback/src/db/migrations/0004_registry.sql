@@ -7,6 +7,7 @@ CREATE TABLE model (
     tags {text} NOT NULL
 ) {strict};
 
+-- `has_own_files` is 1 where a client uploaded files for the version itself; else they are those of its source.
 CREATE TABLE model_version (
     model_id {int} NOT NULL REFERENCES model (asset_id),
     version {int} NOT NULL,
@@ -19,6 +20,7 @@ CREATE TABLE model_version (
     logged_model {text} NOT NULL,
     comment {text} NOT NULL,
     signature {text},
+    has_own_files {int} NOT NULL,
     tags {text} NOT NULL,
     owner_id {int} NOT NULL REFERENCES principal (id),
     created_at {int} NOT NULL,
@@ -30,11 +32,12 @@ CREATE TABLE model_version (
 CREATE INDEX model_version_run ON model_version (run_uuid);
 CREATE INDEX model_version_logged_model ON model_version (logged_model);
 
--- Where an alias points now, and every move that it ever made. "Champion on date D" is one seek in the moves.
+-- Where an alias points now (nowhere once it was deleted: the row stays and goes on counting), and every move that it
+-- ever made. "Champion on date D" is one seek in the moves.
 CREATE TABLE alias (
     model_id {int} NOT NULL REFERENCES model (asset_id),
     alias {text} NOT NULL,
-    version {int} NOT NULL,
+    version {int},
     moves {int} NOT NULL,
     PRIMARY KEY (model_id, alias)
 ) {keyed};
@@ -52,4 +55,4 @@ CREATE TABLE alias_move (
     PRIMARY KEY (model_id, alias, n)
 ) {keyed};
 
-CREATE INDEX alias_move_at ON alias_move (model_id, alias, at);
+CREATE INDEX alias_move_at ON alias_move (model_id, alias, at, n);

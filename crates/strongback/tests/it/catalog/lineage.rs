@@ -94,7 +94,7 @@ fn limits_are_said_and_wrong_questions_refused() {
             ("name=runs:/0123456789abcdef0123456789abcdef", 404),
             ("name=models:/m/7", 404),
             ("name=models:/m@champion", 404),
-            ("name=%00", 404),
+            ("name=%00", 400),
             ("", 400),
         ] {
             let refused = test.get(&format!("/api/1.0/lineage?{query}")).await;

@@ -1,0 +1,76 @@
+//! Searching models and versions.
+
+use http::Method;
+use syntax::search::Grammar;
+
+use super::wire::{ModelOut, ModelsResponse, SearchRequest, VersionOut, VersionsResponse};
+use crate::{
+    context::Ctx,
+    error::Result,
+    registry::{
+        aliases::{self, Alias},
+        search::Search,
+    },
+    router::{Limits, Policy, Route},
+    tracking::limits,
+};
+
+/// Models a page when nothing is asked for, and at most.
+const MODELS: (i64, i64) = (100, 1_000);
+/// Versions a page when nothing is asked for, and at most.
+const VERSIONS: (i64, i64) = (200_000, 200_000);
+
+pub(super) fn routes() -> Vec<Route> {
+    let models = "/api/2.0/mlflow/registered-models/search";
+    let versions = "/api/2.0/mlflow/model-versions/search";
+    let find_models =
+        |method| Route::json(method, models, Policy::Visible, Limits::JSON, "Search models", search_models);
+    let find_versions = |method| {
+        Route::json(method, versions, Policy::Visible, Limits::JSON, "Search model versions", search_versions)
+    };
+    vec![
+        find_models(Method::GET),
+        find_models(Method::POST),
+        find_versions(Method::GET),
+        find_versions(Method::POST),
+    ]
+}
+
+fn read(request: &SearchRequest, grammar: Grammar, (default, most): (i64, i64)) -> Result<Search> {
+    let most = limits::max_results(request.max_results.map(|n| n.0), default, most)?;
+    let filter = request.filter.as_deref().unwrap_or_default();
+    Search::new(grammar, filter, &request.order_by, most, request.page_token.as_deref())
+}
+
+async fn search_models(ctx: Ctx, request: SearchRequest) -> Result<ModelsResponse> {
+    let search = read(&request, Grammar::RegisteredModels, MODELS)?;
+    ctx.read(move |sql| {
+        let found = search.models(sql)?;
+        let registered_models = ModelOut::complete(sql, &found.items, true)?;
+        Ok(ModelsResponse { registered_models, next_page_token: found.next_page_token })
+    })
+    .await
+}
+
+async fn search_versions(ctx: Ctx, request: SearchRequest) -> Result<VersionsResponse> {
+    let search = read(&request, Grammar::ModelVersions, VERSIONS)?;
+    ctx.read(move |sql| {
+        let found = search.versions(sql)?;
+        let mut ids: Vec<i64> = found.items.iter().map(|(_, version)| version.model_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut own: std::collections::HashMap<(i64, i64), Vec<&Alias>> = std::collections::HashMap::new();
+        let all = aliases::list(sql, &ids)?;
+        for alias in &all {
+            own.entry((alias.model_id, alias.version)).or_default().push(alias);
+        }
+        let out = |(name, version): &(String, _)| {
+            let version: &crate::registry::versions::Version = version;
+            let aliases = own.get(&(version.model_id, version.version)).map_or(&[][..], Vec::as_slice);
+            VersionOut::new(name, version, aliases)
+        };
+        let model_versions = found.items.iter().map(out).collect();
+        Ok(VersionsResponse { model_versions, next_page_token: found.next_page_token })
+    })
+    .await
+}

@@ -1,0 +1,49 @@
+//! Registered models: their versions, and the aliases that say which version is in use, with their history.
+//!
+//! There is one model of the world, an asset of kind [`Kind::Model`](crate::catalog::Kind::Model) with rows of its own,
+//! and three faces that only translate: MLflow's registry ([`mlflow`]), MLflow's client of governed models
+//! ([`databricks`]) and Unity Catalog's models ([`unity`]). What one of them writes all of them show.
+//!
+//! What must stay true:
+//! - a face holds no rule: whatever is checked, authorised or stored is in [`models`], [`versions`], [`aliases`];
+//! - a version's number is given once and never again;
+//! - an alias moves only through [`aliases::alias_set`] and what it stands on, and every move is kept, so that which
+//!   version an alias meant at a date is one seek;
+//! - a change of a model counts up its asset's revision, and leaves one event that carries it;
+//! - what a version came from is worked out when it is made ([`provenance`]), from the source and not from trust in
+//!   what the client adds to it.
+
+pub mod aliases;
+//DB pub mod databricks;
+pub mod files;
+pub mod mlflow;
+pub mod models;
+pub mod names;
+mod provenance;
+mod search;
+mod store;
+pub mod tags;
+//UN pub mod unity;
+pub mod versions;
+
+use crate::{
+    db::{Change, Stmt},
+    error::Result,
+    router::Route,
+};
+
+/// Every statement of this slice.
+pub(crate) static STATEMENTS: &[&Stmt] = store::STATEMENTS;
+
+/// Routes of this slice.
+pub fn routes() -> Vec<Route> {
+    [mlflow::routes(), files::routes()].concat()
+}
+
+/// Turns what a change answers into what a face answers.
+fn answered<T, U>(change: Change<T>, answer: impl FnOnce(T) -> Result<U>) -> Result<Change<U>> {
+    Ok(match change {
+        Change::Made(value, event) => Change::Made(answer(value)?, event),
+        Change::Nothing(value) => Change::Nothing(answer(value)?),
+    })
+}

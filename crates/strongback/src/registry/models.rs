@@ -1,0 +1,220 @@
+//! Registered models: making, changing and deleting them.
+
+use serde_json::json;
+
+use super::{
+    aliases,
+    names::{self, Levels},
+    store,
+    tags::{self, Tags},
+};
+use crate::{
+    bind,
+    catalog::{Action, asset, authorize},
+    db::{Change, Row, Sql},
+    error::Result,
+    events::{Event, EventKind},
+};
+
+/// A registered model.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// `asset.id`
+    pub id: i64,
+    /// The id that leaves the server.
+    pub uuid: String,
+    /// `asset.id` of its schema.
+    pub schema_id: i64,
+    /// Last part of its name; escaped where the name is a plain one.
+    pub leaf: String,
+    /// The plain name it was made with.
+    pub wire_name: Option<String>,
+    /// Name of its schema.
+    pub schema: String,
+    /// Name of its catalog.
+    pub catalog: String,
+    /// Name of its owner.
+    pub owner: String,
+    /// Who made it.
+    pub created_by: String,
+    /// Who changed it last.
+    pub updated_by: String,
+    /// Description; empty if there is none.
+    pub description: String,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+    /// Milliseconds since the epoch.
+    pub updated_at: i64,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Model {
+    /// Its name as every face gives it: the plain name it was made with, else all three levels.
+    pub fn name(&self) -> String {
+        self.wire_name.clone().unwrap_or_else(|| self.full_name())
+    }
+
+    /// All three levels, also of a plain model.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}.{}", self.catalog, self.schema, self.leaf)
+    }
+}
+
+/// Columns of the statements that list models.
+pub(super) fn read(row: &Row<'_>) -> Result<Model> {
+    let name_of = |at| Ok::<_, crate::error::Error>(row.get::<Option<String>>(at)?.unwrap_or_default());
+    Ok(Model {
+        id: row.get(0)?,
+        uuid: row.get(1)?,
+        schema_id: row.get(2)?,
+        leaf: row.get(3)?,
+        wire_name: row.get(4)?,
+        schema: row.get(5)?,
+        catalog: row.get(6)?,
+        owner: name_of(7)?,
+        created_by: name_of(8)?,
+        updated_by: name_of(9)?,
+        description: name_of(10)?,
+        created_at: row.get(11)?,
+        updated_at: row.get(12)?,
+        tags: tags::from_json(&row.get::<String>(13)?)?,
+    })
+}
+
+/// The living model with this `asset.id`, without asking whether the caller may see it.
+pub fn get(sql: &mut Sql<'_>, id: i64) -> Result<Option<Model>> {
+    sql.first(&store::MODEL_BY_ID, bind![id], read)
+}
+
+/// The model as it is now, within a change of it.
+pub(super) fn again(tx: &mut Sql<'_>, id: i64) -> Result<Model> {
+    tx.one(&store::MODEL_BY_ID, bind![id], read)
+}
+
+/// Makes a model, owned by the caller.
+pub fn create(
+    tx: &mut Sql<'_>,
+    name: &str,
+    levels: Levels,
+    description: &str,
+    tags: &Tags,
+) -> Result<Change<Model>> {
+    let place = names::place(tx, name, levels)?;
+    authorize(tx, Action::Create, place.schema.id)?;
+    if let Some(other) = names::find(tx, name)?.map(|id| get(tx, id)).transpose()?.flatten() {
+        return Err(names::taken(name, &other));
+    }
+    let new = place.new_asset(tx, Some(description).filter(|text| !text.is_empty()));
+    let made = asset::create(tx, &new)?;
+    tx.execute(&store::MODEL_INSERT, bind![made.id, &tags::to_json(tags)?])?;
+    let event = Event::new(EventKind::ModelCreate)
+        .asset(made.id, made.revision)
+        .detail(json!({ "name": name, "description": description, "tags": tags }));
+    Ok(Change::Made(again(tx, made.id)?, event))
+}
+
+/// What to change; absent fields stay.
+#[derive(Debug, Clone, Default)]
+pub struct ModelChange {
+    /// The whole new name, or a last part alone, which leaves the model where it is.
+    pub new_name: Option<String>,
+    /// The new description; empty takes it away.
+    pub description: Option<String>,
+    /// Name of the new owner.
+    pub owner: Option<String>,
+}
+
+/// Changes name, description or owner of a model. Moving it to another schema needs the right to make something there.
+pub fn update(tx: &mut Sql<'_>, name: &str, levels: Levels, wanted: &ModelChange) -> Result<Change<Model>> {
+    let only_owner = wanted.owner.is_some() && wanted.new_name.is_none() && wanted.description.is_none();
+    let action = if only_owner { Action::Manage } else { Action::Edit };
+    let model = names::lock(tx, name, levels, action)?;
+    let mut stored = asset::lock(tx, model.id)?;
+    let mut leaf_key = None;
+    let mut changes = serde_json::Map::new();
+    if let Some(new_name) = &wanted.new_name {
+        let place = target(tx, &model, new_name, levels)?;
+        if place.schema.id != model.schema_id {
+            authorize(tx, Action::Create, place.schema.id)?;
+        }
+        stored.parent_id = Some(place.schema.id);
+        stored.leaf.clone_from(&place.leaf);
+        stored.wire_name.clone_from(&place.wire_name);
+        leaf_key = Some(place.leaf_key);
+        if (stored.parent_id, &stored.leaf, &stored.wire_name)
+            != (Some(model.schema_id), &model.leaf, &model.wire_name)
+        {
+            changes.insert("name".into(), json!([model.name(), new_name]));
+        }
+    }
+    if let Some(text) = wanted.description.as_ref().filter(|text| **text != model.description) {
+        changes.insert("description".into(), json!([model.description, text]));
+        stored.comment = Some(text.clone()).filter(|text| !text.is_empty());
+    }
+    if let Some(owner) = &wanted.owner {
+        authorize(tx, Action::Manage, model.id)?;
+        let owner_id = crate::catalog::principal::require(tx, owner)?;
+        if owner_id != stored.owner_id {
+            changes.insert("owner".into(), json!([model.owner, owner]));
+            stored.owner_id = owner_id;
+        }
+    }
+    if changes.is_empty() {
+        return Ok(Change::Nothing(model));
+    }
+    let leaf_key = leaf_key.unwrap_or_else(|| match model.wire_name {
+        Some(_) => model.leaf.clone(),
+        None => syntax::names::fold_case(&model.leaf),
+    });
+    let stored = asset::update(tx, &stored, &leaf_key)?;
+    let kind = if only_owner { EventKind::OwnerSet } else { EventKind::ModelUpdate };
+    let event = Event::new(kind).asset(stored.id, stored.revision).detail(changes.into());
+    Ok(Change::Made(again(tx, stored.id)?, event))
+}
+
+/// Where a renamed model goes; the name must be free, or the model's own in another case.
+fn target(tx: &mut Sql<'_>, model: &Model, new_name: &str, levels: Levels) -> Result<names::Place> {
+    let whole = match levels {
+        Levels::Three if !new_name.contains('.') => format!("{}.{}.{new_name}", model.catalog, model.schema),
+        _ => new_name.to_owned(),
+    };
+    let place = names::place(tx, &whole, levels)?;
+    let other = names::find(tx, &whole)?.filter(|other| *other != model.id);
+    match other.map(|other| get(tx, other)).transpose()?.flatten() {
+        Some(other) => Err(names::taken(&whole, &other)),
+        None => Ok(place),
+    }
+}
+
+/// Deletes a model with its versions and aliases. Its name is free again.
+pub fn delete(tx: &mut Sql<'_>, name: &str, levels: Levels) -> Result<Change<()>> {
+    let model = names::lock(tx, name, levels, Action::Delete)?;
+    let moved = aliases::drop_all(tx, model.id, None, "the model was deleted")?;
+    let revision = asset::delete(tx, model.id)?;
+    let event = Event::new(EventKind::ModelDelete)
+        .asset(model.id, revision)
+        .detail(json!({ "name": model.name(), "aliases": moved }));
+    Ok(Change::Made((), event))
+}
+
+/// Sets and removes tags of a model.
+pub fn change_tags(
+    tx: &mut Sql<'_>,
+    name: &str,
+    levels: Levels,
+    set: &Tags,
+    remove: &[String],
+) -> Result<Change<()>> {
+    let mut model = names::lock(tx, name, levels, Action::Edit)?;
+    let before = model.tags.clone();
+    tags::apply(&mut model.tags, set, remove);
+    if model.tags == before {
+        return Ok(Change::Nothing(()));
+    }
+    let revision = asset::touch(tx, model.id)?;
+    tx.execute(&store::MODEL_SET_TAGS, bind![model.id, &tags::to_json(&model.tags)?])?;
+    let kind = if set.is_empty() { EventKind::ModelTagDelete } else { EventKind::ModelTagSet };
+    let event = Event::new(kind).asset(model.id, revision).detail(json!({ "set": set, "removed": remove }));
+    Ok(Change::Made((), event))
+}

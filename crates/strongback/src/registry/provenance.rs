@@ -1,0 +1,181 @@
+//! What a version came from: the logged model, the run and the version behind its source, and the lineage they make.
+//!
+//! What must stay true: nothing is taken from a place that the caller may not read, because whoever may read the version
+//! may then read the files; what a client says beside the source must agree with it; a source on the server's own disk
+//! lies below the files of the run that is named with it.
+
+use syntax::source::SourceUri;
+
+use super::{
+    aliases, names,
+    versions::{self, Version},
+};
+use crate::{
+    catalog::{
+        Action, authorize,
+        lineage::{self, EdgeKind, Fact, NodeRef},
+    },
+    db::Sql,
+    error::{Error, Result},
+    tracking::{limits, model, run},
+};
+
+/// What a client says about where a version comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claimed<'a> {
+    /// The source.
+    pub source: &'a str,
+    /// A run; empty if none was named.
+    pub run_id: &'a str,
+    /// A logged model; empty if none was named.
+    pub model_id: &'a str,
+}
+
+/// Where a version comes from.
+#[derive(Debug, Default)]
+pub(super) struct Origin {
+    /// The source as it is stored: as given, but an alias became the version that it meant.
+    pub source: String,
+    /// The run; empty if unknown.
+    pub run_id: String,
+    /// The logged model; empty if unknown.
+    pub logged_model: String,
+    /// `experiment.asset_id` of run or logged model.
+    experiment_id: Option<i64>,
+    /// Model and number of the version it is a copy of.
+    copied: Option<(i64, i64)>,
+}
+
+/// Works out where a version comes from, for a caller who may read all of it.
+pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
+    let source = SourceUri::parse(claimed.source).map_err(|error| Error::invalid(error.to_string()))?;
+    let mut origin = Origin { source: claimed.source.to_owned(), ..Origin::default() };
+    for (path, id) in [("run_id", claimed.run_id), ("model_id", claimed.model_id)] {
+        if !id.is_empty() {
+            limits::run_id(path, Some(id))?;
+        }
+    }
+    match &source {
+        SourceUri::LoggedModel { model_id } | SourceUri::LoggedModelArtifacts { model_id, .. } => {
+            from_logged_model(sql, &mut origin, model_id)?;
+        }
+        SourceUri::ModelVersion { name, version } => from_version(sql, &mut origin, name, *version)?,
+        SourceUri::VersionFiles { name, version, .. } => {
+            from_version(sql, &mut origin, &name.to_string(), *version)?;
+        }
+        SourceUri::ModelAlias { name, alias } => from_alias(sql, &mut origin, name, alias)?,
+        SourceUri::RunRelative { run_id, .. } | SourceUri::RunArtifacts { run_id, .. } => {
+            if !claimed.run_id.is_empty() && claimed.run_id != run_id {
+                return Err(outside(claimed, "it belongs to another run"));
+            }
+            from_run(sql, &mut origin, run_id)?;
+        }
+        SourceUri::Local { .. } => check_local(sql, claimed, &source)?,
+        SourceUri::External { .. } | SourceUri::Opaque(_) => {}
+    }
+    if !claimed.model_id.is_empty() {
+        if origin.logged_model.is_empty() {
+            from_logged_model(sql, &mut origin, claimed.model_id)?;
+        } else if origin.logged_model != claimed.model_id {
+            return Err(Error::invalid(format!(
+                "Invalid model version source: '{}'. It comes from the logged model {}, and model_id names {}.",
+                claimed.source, origin.logged_model, claimed.model_id
+            )));
+        }
+    }
+    if !claimed.run_id.is_empty() {
+        claimed.run_id.clone_into(&mut origin.run_id);
+    }
+    if origin.experiment_id.is_none() && !origin.run_id.is_empty() {
+        let run_id = origin.run_id.clone();
+        from_run(sql, &mut origin, &run_id)?;
+    }
+    Ok(origin)
+}
+
+fn from_logged_model(sql: &mut Sql<'_>, origin: &mut Origin, model_id: &str) -> Result<()> {
+    let found = model::load(sql, model_id)?;
+    origin.experiment_id = Some(found.experiment_id);
+    origin.run_id = found.source_run;
+    origin.logged_model = found.uuid;
+    Ok(())
+}
+
+/// A run that is not known here may be one of another tracking server, and is only written down.
+fn from_run(sql: &mut Sql<'_>, origin: &mut Origin, run_id: &str) -> Result<()> {
+    run_id.clone_into(&mut origin.run_id);
+    if let Some(found) = run::find(sql, run_id)? {
+        authorize(sql, Action::Read, found.experiment_id)?;
+        origin.experiment_id = Some(found.experiment_id);
+    }
+    Ok(())
+}
+
+fn from_version(sql: &mut Sql<'_>, origin: &mut Origin, name: &str, number: u64) -> Result<()> {
+    let number = i64::try_from(number).map_err(|_| versions::missing(name, i64::MAX))?;
+    let (_, version) = versions::load(sql, name, names::Levels::Any, number)?;
+    inherit(origin, version);
+    Ok(())
+}
+
+fn from_alias(sql: &mut Sql<'_>, origin: &mut Origin, name: &str, alias: &str) -> Result<()> {
+    let found = names::load(sql, name, names::Levels::Any)?;
+    let version = aliases::resolve(sql, &found, alias)?.ok_or_else(|| aliases::missing(alias))?;
+    // The alias may move on; what this version is made of does not.
+    origin.source = format!("models:/{}/{}", found.name(), version.version);
+    inherit(origin, version);
+    Ok(())
+}
+
+fn inherit(origin: &mut Origin, version: Version) {
+    origin.copied = Some((version.model_id, version.version));
+    origin.run_id = version.run_id;
+    origin.logged_model = version.logged_model;
+}
+
+/// A path on the server's disk is taken only where the run that is named keeps its files there.
+fn check_local(sql: &mut Sql<'_>, claimed: Claimed<'_>, source: &SourceUri) -> Result<()> {
+    const WHY: &str = "To use a local path as a model version source, the run_id request parameter has to be specified \
+                       and the local path has to be contained within the artifact directory of the run specified by \
+                       the run_id";
+    if claimed.run_id.is_empty() {
+        return Err(outside(claimed, WHY));
+    }
+    let home = run::load(sql, claimed.run_id)?.artifact_uri();
+    match (source, SourceUri::parse(&home)) {
+        (SourceUri::Local { path }, Ok(SourceUri::Local { path: root })) if path.is_under(&root) => Ok(()),
+        _ => Err(outside(claimed, WHY)),
+    }
+}
+
+fn outside(claimed: Claimed<'_>, why: &str) -> Error {
+    Error::invalid(format!("Invalid model version source: '{}'. {why}.", claimed.source))
+}
+
+/// Records what a new version came from.
+pub(super) fn record(tx: &mut Sql<'_>, origin: &Origin, model_id: i64, number: i64) -> Result<()> {
+    let target_version = number.to_string();
+    let target = NodeRef::Asset(model_id);
+    if let Some((copied, version)) = origin.copied {
+        let source_version = version.to_string();
+        let fact = Fact {
+            run_uuid: &origin.run_id,
+            source_version: &source_version,
+            target_version: &target_version,
+            detail: None,
+        };
+        lineage::record(tx, NodeRef::Asset(copied), target, EdgeKind::Copies, fact)?;
+    } else if let Some(experiment) = origin.experiment_id {
+        let fact = Fact { run_uuid: &origin.run_id, target_version: &target_version, ..Fact::default() };
+        lineage::record(tx, NodeRef::Asset(experiment), target, EdgeKind::Produces, fact)?;
+    }
+    Ok(())
+}
+
+/// The root of the files of the logged model that a version came from, as tracking has it.
+pub(super) fn logged_model_uri(sql: &mut Sql<'_>, version: &Version) -> Result<Option<String>> {
+    if version.logged_model.is_empty() {
+        return Ok(None);
+    }
+    Ok(model::find(sql, &version.logged_model)?.map(|found| found.artifact_uri()))
+}

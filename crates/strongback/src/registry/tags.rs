@@ -1,0 +1,84 @@
+//! Tags of models and versions, and the other texts that callers write about them.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    error::{Error, Result},
+    tracking::{limits, wire::KeyValue},
+};
+
+/// Tags by key.
+pub type Tags = BTreeMap<String, String>;
+
+/// Longest value of a tag, in characters.
+const TAG_VALUE_CHARS: usize = 100_000;
+/// Tags that one model or version may have.
+const TAGS_MAX: usize = 1_000;
+/// Longest description, in characters.
+const DESCRIPTION_CHARS: usize = 100_000;
+/// Longest link to a run, in characters.
+const LINK_CHARS: usize = 2_048;
+
+/// The tags of a request; of a key that comes twice the last value counts.
+pub fn checked_tags(tags: &[KeyValue]) -> Result<Tags> {
+    if tags.len() > TAGS_MAX {
+        return Err(Error::invalid(format!(
+            "'tags' can contain at most {TAGS_MAX} tags; it has {}.",
+            tags.len()
+        )));
+    }
+    let checked = |(at, tag): (usize, &KeyValue)| {
+        let key = limits::key(&format!("tags[{at}].key"), tag.key.as_deref())?;
+        let value = limits::text(&format!("tags[{at}].value"), tag.value(), TAG_VALUE_CHARS)?;
+        Ok((key.to_owned(), value.to_owned()))
+    };
+    tags.iter().enumerate().map(checked).collect()
+}
+
+/// One tag of a request: its key and value.
+pub fn checked_tag(key: Option<&str>, value: Option<&str>) -> Result<(String, String)> {
+    let key = limits::key("key", key.filter(|key| !key.is_empty()))?;
+    let value = limits::text("value", value.unwrap_or_default(), TAG_VALUE_CHARS)?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// The key of a tag to be deleted. Any text is looked for, since deleting what is not there is no error.
+pub fn checked_key(key: Option<&str>) -> Result<String> {
+    let key = key.filter(|key| !key.is_empty()).ok_or_else(|| Error::required("key"))?;
+    Ok(limits::text("key", key, syntax::names::KEY_CHARS_MAX)?.to_owned())
+}
+
+/// A description; absent is empty.
+pub fn checked_description(path: &str, text: Option<String>) -> Result<String> {
+    let text = text.unwrap_or_default();
+    limits::text(path, &text, DESCRIPTION_CHARS)?;
+    Ok(text)
+}
+
+/// A link to a run somewhere else; absent is empty.
+pub fn checked_link(text: Option<String>) -> Result<String> {
+    let text = text.unwrap_or_default();
+    limits::text("run_link", &text, LINK_CHARS)?;
+    Ok(text)
+}
+
+/// Tags as they leave.
+pub fn pairs(tags: &Tags) -> Vec<KeyValue> {
+    tags.iter().map(|(key, value)| KeyValue::new(key, value)).collect()
+}
+
+/// Tags as they are stored.
+pub(super) fn to_json(tags: &Tags) -> Result<String> {
+    serde_json::to_string(tags).map_err(Error::internal)
+}
+
+/// Stored tags.
+pub(super) fn from_json(text: &str) -> Result<Tags> {
+    serde_json::from_str(text).map_err(Error::internal)
+}
+
+/// Sets and removes tags.
+pub(super) fn apply(tags: &mut Tags, set: &Tags, remove: &[String]) {
+    tags.extend(set.iter().map(|(key, value)| (key.clone(), value.clone())));
+    tags.retain(|key, _| !remove.contains(key));
+}
