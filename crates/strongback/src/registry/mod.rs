@@ -14,7 +14,7 @@
 //!   what the client adds to it.
 
 pub mod aliases;
-//DB pub mod databricks;
+pub mod databricks;
 pub mod files;
 pub mod mlflow;
 pub mod models;
@@ -37,7 +37,7 @@ pub(crate) static STATEMENTS: &[&Stmt] = store::STATEMENTS;
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
-    [mlflow::routes(), files::routes()].concat()
+    [mlflow::routes(), databricks::routes(), files::routes()].concat()
 }
 
 /// Turns what a change answers into what a face answers.

@@ -6,7 +6,7 @@ mod aliases;
 mod models;
 mod search;
 mod stages;
-mod versions;
+pub(super) mod versions;
 pub mod wire;
 
 use crate::router::Route;
