@@ -22,7 +22,7 @@ pub(super) enum TokenCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// Whose it becomes
+    /// Whose it becomes; a user of this name is created if there is none
     #[arg(long, value_name = "NAME")]
     principal: String,
     /// What it is for
@@ -31,7 +31,7 @@ pub(super) struct CreateArgs {
     /// How long it lives, e.g. 12h, 90d, 52w; for ever when left out
     #[arg(long, value_name = "TIME", value_parser = lifetime)]
     expires_in: Option<i64>,
-    /// Make the principal an administrator, and create it if there is none
+    /// Make the principal an administrator
     #[arg(long)]
     admin: bool,
     /// As JSON, with the token's id and end
@@ -79,6 +79,8 @@ fn create(settings: Settings, args: &CreateArgs) -> anyhow::Result<()> {
     let place = Place::open(settings, &args.remote)?;
     if args.admin {
         ensure_admin(&place, &args.principal)?;
+    } else {
+        ensure_user(&place, &args.principal)?;
     }
     let made = place.token_create(&args.principal, &args.comment, args.expires_in)?;
     if args.json {
@@ -93,6 +95,15 @@ fn create(settings: Settings, args: &CreateArgs) -> anyhow::Result<()> {
     printer::talk(&format!("Token {id} of {}, {end}. It is shown once, on the next line:", args.principal));
     printer::data(&made.value);
     printer::talk("Clients: MLFLOW_TRACKING_TOKEN or DATABRICKS_TOKEN; this command line: STRONGBACK_TOKEN.");
+    Ok(())
+}
+
+fn ensure_user(place: &Place, name: &str) -> anyhow::Result<()> {
+    match place.principal_create(name, "user", false) {
+        Ok(_) => printer::talk(&format!("Created the user {name}.")),
+        Err(error) if error.code() == Code::ResourceAlreadyExists => {}
+        Err(error) => return Err(error.into()),
+    }
     Ok(())
 }
 

@@ -23,7 +23,7 @@ mod provenance;
 mod search;
 mod store;
 pub mod tags;
-//UN pub mod unity;
+pub mod unity;
 pub mod versions;
 
 use crate::{
@@ -37,7 +37,7 @@ pub(crate) static STATEMENTS: &[&Stmt] = store::STATEMENTS;
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
-    [mlflow::routes(), databricks::routes(), files::routes()].concat()
+    [mlflow::routes(), databricks::routes(), unity::routes(), files::routes()].concat()
 }
 
 /// Turns what a change answers into what a face answers.

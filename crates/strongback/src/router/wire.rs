@@ -42,6 +42,9 @@ pub fn parse<T: DeserializeOwned>(input: &Input, lists: &HashSet<String>) -> Res
         return from_slice(&input.body);
     }
     let mut fields = read_object(&input.body)?;
+    if percent_encoding::percent_decode_str(&input.query).decode_utf8().is_err() {
+        return Err(Error::invalid("The query cannot be read: decoded, it is not UTF-8 text."));
+    }
     for (name, value) in url::form_urlencoded::parse(input.query.as_bytes()) {
         let value = Value::String(value.into_owned());
         if lists.contains(name.as_ref()) {

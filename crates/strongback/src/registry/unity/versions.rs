@@ -1,0 +1,105 @@
+//! Versions on Unity Catalog's face.
+
+use http::Method;
+
+use super::wire::{
+    CreateVersionRequest, VersionInfo, VersionRequest, VersionsResponse, full_name, joined, number,
+};
+use crate::{
+    catalog::Action,
+    context::Ctx,
+    error::Result,
+    registry::{
+        answered,
+        names::{self, Levels},
+        tags::{Tags, checked_description},
+        versions::{self, NewVersion},
+    },
+    router::{
+        Limits, Policy, Route,
+        wire::{Empty, required},
+    },
+};
+
+/// Versions of a list.
+const LISTED: i64 = 10_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    let all = "/api/2.1/unity-catalog/models/{full_name}/versions";
+    let one = "/api/2.1/unity-catalog/models/{full_name}/versions/{version}";
+    let finish = "/api/2.1/unity-catalog/models/{full_name}/versions/{version}/finalize";
+    let make = "/api/2.1/unity-catalog/models/versions";
+    let (read, edit, small) = (Policy::Asset(Action::Read), Policy::Asset(Action::Edit), Limits::SMALL);
+    let remove = Policy::Asset(Action::Delete);
+    vec![
+        Route::json(Method::POST, make, edit, Limits::JSON, "Create a version, to be uploaded", create),
+        Route::json(Method::GET, all, read, small, "List the versions of a model", list),
+        Route::json(Method::GET, one, read, small, "Get a version", get),
+        Route::json(Method::PATCH, one, edit, Limits::JSON, "Describe a version", update),
+        Route::json(Method::PATCH, finish, edit, small, "Declare a version's files complete", finalize),
+        Route::json(Method::DELETE, one, remove, small, "Delete a version", delete),
+    ]
+}
+
+async fn create(ctx: Ctx, request: CreateVersionRequest) -> Result<VersionInfo> {
+    let name = joined(&request.catalog_name, &request.schema_name, &request.model_name, "model_name")?;
+    let new = NewVersion {
+        source: required(&request.source, "source")?.to_owned(),
+        run_id: request.run_id.unwrap_or_default(),
+        model_id: String::new(),
+        run_link: String::new(),
+        description: checked_description("comment", request.comment)?,
+        tags: Tags::new(),
+        awaits_files: true,
+    };
+    ctx.write(move |tx| {
+        let made = versions::create(tx, &name, Levels::Three, &new)?;
+        answered(made, |(model, version)| VersionInfo::load(tx, &model, &version))
+    })
+    .await
+}
+
+async fn list(ctx: Ctx, request: VersionRequest) -> Result<VersionsResponse> {
+    let name = full_name(&request.full_name)?;
+    ctx.read(move |sql| {
+        let model = names::load(sql, &name, Levels::Three)?;
+        let found = versions::page(sql, model.id, 0, LISTED)?;
+        let model_versions =
+            found.iter().map(|version| VersionInfo::load(sql, &model, version)).collect::<Result<_>>()?;
+        Ok(VersionsResponse { model_versions, next_page_token: None })
+    })
+    .await
+}
+
+async fn get(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
+    let (name, number) = (full_name(&request.full_name)?, number(request.version)?);
+    ctx.read(move |sql| {
+        let (model, version) = versions::load(sql, &name, Levels::Three, number)?;
+        VersionInfo::load(sql, &model, &version)
+    })
+    .await
+}
+
+async fn update(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
+    let (name, number) = (full_name(&request.full_name)?, number(request.version)?);
+    let comment = checked_description("comment", request.comment)?;
+    ctx.write(move |tx| {
+        let changed = versions::describe(tx, &name, Levels::Three, number, &comment)?;
+        answered(changed, |(model, version)| VersionInfo::load(tx, &model, &version))
+    })
+    .await
+}
+
+async fn finalize(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
+    let (name, number) = (full_name(&request.full_name)?, number(request.version)?);
+    ctx.write(move |tx| {
+        let changed = versions::finalize(tx, &name, Levels::Three, number)?;
+        answered(changed, |(model, version)| VersionInfo::load(tx, &model, &version))
+    })
+    .await
+}
+
+async fn delete(ctx: Ctx, request: VersionRequest) -> Result<Empty> {
+    let (name, number) = (full_name(&request.full_name)?, number(request.version)?);
+    ctx.write(move |tx| answered(versions::delete(tx, &name, Levels::Three, number)?, |()| Ok(Empty {}))).await
+}

@@ -1,0 +1,258 @@
+//! Unity Catalog's messages about models and versions.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    catalog::securable::Paging,
+    db::Sql,
+    error::{Error, Result},
+    registry::{
+        aliases::{self, Alias},
+        models::Model,
+        versions::Version,
+    },
+    router::wire::{Int64, required},
+};
+
+/// A model by its full name, and what is said about it.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ModelRequest {
+    /// Three levels.
+    pub full_name: Option<String>,
+    /// A new last part, or a whole new name.
+    pub new_name: Option<String>,
+    /// Its description.
+    pub comment: Option<String>,
+    /// Its owner.
+    pub owner: Option<String>,
+}
+
+/// A new model.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct CreateModelRequest {
+    /// Last part of the name.
+    pub name: Option<String>,
+    /// The catalog.
+    pub catalog_name: Option<String>,
+    /// The schema.
+    pub schema_name: Option<String>,
+    /// Its description.
+    pub comment: Option<String>,
+}
+
+/// Whose models to list: those of a schema, or all.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ListRequest {
+    /// The catalog.
+    pub catalog_name: Option<String>,
+    /// The schema.
+    pub schema_name: Option<String>,
+    /// Which page.
+    #[serde(flatten)]
+    pub paging: Paging,
+}
+
+/// A version, or all of a model's.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct VersionRequest {
+    /// Three levels.
+    pub full_name: Option<String>,
+    /// The number.
+    pub version: Option<Int64>,
+    /// Its description.
+    pub comment: Option<String>,
+}
+
+/// A new version.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct CreateVersionRequest {
+    /// Last part of the model's name.
+    pub model_name: Option<String>,
+    /// The catalog.
+    pub catalog_name: Option<String>,
+    /// The schema.
+    pub schema_name: Option<String>,
+    /// Where it comes from.
+    pub source: Option<String>,
+    /// The run it comes from.
+    pub run_id: Option<String>,
+    /// Its description.
+    pub comment: Option<String>,
+}
+
+/// An alias of a model.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct AliasRequest {
+    /// Three levels.
+    pub full_name: Option<String>,
+    /// The alias.
+    pub alias: Option<String>,
+    /// The version it is to point to.
+    pub version_num: Option<Int64>,
+}
+
+/// An alias and its version.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct AliasInfo {
+    /// The alias.
+    pub alias_name: String,
+    /// The number.
+    pub version_num: i64,
+}
+
+impl From<&Alias> for AliasInfo {
+    fn from(alias: &Alias) -> Self {
+        Self { alias_name: alias.alias.clone(), version_num: alias.version }
+    }
+}
+
+/// A model.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ModelInfo {
+    /// Last part of the name.
+    pub name: String,
+    /// The catalog.
+    pub catalog_name: String,
+    /// The schema.
+    pub schema_name: String,
+    /// Three levels.
+    pub full_name: String,
+    /// The owner's name.
+    pub owner: String,
+    /// Its description.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+    /// Where its files lie, as a path of the Files API.
+    pub storage_location: String,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+    /// Who made it.
+    pub created_by: String,
+    /// Milliseconds since the epoch.
+    pub updated_at: i64,
+    /// Who changed it last.
+    pub updated_by: String,
+    /// The id that leaves the server.
+    pub id: String,
+    /// Its aliases.
+    pub aliases: Vec<AliasInfo>,
+}
+
+impl ModelInfo {
+    /// A model with its aliases.
+    pub fn load(sql: &mut Sql<'_>, model: &Model) -> Result<Self> {
+        let aliases = aliases::list(sql, &[model.id])?.iter().map(AliasInfo::from).collect();
+        Ok(Self {
+            name: model.leaf.clone(),
+            catalog_name: model.catalog.clone(),
+            schema_name: model.schema.clone(),
+            full_name: model.full_name(),
+            owner: model.owner.clone(),
+            comment: model.description.clone(),
+            storage_location: format!("/Models/{}/{}/{}", model.catalog, model.schema, model.leaf),
+            created_at: model.created_at,
+            created_by: model.created_by.clone(),
+            updated_at: model.updated_at,
+            updated_by: model.updated_by.clone(),
+            id: model.uuid.clone(),
+            aliases,
+        })
+    }
+}
+
+/// A version.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct VersionInfo {
+    /// Last part of the model's name.
+    pub model_name: String,
+    /// The catalog.
+    pub catalog_name: String,
+    /// The schema.
+    pub schema_name: String,
+    /// The number.
+    pub version: i64,
+    /// Where it comes from.
+    pub source: String,
+    /// The run it comes from.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub run_id: String,
+    /// `READY` or `PENDING_REGISTRATION`.
+    pub status: &'static str,
+    /// Where its files lie, as a path of the Files API.
+    pub storage_location: String,
+    /// Its description.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+    /// Who made it.
+    pub created_by: String,
+    /// Milliseconds since the epoch.
+    pub updated_at: i64,
+    /// The model's id and the number.
+    pub id: String,
+    /// Its aliases.
+    pub aliases: Vec<AliasInfo>,
+}
+
+impl VersionInfo {
+    /// A version with its aliases.
+    pub fn load(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<Self> {
+        let all = aliases::list(sql, &[model.id])?;
+        let own = all.iter().filter(|alias| alias.version == version.version).map(AliasInfo::from);
+        let place = format!("/Models/{}/{}/{}", model.catalog, model.schema, model.leaf);
+        Ok(Self {
+            model_name: model.leaf.clone(),
+            catalog_name: model.catalog.clone(),
+            schema_name: model.schema.clone(),
+            version: version.version,
+            source: version.source.clone(),
+            run_id: version.run_id.clone(),
+            status: version.status.name(),
+            storage_location: format!("{place}/{}", version.version),
+            comment: version.description.clone(),
+            created_at: version.created_at,
+            created_by: version.created_by.clone(),
+            updated_at: version.updated_at,
+            id: format!("{}/{}", model.uuid, version.version),
+            aliases: own.collect(),
+        })
+    }
+}
+
+/// A page of models.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ModelsResponse {
+    /// By name.
+    pub registered_models: Vec<ModelInfo>,
+    /// There is more behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+}
+
+/// A page of versions.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct VersionsResponse {
+    /// By number.
+    pub model_versions: Vec<VersionInfo>,
+    /// There is more behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+}
+
+/// The full name in a path.
+pub fn full_name(given: &Option<String>) -> Result<String> {
+    required(given, "full_name").map(str::to_owned)
+}
+
+/// The number in a path.
+pub fn number(given: Option<Int64>) -> Result<i64> {
+    given.map(|number| number.0).ok_or_else(|| Error::required("version"))
+}
+
+/// Three parts as one name.
+pub fn joined(catalog: &Option<String>, schema: &Option<String>, leaf: &Option<String>, path: &str) -> Result<String> {
+    let (catalog, schema) = (required(catalog, "catalog_name")?, required(schema, "schema_name")?);
+    Ok(format!("{catalog}.{schema}.{}", required(leaf, path)?))
+}
