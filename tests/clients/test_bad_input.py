@@ -15,6 +15,7 @@ MODELS = f"{MLFLOW}/logged-models"
 
 # Kinds of fields. `!` marks a required one.
 TEXT, INTEGER, DOUBLE, TAGS, LIST, OBJECTS = "text", "integer", "double", "tags", "list", "objects"
+VERSION = "version"  # text on one face and a number on another: both are taken
 
 # (method, path): {field: (kind, valid value)}; $names are filled in from the server.
 SURFACE = {
@@ -103,7 +104,7 @@ SURFACE = {
     ("POST", f"{MLFLOW}/registered-models/alias"): {
         "name!": (TEXT, "$model"),
         "alias!": (TEXT, "champion"),
-        "version!": (TEXT, "1"),
+        "version!": (VERSION, "1"),
     },
     ("POST", f"{MLFLOW}/model-versions/create"): {
         "name!": (TEXT, "$model"),
@@ -114,12 +115,12 @@ SURFACE = {
     },
     ("PATCH", f"{MLFLOW}/model-versions/update"): {
         "name!": (TEXT, "$model"),
-        "version!": (TEXT, "1"),
+        "version!": (VERSION, "1"),
         "description": (TEXT, "words"),
     },
     ("POST", f"{MLFLOW}/model-versions/transition-stage"): {
         "name!": (TEXT, "$model"),
-        "version!": (TEXT, "1"),
+        "version!": (VERSION, "1"),
         "stage!": (TEXT, "Staging"),
     },
 }
@@ -140,6 +141,7 @@ GOVERNED = {
 
 WRONG = {
     TEXT: [5, True, {"a": 1}, ["x"], "nul\0inside"],
+    VERSION: ["many", 1.5, True, {"a": 1}, ["x"], "nul\0inside"],
     INTEGER: ["many", 1.5, True, {}, [1], 2**64, "1e3"],
     DOUBLE: ["many", True, {}, [1], "0x10"],
     LIST: ["x", 5, {"a": 1}, [5], [["x"]], [{}]],

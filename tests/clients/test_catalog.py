@@ -46,7 +46,9 @@ def test_catalog_life_cycle(w, catalog, fresh):
     assert (updated.name, updated.comment, updated.properties) == (renamed, "changed", {"b": "2"})
     with pytest.raises(NotFound):
         w.catalogs.get(catalog)
-    assert w.catalogs.update(renamed, owner="ada@example.com").owner == "ada@example.com"
+    with pytest.raises(NotFound):
+        w.catalogs.update(renamed, owner="nobody@example.com")
+    assert w.catalogs.update(renamed, owner="users").owner == "users"
     w.catalogs.delete(renamed, force=True)
     with pytest.raises(NotFound):
         w.catalogs.get(renamed)

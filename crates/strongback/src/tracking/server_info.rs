@@ -23,6 +23,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "these are the fields of the message")]
 struct ServerInfo {
     /// MLflow's name for a store behind a server that keeps everything.
     store_type: &'static str,

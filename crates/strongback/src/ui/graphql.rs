@@ -243,7 +243,8 @@ mod tests {
     #[test]
     fn an_answer_is_cut_to_what_was_asked_for() {
         let document =
-            parse_query("query Q { a(input: {x: 1}) { b { cD e missing lists { x } } __typename } }").unwrap();
+            parse_query("query Q { a(input: {x: 1}) { b { cD e missing lists { x } } __typename } }")
+                .unwrap();
         let (_, operation) = document.operations.iter().next().unwrap();
         let field = fields_of(&operation.node.selection_set).unwrap()[0];
         let whole = camel(json!({ "b": [{ "c_d": 5, "e": 1.5, "f": "left out" }], "g": 1 }));

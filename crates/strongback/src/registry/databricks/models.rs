@@ -41,16 +41,51 @@ pub(super) fn routes() -> Vec<Route> {
     };
     let (json, small) = (Limits::JSON, Limits::SMALL);
     vec![
-        Route::json(Method::POST, base("create"), Policy::Asset(Action::Create), json, "Create a governed model", create),
+        Route::json(
+            Method::POST,
+            base("create"),
+            Policy::Asset(Action::Create),
+            json,
+            "Create a governed model",
+            create,
+        ),
         Route::json(Method::GET, base("get"), read, small, "Get a governed model", get),
         Route::json(Method::PATCH, base("update"), edit, json, "Rename or describe a governed model", update),
         Route::json(Method::DELETE, base("delete"), delete_policy, small, "Delete a governed model", delete),
         Route::json(Method::GET, base("search"), Policy::Visible, json, "Search governed models", search),
         Route::json(Method::POST, base("set-tag"), edit, json, "Set a tag of a governed model", set_tag),
-        Route::json(Method::DELETE, base("delete-tag"), edit, small, "Delete a tag of a governed model", delete_tag),
-        Route::json(Method::POST, base("alias"), edit, small, "Point an alias of a governed model to a version", set_alias),
-        Route::json(Method::GET, base("alias"), read, small, "The version behind an alias of a governed model", get_alias),
-        Route::json(Method::DELETE, base("alias"), edit, small, "Delete an alias of a governed model", delete_alias),
+        Route::json(
+            Method::DELETE,
+            base("delete-tag"),
+            edit,
+            small,
+            "Delete a tag of a governed model",
+            delete_tag,
+        ),
+        Route::json(
+            Method::POST,
+            base("alias"),
+            edit,
+            small,
+            "Point an alias of a governed model to a version",
+            set_alias,
+        ),
+        Route::json(
+            Method::GET,
+            base("alias"),
+            read,
+            small,
+            "The version behind an alias of a governed model",
+            get_alias,
+        ),
+        Route::json(
+            Method::DELETE,
+            base("alias"),
+            edit,
+            small,
+            "Delete an alias of a governed model",
+            delete_alias,
+        ),
     ]
 }
 
@@ -97,8 +132,13 @@ async fn delete(ctx: Ctx, request: ModelRequest) -> Result<Empty> {
 async fn search(ctx: Ctx, request: SearchRequest) -> Result<ModelsResponse> {
     let most = limits::max_results(request.max_results.map(|n| n.0).filter(|n| *n != 0), PAGE.0, PAGE.1)?;
     let filter = request.filter.as_deref().unwrap_or_default();
-    let search =
-        Search::new(Grammar::RegisteredModels, filter, &request.order_by, most, request.page_token.as_deref())?;
+    let search = Search::new(
+        Grammar::RegisteredModels,
+        filter,
+        &request.order_by,
+        most,
+        request.page_token.as_deref(),
+    )?;
     ctx.read(move |sql| {
         let found = search.models(sql)?;
         let registered_models = ModelOut::complete(sql, &found.items)?;
@@ -134,8 +174,10 @@ async fn set_alias(ctx: Ctx, request: AliasRequest) -> Result<Empty> {
 
 async fn delete_alias(ctx: Ctx, request: AliasRequest) -> Result<Empty> {
     let (name, alias) = (name(request.name.as_ref())?, alias(request.alias)?);
-    ctx.write(move |tx| answered(alias_set(tx, &name, Levels::Three, &alias, None, REASON)?, |_| Ok(Empty {})))
-        .await
+    ctx.write(move |tx| {
+        answered(alias_set(tx, &name, Levels::Three, &alias, None, REASON)?, |_| Ok(Empty {}))
+    })
+    .await
 }
 
 async fn get_alias(ctx: Ctx, request: AliasRequest) -> Result<VersionResponse> {

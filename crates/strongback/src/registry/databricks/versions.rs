@@ -15,7 +15,8 @@ use crate::{
         mlflow::{
             versions::new_version,
             wire::{
-                CreateVersionRequest, DownloadUriResponse, SearchRequest, TagRequest, VersionRequest, name, number,
+                CreateVersionRequest, DownloadUriResponse, SearchRequest, TagRequest, VersionRequest, name,
+                number,
             },
         },
         names::{self, Levels},
@@ -47,8 +48,22 @@ pub(super) fn routes() -> Vec<Route> {
         _ => "/api/2.0/mlflow/unity-catalog/model-versions/generate-temporary-credentials",
     };
     vec![
-        Route::json(Method::POST, path("create"), edit, json, "Create a governed version, to be uploaded", create),
-        Route::json(Method::POST, path("finalize"), edit, small, "Declare a version's files complete", finalize),
+        Route::json(
+            Method::POST,
+            path("create"),
+            edit,
+            json,
+            "Create a governed version, to be uploaded",
+            create,
+        ),
+        Route::json(
+            Method::POST,
+            path("finalize"),
+            edit,
+            small,
+            "Declare a version's files complete",
+            finalize,
+        ),
         Route::json(Method::GET, path("get"), read, small, "Get a governed version", get),
         Route::json(Method::PATCH, path("update"), edit, json, "Describe a governed version", update),
         Route::json(
@@ -60,11 +75,32 @@ pub(super) fn routes() -> Vec<Route> {
             delete,
         ),
         Route::json(Method::GET, path("search"), Policy::Visible, json, "Search governed versions", search),
-        Route::json(Method::GET, path("uri"), read, small, "Where a governed version's files are", download_uri),
+        Route::json(
+            Method::GET,
+            path("uri"),
+            read,
+            small,
+            "Where a governed version's files are",
+            download_uri,
+        ),
         Route::json(Method::POST, path("set-tag"), edit, json, "Set a tag of a governed version", set_tag),
-        Route::json(Method::DELETE, path("delete-tag"), edit, small, "Delete a tag of a governed version", delete_tag),
+        Route::json(
+            Method::DELETE,
+            path("delete-tag"),
+            edit,
+            small,
+            "Delete a tag of a governed version",
+            delete_tag,
+        ),
         Route::json(Method::POST, path("lineage"), read, json, "Who loads a governed version", emit_lineage),
-        Route::json(Method::POST, path("credentials"), read, small, "How a version's files travel", credentials),
+        Route::json(
+            Method::POST,
+            path("credentials"),
+            read,
+            small,
+            "How a version's files travel",
+            credentials,
+        ),
     ]
 }
 
@@ -111,7 +147,8 @@ async fn update(ctx: Ctx, request: VersionRequest) -> Result<VersionResponse> {
 
 async fn delete(ctx: Ctx, request: VersionRequest) -> Result<Empty> {
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
-    ctx.write(move |tx| answered(versions::delete(tx, &name, Levels::Three, number)?, |()| Ok(Empty {}))).await
+    ctx.write(move |tx| answered(versions::delete(tx, &name, Levels::Three, number)?, |()| Ok(Empty {})))
+        .await
 }
 
 async fn search(ctx: Ctx, request: SearchRequest) -> Result<VersionsResponse> {

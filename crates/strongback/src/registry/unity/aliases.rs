@@ -53,6 +53,8 @@ async fn set(ctx: Ctx, request: AliasRequest) -> Result<AliasInfo> {
 
 async fn delete(ctx: Ctx, request: AliasRequest) -> Result<Empty> {
     let (name, alias) = (full_name(&request.full_name)?, required(&request.alias, "alias")?.to_owned());
-    ctx.write(move |tx| answered(alias_set(tx, &name, Levels::Three, &alias, None, REASON)?, |_| Ok(Empty {})))
-        .await
+    ctx.write(move |tx| {
+        answered(alias_set(tx, &name, Levels::Three, &alias, None, REASON)?, |_| Ok(Empty {}))
+    })
+    .await
 }

@@ -3,7 +3,9 @@
 use http::Method;
 use syntax::search::Grammar;
 
-use super::wire::{CreateModelRequest, ListRequest, ModelInfo, ModelRequest, ModelsResponse, full_name, joined};
+use super::wire::{
+    CreateModelRequest, ListRequest, ModelInfo, ModelRequest, ModelsResponse, full_name, joined,
+};
 use crate::{
     catalog::{Action, Kind, names::schema_of, securable},
     context::Ctx,
@@ -31,7 +33,14 @@ pub(super) fn routes() -> Vec<Route> {
         Route::json(Method::POST, all, policy(Action::Create), Limits::JSON, "Create a model", create),
         Route::json(Method::GET, all, Policy::Visible, Limits::SMALL, "List models", list),
         Route::json(Method::GET, one, policy(Action::Read), Limits::SMALL, "Get a model", get),
-        Route::json(Method::PATCH, one, policy(Action::Edit), Limits::JSON, "Rename, describe or give away a model", update),
+        Route::json(
+            Method::PATCH,
+            one,
+            policy(Action::Edit),
+            Limits::JSON,
+            "Rename, describe or give away a model",
+            update,
+        ),
         Route::json(Method::DELETE, one, policy(Action::Delete), Limits::SMALL, "Delete a model", delete),
     ]
 }
@@ -73,7 +82,8 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ModelsResponse> {
             let found = Search::new(Grammar::RegisteredModels, "", &[], PAGE, token)?.models(sql)?;
             (found.items, found.next_page_token)
         };
-        let registered_models = found.iter().map(|model| ModelInfo::load(sql, model)).collect::<Result<_>>()?;
+        let registered_models =
+            found.iter().map(|model| ModelInfo::load(sql, model)).collect::<Result<_>>()?;
         Ok(ModelsResponse { registered_models, next_page_token })
     })
     .await
@@ -86,7 +96,8 @@ async fn update(ctx: Ctx, request: ModelRequest) -> Result<ModelInfo> {
         None => None,
     };
     let new_name = request.new_name.filter(|name| !name.is_empty());
-    let wanted = ModelChange { new_name, description, owner: request.owner.filter(|owner| !owner.is_empty()) };
+    let wanted =
+        ModelChange { new_name, description, owner: request.owner.filter(|owner| !owner.is_empty()) };
     ctx.write(move |tx| {
         let changed = models::update(tx, &name, Levels::Three, &wanted)?;
         answered(changed, |model| ModelInfo::load(tx, &model))

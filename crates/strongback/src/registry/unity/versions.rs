@@ -101,5 +101,6 @@ async fn finalize(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
 
 async fn delete(ctx: Ctx, request: VersionRequest) -> Result<Empty> {
     let (name, number) = (full_name(&request.full_name)?, number(request.version)?);
-    ctx.write(move |tx| answered(versions::delete(tx, &name, Levels::Three, number)?, |()| Ok(Empty {}))).await
+    ctx.write(move |tx| answered(versions::delete(tx, &name, Levels::Three, number)?, |()| Ok(Empty {})))
+        .await
 }

@@ -252,7 +252,12 @@ pub fn number(given: Option<Int64>) -> Result<i64> {
 }
 
 /// Three parts as one name.
-pub fn joined(catalog: &Option<String>, schema: &Option<String>, leaf: &Option<String>, path: &str) -> Result<String> {
+pub fn joined(
+    catalog: &Option<String>,
+    schema: &Option<String>,
+    leaf: &Option<String>,
+    path: &str,
+) -> Result<String> {
     let (catalog, schema) = (required(catalog, "catalog_name")?, required(schema, "schema_name")?);
     Ok(format!("{catalog}.{schema}.{}", required(leaf, path)?))
 }

@@ -47,7 +47,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// Makes the experiment `Default` with id 0 on a new store; nothing on one that has it.
 pub async fn bootstrap(ctx: &Ctx) -> Result<()> {
     ctx.write(|tx| {
-        if super::find(tx, 0)?.is_some() {
+        if find(tx, 0)?.is_some() {
             return Ok(Change::Nothing(()));
         }
         let experiment = insert(tx, 0, "Default", None, &Tags::new())?;
@@ -158,9 +158,7 @@ fn check_location(location: &str) -> Result<()> {
 
 async fn update(ctx: Ctx, request: UpdateRequest) -> Result<Empty> {
     let id = limits::experiment_id(required(&request.experiment_id, "experiment_id")?)?;
-    let Some(name) = request.new_name.filter(|name| !name.is_empty()) else {
-        return ctx.read(move |sql| super::load(sql, id, Action::Edit).map(|_| Empty {})).await;
-    };
+    let name = required(&request.new_name, "new_name")?.to_owned();
     names::check_experiment_name(&name).map_err(refused)?;
     ctx.write(move |tx| {
         let experiment = lock(tx, id, Action::Edit)?;

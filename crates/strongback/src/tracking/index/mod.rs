@@ -8,6 +8,7 @@
 //! What must stay true: one builder at a time a store (a lease says which); everything here is derived, so losing any
 //! of it costs time and nothing else.
 
+mod assign;
 mod build;
 pub(in crate::tracking) mod store;
 

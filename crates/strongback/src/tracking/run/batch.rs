@@ -200,7 +200,7 @@ impl Batch {
 }
 
 /// Checks a key; the path of the field is put together only for an error.
-fn key_at<'t>(key: Option<&'t str>, place: impl Fn() -> String) -> Result<&'t str> {
+fn key_at(key: Option<&str>, place: impl Fn() -> String) -> Result<&str> {
     match limits::key("key", key) {
         Ok(key) => Ok(key),
         Err(_) => limits::key(&format!("{}key", place()), key),

@@ -14,6 +14,7 @@ use crate::{
     db::{Change, Sql},
     error::{Error, Result},
     events::{Event, EventKind},
+    router::wire::required,
     router::{Limits, Policy, Route},
     tracking::{document::RunDocument, experiment, limits, wire::KeyValue},
 };
@@ -31,8 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn create(ctx: Ctx, request: CreateRequest) -> Result<RunResponse> {
-    let given = request.experiment_id.as_deref().filter(|id| !id.is_empty()).unwrap_or("0");
-    let mlflow_id = limits::experiment_id(given)?;
+    let mlflow_id = limits::experiment_id(required(&request.experiment_id, "experiment_id")?)?;
     let document = first_document(&request.tags, request.run_name.as_deref())?;
     let claimed = request.user_id.filter(|user| !user.is_empty());
     let user = match claimed.as_deref().or_else(|| document.tag(USER_TAG)) {

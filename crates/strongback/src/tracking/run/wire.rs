@@ -180,7 +180,7 @@ pub struct RunResponse {
 /// `runs/create`
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct CreateRequest {
-    /// Decimal text; the default experiment if absent.
+    /// Decimal text.
     #[serde(alias = "experimentId")]
     pub experiment_id: Option<String>,
     /// Who makes it.
