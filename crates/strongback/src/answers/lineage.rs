@@ -199,10 +199,10 @@ fn visible(sql: &mut Sql<'_>, graph: &Graph) -> Result<HashSet<i64>> {
     let mut is_asset = HashMap::new();
     for node in &graph.nodes {
         is_asset.insert(node.id, node.asset.is_some());
-        if let Some((id, _)) = node.asset {
-            if is_allowed(sql, Action::Read, id)? {
-                visible.insert(node.id);
-            }
+        if let Some((id, _)) = node.asset
+            && is_allowed(sql, Action::Read, id)?
+        {
+            visible.insert(node.id);
         }
     }
     let mut touched = HashSet::new();

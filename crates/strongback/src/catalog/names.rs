@@ -88,10 +88,10 @@ pub fn candidates(sql: &mut Sql<'_>, name: &str) -> Result<Vec<Asset>> {
         if let Some(full) = &full {
             found.extend(leaf(sql, full, kind)?);
         }
-        if let Some(wired) = asset::find_by_wire_name(sql, kind, name)? {
-            if found.iter().all(|other| other.id != wired.id) {
-                found.push(wired);
-            }
+        if let Some(wired) = asset::find_by_wire_name(sql, kind, name)?
+            && found.iter().all(|other| other.id != wired.id)
+        {
+            found.push(wired);
         }
     }
     Ok(found)

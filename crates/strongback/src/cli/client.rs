@@ -18,7 +18,7 @@ pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:5000";
 /// The variable that holds the token.
 const TOKEN: &str = "STRONGBACK_TOKEN";
 /// How long a call may take.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is left as it is in one segment of a path.

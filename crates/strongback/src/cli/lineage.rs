@@ -47,7 +47,9 @@ pub(super) fn run(args: &LineageArgs) -> anyhow::Result<ExitCode> {
         printer::json(&found)?;
         return Ok(ExitCode::SUCCESS);
     }
-    show(&found, direction).iter().for_each(|line| printer::data(line));
+    for line in show(&found, direction) {
+        printer::data(&line);
+    }
     if found.edges.is_empty() {
         printer::talk("No lineage is recorded for it. Runs record it by logging inputs and models.");
     }

@@ -111,7 +111,7 @@ fn ensure_admin(place: &Place, name: &str) -> anyhow::Result<()> {
     match place.principal_create(name, "user", true) {
         Ok(_) => printer::talk(&format!("Created the user {name}, an administrator.")),
         Err(error) if error.code() == Code::ResourceAlreadyExists => {
-            place.group_member_add("admins", name)?
+            place.group_member_add("admins", name)?;
         }
         Err(error) => return Err(error.into()),
     }

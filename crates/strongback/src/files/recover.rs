@@ -49,7 +49,7 @@ pub async fn keep_clean(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
             Ok(0) => {}
             Ok(swept) => tracing::info!(swept, "removed objects that nothing named"),
             Err(error) => {
-                tracing::warn!(?error, "the round that removes dead uploads and objects ended early")
+                tracing::warn!(?error, "the round that removes dead uploads and objects ended early");
             }
         }
         if tokio::time::timeout(ROUND, stopped.changed()).await.is_ok() {

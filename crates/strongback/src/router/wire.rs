@@ -24,6 +24,9 @@ const DEPTH_MAX: usize = 100;
 /// Digits in a row that no ordinary number exceeds.
 const DIGITS_PLAIN: usize = 24;
 
+/// Names of the fields of a request that are lists.
+pub type ListFields = HashSet<String>;
+
 /// What a typed request is read from.
 pub struct Input {
     /// The body.
@@ -36,7 +39,7 @@ pub struct Input {
 
 /// Reads a request type: the body's fields, then the query's, then the path's, later ones winning. `lists` names the
 /// fields that are lists: a query that has such a field once means a list of one.
-pub fn parse<T: DeserializeOwned>(input: &Input, lists: &HashSet<String>) -> Result<T> {
+pub fn parse<T: DeserializeOwned>(input: &Input, lists: &ListFields) -> Result<T> {
     let suspicious = scan(&input.body)?;
     if !suspicious && input.params.is_empty() && input.query.is_empty() && input.body.first() == Some(&b'{') {
         return from_slice(&input.body);
@@ -138,7 +141,7 @@ fn find_nul(value: &Value, path: String) -> Option<String> {
 }
 
 /// Names of the fields of a request type that are lists, in both spellings.
-pub fn list_fields<T: JsonSchema>() -> HashSet<String> {
+pub fn list_fields<T: JsonSchema>() -> ListFields {
     let schema = schemars::schema_for!(T);
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return HashSet::new() };
     let is_list = |schema: &Value| match &schema["type"] {

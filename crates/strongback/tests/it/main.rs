@@ -1,7 +1,14 @@
 //! One integration binary. Its folders mirror the slices; every test that touches a store runs on SQLite, and on
 //! PostgreSQL where STRONGBACK_TEST_POSTGRES_URL names a server (`make test` always does).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::format_collect,
+    reason = "a test that cannot go on fails"
+)]
 
 mod catalog;
 mod db;

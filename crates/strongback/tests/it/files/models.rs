@@ -1,5 +1,7 @@
 //! The Files API over versions of models: its own files until it is finalized, those of its source else.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, header};
@@ -60,7 +62,7 @@ async fn make_schema(test: &TestApp) {
     .await
     .unwrap();
     let made =
-        |tx: &mut strongback::db::Sql<'_>| models::create(tx, MODEL, Levels::Three, "", &Default::default());
+        |tx: &mut strongback::db::Sql<'_>| models::create(tx, MODEL, Levels::Three, "", &BTreeMap::default());
     ctx.write(made).await.unwrap();
 }
 
