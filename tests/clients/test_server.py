@@ -53,7 +53,7 @@ def test_health_ready_version_metrics(raw):
 
 def test_page_and_openapi(raw):
     page = raw.get("/")
-    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-type"].startswith("text/html"), page
     assert b"Strongback" in page.body
     document = raw.get("/api/openapi.json").json
     assert document["openapi"].startswith("3.")

@@ -34,7 +34,7 @@ crate::statements! {
     MODELS_NEWEST = "SELECT a.id, a.updated_at,
             (SELECT MAX(v.version) FROM model_version v WHERE v.model_id = a.id AND v.deleted_at IS NULL)
         FROM asset a WHERE a.kind = 'model' AND a.deleted_at IS NULL ORDER BY a.updated_at DESC, a.id DESC LIMIT $1";
-    MODEL_ALIASES = "SELECT alias, version FROM alias WHERE model_id = $1 ORDER BY alias";
+    MODEL_ALIASES = "SELECT alias, version FROM alias WHERE model_id = $1 AND version IS NOT NULL ORDER BY alias";
 }
 
 /// The page at `/` as data.

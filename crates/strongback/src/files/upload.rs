@@ -129,11 +129,30 @@ pub async fn complete(
         Found::File(file) => return Ok(file),
         Found::Parts(parts) => parts,
     };
-    let (claim, written) = join(ctx, &parts).await?;
+    match finish(ctx, guard, id, path, &parts).await {
+        Ok(file) => Ok(file),
+        // Another call may have completed it meanwhile, and taken the parts away.
+        Err(error) => completed(ctx, guard, id, path).await?.ok_or(error),
+    }
+}
+
+async fn finish(ctx: &Ctx, guard: &Guard, id: Uuid, path: &ArtifactPath, parts: &[Part]) -> Result<File> {
+    let (claim, written) = join(ctx, parts).await?;
     let (guard, path) = (guard.clone(), path.clone());
     let (file, garbage) = ctx.write(move |tx| whole_put(tx, &guard, id, &path, &claim, &written)).await?;
     ctx.app.objects.remove(garbage).await;
     Ok(file)
+}
+
+/// The file of an upload that is complete already.
+async fn completed(ctx: &Ctx, guard: &Guard, id: Uuid, path: &ArtifactPath) -> Result<Option<File>> {
+    let (guard, path) = (guard.clone(), path.clone());
+    ctx.read(move |sql| {
+        let place = guard(sql)?;
+        let state = state(sql, id, &place.area)?;
+        if state.state == "done" { get(sql, &place.area, &path).map(Some) } else { Ok(None) }
+    })
+    .await
 }
 
 enum Found {

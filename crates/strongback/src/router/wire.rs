@@ -45,8 +45,13 @@ pub fn parse<T: DeserializeOwned>(input: &Input, lists: &ListFields) -> Result<T
         return from_slice(&input.body);
     }
     let mut fields = read_object(&input.body)?;
-    if percent_encoding::percent_decode_str(&input.query).decode_utf8().is_err() {
-        return Err(Error::invalid("The query cannot be read: decoded, it is not UTF-8 text."));
+    for pair in input.query.split('&') {
+        if percent_encoding::percent_decode_str(pair).decode_utf8().is_err() {
+            let name = pair.split('=').next().unwrap_or_default();
+            return Err(Error::invalid(format!(
+                "Invalid value for parameter '{name}' supplied: decoded, it is not UTF-8 text."
+            )));
+        }
     }
     for (name, value) in url::form_urlencoded::parse(input.query.as_bytes()) {
         let value = Value::String(value.into_owned());

@@ -42,9 +42,10 @@ impl Operation {
         !matches!(self, Self::CreateRun { .. } | Self::CreateVersion { .. })
     }
 
-    /// How many events it may leave: one, and where a second system takes part intent and outcome.
+    /// How many events it may leave: one, and where a second system takes part intent and outcome. An upload that a kill
+    /// cut off leaves intent and reversal, and those of its repetition.
     pub(super) fn events_max(&self) -> u64 {
-        if matches!(self, Self::Upload { .. }) { 2 } else { 1 }
+        if matches!(self, Self::Upload { .. }) { 4 } else { 1 }
     }
 
     /// Sends it on behalf of client number `client`.
