@@ -30,6 +30,8 @@ const DEPTH: i64 = 8;
 const DEPTH_MAX: i64 = 64;
 /// Nodes in an answer at most.
 const NODES_MAX: usize = 1_000;
+/// Edges in an answer at most.
+const EDGES_MAX: usize = 3_000;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![Route::json(
@@ -100,7 +102,7 @@ pub struct EdgeInfo {
     /// When it was seen last; within the run or version that was asked about, if one was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<i64>,
-    /// How often it was seen.
+    /// How often it was seen; within the run or version that was asked about, if one was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<i64>,
     /// Whether there are more than were counted.
@@ -136,7 +138,7 @@ pub async fn lineage_get(ctx: Ctx, request: LineageRequest) -> Result<LineageRes
             "Invalid value {depth} for parameter 'depth' supplied: it is 1 to {DEPTH_MAX}."
         )));
     }
-    let bounds = Bounds { depth_max: depth as usize, nodes_max: NODES_MAX };
+    let bounds = Bounds { depth_max: depth as usize, nodes_max: NODES_MAX, edges_max: EDGES_MAX };
     ctx.read(move |sql| {
         let target = target::find(sql, &request.name, kind)?;
         let Some(node) = lineage::node_of_asset(sql, target.asset.id)? else {

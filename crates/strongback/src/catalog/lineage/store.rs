@@ -53,6 +53,10 @@ statements! {
     FACT_COUNT = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM lineage_fact WHERE edge_id = $1 LIMIT $2) AS counted";
     FACT_NEWEST = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
         WHERE edge_id = $1 ORDER BY at DESC LIMIT 1";
+    /// Counts and finds the facts of some runs; $3 is the version on either side, or empty for any.
+    FACT_COUNT_OF_RUNS = "SELECT COUNT(*) FROM lineage_fact WHERE edge_id = $1 AND run_uuid IN {texts:$2}
+        AND ($3 = '' OR target_version = $3 OR source_version = $3)";
     FACT_NEWEST_OF_RUNS = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
-        WHERE edge_id = $1 AND run_uuid IN {texts:$2} ORDER BY at DESC LIMIT 1";
+        WHERE edge_id = $1 AND run_uuid IN {texts:$2} AND ($3 = '' OR target_version = $3 OR source_version = $3)
+        ORDER BY at DESC LIMIT 1";
 }

@@ -50,6 +50,8 @@ pub struct Bounds {
     pub depth_max: usize,
     /// Nodes in the answer.
     pub nodes_max: usize,
+    /// Edges in the answer.
+    pub edges_max: usize,
 }
 
 /// A node as it is stored.
@@ -82,6 +84,8 @@ pub struct Edge {
     pub first_seen: i64,
     /// The runs that the walk was narrowed to when it came by, as a JSON list; none if it was not.
     pub runs: Option<String>,
+    /// The version that the walk began at, on the edges that touch it; else empty.
+    pub version: String,
 }
 
 /// What was found.
@@ -164,7 +168,12 @@ impl Walk<'_, '_> {
                 // Where a node is no experiment, the way there does not matter.
                 let is_experiment = self.known.get(&next) == Some(&Some(Kind::Experiment));
                 let onward = if is_experiment { onward } else { Via::All };
-                if edges_seen.insert(edge.id) {
+                if !edges_seen.contains(&edge.id) {
+                    if edges_seen.len() >= self.bounds.edges_max {
+                        self.graph.is_cut = true;
+                        return Ok(());
+                    }
+                    edges_seen.insert(edge.id);
                     self.graph.edges.push(edge);
                 }
                 if seen.insert((next, onward.clone())) {
@@ -233,6 +242,7 @@ impl Walk<'_, '_> {
             .map(|(mut edge, runs)| {
                 let runs = json_list(runs.iter().map(String::as_str));
                 edge.runs = Some(runs.clone());
+                version.clone_into(&mut edge.version);
                 (edge, Via::Runs(runs))
             })
             .collect())
@@ -263,9 +273,9 @@ pub struct Occurrence {
     pub detail: Json,
 }
 
-/// Counts the facts of an edge and reads the newest, of the runs that the walk was narrowed to if it was.
+/// Counts the facts of an edge and reads the newest; of the runs and the version that the walk was narrowed to, if it
+/// was.
 pub fn occurrences(sql: &mut Sql<'_>, edge: &Edge) -> Result<Occurrences> {
-    let count = sql.one(&store::FACT_COUNT, bind![edge.id, FACTS_COUNTED_MAX], |row| row.get(0))?;
     let read = |row: &Row<'_>| {
         Ok(Occurrence {
             run_uuid: row.get(0)?,
@@ -275,9 +285,16 @@ pub fn occurrences(sql: &mut Sql<'_>, edge: &Edge) -> Result<Occurrences> {
             detail: read_json(&row.get::<String>(4)?)?,
         })
     };
-    let newest = match &edge.runs {
-        Some(runs) => sql.first(&store::FACT_NEWEST_OF_RUNS, bind![edge.id, runs], read)?,
-        None => sql.first(&store::FACT_NEWEST, bind![edge.id], read)?,
+    let (count, newest) = match &edge.runs {
+        Some(runs) => {
+            let narrowed = bind![edge.id, runs, &edge.version];
+            let count = sql.one(&store::FACT_COUNT_OF_RUNS, narrowed, |row| row.get(0))?;
+            (count, sql.first(&store::FACT_NEWEST_OF_RUNS, narrowed, read)?)
+        }
+        None => {
+            let count = sql.one(&store::FACT_COUNT, bind![edge.id, FACTS_COUNTED_MAX], |row| row.get(0))?;
+            (count, sql.first(&store::FACT_NEWEST, bind![edge.id], read)?)
+        }
     };
     Ok(Occurrences { count, newest })
 }
@@ -312,5 +329,6 @@ fn read_edge(row: &Row<'_>, runs: Option<String>) -> Result<Edge> {
         kind: row.get(3)?,
         first_seen: row.get(4)?,
         runs,
+        version: String::new(),
     })
 }

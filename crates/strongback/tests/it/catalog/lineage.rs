@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use strongback::{
     catalog::{
         Kind, authorize_admin,
-        lineage::{EdgeKind, Fact, NodeRef, record},
+        lineage::{self, EdgeKind, Fact, NodeRef, record, walk},
     },
     db::Change,
     events::{Event, EventKind},
@@ -114,6 +114,39 @@ fn an_edge_has_its_newest_occurrence() {
             (&made["run_id"], &made["target_version"], &made["count"]),
             (&json!("r1"), &json!("1"), &json!(1))
         );
+    });
+}
+
+#[test]
+fn one_version_of_two_by_the_same_run_is_told_apart() {
+    on_every_store(async |test: TestApp| {
+        two_runs(&test).await;
+        let run = "0123456789abcdef0123456789abcdef";
+        let experiment = plain_asset(&test, Kind::Experiment, "/other").await;
+        let model = plain_asset(&test, Kind::Model, "twice").await;
+        for version in ["1", "2"] {
+            assert!(add(&test, experiment, model, EdgeKind::Produces, run, version).await);
+        }
+        let narrowed = test
+            .system()
+            .read(move |sql| {
+                authorize_admin(sql, "walk")?;
+                let node = lineage::node_of_asset(sql, model)?.unwrap();
+                let mut graph = walk::Graph::default();
+                let bounds = walk::Bounds { depth_max: 3, nodes_max: 10, edges_max: 10 };
+                walk::walk(
+                    sql,
+                    &walk::Start::Version(node, "1".into()),
+                    walk::Direction::Up,
+                    bounds,
+                    &mut graph,
+                )?;
+                walk::occurrences(sql, &graph.edges[0])
+            })
+            .await
+            .unwrap();
+        let newest = narrowed.newest.unwrap();
+        assert_eq!((narrowed.count, newest.target_version.as_str(), newest.run_uuid.as_str()), (1, "1", run));
     });
 }
 
