@@ -52,7 +52,8 @@ pub struct Paging {
 }
 
 impl Paging {
-    fn limit(&self) -> Result<usize> {
+    /// How many entries the page holds at most.
+    pub fn limit(&self) -> Result<usize> {
         match self.max_results.map_or(0, |n| n.0) {
             0 => Ok(PAGE),
             n if n < 0 => Err(Error::invalid(format!(

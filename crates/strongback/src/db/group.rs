@@ -82,6 +82,9 @@ pub(super) trait Engine {
     fn begin(&mut self) -> Result<()>;
     fn commit(&mut self) -> Result<()>;
     fn rollback(&mut self);
+    /// The block could not be inserted: the slot may have another writer, so its head is read again before the next
+    /// group.
+    fn fenced(&mut self);
     /// The chain of this writer's slot.
     fn chain(&mut self) -> &mut crate::events::chain::Chain;
 }
@@ -93,6 +96,11 @@ pub(super) fn run(engine: &mut impl Engine, mut jobs: Vec<Box<dyn Job>>) {
         Attempt::Committed(outcomes) => {
             for (job, outcome) in jobs.into_iter().zip(outcomes) {
                 job.settle(outcome);
+            }
+        }
+        Attempt::NotBegun(error) => {
+            for job in jobs {
+                job.settle(Err(error.clone()));
             }
         }
         Attempt::Failed(error) if jobs.len() == 1 && !is_conflict(&error) => {
@@ -114,7 +122,7 @@ fn run_alone(engine: &mut impl Engine, job: Box<dyn Job>) {
     for _ in 0..ATTEMPTS {
         outcome = match attempt(engine, &mut jobs) {
             Attempt::Committed(mut outcomes) => outcomes.pop().unwrap_or(Ok(())),
-            Attempt::Failed(error) => Err(error),
+            Attempt::NotBegun(error) | Attempt::Failed(error) => Err(error),
         };
         if !outcome.as_ref().is_err_and(is_conflict) {
             break;
@@ -133,19 +141,24 @@ fn is_conflict(error: &Error) -> bool {
 enum Attempt {
     /// The transaction stands; each job has its own outcome.
     Committed(Vec<Result<()>>),
+    /// No transaction was begun, so trying the jobs one by one would only wait as often.
+    NotBegun(Error),
     /// Nothing of it stands.
     Failed(Error),
 }
 
 fn attempt(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Attempt {
     if let Err(error) = engine.begin() {
-        return Attempt::Failed(error);
+        return Attempt::NotBegun(error);
     }
     match run_jobs(engine, jobs).and_then(|(outcomes, pending)| {
         let block = engine.chain().seal(pending)?;
         if let Some(block) = &block {
             let mut sql = Sql::new(engine.conn(), crate::auth::Caller::system(), true, block.last_at);
-            block.insert(&mut sql)?;
+            if let Err(error) = block.insert(&mut sql) {
+                engine.fenced();
+                return Err(error);
+            }
         }
         engine.commit()?;
         if let Some(block) = block {
@@ -170,6 +183,10 @@ fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran> 
         let origin = job.origin().clone();
         let mut sql = Sql::new(engine.conn(), origin.caller.clone(), true, origin.now);
         match job.run(&mut sql) {
+            // PostgreSQL answers COMMIT of a broken transaction with a silent rollback.
+            Ok(_) if sql.is_broken() => {
+                return Err(Error::internal("a write went on after a failed statement"));
+            }
             Ok(event) => {
                 pending.extend(event.map(|event| Pending::new(event, &origin)));
                 outcomes.push(Ok(()));

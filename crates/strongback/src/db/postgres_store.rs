@@ -41,9 +41,17 @@ struct Session {
 
 impl Session {
     fn connect(url: &str) -> Result<Self> {
-        let client = Client::connect(url, NoTls).map_err(|error| {
+        let mut client = Client::connect(url, NoTls).map_err(|error| {
             Error::unavailable("PostgreSQL does not answer under the configured database URL.").because(error)
         })?;
+        // An acknowledged write is on disk whatever the role's default is; nothing waits for ever.
+        client
+            .batch_execute(
+                "SET lock_timeout = '60s'; SET statement_timeout = '60s'; \
+                 SELECT set_config('synchronous_commit', 'on', false) \
+                 WHERE current_setting('synchronous_commit') IN ('off', 'local')",
+            )
+            .map_err(postgres_error)?;
         Ok(Self { client, prepared: Prepared::new() })
     }
 
@@ -72,7 +80,7 @@ pub(super) fn open(
     let holder = uuid::Uuid::now_v7().to_string();
     let writers = (0..WRITERS)
         .map(|n| {
-            let mut writer = Writer::claim(url, &holder)?;
+            let mut writer = Writer::claim(url, &format!("{holder}/{n}"))?;
             let inbox = inbox.clone();
             thread::Builder::new()
                 .name(format!("strongback-writer-{n}"))
@@ -183,14 +191,10 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            if let Err(error) = self.ready() {
-                for job in jobs {
-                    job.settle(Err(error.clone()));
-                }
-                thread::sleep(RECONNECT_AFTER);
-                continue;
-            }
             group::run(self, jobs);
+            if self.lost {
+                thread::sleep(RECONNECT_AFTER);
+            }
         }
         let now = crate::context::now_ms();
         let slot = self.chain.slot();
@@ -224,6 +228,8 @@ impl Writer {
 fn claim_slot(session: &mut Session, holder: &str) -> Result<Chain> {
     let now = crate::context::now_ms();
     session.batch("BEGIN")?;
+    // Two that claim at once would count the same next slot. The number is arbitrary and belongs to this product.
+    session.batch("SELECT pg_advisory_xact_lock(7305809156)")?;
     let mut sql = Sql::new(session.conn(), Caller::system(), true, now);
     let claimed = slots::claim(&mut sql, holder).and_then(|slot| Chain::load(&mut sql, slot));
     session.batch(if claimed.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
@@ -235,8 +241,16 @@ impl Engine for Writer {
         self.session.conn()
     }
 
+    /// A dropped connection is noticed by the first statement on it; nothing ran yet, so a new one may try again.
     fn begin(&mut self) -> Result<()> {
-        self.session.batch("BEGIN")
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+        self.ready()?;
+        if self.session.batch(BEGIN).is_ok() {
+            return Ok(());
+        }
+        self.lost = true;
+        self.ready()?;
+        self.session.batch(BEGIN)
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -250,6 +264,10 @@ impl Engine for Writer {
         if self.session.batch("ROLLBACK").is_err() {
             self.lost = true;
         }
+    }
+
+    fn fenced(&mut self) {
+        self.lost = true;
     }
 
     fn chain(&mut self) -> &mut Chain {

@@ -344,7 +344,7 @@ fn run_postgres(
 pub(super) fn store_error(error: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode as E;
     match error.sqlite_error_code() {
-        Some(E::ConstraintViolation) => conflict(error),
+        Some(E::ConstraintViolation) if is_taken(&error) => conflict(error),
         Some(E::DiskFull) => {
             Error::unavailable("The disk of the metadata store is full. Free space, then repeat the request.")
                 .because(error)
@@ -355,6 +355,13 @@ pub(super) fn store_error(error: rusqlite::Error) -> Error {
         }
         _ => Error::internal(error),
     }
+}
+
+/// Whether a key is taken. Other broken constraints are defects of ours, and trying again does not mend them.
+fn is_taken(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE};
+    let taken = [SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE];
+    error.sqlite_error().is_some_and(|found| taken.contains(&found.extended_code))
 }
 
 /// What a failure of PostgreSQL means to the caller.

@@ -196,6 +196,9 @@ impl Engine for Writer {
         }
     }
 
+    /// The data directory is locked: nobody else writes this slot.
+    fn fenced(&mut self) {}
+
     fn chain(&mut self) -> &mut Chain {
         &mut self.chain
     }

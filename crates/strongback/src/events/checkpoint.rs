@@ -135,7 +135,8 @@ fn sign(tx: &mut Sql<'_>, key: &SigningKey, holder: &str) -> Result<(bool, Vec<H
     let now = tx.now();
     let heads = heads(tx)?;
     if tx.execute(&store::LEASE_TAKE, bind![LEASE, holder, now + LEASE_MS, now])? == 0 {
-        return Ok((false, heads));
+        // Whoever holds the lease may be gone: these heads count as not seen, so that the next look tries again.
+        return Ok((false, Vec::new()));
     }
     let newest = tx.first(&store::CHECKPOINT_NEWEST, bind![], read)?;
     let newest = newest.map(|(n, checkpoint)| (n, checkpoint.verify()));

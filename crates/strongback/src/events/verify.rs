@@ -115,13 +115,20 @@ fn verify_slot(
     report: &mut Report,
 ) -> Result<()> {
     let (mut n, mut previous): (i64, Hash) = (0, [0; 32]);
+    // From the very beginning: a block below 1 is there only if somebody put it there.
+    let mut after = i64::MIN;
     loop {
-        let blocks = sql.all(&store::BLOCKS_AFTER, bind![slot, n, PAGE], store::block)?;
+        let blocks = sql.all(&store::BLOCKS_AFTER, bind![slot, after, PAGE], store::block)?;
         if blocks.is_empty() {
             return Ok(());
         }
         for block in blocks {
             report.blocks += 1;
+            after = block.n;
+            if block.n < 1 {
+                report.finding(format!("slot {slot}: block {} was inserted: numbers begin at 1", block.n));
+                continue;
+            }
             if block.n != n + 1 {
                 report.finding(format!("slot {slot}: blocks {} to {} are missing", n + 1, block.n - 1));
             } else if block.previous != previous {

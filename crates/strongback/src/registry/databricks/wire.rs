@@ -192,7 +192,7 @@ impl VersionOut {
 }
 
 /// Parameters of the logged model behind a version, if the caller may read it and it is still there.
-fn params(sql: &mut Sql<'_>, version: &Version) -> Result<Vec<Param>> {
+pub fn params(sql: &mut Sql<'_>, version: &Version) -> Result<Vec<Param>> {
     if version.logged_model.is_empty() {
         return Ok(Vec::new());
     }

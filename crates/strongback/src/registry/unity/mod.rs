@@ -5,12 +5,14 @@
 //! model is shown too, under its escaped name in `main.default`.
 
 mod aliases;
+mod credentials;
 mod models;
+mod tags;
 mod versions;
 pub mod wire;
 
 use crate::router::Route;
 
 pub(super) fn routes() -> Vec<Route> {
-    [models::routes(), versions::routes(), aliases::routes()].concat()
+    [models::routes(), versions::routes(), aliases::routes(), tags::routes(), credentials::routes()].concat()
 }

@@ -15,7 +15,7 @@ use crate::{
         models::{self, Model, ModelChange},
         names::{self, Levels},
         search::Search,
-        tags::{Tags, checked_description},
+        tags::{checked_description, checked_tags},
     },
     router::{
         Limits, Policy, Route,
@@ -23,8 +23,6 @@ use crate::{
     },
 };
 
-/// Models a page of all schemas.
-const PAGE: usize = 1_000;
 
 pub(super) fn routes() -> Vec<Route> {
     let (all, one) = ("/api/2.1/unity-catalog/models", "/api/2.1/unity-catalog/models/{full_name}");
@@ -48,8 +46,9 @@ pub(super) fn routes() -> Vec<Route> {
 async fn create(ctx: Ctx, request: CreateModelRequest) -> Result<ModelInfo> {
     let name = joined(&request.catalog_name, &request.schema_name, &request.name, "name")?;
     let comment = checked_description("comment", request.comment)?;
+    let tags = checked_tags(&request.tags)?;
     ctx.write(move |tx| {
-        let made = models::create(tx, &name, Levels::Three, &comment, &Tags::new())?;
+        let made = models::create(tx, &name, Levels::Three, &comment, &tags)?;
         answered(made, |model| ModelInfo::load(tx, &model))
     })
     .await
@@ -79,7 +78,7 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ModelsResponse> {
             (models, next)
         } else {
             let token = request.paging.page_token.as_deref();
-            let found = Search::new(Grammar::RegisteredModels, "", &[], PAGE, token)?.models(sql)?;
+            let found = Search::new(Grammar::RegisteredModels, "", &[], request.paging.limit()?, token)?.models(sql)?;
             (found.items, found.next_page_token)
         };
         let registered_models =

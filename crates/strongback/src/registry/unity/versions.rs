@@ -3,26 +3,26 @@
 use http::Method;
 
 use super::wire::{
-    CreateVersionRequest, VersionInfo, VersionRequest, VersionsResponse, full_name, joined, number,
+    CreateVersionRequest, VersionInfo, VersionListRequest, VersionRequest, VersionsResponse, full_name, joined,
+    number,
 };
 use crate::{
     catalog::Action,
     context::Ctx,
+    db::Change,
     error::Result,
     registry::{
         answered,
         names::{self, Levels},
-        tags::{Tags, checked_description},
+        tags::{checked_description, checked_tags},
         versions::{self, NewVersion},
     },
     router::{
         Limits, Policy, Route,
         wire::{Empty, required},
     },
+    tracking::page::{self, Question},
 };
-
-/// Versions of a list.
-const LISTED: i64 = 10_000;
 
 pub(super) fn routes() -> Vec<Route> {
     let all = "/api/2.1/unity-catalog/models/{full_name}/versions";
@@ -46,10 +46,10 @@ async fn create(ctx: Ctx, request: CreateVersionRequest) -> Result<VersionInfo> 
     let new = NewVersion {
         source: required(&request.source, "source")?.to_owned(),
         run_id: request.run_id.unwrap_or_default(),
-        model_id: String::new(),
+        model_id: request.model_id.unwrap_or_default(),
         run_link: String::new(),
         description: checked_description("comment", request.comment)?,
-        tags: Tags::new(),
+        tags: checked_tags(&request.tags)?,
         awaits_files: true,
     };
     ctx.write(move |tx| {
@@ -59,14 +59,23 @@ async fn create(ctx: Ctx, request: CreateVersionRequest) -> Result<VersionInfo> 
     .await
 }
 
-async fn list(ctx: Ctx, request: VersionRequest) -> Result<VersionsResponse> {
+async fn list(ctx: Ctx, request: VersionListRequest) -> Result<VersionsResponse> {
     let name = full_name(&request.full_name)?;
+    let most = request.paging.limit()?;
+    let question = Question::of(&("versions", &name))?;
+    let after: Option<i64> = page::anchor(question, request.paging.page_token.as_deref())?;
     ctx.read(move |sql| {
         let model = names::load(sql, &name, Levels::Three)?;
-        let found = versions::page(sql, model.id, 0, LISTED)?;
+        let mut found = versions::page(sql, model.id, after.unwrap_or(0), most as i64 + 1)?;
+        let more = found.len() > most;
+        found.truncate(most);
+        let next_page_token = match found.last().filter(|_| more) {
+            Some(last) => Some(page::token(question, &last.version)?),
+            None => None,
+        };
         let model_versions =
             found.iter().map(|version| VersionInfo::load(sql, &model, version)).collect::<Result<_>>()?;
-        Ok(VersionsResponse { model_versions, next_page_token: None })
+        Ok(VersionsResponse { model_versions, next_page_token })
     })
     .await
 }
@@ -82,9 +91,15 @@ async fn get(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
 
 async fn update(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
     let (name, number) = (full_name(&request.full_name)?, number(request.version)?);
-    let comment = checked_description("comment", request.comment)?;
+    let comment = match request.comment {
+        Some(text) => Some(checked_description("comment", Some(text))?),
+        None => None,
+    };
     ctx.write(move |tx| {
-        let changed = versions::describe(tx, &name, Levels::Three, number, &comment)?;
+        let changed = match &comment {
+            Some(comment) => versions::describe(tx, &name, Levels::Three, number, comment)?,
+            None => Change::Nothing(versions::load(tx, &name, Levels::Three, number)?),
+        };
         answered(changed, |(model, version)| VersionInfo::load(tx, &model, &version))
     })
     .await

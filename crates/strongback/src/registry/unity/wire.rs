@@ -9,10 +9,13 @@ use crate::{
     error::{Error, Result},
     registry::{
         aliases::{self, Alias},
+        databricks::wire::{Param, params},
         models::Model,
+        tags,
         versions::Version,
     },
     router::wire::{Int64, required},
+    tracking::wire::KeyValue,
 };
 
 /// A model by its full name, and what is said about it.
@@ -39,6 +42,9 @@ pub struct CreateModelRequest {
     pub schema_name: Option<String>,
     /// Its description.
     pub comment: Option<String>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<KeyValue>,
 }
 
 /// Whose models to list: those of a schema, or all.
@@ -64,6 +70,16 @@ pub struct VersionRequest {
     pub comment: Option<String>,
 }
 
+/// Which page of a model's versions.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct VersionListRequest {
+    /// Three levels.
+    pub full_name: Option<String>,
+    /// Which page.
+    #[serde(flatten)]
+    pub paging: Paging,
+}
+
 /// A new version.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct CreateVersionRequest {
@@ -77,8 +93,13 @@ pub struct CreateVersionRequest {
     pub source: Option<String>,
     /// The run it comes from.
     pub run_id: Option<String>,
+    /// The logged model it comes from.
+    pub model_id: Option<String>,
     /// Its description.
     pub comment: Option<String>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<KeyValue>,
 }
 
 /// An alias of a model.
@@ -137,6 +158,9 @@ pub struct ModelInfo {
     pub id: String,
     /// Its aliases.
     pub aliases: Vec<AliasInfo>,
+    /// Its tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<KeyValue>,
 }
 
 impl ModelInfo {
@@ -157,6 +181,7 @@ impl ModelInfo {
             updated_by: model.updated_by.clone(),
             id: model.uuid.clone(),
             aliases,
+            tags: tags::pairs(&model.tags),
         })
     }
 }
@@ -194,6 +219,15 @@ pub struct VersionInfo {
     pub id: String,
     /// Its aliases.
     pub aliases: Vec<AliasInfo>,
+    /// Its tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<KeyValue>,
+    /// The logged model it comes from.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub model_id: String,
+    /// Parameters of that logged model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub model_params: Vec<Param>,
 }
 
 impl VersionInfo {
@@ -217,6 +251,9 @@ impl VersionInfo {
             updated_at: version.updated_at,
             id: format!("{}/{}", model.uuid, version.version),
             aliases: own.collect(),
+            tags: tags::pairs(&version.tags),
+            model_id: version.logged_model.clone(),
+            model_params: params(sql, version)?,
         })
     }
 }

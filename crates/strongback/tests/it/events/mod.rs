@@ -153,6 +153,42 @@ fn an_inserted_block_is_found() {
 }
 
 #[test]
+fn a_block_below_the_first_number_is_found() {
+    for n in [0, -7] {
+        on_every_store(|test| async move {
+            let (kept, slot) = prepared(&test).await;
+            tamper(
+                &test,
+                &format!(
+                    "INSERT INTO event_block SELECT slot, {n}, previous_hash, hash, entries, first_at, last_at, body, details \
+                     FROM event_block WHERE slot = {slot} AND n = 1"
+                ),
+            );
+            finds(&report(&test, Some(kept)).await, "numbers begin at 1");
+        });
+    }
+}
+
+#[test]
+fn heads_are_signed_after_a_lease_that_was_busy() {
+    on_every_store(|test| async move {
+        note(&test.system(), "before").await;
+        let (mut first, mut second) =
+            (Maker::new(test.app.signing_key.clone()), Maker::new(test.app.signing_key.clone()));
+        assert!(first.make(&test.app.db).await.unwrap());
+        note(&test.system(), "after").await;
+        assert!(!second.make(&test.app.db).await.unwrap(), "the first still holds the lease");
+        test.app.db.derive(|tx| tx.execute(&END_LEASE, strongback::bind![]).map(|_| ())).await.unwrap();
+        assert!(
+            second.make(&test.app.db).await.unwrap(),
+            "the head is signed although nothing happened since"
+        );
+    });
+}
+
+static END_LEASE: strongback::db::Stmt = strongback::db::Stmt::new("UPDATE lease SET until = 0");
+
+#[test]
 fn reordered_blocks_are_found() {
     on_every_store(|test| async move {
         let (kept, slot) = prepared(&test).await;
