@@ -15,6 +15,7 @@ mod db;
 mod events;
 mod files;
 mod kill;
+mod registry;
 mod router;
 mod support;
 mod tidy;

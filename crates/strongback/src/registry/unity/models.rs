@@ -23,7 +23,6 @@ use crate::{
     },
 };
 
-
 pub(super) fn routes() -> Vec<Route> {
     let (all, one) = ("/api/2.1/unity-catalog/models", "/api/2.1/unity-catalog/models/{full_name}");
     let policy = Policy::Asset;
@@ -78,7 +77,8 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ModelsResponse> {
             (models, next)
         } else {
             let token = request.paging.page_token.as_deref();
-            let found = Search::new(Grammar::RegisteredModels, "", &[], request.paging.limit()?, token)?.models(sql)?;
+            let found = Search::new(Grammar::RegisteredModels, "", &[], request.paging.limit()?, token)?
+                .models(sql)?;
             (found.items, found.next_page_token)
         };
         let registered_models =

@@ -31,7 +31,14 @@ pub(super) fn routes() -> Vec<Route> {
     let edit = Policy::Asset(Action::Edit);
     vec![
         Route::json(Method::PATCH, model, edit, Limits::JSON, "Change the tags of a model", change_model),
-        Route::json(Method::PATCH, version, edit, Limits::JSON, "Change the tags of a version", change_version),
+        Route::json(
+            Method::PATCH,
+            version,
+            edit,
+            Limits::JSON,
+            "Change the tags of a version",
+            change_version,
+        ),
     ]
 }
 

@@ -3,8 +3,8 @@
 use http::Method;
 
 use super::wire::{
-    CreateVersionRequest, VersionInfo, VersionListRequest, VersionRequest, VersionsResponse, full_name, joined,
-    number,
+    CreateVersionRequest, VersionInfo, VersionListRequest, VersionRequest, VersionsResponse, full_name,
+    joined, number,
 };
 use crate::{
     catalog::Action,

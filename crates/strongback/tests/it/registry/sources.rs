@@ -1,0 +1,102 @@
+//! Where versions come from: what is derived from the source, and what is refused.
+
+use serde_json::{Value, json};
+
+use super::{GOVERNED, MLFLOW, make_model, prod_risk};
+use crate::support::{Answer, TestApp, ok, on_every_store};
+
+async fn make_run(test: &TestApp) -> Value {
+    let made = test.post(&format!("{MLFLOW}/runs/create"), json!({ "experiment_id": "0" })).await;
+    ok(&made)["run"]["info"].clone()
+}
+
+async fn make_logged_model(test: &TestApp, run: &Value) -> Value {
+    let body = json!({ "experiment_id": "0", "name": "m", "source_run_id": run["run_id"],
+        "params": [{ "key": "C", "value": "1" }] });
+    let made = test.post(&format!("{MLFLOW}/logged-models"), body).await;
+    ok(&made)["model"]["info"].clone()
+}
+
+async fn register(test: &TestApp, face: &str, body: Value) -> Answer {
+    test.post(&format!("{face}/model-versions/create"), body).await
+}
+
+async fn download_uri(test: &TestApp, name: &str, version: &str) -> String {
+    let path = format!("{MLFLOW}/model-versions/get-download-uri?name={name}&version={version}");
+    ok(&test.get(&path).await)["artifact_uri"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn run_and_logged_model_are_read_from_the_source() {
+    on_every_store(|test| async move {
+        prod_risk(&test).await;
+        make_model(&test, "prod.risk.m").await;
+        let run = make_run(&test).await;
+        let logged = make_logged_model(&test, &run).await;
+        let root = logged["artifact_uri"].as_str().unwrap();
+        let by_id = format!("models:/{}", logged["model_id"].as_str().unwrap());
+        for (number, source) in [("1", by_id.as_str()), ("2", root)] {
+            let made = register(&test, GOVERNED, json!({ "name": "prod.risk.m", "source": source })).await;
+            let version = &ok(&made)["model_version"];
+            assert_eq!((&version["run_id"], &version["model_id"]), (&run["run_id"], &logged["model_id"]));
+            assert_eq!(version["source"], source);
+            assert_eq!(version["storage_location"], format!("/Models/prod/risk/m/{number}"));
+            assert_eq!(version["model_params"], json!([{ "name": "C", "value": "1" }]));
+            assert_eq!(download_uri(&test, "prod.risk.m", number).await, root);
+        }
+    });
+}
+
+#[test]
+fn a_copy_inherits_and_its_source_stays_a_version() {
+    on_every_store(|test| async move {
+        for name in ["m", "copy"] {
+            make_model(&test, name).await;
+        }
+        let run = make_run(&test).await;
+        let logged = make_logged_model(&test, &run).await;
+        let source = format!("models:/{}", logged["model_id"].as_str().unwrap());
+        ok(&register(&test, MLFLOW, json!({ "name": "m", "source": source })).await);
+        let body = json!({ "name": "m", "alias": "champion", "version": "1" });
+        ok(&test.post(&format!("{MLFLOW}/registered-models/alias"), body).await);
+        let body = json!({ "name": "copy", "source": "models:/m@champion", "run_link": "" });
+        let made = register(&test, MLFLOW, body).await;
+        // The alias may move on; what the copy was made of does not.
+        assert_eq!(ok(&made)["model_version"]["source"], "models:/m/1");
+        assert_eq!(made.json["model_version"]["run_id"], run["run_id"]);
+        assert_eq!(download_uri(&test, "copy", "1").await, logged["artifact_uri"].as_str().unwrap());
+        let lineage = test.get("/api/1.0/lineage?name=copy&direction=up").await;
+        assert!(ok(&lineage).to_string().contains("copies"), "{lineage:?}");
+    });
+}
+
+#[test]
+fn what_the_client_adds_must_agree_with_the_source() {
+    on_every_store(|test| async move {
+        make_model(&test, "m").await;
+        let (run, other) = (make_run(&test).await, make_run(&test).await);
+        let (logged, second) = (make_logged_model(&test, &run).await, make_logged_model(&test, &run).await);
+        let below = format!("{}/model", run["artifact_uri"].as_str().unwrap());
+        let relative = format!("runs:/{}/model", run["run_id"].as_str().unwrap());
+        let by_id = format!("models:/{}", logged["model_id"].as_str().unwrap());
+        let nobody = format!("m-{}", "0".repeat(32));
+        for (source, run_id, model_id, status) in [
+            (below.as_str(), &run["run_id"], None, 200),
+            (&below, &other["run_id"], None, 400),
+            (&relative, &other["run_id"], None, 400),
+            (&by_id, &Value::Null, Some(&logged["model_id"]), 200),
+            (&by_id, &Value::Null, Some(&second["model_id"]), 400),
+            ("s3://bucket/x", &Value::Null, Some(&json!(nobody)), 404),
+            ("/etc/passwd", &run["run_id"], None, 400),
+            ("file:///etc", &run["run_id"], None, 400),
+            ("mlflow-artifacts:/0/../x", &run["run_id"], None, 400),
+            ("https://example.com/x", &Value::Null, None, 400),
+            ("models:/nothing/1", &Value::Null, None, 404),
+            ("models:/m/99", &Value::Null, None, 404),
+        ] {
+            let body = json!({ "name": "m", "source": source, "run_id": run_id, "model_id": model_id });
+            let answer = register(&test, MLFLOW, body).await;
+            assert_eq!(answer.status, status, "{source}: {answer:?}");
+        }
+    });
+}
