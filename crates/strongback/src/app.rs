@@ -1,6 +1,6 @@
 //! Opening the application: data directory, store, keys, what every metastore begins with, background work.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 
 use fs4::fs_std::FileExt;
 
@@ -41,7 +41,8 @@ pub fn lock(dir: &Path) -> Result<fs::File> {
     let unusable = |error: std::io::Error| {
         Error::unavailable(format!("The data directory {} cannot be used: {error}.", dir.display()))
     };
-    fs::create_dir_all(dir).map_err(unusable)?;
+    // Hashes of tokens and keys lie in it: for its owner alone, where it is made here.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(unusable)?;
     let file = fs::OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -205,6 +205,12 @@ impl Config {
                 self.host.value
             )));
         }
+        if self.auth.value == Auth::Off && self.allowed_hosts.value.iter().any(|name| name == "*") {
+            return Err(Error::invalid(
+                "allowed_hosts = * with authentication off would let any web page that a browser here opens reach the \
+                 server by a name of its own. Name the hosts, or start with --auth tokens.",
+            ));
+        }
         Ok(())
     }
 

@@ -66,7 +66,7 @@ impl Ctx {
     ) -> Result<T> {
         let guarded = |sql: &mut Sql<'_>| {
             let value = read(sql)?;
-            if sql.is_authorized() {
+            if sql.may_answer() {
                 Ok(value)
             } else {
                 Err(Error::internal("a read was about to answer without an authorisation"))

@@ -76,14 +76,18 @@ pub fn authorize(sql: &mut Sql<'_>, action: Action, asset_id: i64) -> Result<()>
     )))
 }
 
-/// Whether the caller may do it. For lists, which show what a caller may see and no more; leaves the mark.
+/// Whether the caller may do it. For lists, which show what a caller may see and no more. A
+/// yes is an authorisation; a no lets the rest of the list be answered, and allows no change.
 pub fn is_allowed(sql: &mut Sql<'_>, action: Action, asset_id: i64) -> Result<bool> {
-    sql.mark_authorized();
-    if sql.caller().is_admin() {
-        return Ok(true);
+    sql.mark_filtered();
+    let allowed = sql.caller().is_admin() || {
+        let chain = load(sql, asset_id)?;
+        allows(sql, &chain, action)
+    };
+    if allowed {
+        sql.mark_authorized();
     }
-    let chain = load(sql, asset_id)?;
-    Ok(allows(sql, &chain, action))
+    Ok(allowed)
 }
 
 /// Lets a principal pass that acts upon itself, as with its own tokens.
@@ -97,7 +101,7 @@ pub fn authorize_self(sql: &mut Sql<'_>, what: &str) -> Result<()> {
 
 /// Leaves the mark for an answer that is filtered line by line with [`is_allowed`], and may turn out empty.
 pub fn visible(sql: &mut Sql<'_>) {
-    sql.mark_authorized();
+    sql.mark_filtered();
 }
 
 /// Lets administrators pass.

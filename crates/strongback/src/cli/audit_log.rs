@@ -116,7 +116,9 @@ fn verify(location: &Location, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
-    let report = db::inspect(location, |sql| verify::verify(sql, kept.as_ref(), args.public_key.as_deref()))?;
+    // A checkpoint that was kept elsewhere brings the key that it was signed with.
+    let known_key = args.public_key.as_deref().or(kept.as_ref().map(|kept| kept.public_key.as_str()));
+    let report = db::inspect(location, |sql| verify::verify(sql, kept.as_ref(), known_key))?;
     if args.json {
         printer::json(&report)?;
     } else {
@@ -127,15 +129,21 @@ fn verify(location: &Location, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         for finding in &report.findings {
             printer::data(&format!("  wrong: {finding}"));
         }
-        if report.is_clean() {
+        if report.is_clean() && known_key.is_some() {
             printer::data(
                 "verified: nothing was changed, removed, inserted or reordered before the newest checkpoint",
             );
             if kept.is_none() {
                 printer::talk(
-                    "Keep a checkpoint elsewhere (strongback audit-log export-checkpoint): only then a cut-off end is found too.",
+                    "A cut-off end is found only by a checkpoint that was kept elsewhere (--checkpoint FILE).",
                 );
             }
+        } else if report.is_clean() {
+            printer::data("consistent: the log agrees with itself and with the checkpoints stored beside it");
+            printer::talk(
+                "That proves nothing against somebody who can write the store and sign anew. Keep a checkpoint elsewhere \
+                 (strongback audit-log export-checkpoint) and verify with --checkpoint FILE.",
+            );
         } else {
             printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
         }

@@ -6,6 +6,7 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -57,11 +58,14 @@ pub(super) fn backup(settings: Settings, args: BackupArgs) -> anyhow::Result<Exi
     ensure!(data.is_dir(), "The data directory {} does not exist. Name it with --data-dir.", data.display());
     ensure!(!args.to.exists(), "{} exists already; a backup goes into a new directory.", args.to.display());
     // Made under another name, so that a half-made backup is never taken for a whole one.
-    let making = args.to.with_extension("incomplete");
-    if making.exists() {
-        fs::remove_dir_all(&making).with_context(|| format!("cannot remove {}", making.display()))?;
+    let making = incomplete(&args.to)?;
+    if let Some(parent) = making.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     }
-    fs::create_dir_all(&making).with_context(|| format!("cannot make {}", making.display()))?;
+    // It must be new: what lies there belongs to somebody, perhaps to a backup that is being made.
+    fs::DirBuilder::new().mode(0o700).create(&making).with_context(|| {
+        format!("cannot make {}; if a backup broke off there, remove it", making.display())
+    })?;
     let mut objects = copy_new(&data.join("objects"), &making.join("objects"))?;
     printer::talk(&format!("{objects} objects"));
     let database = snapshot(&config.location(), &making)?;
@@ -77,6 +81,14 @@ pub(super) fn backup(settings: Settings, args: BackupArgs) -> anyhow::Result<Exi
         args.to.display()
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The name while it is being made: the whole name and an ending.
+fn incomplete(to: &Path) -> anyhow::Result<PathBuf> {
+    let mut name =
+        to.file_name().with_context(|| format!("{} does not name a directory", to.display()))?.to_owned();
+    name.push(".incomplete");
+    Ok(to.with_file_name(name))
 }
 
 fn snapshot(location: &Location, to: &Path) -> anyhow::Result<String> {
@@ -210,4 +222,17 @@ fn sync_tree(dir: &Path) -> anyhow::Result<()> {
     }
     fs::File::open(dir)?.sync_all()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_in_the_making_has_a_name_of_its_own() {
+        let name = |to: &str| incomplete(Path::new(to)).unwrap().display().to_string();
+        assert_eq!(name("/b/nightly.2026-11-25"), "/b/nightly.2026-11-25.incomplete");
+        assert_ne!(name("/b/nightly.2026-11-25"), name("/b/nightly.2026-11-26"));
+        assert!(incomplete(Path::new("/")).is_err());
+    }
 }

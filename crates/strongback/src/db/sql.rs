@@ -148,13 +148,14 @@ pub(super) enum Conn<'a> {
 }
 
 /// Runs statements for one caller.
-#[expect(clippy::struct_excessive_bools, reason = "four independent marks of one transaction, not one state")]
+#[expect(clippy::struct_excessive_bools, reason = "independent marks of one transaction, not one state")]
 pub struct Sql<'a> {
     conn: Conn<'a>,
     caller: Arc<Caller>,
     may_write: bool,
     wrote: bool,
     authorized: bool,
+    filtered: bool,
     broken: bool,
     /// When the request or job came in, milliseconds since the epoch: one clock reading for all that it stores.
     now: i64,
@@ -162,7 +163,7 @@ pub struct Sql<'a> {
 
 impl<'a> Sql<'a> {
     pub(super) fn new(conn: Conn<'a>, caller: Arc<Caller>, may_write: bool, now: i64) -> Self {
-        Self { conn, caller, may_write, wrote: false, authorized: false, broken: false, now }
+        Self { conn, caller, may_write, wrote: false, authorized: false, filtered: false, broken: false, now }
     }
 
     /// On whose behalf the statements run.
@@ -178,6 +179,16 @@ impl<'a> Sql<'a> {
     /// Leaves the mark that an authorisation decision allowed this caller something. Only `catalog::authorize` calls it.
     pub(crate) fn mark_authorized(&mut self) {
         self.authorized = true;
+    }
+
+    /// Leaves the mark that an answer is filtered by what the caller may see: enough to read, never to change.
+    pub(crate) fn mark_filtered(&mut self) {
+        self.filtered = true;
+    }
+
+    /// Whether what was read may be answered.
+    pub fn may_answer(&self) -> bool {
+        self.authorized || self.filtered
     }
 
     /// Whether [`Self::mark_authorized`] was called.

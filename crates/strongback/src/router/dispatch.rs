@@ -91,6 +91,12 @@ async fn answer(
         Policy::Public => Caller::nobody(),
         _ => auth::authenticate(&app.db, app.config.auth_mode(), request.headers()).await?,
     };
+    if route.policy == Policy::Admin && !caller.is_admin() {
+        return Err(Error::denied(format!(
+            "{} may not do this: it is for administrators (members of the group admins).",
+            caller.name
+        )));
+    }
     let ctx = Ctx { app: Arc::clone(app), origin: Origin { caller, request_id, now: now_ms() } };
     let limit = route.limits.time;
     let work = async {
@@ -110,6 +116,8 @@ async fn answer(
 async fn read_input(route: &Route, params: PathParams, request: Request<Body>) -> Result<wire::Input> {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let is_json = guard::is_json(request.headers());
+    // A plain form can send a POST without a body whose fields stand in the query; it cannot say that it sends JSON.
+    let is_form_like = request.method() == http::Method::POST && !query.is_empty();
     let most = route.limits.body.unwrap_or(usize::MAX);
     let body = Limited::new(request.into_body(), most).collect().await.map_err(|error| {
         if error.downcast_ref::<LengthLimitError>().is_some() {
@@ -127,7 +135,7 @@ async fn read_input(route: &Route, params: PathParams, request: Request<Body>) -
         }
     })?;
     let body = body.to_bytes();
-    if !body.is_empty() && !is_json {
+    if !is_json && (!body.is_empty() || is_form_like) {
         return Err(Error::invalid(
             "Bad Request. Content-Type must be 'application/json' for this endpoint.",
         ));

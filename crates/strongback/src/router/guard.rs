@@ -27,9 +27,12 @@ pub fn check(config: &Config, request: &Request<Body>) -> Result<()> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or("unreadable");
     let from = origin.split_once("://").and_then(|(_, authority)| host_of(authority));
+    // Any port: MLflow's own web UI may be developed on another one. A page of the server's own address is no foreign
+    // one; `*` is about names of the server, and lets no other site in.
     match from {
-        // Any port: MLflow's own web UI may be developed on another one.
-        Some(from) if is_allowed(config, &from) => Ok(()),
+        Some(from) if is_named(config, &from) || host.as_deref().is_some_and(|host| same(host, &from)) => {
+            Ok(())
+        }
         _ => Err(refused("Origin", origin)),
     }
 }
@@ -48,14 +51,19 @@ fn host_of(authority: &str) -> Option<String> {
 }
 
 fn is_allowed(config: &Config, host: &str) -> bool {
+    is_named(config, host) || config.allowed_hosts.value.iter().any(|allowed| allowed == "*")
+}
+
+/// Whether a host is loopback, the address that the server listens on, or one that was named.
+fn is_named(config: &Config, host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     matches!(bare, "localhost" | "127.0.0.1" | "::1")
-        || bare.eq_ignore_ascii_case(&config.host.value)
-        || config
-            .allowed_hosts
-            .value
-            .iter()
-            .any(|allowed| allowed == "*" || bare.eq_ignore_ascii_case(allowed))
+        || same(bare, &config.host.value)
+        || config.allowed_hosts.value.iter().any(|allowed| same(bare, allowed))
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
 }
 
 fn refused(header: &str, value: &str) -> Error {

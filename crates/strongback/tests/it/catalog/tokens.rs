@@ -1,20 +1,8 @@
 //! Principals, groups and tokens, with authentication on.
 
+use crate::support::{Answer, TestApp, ok, on_every_store_with, request, token_of};
 use http::header;
 use serde_json::{Value, json};
-use strongback::catalog::{
-    principals::{CreateRequest, principal_create},
-    tokens::{self, token_create},
-};
-
-use crate::support::{Answer, TestApp, ok, on_every_store_with, request};
-
-async fn token_of(test: &TestApp, name: &str, admin: bool) -> String {
-    let ctx = test.system();
-    principal_create(&ctx, CreateRequest { name: name.into(), kind: None, admin }).await.unwrap();
-    let asked = tokens::CreateRequest { principal: Some(name.into()), ..Default::default() };
-    token_create(&ctx, asked).await.unwrap().token_value
-}
 
 async fn call(test: &TestApp, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
     let mut request = request(method, path, body);

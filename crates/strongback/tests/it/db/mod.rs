@@ -156,6 +156,27 @@ fn a_change_without_event_or_authorisation_does_not_commit() {
 }
 
 #[test]
+fn a_refused_look_at_a_list_allows_no_change() {
+    on_every_store(|test| async move {
+        let origin = db::Origin { caller: strongback::auth::Caller::nobody(), ..db::Origin::system() };
+        let stranger = Ctx { app: Arc::clone(&test.app), origin };
+        let outcome: Result<()> = stranger
+            .write(|tx| {
+                let id = main_catalog(tx)?;
+                assert!(!strongback::catalog::authorize::is_allowed(
+                    tx,
+                    strongback::catalog::Action::Edit,
+                    id
+                )?);
+                asset::touch(tx, id)?;
+                Ok(Change::Made((), Event::new(EventKind::CatalogUpdate)))
+            })
+            .await;
+        assert!(outcome.unwrap_err().cause_chain().unwrap().contains("without an authorisation"));
+    });
+}
+
+#[test]
 fn a_panicking_write_answers_and_the_writer_lives_on() {
     on_every_store(|test| async move {
         let ctx = test.system();

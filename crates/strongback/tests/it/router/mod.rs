@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{Method, Request};
 use strongback::router::{self, Policy};
 
-use crate::support::{ok, on_every_store_with, request};
+use crate::support::{ok, on_every_store_with, request, token_of};
 
 const TOKENS: &[(&str, &str)] = &[("auth", "tokens")];
 
@@ -96,5 +96,57 @@ fn health_readiness_and_version_answer() {
         assert_eq!(test.get("/health").await.status, 200);
         assert_eq!(test.get("/ready").await.json, serde_json::json!({ "metadata": "ok", "objects": "ok" }));
         assert_eq!(test.get("/version").await.status, 200);
+    });
+}
+
+#[test]
+fn a_foreign_form_changes_nothing_whatever_hosts_are_allowed() {
+    on_every_store_with(&[("auth", "tokens"), ("allowed_hosts", "*")], |test| async move {
+        let form = |origin: Option<&str>| {
+            let mut builder = Request::builder()
+                .method("POST")
+                .uri("/api/2.1/unity-catalog/catalogs?name=planted")
+                .header("host", "strongback.internal");
+            if let Some(origin) = origin {
+                builder = builder.header("origin", origin);
+            }
+            builder.body(Body::empty()).unwrap()
+        };
+        assert_eq!(test.send(form(Some("https://evil.example"))).await.status, 403);
+        // Its own page passes the guard, and is then asked for a token like everybody.
+        assert_eq!(test.send(form(Some("https://strongback.internal"))).await.status, 401);
+    });
+    on_every_store_with(&[], |test| async move {
+        let form = Request::builder()
+            .method("POST")
+            .uri("/api/2.1/unity-catalog/catalogs?name=planted")
+            .header("host", "localhost")
+            .body(Body::empty())
+            .unwrap();
+        let answer = test.send(form).await;
+        assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{answer:?}");
+        assert_eq!(test.get("/api/2.1/unity-catalog/catalogs/planted").await.status, 404);
+    });
+}
+
+#[test]
+fn what_is_for_administrators_refuses_everybody_else() {
+    on_every_store_with(TOKENS, |test| async move {
+        let token = token_of(&test, "ada", false).await;
+        for route in router::table().into_iter().filter(|route| route.policy == Policy::Admin) {
+            let concrete: Vec<&str> =
+                route.path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect();
+            let body = (route.method != Method::GET).then(|| serde_json::json!({}));
+            let mut request = request(route.method.as_str(), &concrete.join("/"), body);
+            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+            let answer = test.send(request).await;
+            assert_eq!(
+                (answer.status, answer.error_code()),
+                (403, "PERMISSION_DENIED"),
+                "{} {}",
+                route.method,
+                route.path
+            );
+        }
     });
 }

@@ -8,6 +8,10 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use strongback::{
     app,
+    catalog::{
+        principals::{CreateRequest, principal_create},
+        tokens,
+    },
     config::{Config, Layer, Source},
     context::{App, Ctx},
     router,
@@ -126,6 +130,14 @@ pub fn on_every_store_with<F: Future<Output = ()>>(settings: &[(&str, &str)], te
         let url = database.url().to_owned();
         runtime.block_on(async { test(TestApp::open(settings, Some(url)).await).await });
     }
+}
+
+/// A new user's token.
+pub async fn token_of(test: &TestApp, name: &str, admin: bool) -> String {
+    let ctx = test.system();
+    principal_create(&ctx, CreateRequest { name: name.into(), kind: None, admin }).await.unwrap();
+    let asked = tokens::CreateRequest { principal: Some(name.into()), ..Default::default() };
+    tokens::token_create(&ctx, asked).await.unwrap().token_value
 }
 
 /// A 200.
