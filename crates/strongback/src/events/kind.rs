@@ -76,7 +76,6 @@ kinds! {
     ModelVersionTagSet = "model_version_tag.set",
     ModelVersionTagDelete = "model_version_tag.delete",
     AliasMove = "alias.move",
-    AliasDelete = "alias.delete",
     LineageRecord = "lineage.record",
 }
 
