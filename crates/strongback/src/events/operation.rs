@@ -37,6 +37,12 @@ pub fn begin(tx: &mut Sql<'_>, kind: &str, intent: &serde_json::Value) -> Result
     Ok((id, Event::new(EventKind::OperationBegin).operation(id).detail(detail)))
 }
 
+/// An operation in whatever state, kept from others until the transaction ends. Who means to decide by the state takes
+/// this first: a state that was read before waiting for the lock may be an old one.
+pub fn lock(tx: &mut Sql<'_>, id: uuid::Uuid) -> Result<Option<Operation>> {
+    tx.first(&store::OPERATION_GET, bind![&id.to_string()], read)
+}
+
 /// An open operation of a kind, locked until the transaction ends.
 pub fn open(tx: &mut Sql<'_>, id: uuid::Uuid, kind: &str) -> Result<Operation> {
     let gone = || {
@@ -47,7 +53,7 @@ pub fn open(tx: &mut Sql<'_>, id: uuid::Uuid, kind: &str) -> Result<Operation> {
             ),
         )
     };
-    let found = tx.first(&store::OPERATION_GET, bind![&id.to_string()], read)?.ok_or_else(gone)?;
+    let found = lock(tx, id)?.ok_or_else(gone)?;
     if found.kind == kind && found.state == "open" { Ok(found) } else { Err(gone()) }
 }
 

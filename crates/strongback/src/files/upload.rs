@@ -184,7 +184,8 @@ fn whole_put(
     written: &Written,
 ) -> Result<Change<(File, Vec<ObjectId>)>> {
     let place = guard(tx)?;
-    // Two may complete at once: the first one's file stands.
+    // Two may complete at once: the first one's file stands, and the second waits here to see it.
+    operation::lock(tx, id)?;
     if state(tx, id, &place.area)?.state == "done" {
         let file = get(tx, &place.area, path)?;
         let unused = if file.object == claim.id() { Vec::new() } else { vec![claim.id()] };
@@ -206,6 +207,7 @@ pub async fn abort(ctx: &Ctx, guard: &Guard, id: Uuid) -> Result<()> {
     let garbage = ctx
         .write(move |tx| {
             let place = guard(tx)?;
+            operation::lock(tx, id)?;
             let state = state(tx, id, &place.area)?;
             if state.state == "reverted" {
                 return Ok(Change::Nothing(Vec::new()));
