@@ -67,7 +67,7 @@ pub struct Options {
     #[arg(long)]
     pub json: bool,
     /// Folder that results are added to; an empty value keeps none.
-    #[arg(long, default_value = "bench/results")]
+    #[arg(long, default_value = "bench/results", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(PathBuf::from(text)))]
     pub results: PathBuf,
 }
 
