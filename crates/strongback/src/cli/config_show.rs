@@ -2,25 +2,40 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::{Settings, printer};
+use super::{printer, settings::ServerArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  strongback config show
+  strongback config show --port 6000 --json
+
+A setting is a flag of `strongback up`, else the variable STRONGBACK_<NAME>,
+else a line in strongback.toml such as `port = 6000`, else the default. The
+table names which one decided.";
 
 /// Look at the configuration
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Show every setting and where its value came from: flag, environment, file or default
-    Show {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(after_help = EXAMPLES)]
+    Show(ShowArgs),
 }
 
-pub(super) fn run(settings: Settings, command: ConfigCommand) -> anyhow::Result<ExitCode> {
-    let ConfigCommand::Show { json } = command;
-    let explained = settings.config()?.explain();
-    if json {
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: ServerArgs,
+}
+
+pub(super) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
+    let ConfigCommand::Show(args) = command;
+    let explained = args.settings.config()?.explain();
+    if args.json {
         let object: serde_json::Map<String, serde_json::Value> = explained
             .into_iter()
             .map(|(name, value, source)| {

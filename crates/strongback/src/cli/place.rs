@@ -1,7 +1,8 @@
 //! Where a command about principals and tokens does its work: in the data directory itself, or through a server.
 //!
 //! The first token must be there before a server that asks for tokens can be spoken to, so these commands open the data
-//! directory when no server has it. Naming a server (`--server`, STRONGBACK_URL) always goes through it.
+//! directory when no server has it. Naming a server (`--server`, STRONGBACK_URL) always goes through it, and so does a
+//! call from elsewhere, where there is no data directory: a token in a new store would be of no use to the server.
 
 use std::sync::Arc;
 
@@ -9,13 +10,14 @@ use http::Method;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Settings,
     client::{Client, Remote, segment},
     printer,
+    settings::StoreArgs,
 };
 use crate::{
     app,
     catalog::{principals, tokens},
+    config::Source,
     context::{App, Ctx},
     error::{Code, Error, Result},
     router::wire::Int64,
@@ -39,11 +41,22 @@ pub(super) struct NewToken {
 
 impl Place {
     /// Opens the data directory if no server was named and none holds it.
-    pub(super) fn open(settings: Settings, remote: &Remote) -> anyhow::Result<Self> {
+    pub(super) fn open(store: StoreArgs, remote: &Remote) -> anyhow::Result<Self> {
         if remote.is_named() {
             return Ok(Self::Server(remote.client()?));
         }
-        let config = settings.config()?;
+        let config = store.config()?;
+        // A data directory that is not there and that nobody named: likelier the server's lies elsewhere.
+        if config.data_dir.source == Source::Default && !config.data_dir.value.exists() {
+            let client = remote.client()?;
+            if client.answers() {
+                printer::talk(&format!(
+                    "There is no data directory here; asking the server at {}.",
+                    client.address()
+                ));
+                return Ok(Self::Server(client));
+            }
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let dir = config.data_dir.value.display().to_string();
         match runtime.block_on(app::open(config)) {

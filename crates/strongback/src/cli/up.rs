@@ -4,40 +4,37 @@ use std::{process::ExitCode, sync::Arc};
 
 use clap::Args;
 
-use super::{Settings, printer};
+use super::{printer, settings::ServerArgs};
 use crate::{
     app,
     config::{Auth, Config, LogFormat},
+    error::Error,
     router::serve,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  strongback up
+  strongback up --port 8080 --data-dir /var/lib/strongback
+  strongback up --database-url postgres://me@db.example.com/strongback
+
+With the web pages of your installed mlflow at /mlflow/:
+  strongback up --mlflow-ui auto
+
+For others than yourself, a first token and then a server that asks for one:
+  strongback token create --principal ana@example.com --admin
+  strongback up --host 0.0.0.0 --auth tokens --allowed-hosts ml.example.com";
+
 /// Start the server
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct UpArgs {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDRESS")]
-    host: Option<String>,
-    /// Port to listen on; 0 takes a free one
-    #[arg(long, short, value_name = "PORT")]
-    port: Option<String>,
-    /// off (loopback only) or tokens
-    #[arg(long, value_name = "MODE")]
-    auth: Option<String>,
-    /// Host names to answer to besides loopback, separated by commas
-    #[arg(long, value_name = "NAMES")]
-    allowed_hosts: Option<String>,
-    /// Serve your installed mlflow's web pages at /mlflow/: auto, off, or the directory of the pages
-    #[arg(long, value_name = "auto|off|PATH")]
-    mlflow_ui: Option<String>,
+    #[command(flatten)]
+    settings: ServerArgs,
 }
 
-pub(super) fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<ExitCode> {
-    settings.flags.host = args.host;
-    settings.flags.port = args.port;
-    settings.flags.auth = args.auth;
-    settings.flags.allowed_hosts = args.allowed_hosts;
-    settings.flags.mlflow_ui = args.mlflow_ui;
-    let config = settings.config()?;
+pub(super) fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
+    let config = args.settings.config()?;
     config.check()?;
     start_log(&config)?;
     crate::ops::recorder();
@@ -52,9 +49,10 @@ pub(super) fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<ExitCo
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let (host, port) = (config.host.value.clone(), config.port.value);
+    // The port first: without it there is nothing to open a store for. Who connects early waits for an answer.
+    let (listener, address) = serve::bind(&host, port).await?;
     let app = app::open(config).await?;
     let background = app::start_background(&app);
-    let (listener, address) = serve::bind(&host, port).await?;
     greet(&app.config, address);
     let outcome = serve::run(Arc::clone(&app), listener, stop_signal()).await;
     background.stop().await;
@@ -64,19 +62,24 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says where it is and what comes next: to a person in words, to a log collector as one of its lines.
 fn greet(config: &Config, address: std::net::SocketAddr) {
+    let data_dir = config.data_dir.value.display();
+    if config.log_format.value == LogFormat::Json {
+        tracing::info!(%address, %data_dir, version = env!("CARGO_PKG_VERSION"), "listening");
+        return;
+    }
     printer::talk(&format!("Strongback {} at http://{address}", env!("CARGO_PKG_VERSION")));
-    printer::talk(&format!("  data      {}", config.data_dir.value.display()));
+    printer::talk(&format!("  data      {data_dir}"));
     if let Some(url) = &config.database_url.value {
         printer::talk(&format!("  metadata  {url}"));
     }
-    match config.auth.value {
-        Auth::Off => printer::talk(
-            "  auth      off: everybody on this machine is the principal `local`, an administrator",
-        ),
-        Auth::Tokens => printer::talk("  auth      tokens"),
-    }
+    printer::talk(match config.auth.value {
+        Auth::Off => "  auth      off: everybody on this machine is the principal `local`, an administrator",
+        Auth::Tokens => "  auth      tokens: clients send one that `strongback token create` made",
+    });
     printer::talk(&format!("  next      export MLFLOW_TRACKING_URI=http://{address}"));
+    printer::talk("  stop      Ctrl-C; nothing acknowledged is lost");
 }
 
 async fn stop_signal() {
@@ -97,7 +100,13 @@ async fn stop_signal() {
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
     // The database driver's debug lines show bound values, which may be secrets: never, whatever filter is asked for.
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.value)?
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.value)
+        .map_err(|error| {
+            Error::invalid(format!(
+                "The setting log = {:?} ({}) is not allowed: {error}. Write e.g. info, or strongback=debug.",
+                config.log.value, config.log.source
+            ))
+        })?
         .add_directive("tokio_postgres=warn".parse()?)
         .add_directive("postgres=warn".parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
