@@ -20,7 +20,7 @@ use crate::{
     events::{
         EventKind,
         checkpoint::{self, Checkpoint},
-        verify,
+        verify::{self, Report},
     },
     router::wire::Int64,
 };
@@ -147,33 +147,42 @@ fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         printer::json(&report)?;
     } else {
-        printer::data(&format!(
-            "{} entries in {} blocks, {} checkpoints, {} details erased",
-            report.entries, report.blocks, report.checkpoints, report.erased
-        ));
-        for finding in &report.findings {
-            printer::data(&format!("  wrong: {finding}"));
-        }
-        if report.is_clean() && known_key.is_some() {
-            printer::data(
-                "verified: nothing was changed, removed, inserted or reordered before the newest checkpoint",
-            );
-            if kept.is_none() {
-                printer::talk(
-                    "A cut-off end is found only by a checkpoint that was kept elsewhere (--checkpoint FILE).",
-                );
-            }
-        } else if report.is_clean() {
-            printer::data("consistent: the log agrees with itself and with the checkpoints stored beside it");
-            printer::talk(
-                "That proves nothing against somebody who can write the store and sign anew. Keep a checkpoint elsewhere \
-                 (strongback audit-log export-checkpoint) and verify with --checkpoint FILE.",
-            );
-        } else {
-            printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
-        }
+        show(&report, kept.as_ref(), known_key.is_some());
     }
     Ok(exit::answer(report.is_clean()))
+}
+
+/// What was found, and what that proves.
+fn show(report: &Report, kept: Option<&Checkpoint>, is_key_known: bool) {
+    printer::data(&format!(
+        "{} entries in {} blocks, {} checkpoints, {} details erased",
+        report.entries, report.blocks, report.checkpoints, report.erased
+    ));
+    for finding in &report.findings {
+        printer::data(&format!("  wrong: {finding}"));
+    }
+    if !report.is_clean() {
+        printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
+    } else if let Some(body) = kept.and_then(|kept| kept.verify().ok()) {
+        printer::data(&format!(
+            "verified: nothing before {} UTC, when the checkpoint was made, was changed, removed, inserted or reordered",
+            printer::time(body.at)
+        ));
+        printer::talk("What came later agrees with itself and is signed with the same key.");
+    } else if is_key_known {
+        printer::data(
+            "verified: every checkpoint is signed with that key, and the log agrees with all of them",
+        );
+        printer::talk(
+            "A cut-off end is found only by a checkpoint that was kept elsewhere (--checkpoint FILE).",
+        );
+    } else {
+        printer::data("consistent: the log agrees with itself and with the checkpoints stored beside it");
+        printer::talk(
+            "That proves nothing against somebody who can write the store and sign anew. Keep a checkpoint elsewhere \
+             (strongback audit-log export-checkpoint) and verify with --checkpoint FILE.",
+        );
+    }
 }
 
 fn kept_checkpoint(path: &Path) -> Result<Checkpoint> {

@@ -24,7 +24,8 @@ Examples:
   strongback runs best --metric loss --min -n 5 --experiment /Shared/forecast
   strongback runs best --metric val_ap --json
 
-A run counts with the newest value of the metric. The exit code is 1 when no run fits.";
+A run counts with the newest value of the metric. The exit code is 1 when no
+run fits.";
 
 /// Find runs
 #[derive(Debug, Subcommand)]
