@@ -15,8 +15,8 @@ Examples:
   strongback owner set prod.risk.fraud_classifier ana@example.com
   strongback owner set /Shared/fraud-detection/feature-eng-v3 ana@example.com
 
-An owner may change the asset and what lies in it, delete it, and give it
-away; so may administrators, and nobody else.";
+An owner may read and change the asset and what lies in it, delete it, and give
+it away; so may administrators, and nobody else.";
 
 /// Change who owns an asset
 #[derive(Debug, Subcommand)]
