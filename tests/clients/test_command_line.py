@@ -101,6 +101,18 @@ def test_no_server(strongback):
     assert "strongback up" in said
 
 
+def test_a_token_goes_to_the_server_that_holds_the_store(strongback, server, unique):
+    """Wherever that listens: the server says so in its data directory."""
+    store = ["--data-dir", server.data_dir]
+    if server.database_url:
+        store += ["--database-url", server.database_url]
+    name = unique("user")
+    done = strongback("token", "create", "--principal", name, *store, url=None)
+    assert done.stdout.startswith("sbt_")
+    assert server.url in done.stderr
+    assert name in [one["principal"] for one in json.loads(strongback("token", "list", "--json").stdout)]
+
+
 def test_a_reader_that_leaves_is_no_failure(strongback, server):
     list_and_leave = f'"{launcher.binary()}" catalog list --json --server {server.url} | true'
     done = subprocess.run(

@@ -13,6 +13,7 @@ use super::{
     client::{Client, Remote, segment},
     printer,
     settings::StoreArgs,
+    up,
 };
 use crate::{
     app,
@@ -58,15 +59,22 @@ impl Place {
             }
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let dir = config.data_dir.value.display().to_string();
+        let dir = config.data_dir.value.clone();
         match runtime.block_on(app::open(config)) {
             Ok(app) => {
-                printer::talk(&format!("Using the data directory {dir}; no server is running on it."));
+                printer::talk(&format!(
+                    "Using the data directory {}; no server is running on it.",
+                    dir.display()
+                ));
                 Ok(Self::Here(app, runtime))
             }
             Err(error) if error.code() == Code::InvalidState => {
-                printer::talk(&format!("A server holds the data directory {dir}; asking it."));
-                Ok(Self::Server(remote.client()?))
+                let address = std::fs::read_to_string(dir.join(up::ADDRESS_FILE)).map_err(|_| error)?;
+                printer::talk(&format!(
+                    "The data directory {} is that of {address}; asking it.",
+                    dir.display()
+                ));
+                Ok(Self::Server(Client::new(&address)?))
             }
             Err(error) => Err(error.into()),
         }

@@ -1,7 +1,8 @@
 //! `strongback up`: the server.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
+use anyhow::Context;
 use clap::Args;
 
 use super::{printer, settings::ServerArgs};
@@ -24,6 +25,10 @@ With the web pages of your installed mlflow at /mlflow/:
 For others than yourself, a first token and then a server that asks for one:
   strongback token create --principal ana@example.com --admin
   strongback up --host 0.0.0.0 --auth tokens --allowed-hosts ml.example.com";
+
+/// The file in the data directory that says where its server is, for commands that find the directory locked. It may be
+/// left over from a killed server; then the lock is free and nobody reads it.
+pub(super) const ADDRESS_FILE: &str = "address";
 
 /// Start the server
 #[derive(Debug, Args)]
@@ -53,8 +58,13 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let (listener, address) = serve::bind(&host, port).await?;
     let app = app::open(config).await?;
     let background = app::start_background(&app);
-    greet(&app.config, address);
+    let reached_at = reached_at(&app.config, address);
+    let address_file = app.config.data_dir.value.join(ADDRESS_FILE);
+    std::fs::write(&address_file, &reached_at)
+        .with_context(|| format!("cannot write {}", address_file.display()))?;
+    greet(&app.config, address, &reached_at);
     let outcome = serve::run(Arc::clone(&app), listener, stop_signal()).await;
+    let _ = std::fs::remove_file(&address_file);
     background.stop().await;
     tokio::task::spawn_blocking(move || app.db.close()).await?;
     outcome?;
@@ -62,14 +72,31 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The URL for callers on this machine. A server that listens on every address is reached on loopback.
+fn reached_at(config: &Config, address: SocketAddr) -> String {
+    match address.ip() {
+        ip if !ip.is_unspecified() => format!("http://{address}"),
+        _ if config.host.value.contains(':') => format!("http://[::1]:{}", address.port()),
+        _ => format!("http://127.0.0.1:{}", address.port()),
+    }
+}
+
 /// Says where it is and what comes next: to a person in words, to a log collector as one of its lines.
-fn greet(config: &Config, address: std::net::SocketAddr) {
+fn greet(config: &Config, address: SocketAddr, reached_at: &str) {
     let data_dir = config.data_dir.value.display();
     if config.log_format.value == LogFormat::Json {
         tracing::info!(%address, %data_dir, version = env!("CARGO_PKG_VERSION"), "listening");
         return;
     }
-    printer::talk(&format!("Strongback {} at http://{address}", env!("CARGO_PKG_VERSION")));
+    printer::talk(&format!("Strongback {} at {reached_at}", env!("CARGO_PKG_VERSION")));
+    if address.ip().is_unspecified() {
+        let names = config.allowed_hosts.value.join(", ");
+        let names = if names.is_empty() { "none; --allowed-hosts names some" } else { &names };
+        printer::talk(&format!(
+            "  listens   on every address, port {}; for host names: {names}",
+            address.port()
+        ));
+    }
     printer::talk(&format!("  data      {data_dir}"));
     if let Some(url) = &config.database_url.value {
         printer::talk(&format!("  metadata  {url}"));
@@ -78,7 +105,10 @@ fn greet(config: &Config, address: std::net::SocketAddr) {
         Auth::Off => "  auth      off: everybody on this machine is the principal `local`, an administrator",
         Auth::Tokens => "  auth      tokens: clients send one that `strongback token create` made",
     });
-    printer::talk(&format!("  next      export MLFLOW_TRACKING_URI=http://{address}"));
+    if config.mlflow_ui.value != "off" {
+        printer::talk(&format!("  pages     {reached_at}/mlflow/"));
+    }
+    printer::talk(&format!("  next      export MLFLOW_TRACKING_URI={reached_at}"));
     printer::talk("  stop      Ctrl-C; nothing acknowledged is lost");
 }
 
