@@ -209,7 +209,7 @@ fn said(detail: &Json) -> String {
     let fields = detail.as_object().into_iter().flatten().filter(|(_, value)| !is_empty(value));
     let words: Vec<String> = fields
         .map(|(key, value)| match value {
-            Json::String(text) => format!("{key}={}", text),
+            Json::String(text) => format!("{key}={text}"),
             other => format!("{key}={other}"),
         })
         .collect();

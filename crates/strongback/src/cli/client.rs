@@ -179,7 +179,7 @@ impl Client {
                     self.base
                 );
             }
-            Code::InternalError => message.push_str(&format!(" The request's id is {request_id}.")),
+            Code::InternalError => message = format!("{message} The request's id is {request_id}."),
             Code::EndpointNotFound => {
                 message.push_str(" Is it a Strongback server, and not older than this command?");
             }
