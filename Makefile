@@ -33,8 +33,7 @@ test: ## formats, lints, dependencies, Rust tests, the demo, then real clients o
 	@tools/test.sh
 
 bench: ## release build, measured side by side with MLflow's own server
-	@venv=$$(tools/venv.sh) && $(CARGO) build --workspace --release --locked \
-	&& STRONGBACK_BIN=$(CARGO_TARGET_DIR)/release/strongback STRONGBACK_VENV="$$venv" bench/run.sh
+	@venv=$$(tools/venv.sh) && STRONGBACK_VENV="$$venv" bench/run.sh
 
 torture: ## long runs: kill -9 under load, a hundred rounds on each database; the result goes into docs/torture.md
 	@tools/torture.sh
