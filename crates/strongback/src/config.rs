@@ -125,7 +125,7 @@ macro_rules! settings {
                 },)+ })
             }
 
-            /// Name, value and source of every setting, for people. Secrets are left out.
+            /// Name, value and source of every setting, for people; a setting that is not there is empty. Secrets are left out.
             pub fn explain(&self) -> Vec<(&'static str, String, Source)> {
                 vec![$({
                     let show: fn(&$type) -> String = $show;
@@ -150,7 +150,7 @@ settings! {
     /// Directory that holds everything: metadata (SQLite), artifacts, keys.
     data_dir: PathBuf = PathBuf::from("strongback-data"), |text| Ok(PathBuf::from(text)), |path| path.display().to_string();
     /// `postgres://…` moves the metadata there.
-    database_url: Option<DatabaseUrl> = None, parse_database_url, |url| url.as_ref().map_or_else(|| "none (SQLite in the data directory)".into(), ToString::to_string);
+    database_url: Option<DatabaseUrl> = None, parse_database_url, |url| url.as_ref().map_or_else(String::new, ToString::to_string);
     /// Address to listen on.
     host: String = "127.0.0.1".into(), |text| Ok(text.trim().to_owned()), String::clone;
     /// Port to listen on; 0 takes a free one.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
 
 use super::{printer, settings::ServerArgs};
 
@@ -36,17 +37,21 @@ pub(super) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     let ConfigCommand::Show(args) = command;
     let explained = args.settings.config()?.explain();
     if args.json {
-        let object: serde_json::Map<String, serde_json::Value> = explained
+        let object: serde_json::Map<String, Json> = explained
             .into_iter()
             .map(|(name, value, source)| {
-                (name.to_owned(), serde_json::json!({ "value": value, "source": source.to_string() }))
+                let value = if value.is_empty() { Json::Null } else { value.into() };
+                (name.to_owned(), json!({ "value": value, "source": source.to_string() }))
             })
             .collect();
         printer::json(&object)?;
     } else {
         let rows: Vec<Vec<String>> = explained
             .into_iter()
-            .map(|(name, value, source)| vec![name.to_owned(), value, source.to_string()])
+            .map(|(name, value, source)| {
+                let value = if value.is_empty() { "(none)".to_owned() } else { value };
+                vec![name.to_owned(), value, source.to_string()]
+            })
             .collect();
         printer::table(&["SETTING", "VALUE", "FROM"], &rows);
     }

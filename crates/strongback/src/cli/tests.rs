@@ -30,10 +30,15 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Every call of the program in a text: lines that begin with it, behind a prompt or not, up to the shell's own signs.
+/// Every call of the program in a text: lines that begin with it, behind a prompt or not, up to the shell's own signs,
+/// and what stands in `$(…)`.
 fn calls(text: &str) -> Vec<Vec<String>> {
     text.replace("\\\n", " ")
         .lines()
+        .flat_map(|line| {
+            let inner = line.split("$(").skip(1).filter_map(|rest| rest.split(')').next());
+            std::iter::once(line).chain(inner)
+        })
         .map(|line| line.trim().trim_start_matches("$ "))
         .filter(|line| line.starts_with("strongback "))
         .map(|line| {
@@ -46,9 +51,9 @@ fn calls(text: &str) -> Vec<Vec<String>> {
 }
 
 fn check(text: &str, place: &str) -> usize {
-    let calls = calls(text);
+    // `…` stands for what the reader knows.
+    let calls: Vec<_> = calls(text).into_iter().filter(|call| !call.iter().any(|word| word == "…")).collect();
     for call in &calls {
-        // `COMMAND` and the like stand for what the reader knows.
         if let Err(error) = Cli::try_parse_from(call)
             && !matches!(
                 error.kind(),
