@@ -23,24 +23,23 @@ help: ## this page
 	@echo 'CARGO_TARGET_DIR and STRONGBACK_CACHE move them. One part of the tests: tools/test.sh rust'
 
 build: ## the binary, in the profile that tests and demo use
-	$(CARGO) build --workspace
+	$(CARGO) build --workspace --locked
 
 demo: ## the reference pipeline on 284,807 real card transactions
-	@venv=$$(tools/venv.sh) && $(CARGO) build --workspace \
+	@venv=$$(tools/venv.sh) && $(CARGO) build --workspace --locked \
 	&& STRONGBACK_BIN=$(CARGO_TARGET_DIR)/debug/strongback "$$venv/bin/python" examples/fraud/demo.py
 
-test: ## formats, lints, dependencies, Rust tests, then real clients on SQLite and PostgreSQL
+test: ## formats, lints, dependencies, Rust tests, the demo, then real clients on SQLite and PostgreSQL
 	@tools/test.sh
 
 bench: ## release build, measured side by side with MLflow's own server
-	@venv=$$(tools/venv.sh) && $(CARGO) build --workspace --release \
-	&& STRONGBACK_BIN=$(CARGO_TARGET_DIR)/release/strongback STRONGBACK_VENV="$$venv" bench/run.sh
+	@venv=$$(tools/venv.sh) && STRONGBACK_VENV="$$venv" bench/run.sh
 
-torture: ## long runs: kill -9 under load, a hundred rounds
+torture: ## long runs: kill -9 under load, a hundred rounds on each database; the result goes into docs/torture.md
 	@tools/torture.sh
 
 fmt: ## formats Rust and Python in place
-	@venv=$$(tools/venv.sh) && $(CARGO) fmt --all && "$$venv/bin/ruff" check --fix --quiet . ; "$$venv/bin/ruff" format .
+	@venv=$$(tools/venv.sh) && $(CARGO) fmt --all && "$$venv/bin/ruff" check --fix --quiet . && "$$venv/bin/ruff" format .
 
 lint: ## formats, lints and dependencies only
 	@tools/test.sh format python dependencies clippy

@@ -5,12 +5,9 @@ set -eu
 cd "$(dirname "$0")/.."
 : "${STRONGBACK_VENV:?set it to a Python environment that holds mlflow}"
 target=${CARGO_TARGET_DIR:-target}
-if [ -z "${STRONGBACK_BIN:-}" ]; then
-    cargo build --release -p strongback -p bench
-    STRONGBACK_BIN=$target/release/strongback
-else
-    cargo build --release -p bench
-fi
+# One selection of packages, as everywhere: another would compile shared dependencies again.
+cargo build --workspace --release --locked
+STRONGBACK_BIN=${STRONGBACK_BIN:-$target/release/strongback}
 export STRONGBACK_BIN STRONGBACK_VENV
 # A build fills the load average; what is measured is the machine, not the compiler that just ran.
 waited=0

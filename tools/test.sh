@@ -4,13 +4,15 @@
 #   tools/test.sh                  all stages, in this order
 #   tools/test.sh rust clients     only these
 #
-# Stages: format, python, dependencies, clippy, rust, clients. The first failure ends it with a non-zero exit code.
+# Stages: format, python, dependencies, clippy, rust, demo, clients. The first failure ends it with a non-zero exit code.
 # The last line of a full run is the summary of the client tests, on both databases.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/stage.sh
+source tools/with_postgres.sh
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${STRONGBACK_CACHE:-$HOME/.cache/strongback}/target}
+export STRONGBACK_BIN=${STRONGBACK_BIN:-$CARGO_TARGET_DIR/debug/strongback}
 
 format() {
     cargo fmt --all --check -- --files-with-diff || { echo "format: the files above differ; 'make fmt' rewrites them."; return 1; }
@@ -45,29 +47,28 @@ rust() {
 }
 
 # With --all-targets the features are those of the stage `rust`, so nothing is compiled twice.
-clients() {
-    cargo build --workspace --all-targets --locked && STRONGBACK_BIN=${STRONGBACK_BIN:-$CARGO_TARGET_DIR/debug/strongback} "$venv/bin/python" -m pytest tests/clients
+binary() {
+    cargo build --workspace --all-targets --locked
 }
 
-with_postgres() {
-    if [[ -z ${STRONGBACK_TEST_POSTGRES_URL:-} ]]; then
-        # Left running by somebody else, it stays.
-        tools/postgres.sh url >/dev/null 2>&1 || trap 'tools/postgres.sh stop' EXIT
-        STRONGBACK_TEST_POSTGRES_URL=$(tools/postgres.sh start)
-        export STRONGBACK_TEST_POSTGRES_URL
-    fi
-    "$@"
+# The whole of it, as `make demo` runs it: real data, all 200 runs.
+demo() {
+    binary && "$venv/bin/python" examples/fraud/demo.py
+}
+
+clients() {
+    binary && "$venv/bin/python" -m pytest tests/clients
 }
 
 stages=("$@")
-[[ ${#stages[@]} -gt 0 ]] || stages=(format python dependencies clippy rust clients)
+[[ ${#stages[@]} -gt 0 ]] || stages=(format python dependencies clippy rust demo clients)
 for name in "${stages[@]}"; do
     case $name in
         format | dependencies | clippy) stage "$name" "$name" ;;
-        python) venv=$(tools/venv.sh); stage "$name" "$name" ;;
+        python | demo) venv=$(tools/venv.sh); stage "$name" "$name" ;;
         rust) with_postgres stage "$name" "$name" ;;
         # Not under `stage`: the last line printed has to be the runner's own.
         clients) venv=$(tools/venv.sh); printf '\n── clients\n'; with_postgres clients ;;
-        *) echo "test: no stage '$name'; there are format, python, dependencies, clippy, rust, clients" >&2; exit 2 ;;
+        *) echo "test: no stage '$name'; there are format, python, dependencies, clippy, rust, demo, clients" >&2; exit 2 ;;
     esac
 done

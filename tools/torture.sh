@@ -1,44 +1,42 @@
-#!/bin/sh
-# Long kill loops by hand: 100 rounds of kill -9 under four writing clients on SQLite, and on PostgreSQL where
-# STRONGBACK_TEST_POSTGRES_URL names a server; the two summary lines at the end are for docs/.
-# TORTURE_ROUNDS and TORTURE_SEED change count and choices; STRONGBACK_BIN names a binary that is already built.
-set -eu
+#!/usr/bin/env bash
+# Long kill loops, by hand: rounds of kill -9 under four writing clients, on SQLite and on PostgreSQL, which it starts itself
+# where none runs. A full run (100 rounds) adds one line a store to docs/torture.md; commit it.
+#
+#   tools/torture.sh                    100 rounds on each
+#   TORTURE_ROUNDS=5 tools/torture.sh   fewer, and nothing is written down
+#
+# TORTURE_SEED repeats the choices of an earlier run; STRONGBACK_BIN names a binary that is already built.
+set -euo pipefail
 cd "$(dirname "$0")/.."
-target=${CARGO_TARGET_DIR:-target}
-rounds=${TORTURE_ROUNDS:-100}
-if [ -z "${STRONGBACK_BIN:-}" ]; then
-    cargo build -p strongback -p testkit
-    STRONGBACK_BIN=$target/debug/strongback
-else
-    cargo build -p testkit
-fi
-export STRONGBACK_BIN
-summary=$(mktemp)
-trap 'rm -f "$summary"' EXIT
+source tools/stage.sh
+source tools/with_postgres.sh
 
-# Runs one store's rounds, shows them as they pass and keeps the last line.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${STRONGBACK_CACHE:-$HOME/.cache/strongback}/target}
+export STRONGBACK_BIN=${STRONGBACK_BIN:-$CARGO_TARGET_DIR/debug/strongback}
+full=100
+rounds=${TORTURE_ROUNDS:-$full}
+results=docs/torture.md
+log=$(mktemp)
+at_exit 'rm -f "$log"'
+
+build() { cargo build --workspace --all-targets --locked; }
+
+# Runs one store's rounds, shows them as they pass, and keeps the last line.
 rounds_on() {
-    log=$(mktemp)
-    status=0
-    "$target/debug/torture" --rounds "$rounds" ${TORTURE_SEED:+--seed "$TORTURE_SEED"} "$@" >"$log" 2>&1 &
-    pid=$!
-    tail -n +1 -f --pid="$pid" "$log" &
-    tailer=$!
-    wait "$pid" || status=$?
-    wait "$tailer" || true
-    if [ "$status" -eq 0 ]; then
-        tail -n 1 "$log" >>"$summary"
-    fi
-    rm -f "$log"
-    return "$status"
+    "$CARGO_TARGET_DIR/debug/torture" --rounds "$rounds" ${TORTURE_SEED:+--seed "$TORTURE_SEED"} "$@" | tee "$log" || return
+    [[ $rounds -lt $full ]] || write_down "$(tail -n 1 "$log")"
 }
 
-rounds_on
-if [ -n "${STRONGBACK_TEST_POSTGRES_URL:-}" ]; then
-    rounds_on --postgres
-else
-    echo 'PostgreSQL: not tried, STRONGBACK_TEST_POSTGRES_URL is not set' >>"$summary"
-fi
-echo
-echo "kill -9 under four writing clients, commit $(git rev-parse --short=12 HEAD), $(date -u +%Y-%m-%d)"
-cat "$summary"
+write_down() {
+    local commit machine
+    commit=$(git rev-parse --short=12 HEAD)
+    # What this script wrote itself is no change of what was tested.
+    git diff --quiet HEAD -- . ":!$results" || commit+=" and changes"
+    machine="$(nproc) cores, $(uname -sm)"
+    printf '| %s | %s | %s | %s |\n' "$(date -u +%Y-%m-%d)" "$commit" "$machine" "$1" >>"$results"
+}
+
+stage build build
+stage SQLite rounds_on
+with_postgres stage PostgreSQL rounds_on --postgres
+[[ $rounds -lt $full ]] || printf '\nwritten down in %s\n' "$results"

@@ -29,9 +29,9 @@ class Console:
         yield
         self.line(self.paint(f"✓ {seconds(time.perf_counter() - start)}", "32"))
 
-    def command(self, words: list[str]) -> None:
+    def command(self, text: str) -> None:
         """A command that a person could type."""
-        self.line(self.paint(f"$ {typed(words)}", "2"))
+        self.line(self.paint(f"$ {text}", "2"))
 
     def line(self, text: str = "") -> None:
         """A line that belongs to the current step."""

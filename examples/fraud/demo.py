@@ -22,10 +22,12 @@ from server import Server, ServerError, last_lines
 
 HERE = Path(__file__).resolve().parent
 MODEL = "prod.risk.fraud_classifier"
+CHECKPOINT = "checkpoint.json"
 BEST_RUN = ["runs", "best", "--metric", "val_ap", "--where", "tags.dataset_version = '2024-Q4-v2'"]
 PYTHON_FOLDER = Path(sys.executable).parent
 STEPS = 12
 COMMAND_LIMIT_S = 300
+DATA_DIR = "STRONGBACK_DATA_DIR"
 
 
 class CommandError(Exception):
@@ -45,24 +47,30 @@ class Demo:
         self.environment = client_environment(server)
 
     def python(self, script: str) -> None:
-        """Runs a script of this folder, as a user would."""
-        self.run([sys.executable, "-u", str(HERE / script)], ["python", script])
+        """Runs a script of this folder, as a user would. Warnings of the libraries stay in a file."""
+        self.run([sys.executable, "-u", str(HERE / script)], typed(["python", script]))
 
     def strongback(self, *arguments: str) -> float:
-        """Runs a ``strongback`` command; the seconds it took."""
-        return self.run([str(self.server.binary), *arguments], ["strongback", *arguments])
+        """Runs a ``strongback`` command, data and talk as a person sees them; the seconds it took."""
+        return self.run([str(self.server.binary), *arguments], typed(["strongback", *arguments]), talk=True)
 
-    def run(self, command: list[str], shown: list[str]) -> float:
-        """Runs a command: its stdout as it comes, its stderr into a file that is shown if it fails."""
+    def strongback_into(self, file: str, *arguments: str) -> None:
+        """Runs a ``strongback`` command with its data redirected into a file of the demo's folder."""
+        shown = f"{typed(['strongback', *arguments])} > {file}"
+        with (self.server.folder / file).open("wb") as stdout:
+            self.run([str(self.server.binary), *arguments], shown, stdout=stdout)
+
+    def run(self, command: list[str], shown: str, *, talk: bool = False, stdout=subprocess.PIPE) -> float:
+        """Runs a command: its stdout as it comes; its stderr too (``talk``) or into a file that is shown if it fails."""
         self.console.command(shown)
         errors = self.server.folder / f"step-{self.console.number:02}.stderr"
         start = time.perf_counter()
-        with errors.open("wb") as stderr:
+        with errors.open("ab") as stderr:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
+                stdout=stdout,
+                stderr=subprocess.STDOUT if talk else stderr,
                 env=self.environment,
                 cwd=self.server.folder,
                 text=True,
@@ -72,7 +80,7 @@ class Demo:
             limit = threading.Timer(COMMAND_LIMIT_S, process.kill)
             limit.start()
             try:
-                for line in process.stdout:
+                for line in process.stdout or ():
                     self.console.line(line.rstrip())
                 code = process.wait()
             finally:
@@ -81,7 +89,7 @@ class Demo:
                     process.kill()
                     process.wait()
         if code != 0:
-            raise CommandError(typed(shown), code, last_lines(errors, 15))
+            raise CommandError(shown, code, last_lines(errors, 15))
         return time.perf_counter() - start
 
 
@@ -94,7 +102,7 @@ def client_environment(server: Server) -> dict[str, str]:
         "DATABRICKS_HOST": server.url,
         "DATABRICKS_TOKEN": "local",
         "STRONGBACK_URL": server.url,
-        "STRONGBACK_DATA_DIR": str(server.data_dir),
+        DATA_DIR: str(server.data_dir),
         "STRONGBACK_CACHE": str(data.cache_dir()),
         # The MLflow web UI is found through the user's Python, which is the one that runs this.
         "PATH": os.pathsep.join([str(PYTHON_FOLDER), kept.get("PATH", "")]),
@@ -112,18 +120,21 @@ def walk(demo: Demo) -> None:
     """The steps after the data are there."""
     step, console, server = demo.console.step, demo.console, demo.server
     with step("Start the server on a fresh data directory"):
-        console.command(["strongback", *server.command()[1:]])
+        console.command(typed(["strongback", *server.command()[1:]]))
         console.line(f"answers at {server.url} after {seconds(server.start(demo.environment))}")
-    with step("Set up the catalog, the schema and the experiment"):
+    with step("Set up what the team's code refers to: catalog, schema, feature table, experiment"):
         demo.strongback("catalog", "create", "prod")
         demo.strongback("schema", "create", "prod.risk")
+        features = ["--location", data.csv_path().as_uri(), "--format", "csv"]
+        demo.strongback("table", "declare", "prod.risk.transaction_features", *features)
         demo.python("prepare.py")
     with step("Train two models with the ordinary mlflow client, autolog on"):
         demo.python("train.py")
     with step(f"Register the better one as {MODEL}"):
         demo.python("register.py")
-    with step("Make it champion"):
+    with step("Make it champion, and keep a checkpoint of the audit log"):
         demo.python("promote.py")
+        demo.strongback_into(CHECKPOINT, "audit-log", "export-checkpoint")
     with step("Load the champion by its alias and score day 2"):
         demo.python("score.py")
     with step("Sweep: 200 small runs"):
@@ -133,10 +144,12 @@ def walk(demo: Demo) -> None:
         console.line(f"answered in {seconds(demo.strongback(*BEST_RUN))}, start of the program included")
     with step("Ask who was champion, since when, and why"):
         demo.strongback("history", f"{MODEL}@champion")
+        demo.strongback("history", f"{MODEL}@champion", "--at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     with step("Ask what the model was made from"):
         demo.strongback("lineage", MODEL)
-    with step("Verify the audit log"):
-        demo.strongback("audit-log", "verify")
+    with step("Who did what, and proof that nobody changed what the log said by then"):
+        demo.strongback("audit-log", "list", "--asset", MODEL, "--action", "model_version")
+        demo.strongback("audit-log", "verify", "--checkpoint", CHECKPOINT)
 
 
 def summary(demo: Demo) -> None:
@@ -170,13 +183,12 @@ def next_steps(demo: Demo, pages: list[str]) -> None:
     for page in pages:
         console.line(page)
     console.heading("Type")
-    exports = [
-        f"{name}={demo.environment[name]}" for name in ("MLFLOW_TRACKING_URI", "DATABRICKS_HOST", "DATABRICKS_TOKEN")
-    ]
-    console.line(f"export {' '.join(exports)}")
-    console.line(f"export STRONGBACK_URL={server.url} PATH={server.binary.parent}:{PYTHON_FOLDER}:$PATH")
-    console.line(typed(["strongback", "history", f"{MODEL}@champion"]))
+    for names in (["MLFLOW_TRACKING_URI", "DATABRICKS_HOST", "DATABRICKS_TOKEN"], ["STRONGBACK_URL", DATA_DIR]):
+        console.line(typed(["export", *(f"{name}={demo.environment[name]}" for name in names)]))
+    console.line(f"export PATH={server.binary.parent}:{PYTHON_FOLDER}:$PATH")
     console.line(typed(["strongback", *BEST_RUN]))
+    console.line(typed(["strongback", "lineage", f"models:/{MODEL}@champion", "--up"]))
+    console.line(typed(["strongback", "audit-log", "list", "--action", "alias"]))
     console.line("python your_own_training.py")
 
 
@@ -196,6 +208,8 @@ def main() -> int:
         console.failure("The strongback binary is not built: `make build` makes it, STRONGBACK_BIN names another.")
         return 2
     console.heading("Strongback: card fraud, from real transactions to an audited champion")
+    console.line("Ordinary client code and typed commands, nothing else. Every figure is computed as you watch.")
+    console.line(f"All that is written lies below {data.cache_dir()}.")
     try:
         with console.step("Fetch the data (once; then it is cached)"):
             rows, columns = data.describe(data.fetch())
@@ -210,6 +224,9 @@ def main() -> int:
     except KeyboardInterrupt:
         console.failure(f"Interrupted in step {console.number}, {console.title!r}.")
         return 130
+    except BrokenPipeError:  # whoever read this has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def run_on(console: Console, server: Server) -> int:
@@ -226,11 +243,14 @@ def run_on(console: Console, server: Server) -> int:
         console.heading(f"All of it is in {server.folder}")
         return 1
     finally:
+        # A second Ctrl-C must not leave a server behind: it stops within its own limit.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if not server.keep:
             with contextlib.suppress(ServerError):  # what matters has been said by then
                 server.stop()
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as tidily as Ctrl-C
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # they end it as tidily as Ctrl-C
+        signal.signal(ending, signal.default_int_handler)
     sys.exit(main())

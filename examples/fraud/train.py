@@ -45,7 +45,7 @@ def main():
             auc = roc_auc_score(validation[data.TARGET], scores)
             ap = average_precision_score(validation[data.TARGET], scores)
             mlflow.log_metrics({"val_auc": auc, "val_ap": ap})
-        print(f"{name:<20} validation AUC {auc:.4f}   AP {ap:.4f}")
+        print(f"{name:<20} validation AUC {auc:.4f}   AP (average precision) {ap:.4f}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 //! Every setting is read as text from each layer and parsed by one function, so that a wrong value is refused in the
 //! same words wherever it stands.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf};
 
 use crate::{
     auth,
@@ -125,7 +125,7 @@ macro_rules! settings {
                 },)+ })
             }
 
-            /// Name, value and source of every setting, for people. Secrets are left out.
+            /// Name, value and source of every setting, for people; a setting that is not there is empty. Secrets are left out.
             pub fn explain(&self) -> Vec<(&'static str, String, Source)> {
                 vec![$({
                     let show: fn(&$type) -> String = $show;
@@ -150,11 +150,11 @@ settings! {
     /// Directory that holds everything: metadata (SQLite), artifacts, keys.
     data_dir: PathBuf = PathBuf::from("strongback-data"), |text| Ok(PathBuf::from(text)), |path| path.display().to_string();
     /// `postgres://…` moves the metadata there.
-    database_url: Option<DatabaseUrl> = None, parse_database_url, |url| url.as_ref().map_or_else(|| "none (SQLite in the data directory)".into(), ToString::to_string);
+    database_url: Option<DatabaseUrl> = None, parse_database_url, |url| url.as_ref().map_or_else(String::new, ToString::to_string);
     /// Address to listen on.
     host: String = "127.0.0.1".into(), |text| Ok(text.trim().to_owned()), String::clone;
     /// Port to listen on; 0 takes a free one.
-    port: u16 = 5000, parse, ToString::to_string;
+    port: u16 = 5000, parse_port, ToString::to_string;
     /// `off` or `tokens`.
     auth: Auth = Auth::Off, parse_auth, |auth| match auth { Auth::Off => "off".into(), Auth::Tokens => "tokens".into() };
     /// Host names that the server answers to besides loopback and its own address; `*` for any.
@@ -260,11 +260,8 @@ fn wrong(name: &str, text: &str, source: &Source, why: &str) -> Error {
     Error::invalid(format!("The setting {name} = {shown:?} ({source}) is not allowed: {why}"))
 }
 
-fn parse<T: FromStr>(text: &str) -> Result<T, String>
-where
-    T::Err: fmt::Display,
-{
-    text.trim().parse().map_err(|error: T::Err| format!("{error}."))
+fn parse_port(text: &str) -> Result<u16, String> {
+    text.trim().parse().map_err(|_| "it must be a number from 0 to 65535; 0 takes a free port.".into())
 }
 
 fn parse_auth(text: &str) -> Result<Auth, String> {

@@ -2,31 +2,60 @@
 //!
 //! It reads the store itself and not through the server: an auditor does not take the server's word for it.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use serde_json::Value as Json;
 
-use super::{Settings, printer};
+use super::{exit, printer, settings::StoreArgs};
 use crate::{
     catalog::audit::{self, ListRequest},
-    db::{self, Location},
+    db,
+    error::{Error, Result},
     events::{
+        EventKind,
         checkpoint::{self, Checkpoint},
-        verify,
+        verify::{self, Report},
     },
     router::wire::Int64,
 };
+
+/// Characters of an event's detail that a line of the table shows.
+const DETAIL_SHOWN: usize = 100;
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  strongback audit-log list --asset prod.risk.fraud_classifier
+  strongback audit-log list --action alias.move --principal ana@example.com
+  strongback audit-log list --subject 2537164787b843699abcaffe3f1e74fd --json";
+
+const VERIFY_EXAMPLES: &str = "\
+Now and then, to where the writers of this store cannot reach, and later:
+  strongback audit-log export-checkpoint > /elsewhere/checkpoint.json
+  strongback audit-log verify --checkpoint /elsewhere/checkpoint.json
+
+A checkpoint kept elsewhere shows that nothing before it was changed, removed,
+inserted or reordered, whoever can write the store. Without one, the log is
+only compared with itself. Exit code 1: something is wrong; 3 or 4: it could
+not be read.";
 
 /// Read and verify the log of everything that happened
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditLogCommand {
     /// List events, newest first
+    #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
     /// Verify the hash chain, the details and the checkpoints; exit code 1 if anything is wrong
+    #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     /// Print the newest signed checkpoint, to be kept where nobody who can change this store can change it
-    ExportCheckpoint,
+    #[command(after_help = VERIFY_EXAMPLES)]
+    ExportCheckpoint(StoreArgs),
 }
 
 #[derive(Debug, Args)]
@@ -35,7 +64,7 @@ pub(super) struct ListArgs {
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
     /// Only this kind, e.g. alias.move, or all kinds of a noun, e.g. alias
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = action)]
     action: Option<String>,
     /// Only events of this asset
     #[arg(long, value_name = "NAME")]
@@ -44,11 +73,13 @@ pub(super) struct ListArgs {
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
     /// At most so many
-    #[arg(long, short = 'n', default_value_t = 50)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     limit: i64,
-    /// As JSON
+    /// As JSON, with everything that was said
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, Args)]
@@ -57,20 +88,21 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// The public key that checkpoints must be signed with, in hexadecimal
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", value_parser = public_key)]
     public_key: Option<String>,
     /// As JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
-pub(super) fn run(settings: Settings, command: AuditLogCommand) -> anyhow::Result<ExitCode> {
-    let location = settings.config()?.location();
+pub(super) fn run(command: AuditLogCommand) -> anyhow::Result<ExitCode> {
     match command {
-        AuditLogCommand::List(args) => list(&location, args),
-        AuditLogCommand::Verify(args) => verify(&location, &args),
-        AuditLogCommand::ExportCheckpoint => {
-            let newest = db::inspect(&location, checkpoint::newest)?;
+        AuditLogCommand::List(args) => list(args),
+        AuditLogCommand::Verify(args) => verify(args),
+        AuditLogCommand::ExportCheckpoint(store) => {
+            let newest = db::inspect(&store.config()?.location(), checkpoint::newest)?;
             printer::json(&newest.context(
                 "There is no checkpoint yet: the first is made within a second of the first event.",
             )?)?;
@@ -79,7 +111,8 @@ pub(super) fn run(settings: Settings, command: AuditLogCommand) -> anyhow::Resul
     }
 }
 
-fn list(location: &Location, args: ListArgs) -> anyhow::Result<ExitCode> {
+fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
+    let location = args.store.config()?.location();
     let request = ListRequest {
         principal: args.principal,
         action: args.action,
@@ -88,7 +121,7 @@ fn list(location: &Location, args: ListArgs) -> anyhow::Result<ExitCode> {
         max_results: Some(Int64(args.limit)),
         ..ListRequest::default()
     };
-    let events = db::inspect(location, |sql| audit::event_list(sql, &request))?;
+    let events = db::inspect(&location, |sql| audit::event_list(sql, &request))?;
     if args.json {
         printer::json(&events)?;
         return Ok(ExitCode::SUCCESS);
@@ -97,56 +130,134 @@ fn list(location: &Location, args: ListArgs) -> anyhow::Result<ExitCode> {
         .into_iter()
         .map(|event| {
             let what = [event.asset, event.subject].into_iter().flatten().collect::<Vec<_>>().join(" ");
-            vec![printer::time(event.at), event.principal, event.action, what, event.block]
+            let detail = event.detail.as_ref().map(said).unwrap_or_default();
+            vec![printer::time(event.at), event.block, event.principal, event.action, what, detail]
         })
         .collect();
-    printer::table(&["TIME (UTC)", "PRINCIPAL", "EVENT", "WHAT", "BLOCK"], &rows);
+    printer::table(&["TIME (UTC)", "BLOCK", "PRINCIPAL", "EVENT", "WHAT", "DETAIL"], &rows);
     Ok(ExitCode::SUCCESS)
 }
 
-fn verify(location: &Location, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let kept: Option<Checkpoint> = match &args.checkpoint {
-        Some(path) => {
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Some(
-                serde_json::from_str(&text)
-                    .with_context(|| format!("{} is not an exported checkpoint", path.display()))?,
-            )
-        }
-        None => None,
-    };
+fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
+    let location = args.store.config()?.location();
+    let kept = args.checkpoint.as_deref().map(kept_checkpoint).transpose()?;
     // A checkpoint that was kept elsewhere brings the key that it was signed with.
     let known_key = args.public_key.as_deref().or(kept.as_ref().map(|kept| kept.public_key.as_str()));
-    let report = db::inspect(location, |sql| verify::verify(sql, kept.as_ref(), known_key))?;
+    let report = db::inspect(&location, |sql| verify::verify(sql, kept.as_ref(), known_key))?;
     if args.json {
         printer::json(&report)?;
     } else {
-        printer::data(&format!(
-            "{} entries in {} blocks, {} checkpoints, {} details erased",
-            report.entries, report.blocks, report.checkpoints, report.erased
-        ));
-        for finding in &report.findings {
-            printer::data(&format!("  wrong: {finding}"));
-        }
-        if report.is_clean() && known_key.is_some() {
-            printer::data(
-                "verified: nothing was changed, removed, inserted or reordered before the newest checkpoint",
-            );
-            if kept.is_none() {
-                printer::talk(
-                    "A cut-off end is found only by a checkpoint that was kept elsewhere (--checkpoint FILE).",
-                );
-            }
-        } else if report.is_clean() {
-            printer::data("consistent: the log agrees with itself and with the checkpoints stored beside it");
-            printer::talk(
-                "That proves nothing against somebody who can write the store and sign anew. Keep a checkpoint elsewhere \
-                 (strongback audit-log export-checkpoint) and verify with --checkpoint FILE.",
-            );
-        } else {
-            printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
-        }
+        show(&report, kept.as_ref(), known_key.is_some());
     }
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(exit::answer(report.is_clean()))
+}
+
+/// What was found, and what that proves.
+fn show(report: &Report, kept: Option<&Checkpoint>, is_key_known: bool) {
+    printer::data(&format!(
+        "{} entries in {} blocks, {} checkpoints, {} details erased",
+        report.entries, report.blocks, report.checkpoints, report.erased
+    ));
+    for finding in &report.findings {
+        printer::data(&format!("  wrong: {finding}"));
+    }
+    if !report.is_clean() {
+        printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
+    } else if let Some(body) = kept.and_then(|kept| kept.verify().ok()) {
+        printer::data(&format!(
+            "verified: nothing before {} UTC, when the checkpoint was made, was changed, removed, inserted or reordered",
+            printer::time(body.at)
+        ));
+        printer::talk("What came later agrees with itself and is signed with the same key.");
+    } else if is_key_known {
+        printer::data(
+            "verified: every checkpoint is signed with that key, and the log agrees with all of them",
+        );
+        printer::talk(
+            "A cut-off end is found only by a checkpoint that was kept elsewhere (--checkpoint FILE).",
+        );
+    } else {
+        printer::data("consistent: the log agrees with itself and with the checkpoints stored beside it");
+        printer::talk(
+            "That proves nothing against somebody who can write the store and sign anew. Keep a checkpoint elsewhere \
+             (strongback audit-log export-checkpoint) and verify with --checkpoint FILE.",
+        );
+    }
+}
+
+fn kept_checkpoint(path: &Path) -> Result<Checkpoint> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::invalid(format!("The checkpoint {} cannot be read: {error}.", path.display()))
+    })?;
+    serde_json::from_str(&text).map_err(|error| {
+        Error::invalid(format!(
+            "{} is no checkpoint as `strongback audit-log export-checkpoint` prints it: {error}.",
+            path.display()
+        ))
+    })
+}
+
+/// What an event says, as `key=value` and cut to a line's length; `--json` has it whole.
+fn said(detail: &Json) -> String {
+    let is_empty = |value: &Json| match value {
+        Json::Null => true,
+        Json::String(text) => text.is_empty(),
+        Json::Array(values) => values.is_empty(),
+        Json::Object(fields) => fields.is_empty(),
+        Json::Bool(_) | Json::Number(_) => false,
+    };
+    let fields = detail.as_object().into_iter().flatten().filter(|(_, value)| !is_empty(value));
+    let words: Vec<String> = fields
+        .map(|(key, value)| match value {
+            Json::String(text) => format!("{key}={text}"),
+            other => format!("{key}={other}"),
+        })
+        .collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(DETAIL_SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// A kind of event, or the noun of some.
+fn action(text: &str) -> std::result::Result<String, String> {
+    let names = || EventKind::ALL.iter().map(|kind| kind.name());
+    let noun = |name: &'static str| name.split('.').next().unwrap_or(name);
+    if names().any(|name| name == text || noun(name) == text) {
+        return Ok(text.to_owned());
+    }
+    let nouns: BTreeSet<&str> = names().map(noun).collect();
+    let nouns: Vec<&str> = nouns.into_iter().collect();
+    Err(format!("there are no such events; their nouns are {}", nouns.join(", ")))
+}
+
+fn public_key(text: &str) -> std::result::Result<String, &'static str> {
+    match hex::decode(text) {
+        Ok(bytes) if bytes.len() == 32 => Ok(text.to_lowercase()),
+        _ => Err("write the 64 hexadecimal digits that an exported checkpoint shows as public_key"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_detail_is_one_short_line() {
+        let detail = json!({ "from": null, "to": 3, "reason": "two words", "tags": {}, "list": ["a"] });
+        assert_eq!(said(&detail), r#"list=["a"] reason=two words to=3"#);
+        let long = said(&json!({ "text": "ü".repeat(500) }));
+        assert_eq!(long.chars().count(), DETAIL_SHOWN + 1);
+        assert_eq!(said(&Json::Null), "");
+    }
+
+    #[test]
+    fn actions_are_kinds_or_their_nouns() {
+        assert!(action("alias").is_ok() && action("alias.move").is_ok());
+        assert!(action("alias.").is_err() && action("move").is_err());
+        assert!(action("nope").unwrap_err().contains("alias"));
+    }
 }

@@ -15,32 +15,59 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, printer};
+use super::{printer, settings::StoreArgs};
 use crate::{
     app,
     config::Config,
     context::now_ms,
     db::{Location, migrate},
+    error::Error,
 };
 
 const MANIFEST: &str = "backup.json";
 const METADATA: &str = "metadata.db";
 const DUMP: &str = "metadata.dump";
 
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  strongback backup /backups/2026-11-25
+  strongback backup /backups/2026-11-25 --data-dir /var/lib/strongback --json
+
+The server may go on meanwhile. Metadata in PostgreSQL (--database-url) is
+written by pg_dump, which must be installed.";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  strongback restore /backups/2026-11-25 --data-dir /var/lib/strongback-new
+  strongback audit-log verify --data-dir /var/lib/strongback-new
+  strongback up --data-dir /var/lib/strongback-new
+
+Metadata of PostgreSQL goes into an empty database (--database-url), by
+pg_restore, which must be installed.";
+
 /// Copy metadata, artifacts and keys into a directory, also while the server runs
 #[derive(Debug, Args)]
+#[command(after_help = BACKUP_EXAMPLES)]
 pub(super) struct BackupArgs {
     /// A directory that does not exist yet
     #[arg(value_name = "DIR")]
     to: PathBuf,
+    /// What was made, as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// Bring a backup back into an empty data directory
 #[derive(Debug, Args)]
+#[command(after_help = RESTORE_EXAMPLES)]
 pub(super) struct RestoreArgs {
     /// A directory that `strongback backup` made
     #[arg(value_name = "DIR")]
     from: PathBuf,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,10 +79,17 @@ struct Manifest {
     objects: u64,
 }
 
-pub(super) fn backup(settings: Settings, args: BackupArgs) -> anyhow::Result<ExitCode> {
-    let config = settings.config()?;
+pub(super) fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
+    let config = args.store.config()?;
     let data = &config.data_dir.value;
     ensure!(data.is_dir(), "The data directory {} does not exist. Name it with --data-dir.", data.display());
+    if let Location::Sqlite(path) = config.location() {
+        ensure!(
+            path.exists(),
+            "There is no metadata store at {}. Name the data directory with --data-dir.",
+            path.display()
+        );
+    }
     ensure!(!args.to.exists(), "{} exists already; a backup goes into a new directory.", args.to.display());
     // Made under another name, so that a half-made backup is never taken for a whole one.
     let making = incomplete(&args.to)?;
@@ -66,21 +100,31 @@ pub(super) fn backup(settings: Settings, args: BackupArgs) -> anyhow::Result<Exi
     fs::DirBuilder::new().mode(0o700).create(&making).with_context(|| {
         format!("cannot make {}; if a backup broke off there, remove it", making.display())
     })?;
+    // Made by this process a moment ago, so that it may also take it away again.
+    let manifest = fill(&config, &making).inspect_err(|_| drop(fs::remove_dir_all(&making)))?;
+    fs::rename(&making, &args.to)?;
+    let to = args.to.display().to_string();
+    if args.json {
+        printer::json(&serde_json::json!({ "path": to, "manifest": manifest }))?;
+    } else {
+        printer::data(&to);
+        printer::talk(&format!("{} objects and the metadata ({}).", manifest.objects, manifest.database));
+        printer::talk(&format!("Bring it back with: strongback restore {to} --data-dir NEW_DIR"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Copies everything into a directory and makes it durable.
+fn fill(config: &Config, making: &Path) -> anyhow::Result<Manifest> {
+    let data = &config.data_dir.value;
     let mut objects = copy_new(&data.join("objects"), &making.join("objects"))?;
-    printer::talk(&format!("{objects} objects"));
-    let database = snapshot(&config.location(), &making)?;
+    let database = snapshot(&config.location(), making)?;
     objects += copy_new(&data.join("objects"), &making.join("objects"))?;
     copy_new(&data.join("keys"), &making.join("keys"))?;
     let manifest = Manifest { version: 1, made_at: now_ms(), schema: migrate::NEWEST, database, objects };
     fs::write(making.join(MANIFEST), serde_json::to_vec_pretty(&manifest)?)?;
-    sync_tree(&making)?;
-    fs::rename(&making, &args.to)?;
-    printer::data(&args.to.display().to_string());
-    printer::talk(&format!(
-        "Bring it back with: strongback restore {} --data-dir NEW_DIR",
-        args.to.display()
-    ));
-    Ok(ExitCode::SUCCESS)
+    sync_tree(making)?;
+    Ok(manifest)
 }
 
 /// The name while it is being made: the whole name and an ending.
@@ -98,22 +142,23 @@ fn snapshot(location: &Location, to: &Path) -> anyhow::Result<String> {
                 rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
                     .with_context(|| format!("cannot open {}", path.display()))?;
             source.execute("VACUUM INTO ?1", [to.join(METADATA).display().to_string()])?;
-            printer::talk("metadata (SQLite)");
             Ok("sqlite".into())
         }
         Location::Postgres(url) => {
             run_tool("pg_dump", &["--format=custom", "--file", &to.join(DUMP).display().to_string()], url)?;
-            printer::talk("metadata (PostgreSQL)");
             Ok("postgres".into())
         }
     }
 }
 
-pub(super) fn restore(settings: Settings, args: RestoreArgs) -> anyhow::Result<ExitCode> {
-    let config = settings.config()?;
-    let manifest_path = args.from.join(MANIFEST);
-    let text = fs::read(&manifest_path)
-        .with_context(|| format!("{} is not a backup: it has no {MANIFEST}", args.from.display()))?;
+pub(super) fn restore(args: RestoreArgs) -> anyhow::Result<ExitCode> {
+    let config = args.store.config()?;
+    let text = fs::read(args.from.join(MANIFEST)).map_err(|error| {
+        Error::invalid(format!(
+            "{} is no backup as `strongback backup` makes it: {MANIFEST} cannot be read ({error}).",
+            args.from.display()
+        ))
+    })?;
     let manifest: Manifest = serde_json::from_slice(&text).context("the backup's manifest cannot be read")?;
     ensure!(manifest.version == 1, "The backup has format {}; this version knows 1.", manifest.version);
     ensure!(
@@ -135,7 +180,7 @@ pub(super) fn restore(settings: Settings, args: RestoreArgs) -> anyhow::Result<E
     bring_metadata(&config, &args.from, &manifest)?;
     sync_tree(data)?;
     printer::data(&data.display().to_string());
-    printer::talk("Start it with: strongback up (and the same --data-dir)");
+    printer::talk(&format!("Start it with: strongback up --data-dir {}", data.display()));
     Ok(ExitCode::SUCCESS)
 }
 

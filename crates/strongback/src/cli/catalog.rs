@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value as Json, json};
 
 use super::{
-    client::{Client, Remote},
+    client::{Client, Remote, segment},
     printer,
 };
 use crate::error::{Code, Error};
@@ -15,12 +15,26 @@ use crate::error::{Code, Error};
 const CATALOGS: &str = "/api/2.1/unity-catalog/catalogs";
 const SCHEMAS: &str = "/api/2.1/unity-catalog/schemas";
 
+const CATALOG_EXAMPLES: &str = "\
+Examples:
+  strongback catalog create prod --comment 'what customers see'
+  strongback catalog create prod --if-not-exists
+  strongback catalog list --json";
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  strongback schema create prod.risk --comment 'fraud and credit'
+  strongback schema create prod.risk --if-not-exists
+  strongback schema list prod";
+
 /// Create and list catalogs
 #[derive(Debug, Subcommand)]
 pub(super) enum CatalogCommand {
     /// Create a catalog
+    #[command(after_help = CATALOG_EXAMPLES)]
     Create(CreateArgs),
     /// List catalogs
+    #[command(after_help = CATALOG_EXAMPLES)]
     List(ListArgs),
 }
 
@@ -28,8 +42,10 @@ pub(super) enum CatalogCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum SchemaCommand {
     /// Create a schema, as catalog.schema
+    #[command(after_help = SCHEMA_EXAMPLES)]
     Create(CreateArgs),
     /// List schemas, of one catalog or of all
+    #[command(after_help = SCHEMA_EXAMPLES)]
     List(SchemaListArgs),
 }
 
@@ -88,7 +104,7 @@ pub(super) fn run_schema(command: SchemaCommand) -> anyhow::Result<ExitCode> {
     match command {
         SchemaCommand::Create(args) => {
             let Some((catalog, schema)) = args.name.split_once('.') else {
-                return Err(Error::invalid(format!("Write '{}' as catalog.schema.", args.name)).into());
+                return Err(schema_name(&args.name).into());
             };
             let body = json!({ "name": schema, "catalog_name": catalog, "comment": args.comment });
             create(&args, SCHEMAS, "schema", &body)?;
@@ -105,6 +121,11 @@ pub(super) fn run_schema(command: SchemaCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What to say of a name that is not one of a schema.
+pub(super) fn schema_name(text: &str) -> Error {
+    Error::invalid(format!("'{text}' is no schema: write catalog.schema, e.g. prod.risk."))
+}
+
 fn catalogs(client: &Client, named: Option<String>) -> anyhow::Result<Vec<String>> {
     if let Some(name) = named {
         return Ok(vec![name]);
@@ -114,7 +135,8 @@ fn catalogs(client: &Client, named: Option<String>) -> anyhow::Result<Vec<String
 }
 
 fn create(args: &CreateArgs, path: &str, label: &str, body: &Json) -> anyhow::Result<()> {
-    match args.remote.client()?.send::<Json>(Method::POST, path, body) {
+    let client = args.remote.client()?;
+    match client.send::<Json>(Method::POST, path, body) {
         Ok(made) if args.json => printer::json(&made),
         Ok(_) => {
             printer::talk(&format!("Created the {label} {}.", args.name));
@@ -122,6 +144,10 @@ fn create(args: &CreateArgs, path: &str, label: &str, body: &Json) -> anyhow::Re
         }
         Err(error) if args.if_not_exists && error.code() == Code::AlreadyExists => {
             printer::talk(&format!("The {label} {} exists already.", args.name));
+            if args.json {
+                let found: Json = client.get(&format!("{path}/{}", segment(&args.name)), &[])?;
+                printer::json(&found)?;
+            }
             Ok(())
         }
         Err(error) => Err(error.into()),

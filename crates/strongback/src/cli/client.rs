@@ -15,6 +15,8 @@ use crate::{
 
 /// Where a server is looked for when nobody says.
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:5000";
+/// The variable that names the server.
+const URL: &str = "STRONGBACK_URL";
 /// The variable that holds the token.
 const TOKEN: &str = "STRONGBACK_TOKEN";
 /// How long a call may take.
@@ -27,8 +29,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// Which server a command speaks to. The token stands in STRONGBACK_TOKEN.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Remote {
-    /// The server to speak to [default: http://127.0.0.1:5000]; its token stands in STRONGBACK_TOKEN
-    #[arg(long, env = "STRONGBACK_URL", value_name = "URL")]
+    /// The server to speak to, with the token in STRONGBACK_TOKEN [env: STRONGBACK_URL] [default: http://127.0.0.1:5000]
+    #[arg(long, value_name = "URL", help_heading = "Server")]
     server: Option<String>,
 }
 
@@ -40,11 +42,12 @@ impl Remote {
 
     /// A client for it.
     pub(super) fn client(&self) -> Result<Client> {
-        Client::new(self.named().unwrap_or(DEFAULT_URL))
+        Client::new(self.named().as_deref().unwrap_or(DEFAULT_URL))
     }
 
-    fn named(&self) -> Option<&str> {
-        self.server.as_deref().filter(|server| !server.is_empty())
+    /// Read here and not by the parser, whose usage lines would ask for the flag once the variable is set.
+    fn named(&self) -> Option<String> {
+        self.server.clone().or_else(|| std::env::var(URL).ok()).filter(|server| !server.is_empty())
     }
 }
 
@@ -57,13 +60,14 @@ pub(super) struct Client {
 }
 
 impl Client {
-    fn new(server: &str) -> Result<Self> {
+    /// A client of the server at an address.
+    pub(super) fn new(server: &str) -> Result<Self> {
         let base = server.trim_end_matches('/').to_owned();
-        let wrong = |why: &str| Error::invalid(format!("The server '{server}' cannot be spoken to: {why}."));
-        let url = url::Url::parse(&base).map_err(|error| wrong(&error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong("the address begins with http:// or https://"));
+        let wrong = |why: &str| Error::invalid(format!("'{server}' is no address of a server: {why}"));
+        if !["http://", "https://"].iter().any(|scheme| base.starts_with(scheme)) {
+            return Err(wrong(&format!("it begins with http:// or https://, as {DEFAULT_URL} does.")));
         }
+        let url = url::Url::parse(&base).map_err(|error| wrong(&format!("{error}.")))?;
         let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).map(Secret::from_text);
         if token.is_some() && url.scheme() == "http" && !is_loopback {
@@ -81,6 +85,17 @@ impl Client {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::internal)?;
         Ok(Self { base, token, http, runtime })
+    }
+
+    /// The server's address.
+    pub(super) fn address(&self) -> &str {
+        &self.base
+    }
+
+    /// Whether anything listens there, asked without a wait.
+    pub(super) fn answers(&self) -> bool {
+        let request = self.http.get(format!("{}/health", self.base)).timeout(CONNECT_TIMEOUT);
+        self.runtime.block_on(async { request.send().await.is_ok_and(|answer| answer.status().is_success()) })
     }
 
     /// Gets JSON.
@@ -134,17 +149,19 @@ impl Client {
         self.runtime.block_on(async {
             let response = request.send().await.map_err(|error| self.unreachable(error))?;
             let status = response.status();
+            let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+            let request_id = request_id.unwrap_or_default().to_owned();
             let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
             if status.is_success() {
                 return serde_json::from_slice(&bytes)
                     .map_err(|error| self.foreign("an answer that cannot be read").because(error));
             }
-            Err(self.refusal(status.as_u16(), &bytes))
+            Err(self.refusal(status.as_u16(), &bytes, &request_id))
         })
     }
 
     /// The server's own error, with what this command can add.
-    fn refusal(&self, status: u16, bytes: &[u8]) -> Error {
+    fn refusal(&self, status: u16, bytes: &[u8], request_id: &str) -> Error {
         let body: Json = serde_json::from_slice(bytes).unwrap_or_default();
         let (Some(name), Some(message)) = (body["error_code"].as_str(), body["message"].as_str()) else {
             return self.foreign(&format!("status {status} and no error that this command knows"));
@@ -153,8 +170,16 @@ impl Client {
         let mut message = message.to_owned();
         match code {
             Code::Unauthenticated => {
-                message = format!("{} needs a token: put one that it knows into {TOKEN}.", self.base);
+                let (what, remedy) = match self.token {
+                    None => ("asks for a token", "put one into"),
+                    Some(_) => ("does not know this token, or it has ended", "put another into"),
+                };
+                message = format!(
+                    "{} {what}: {remedy} {TOKEN}. An administrator makes one: strongback token create --principal NAME",
+                    self.base
+                );
             }
+            Code::InternalError => message = format!("{message} The request's id is {request_id}."),
             Code::EndpointNotFound => {
                 message.push_str(" Is it a Strongback server, and not older than this command?");
             }
@@ -167,8 +192,13 @@ impl Client {
         let message = if error.is_timeout() && !error.is_connect() {
             format!("{} did not answer within {} s.", self.base, TIMEOUT.as_secs())
         } else {
+            let hint = if self.base.starts_with("https:") {
+                " If it serves without TLS, write http://."
+            } else {
+                ""
+            };
             format!(
-                "No server answers at {}. Start one with `strongback up`, or name another with --server or STRONGBACK_URL.",
+                "No server answers at {}. Start one with `strongback up`, or name another with --server or {URL}.{hint}",
                 self.base
             )
         };
@@ -176,10 +206,7 @@ impl Client {
     }
 
     fn foreign(&self, what: &str) -> Error {
-        Error::new(
-            Code::BadRequest,
-            format!("{} answered with {what}. Is it a Strongback server?", self.base),
-        )
+        Error::unavailable(format!("{} answered with {what}. Is it a Strongback server?", self.base))
     }
 }
 
@@ -201,7 +228,7 @@ mod tests {
     #[test]
     fn a_server_is_an_http_address() {
         assert!(Client::new("http://127.0.0.1:5000/").is_ok());
-        for wrong in ["127.0.0.1:5000", "ftp://host", ""] {
+        for wrong in ["127.0.0.1:5000", "localhost:5000", "ftp://host", "http://", ""] {
             assert!(Client::new(wrong).is_err(), "{wrong}");
         }
     }
@@ -210,8 +237,8 @@ mod tests {
     fn the_servers_message_is_kept() {
         let client = Client::new(DEFAULT_URL).unwrap();
         let error =
-            client.refusal(404, br#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"no such thing"}"#);
+            client.refusal(404, br#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"no such thing"}"#, "");
         assert_eq!((error.code(), error.message()), (Code::ResourceDoesNotExist, "no such thing"));
-        assert!(client.refusal(502, b"<html>").message().contains("502"));
+        assert!(client.refusal(502, b"<html>", "").message().contains("502"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Seek, Write},
+    io::{ErrorKind, Seek, Write},
     net::TcpListener,
     path::Path,
     process::{Command, ExitCode},
@@ -11,8 +11,9 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value as Json;
 
-use super::{Settings, printer};
+use super::{client::Client, exit, printer, settings::ServerArgs};
 use crate::{
     bind,
     config::Config,
@@ -28,12 +29,23 @@ const FREE_BYTES_MIN: u64 = 2 << 30;
 /// The client that this version is tested with.
 const TESTED_CLIENT: &str = "3.17.2";
 
+const EXAMPLES: &str = "\
+Examples:
+  strongback doctor
+  strongback doctor --data-dir /var/lib/strongback --json
+
+Nothing is changed. The exit code is 1 when something is bad; a note is worth
+a look and no failure.";
+
 /// Check this machine: disk, sync latency, port, client version, clock
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    settings: ServerArgs,
 }
 
 #[derive(Debug, Serialize, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +63,8 @@ struct Finding {
     what: String,
 }
 
-pub(super) fn run(settings: Settings, args: DoctorArgs) -> anyhow::Result<ExitCode> {
-    let config = settings.config()?;
+pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
+    let config = args.settings.config()?;
     let dir = &config.data_dir.value;
     let findings = [space(dir), sync(dir), port(&config), metadata(&config), client(), clock(&config)];
     let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
@@ -70,19 +82,23 @@ pub(super) fn run(settings: Settings, args: DoctorArgs) -> anyhow::Result<ExitCo
                 vec![finding.check.to_owned(), verdict.to_owned(), finding.what.clone()]
             })
             .collect();
-        printer::table(&["CHECK", "", "FOUND"], &rows);
+        printer::table(&["CHECK", "IS", "FOUND"], &rows);
     }
-    Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(exit::answer(!bad))
 }
 
 fn finding(check: &'static str, verdict: Verdict, what: impl Into<String>) -> Finding {
     Finding { check, verdict, what: what.into() }
 }
 
+/// The directory, or the nearest above it that is there: looking must not make it.
+fn existing(dir: &Path) -> &Path {
+    let found = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    if found.as_os_str().is_empty() { Path::new(".") } else { found }
+}
+
 fn space(dir: &Path) -> Finding {
-    let existing = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
-    match fs4::available_space(existing) {
+    match fs4::available_space(existing(dir)) {
         Ok(free) => {
             let verdict = if free < FREE_BYTES_MIN { Verdict::Bad } else { Verdict::Good };
             finding(
@@ -110,9 +126,14 @@ fn sync(dir: &Path) -> Finding {
 }
 
 fn time_syncs(dir: &Path) -> std::io::Result<Vec<Duration>> {
-    fs::create_dir_all(dir)?;
-    let path = dir.join(".doctor");
-    let mut file = fs::File::create(&path)?;
+    let path = existing(dir).join(format!(".strongback-doctor-{}", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let times = time_syncs_of(&mut file);
+    fs::remove_file(path)?;
+    times
+}
+
+fn time_syncs_of(file: &mut fs::File) -> std::io::Result<Vec<Duration>> {
     let block = [0x5a_u8; 4096];
     let mut times = Vec::with_capacity(SYNCS);
     for _ in 0..SYNCS {
@@ -124,8 +145,6 @@ fn time_syncs(dir: &Path) -> std::io::Result<Vec<Duration>> {
             file.rewind()?;
         }
     }
-    drop(file);
-    fs::remove_file(path)?;
     Ok(times)
 }
 
@@ -133,12 +152,27 @@ fn port(config: &Config) -> Finding {
     let (host, port) = (config.host.value.as_str(), config.port.value);
     match TcpListener::bind((host, port)) {
         Ok(_) => finding("port", Verdict::Good, format!("{host}:{port} is free")),
-        Err(error) => finding(
-            "port",
-            Verdict::Note,
-            format!("{host}:{port}: {error} (fine if it is Strongback that listens there)"),
-        ),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => match listening(host, port) {
+            Some(version) => {
+                finding("port", Verdict::Good, format!("Strongback {version} answers at {host}:{port}"))
+            }
+            None => finding(
+                "port",
+                Verdict::Note,
+                format!("another program listens at {host}:{port}; take another with --port"),
+            ),
+        },
+        Err(error) => finding("port", Verdict::Bad, format!("{host}:{port} cannot be listened at: {error}")),
     }
+}
+
+/// The version of the Strongback that listens there.
+fn listening(host: &str, port: u16) -> Option<String> {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let client = Client::new(&format!("http://{host}:{port}")).ok().filter(Client::answers)?;
+    let document: Json = client.get("/api/openapi.json", &[]).ok()?;
+    let info = &document["info"];
+    (info["title"] == "Strongback").then(|| info["version"].as_str().unwrap_or_default().to_owned())
 }
 
 fn metadata(config: &Config) -> Finding {

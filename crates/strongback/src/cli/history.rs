@@ -4,10 +4,23 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{client::Remote, printer};
-use crate::answers::{HistoryResponse, Move};
+use super::{client::Remote, exit, printer};
+use crate::{
+    answers::{HistoryResponse, Move},
+    error::Error,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  strongback history prod.risk.fraud_classifier@champion
+  strongback history prod.risk.fraud_classifier@champion --at 2026-03-31
+  strongback history prod.risk.fraud_classifier@champion \\
+      --at 2026-03-31T09:30:00+02:00 --json
+
+With --at the exit code is 1 when the alias pointed nowhere at that time.";
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct HistoryArgs {
     /// NAME@alias, e.g. prod.risk.fraud_classifier@champion
     name: String,
@@ -15,7 +28,7 @@ pub(super) struct HistoryArgs {
     #[arg(long, value_name = "DATE")]
     at: Option<String>,
     /// At most so many moves
-    #[arg(long, short = 'n', default_value_t = 100)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1_000))]
     limit: i64,
     /// As JSON
     #[arg(long)]
@@ -25,18 +38,26 @@ pub(super) struct HistoryArgs {
 }
 
 pub(super) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
+    if !args.name.contains('@') {
+        return Err(Error::invalid(format!(
+            "The history is that of an alias: name it too, e.g. {}@champion.",
+            args.name
+        ))
+        .into());
+    }
     let limit = args.limit.to_string();
     let mut query = vec![("name", args.name.as_str()), ("max_results", limit.as_str())];
     query.extend(args.at.as_deref().map(|at| ("at", at)));
     let found: HistoryResponse = args.remote.client()?.get("/api/1.0/history", &query)?;
+    let is_found = found.at.is_none() || found.version_at.is_some();
     if args.json {
         printer::json(&found)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(exit::answer(is_found));
     }
     let full = format!("{}@{}", found.name, found.alias);
     if let Some(at) = found.at {
         printer::data(&at_that_time(&full, at, found.move_at.as_ref()));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(exit::answer(is_found));
     }
     match found.current_version {
         Some(version) => printer::talk(&format!("{full} is version {version} now.")),

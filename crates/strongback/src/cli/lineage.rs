@@ -7,10 +7,19 @@ use std::{
 
 use clap::Args;
 
-use super::{client::Remote, printer};
+use super::{client::Remote, kind::AssetKind, printer};
 use crate::answers::{EdgeInfo, LineageResponse, NodeInfo};
 
+const EXAMPLES: &str = "\
+Examples:
+  strongback lineage prod.risk.fraud_classifier
+  strongback lineage models:/prod.risk.fraud_classifier@champion --up
+  strongback lineage prod.risk.transaction_features --down
+
+`<-` reads \"came from\", `->` reads \"went into\".";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct LineageArgs {
     /// A table, a model, an experiment's path, runs:/ID, models:/NAME/VERSION or models:/NAME@ALIAS
     name: String,
@@ -21,11 +30,11 @@ pub(super) struct LineageArgs {
     #[arg(long)]
     down: bool,
     /// Edges from the start, at most
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(i64).range(1..=64))]
     depth: i64,
-    /// Which kind, where several have that name: table, experiment, model
-    #[arg(long, value_name = "KIND")]
-    kind: Option<String>,
+    /// Which kind, where several have that name
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Option<AssetKind>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -41,7 +50,7 @@ pub(super) fn run(args: &LineageArgs) -> anyhow::Result<ExitCode> {
     };
     let depth = args.depth.to_string();
     let mut query = vec![("name", args.name.as_str()), ("direction", direction), ("depth", depth.as_str())];
-    query.extend(args.kind.as_deref().map(|kind| ("kind", kind)));
+    query.extend(args.kind.map(|kind| ("kind", kind.name())));
     let found: LineageResponse = args.remote.client()?.get("/api/1.0/lineage", &query)?;
     if args.json {
         printer::json(&found)?;

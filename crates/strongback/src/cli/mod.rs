@@ -1,7 +1,7 @@
 //! The command line: arguments become resolved settings, one file a command does the work, a printer talks.
 //!
-//! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 the call itself was wrong or
-//! nothing could be judged.
+//! What must stay true: data goes to standard output, talk to standard error; exit codes are those of [`exit`]; every
+//! command shows examples, and a test parses each of them and each command that a document shows.
 
 mod audit_log;
 mod backup;
@@ -9,53 +9,60 @@ mod catalog;
 mod client;
 mod config_show;
 mod doctor;
+mod exit;
 mod history;
+mod kind;
 mod lineage;
 mod owner;
 mod place;
 mod principal;
 mod printer;
 mod runs;
+mod settings;
 mod table;
+#[cfg(test)]
+mod tests;
 mod token;
 mod up;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-
-use crate::config::{Config, Layer};
+use clap::{Parser, Subcommand};
 
 /// An MLOps backbone in one binary: tracking, registry and governance behind the clients you already use.
 #[derive(Debug, Parser)]
-#[command(name = "strongback", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(after_help = "Start a server with `strongback up`, then point MLFLOW_TRACKING_URI at it.")]
+#[command(name = "strongback", version, after_help = START)]
 struct Cli {
-    #[command(flatten)]
-    global: Global,
     #[command(subcommand)]
     command: Command,
 }
 
-/// Settings that every command shares. Each may also stand in STRONGBACK_<NAME> or in strongback.toml.
-#[derive(Debug, Args)]
-struct Global {
-    /// Configuration file (default: strongback.toml in the working directory, if there is one)
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Directory that holds everything: metadata, artifacts, keys
-    #[arg(long, global = true, value_name = "DIR")]
-    data_dir: Option<String>,
-    /// postgres://… moves the metadata there
-    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
-    database_url: Option<String>,
-    /// text or json
-    #[arg(long, global = true, value_name = "FORMAT")]
-    log_format: Option<String>,
-    /// What is logged, e.g. info or strongback=debug
-    #[arg(long, global = true, value_name = "FILTER")]
-    log: Option<String>,
-}
+/// What a person who has just met the program reads.
+const START: &str = "\
+A server, with everything in ./strongback-data; then your own code, unchanged:
+  strongback up
+  MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py
+
+Names for what is to be governed, such as prod.risk.fraud_classifier:
+  strongback catalog create prod
+  strongback schema create prod.risk
+
+Questions:
+  strongback runs best --metric val_ap
+  strongback history prod.risk.fraud_classifier@champion --at 2026-11-24
+  strongback lineage prod.risk.fraud_classifier
+  strongback audit-log verify
+
+Each command's --help has more. Where a server is asked, --server or
+STRONGBACK_URL names it, and STRONGBACK_TOKEN is the token. Data goes to
+standard output, talk to standard error; --json is for scripts.
+
+Exit codes:
+  0  done
+  1  the answer is no: the log does not verify, nothing was found
+  2  the call was wrong: an argument, a setting, a value
+  3  refused or failed: no such name, taken, not allowed
+  4  a server or a store does not answer or is busy; later it may";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -70,16 +77,13 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Bring a backup back into an empty data directory
     Restore(backup::RestoreArgs),
-    /// Read and verify the log of everything that happened
-    #[command(subcommand)]
-    AuditLog(audit_log::AuditLogCommand),
-    /// Create and list catalogs
+    /// Create and list catalogs, the first level of names
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
-    /// Create and list schemas
+    /// Create and list schemas, the second level
     #[command(subcommand)]
     Schema(catalog::SchemaCommand),
-    /// Declare and list tables that live elsewhere
+    /// Declare and list tables that live elsewhere, so that lineage can name them
     #[command(subcommand)]
     Table(table::TableCommand),
     /// Change who owns an asset
@@ -94,13 +98,16 @@ enum Command {
     /// Create, list and revoke tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Show what something came from, and what came from it
-    Lineage(lineage::LineageArgs),
-    /// Show where an alias pointed when, who moved it and why
-    History(history::HistoryArgs),
     /// Find runs, e.g. the best by a metric
     #[command(subcommand)]
     Runs(runs::RunsCommand),
+    /// Show where an alias pointed when, who moved it and why
+    History(history::HistoryArgs),
+    /// Show what something came from, and what came from it
+    Lineage(lineage::LineageArgs),
+    /// Read and verify the log of everything that happened
+    #[command(subcommand)]
+    AuditLog(audit_log::AuditLogCommand),
 }
 
 /// Times as people read them.
@@ -109,63 +116,38 @@ pub(crate) use printer::time;
 /// Statements that commands run by themselves.
 pub(crate) use doctor::STATEMENTS;
 
-/// What a command is given besides its own arguments.
-struct Settings {
-    flags: Layer,
-    file: Option<PathBuf>,
-}
-
-impl Settings {
-    /// The resolved configuration.
-    fn config(self) -> anyhow::Result<Config> {
-        Ok(Config::load(self.flags, self.file)?)
-    }
-}
-
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return if error.use_stderr() { exit::wrong_call() } else { ExitCode::SUCCESS };
         }
     };
-    match run(cli) {
-        Ok(code) => code,
-        Err(error) => {
-            printer::error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    run(cli.command).unwrap_or_else(|error| {
+        printer::error(&error);
+        exit::of(&error)
+    })
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let Cli { global, command } = cli;
-    let flags = Layer {
-        data_dir: global.data_dir,
-        database_url: global.database_url,
-        log_format: global.log_format,
-        log: global.log,
-        ..Layer::default()
-    };
-    let settings = Settings { flags, file: global.config };
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(args) => up::run(settings, args),
-        Command::Config(command) => config_show::run(settings, command),
-        Command::Doctor(args) => doctor::run(settings, args),
-        Command::Backup(args) => backup::backup(settings, args),
-        Command::Restore(args) => backup::restore(settings, args),
-        Command::AuditLog(command) => audit_log::run(settings, command),
+        Command::Up(args) => up::run(args),
+        Command::Config(command) => config_show::run(command),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Backup(args) => backup::backup(args),
+        Command::Restore(args) => backup::restore(args),
         Command::Catalog(command) => catalog::run(command),
         Command::Schema(command) => catalog::run_schema(command),
         Command::Table(command) => table::run(command),
         Command::Owner(command) => owner::run(command),
-        Command::Principal(command) => principal::run(settings, command),
-        Command::Group(command) => principal::run_group(settings, command),
-        Command::Token(command) => token::run(settings, command),
-        Command::Lineage(args) => lineage::run(&args),
-        Command::History(args) => history::run(&args),
+        Command::Principal(command) => principal::run(command),
+        Command::Group(command) => principal::run_group(command),
+        Command::Token(command) => token::run(command),
         Command::Runs(command) => runs::run(command),
+        Command::History(args) => history::run(&args),
+        Command::Lineage(args) => lineage::run(&args),
+        Command::AuditLog(command) => audit_log::run(command),
     }
 }

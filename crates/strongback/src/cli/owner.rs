@@ -6,13 +6,23 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::json;
 
-use super::{client::Remote, printer};
+use super::{client::Remote, kind::AssetKind, printer};
 use crate::catalog::owner::SetResponse;
+
+const EXAMPLES: &str = "\
+Examples:
+  strongback owner set prod.risk risk-team
+  strongback owner set prod.risk.fraud_classifier ana@example.com
+  strongback owner set /Shared/fraud-detection/feature-eng-v3 ana@example.com
+
+An owner may read and change the asset and what lies in it, delete it, and give
+it away; so may administrators, and nobody else.";
 
 /// Change who owns an asset
 #[derive(Debug, Subcommand)]
 pub(super) enum OwnerCommand {
     /// Give a catalog, schema, table, model or experiment to another owner
+    #[command(after_help = EXAMPLES)]
     Set(SetArgs),
 }
 
@@ -22,9 +32,9 @@ pub(super) struct SetArgs {
     asset: String,
     /// A user, a service principal or a group
     owner: String,
-    /// Which kind, where several have that name: catalog, schema, table, experiment, model
-    #[arg(long, value_name = "KIND")]
-    kind: Option<String>,
+    /// Which kind, where several have that name
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Option<AssetKind>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -34,7 +44,7 @@ pub(super) struct SetArgs {
 
 pub(super) fn run(command: OwnerCommand) -> anyhow::Result<ExitCode> {
     let OwnerCommand::Set(args) = command;
-    let body = json!({ "name": args.asset, "kind": args.kind, "owner": args.owner });
+    let body = json!({ "name": args.asset, "kind": args.kind.map(AssetKind::name), "owner": args.owner });
     let set: SetResponse = args.remote.client()?.send(Method::PATCH, "/api/1.0/owner", &body)?;
     if args.json {
         printer::json(&set)?;

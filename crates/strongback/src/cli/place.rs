@@ -1,7 +1,8 @@
 //! Where a command about principals and tokens does its work: in the data directory itself, or through a server.
 //!
 //! The first token must be there before a server that asks for tokens can be spoken to, so these commands open the data
-//! directory when no server has it. Naming a server (`--server`, STRONGBACK_URL) always goes through it.
+//! directory when no server has it. Naming a server (`--server`, STRONGBACK_URL) always goes through it, and so does a
+//! call from elsewhere, where there is no data directory: a token in a new store would be of no use to the server.
 
 use std::sync::Arc;
 
@@ -9,13 +10,15 @@ use http::Method;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Settings,
     client::{Client, Remote, segment},
     printer,
+    settings::StoreArgs,
+    up,
 };
 use crate::{
     app,
     catalog::{principals, tokens},
+    config::Source,
     context::{App, Ctx},
     error::{Code, Error, Result},
     router::wire::Int64,
@@ -39,21 +42,39 @@ pub(super) struct NewToken {
 
 impl Place {
     /// Opens the data directory if no server was named and none holds it.
-    pub(super) fn open(settings: Settings, remote: &Remote) -> anyhow::Result<Self> {
+    pub(super) fn open(store: StoreArgs, remote: &Remote) -> anyhow::Result<Self> {
         if remote.is_named() {
             return Ok(Self::Server(remote.client()?));
         }
-        let config = settings.config()?;
+        let config = store.config()?;
+        // A data directory that is not there and that nobody named: likelier the server's lies elsewhere.
+        if config.data_dir.source == Source::Default && !config.data_dir.value.exists() {
+            let client = remote.client()?;
+            if client.answers() {
+                printer::talk(&format!(
+                    "There is no data directory here; asking the server at {}.",
+                    client.address()
+                ));
+                return Ok(Self::Server(client));
+            }
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let dir = config.data_dir.value.display().to_string();
+        let dir = config.data_dir.value.clone();
         match runtime.block_on(app::open(config)) {
             Ok(app) => {
-                printer::talk(&format!("Using the data directory {dir}; no server is running on it."));
+                printer::talk(&format!(
+                    "Using the data directory {}; no server is running on it.",
+                    dir.display()
+                ));
                 Ok(Self::Here(app, runtime))
             }
             Err(error) if error.code() == Code::InvalidState => {
-                printer::talk(&format!("A server holds the data directory {dir}; asking it."));
-                Ok(Self::Server(remote.client()?))
+                let address = std::fs::read_to_string(dir.join(up::ADDRESS_FILE)).map_err(|_| error)?;
+                printer::talk(&format!(
+                    "The data directory {} is that of {address}; asking it.",
+                    dir.display()
+                ));
+                Ok(Self::Server(Client::new(&address)?))
             }
             Err(error) => Err(error.into()),
         }

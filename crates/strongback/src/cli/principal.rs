@@ -7,18 +7,36 @@ use http::Method;
 use serde_json::Value as Json;
 
 use super::{
-    Settings,
     client::{Remote, segment},
     place::Place,
     printer,
+    settings::StoreArgs,
 };
+
+const PRINCIPAL_EXAMPLES: &str = "\
+Examples:
+  strongback principal create ana@example.com
+  strongback principal create nightly-training --kind service-principal
+  strongback principal create risk-team --kind group
+  strongback principal list";
+
+const GROUP_EXAMPLES: &str = "\
+Examples:
+  strongback group add-member risk-team ana@example.com
+  strongback group add-member admins ana@example.com
+  strongback group remove-member risk-team ana@example.com
+  strongback group members risk-team --json
+
+Members of the group admins are administrators.";
 
 /// Create and list principals
 #[derive(Debug, Subcommand)]
 pub(super) enum PrincipalCommand {
     /// Create a user, a service principal or a group; works without a running server
+    #[command(after_help = PRINCIPAL_EXAMPLES)]
     Create(CreateArgs),
     /// List principals and their groups
+    #[command(after_help = PRINCIPAL_EXAMPLES)]
     List(ListArgs),
 }
 
@@ -26,10 +44,13 @@ pub(super) enum PrincipalCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupCommand {
     /// Add a member to a group; works without a running server
-    AddMember(MemberArgs),
+    #[command(after_help = GROUP_EXAMPLES)]
+    AddMember(AddMemberArgs),
     /// Take a member out of a group
+    #[command(after_help = GROUP_EXAMPLES)]
     RemoveMember(MemberArgs),
     /// List the members of a group
+    #[command(after_help = GROUP_EXAMPLES)]
     Members(MembersArgs),
 }
 
@@ -48,13 +69,14 @@ pub(super) struct CreateArgs {
     json: bool,
     #[command(flatten)]
     remote: Remote,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
 enum Kind {
     User,
-    #[value(alias = "service-principal")]
+    #[value(alias = "service_principal")]
     ServicePrincipal,
     Group,
 }
@@ -79,6 +101,14 @@ pub(super) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct AddMemberArgs {
+    #[command(flatten)]
+    member: MemberArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct MemberArgs {
     /// The group
     group: String,
@@ -99,10 +129,10 @@ pub(super) struct MembersArgs {
     remote: Remote,
 }
 
-pub(super) fn run(settings: Settings, command: PrincipalCommand) -> anyhow::Result<ExitCode> {
+pub(super) fn run(command: PrincipalCommand) -> anyhow::Result<ExitCode> {
     match command {
         PrincipalCommand::Create(args) => {
-            let place = Place::open(settings, &args.remote)?;
+            let place = Place::open(args.store, &args.remote)?;
             let made = place.principal_create(&args.name, args.kind.name(), args.admin)?;
             if args.json {
                 printer::json(&made)?;
@@ -121,10 +151,10 @@ pub(super) fn run(settings: Settings, command: PrincipalCommand) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn run_group(settings: Settings, command: GroupCommand) -> anyhow::Result<ExitCode> {
+pub(super) fn run_group(command: GroupCommand) -> anyhow::Result<ExitCode> {
     match command {
-        GroupCommand::AddMember(args) => {
-            Place::open(settings, &args.remote)?.group_member_add(&args.group, &args.member)?;
+        GroupCommand::AddMember(AddMemberArgs { member: args, store }) => {
+            Place::open(store, &args.remote)?.group_member_add(&args.group, &args.member)?;
             printer::talk(&format!("{} is a member of {}.", args.member, args.group));
         }
         GroupCommand::RemoveMember(args) => {

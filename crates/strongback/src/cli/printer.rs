@@ -1,16 +1,22 @@
-//! The one place that writes to the terminal.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the printer")]
+//! The one place that writes to the terminal: data to standard output, talk to standard error.
+//!
+//! A reader that has seen enough (`| head`) ends a command in peace, and a closed standard error is no reason to fail.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 /// A line of data, to standard output.
 pub(super) fn data(line: &str) {
-    println!("{line}");
+    let Err(error) = writeln!(std::io::stdout().lock(), "{line}") else { return };
+    if error.kind() == ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+    talk(&format!("error: standard output cannot be written: {error}"));
+    std::process::exit(3);
 }
 
 /// A line of talk, to standard error.
 pub(super) fn talk(line: &str) {
-    eprintln!("{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// An error with its causes.
@@ -18,19 +24,22 @@ pub(super) fn error(error: &anyhow::Error) {
     let label = if colours() { "\x1b[1;31merror\x1b[0m" } else { "error" };
     match error.downcast_ref::<crate::error::Error>() {
         Some(ours) => {
-            eprintln!("{label}: {}", ours.message());
+            talk(&format!("{label}: {}", ours.message()));
             if let Some(cause) = ours.cause_chain() {
-                eprintln!("  cause: {cause}");
+                talk(&format!("  cause: {cause}"));
             }
         }
-        None => eprintln!("{label}: {error:#}"),
+        None => talk(&format!("{label}: {error:#}")),
     }
 }
 
-/// Rows as aligned columns under a heading, to standard output. The last column is not padded.
+/// Rows as aligned columns under a heading, to standard output. The last column is not padded. What is shown may come
+/// from anybody, so control characters, which could move the cursor or colour the screen, are left out.
 pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) {
+    let clean = |row: &Vec<String>| row.iter().map(|cell| cell.replace(char::is_control, " ")).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
     let mut widths: Vec<usize> = heading.iter().map(|title| title.chars().count()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -43,17 +52,17 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) {
                 out.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count()) + 2));
             }
         }
-        println!("{}", out.trim_end());
+        data(out.trim_end());
     };
     line(&mut heading.iter().copied());
-    for row in rows {
+    for row in &rows {
         line(&mut row.iter().map(String::as_str));
     }
 }
 
 /// A value as JSON, to standard output.
 pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    data(&serde_json::to_string_pretty(value)?);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     client::{Client, Remote},
-    printer,
+    exit, printer,
 };
 use crate::error::Error;
 
@@ -17,11 +17,21 @@ const EXPERIMENTS: i64 = 1_000;
 /// Parameters that a line of the table shows.
 const PARAMS_SHOWN: usize = 6;
 
+const EXAMPLES: &str = "\
+Examples:
+  strongback runs best --metric val_ap \\
+      --where \"tags.dataset_version = '2024-Q4-v2' AND metrics.val_auc > 0.9\"
+  strongback runs best --metric loss --min -n 5 --experiment /Shared/forecast
+  strongback runs best --metric val_ap --json
+
+A run counts with the newest value of the metric. The exit code is 1 when no
+run fits.";
+
 /// Find runs
 #[derive(Debug, Subcommand)]
 pub(super) enum RunsCommand {
-    /// The best runs by a metric, e.g. of one version of the data:
-    /// strongback runs best --metric auc --where "tags.dataset_version = 'X'"
+    /// The best runs by a metric, e.g. of one version of the data
+    #[command(after_help = EXAMPLES)]
     Best(BestArgs),
 }
 
@@ -40,7 +50,7 @@ pub(super) struct BestArgs {
     #[arg(long, value_name = "NAME")]
     experiment: Vec<String>,
     /// How many
-    #[arg(long, short = 'n', default_value_t = 1)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..=50_000))]
     limit: i64,
     /// As JSON
     #[arg(long)]
@@ -63,7 +73,7 @@ fn best(args: &BestArgs) -> anyhow::Result<ExitCode> {
     let metric = format!("metrics.`{}`", args.metric);
     let order = format!("{metric} {}", if args.min { "ASC" } else { "DESC" });
     let body = json!({
-        "experiment_ids": experiments,
+        "experiment_ids": experiments.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(),
         "filter": args.filter.as_deref().unwrap_or_default(),
         "run_view_type": "ACTIVE_ONLY",
         "order_by": [order],
@@ -79,38 +89,52 @@ fn best(args: &BestArgs) -> anyhow::Result<ExitCode> {
         printer::json(&runs)?;
     } else if !runs.is_empty() {
         let heading = ["RUN", "NAME", args.metric.as_str(), "EXPERIMENT", "PARAMS"];
-        let rows: Vec<Vec<String>> = runs.iter().map(|run| row(run, &args.metric)).collect();
+        let rows: Vec<Vec<String>> = runs.iter().map(|run| row(run, &args.metric, &experiments)).collect();
         printer::table(&heading, &rows);
     }
     if runs.is_empty() {
-        printer::talk(&format!("No run that fits has the metric {}.", args.metric));
-        return Ok(ExitCode::FAILURE);
+        let among = match experiments.as_slice() {
+            [one] => format!("in {}", one.name),
+            many => format!("in {} experiments", many.len()),
+        };
+        printer::talk(&format!("No run that fits has the metric {} ({among}).", args.metric));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit::answer(!runs.is_empty()))
 }
 
-/// Ids of the named experiments, or of all that the caller may see.
-fn experiments(client: &Client, names: &[String]) -> anyhow::Result<Vec<String>> {
-    let id = |experiment: &Json| experiment["experiment_id"].as_str().unwrap_or_default().to_owned();
+/// An experiment that is searched.
+struct Experiment {
+    id: String,
+    name: String,
+}
+
+/// The named experiments, or all that the caller may see.
+fn experiments(client: &Client, names: &[String]) -> anyhow::Result<Vec<Experiment>> {
+    let read = |found: &Json| {
+        let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+        Experiment { id: text("experiment_id"), name: text("name") }
+    };
     if !names.is_empty() {
         return names
             .iter()
             .map(|name| {
                 let query = [("experiment_name", name.as_str())];
                 let found: Json = client.get("/api/2.0/mlflow/experiments/get-by-name", &query)?;
-                Ok(id(&found["experiment"]))
+                Ok(read(&found["experiment"]))
             })
             .collect();
     }
     let most = EXPERIMENTS.to_string();
     let query = [("max_results", most.as_str()), ("view_type", "ACTIVE_ONLY")];
     let found = client.list("/api/2.0/mlflow/experiments/search", &query, "experiments")?;
-    Ok(found.iter().map(id).collect())
+    Ok(found.iter().map(read).collect())
 }
 
-fn row(run: &Json, metric: &str) -> Vec<String> {
+fn row(run: &Json, metric: &str, experiments: &[Experiment]) -> Vec<String> {
     let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
     let params = run["data"]["params"].as_array().map(Vec::as_slice).unwrap_or_default();
+    // A library that writes down every argument writes None for those that nobody gave.
+    let params: Vec<&Json> = params.iter().filter(|param| param["value"] != "None").collect();
     let mut shown: Vec<String> = params
         .iter()
         .take(PARAMS_SHOWN)
@@ -119,11 +143,13 @@ fn row(run: &Json, metric: &str) -> Vec<String> {
     if params.len() > PARAMS_SHOWN {
         shown.push(format!("… {} more", params.len() - PARAMS_SHOWN));
     }
+    let id = text(&run["info"]["experiment_id"]);
+    let experiment = experiments.iter().find(|one| one.id == id).map_or(id, |one| one.name.clone());
     vec![
         text(&run["info"]["run_id"]),
         text(&run["info"]["run_name"]),
         value(run, metric).map(|value| value.to_string()).unwrap_or_default(),
-        text(&run["info"]["experiment_id"]),
+        experiment,
         shown.join(" "),
     ]
 }

@@ -7,20 +7,32 @@ use http::Method;
 use serde_json::{Value as Json, json};
 use syntax::names::FullName;
 
-use super::{client::Remote, printer};
-use crate::{
-    catalog::names,
-    error::{Code, Error},
+use super::{
+    catalog::schema_name,
+    client::{Remote, segment},
+    printer,
 };
+use crate::{catalog::names, error::Code};
 
 const TABLES: &str = "/api/2.1/unity-catalog/tables";
+
+const EXAMPLES: &str = "\
+Examples:
+  strongback table declare prod.risk.features --location s3://lake/features
+  strongback table declare prod.risk.labels --column id:LONG --column fraud:INT
+  strongback table list prod.risk
+
+A run with the tag feature_store_table=prod.risk.features is an edge of the
+lineage: from the table to what the run makes.";
 
 /// Declare and list tables
 #[derive(Debug, Subcommand)]
 pub(super) enum TableCommand {
     /// Declare a table that lives elsewhere, so that lineage can name it; nothing is created or read there
+    #[command(after_help = EXAMPLES)]
     Declare(DeclareArgs),
     /// List the declared tables of a schema
+    #[command(after_help = EXAMPLES)]
     List(ListArgs),
 }
 
@@ -89,7 +101,8 @@ fn declare(args: &DeclareArgs) -> anyhow::Result<()> {
         "columns": columns,
         "comment": args.comment,
     });
-    match args.remote.client()?.send::<Json>(Method::POST, TABLES, &body) {
+    let client = args.remote.client()?;
+    match client.send::<Json>(Method::POST, TABLES, &body) {
         Ok(made) if args.json => printer::json(&made),
         Ok(_) => {
             printer::talk(&format!(
@@ -100,6 +113,10 @@ fn declare(args: &DeclareArgs) -> anyhow::Result<()> {
         }
         Err(error) if args.if_not_exists && error.code() == Code::AlreadyExists => {
             printer::talk(&format!("The table {} is declared already.", args.name));
+            if args.json {
+                let found: Json = client.get(&format!("{TABLES}/{}", segment(&args.name)), &[])?;
+                printer::json(&found)?;
+            }
             Ok(())
         }
         Err(error) => Err(error.into()),
@@ -108,7 +125,7 @@ fn declare(args: &DeclareArgs) -> anyhow::Result<()> {
 
 fn list(args: &ListArgs) -> anyhow::Result<()> {
     let Some((catalog, schema)) = args.schema.split_once('.') else {
-        return Err(Error::invalid(format!("Write '{}' as catalog.schema.", args.schema)).into());
+        return Err(schema_name(&args.schema).into());
     };
     let query = [("catalog_name", catalog), ("schema_name", schema)];
     let found = args.remote.client()?.list(TABLES, &query, "tables")?;

@@ -6,17 +6,36 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value as Json, json};
 
-use super::{Settings, client::Remote, place::Place, printer};
-use crate::error::{Code, Error};
+use super::{client::Remote, place::Place, printer, settings::StoreArgs};
+use crate::error::Code;
+
+const CREATE_EXAMPLES: &str = "\
+The first one, before the server starts:
+  strongback token create --principal ana@example.com --admin
+
+Later ones:
+  strongback token create --principal nightly-training --expires-in 90d
+  export DATABRICKS_TOKEN=$(strongback token create --principal bo)
+
+Without --server it is made in the data directory, unless a server is running
+there: then that server is asked.";
+
+const EXAMPLES: &str = "\
+Examples:
+  strongback token list --principal ana@example.com
+  strongback token revoke 01a212d4-7a9a-72a8-9d1e-70d21dbc389e";
 
 /// Create, list and revoke tokens
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
     /// Create a token and show it once, on standard output; works without a running server
+    #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
     /// List tokens, without their secrets
+    #[command(after_help = EXAMPLES)]
     List(ListArgs),
     /// Revoke a token
+    #[command(after_help = EXAMPLES)]
     Revoke(RevokeArgs),
 }
 
@@ -39,6 +58,8 @@ pub(super) struct CreateArgs {
     json: bool,
     #[command(flatten)]
     remote: Remote,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, Args)]
@@ -62,9 +83,9 @@ pub(super) struct RevokeArgs {
     remote: Remote,
 }
 
-pub(super) fn run(settings: Settings, command: TokenCommand) -> anyhow::Result<ExitCode> {
+pub(super) fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
     match command {
-        TokenCommand::Create(args) => create(settings, &args)?,
+        TokenCommand::Create(args) => create(args)?,
         TokenCommand::List(args) => list(&args)?,
         TokenCommand::Revoke(args) => {
             let body = json!({ "token_id": args.token_id });
@@ -75,8 +96,8 @@ pub(super) fn run(settings: Settings, command: TokenCommand) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-fn create(settings: Settings, args: &CreateArgs) -> anyhow::Result<()> {
-    let place = Place::open(settings, &args.remote)?;
+fn create(args: CreateArgs) -> anyhow::Result<()> {
+    let place = Place::open(args.store, &args.remote)?;
     if args.admin {
         ensure_admin(&place, &args.principal)?;
     } else {
@@ -146,8 +167,8 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
 }
 
 /// `90d` and the like, in seconds.
-fn lifetime(text: &str) -> Result<i64, Error> {
-    let wrong = || Error::invalid("write a number and s, m, h, d or w, e.g. 90d");
+fn lifetime(text: &str) -> Result<i64, &'static str> {
+    let wrong = || "write a number and s, m, h, d or w, e.g. 90d";
     let unit = text.chars().next_back().ok_or_else(wrong)?;
     let seconds = match unit {
         's' => 1,

@@ -1,43 +1,45 @@
 //! `strongback up`: the server.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
+use anyhow::Context;
 use clap::Args;
 
-use super::{Settings, printer};
+use super::{printer, settings::ServerArgs};
 use crate::{
     app,
     config::{Auth, Config, LogFormat},
+    error::Error,
     router::serve,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  strongback up
+  strongback up --port 8080 --data-dir /var/lib/strongback
+  strongback up --database-url postgres://me@db.example.com/strongback
+
+With the web pages of your installed mlflow at /mlflow/:
+  strongback up --mlflow-ui auto
+
+For others than yourself, a first token and then a server that asks for one:
+  strongback token create --principal ana@example.com --admin
+  strongback up --host 0.0.0.0 --auth tokens --allowed-hosts ml.example.com";
+
+/// The file in the data directory that says where its server is, for commands that find the directory locked. It may be
+/// left over from a killed server; then the lock is free and nobody reads it.
+pub(super) const ADDRESS_FILE: &str = "address";
+
 /// Start the server
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct UpArgs {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDRESS")]
-    host: Option<String>,
-    /// Port to listen on; 0 takes a free one
-    #[arg(long, short, value_name = "PORT")]
-    port: Option<String>,
-    /// off (loopback only) or tokens
-    #[arg(long, value_name = "MODE")]
-    auth: Option<String>,
-    /// Host names to answer to besides loopback, separated by commas
-    #[arg(long, value_name = "NAMES")]
-    allowed_hosts: Option<String>,
-    /// Serve your installed mlflow's web pages at /mlflow/: auto, off, or the directory of the pages
-    #[arg(long, value_name = "auto|off|PATH")]
-    mlflow_ui: Option<String>,
+    #[command(flatten)]
+    settings: ServerArgs,
 }
 
-pub(super) fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<ExitCode> {
-    settings.flags.host = args.host;
-    settings.flags.port = args.port;
-    settings.flags.auth = args.auth;
-    settings.flags.allowed_hosts = args.allowed_hosts;
-    settings.flags.mlflow_ui = args.mlflow_ui;
-    let config = settings.config()?;
+pub(super) fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
+    let config = args.settings.config()?;
     config.check()?;
     start_log(&config)?;
     crate::ops::recorder();
@@ -52,11 +54,17 @@ pub(super) fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<ExitCo
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let (host, port) = (config.host.value.clone(), config.port.value);
+    // The port first: without it there is nothing to open a store for. Who connects early waits for an answer.
+    let (listener, address) = serve::bind(&host, port).await?;
     let app = app::open(config).await?;
     let background = app::start_background(&app);
-    let (listener, address) = serve::bind(&host, port).await?;
-    greet(&app.config, address);
+    let reached_at = reached_at(&app.config, address);
+    let address_file = app.config.data_dir.value.join(ADDRESS_FILE);
+    std::fs::write(&address_file, &reached_at)
+        .with_context(|| format!("cannot write {}", address_file.display()))?;
+    greet(&app.config, address, &reached_at);
     let outcome = serve::run(Arc::clone(&app), listener, stop_signal()).await;
+    let _ = std::fs::remove_file(&address_file);
     background.stop().await;
     tokio::task::spawn_blocking(move || app.db.close()).await?;
     outcome?;
@@ -64,19 +72,44 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn greet(config: &Config, address: std::net::SocketAddr) {
-    printer::talk(&format!("Strongback {} at http://{address}", env!("CARGO_PKG_VERSION")));
-    printer::talk(&format!("  data      {}", config.data_dir.value.display()));
+/// The URL for callers on this machine. A server that listens on every address is reached on loopback.
+fn reached_at(config: &Config, address: SocketAddr) -> String {
+    match address.ip() {
+        ip if !ip.is_unspecified() => format!("http://{address}"),
+        _ if config.host.value.contains(':') => format!("http://[::1]:{}", address.port()),
+        _ => format!("http://127.0.0.1:{}", address.port()),
+    }
+}
+
+/// Says where it is and what comes next: to a person in words, to a log collector as one of its lines.
+fn greet(config: &Config, address: SocketAddr, reached_at: &str) {
+    let data_dir = config.data_dir.value.display();
+    if config.log_format.value == LogFormat::Json {
+        tracing::info!(%address, %data_dir, version = env!("CARGO_PKG_VERSION"), "listening");
+        return;
+    }
+    printer::talk(&format!("Strongback {} at {reached_at}", env!("CARGO_PKG_VERSION")));
+    if address.ip().is_unspecified() {
+        let names = config.allowed_hosts.value.join(", ");
+        let names = if names.is_empty() { "none; --allowed-hosts names some" } else { &names };
+        printer::talk(&format!(
+            "  listens   on every address, port {}; for host names: {names}",
+            address.port()
+        ));
+    }
+    printer::talk(&format!("  data      {data_dir}"));
     if let Some(url) = &config.database_url.value {
         printer::talk(&format!("  metadata  {url}"));
     }
-    match config.auth.value {
-        Auth::Off => printer::talk(
-            "  auth      off: everybody on this machine is the principal `local`, an administrator",
-        ),
-        Auth::Tokens => printer::talk("  auth      tokens"),
+    printer::talk(match config.auth.value {
+        Auth::Off => "  auth      off: everybody on this machine is the principal `local`, an administrator",
+        Auth::Tokens => "  auth      tokens: clients send one that `strongback token create` made",
+    });
+    if config.mlflow_ui.value != "off" {
+        printer::talk(&format!("  pages     {reached_at}/mlflow/"));
     }
-    printer::talk(&format!("  next      export MLFLOW_TRACKING_URI=http://{address}"));
+    printer::talk(&format!("  next      export MLFLOW_TRACKING_URI={reached_at}"));
+    printer::talk("  stop      Ctrl-C; nothing acknowledged is lost");
 }
 
 async fn stop_signal() {
@@ -97,7 +130,13 @@ async fn stop_signal() {
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
     // The database driver's debug lines show bound values, which may be secrets: never, whatever filter is asked for.
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.value)?
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.value)
+        .map_err(|error| {
+            Error::invalid(format!(
+                "The setting log = {:?} ({}) is not allowed: {error}. Write e.g. info, or strongback=debug.",
+                config.log.value, config.log.source
+            ))
+        })?
         .add_directive("tokio_postgres=warn".parse()?)
         .add_directive("postgres=warn".parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -1,0 +1,34 @@
+//! Exit codes: what a script learns from a command without reading it. `strongback --help` lists them.
+//!
+//! What must stay true: `NO` is an answer and never an accident. A log that does not verify ends with 1; one that could
+//! not be read ends with 3 or 4.
+
+use std::process::ExitCode;
+
+use crate::error::{Code, Error};
+
+/// The answer is no.
+pub(super) const NO: u8 = 1;
+const WRONG_CALL: u8 = 2;
+const REFUSED: u8 = 3;
+const AWAY: u8 = 4;
+
+/// Done, or the answer is no.
+pub(super) fn answer(is_yes: bool) -> ExitCode {
+    if is_yes { ExitCode::SUCCESS } else { ExitCode::from(NO) }
+}
+
+/// The code of a call that the parser of arguments refused.
+pub(super) fn wrong_call() -> ExitCode {
+    ExitCode::from(WRONG_CALL)
+}
+
+/// The code of an error.
+pub(super) fn of(error: &anyhow::Error) -> ExitCode {
+    let code = match error.downcast_ref::<Error>().map(Error::code) {
+        Some(Code::InvalidParameterValue | Code::BadRequest) => WRONG_CALL,
+        Some(Code::TemporarilyUnavailable | Code::DeadlineExceeded | Code::RequestLimitExceeded) => AWAY,
+        _ => REFUSED,
+    };
+    ExitCode::from(code)
+}

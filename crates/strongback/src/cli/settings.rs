@@ -1,0 +1,91 @@
+//! Settings as flags: which commands take which, and how flags become a configuration.
+//!
+//! A command takes the settings that it uses and no others, so that none is ignored in silence. Each may also stand in
+//! STRONGBACK_<NAME> or in strongback.toml; the layers are resolved by `config`, not by the parser of arguments.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{
+    config::{Config, Layer},
+    error::Result,
+};
+
+/// Where the store is, for commands that open it themselves.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings (also STRONGBACK_<NAME>, or a line in strongback.toml)")]
+pub(super) struct StoreArgs {
+    /// Directory that holds everything: metadata, artifacts, keys [default: strongback-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// postgres://… when the metadata lies there [default: SQLite in the data directory]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Configuration file [default: strongback.toml in the working directory, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// The resolved configuration.
+    pub(super) fn config(self) -> Result<Config> {
+        self.resolve(Layer::default())
+    }
+
+    fn resolve(self, flags: Layer) -> Result<Config> {
+        Config::load(Layer { data_dir: self.data_dir, database_url: self.database_url, ..flags }, self.config)
+    }
+}
+
+/// Everything that a server can be told.
+#[derive(Debug, Args)]
+pub(super) struct ServerArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    serving: ServingArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings (also STRONGBACK_<NAME>, or a line in strongback.toml)")]
+struct ServingArgs {
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// Port to listen on; 0 takes a free one [default: 5000]
+    #[arg(long, short, value_name = "PORT")]
+    port: Option<String>,
+    /// off (loopback only) or tokens [default: off]
+    #[arg(long, value_name = "MODE")]
+    auth: Option<String>,
+    /// Host names to answer to besides loopback, separated by commas
+    #[arg(long, value_name = "NAMES")]
+    allowed_hosts: Option<String>,
+    /// Serve your installed mlflow's web pages at /mlflow/: auto, off, or the directory of the pages [default: off]
+    #[arg(long, value_name = "auto|off|PATH")]
+    mlflow_ui: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// What is logged, e.g. warn or strongback=debug [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl ServerArgs {
+    /// The resolved configuration.
+    pub(super) fn config(self) -> Result<Config> {
+        let Self { store, serving } = self;
+        store.resolve(Layer {
+            host: serving.host,
+            port: serving.port,
+            auth: serving.auth,
+            allowed_hosts: serving.allowed_hosts,
+            mlflow_ui: serving.mlflow_ui,
+            log_format: serving.log_format,
+            log: serving.log,
+            ..Layer::default()
+        })
+    }
+}
