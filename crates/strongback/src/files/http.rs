@@ -43,17 +43,16 @@ pub async fn read_json<T: DeserializeOwned>(params: PathParams, request: Request
     wire::parse(&wire::Input { body, query, params }, &HashSet::new())
 }
 
+/// The fields of a query, for requests whose body is a stream or nothing.
+pub fn read_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T> {
+    let query = query.unwrap_or_default().to_owned();
+    let input = wire::Input { body: Bytes::new(), query, params: PathParams::new() };
+    wire::parse(&input, &HashSet::new())
+}
+
 /// The value of a path's placeholder.
 pub fn param<'p>(params: &'p PathParams, name: &str) -> &'p str {
     params.get(name).map_or("", String::as_str)
-}
-
-/// A query value, decoded.
-pub fn query_value(request: &Request<Body>, name: &str) -> Option<String> {
-    let query = request.uri().query().unwrap_or_default();
-    url::form_urlencoded::parse(query.as_bytes())
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
 }
 
 /// A logical path as it stands in an address.

@@ -39,7 +39,9 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::SMALL,
             "Begin to upload a file in parts",
             create,
-        ),
+        )
+        .taking::<CreateUploadRequest>()
+        .giving::<CreateUploadResponse>(),
         Route::json(
             Method::POST,
             "/api/2.0/mlflow-artifacts/mpu/complete/{*root}",
@@ -64,7 +66,9 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::STREAM,
             "Store a part, by a signed address",
             part,
-        ),
+        )
+        .taking_query::<sign::Signed>()
+        .taking_bytes(),
     ]
 }
 

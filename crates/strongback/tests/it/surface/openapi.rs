@@ -1,0 +1,1 @@
+//! The OpenAPI document: whole, and true to the table.
