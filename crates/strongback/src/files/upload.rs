@@ -293,7 +293,8 @@ fn choose(mut given: Vec<PartGiven>, stored: Vec<Part>) -> Result<Vec<Part>> {
         .map(|part| {
             let found = stored.iter().find(|stored| stored.number == part.number).ok_or_else(|| {
                 Error::invalid(format!(
-                    "Part {} was not uploaded. Upload it, then complete again.",
+                    "Invalid value {} for parameter 'parts.part_number' supplied: that part was not uploaded. Upload \
+                     it, then complete again.",
                     part.number
                 ))
             })?;
@@ -346,7 +347,7 @@ mod tests {
             assert!(error.message().contains(why), "{error}");
         };
         refused(&[], "parts");
-        refused(&[(4, "")], "Part 4 was not uploaded");
+        refused(&[(4, "")], "value 4 for parameter 'parts.part_number'");
         refused(&[(1, ""), (1, "")], "twice");
         refused(&[(1, "abc")], "Part 1 has the etag");
     }

@@ -200,13 +200,7 @@ fn path_parameters(route: &Route, fields: &mut Value) -> Vec<Value> {
             if let Some(required) = fields.get_mut("required").and_then(Value::as_array_mut) {
                 required.retain(|other| other != name);
             }
-            let description = schema.get("description").cloned();
-            let mut parameter =
-                json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
-            if let Some(description) = description {
-                parameter["description"] = description;
-            }
-            parameter
+            parameter(name, "path", schema)
         })
         .collect()
 }
@@ -214,16 +208,24 @@ fn path_parameters(route: &Route, fields: &mut Value) -> Vec<Value> {
 /// The fields that are left, as they stand in a query.
 fn query_parameters(fields: &Value) -> Vec<Value> {
     let Some(known) = fields["properties"].as_object() else { return Vec::new() };
-    known
-        .iter()
-        .map(|(name, schema)| {
-            let mut schema = schema.clone();
-            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
-            let mut parameter = json!({ "name": name, "in": "query", "schema": schema });
-            if let Some(description) = description {
-                parameter["description"] = description;
-            }
-            parameter
-        })
-        .collect()
+    known.iter().map(|(name, schema)| parameter(name, "query", schema.clone())).collect()
+}
+
+/// A parameter of a schema. There is no null in an address: what is absent is left out.
+fn parameter(name: &str, place: &str, mut schema: Value) -> Value {
+    let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+    if let Some(kinds) = schema.get("type").and_then(Value::as_array) {
+        let mut kinds = kinds.iter().filter(|kind| *kind != "null");
+        if let (Some(kind), None) = (kinds.next().cloned(), kinds.next()) {
+            schema["type"] = kind;
+        }
+    }
+    if ["type", "anyOf", "oneOf", "$ref"].iter().all(|word| schema.get(word).is_none()) {
+        schema = json!({ "type": "string" });
+    }
+    let mut parameter = json!({ "name": name, "in": place, "required": place == "path", "schema": schema });
+    if let Some(description) = description {
+        parameter["description"] = description;
+    }
+    parameter
 }

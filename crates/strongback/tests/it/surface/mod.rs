@@ -55,18 +55,23 @@ impl Example {
 
     /// The request with these fields, which are filled already.
     pub fn request(&self, fields: &Value, token: Option<&str>) -> Request<Body> {
+        self.request_with(fields, token, self.reads() || self.bytes.is_some())
+    }
+
+    /// The same, with the fields that are not in the path in the query or in the body.
+    pub fn request_with(&self, fields: &Value, token: Option<&str>, in_query: bool) -> Request<Body> {
         let mut fields = fields.as_object().cloned().unwrap_or_default();
         let mut uri = path_of(self.path, &mut fields);
         let mut query: Vec<String> =
             fields.remove("?").map(|raw| raw.as_str().unwrap().to_owned()).into_iter().collect();
-        let in_query = self.reads() || self.bytes.is_some();
         if in_query {
             query.extend(query_of(&fields));
         }
         if !query.is_empty() {
             uri = format!("{uri}?{}", query.join("&"));
         }
-        let mut builder = Request::builder().method(self.method).uri(uri).header(header::HOST, "localhost:5000");
+        let mut builder =
+            Request::builder().method(self.method).uri(uri).header(header::HOST, "localhost:5000");
         if let Some(token) = token {
             builder = builder.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -123,7 +128,12 @@ pub async fn events_of(test: &TestApp, answer: &Answer, admin: Option<&str>) -> 
     let id = answer.headers["x-request-id"].to_str().unwrap();
     let newest = Example::new("GET", "/api/1.0/audit-log", serde_json::json!({ "max_results": 20 }));
     let log = test.send(newest.request(&newest.fields, admin)).await;
-    crate::support::ok(&log)["events"].as_array().unwrap().iter().filter(|event| event["request_id"] == id).count()
+    crate::support::ok(&log)["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["request_id"] == id)
+        .count()
 }
 
 #[test]
@@ -151,9 +161,8 @@ fn a_copy_is_its_route_under_another_prefix() {
     let routes = router::table();
     for copy in routes.iter().filter(|route| route.is_copy) {
         let path = copy.path.strip_prefix("/mlflow").unwrap_or(&copy.path).replacen("/ajax-api/", "/api/", 1);
-        let original = routes.iter().find(|route| {
-            !route.is_copy && route.method == copy.method && *route.path == *path
-        });
+        let original =
+            routes.iter().find(|route| !route.is_copy && route.method == copy.method && *route.path == *path);
         let original = original.unwrap_or_else(|| panic!("{} {} copies nothing", copy.method, copy.path));
         assert_eq!((original.policy, original.summary), (copy.policy, copy.summary));
     }

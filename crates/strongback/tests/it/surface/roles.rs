@@ -38,12 +38,6 @@ const NO_EVENT: &[&str] = &[
     "POST /graphql",
 ];
 
-/// A part of an upload is stored by its own row, and told by the event of the upload's end.
-const PART: &[&str] = &[
-    "PUT /api/2.0/fs/signed/parts/{upload}/{part}/{*path}",
-    "PUT /api/2.0/mlflow-artifacts/mpu/part/{upload}/{part}/{*path}",
-];
-
 /// A file that is stored at once is an operation: its intent before the bytes, its outcome after them.
 const TWO_EVENTS: &[&str] = &[
     "PUT /api/2.0/fs/files/{*path}",
@@ -56,7 +50,7 @@ fn expected_events(example: &Example, status: u16) -> usize {
     let name = format!("{} {}", example.method, example.path);
     let is_listed = |list: &[&str]| list.contains(&name.as_str());
     match status {
-        200..=299 if example.reads() || is_listed(NO_EVENT) || is_listed(PART) => 0,
+        200..=299 if example.reads() || is_listed(NO_EVENT) => 0,
         200..=299 if is_listed(TWO_EVENTS) => 2,
         200..=299 => 1,
         _ => 0,
@@ -77,7 +71,8 @@ async fn row(test: &TestApp, tokens: &Tokens, example: &Example) -> (String, Opt
                 example.method, example.path
             ));
         }
-        let cell = if events == 0 { answer.status.to_string() } else { format!("{}+{events}", answer.status) };
+        let cell =
+            if events == 0 { answer.status.to_string() } else { format!("{}+{events}", answer.status) };
         write!(cells, " {cell:<5}").unwrap();
         if events > 0 {
             world = World::new(test, tokens);
@@ -96,9 +91,9 @@ fn roles_and_events_of_every_route() {
         let mut picture = format!("{:<93} none  other owner admin\n", "");
         let mut wrong = Vec::new();
         for example in examples::all() {
-            let route = routes.iter().find(|route| {
-                route.method.as_str() == example.method && route.path == example.path
-            });
+            let route = routes
+                .iter()
+                .find(|route| route.method.as_str() == example.method && route.path == example.path);
             if route.is_some_and(examples::is_absent) {
                 continue;
             }
@@ -120,7 +115,9 @@ fn what_is_not_here_says_so() {
         let mut seen = 0;
         for example in examples::all() {
             let is_absent = |route: &&router::Route| {
-                route.method.as_str() == example.method && route.path == example.path && examples::is_absent(route)
+                route.method.as_str() == example.method
+                    && route.path == example.path
+                    && examples::is_absent(route)
             };
             let Some(route) = routes.iter().find(is_absent) else { continue };
             assert_eq!(route.policy, Policy::Authenticated);
@@ -144,7 +141,11 @@ fn lists_show_what_one_may_read() {
         for (example, key) in [
             (Example::new("GET", "/api/2.1/unity-catalog/catalogs", serde_json::json!({})), "catalogs"),
             (
-                Example::new("GET", "/api/2.1/unity-catalog/schemas", serde_json::json!({ "catalog_name": catalog })),
+                Example::new(
+                    "GET",
+                    "/api/2.1/unity-catalog/schemas",
+                    serde_json::json!({ "catalog_name": catalog }),
+                ),
                 "schemas",
             ),
             (
@@ -155,18 +156,32 @@ fn lists_show_what_one_may_read() {
                 ),
                 "tables",
             ),
-            (Example::new("GET", "/api/2.1/unity-catalog/models", serde_json::json!({})), "registered_models"),
+            (
+                Example::new("GET", "/api/2.1/unity-catalog/models", serde_json::json!({})),
+                "registered_models",
+            ),
             (
                 Example::new("GET", "/api/2.0/mlflow/registered-models/search", serde_json::json!({})),
                 "registered_models",
             ),
-            (Example::new("GET", "/api/2.0/mlflow/model-versions/search", serde_json::json!({})), "model_versions"),
             (
-                Example::new("GET", "/api/2.0/mlflow/unity-catalog/registered-models/search", serde_json::json!({})),
+                Example::new("GET", "/api/2.0/mlflow/model-versions/search", serde_json::json!({})),
+                "model_versions",
+            ),
+            (
+                Example::new(
+                    "GET",
+                    "/api/2.0/mlflow/unity-catalog/registered-models/search",
+                    serde_json::json!({}),
+                ),
                 "registered_models",
             ),
             (
-                Example::new("GET", "/api/2.0/mlflow/unity-catalog/model-versions/search", serde_json::json!({})),
+                Example::new(
+                    "GET",
+                    "/api/2.0/mlflow/unity-catalog/model-versions/search",
+                    serde_json::json!({}),
+                ),
                 "model_versions",
             ),
             (Example::new("GET", "/api/1.0/overview", serde_json::json!({})), "models"),

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, TestApp};
 
-/// Who acts. Without tokens everybody is `local`, who may do everything.
-#[derive(Debug, Clone, Default)]
+/// Who acts.
+#[derive(Debug, Clone)]
 pub struct Tokens {
+    /// Name of the owner.
+    pub name: &'static str,
     pub admin: Option<String>,
     /// Owns what a world holds: the user `ada`.
     pub owner: Option<String>,
@@ -22,10 +24,17 @@ impl Tokens {
     pub async fn new(test: &TestApp) -> Self {
         let token = |name, admin| async move { Some(crate::support::token_of(test, name, admin).await) };
         Self {
+            name: "ada",
             admin: token("root", true).await,
             owner: token("ada", false).await,
             stranger: token("eve", false).await,
         }
+    }
+
+    /// One administrator who owns everything, so that nothing is refused for want of a right.
+    pub async fn administrator(test: &TestApp) -> Self {
+        let root = Some(crate::support::token_of(test, "root", true).await);
+        Self { name: "root", admin: root.clone(), owner: root, stranger: None }
     }
 }
 
@@ -39,13 +48,6 @@ pub struct World<'t> {
 impl<'t> World<'t> {
     pub fn new(test: &'t TestApp, tokens: &Tokens) -> Self {
         Self { test, tokens: tokens.clone(), known: BTreeMap::new() }
-    }
-
-    /// A world where a word stands for something that is not there.
-    pub fn without(test: &'t TestApp, tokens: &Tokens, word: &str, value: &str) -> Self {
-        let mut world = Self::new(test, tokens);
-        world.known.insert(word.to_owned(), value.to_owned());
-        world
     }
 
     /// Puts the world's things in the place of the words that stand for them.
@@ -78,7 +80,9 @@ impl<'t> World<'t> {
         match word {
             "catalog" | "s" | "schema" | "table" => self.make_named(word).await,
             "exp" | "exp_name" | "dead_exp" | "run" | "dead_run" | "logged" => self.make_tracked(word).await,
-            "model" | "gov" | "gov2" | "gov2_dir" | "gov_dir" | "s_of_gov" => self.make_registered(word).await,
+            "model" | "gov" | "gov2" | "gov2_dir" | "gov_dir" | "s_of_gov" => {
+                self.make_registered(word).await
+            }
             "user" | "group" | "member" | "token" => self.make_principal(word).await,
             _ => self.make_file(word).await,
         }
@@ -91,10 +95,8 @@ impl<'t> World<'t> {
                 let name = self.get("fresh").await;
                 let admin = self.tokens.admin.clone();
                 self.call_as(admin.clone(), "POST", &format!("{UC}/catalogs"), json!({ "name": name })).await;
-                if admin.is_some() {
-                    let given = json!({ "name": name, "owner": "ada" });
-                    self.call_as(admin, "PATCH", "/api/1.0/owner", given).await;
-                }
+                let given = json!({ "name": name, "owner": self.tokens.name });
+                self.call_as(admin, "PATCH", "/api/1.0/owner", given).await;
                 name
             }
             "s" => {
@@ -127,7 +129,8 @@ impl<'t> World<'t> {
             }
             "dead_exp" => {
                 let body = json!({ "name": "$fresh$" });
-                let id = text(&self.call("POST", &format!("{M}/experiments/create"), body).await["experiment_id"]);
+                let id =
+                    text(&self.call("POST", &format!("{M}/experiments/create"), body).await["experiment_id"]);
                 self.call("POST", &format!("{M}/experiments/delete"), json!({ "experiment_id": id })).await;
                 id
             }
@@ -216,7 +219,8 @@ impl<'t> World<'t> {
             "user" | "group" => {
                 let name = self.get("fresh").await;
                 let kind = if word == "user" { "user" } else { "group" };
-                self.call_as(admin, "POST", "/api/1.0/principals", json!({ "name": name, "kind": kind })).await;
+                self.call_as(admin, "POST", "/api/1.0/principals", json!({ "name": name, "kind": kind }))
+                    .await;
                 name
             }
             "member" => {
@@ -225,10 +229,9 @@ impl<'t> World<'t> {
                 self.call_as(admin, "POST", &path, json!({ "member": user })).await;
                 user
             }
-            // On an open server nobody but a created principal has tokens.
             _ => {
-                let owner = if self.tokens.owner.is_some() { "ada".into() } else { self.get("user").await };
-                let made = self.call_as(admin, "POST", "/api/1.0/tokens", json!({ "principal": owner })).await;
+                let asked = json!({ "principal": self.tokens.name });
+                let made = self.call_as(admin, "POST", "/api/1.0/tokens", asked).await;
                 text(&made["token_info"]["token_id"])
             }
         }
@@ -251,8 +254,10 @@ impl<'t> World<'t> {
             // An upload into the run with its first part sent.
             "mpu" | "mpu_part" => {
                 let path = format!("{ARTIFACTS}/mpu/create/{}", self.get("run_root").await);
-                let made = self.call("POST", &path, json!({ "path": "/home/ada/big.bin", "num_parts": 2 })).await;
-                let (first, second) = (text(&made["credentials"][0]["url"]), text(&made["credentials"][1]["url"]));
+                let made =
+                    self.call("POST", &path, json!({ "path": "/home/ada/big.bin", "num_parts": 2 })).await;
+                let (first, second) =
+                    (text(&made["credentials"][0]["url"]), text(&made["credentials"][1]["url"]));
                 self.put(first.strip_prefix("http://localhost:5000").unwrap()).await;
                 self.known.insert("mpu_part".into(), query_of(&second));
                 self.known.insert("mpu".into(), text(&made["upload_id"]));
@@ -311,7 +316,13 @@ impl<'t> World<'t> {
         self.call_as(owner, method, path, body).await
     }
 
-    async fn call_as(&mut self, token: Option<String>, method: &'static str, path: &str, body: Value) -> Value {
+    async fn call_as(
+        &mut self,
+        token: Option<String>,
+        method: &'static str,
+        path: &str,
+        body: Value,
+    ) -> Value {
         let body = self.fill(&body).await;
         let answer = self.test.send(Self::request(token, method, path, Body::from(body.to_string()))).await;
         assert_eq!(answer.status, 200, "the world could not be made: {method} {path}: {answer:?}");

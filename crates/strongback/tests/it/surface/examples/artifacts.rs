@@ -17,8 +17,12 @@ fn lists() -> Vec<Example> {
         get("/api/2.0/mlflow/logged-models/{model_id}/artifacts/directories", directory),
         get("/api/2.0/mlflow/logged-models/{model_id}/artifacts/files", file),
         get("/get-artifact", json!({ "run_id": "$run_of_file$", "path": "dir/f.txt" })),
-        Example::new("POST", "/api/2.0/mlflow/upload-artifact", json!({ "run_id": "$run$", "path": "dir/g.txt" }))
-            .bytes("text"),
+        Example::new(
+            "POST",
+            "/api/2.0/mlflow/upload-artifact",
+            json!({ "run_id": "$run$", "path": "dir/g.txt" }),
+        )
+        .bytes("text"),
     ]
 }
 
@@ -30,7 +34,8 @@ fn proxy() -> Vec<Example> {
         Example::new("GET", FILE, file.clone()).note(OPEN),
         Example::new("HEAD", FILE, file.clone()).note(OPEN),
         Example::new("DELETE", FILE, file.clone()),
-        Example::new("GET", "/api/2.0/mlflow-artifacts/artifacts", json!({ "path": "$run_root$" })).note(OPEN),
+        Example::new("GET", "/api/2.0/mlflow-artifacts/artifacts", json!({ "path": "$run_root$" }))
+            .note(OPEN),
         Example::new("GET", "/api/2.0/mlflow-artifacts/presigned/{*path}", file).note(OPEN),
         Example::new(
             "GET",

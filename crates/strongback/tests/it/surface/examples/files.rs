@@ -20,7 +20,8 @@ fn single() -> Vec<Example> {
         Example::new("DELETE", FILE, json!({ "path": "$gov2_dir$/dir/f.txt" })),
         Example::new("POST", "/api/2.0/fs/create-download-url", file),
         Example::new("POST", "/api/2.0/fs/create-upload-url", new),
-        Example::new("GET", SIGNED_FILE, json!({ "path": "$gov_dir$/dir/f.txt", "?": "$signed_get$" })).note(SIGNED),
+        Example::new("GET", SIGNED_FILE, json!({ "path": "$gov_dir$/dir/f.txt", "?": "$signed_get$" }))
+            .note(SIGNED),
         Example::new("PUT", SIGNED_FILE, json!({ "path": "$gov2_dir$/new.txt", "?": "$signed_put$" }))
             .bytes("text")
             .note(SIGNED),

@@ -14,7 +14,7 @@ use super::Example;
 /// Said of reads and creations in the default schema.
 pub(super) const OPEN: &str = "the default schema is open: everybody may read and create there";
 /// Said of addresses that carry their own right.
-pub(super) const SIGNED: &str = "the address is signed on the owner's behalf";
+pub const SIGNED: &str = "the address is signed on the owner's behalf";
 
 /// Every example.
 pub fn all() -> Vec<Example> {
@@ -52,10 +52,19 @@ fn operations() -> Vec<Example> {
 }
 
 fn answers() -> Vec<Example> {
-    let question = "query { mlflowGetExperiment(input: { experimentId: \"$exp$\" }) { experiment { name } } }";
+    let question =
+        "query { mlflowGetExperiment(input: { experimentId: \"$exp$\" }) { experiment { name } } }";
     vec![
-        Example::new("GET", "/api/1.0/lineage", json!({ "name": "$table$", "direction": "both", "depth": 3 })),
-        Example::new("GET", "/api/1.0/history", json!({ "name": "$gov$", "alias": "champion", "max_results": 5 })),
+        Example::new(
+            "GET",
+            "/api/1.0/lineage",
+            json!({ "name": "$table$", "direction": "both", "depth": 3 }),
+        ),
+        Example::new(
+            "GET",
+            "/api/1.0/history",
+            json!({ "name": "$gov$", "alias": "champion", "max_results": 5 }),
+        ),
         Example::new("GET", "/api/1.0/overview", json!({})).note("lists what the caller may read"),
         Example::new("POST", "/graphql", json!({ "query": question, "variables": {} })).note(OPEN),
     ]

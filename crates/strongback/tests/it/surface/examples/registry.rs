@@ -51,7 +51,8 @@ fn plain_versions() -> Vec<Example> {
         "name": "$model$", "source": "models:/$logged$", "run_id": "$run$", "model_id": "$logged$",
         "run_link": "https://example.com/run", "description": "words", "tags": [{ "key": "a", "value": "b" }],
     });
-    let search = json!({ "filter": "name = '$model$'", "max_results": 5, "order_by": ["version_number DESC"] });
+    let search =
+        json!({ "filter": "name = '$model$'", "max_results": 5, "order_by": ["version_number DESC"] });
     let stage = json!({
         "name": "$model$", "version": "1", "stage": "Staging", "archive_existing_versions": true,
     });
@@ -78,7 +79,8 @@ fn governed_models() -> Vec<Example> {
     const ALIAS: &str = "/api/2.0/mlflow/unity-catalog/registered-models/alias";
     const SWITCH: &str = "/api/2.0/mlflow/unity-catalog/registered-models:is-databricks-sdk-models-artifact-repository-enabled";
     let model = json!({ "name": "$gov$" });
-    let made = json!({ "name": "$schema$.$fresh$", "description": "words", "tags": [{ "key": "a", "value": "b" }] });
+    let made =
+        json!({ "name": "$schema$.$fresh$", "description": "words", "tags": [{ "key": "a", "value": "b" }] });
     let alias = json!({ "name": "$gov$", "alias": "champion" });
     vec![
         Example::new("POST", "/api/2.0/mlflow/unity-catalog/registered-models/create", made),
@@ -127,7 +129,11 @@ fn governed_versions() -> Vec<Example> {
         Example::new("PATCH", "/api/2.0/mlflow/unity-catalog/model-versions/update", described("$gov$")),
         Example::new("DELETE", "/api/2.0/mlflow/unity-catalog/model-versions/delete", version.clone()),
         Example::new(ON, "/api/2.0/mlflow/unity-catalog/model-versions/set-tag", of_version(tag("$gov$"))),
-        Example::new("DELETE", "/api/2.0/mlflow/unity-catalog/model-versions/delete-tag", of_version(key("$gov$"))),
+        Example::new(
+            "DELETE",
+            "/api/2.0/mlflow/unity-catalog/model-versions/delete-tag",
+            of_version(key("$gov$")),
+        ),
         Example::new(ON, "/api/2.0/mlflow/unity-catalog/model-versions/emit-lineage", version),
         Example::new(
             ON,
@@ -156,10 +162,18 @@ fn unity_models() -> Vec<Example> {
     let tags = json!({ "securable_type": "FUNCTION", "full_name": "$gov$", "changes": changes() });
     vec![
         Example::new("POST", ALL, made),
-        Example::new("GET", ALL, json!({ "catalog_name": "$catalog$", "schema_name": "$s$", "max_results": 5 }))
-            .note("lists what the caller may read"),
+        Example::new(
+            "GET",
+            ALL,
+            json!({ "catalog_name": "$catalog$", "schema_name": "$s$", "max_results": 5 }),
+        )
+        .note("lists what the caller may read"),
         Example::new("GET", ONE, model.clone()),
-        Example::new("PATCH", ONE, json!({ "full_name": "$gov$", "new_name": "$fresh$", "comment": "other" })),
+        Example::new(
+            "PATCH",
+            ONE,
+            json!({ "full_name": "$gov$", "new_name": "$fresh$", "comment": "other" }),
+        ),
         Example::new("DELETE", ONE, model),
         Example::new("GET", ALIAS, alias.clone()),
         Example::new("PUT", ALIAS, json!({ "full_name": "$gov$", "alias": "challenger", "version_num": 1 })),
@@ -177,8 +191,10 @@ fn unity_versions() -> Vec<Example> {
         "run_id": "$run$", "model_id": "$logged$", "comment": "words", "tags": [{ "key": "a", "value": "b" }],
     });
     let version = json!({ "full_name": "$gov$", "version": 1 });
-    let tags = json!({ "securable_type": "FUNCTION", "full_name": "$gov$", "version": 1, "changes": changes() });
-    let files = json!({ "catalog_name": "$catalog$", "schema_name": "$s_of_gov$", "model_name": "m", "version": 1 });
+    let tags =
+        json!({ "securable_type": "FUNCTION", "full_name": "$gov$", "version": 1, "changes": changes() });
+    let files =
+        json!({ "catalog_name": "$catalog$", "schema_name": "$s_of_gov$", "model_name": "m", "version": 1 });
     vec![
         Example::new("POST", "/api/2.1/unity-catalog/models/versions", made),
         Example::new("GET", ALL, json!({ "full_name": "$gov$", "max_results": 5 })),

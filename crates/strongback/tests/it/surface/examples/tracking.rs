@@ -12,22 +12,30 @@ fn experiments() -> Vec<Example> {
     let post = |path, fields| Example::new("POST", path, fields);
     let get = |path, fields| Example::new("GET", path, fields).note(OPEN);
     let tags = json!([{ "key": "a", "value": "b" }]);
-    let search = json!({ "max_results": 5, "filter": "name = 'x'", "order_by": ["name"], "view_type": "ALL" });
+    let search =
+        json!({ "max_results": 5, "filter": "name = 'x'", "order_by": ["name"], "view_type": "ALL" });
     vec![
         post("/api/2.0/mlflow/experiments/create", json!({ "name": "$fresh$", "tags": tags })).note(OPEN),
         get("/api/2.0/mlflow/experiments/get", json!({ "experiment_id": "$exp$" })),
         get("/api/2.0/mlflow/experiments/get-by-name", json!({ "experiment_name": "$exp_name$" })),
         get("/api/2.0/mlflow/experiments/search", search.clone()),
         post("/api/2.0/mlflow/experiments/search", search).note(OPEN),
-        post("/api/2.0/mlflow/experiments/search-datasets", json!({ "experiment_ids": ["$exp$"] })).note(OPEN),
-        post("/api/2.0/mlflow/experiments/update", json!({ "experiment_id": "$exp$", "new_name": "$fresh$" })),
+        post("/api/2.0/mlflow/experiments/search-datasets", json!({ "experiment_ids": ["$exp$"] }))
+            .note(OPEN),
+        post(
+            "/api/2.0/mlflow/experiments/update",
+            json!({ "experiment_id": "$exp$", "new_name": "$fresh$" }),
+        ),
         post("/api/2.0/mlflow/experiments/delete", json!({ "experiment_id": "$exp$" })),
         post("/api/2.0/mlflow/experiments/restore", json!({ "experiment_id": "$dead_exp$" })),
         post(
             "/api/2.0/mlflow/experiments/set-experiment-tag",
             json!({ "experiment_id": "$exp$", "key": "k", "value": "v" }),
         ),
-        post("/api/2.0/mlflow/experiments/delete-experiment-tag", json!({ "experiment_id": "$exp$", "key": "t" })),
+        post(
+            "/api/2.0/mlflow/experiments/delete-experiment-tag",
+            json!({ "experiment_id": "$exp$", "key": "t" }),
+        ),
     ]
 }
 
@@ -81,7 +89,8 @@ fn logging() -> Vec<Example> {
         }],
         "models": [{ "model_id": "$logged$" }],
     });
-    let described = "{\"artifact_path\": \"m\", \"flavors\": {}, \"utc_time_created\": \"x\", \"run_id\": \"$run$\"}";
+    let described =
+        "{\"artifact_path\": \"m\", \"flavors\": {}, \"utc_time_created\": \"x\", \"run_id\": \"$run$\"}";
     vec![
         post("/api/2.0/mlflow/runs/log-batch", batch),
         post("/api/2.0/mlflow/runs/log-metric", metric),
@@ -133,7 +142,11 @@ fn models() -> Vec<Example> {
         Example::new("GET", MODEL, one.clone()).note(OPEN),
         Example::new("PATCH", MODEL, json!({ "model_id": "$logged$", "status": "LOGGED_MODEL_READY" })),
         Example::new("DELETE", MODEL, one),
-        Example::new("PATCH", "/api/2.0/mlflow/logged-models/{model_id}/tags", json!({ "model_id": "$logged$", "tags": pair })),
+        Example::new(
+            "PATCH",
+            "/api/2.0/mlflow/logged-models/{model_id}/tags",
+            json!({ "model_id": "$logged$", "tags": pair }),
+        ),
         Example::new("DELETE", TAG, json!({ "model_id": "$logged$", "tag_key": "t" })),
         Example::new(
             "POST",
