@@ -249,7 +249,10 @@ impl State {
         if self.intent.path == path.as_str() {
             return Ok(());
         }
-        Err(Error::invalid(format!("The upload {id} is for '{}', not for '{path}'.", self.intent.path)))
+        Err(Error::invalid(format!(
+            "Invalid value '{path}' for parameter 'path' supplied: the upload {id} is for '{}'.",
+            self.intent.path
+        )))
     }
 }
 

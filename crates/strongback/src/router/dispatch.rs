@@ -87,6 +87,12 @@ async fn answer(
         .iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
+    // Neither database stores a NUL, and no name or path has one.
+    if let Some((name, _)) = params.iter().find(|(_, value)| value.contains('\0')) {
+        return Err(Error::invalid(format!(
+            "Invalid value for parameter '{name}' supplied: it contains a NUL character. Remove it."
+        )));
+    }
     let caller = match route.policy {
         Policy::Public => Caller::nobody(),
         _ => auth::authenticate(&app.db, app.config.auth_mode(), request.headers()).await?,

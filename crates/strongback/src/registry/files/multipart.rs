@@ -137,7 +137,10 @@ async fn open_upload(ctx: &Ctx, body: &UrlRequest) -> Result<Located> {
     let to = at.resolve(ctx, Access::Write).await?;
     let path = files::path_of(ctx, &to.guard, id).await.map_err(as_files_api)?;
     if path != to.path {
-        return Err(Error::invalid(format!("The upload {id} is for '{path}', not for '{}'.", to.path)));
+        return Err(Error::invalid(format!(
+            "Invalid value '{}' for parameter 'path' supplied: the upload {id} is for '{path}'.",
+            to.path
+        )));
     }
     Ok(at)
 }

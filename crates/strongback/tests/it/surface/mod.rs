@@ -5,6 +5,7 @@
 //! A route without an example fails [`every_route_has_an_example`], so that none is added past these tests.
 
 mod bad_input;
+mod crossings;
 mod examples;
 mod openapi;
 mod roles;
@@ -126,7 +127,7 @@ fn query_of(fields: &Map<String, Value>) -> Vec<String> {
 /// How many events a request left, by its id.
 pub async fn events_of(test: &TestApp, answer: &Answer, admin: Option<&str>) -> usize {
     let id = answer.headers["x-request-id"].to_str().unwrap();
-    let newest = Example::new("GET", "/api/1.0/audit-log", serde_json::json!({ "max_results": 20 }));
+    let newest = Example::new("GET", "/api/1.0/audit-log", serde_json::json!({ "max_results": 200 }));
     let log = test.send(newest.request(&newest.fields, admin)).await;
     crate::support::ok(&log)["events"]
         .as_array()

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use futures::{StreamExt, stream};
 use strongback::router::{self, Policy};
 
 use super::{
@@ -90,14 +91,14 @@ fn roles_and_events_of_every_route() {
         let routes = router::table();
         let mut picture = format!("{:<93} none  other owner admin\n", "");
         let mut wrong = Vec::new();
-        for example in examples::all() {
-            let route = routes
-                .iter()
-                .find(|route| route.method.as_str() == example.method && route.path == example.path);
-            if route.is_some_and(examples::is_absent) {
-                continue;
-            }
-            let (line, problem) = row(&test, &tokens, &example).await;
+        let mut examples = examples::all();
+        examples.retain(|example| {
+            let is_route =
+                |route: &&router::Route| route.method == example.method && route.path == example.path;
+            !routes.iter().find(is_route).is_some_and(examples::is_absent)
+        });
+        let rows = stream::iter(&examples).map(|example| row(&test, &tokens, example)).buffered(8);
+        for (line, problem) in rows.collect::<Vec<_>>().await {
             writeln!(picture, "{line}").unwrap();
             wrong.extend(problem);
         }

@@ -1,16 +1,16 @@
 //! Bodies that are wrong as a whole.
 
-use axum::body::Body;
-use axum::body::HttpBody as _;
+use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
 use http::header;
 use strongback::router;
 
-use super::{super::world::Tokens, fields};
 use super::{
-    Base, TOKENS, assert_none, complain, examples_with_fields, is_refused, newest_event, problem_of,
+    super::{Example, world::Tokens},
+    Base, Refusals, TOKENS, assert_none, complain, examples_with_fields, fields, for_each, is_refused, names,
+    problem_of,
 };
-use crate::support::{TestApp, on_every_store_with};
+use crate::support::{Answer, TestApp, on_every_store_with};
 
 const DEEP: usize = 10_000;
 
@@ -45,79 +45,71 @@ fn broken() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn examples_with_json() -> impl Iterator<Item = super::Example> {
-    examples_with_fields().into_iter().filter(|example| fields::takes_json(example.method, example.path))
+fn examples_with_json() -> Vec<Example> {
+    let takes_json = |example: &Example| fields::takes_json(example.method, example.path);
+    examples_with_fields().into_iter().filter(takes_json).collect()
+}
+
+/// What was sent, and why the answer is not the refusal of it, if it is not.
+fn unrefused(example: &Example, what: &str, answer: &Answer) -> Option<String> {
+    let why = problem_of(answer).or_else(|| (!is_refused(answer)).then(|| "not refused".to_owned()))?;
+    Some(complain(example, "body", &what.into(), &why, answer))
 }
 
 #[test]
 fn a_body_that_is_no_json_object_is_refused_and_changes_nothing() {
     on_every_store_with(TOKENS, async |test: TestApp| {
-        let tokens = Tokens::administrator(&test).await;
-        let mut problems = Vec::new();
-        for example in examples_with_json() {
-            let base = Base::new(&test, &tokens, example.clone()).await;
-            let before = newest_event(&test, &tokens).await;
+        let (tokens, refusals) = (Tokens::administrator(&test).await, Refusals::default());
+        let problems = for_each(examples_with_json(), async |example: Example| {
+            let base = Base::new(&test, &tokens, &refusals, example.clone()).await;
+            let mut problems = Vec::new();
             for (what, body) in broken() {
                 let mut request = example.request_with(&base.fields, base.token(), false);
                 *request.body_mut() = Body::from(body);
-                let answer = test.send(request).await;
-                let why =
-                    problem_of(&answer).or_else(|| (!is_refused(&answer)).then(|| "not refused".to_owned()));
-                problems.extend(why.map(|why| complain(&example, "body", &what.into(), &why, &answer)));
+                problems.extend(unrefused(&example, what, &base.send(request).await));
             }
-            if newest_event(&test, &tokens).await != before {
-                problems.push(format!("{} {}: a refused body left an event", example.method, example.path));
-            }
-        }
-        assert_none(&problems);
+            problems
+        });
+        assert_none(&problems.await);
+        refusals.assert_left_no_event(&test, &tokens).await;
     });
 }
+
+/// Types of content that a plain form or a careless client declares.
+const KINDS: &[&str] = &["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"];
 
 #[test]
 fn a_body_that_is_not_said_to_be_json_or_is_too_large_is_refused() {
     on_every_store_with(TOKENS, async |test: TestApp| {
-        let tokens = Tokens::administrator(&test).await;
+        let (tokens, refusals) = (Tokens::administrator(&test).await, Refusals::default());
         let routes = router::table();
-        let mut problems = Vec::new();
         let large = Bytes::from(vec![b' '; (32 << 20) + 1]);
-        for example in examples_with_json() {
-            let base = Base::new(&test, &tokens, example.clone()).await;
-            let before = newest_event(&test, &tokens).await;
-            let is_route =
-                |route: &&router::Route| route.method == example.method && route.path == example.path;
-            for kind in [
-                None,
-                Some("text/plain"),
-                Some("application/x-www-form-urlencoded"),
-                Some("application/jsonx"),
-            ] {
+        let problems = for_each(examples_with_json(), async |example: Example| {
+            let base = Base::new(&test, &tokens, &refusals, example.clone()).await;
+            let mut problems = Vec::new();
+            for kind in KINDS {
                 let mut request = example.request_with(&base.fields, base.token(), false);
                 // Fields that all stand in the path leave nothing to be declared.
-                let is_empty = request.body().is_end_stream();
-                request.headers_mut().remove(header::CONTENT_TYPE);
-                if let Some(kind) = kind {
-                    request.headers_mut().insert(header::CONTENT_TYPE, kind.parse().unwrap());
-                }
-                if is_empty {
+                if request.body().is_end_stream() {
                     *request.body_mut() = Body::from("{}");
                 }
-                let answer = test.send(request).await;
-                let why =
-                    problem_of(&answer).or_else(|| (!is_refused(&answer)).then(|| "not refused".to_owned()));
-                problems
-                    .extend(why.map(|why| complain(&example, "content type", &kind.into(), &why, &answer)));
+                request.headers_mut().insert(header::CONTENT_TYPE, kind.parse().unwrap());
+                problems.extend(unrefused(&example, kind, &base.send(request).await));
             }
+            let is_route =
+                |route: &&router::Route| route.method == example.method && route.path == example.path;
             let most = routes.iter().find(is_route).unwrap().limits.body.unwrap_or(8 << 20);
             let mut request = example.request_with(&base.fields, base.token(), false);
             *request.body_mut() = Body::from(large.slice(..=most));
-            let answer = test.send(request).await;
-            if (answer.status, answer.error_code()) != (413, "BAD_REQUEST") {
+            let answer = base.send(request).await;
+            if (answer.status, answer.error_code()) != (413, "BAD_REQUEST")
+                || !names(&answer, &most.to_string())
+            {
                 problems.push(complain(&example, "body", &most.into(), "not refused for its size", &answer));
             }
-            if newest_event(&test, &tokens).await != before {
-                problems.push(format!("{} {}: a refused body left an event", example.method, example.path));
-            }
-        }
-        assert_none(&problems);
+            problems
+        });
+        assert_none(&problems.await);
+        refusals.assert_left_no_event(&test, &tokens).await;
     });
 }

@@ -10,8 +10,11 @@ mod paths;
 mod types;
 mod values;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Mutex};
 
+use axum::body::Body;
+use futures::{StreamExt, stream};
+use http::Request;
 use serde_json::{Value, json};
 use strongback::error::Code;
 
@@ -59,15 +62,60 @@ fn names(answer: &Answer, field: &str) -> bool {
     answer.json["message"].as_str().is_some_and(|message| message.contains(field))
 }
 
+/// Whether a refusal says which field it means: by its name, or in the words that MLflow has for it ("experiment ID").
+fn says(answer: &Answer, field: &str) -> bool {
+    let message = answer.json["message"].as_str().unwrap_or_default().to_lowercase();
+    let field = field.trim_end_matches('s');
+    let words = field.replace('_', " ");
+    let kind = field.rsplit('_').next().unwrap_or_default();
+    // MLflow's plain registry says 400 of an alias that is not there.
+    message.ends_with("not found.")
+        || message.contains(field)
+        || message.contains(&words)
+        || matches!(kind, "name" | "path") && message.contains(kind)
+        // A root is a path.
+        || field == "root" && message.contains("path")
+}
+
 fn is_refused(answer: &Answer) -> bool {
     answer.status == 400 && matches!(answer.error_code(), "INVALID_PARAMETER_VALUE" | "BAD_REQUEST")
 }
 
-/// The newest event: as long as it stays the same, nothing happened.
-async fn newest_event(test: &TestApp, tokens: &Tokens) -> Value {
-    let newest = Example::new("GET", "/api/1.0/audit-log", json!({ "max_results": 1 }));
-    let log = test.send(newest.request(&newest.fields, tokens.admin.as_deref())).await;
-    crate::support::ok(&log)["events"].clone()
+/// Ids of requests that were refused: no event may carry one of them.
+#[derive(Default)]
+struct Refusals(Mutex<HashSet<String>>);
+
+impl Refusals {
+    fn note(&self, answer: &Answer) {
+        if answer.status >= 400 {
+            let id = answer.headers["x-request-id"].to_str().unwrap();
+            self.0.lock().unwrap().insert(id.to_owned());
+        }
+    }
+
+    async fn assert_left_no_event(&self, test: &TestApp, tokens: &Tokens) {
+        const ALL: usize = 10_000;
+        let log = Example::new("GET", "/api/1.0/audit-log", json!({ "max_results": ALL }));
+        let log = test.send(log.request(&log.fields, tokens.admin.as_deref())).await;
+        let events = crate::support::ok(&log)["events"].as_array().unwrap();
+        assert!(events.len() < ALL, "there are more events than can be looked at");
+        let refused = self.0.lock().unwrap();
+        assert!(!refused.is_empty(), "nothing was refused");
+        let left = |event: &&Value| refused.contains(event["request_id"].as_str().unwrap());
+        assert_eq!(
+            events.iter().filter(left).collect::<Vec<_>>(),
+            Vec::<&Value>::new(),
+            "events of refused calls"
+        );
+    }
+}
+
+/// Does something with every example, a few at a time, and answers the problems of all.
+async fn for_each<F: Future<Output = Vec<String>>>(
+    examples: Vec<Example>,
+    check: impl Fn(Example) -> F,
+) -> Vec<String> {
+    stream::iter(examples).map(check).buffered(8).concat().await
 }
 
 /// An example with its fields filled.
@@ -75,14 +123,16 @@ struct Base<'t> {
     example: Example,
     test: &'t TestApp,
     tokens: Tokens,
+    refusals: &'t Refusals,
     fields: Value,
     /// Whether a call succeeded that may have used up what it named.
     is_used: bool,
 }
 
 impl<'t> Base<'t> {
-    async fn new(test: &'t TestApp, tokens: &Tokens, example: Example) -> Self {
-        let mut base = Self { example, test, tokens: tokens.clone(), fields: Value::Null, is_used: false };
+    async fn new(test: &'t TestApp, tokens: &Tokens, refusals: &'t Refusals, example: Example) -> Self {
+        let tokens = tokens.clone();
+        let mut base = Self { example, test, tokens, refusals, fields: Value::Null, is_used: false };
         base.renew().await;
         base
     }
@@ -114,7 +164,13 @@ impl<'t> Base<'t> {
     async fn try_with(&self, field: &fields::Field, value: Value, in_query: bool) -> Answer {
         let mut fields = self.fields.clone();
         field.put(&mut fields, value);
-        self.test.send(self.example.request_with(&fields, self.token(), in_query)).await
+        self.send(self.example.request_with(&fields, self.token(), in_query)).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let answer = self.test.send(request).await;
+        self.refusals.note(&answer);
+        answer
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use serde_json::json;
 
-use super::{Base, TOKENS, assert_none, complain, problem_of};
+use super::{Base, Refusals, TOKENS, assert_none, complain, for_each, problem_of};
 use crate::{
     support::{TestApp, on_every_store_with},
     surface::{Example, examples, world::Tokens},
@@ -80,24 +80,26 @@ fn places(root: &Path) -> BTreeSet<String> {
 #[test]
 fn hostile_paths_lead_nowhere() {
     on_every_store_with(TOKENS, async |test: TestApp| {
-        let tokens = Tokens::administrator(&test).await;
-        let mut problems = Vec::new();
+        let (tokens, refusals) = (Tokens::administrator(&test).await, Refusals::default());
         let before = places(test.dir.path());
-        let takes_rest =
-            |example: &&Example| example.path.contains("{*") && !example.path.contains("{*rest}");
-        for example in examples::all().iter().filter(takes_rest) {
-            let base = Base::new(&test, &tokens, example.clone()).await;
+        let takes_rest = |example: &Example| example.path.contains("{*") && !example.path.contains("{*rest}");
+        let examples = examples::all().into_iter().filter(takes_rest).collect();
+        let problems = for_each(examples, async |example: Example| {
+            let base = Base::new(&test, &tokens, &refusals, example.clone()).await;
+            let mut problems = Vec::new();
             for raw in HOSTILE.iter().map(|raw| (*raw).to_owned()).chain([long(), "x/".repeat(2_000)]) {
                 let Some(request) = request(&base, &raw) else { continue };
-                let answer = test.send(request).await;
+                let answer = base.send(request).await;
                 let why = problem_of(&answer).or_else(|| {
                     let is_taken = answer.status < 400 && must_be_refused(&raw);
                     is_taken.then(|| "a hostile path was taken".to_owned())
                 });
-                problems.extend(why.map(|why| complain(example, "path", &json!(raw), &why, &answer)));
+                problems.extend(why.map(|why| complain(&example, "path", &json!(raw), &why, &answer)));
             }
-        }
-        assert_none(&problems);
+            problems
+        });
+        assert_none(&problems.await);
+        refusals.assert_left_no_event(&test, &tokens).await;
         assert_eq!(places(test.dir.path()), before, "something was written where nothing belongs");
     });
 }
@@ -134,33 +136,38 @@ const PATH_FIELDS: &[&str] = &[
 #[test]
 fn hostile_paths_in_fields_lead_nowhere() {
     on_every_store_with(TOKENS, async |test: TestApp| {
-        let tokens = Tokens::administrator(&test).await;
-        let mut problems = Vec::new();
+        let (tokens, refusals) = (Tokens::administrator(&test).await, Refusals::default());
         let before = places(test.dir.path());
-        for example in super::examples_with_fields() {
-            let mut base = Base::new(&test, &tokens, example.clone()).await;
+        let problems = for_each(super::examples_with_fields(), async |example: Example| {
+            let mut base = Base::new(&test, &tokens, &refusals, example.clone()).await;
+            let in_query = example.reads() || example.bytes.is_some();
+            // An upload's own path is the client's, of which the last part alone counts.
+            let is_ours = |name: &str| name.contains("path") && !example.path.contains("/mpu/");
             let is_path =
                 |field: &super::fields::Field| PATH_FIELDS.contains(&field.name()) && !field.in_path;
+            let mut problems = Vec::new();
             for field in super::fields::of(example.method, example.path).into_iter().filter(is_path) {
-                for raw in HOSTILE.iter().map(|raw| (*raw).to_owned()).chain([long()]) {
-                    let decoded = percent_encoding::percent_decode_str(&raw).decode_utf8().ok();
-                    for text in [Some(raw.clone()), decoded.map(Into::into)].into_iter().flatten() {
-                        let in_query = example.reads() || example.bytes.is_some();
-                        let answer = base.send_with(&field, json!(text), in_query).await;
-                        let why = problem_of(&answer).or_else(|| {
-                            // An upload's own path is the client's: its last part alone counts.
-                            let is_ours = field.name().contains("path") && !example.path.contains("/mpu/");
-                            let is_taken = answer.status < 400 && is_ours && must_be_refused(&text);
-                            is_taken.then(|| "a hostile path was taken".to_owned())
-                        });
-                        problems.extend(
-                            why.map(|why| complain(&example, field.name(), &json!(text), &why, &answer)),
-                        );
-                    }
+                for text in texts() {
+                    let answer = base.send_with(&field, json!(text), in_query).await;
+                    let why = problem_of(&answer).or_else(|| {
+                        let is_taken = answer.status < 400 && is_ours(field.name()) && must_be_refused(&text);
+                        is_taken.then(|| "a hostile path was taken".to_owned())
+                    });
+                    problems
+                        .extend(why.map(|why| complain(&example, field.name(), &json!(text), &why, &answer)));
                 }
             }
-        }
-        assert_none(&problems);
+            problems
+        });
+        assert_none(&problems.await);
+        refusals.assert_left_no_event(&test, &tokens).await;
         assert_eq!(places(test.dir.path()), before, "something was written where nothing belongs");
     });
+}
+
+/// The hostile paths as text: as they are, and decoded once where that is text.
+fn texts() -> BTreeSet<String> {
+    let decoded =
+        HOSTILE.iter().filter_map(|raw| percent_encoding::percent_decode_str(raw).decode_utf8().ok());
+    decoded.map(Into::into).chain(HOSTILE.iter().map(|raw| (*raw).to_owned())).chain([long()]).collect()
 }
