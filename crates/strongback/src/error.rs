@@ -154,6 +154,17 @@ impl Error {
         self
     }
 
+    /// Says which field it is about, where the part below that found the mistake cannot know. A message of several lines
+    /// shows a place in a text below its first line.
+    #[must_use]
+    pub fn in_field(mut self, field: &str) -> Self {
+        if !self.message.contains(field) {
+            let end = self.message.find('\n').unwrap_or(self.message.len());
+            self.message.to_mut().insert_str(end, &format!(" (in '{field}')"));
+        }
+        self
+    }
+
     /// Replaces the status, e.g. 405 or 413 under `BAD_REQUEST`.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {

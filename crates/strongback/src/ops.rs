@@ -24,13 +24,16 @@ crate::statements! {
 /// MLflow's own version number, which its clients parse to learn what the server can do.
 const SPEAKS_LIKE: &str = "3.17.2";
 
+const TEXT: &str = "text/plain";
+
 /// Routes of this file.
 pub fn routes() -> Vec<Route> {
     let public = Policy::Public;
     vec![
         Route::raw(Method::GET, "/health", public, Limits::SMALL, "Alive", |_, _, _| async {
             Ok("OK".into_response())
-        }),
+        })
+        .giving_content(TEXT),
         Route::raw(
             Method::GET,
             "/version",
@@ -38,7 +41,8 @@ pub fn routes() -> Vec<Route> {
             Limits::SMALL,
             "The MLflow version whose interface this is",
             |_, _, _| async { Ok(SPEAKS_LIKE.into_response()) },
-        ),
+        )
+        .giving_content(TEXT),
         Route::raw(
             Method::GET,
             "/ready",
@@ -46,7 +50,8 @@ pub fn routes() -> Vec<Route> {
             Limits::SMALL,
             "Whether metadata and objects can be used",
             ready,
-        ),
+        )
+        .giving_content("application/json"),
         Route::raw(
             Method::GET,
             "/metrics",
@@ -54,7 +59,8 @@ pub fn routes() -> Vec<Route> {
             Limits::SMALL,
             "Figures in Prometheus' text format",
             figures,
-        ),
+        )
+        .giving_content(TEXT),
     ]
 }
 

@@ -63,8 +63,7 @@ pub fn metastore(sql: &mut Sql<'_>) -> Result<Asset> {
 pub fn default_schema(sql: &mut Sql<'_>) -> Result<Asset> {
     let root = metastore(sql)?;
     let gone = || {
-        Error::new(
-            crate::error::Code::InvalidState,
+        Error::missing(
             "The default schema main.default does not exist any more. Create it again: strongback schema create main.default",
         )
     };

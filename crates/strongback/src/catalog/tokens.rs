@@ -99,8 +99,14 @@ pub struct CreateResponse {
 }
 
 async fn create_own(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {
-    let own = CreateRequest { principal: None, ..request };
-    token_create(&ctx, own).await
+    // Whoever means somebody else must not get a token of their own to hand on.
+    if let Some(other) = request.principal.as_deref().filter(|name| *name != ctx.caller().name) {
+        return Err(Error::invalid(format!(
+            "Invalid value '{other}' for parameter 'principal' supplied: this makes tokens of the caller's own. \
+             Administrators make those of others by POST /api/1.0/tokens."
+        )));
+    }
+    token_create(&ctx, CreateRequest { principal: None, ..request }).await
 }
 
 async fn create(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {

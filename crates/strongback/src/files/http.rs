@@ -5,17 +5,16 @@ use std::collections::HashSet;
 use axum::body::{Body, Bytes};
 use futures::stream::BoxStream;
 use http::{HeaderMap, HeaderName, Request, header};
-use http_body_util::{BodyExt, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    error::{Code, Error, Result},
+    error::Result,
     objects,
-    router::{PathParams, guard, wire},
+    router::{Limits, PathParams, wire},
 };
 
-/// Bytes of a JSON body at most: ten thousand parts with their addresses.
+/// Bytes of a JSON body at most where the route takes streams too: ten thousand parts with their addresses.
 const JSON_BYTES_MAX: usize = 8 << 20;
 
 /// What stands as it is in a path.
@@ -26,34 +25,24 @@ pub fn body_stream(request: Request<Body>) -> BoxStream<'static, Result<Bytes>> 
     objects::body(request.into_body().into_data_stream())
 }
 
-/// A JSON request whose handler also needs the headers: body, query and path values, as in [`wire::parse`].
+/// A JSON request whose handler also needs the headers: body, query and path values, as in [`wire::parse`]. The
+/// clients of these calls may have all fields in the query and no body.
 pub async fn read_json<T: DeserializeOwned>(params: PathParams, request: Request<Body>) -> Result<T> {
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let is_json = guard::is_json(request.headers());
-    let body = Limited::new(request.into_body(), JSON_BYTES_MAX).collect().await.map_err(|error| {
-        let message = format!("The body broke off, or is larger than the limit of {JSON_BYTES_MAX} bytes.");
-        Error::new(Code::BadRequest, message).because(error)
-    })?;
-    let body = body.to_bytes();
-    if !body.is_empty() && !is_json {
-        return Err(Error::invalid(
-            "Bad Request. Content-Type must be 'application/json' for this endpoint.",
-        ));
-    }
-    wire::parse(&wire::Input { body, query, params }, &HashSet::new())
+    let limits = request.extensions().get::<Limits>();
+    let most = limits.and_then(|limits| limits.body).unwrap_or(JSON_BYTES_MAX);
+    wire::parse(&wire::read_input(request, params, most).await?, &HashSet::new())
+}
+
+/// The fields of a query, for requests whose body is a stream or nothing.
+pub fn read_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T> {
+    let query = query.unwrap_or_default().to_owned();
+    let input = wire::Input { body: Bytes::new(), query, params: PathParams::new() };
+    wire::parse(&input, &HashSet::new())
 }
 
 /// The value of a path's placeholder.
 pub fn param<'p>(params: &'p PathParams, name: &str) -> &'p str {
     params.get(name).map_or("", String::as_str)
-}
-
-/// A query value, decoded.
-pub fn query_value(request: &Request<Body>, name: &str) -> Option<String> {
-    let query = request.uri().query().unwrap_or_default();
-    url::form_urlencoded::parse(query.as_bytes())
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
 }
 
 /// A logical path as it stands in an address.

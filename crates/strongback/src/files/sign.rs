@@ -8,12 +8,16 @@ use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, Signer, SigningKey};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::{
     auth::Caller,
     catalog::principal,
     context::{Ctx, now_ms},
     error::{Error, Result},
+    files::http::read_query,
+    router::wire::Int64,
 };
 
 /// How long an address works, milliseconds.
@@ -26,6 +30,17 @@ pub struct Claim<'c> {
     pub verb: &'c str,
     /// With what: a path, or an upload and its part. Compared byte for byte.
     pub resource: &'c str,
+}
+
+/// The query of a signed address.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Signed {
+    /// On whose behalf.
+    by: Int64,
+    /// Until when, milliseconds since the epoch.
+    expires: Int64,
+    /// Over all of it, by this server's key.
+    signature: String,
 }
 
 /// The query that makes an address a signed one, for the caller of `ctx`.
@@ -56,11 +71,10 @@ fn message(claim: Claim<'_>, by: i64, expires: i64) -> String {
 }
 
 fn verify(key: &SigningKey, claim: Claim<'_>, query: &str, now: i64) -> Result<i64> {
-    let value = |wanted: &str| query.split('&').find_map(|pair| pair.strip_prefix(wanted)?.strip_prefix('='));
     let read = || {
-        let by: i64 = value("by")?.parse().ok()?;
-        let expires: i64 = value("expires")?.parse().ok()?;
-        let signature = BASE64_URL_SAFE_NO_PAD.decode(value("signature")?).ok()?;
+        let signed: Signed = read_query(Some(query)).ok()?;
+        let (by, expires) = (signed.by.0, signed.expires.0);
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signed.signature).ok()?;
         let signature = Signature::from_slice(&signature).ok()?;
         key.verify(message(claim, by, expires).as_bytes(), &signature).ok()?;
         Some((by, expires))

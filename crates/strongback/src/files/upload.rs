@@ -249,7 +249,10 @@ impl State {
         if self.intent.path == path.as_str() {
             return Ok(());
         }
-        Err(Error::invalid(format!("The upload {id} is for '{}', not for '{path}'.", self.intent.path)))
+        Err(Error::invalid(format!(
+            "Invalid value '{path}' for parameter 'path' supplied: the upload {id} is for '{}'.",
+            self.intent.path
+        )))
     }
 }
 
@@ -293,7 +296,8 @@ fn choose(mut given: Vec<PartGiven>, stored: Vec<Part>) -> Result<Vec<Part>> {
         .map(|part| {
             let found = stored.iter().find(|stored| stored.number == part.number).ok_or_else(|| {
                 Error::invalid(format!(
-                    "Part {} was not uploaded. Upload it, then complete again.",
+                    "Invalid value {} for parameter 'parts.part_number' supplied: that part was not uploaded. Upload \
+                     it, then complete again.",
                     part.number
                 ))
             })?;
@@ -346,7 +350,7 @@ mod tests {
             assert!(error.message().contains(why), "{error}");
         };
         refused(&[], "parts");
-        refused(&[(4, "")], "Part 4 was not uploaded");
+        refused(&[(4, "")], "value 4 for parameter 'parts.part_number'");
         refused(&[(1, ""), (1, "")], "twice");
         refused(&[(1, "abc")], "Part 1 has the etag");
     }

@@ -24,7 +24,7 @@ use crate::{
     bind,
     catalog::{Action, authorize::is_allowed},
     db::Sql,
-    error::Result,
+    error::{Error, Result},
     tracking::page::{self, Question},
 };
 
@@ -64,8 +64,9 @@ impl Search {
     ) -> Result<Self> {
         let question = Question::of(&(filter, order_by))?;
         Ok(Self {
-            filter: parse_filter(grammar, filter)?,
-            order: parse_order_by(grammar, order_by)?,
+            filter: parse_filter(grammar, filter).map_err(|error| Error::from(error).in_field("filter"))?,
+            order: parse_order_by(grammar, order_by)
+                .map_err(|error| Error::from(error).in_field("order_by"))?,
             most,
             question,
             after: page::anchor(question, page_token)?,

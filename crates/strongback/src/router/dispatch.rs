@@ -9,7 +9,7 @@ use axum::{
 };
 use futures::FutureExt;
 use http::{HeaderValue, Request};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::Limited;
 
 use super::{Handler, PathParams, Policy, Route, guard, wire};
 use crate::{
@@ -87,6 +87,12 @@ async fn answer(
         .iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
+    // Neither database stores a NUL, and no name or path has one.
+    if let Some((name, _)) = params.iter().find(|(_, value)| value.contains('\0')) {
+        return Err(Error::invalid(format!(
+            "Invalid value for parameter '{name}' supplied: it contains a NUL character. Remove it."
+        )));
+    }
     let caller = match route.policy {
         Policy::Public => Caller::nobody(),
         _ => auth::authenticate(&app.db, app.config.auth_mode(), request.headers()).await?,
@@ -101,8 +107,19 @@ async fn answer(
     let limit = route.limits.time;
     let work = async {
         match &route.handler {
-            Handler::Raw(handler) => handler(ctx, params, request).await,
-            Handler::Typed(handler) => handler(ctx, read_input(route, params, request).await?).await,
+            Handler::Raw(handler) => {
+                let mut request = match route.limits.body {
+                    Some(most) => request.map(|body| Body::new(Limited::new(body, most))),
+                    None => request,
+                };
+                request.extensions_mut().insert(route.limits);
+                handler(ctx, params, request).await
+            }
+            Handler::Typed(handler) => {
+                refuse_form(&request)?;
+                let most = route.limits.body.unwrap_or(usize::MAX);
+                handler(ctx, wire::read_input(request, params, most).await?).await
+            }
         }
     };
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
@@ -113,32 +130,11 @@ async fn answer(
     })
 }
 
-async fn read_input(route: &Route, params: PathParams, request: Request<Body>) -> Result<wire::Input> {
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let is_json = guard::is_json(request.headers());
-    // A plain form can send a POST without a body whose fields stand in the query; it cannot say that it sends JSON.
-    let is_form_like = request.method() == http::Method::POST && !query.is_empty();
-    let most = route.limits.body.unwrap_or(usize::MAX);
-    let body = Limited::new(request.into_body(), most).collect().await.map_err(|error| {
-        if error.downcast_ref::<LengthLimitError>().is_some() {
-            Error::new(
-                Code::BadRequest,
-                format!(
-                    "The body is larger than the limit of {most} bytes for {}. Send less at once.",
-                    route.path
-                ),
-            )
-            .with_status(413)
-        } else {
-            Error::new(Code::BadRequest, "The body broke off before its end. Send the request again.")
-                .because(error)
-        }
-    })?;
-    let body = body.to_bytes();
-    if !is_json && (!body.is_empty() || is_form_like) {
-        return Err(Error::invalid(
-            "Bad Request. Content-Type must be 'application/json' for this endpoint.",
-        ));
+/// A plain form can send a POST without a body whose fields stand in the query; it cannot say that it sends JSON.
+fn refuse_form(request: &Request<Body>) -> Result<()> {
+    let has_query = request.uri().query().is_some_and(|query| !query.is_empty());
+    if request.method() == http::Method::POST && has_query && !guard::is_json(request.headers()) {
+        return Err(wire::not_json());
     }
-    Ok(wire::Input { body, query, params })
+    Ok(())
 }

@@ -73,6 +73,31 @@ type TypedHandler = dyn Fn(Ctx, wire::Input) -> Answer + Send + Sync;
 type RawHandler = dyn Fn(Ctx, PathParams, Request<Body>) -> Answer + Send + Sync;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
+/// What a route takes and gives, for the OpenAPI document.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Fields of path, query and, where it is JSON, body.
+    fields: Option<SchemaOf>,
+    body: Takes,
+    gives: Gives,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    Json,
+    Bytes,
+}
+
+#[derive(Clone, Copy)]
+enum Gives {
+    /// Status and headers only.
+    Nothing,
+    Json(SchemaOf),
+    /// Something of this content type.
+    Content(&'static str),
+}
+
 #[derive(Clone)]
 enum Handler {
     Typed(Arc<TypedHandler>),
@@ -92,8 +117,9 @@ pub struct Route {
     pub limits: Limits,
     /// One line for the OpenAPI document.
     pub summary: &'static str,
-    request: Option<SchemaOf>,
-    response: Option<SchemaOf>,
+    /// Whether it is a route of the table once more, under the prefix that MLflow's web pages use.
+    pub is_copy: bool,
+    shape: Shape,
     handler: Handler,
 }
 
@@ -127,13 +153,18 @@ impl Route {
             policy,
             limits,
             summary,
-            request: Some(<Req as JsonSchema>::json_schema),
-            response: Some(<Res as JsonSchema>::json_schema),
+            is_copy: false,
+            shape: Shape {
+                fields: Some(<Req as JsonSchema>::json_schema),
+                body: Takes::Json,
+                gives: Gives::Json(<Res as JsonSchema>::json_schema),
+            },
             handler,
         }
     }
 
-    /// A route that reads the request and writes the response itself: streams, pages, protocols with own statuses.
+    /// A route that reads the request and writes the response itself: streams, pages, protocols with own statuses. What
+    /// it takes and gives is said by the methods below, for the document.
     pub fn raw<F, Fut>(
         method: Method,
         path: &'static str,
@@ -154,10 +185,45 @@ impl Route {
             policy,
             limits,
             summary,
-            request: None,
-            response: None,
+            is_copy: false,
+            shape: Shape { fields: None, body: Takes::Nothing, gives: Gives::Nothing },
             handler,
         }
+    }
+
+    /// A raw route that reads these fields from path, query and a JSON body.
+    #[must_use]
+    pub fn taking<Req: JsonSchema>(mut self) -> Self {
+        self.shape.body = Takes::Json;
+        self.taking_query::<Req>()
+    }
+
+    /// A raw route that reads these fields from path and query.
+    #[must_use]
+    pub fn taking_query<Req: JsonSchema>(mut self) -> Self {
+        self.shape.fields = Some(<Req as JsonSchema>::json_schema);
+        self
+    }
+
+    /// A raw route whose body is a stream of bytes.
+    #[must_use]
+    pub fn taking_bytes(mut self) -> Self {
+        self.shape.body = Takes::Bytes;
+        self
+    }
+
+    /// A raw route that answers with this as JSON.
+    #[must_use]
+    pub fn giving<Res: JsonSchema>(mut self) -> Self {
+        self.shape.gives = Gives::Json(<Res as JsonSchema>::json_schema);
+        self
+    }
+
+    /// A raw route that answers with something of this content type.
+    #[must_use]
+    pub fn giving_content(mut self, content_type: &'static str) -> Self {
+        self.shape.gives = Gives::Content(content_type);
+        self
     }
 
     /// Whether calls of this route change something.
@@ -178,6 +244,7 @@ pub fn table() -> Vec<Route> {
         })
         .map(|route| Route {
             path: Cow::Owned(route.path.replacen("/api/", "/ajax-api/", 1)),
+            is_copy: true,
             ..route.clone()
         })
         .collect();
@@ -190,7 +257,11 @@ pub fn table() -> Vec<Route> {
                 .iter()
                 .any(|prefix| route.path.starts_with(prefix))
         })
-        .map(|route| Route { path: Cow::Owned(format!("/mlflow{}", route.path)), ..route.clone() })
+        .map(|route| Route {
+            path: Cow::Owned(format!("/mlflow{}", route.path)),
+            is_copy: true,
+            ..route.clone()
+        })
         .collect();
     routes.extend(mirrored);
     routes

@@ -8,7 +8,8 @@ use std::{collections::HashSet, fmt};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -16,7 +17,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::PathParams;
+use super::{PathParams, guard};
 use crate::error::{Code, Error, Result};
 
 /// Levels that a body may be nested.
@@ -35,6 +36,43 @@ pub struct Input {
     pub query: String,
     /// Values of the path.
     pub params: PathParams,
+}
+
+/// Reads the whole of a request that brings JSON; a body of more than `most` bytes is refused before it is held.
+pub async fn read_input(request: Request<Body>, params: PathParams, most: usize) -> Result<Input> {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let is_json = guard::is_json(request.headers());
+    let body = Limited::new(request.into_body(), most).collect().await.map_err(|error| {
+        if is_too_large(&*error) {
+            let message = format!("The body is larger than the limit of {most} bytes. Send less at once.");
+            Error::new(Code::BadRequest, message).with_status(413)
+        } else {
+            Error::new(Code::BadRequest, "The body broke off before its end. Send the request again.")
+                .because(error)
+        }
+    })?;
+    let body = body.to_bytes();
+    if !is_json && !body.is_empty() {
+        return Err(not_json());
+    }
+    Ok(Input { body, query, params })
+}
+
+/// The error for a body that is not said to be JSON.
+pub fn not_json() -> Error {
+    Error::invalid("Bad Request. Content-Type must be 'application/json' for this endpoint.")
+}
+
+/// Whether a body was given up for its length, here or by a limit around it.
+fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Reads a request type: the body's fields, then the query's, then the path's, later ones winning. `lists` names the

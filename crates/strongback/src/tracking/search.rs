@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use syntax::search::{Expr, Grammar, OrderBy, parse_filter, parse_order_by};
+use syntax::search::{Expr, Grammar, OrderBy, SyntaxError, parse_filter, parse_order_by};
 
 use super::{
     columns::Kind,
@@ -111,8 +111,12 @@ pub(crate) async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchRes
     experiments.dedup();
     let limit = limits::max_results(request.max_results.map(|n| n.0), PAGE, limits::PAGE)?;
     let text = request.filter.unwrap_or_default();
-    let filter = if text.is_empty() { None } else { Some(parse_filter(Grammar::Runs, &text)?) };
-    let order = parse_order_by(Grammar::Runs, &request.order_by)?;
+    let in_field = |field| move |error: SyntaxError| Error::from(error).in_field(field);
+    let filter = match text.as_str() {
+        "" => None,
+        text => Some(parse_filter(Grammar::Runs, text).map_err(in_field("filter"))?),
+    };
+    let order = parse_order_by(Grammar::Runs, &request.order_by).map_err(in_field("order_by"))?;
     let question = Question::of(&(&experiments, &text, &request.order_by, request.run_view_type))?;
     let after = match page::anchor::<String>(question, request.page_token.as_deref())? {
         Some(place) => Some(decode(&place, &order)?),

@@ -35,7 +35,8 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::raw(Method::GET, "/", Policy::Visible, Limits::SMALL, "What is here", page),
+        Route::raw(Method::GET, "/", Policy::Visible, Limits::SMALL, "What is here", page)
+            .giving_content("text/html"),
         Route::json(
             Method::GET,
             "/api/1.0/overview",

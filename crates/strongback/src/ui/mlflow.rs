@@ -87,7 +87,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::raw(Method::GET, "/mlflow", public, Limits::SMALL, "To MLflow's pages", |_, _, _| async {
             Ok(Redirect::permanent("/mlflow/").into_response())
         }),
-        Route::raw(Method::GET, "/mlflow/", public, Limits::SMALL, "MLflow's pages", index),
+        Route::raw(Method::GET, "/mlflow/", public, Limits::SMALL, "MLflow's pages", index)
+            .giving_content("text/html"),
         Route::raw(
             Method::GET,
             "/mlflow/static-files/{*file}",
@@ -95,7 +96,8 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::STREAM,
             "A file of MLflow's pages",
             file,
-        ),
+        )
+        .giving_content("application/octet-stream"),
     ]
 }
 

@@ -18,5 +18,6 @@ mod kill;
 mod registry;
 mod router;
 mod support;
+mod surface;
 mod tidy;
 mod tracking;

@@ -43,9 +43,15 @@ pub(super) fn routes() -> Vec<Route> {
     let signed_part = "/api/2.0/fs/signed/parts/{upload}/{part}/{*path}";
     let signed_abort = "/api/2.0/fs/signed/uploads/{upload}/{*path}";
     vec![
-        Route::raw(post.clone(), file, edit, Limits::STREAM, "Begin or complete an upload in parts", act),
-        Route::raw(post.clone(), parts, edit, Limits::SMALL, "Addresses to send parts to", part_urls),
-        Route::raw(post, abort, edit, Limits::SMALL, "An address to give an upload up at", abort_url),
+        Route::raw(post.clone(), file, edit, Limits::STREAM, "Begin or complete an upload in parts", act)
+            .taking::<FileAction>()
+            .giving::<Initiated>(),
+        Route::raw(post.clone(), parts, edit, Limits::SMALL, "Addresses to send parts to", part_urls)
+            .taking::<UrlRequest>()
+            .giving::<PartAddresses>(),
+        Route::raw(post, abort, edit, Limits::SMALL, "An address to give an upload up at", abort_url)
+            .taking::<UrlRequest>()
+            .giving::<AbortAddress>(),
         Route::raw(
             Method::PUT,
             signed_part,
@@ -53,7 +59,9 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::STREAM,
             "Store a part by a signed address",
             put_part,
-        ),
+        )
+        .taking_query::<sign::Signed>()
+        .taking_bytes(),
         Route::raw(
             Method::DELETE,
             signed_abort,
@@ -61,7 +69,8 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::SMALL,
             "Give an upload up by a signed address",
             give_up,
-        ),
+        )
+        .taking_query::<sign::Signed>(),
     ]
 }
 
@@ -79,7 +88,7 @@ async fn act(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
 
 async fn initiate(ctx: &Ctx, at: &Located, body: &FileAction) -> Result<Response> {
     let to = at.resolve(ctx, Access::Write).await?;
-    if body.overwrite.as_deref() != Some("true") {
+    if !body.overwrite {
         refuse_existing(ctx, &to, at).await?;
     }
     let session_token = files::begin(ctx, &to.guard, &to.path).await?.to_string();
@@ -128,7 +137,10 @@ async fn open_upload(ctx: &Ctx, body: &UrlRequest) -> Result<Located> {
     let to = at.resolve(ctx, Access::Write).await?;
     let path = files::path_of(ctx, &to.guard, id).await.map_err(as_files_api)?;
     if path != to.path {
-        return Err(Error::invalid(format!("The upload {id} is for '{path}', not for '{}'.", to.path)));
+        return Err(Error::invalid(format!(
+            "Invalid value '{}' for parameter 'path' supplied: the upload {id} is for '{path}'.",
+            to.path
+        )));
     }
     Ok(at)
 }

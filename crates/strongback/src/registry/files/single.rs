@@ -9,7 +9,7 @@ use http::{Method, Request, StatusCode, request::Parts};
 use super::{
     as_files_api,
     place::{Located, Resolved},
-    wire::{Address, UrlRequest},
+    wire::{Address, PutRequest, UrlRequest},
 };
 use crate::{
     catalog::Action,
@@ -17,7 +17,7 @@ use crate::{
     error::{Code, Error, Result},
     files::{
         self,
-        http::{base_url, body_stream, encode_path, param, query_value, read_json},
+        http::{base_url, body_stream, encode_path, param, read_json, read_query},
         sign,
     },
     router::{
@@ -30,6 +30,8 @@ use crate::{
 const FILE: &str = "/api/2.0/fs/files/{*path}";
 const SIGNED: &str = "/api/2.0/fs/signed/files/{*path}";
 
+const BYTES: &str = "application/octet-stream";
+
 /// What addresses of this face are signed for; those of another face with the same path are others.
 const GET: &str = "fs-get";
 const PUT: &str = "fs-put";
@@ -38,12 +40,19 @@ pub(super) fn routes() -> Vec<Route> {
     let (read, edit) = (Policy::Asset(Action::Read), Policy::Asset(Action::Edit));
     let (down, up) = ("/api/2.0/fs/create-download-url", "/api/2.0/fs/create-upload-url");
     vec![
-        Route::raw(Method::PUT, FILE, edit, Limits::STREAM, "Store a file", put),
-        Route::raw(Method::GET, FILE, read, Limits::STREAM, "Get a file, or a range of it", get),
+        Route::raw(Method::PUT, FILE, edit, Limits::STREAM, "Store a file", put)
+            .taking_query::<PutRequest>()
+            .taking_bytes(),
+        Route::raw(Method::GET, FILE, read, Limits::STREAM, "Get a file, or a range of it", get)
+            .giving_content(BYTES),
         Route::raw(Method::HEAD, FILE, read, Limits::SMALL, "Size and digest of a file", get),
         Route::raw(Method::DELETE, FILE, edit, Limits::SMALL, "Delete a file", delete),
-        Route::raw(Method::POST, down, read, Limits::SMALL, "An address to get a file from", download_url),
-        Route::raw(Method::POST, up, edit, Limits::SMALL, "An address to send a file to", upload_url),
+        Route::raw(Method::POST, down, read, Limits::SMALL, "An address to get a file from", download_url)
+            .taking::<UrlRequest>()
+            .giving::<Address>(),
+        Route::raw(Method::POST, up, edit, Limits::SMALL, "An address to send a file to", upload_url)
+            .taking::<UrlRequest>()
+            .giving::<Address>(),
         Route::raw(
             Method::GET,
             SIGNED,
@@ -51,7 +60,9 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::STREAM,
             "Get a file by a signed address",
             get_signed,
-        ),
+        )
+        .taking_query::<sign::Signed>()
+        .giving_content(BYTES),
         Route::raw(
             Method::PUT,
             SIGNED,
@@ -59,14 +70,17 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::STREAM,
             "Store a file by a signed address",
             put_signed,
-        ),
+        )
+        .taking_query::<sign::Signed>()
+        .taking_bytes(),
     ]
 }
 
 async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let at = Located::parse(param(&params, "path"))?;
     let to = at.resolve(&ctx, Access::Write).await?;
-    if query_value(&request, "overwrite").as_deref() != Some("true") {
+    let asked: PutRequest = read_query(request.uri().query())?;
+    if !asked.overwrite {
         refuse_existing(&ctx, &to, &at).await?;
     }
     files::put(&ctx, &to.guard, &to.path, body_stream(request)).await?;

@@ -3,21 +3,33 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::router::wire::Int64;
+use crate::router::wire::{Int64, flag};
+
+/// How a file is to be stored.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct PutRequest {
+    /// Whether one that is there is replaced.
+    #[serde(default, deserialize_with = "flag")]
+    pub overwrite: bool,
+}
 
 /// A path to make an address for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct UrlRequest {
+    /// The file.
     pub path: Option<String>,
     /// Of an upload in parts.
     pub session_token: Option<String>,
+    /// From 1.
     pub start_part_number: Option<Int64>,
+    /// How many parts; 1 if absent.
     pub count: Option<Int64>,
 }
 
 /// An address that needs no credential.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Address {
+    /// Where.
     pub url: String,
     /// Headers to send with it: none.
     pub headers: [(); 0],
@@ -30,53 +42,65 @@ impl Address {
 }
 
 /// Where parts go.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PartAddresses {
+    /// One a part.
     pub upload_part_urls: Vec<PartAddress>,
 }
 
 /// Where a part goes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PartAddress {
+    /// From 1.
     pub part_number: u32,
+    /// Where.
     #[serde(flatten)]
     pub address: Address,
 }
 
 /// Where an upload is given up.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct AbortAddress {
+    /// For DELETE.
     pub abort_upload_url: Address,
 }
 
 /// A begun upload.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Initiated {
+    /// The upload; nothing where one was completed.
     pub multipart_upload: Session,
 }
 
 /// What the client names a begun upload by.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Session {
+    /// For the calls that follow.
     pub session_token: String,
 }
 
 /// The parts that make a file; also what the query of such a call says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct FileAction {
+    /// `initiate-upload` or `complete-upload`.
     #[serde(default)]
     pub action: String,
+    /// Of the upload to complete.
     pub session_token: Option<String>,
-    #[serde(default)]
-    pub overwrite: Option<String>,
+    /// Whether a file that is there is replaced.
+    #[serde(default, deserialize_with = "flag")]
+    pub overwrite: bool,
+    /// The parts that make the file.
     #[serde(default)]
     pub parts: Vec<PartIn>,
 }
 
 /// A part that was sent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct PartIn {
+    /// From 1.
     pub part_number: Int64,
+    /// What its upload answered.
     #[serde(default)]
     pub etag: String,
 }

@@ -77,7 +77,8 @@ impl TagsRequest {
                  changed as {TYPE}, and of nothing else."
             )));
         }
-        let remove = self.changes.remove.iter().map(|key| checked_key(Some(key))).collect::<Result<_>>()?;
+        let key = |key| checked_key(Some(key)).map_err(|error| error.in_field("changes.remove"));
+        let remove = self.changes.remove.iter().map(|text| key(text)).collect::<Result<_>>()?;
         Ok((
             required(&self.full_name, "full_name")?.to_owned(),
             checked_tags(&self.changes.add_tags)?,

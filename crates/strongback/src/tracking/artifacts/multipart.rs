@@ -39,7 +39,9 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::SMALL,
             "Begin to upload a file in parts",
             create,
-        ),
+        )
+        .taking::<CreateUploadRequest>()
+        .giving::<CreateUploadResponse>(),
         Route::json(
             Method::POST,
             "/api/2.0/mlflow-artifacts/mpu/complete/{*root}",
@@ -64,7 +66,9 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::STREAM,
             "Store a part, by a signed address",
             part,
-        ),
+        )
+        .taking_query::<sign::Signed>()
+        .taking_bytes(),
     ]
 }
 
@@ -138,10 +142,11 @@ fn upload_id(text: &str) -> Result<Uuid> {
 
 fn part_given(part: PartIn) -> Result<PartGiven> {
     let number = part.part_number.0;
-    let number = u32::try_from(number).map_err(|_| {
-        Error::invalid(format!(
-            "Invalid value {number} for parameter 'parts.part_number' supplied: it is 1 to {PARTS_MAX}."
-        ))
-    })?;
+    let number =
+        u32::try_from(number).ok().filter(|number| (1..=PARTS_MAX).contains(number)).ok_or_else(|| {
+            Error::invalid(format!(
+                "Invalid value {number} for parameter 'parts.part_number' supplied: it is 1 to {PARTS_MAX}."
+            ))
+        })?;
     Ok(PartGiven { number, etag: part.etag })
 }

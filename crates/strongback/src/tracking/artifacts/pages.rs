@@ -6,7 +6,7 @@ use syntax::paths::ArtifactPath;
 
 use super::{
     home::{Access, Home, guard},
-    wire::{FileInfo, ModelListRequest, PageResponse, RunListRequest},
+    wire::{FileInfo, ModelFileRequest, ModelListRequest, PageResponse, RunFileRequest, RunListRequest},
 };
 use crate::{
     catalog::Action,
@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     files::{
         self,
-        http::{body_stream, param, query_value},
+        http::{body_stream, param, read_query},
     },
     router::{
         Limits, PathParams, Policy, Route,
@@ -23,6 +23,7 @@ use crate::{
     },
 };
 
+const BYTES: &str = "application/octet-stream";
 /// Entries a page.
 const PAGE: usize = 10_000;
 
@@ -50,16 +51,28 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::STREAM,
             "Get a file of a logged model",
             get_of_model,
-        ),
-        Route::raw(get, "/get-artifact", read, Limits::STREAM, "Get a file of a run", get_of_run),
-        Route::raw(Method::POST, upload, edit, Limits::STREAM, "Store a file of a run", upload_to_run),
+        )
+        .taking_query::<ModelFileRequest>()
+        .giving_content(BYTES),
+        Route::raw(get, "/get-artifact", read, Limits::STREAM, "Get a file of a run", get_of_run)
+            .taking_query::<RunFileRequest>()
+            .giving_content(BYTES),
+        Route::raw(Method::POST, upload, edit, Limits::STREAM, "Store a file of a run", upload_to_run)
+            .taking_query::<RunFileRequest>()
+            .taking_bytes()
+            .giving::<Empty>(),
     ]
 }
 
 async fn list_run(ctx: Ctx, request: RunListRequest) -> Result<PageResponse> {
-    let id = [request.run_id, request.run_uuid].into_iter().flatten().find(|id| !id.is_empty());
-    let home = Home::Run(id.ok_or_else(|| Error::required("run_id"))?);
+    let home = run_of(request.run_id, request.run_uuid)?;
     list(&ctx, home, request.path, request.page_token).await
+}
+
+/// The run that a request names under its new name or its old one.
+fn run_of(run_id: Option<String>, run_uuid: Option<String>) -> Result<Home> {
+    let id = [run_id, run_uuid].into_iter().flatten().find(|id| !id.is_empty());
+    id.map(Home::Run).ok_or_else(|| Error::required("run_id"))
 }
 
 async fn list_model(ctx: Ctx, request: ModelListRequest) -> Result<PageResponse> {
@@ -95,16 +108,16 @@ fn read_token(token: &str) -> Result<String> {
 }
 
 async fn get_of_run(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {
-    let run = query_value(&request, "run_id").or_else(|| query_value(&request, "run_uuid"));
-    let home = Home::Run(run.ok_or_else(|| Error::required("run_id"))?);
-    let path = query_value(&request, "path").ok_or_else(|| Error::required("path"))?;
+    let asked: RunFileRequest = read_query(request.uri().query())?;
+    let home = run_of(asked.run_id, asked.run_uuid)?;
+    let path = asked.path.ok_or_else(|| Error::required("path"))?;
     send(&ctx, &home, &path, &request.into_parts().0).await
 }
 
 async fn get_of_model(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let home = Home::Model(param(&params, "model_id").to_owned());
-    let path =
-        query_value(&request, "artifact_file_path").ok_or_else(|| Error::required("artifact_file_path"))?;
+    let asked: ModelFileRequest = read_query(request.uri().query())?;
+    let path = asked.artifact_file_path.ok_or_else(|| Error::required("artifact_file_path"))?;
     send(&ctx, &home, &path, &request.into_parts().0).await
 }
 
@@ -114,9 +127,9 @@ async fn send(ctx: &Ctx, home: &Home, path: &str, head: &Parts) -> Result<Respon
 }
 
 async fn upload_to_run(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {
-    let run = query_value(&request, "run_uuid").or_else(|| query_value(&request, "run_id"));
-    let home = Home::Run(run.ok_or_else(|| Error::required("run_uuid"))?);
-    let path = ArtifactPath::parse(&query_value(&request, "path").ok_or_else(|| Error::required("path"))?)?;
+    let asked: RunFileRequest = read_query(request.uri().query())?;
+    let home = run_of(asked.run_id, asked.run_uuid)?;
+    let path = ArtifactPath::parse(&asked.path.ok_or_else(|| Error::required("path"))?)?;
     files::put(&ctx, &guard(&home, Access::Write), &path, body_stream(request)).await?;
     json_response(&Empty {})
 }

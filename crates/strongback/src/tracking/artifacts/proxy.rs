@@ -29,13 +29,15 @@ use crate::{
 };
 
 const FILE: &str = "/api/2.0/mlflow-artifacts/artifacts/{*path}";
+const BYTES: &str = "application/octet-stream";
 const SIGNED: &str = "/api/2.0/mlflow-artifacts/signed/{*path}";
 
 pub(super) fn routes() -> Vec<Route> {
     let (read, edit) = (Policy::Asset(Action::Read), Policy::Asset(Action::Edit));
     vec![
-        Route::raw(Method::PUT, FILE, edit, Limits::STREAM, "Store a file", put),
-        Route::raw(Method::GET, FILE, read, Limits::STREAM, "Get a file, or a range of it", get),
+        Route::raw(Method::PUT, FILE, edit, Limits::STREAM, "Store a file", put).taking_bytes(),
+        Route::raw(Method::GET, FILE, read, Limits::STREAM, "Get a file, or a range of it", get)
+            .giving_content(BYTES),
         Route::raw(Method::HEAD, FILE, read, Limits::SMALL, "Size and digest of a file", get),
         Route::raw(
             Method::DELETE,
@@ -44,7 +46,8 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::SMALL,
             "Delete a file, or a directory with all below it",
             delete,
-        ),
+        )
+        .giving::<Empty>(),
         Route::json(
             Method::GET,
             "/api/2.0/mlflow-artifacts/artifacts",
@@ -60,7 +63,8 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::SMALL,
             "An address at which a file can be read without a credential for an hour",
             presign,
-        ),
+        )
+        .giving::<PresignedResponse>(),
         Route::raw(
             Method::GET,
             SIGNED,
@@ -68,7 +72,9 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::STREAM,
             "Get a file by a signed address",
             get_signed,
-        ),
+        )
+        .taking_query::<sign::Signed>()
+        .giving_content(BYTES),
     ]
 }
 

@@ -61,6 +61,24 @@ pub struct RunListRequest {
     pub page_token: Option<String>,
 }
 
+/// A file of a run.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct RunFileRequest {
+    /// The run.
+    pub run_id: Option<String>,
+    /// The same under its old name.
+    pub run_uuid: Option<String>,
+    /// The file, relative to the run's root.
+    pub path: Option<String>,
+}
+
+/// A file of a logged model.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ModelFileRequest {
+    /// The file, relative to the model's root.
+    pub artifact_file_path: Option<String>,
+}
+
 /// A directory of a logged model.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct ModelListRequest {

@@ -66,11 +66,15 @@ struct Anchor {
 async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
     let most = limits::max_results(request.max_results.map(|n| n.0), PAGE, limits::PAGE)?;
     let filter = request.filter.unwrap_or_default();
+    let in_field = |field| move |error: grammar::SyntaxError| Error::from(error).in_field(field);
     let predicate = match filter.as_str() {
         "" => None,
-        text => Some(Predicate::new(&grammar::parse_filter(Grammar::Experiments, text)?)),
+        text => Some(Predicate::new(
+            &grammar::parse_filter(Grammar::Experiments, text).map_err(in_field("filter"))?,
+        )),
     };
-    let order = grammar::parse_order_by(Grammar::Experiments, &request.order_by)?;
+    let order =
+        grammar::parse_order_by(Grammar::Experiments, &request.order_by).map_err(in_field("order_by"))?;
     let view = request.view_type;
     let question = Question::of(&(&filter, &request.order_by, view))?;
     let after: Option<Anchor> = page::anchor(question, request.page_token.as_deref())?;

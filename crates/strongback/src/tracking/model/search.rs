@@ -103,7 +103,8 @@ impl Filter {
     fn new(text: &str, datasets: Vec<DatasetChoice>) -> Result<Self> {
         let parsed = match text {
             "" => Expr::And(Vec::new()),
-            text => grammar::parse_filter(Grammar::LoggedModels, text)?,
+            text => grammar::parse_filter(Grammar::LoggedModels, text)
+                .map_err(|error| Error::from(error).in_field("filter"))?,
         };
         let (mut rest, mut metrics) = (Vec::new(), Vec::new());
         for comparison in parsed.comparisons() {
@@ -250,7 +251,8 @@ fn fields(given: &[super::wire::OrderIn]) -> Result<Vec<Field>> {
                 "`order_by[{at}]`: `dataset_name` must be specified if `dataset_digest` is specified."
             )));
         }
-        let parsed = grammar::parse_order_field(Grammar::LoggedModels, name, field.ascending)?;
+        let parsed = grammar::parse_order_field(Grammar::LoggedModels, name, field.ascending)
+            .map_err(|error| Error::from(error).in_field(&format!("order_by[{at}].field_name")))?;
         order.push((parsed, field.dataset.clone()));
     }
     Ok(order)

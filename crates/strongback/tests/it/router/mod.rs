@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{Method, Request};
 use strongback::router::{self, Policy};
 
-use crate::support::{ok, on_every_store_with, request, token_of};
+use crate::support::{ok, on_every_store_with, request};
 
 const TOKENS: &[(&str, &str)] = &[("auth", "tokens")];
 
@@ -30,23 +30,10 @@ fn with_tokens_every_route_refuses_strangers_but_the_public_ones() {
 }
 
 #[test]
-fn no_route_is_registered_twice_and_all_are_documented() {
-    let routes = router::table();
+fn no_route_is_registered_twice() {
     let mut seen = std::collections::HashSet::new();
-    for route in &routes {
-        assert!(
-            seen.insert((route.method.clone(), route.path.clone())),
-            "{} {} twice",
-            route.method,
-            route.path
-        );
-        assert!(!route.summary.is_empty());
-    }
-    let document = router::openapi::document(&routes);
-    for route in &routes {
-        let path = route.path.replace("{*", "{");
-        let method = route.method.as_str().to_lowercase();
-        assert!(document["paths"][&path][&method].is_object(), "{method} {path}");
+    for route in router::table() {
+        assert!(seen.insert((route.method.clone(), route.path.clone())), "{} {}", route.method, route.path);
     }
 }
 
@@ -126,27 +113,5 @@ fn a_foreign_form_changes_nothing_whatever_hosts_are_allowed() {
         let answer = test.send(form).await;
         assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{answer:?}");
         assert_eq!(test.get("/api/2.1/unity-catalog/catalogs/planted").await.status, 404);
-    });
-}
-
-#[test]
-fn what_is_for_administrators_refuses_everybody_else() {
-    on_every_store_with(TOKENS, |test| async move {
-        let token = token_of(&test, "ada", false).await;
-        for route in router::table().into_iter().filter(|route| route.policy == Policy::Admin) {
-            let concrete: Vec<&str> =
-                route.path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect();
-            let body = (route.method != Method::GET).then(|| serde_json::json!({}));
-            let mut request = request(route.method.as_str(), &concrete.join("/"), body);
-            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-            let answer = test.send(request).await;
-            assert_eq!(
-                (answer.status, answer.error_code()),
-                (403, "PERMISSION_DENIED"),
-                "{} {}",
-                route.method,
-                route.path
-            );
-        }
     });
 }

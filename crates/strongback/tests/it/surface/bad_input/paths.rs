@@ -1,0 +1,173 @@
+//! Paths that want to be elsewhere, in every encoding, wherever a path is taken.
+
+use std::{collections::BTreeSet, path::Path};
+
+use serde_json::json;
+
+use super::{Base, Refusals, TOKENS, assert_none, complain, for_each, problem_of};
+use crate::{
+    support::{TestApp, on_every_store_with},
+    surface::{Example, examples, world::Tokens},
+};
+
+/// As it stands in an address, after a directory that is there; what is not ASCII is encoded.
+const HOSTILE: &[&str] = &[
+    "..",
+    "../x",
+    "a/../../x",
+    "./x",
+    "a/./x",
+    "%2e%2e/x",
+    "%2E%2E%2Fx",
+    "..%2fx",
+    "%252e%252e%252fx",
+    "%25252e%25252e%25252fx",
+    "..%5cx",
+    "..\\x",
+    "a%5c..%5cx",
+    "%c0%ae%c0%ae/x",
+    "%c0%afx",
+    "%e0%80%ae%e0%80%ae/x",
+    "%ef%bc%8e%ef%bc%8e/x",
+    "..;/x",
+    "%00",
+    "x%00.txt",
+    "%0d%0aX-Evil:%201",
+    "/etc/passwd",
+    "//etc/passwd",
+    "%2fetc%2fpasswd",
+    "C:/x",
+    "C:%5cx",
+    "%5c%5chost%5cshare",
+    "file:///etc/passwd",
+    "~/x",
+    "x%23y",
+    "x%3fy",
+    "%ff%fe",
+    "%f0%28%8c%28",
+    "%ed%a0%80",
+    "%",
+    "%zz",
+    "%2",
+    "a//b",
+    "x/",
+    "%20",
+    "%7f",
+];
+
+/// Whether a path must be refused: it climbs, is absolute, or cannot be a name.
+fn must_be_refused(raw: &str) -> bool {
+    let mut text = raw.replace('\\', "/");
+    for _ in 0..4 {
+        text = percent_encoding::percent_decode_str(&text).decode_utf8_lossy().replace('\\', "/");
+    }
+    text.starts_with('/')
+        || text.contains('\0')
+        || text.contains('\u{fffd}')
+        || text.split('/').any(|part| part == "..")
+}
+
+/// What lies in the data directory and beside it, apart from what may grow.
+fn places(root: &Path) -> BTreeSet<String> {
+    let names = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).unwrap().flatten();
+        entries.map(|entry| entry.path().display().to_string()).collect::<Vec<_>>()
+    };
+    let grows = |name: &String| !name.contains("-wal") && !name.contains("-shm");
+    names(root).into_iter().chain(names(&root.join("data"))).filter(grows).collect()
+}
+
+#[test]
+fn hostile_paths_lead_nowhere() {
+    on_every_store_with(TOKENS, async |test: TestApp| {
+        let (tokens, refusals) = (Tokens::administrator(&test).await, Refusals::default());
+        let before = places(test.dir.path());
+        let takes_rest = |example: &Example| example.path.contains("{*") && !example.path.contains("{*rest}");
+        let examples = examples::all().into_iter().filter(takes_rest).collect();
+        let problems = for_each(examples, async |example: Example| {
+            let base = Base::new(&test, &tokens, &refusals, example.clone()).await;
+            let mut problems = Vec::new();
+            for raw in HOSTILE.iter().map(|raw| (*raw).to_owned()).chain([long(), "x/".repeat(2_000)]) {
+                let Some(request) = request(&base, &raw) else { continue };
+                let answer = base.send(request).await;
+                let why = problem_of(&answer).or_else(|| {
+                    let is_taken = answer.status < 400 && must_be_refused(&raw);
+                    is_taken.then(|| "a hostile path was taken".to_owned())
+                });
+                problems.extend(why.map(|why| complain(&example, "path", &json!(raw), &why, &answer)));
+            }
+            problems
+        });
+        assert_none(&problems.await);
+        refusals.assert_left_no_event(&test, &tokens).await;
+        assert_eq!(places(test.dir.path()), before, "something was written where nothing belongs");
+    });
+}
+
+/// The example with its path replaced by one below the same directory, as raw bytes of the address.
+fn request(base: &Base<'_>, raw: &str) -> Option<http::Request<axum::body::Body>> {
+    let request = base.example.request(&base.fields, base.token());
+    let (parts, body) = request.into_parts();
+    let uri = parts.uri.to_string();
+    let (path, query) = uri.split_once('?').unwrap_or((&uri, ""));
+    let dir = path.rsplit_once('/').map_or(path, |(dir, _)| dir);
+    let uri: http::Uri = format!("{dir}/{raw}?{query}").parse().ok()?;
+    let mut request = http::Request::from_parts(parts, body);
+    *request.uri_mut() = uri;
+    Some(request)
+}
+
+fn long() -> String {
+    "x".repeat(5_000)
+}
+
+/// Fields that are paths or addresses.
+const PATH_FIELDS: &[&str] = &[
+    "path",
+    "artifact_file_path",
+    "artifact_directory_path",
+    "artifact_location",
+    "source",
+    "run_link",
+    "storage_location",
+    "root",
+];
+
+#[test]
+fn hostile_paths_in_fields_lead_nowhere() {
+    on_every_store_with(TOKENS, async |test: TestApp| {
+        let (tokens, refusals) = (Tokens::administrator(&test).await, Refusals::default());
+        let before = places(test.dir.path());
+        let problems = for_each(super::examples_with_fields(), async |example: Example| {
+            let mut base = Base::new(&test, &tokens, &refusals, example.clone()).await;
+            let in_query = example.reads() || example.bytes.is_some();
+            // An upload's own path is the client's, of which the last part alone counts.
+            let is_ours = |name: &str| name.contains("path") && !example.path.contains("/mpu/");
+            let is_path =
+                |field: &super::fields::Field| PATH_FIELDS.contains(&field.name()) && !field.in_path;
+            let mut problems = Vec::new();
+            for field in super::fields::of(example.method, example.path).into_iter().filter(is_path) {
+                for text in texts() {
+                    let answer = base.send_with(&field, json!(text), in_query).await;
+                    let why = problem_of(&answer).or_else(|| {
+                        let is_taken = answer.status < 400 && is_ours(field.name()) && must_be_refused(&text);
+                        is_taken.then(|| "a hostile path was taken".to_owned())
+                    });
+                    problems
+                        .extend(why.map(|why| complain(&example, field.name(), &json!(text), &why, &answer)));
+                }
+            }
+            problems
+        });
+        assert_none(&problems.await);
+        refusals.assert_left_no_event(&test, &tokens).await;
+        assert_eq!(places(test.dir.path()), before, "something was written where nothing belongs");
+    });
+}
+
+/// The hostile paths as text: as they are, and decoded once where that is text.
+fn texts() -> BTreeSet<String> {
+    let decoded =
+        HOSTILE.iter().filter_map(|raw| percent_encoding::percent_decode_str(raw).decode_utf8().ok());
+    decoded.map(Into::into).chain(HOSTILE.iter().map(|raw| (*raw).to_owned())).chain([long()]).collect()
+}

@@ -1,0 +1,89 @@
+//! What is mine does not reach what is yours: a stranger names somebody's governed things from within things of their
+//! own, where they may do everything.
+
+use serde_json::json;
+
+use super::{
+    Example,
+    world::{Tokens, World},
+};
+use crate::support::{TestApp, on_every_store_with};
+
+/// Calls by the owner of `$run$`, `$model$` and so on; what begins with `@` is somebody else's and governed.
+fn crossings() -> Vec<Example> {
+    let post = |path, fields| Example::new("POST", path, fields);
+    let version = |source: &str| {
+        post("/api/2.0/mlflow/model-versions/create", json!({ "name": "$model$", "source": source }))
+    };
+    vec![
+        version("models:/@gov@/1"),
+        version("models:/@gov@@champion"),
+        version("/@gov_dir@"),
+        post(
+            "/api/2.0/mlflow/registered-models/rename",
+            json!({ "name": "$model$", "new_name": "@schema@.mine" }),
+        ),
+        Example::new(
+            "PATCH",
+            "/api/1.0/owner",
+            json!({ "name": "@table@", "kind": "table", "owner": "eve" }),
+        ),
+        post("/api/2.0/token/create", json!({ "principal": "ada" })),
+        post("/api/2.0/token/delete", json!({ "token_id": "@token@" })),
+        post(
+            "/api/2.0/mlflow-artifacts/mpu/abort/{*root}",
+            json!({ "root": "$run_root$", "path": "/x/big.bin", "upload_id": "@session@" }),
+        ),
+        post(
+            "/api/2.0/mlflow-artifacts/mpu/complete/{*root}",
+            json!({ "root": "$run_root$", "path": "/x/big.bin", "upload_id": "@session@", "parts": [{ "part_number": 1 }] }),
+        ),
+    ]
+}
+
+#[test]
+fn what_is_mine_does_not_reach_what_is_yours() {
+    on_every_store_with(&[("auth", "tokens")], async |test: TestApp| {
+        let theirs = Tokens::new(&test).await;
+        let mut yours = World::new(&test, &theirs);
+        let eve = theirs.stranger.clone();
+        let own = Tokens { name: "eve", owner: eve.clone(), ..theirs.clone() };
+        for crossing in crossings() {
+            let mut fields = crossing.fields.to_string();
+            for word in ["gov", "gov_dir", "schema", "table", "token", "session"] {
+                let marked = format!("@{word}@");
+                if fields.contains(&marked) {
+                    fields = fields.replace(&marked, &yours.get(word).await);
+                }
+            }
+            let mut mine = World::new(&test, &own);
+            let crossing = Example { fields: serde_json::from_str(&fields).unwrap(), ..crossing };
+            let answer = crossing.send(&mut mine, eve.as_deref()).await;
+            assert!(matches!(answer.status, 400 | 403 | 404), "{crossing:?} went through: {answer:?}");
+            assert_eq!(super::events_of(&test, &answer, theirs.admin.as_deref()).await, 0, "{crossing:?}");
+        }
+    });
+}
+
+/// A tag that names a table which one may not read says no more than one that names nothing.
+#[test]
+fn a_run_cannot_ask_for_tables_that_it_may_not_see() {
+    on_every_store_with(&[("auth", "tokens")], async |test: TestApp| {
+        let theirs = Tokens::new(&test).await;
+        let table = World::new(&test, &theirs).get("table").await;
+        let own = Tokens { name: "eve", owner: theirs.stranger.clone(), ..theirs.clone() };
+        let mut mine = World::new(&test, &own);
+        let mut warning_for = async |name: &str| {
+            let tag = json!({ "run_id": "$run$", "key": "feature_store_table", "value": name });
+            let set = Example::new("POST", "/api/2.0/mlflow/runs/set-tag", tag);
+            assert_eq!(set.send(&mut mine, theirs.stranger.as_deref()).await.status, 200);
+            let get = Example::new("GET", "/api/2.0/mlflow/runs/get", json!({ "run_id": "$run$" }));
+            let run = get.send(&mut mine, theirs.stranger.as_deref()).await.json;
+            let tags = run["run"]["data"]["tags"].as_array().unwrap();
+            let warning =
+                tags.iter().find(|tag| tag["key"] == "strongback.warning.feature_store_table").unwrap();
+            warning["value"].as_str().unwrap().replace(name, "")
+        };
+        assert_eq!(warning_for(&table).await, warning_for("no.such.table").await);
+    });
+}

@@ -1,0 +1,89 @@
+//! One call that works for every route, slice by slice.
+
+mod artifacts;
+mod catalog;
+mod files;
+mod registry;
+mod tracking;
+
+use serde_json::json;
+use strongback::router;
+
+use super::Example;
+
+/// Said of reads and creations in the default schema.
+pub(super) const OPEN: &str = "the default schema is open: everybody may read and create there";
+/// Said of addresses that carry their own right.
+pub const SIGNED: &str = "the address is signed on the owner's behalf";
+
+/// Every example.
+pub fn all() -> Vec<Example> {
+    [
+        operations(),
+        catalog::examples(),
+        tracking::examples(),
+        artifacts::examples(),
+        registry::mlflow(),
+        registry::databricks(),
+        registry::unity(),
+        files::examples(),
+        answers(),
+        absent(),
+    ]
+    .concat()
+}
+
+fn operations() -> Vec<Example> {
+    let page = |path| Example::new("GET", path, json!({}));
+    vec![
+        page("/health"),
+        page("/ready"),
+        page("/version"),
+        page("/metrics"),
+        page("/api/openapi.json"),
+        page("/api/3.0/mlflow/server-info"),
+        page("/.well-known/databricks-config"),
+        page("/"),
+        page("/mlflow"),
+        page("/mlflow/").note("no pages are installed where this runs"),
+        Example::new("GET", "/mlflow/static-files/{*file}", json!({ "file": "index.html" }))
+            .note("no pages are installed where this runs"),
+    ]
+}
+
+fn answers() -> Vec<Example> {
+    let question =
+        "query { mlflowGetExperiment(input: { experimentId: \"$exp$\" }) { experiment { name } } }";
+    vec![
+        Example::new(
+            "GET",
+            "/api/1.0/lineage",
+            json!({ "name": "$table$", "direction": "both", "depth": 3 }),
+        ),
+        Example::new(
+            "GET",
+            "/api/1.0/history",
+            json!({ "name": "$gov$", "alias": "champion", "max_results": 5 }),
+        ),
+        Example::new("GET", "/api/1.0/overview", json!({})).note("lists what the caller may read"),
+        Example::new("POST", "/graphql", json!({ "query": question, "variables": {} })).note(OPEN),
+    ]
+}
+
+/// What MLflow has and this product does not, which all answers alike.
+fn absent() -> Vec<Example> {
+    let routes = router::table();
+    let absent = routes.iter().filter(|route| is_absent(route) && !route.is_copy);
+    absent
+        .map(|route| {
+            let fields = if route.path.contains("{*rest}") { json!({ "rest": "a/b" }) } else { json!({}) };
+            // The table of a test lives as long as the test.
+            let (method, path) = (route.method.to_string().leak(), route.path.to_string().leak());
+            Example::new(method, path, fields)
+        })
+        .collect()
+}
+
+pub fn is_absent(route: &router::Route) -> bool {
+    route.summary == "Not part of this product"
+}
