@@ -6,6 +6,7 @@
 //! Invariant: this crate knows no HTTP, no SQL and no table. What a refused value means for a caller (code, status)
 //! is decided by whoever calls.
 
+pub mod mlmodel;
 pub mod names;
 pub mod paths;
 pub mod search;

@@ -11,6 +11,7 @@ mod config_show;
 mod doctor;
 mod history;
 mod lineage;
+mod model;
 mod owner;
 mod place;
 mod principal;
@@ -82,6 +83,9 @@ enum Command {
     /// Declare and list tables that live elsewhere
     #[command(subcommand)]
     Table(table::TableCommand),
+    /// Show registered models: versions, signatures, aliases, history
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Change who owns an asset
     #[command(subcommand)]
     Owner(owner::OwnerCommand),
@@ -160,6 +164,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Catalog(command) => catalog::run(command),
         Command::Schema(command) => catalog::run_schema(command),
         Command::Table(command) => table::run(command),
+        Command::Model(command) => model::run(command),
         Command::Owner(command) => owner::run(command),
         Command::Principal(command) => principal::run(settings, command),
         Command::Group(command) => principal::run_group(settings, command),

@@ -16,6 +16,7 @@ use syntax::search::{
 };
 
 use super::{
+    aliases::{self, Alias},
     models::{self, Model},
     names, store,
     versions::{self, Version},
@@ -42,6 +43,30 @@ pub(super) struct Search {
 pub(super) struct Found<T> {
     pub items: Vec<T>,
     pub next_page_token: Option<String>,
+}
+
+/// One page of versions, with the models and aliases that are shown with them.
+pub(super) struct FoundVersions {
+    models: BTreeMap<i64, Model>,
+    aliases: Vec<Alias>,
+    versions: Vec<Version>,
+    pub next_page_token: Option<String>,
+}
+
+impl FoundVersions {
+    /// Shows each version with its model and its own aliases.
+    pub fn show<T>(&self, show: impl Fn(&Model, &Version, &[&Alias]) -> T) -> Vec<T> {
+        let mut own: HashMap<(i64, i64), Vec<&Alias>> = HashMap::new();
+        for alias in &self.aliases {
+            own.entry((alias.model_id, alias.version)).or_default().push(alias);
+        }
+        let show = |version: &Version| {
+            let model = self.models.get(&version.model_id)?;
+            let aliases = own.get(&(version.model_id, version.version)).map_or(&[][..], Vec::as_slice);
+            Some(show(model, version, aliases))
+        };
+        self.versions.iter().filter_map(show).collect()
+    }
 }
 
 /// All that an order looks at; also where a page ended.
@@ -90,8 +115,8 @@ impl Search {
         self.page(found, |a, b| a.name.cmp(&b.name))
     }
 
-    /// Versions that the caller may see and that match, each with its model's name.
-    pub fn versions(&self, sql: &mut Sql<'_>) -> Result<Found<(String, Version)>> {
+    /// Versions that the caller may see and that match.
+    pub fn versions(&self, sql: &mut Sql<'_>) -> Result<FoundVersions> {
         let filter = self.with_stored_names(sql)?;
         let (models, rows) = if let Some(name) = named(&filter) {
             let models = by_name(sql, name)?;
@@ -117,15 +142,21 @@ impl Search {
             let hidden = hide_prompts && (is_prompt(&model.tags) || is_prompt(&version.tags));
             if !hidden && predicate.matches(&named) {
                 let key = Key {
-                    name: named.name.clone(),
+                    name: named.name,
                     version: version.version,
                     created_at: version.created_at,
                     updated_at: version.updated_at,
                 };
-                found.push((key, (named.name, version)));
+                found.push((key, version));
             }
         }
-        self.page(found, |a, b| (b.updated_at, &a.name, b.version).cmp(&(a.updated_at, &b.name, a.version)))
+        let Found { items: versions, next_page_token } = self.page(found, |a, b| {
+            (b.updated_at, &a.name, b.version).cmp(&(a.updated_at, &b.name, a.version))
+        })?;
+        let mut ids: Vec<i64> = versions.iter().map(|version| version.model_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(FoundVersions { models: visible, aliases: aliases::list(sql, &ids)?, versions, next_page_token })
     }
 
     /// The filter with names as they are stored: three-level names compare without case, and a plain model has two.
@@ -231,7 +262,8 @@ pub(super) fn visible(sql: &mut Sql<'_>, all: Vec<Model>) -> Result<BTreeMap<i64
     Ok(found)
 }
 
-fn is_prompt(tags: &super::tags::Tags) -> bool {
+/// Whether the tags mark a prompt.
+pub(super) fn is_prompt(tags: &super::tags::Tags) -> bool {
     tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 

@@ -1,26 +1,28 @@
-//! Versions of models: making, finishing, changing and deleting them, and where their files are.
+//! Versions of models: making, finishing, changing and deleting them.
 
 use serde_json::json;
-use syntax::source::SourceUri;
+use syntax::paths::ArtifactPath;
 
 use super::{
-    aliases,
+    aliases, answered, location,
     models::Model,
     names::{self, Levels},
-    provenance::{self, Claimed},
+    provenance::{self, Claimed, Origin},
+    search::is_prompt,
+    signature::{self, Signature},
     store,
     tags::{self, Tags},
 };
 use crate::{
     bind,
     catalog::{Action, asset},
+    context::Ctx,
     db::{Change, Row, Sql},
     error::{Error, Result},
     events::{Event, EventKind},
+    files,
+    objects::ObjectId,
 };
-
-/// Versions are followed to those they were copied from at most so often.
-const COPIES_MAX: usize = 32;
 
 /// Where a version stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +106,8 @@ pub struct Version {
     pub stage: Stage,
     /// Where it came from, as the client said it.
     pub source: String,
+    /// The same once copies are followed; no model's name is in it.
+    pub origin: String,
     /// The run it came from; empty if there is none.
     pub run_id: String,
     /// A link to a run somewhere else; empty if there is none.
@@ -112,7 +116,9 @@ pub struct Version {
     pub logged_model: String,
     /// Description; empty if there is none.
     pub description: String,
-    /// Whether files were uploaded for it; else its files are those of its source.
+    /// What it takes and gives, as it was when it became ready; none if nothing was said about it.
+    pub signature: Option<Signature>,
+    /// Whether files were uploaded for it or its first ancestor; else its files are those of its origin.
     pub has_own_files: bool,
     /// Its tags.
     pub tags: Tags,
@@ -133,15 +139,17 @@ pub(super) fn read(row: &Row<'_>) -> Result<Version> {
         status_message: row.get(3)?,
         stage: Stage::parse(&row.get::<String>(4)?)?,
         source: row.get(5)?,
-        run_id: row.get(6)?,
-        run_link: row.get(7)?,
-        logged_model: row.get(8)?,
-        description: row.get(9)?,
-        has_own_files: row.flag(10)?,
-        tags: tags::from_json(&row.get::<String>(11)?)?,
-        created_by: row.get::<Option<String>>(12)?.unwrap_or_default(),
-        created_at: row.get(13)?,
-        updated_at: row.get(14)?,
+        origin: row.get(6)?,
+        run_id: row.get(7)?,
+        run_link: row.get(8)?,
+        logged_model: row.get(9)?,
+        description: row.get(10)?,
+        signature: row.get::<Option<String>>(11)?.map(|text| Signature::from_json(&text)).transpose()?,
+        has_own_files: row.flag(12)?,
+        tags: tags::from_json(&row.get::<String>(13)?)?,
+        created_by: row.get::<Option<String>>(14)?.unwrap_or_default(),
+        created_at: row.get(15)?,
+        updated_at: row.get(16)?,
     })
 }
 
@@ -169,6 +177,11 @@ pub fn latest(sql: &mut Sql<'_>, model_ids: &[i64]) -> Result<Vec<Version>> {
 /// Versions of a model after a number, ascending.
 pub fn page(sql: &mut Sql<'_>, model_id: i64, after: i64, most: i64) -> Result<Vec<Version>> {
     sql.all(&store::VERSION_PAGE, bind![model_id, after, most], read)
+}
+
+/// The newest versions of a model, descending.
+pub fn last(sql: &mut Sql<'_>, model_id: i64, most: i64) -> Result<Vec<Version>> {
+    sql.all(&store::VERSION_LAST, bind![model_id, most], read)
 }
 
 /// A model and one of its versions, for a caller who may read the model.
@@ -200,6 +213,54 @@ pub struct NewVersion {
     pub tags: Tags,
     /// Whether the client will upload files for it and then finalize it.
     pub awaits_files: bool,
+    /// What was read of its signature; a copy has that of its source.
+    pub signature: Option<Signature>,
+}
+
+impl NewVersion {
+    fn trace(&self, sql: &mut Sql<'_>, model: &Model) -> Result<Origin> {
+        let claimed = Claimed {
+            source: &self.source,
+            run_id: &self.run_id,
+            model_id: &self.model_id,
+            awaits_files: self.awaits_files,
+            is_prompt: is_prompt(&model.tags) || is_prompt(&self.tags),
+        };
+        provenance::trace(sql, claimed)
+    }
+
+    /// The file that tells its signature, where the version is ready at once and no copy.
+    fn mlmodel(&self, sql: &mut Sql<'_>, name: &str, levels: Levels) -> Result<Option<files::File>> {
+        let model = names::load(sql, name, levels)?;
+        let origin = self.trace(sql, &model)?;
+        let tracked = location::tracked(&origin.origin, &origin.logged_model);
+        match tracked.filter(|_| origin.copied.is_none()) {
+            Some((home, dir)) => {
+                let place = home.place(sql)?;
+                signature::find(sql, &place, &dir)
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+/// Makes the next version of a model, with the signature that its files tell. `answer` is run in the transaction.
+pub async fn version_create<T: Send + 'static>(
+    ctx: &Ctx,
+    name: String,
+    levels: Levels,
+    mut new: NewVersion,
+    answer: impl Fn(&mut Sql<'_>, &Model, &Version) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    if !new.awaits_files {
+        let (name, wanted) = (name.clone(), new.clone());
+        new.signature = signature::read(ctx, move |sql| wanted.mlmodel(sql, &name, levels)).await;
+    }
+    ctx.write(move |tx| {
+        let made = create(tx, &name, levels, &new)?;
+        answered(made, |(model, version)| answer(tx, &model, &version))
+    })
+    .await
 }
 
 /// Makes the next version of a model, with the lineage that its source tells.
@@ -210,10 +271,20 @@ pub fn create(
     new: &NewVersion,
 ) -> Result<Change<(Model, Version)>> {
     let model = names::lock(tx, name, levels, Action::Edit)?;
-    let claimed = Claimed { source: &new.source, run_id: &new.run_id, model_id: &new.model_id };
-    let origin = provenance::trace(tx, claimed)?;
+    let origin = new.trace(tx, &model)?;
     let status = if new.awaits_files { Status::Pending } else { Status::Ready };
     let number: i64 = tx.one(&store::MODEL_TAKE_NUMBER, bind![model.id], |row| row.get(0))?;
+    let shared = origin.copied.as_ref().filter(|copied| copied.has_own_files && !new.awaits_files);
+    if let Some(copied) = shared {
+        let (from, to) = (location::own(copied.model_id, copied.version), location::own(model.id, number));
+        let count = files::copy(tx, &from.area, &ArtifactPath::root(), &to.area)?;
+        // It may have been deleted in this moment, and its files with it.
+        if count == 0 && get(tx, copied.model_id, copied.version)?.is_none() {
+            return Err(Error::missing(format!("The version '{}' was deleted.", origin.source)));
+        }
+    }
+    let copied = origin.copied.as_ref().and_then(|copied| copied.signature.as_ref());
+    let signature = copied.or(new.signature.as_ref()).filter(|_| !new.awaits_files);
     let (now, by) = (tx.now(), tx.caller().id);
     tx.execute(
         &store::VERSION_INSERT,
@@ -222,11 +293,13 @@ pub fn create(
             number,
             status.name(),
             &origin.source,
+            &origin.origin,
             &origin.run_id,
             &new.run_link,
             &origin.logged_model,
             &new.description,
-            new.awaits_files,
+            signature.map(Signature::to_json).as_deref(),
+            new.awaits_files || shared.is_some(),
             &tags::to_json(&new.tags)?,
             by,
             now
@@ -245,15 +318,43 @@ pub fn create(
     Ok(Change::Made((model, version), event))
 }
 
-/// Declares the files of a version complete.
+/// Declares the files of a version complete, and reads its signature in them. `answer` is run in the transaction.
+pub async fn version_finalize<T: Send + 'static>(
+    ctx: &Ctx,
+    name: String,
+    levels: Levels,
+    number: i64,
+    answer: impl Fn(&mut Sql<'_>, &Model, &Version) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let wanted = name.clone();
+    let mlmodel = move |sql: &mut Sql<'_>| {
+        let (model, version) = load(sql, &wanted, levels, number)?;
+        match version.status {
+            Status::Pending => signature::find(sql, &location::own(model.id, number), &ArtifactPath::root()),
+            Status::Ready => Ok(None),
+        }
+    };
+    let signature = signature::read(ctx, mlmodel).await;
+    ctx.write(move |tx| {
+        let changed = finalize(tx, &name, levels, number, signature.as_ref())?;
+        answered(changed, |(model, version)| answer(tx, &model, &version))
+    })
+    .await
+}
+
+/// Declares the files of a version complete. Nothing happens to one that is ready.
 pub fn finalize(
     tx: &mut Sql<'_>,
     name: &str,
     levels: Levels,
     number: i64,
+    signature: Option<&Signature>,
 ) -> Result<Change<(Model, Version)>> {
     change(tx, name, levels, number, EventKind::ModelVersionFinalize, |version| {
-        version.status = Status::Ready;
+        if version.status == Status::Pending {
+            version.status = Status::Ready;
+            version.signature = signature.cloned();
+        }
         json!({})
     })
 }
@@ -317,6 +418,7 @@ fn save(tx: &mut Sql<'_>, version: &mut Version) -> Result<()> {
     version.updated_at = tx.now();
     let tags = tags::to_json(&version.tags)?;
     let (status, stage) = (version.status.name(), version.stage.name());
+    let signature = version.signature.as_ref().map(Signature::to_json);
     tx.execute(
         &store::VERSION_UPDATE,
         bind![
@@ -325,6 +427,7 @@ fn save(tx: &mut Sql<'_>, version: &mut Version) -> Result<()> {
             status,
             stage,
             &version.description,
+            signature.as_deref(),
             &tags,
             version.updated_at
         ],
@@ -375,11 +478,22 @@ fn latest_in(sql: &mut Sql<'_>, model_id: i64, stage: Stage, but: i64) -> Result
     Ok(found)
 }
 
-/// Deletes a version; its aliases go with it, its number is not given again.
-pub fn delete(tx: &mut Sql<'_>, name: &str, levels: Levels, number: i64) -> Result<Change<()>> {
+/// Deletes a version with its files; its aliases go with it, its number is not given again.
+pub async fn version_delete(ctx: &Ctx, name: String, levels: Levels, number: i64) -> Result<()> {
+    let garbage = ctx.write(move |tx| delete(tx, &name, levels, number)).await?;
+    ctx.app.objects.remove(garbage).await;
+    Ok(())
+}
+
+/// The same within a transaction. Answers the objects that are to be removed after it.
+fn delete(tx: &mut Sql<'_>, name: &str, levels: Levels, number: i64) -> Result<Change<Vec<ObjectId>>> {
     let model = names::lock(tx, name, levels, Action::Delete)?;
-    require(tx, &model, number)?;
+    let version = require(tx, &model, number)?;
     let dropped = aliases::drop_all(tx, model.id, Some(number), "the version was deleted")?;
+    let garbage = match version.has_own_files {
+        true => files::clear(tx, &location::own(model.id, number).area)?,
+        false => Vec::new(),
+    };
     let now = tx.now();
     tx.execute(&store::VERSION_DELETE, bind![model.id, number, now])?;
     let revision = asset::touch(tx, model.id)?;
@@ -387,27 +501,22 @@ pub fn delete(tx: &mut Sql<'_>, name: &str, levels: Levels, number: i64) -> Resu
         .asset(model.id, revision)
         .subject(number.to_string())
         .detail(json!({ "aliases": dropped }));
-    Ok(Change::Made((), event))
+    Ok(Change::Made(garbage, event))
 }
 
-/// The address by which MLflow's plain client downloads the files: that of the logged model it came from, also through
-/// copies; else the source as it is.
-pub fn download_uri(sql: &mut Sql<'_>, version: &Version) -> Result<String> {
-    let mut version = version.clone();
-    for _ in 0..COPIES_MAX {
-        if let Some(uri) = provenance::logged_model_uri(sql, &version)? {
-            return Ok(uri);
-        }
-        let (name, number) = match SourceUri::parse(&version.source) {
-            Ok(SourceUri::ModelVersion { name, version }) => (name, version as i64),
-            Ok(SourceUri::VersionFiles { name, version, .. }) => (name.to_string(), version as i64),
-            _ => return Ok(version.source),
-        };
-        let Some(model_id) = names::find(sql, &name)? else { return Ok(version.source) };
-        match get(sql, model_id, number)? {
-            Some(earlier) => version = earlier,
-            None => return Ok(version.source),
-        }
+/// Deletes what a model that is being deleted has: its versions with their files, and its aliases. Answers the aliases,
+/// and the objects that are to be removed after the transaction.
+pub(super) fn delete_all(
+    tx: &mut Sql<'_>,
+    model_id: i64,
+    reason: &str,
+) -> Result<(Vec<String>, Vec<ObjectId>)> {
+    let dropped = aliases::drop_all(tx, model_id, None, reason)?;
+    let mut garbage = Vec::new();
+    for number in tx.all(&store::VERSION_WITH_FILES, bind![model_id], |row| row.get(0))? {
+        garbage.extend(files::clear(tx, &location::own(model_id, number).area)?);
     }
-    Ok(version.source)
+    let now = tx.now();
+    tx.execute(&store::VERSION_DELETE_ALL, bind![model_id, now])?;
+    Ok((dropped, garbage))
 }

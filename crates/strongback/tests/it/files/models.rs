@@ -93,7 +93,10 @@ fn a_version_takes_files_until_it_is_final() {
         assert_eq!((status, &body[..]), (200, &b"weights!"[..]));
         assert_eq!(headers[header::CONTENT_LENGTH], "8");
         assert!(headers[header::LAST_MODIFIED].to_str().unwrap().ends_with("GMT"));
-        test.system().write(move |tx| versions::finalize(tx, MODEL, Levels::Three, number)).await.unwrap();
+        test.system()
+            .write(move |tx| versions::finalize(tx, MODEL, Levels::Three, number, None))
+            .await
+            .unwrap();
         let (status, _, body) = send(&test, "PUT", &format!("{file}?overwrite=true"), "changed").await;
         assert_eq!(status, 409, "{body:?}");
         assert_eq!(send(&test, "DELETE", &file, "").await.0, 409);
