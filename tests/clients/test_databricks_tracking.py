@@ -17,11 +17,8 @@ pytestmark = pytest.mark.beyond
 
 @pytest.fixture
 def databricks(client_environment, monkeypatch):
-    before = mlflow.get_tracking_uri()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
-    mlflow.set_tracking_uri("databricks")
-    yield MlflowClient("databricks")
-    mlflow.set_tracking_uri(before)
+    return MlflowClient("databricks")
 
 
 def test_runs_are_tracked(databricks, unique):
@@ -46,10 +43,9 @@ def test_artifacts_need_an_http_tracking_uri_and_that_is_said(databricks, unique
         assert "MLFLOW_TRACKING_URI" in str(caught.value)
 
 
-def test_governed_models_are_loaded(server, client, databricks, unique, toy, toy_model):
+def test_governed_models_are_loaded(server, client, unique, toy, toy_model, monkeypatch):
     ensure_schema(server, "lab", "models")
     name = f"lab.models.{unique('d').replace('-', '_')}"
-    mlflow.set_tracking_uri(server.url)
     mlflow.set_registry_uri("databricks-uc")
     with mlflow.start_run(experiment_id=client.create_experiment(unique("experiment"))):
         mlflow.sklearn.log_model(
@@ -59,6 +55,6 @@ def test_governed_models_are_loaded(server, client, databricks, unique, toy, toy
             pip_requirements=["scikit-learn"],
             registered_model_name=name,
         )
-    mlflow.set_tracking_uri("databricks")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
     mlflow.set_registry_uri("")
     assert list(mlflow.pyfunc.load_model(f"models:/{name}/1").predict(toy[0])) == list(toy_model.predict(toy[0]))

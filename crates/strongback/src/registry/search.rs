@@ -23,7 +23,10 @@ use super::{
 };
 use crate::{
     bind,
-    catalog::{Action, authorize::is_allowed},
+    catalog::{
+        Action,
+        authorize::{self, is_allowed},
+    },
     db::Sql,
     error::Result,
     tracking::page::{self, Question},
@@ -241,11 +244,11 @@ fn by_name(sql: &mut Sql<'_>, name: &str) -> Result<Vec<Model>> {
 }
 
 /// Those that the caller may read, by id. Whoever may read a schema may read what lies in it, so that schemas are asked
-/// for once each. Leaves the mark of an authorisation, since what is left out was decided upon.
+/// for once each. Leaves the mark of a filtered answer, since what is left out was decided upon.
 pub(super) fn visible(sql: &mut Sql<'_>, all: Vec<Model>) -> Result<BTreeMap<i64, Model>> {
     let mut schemas: HashMap<i64, bool> = HashMap::new();
     let mut found = BTreeMap::new();
-    sql.mark_authorized();
+    authorize::visible(sql);
     for model in all {
         let whole = match schemas.get(&model.schema_id) {
             Some(known) => *known,
