@@ -56,7 +56,7 @@ pub async fn keep_clean(app: Arc<App>, mut stopped: tokio::sync::watch::Receiver
         match models::clear_orphans(&Ctx::system(&app)).await {
             Ok(0) => {}
             Ok(models) => {
-                tracing::info!(models, "cleared up after models that were deleted with their schema")
+                tracing::info!(models, "cleared up after models that were deleted with their schema");
             }
             Err(error) => tracing::warn!(?error, "clearing up after deleted schemas ended early"),
         }

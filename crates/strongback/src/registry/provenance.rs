@@ -43,7 +43,7 @@ pub(super) struct Origin {
     /// The source as it is stored: as given, but an alias became the version that it meant.
     pub source: String,
     /// The same once copies are followed.
-    pub origin: String,
+    pub root: String,
     /// The run; empty if unknown.
     pub run_id: String,
     /// The logged model; empty if unknown.
@@ -71,7 +71,7 @@ pub(super) struct Copied {
 pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
     let source = SourceUri::parse(claimed.source).map_err(|error| Error::invalid(error.to_string()))?;
     let mut origin =
-        Origin { source: claimed.source.to_owned(), origin: claimed.source.to_owned(), ..Origin::default() };
+        Origin { source: claimed.source.to_owned(), root: claimed.source.to_owned(), ..Origin::default() };
     for (path, id) in [("run_id", claimed.run_id), ("model_id", claimed.model_id)] {
         if !id.is_empty() {
             limits::run_id(path, Some(id))?;
@@ -161,7 +161,7 @@ fn inherit(origin: &mut Origin, version: Version) -> Result<()> {
             version.status.name()
         )));
     }
-    origin.origin = version.origin;
+    origin.root = version.origin;
     origin.run_id = version.run_id;
     origin.logged_model = version.logged_model;
     origin.copied = Some(Copied {

@@ -233,7 +233,7 @@ impl NewVersion {
     fn mlmodel(&self, sql: &mut Sql<'_>, name: &str, levels: Levels) -> Result<Option<files::File>> {
         let model = names::load(sql, name, levels)?;
         let origin = self.trace(sql, &model)?;
-        let tracked = location::tracked(&origin.origin, &origin.logged_model);
+        let tracked = location::tracked(&origin.root, &origin.logged_model);
         match tracked.filter(|_| origin.copied.is_none()) {
             Some((home, dir)) => {
                 let place = home.place(sql)?;
@@ -293,7 +293,7 @@ pub fn create(
             number,
             status.name(),
             &origin.source,
-            &origin.origin,
+            &origin.root,
             &origin.run_id,
             &new.run_link,
             &origin.logged_model,
