@@ -226,19 +226,26 @@ pub async fn clear_orphans(ctx: &Ctx) -> Result<usize> {
             return Ok(count);
         }
         for id in orphans {
-            let clear = move |tx: &mut Sql<'_>| {
-                authorize_admin(tx, "clear up after a deleted schema")?;
-                let (moved, garbage) = versions::delete_all(tx, id, "the model was deleted with its schema")?;
-                let event = Event::new(EventKind::ModelDelete)
-                    .asset(id, 0)
-                    .detail(json!({ "name": asset::display_name(tx, id)?, "aliases": moved }));
-                Ok(Change::Made(garbage, event))
-            };
+            let clear = move |tx: &mut Sql<'_>| clear_orphan(tx, id);
             let garbage = ctx.write(clear).await?;
             ctx.app.objects.remove(garbage).await;
             count += 1;
         }
     }
+}
+
+fn clear_orphan(tx: &mut Sql<'_>, id: i64) -> Result<Change<Vec<ObjectId>>> {
+    authorize_admin(tx, "clear up after a deleted schema")?;
+    // Another replica may be at it: one of the two leaves the event.
+    tx.first(&store::MODEL_LOCK, bind![id], |row| row.get::<i64>(0))?;
+    if versions::newest(tx, id)?.is_none() {
+        return Ok(Change::Nothing(Vec::new()));
+    }
+    let (moved, garbage) = versions::delete_all(tx, id, "the model was deleted with its schema")?;
+    let event = Event::new(EventKind::ModelDelete)
+        .asset(id, 0)
+        .detail(json!({ "name": asset::display_name(tx, id)?, "aliases": moved }));
+    Ok(Change::Made(garbage, event))
 }
 
 /// Sets and removes tags of a model.

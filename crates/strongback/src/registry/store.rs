@@ -71,6 +71,8 @@ statements! {
     MODEL_ORPHANS = "SELECT a.id FROM asset a WHERE a.kind = 'model' AND a.deleted_at IS NOT NULL AND EXISTS (
             SELECT 1 FROM model_version v WHERE v.model_id = a.id AND v.deleted_at IS NULL)
         ORDER BY a.id LIMIT $1";
+    /// A model, deleted or not.
+    MODEL_LOCK = "SELECT id FROM asset WHERE id = $1 {lock}";
 
     ALIAS_LIST = "SELECT model_id, alias, version FROM alias WHERE model_id IN {ints:$1} AND version IS NOT NULL
         ORDER BY model_id, alias";
