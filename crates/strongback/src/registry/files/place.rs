@@ -158,8 +158,11 @@ fn write_version(sql: &mut Sql<'_>, name: &str, levels: Three, number: i64) -> R
 fn files_of(sql: &mut Sql<'_>, version: &Version) -> Result<(Place, ArtifactPath)> {
     match location::of(version) {
         Location::Own(place) => Ok((place, ArtifactPath::root())),
-        Location::Tracked(home, dir) => Ok((home.place(sql)?, dir)),
-        Location::Elsewhere => Err(elsewhere(version)),
+        Location::Tracked(home, dir) if home.artifact_uri(sql)?.starts_with("mlflow-artifacts:") => {
+            Ok((home.place(sql)?, dir))
+        }
+        // What clients store in a bucket by themselves is elsewhere, too.
+        Location::Tracked(..) | Location::Elsewhere => Err(elsewhere(version)),
     }
 }
 

@@ -259,3 +259,21 @@ fn files_and_aliases_go_with_the_schema_too() {
         assert_eq!(moves[1].reason, "the model was deleted with its schema");
     });
 }
+
+#[test]
+fn files_in_a_bucket_are_said_to_be_there() {
+    on_every_store(|test| async move {
+        make_schema(&test).await;
+        let body = json!({ "name": "outside", "artifact_location": "s3://bucket/outside" });
+        let made = test.post("/api/2.0/mlflow/experiments/create", body).await;
+        let body = json!({ "experiment_id": ok(&made)["experiment_id"], "name": "m" });
+        let made = test.post("/api/2.0/mlflow/logged-models", body).await;
+        let model = ok(&made)["model"]["info"]["model_id"].as_str().unwrap();
+        for source in [format!("models:/{model}"), "s3://bucket/model".to_owned()] {
+            let number = make_version(&test, &source, false).await;
+            let missing = test.get(&format!("{FILES}/{number}/MLmodel")).await;
+            assert_eq!((missing.status, missing.error_code()), (404, "NOT_FOUND"));
+            assert!(missing.json["message"].as_str().unwrap().contains(&source), "{missing:?}");
+        }
+    });
+}

@@ -1,15 +1,18 @@
 //! Versions of models: making, finishing, changing and deleting them.
 
+mod create;
+mod stage;
+
 use serde_json::json;
-use syntax::paths::ArtifactPath;
+
+pub use create::{NewVersion, create, finalize, version_create, version_finalize};
+pub use stage::{Stage, transition};
 
 use super::{
-    aliases, answered, location,
+    aliases, location,
     models::Model,
     names::{self, Levels},
-    provenance::{self, Claimed, Origin},
-    search::is_prompt,
-    signature::{self, Signature},
+    signature::Signature,
     store,
     tags::{self, Tags},
 };
@@ -47,47 +50,6 @@ impl Status {
             .into_iter()
             .find(|status| status.name() == name)
             .ok_or_else(|| Error::internal(format!("a model version has the unknown status {name:?}")))
-    }
-}
-
-/// MLflow's stages, which aliases replace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// In none.
-    None,
-    /// To be tried.
-    Staging,
-    /// In use.
-    Production,
-    /// Kept.
-    Archived,
-}
-
-impl Stage {
-    const ALL: [Self; 4] = [Self::None, Self::Staging, Self::Production, Self::Archived];
-
-    /// As it is written, and stored.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "None",
-            Self::Staging => "Staging",
-            Self::Production => "Production",
-            Self::Archived => "Archived",
-        }
-    }
-
-    /// Reads a stage in any case.
-    pub fn parse(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|stage| stage.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
-            let shown: String = name.chars().take(100).collect();
-            Error::invalid(format!(
-                "Invalid Model Version stage: {shown}. Value must be one of None, Staging, Production, Archived."
-            ))
-        })
-    }
-
-    fn is_active(self) -> bool {
-        matches!(self, Self::Staging | Self::Production)
     }
 }
 
@@ -196,169 +158,6 @@ pub fn missing(name: &str, number: i64) -> Error {
     Error::missing(format!("Model Version (name={name}, version={number}) not found"))
 }
 
-/// What a version is made of.
-#[derive(Debug, Clone, Default)]
-pub struct NewVersion {
-    /// Where it comes from.
-    pub source: String,
-    /// The run that the client names; empty if none.
-    pub run_id: String,
-    /// The logged model that the client names; empty if none.
-    pub model_id: String,
-    /// A link to a run somewhere else.
-    pub run_link: String,
-    /// Description.
-    pub description: String,
-    /// Its tags.
-    pub tags: Tags,
-    /// Whether the client will upload files for it and then finalize it.
-    pub awaits_files: bool,
-    /// What was read of its signature; a copy has that of its source.
-    pub signature: Option<Signature>,
-}
-
-impl NewVersion {
-    fn trace(&self, sql: &mut Sql<'_>, model: &Model) -> Result<Origin> {
-        let claimed = Claimed {
-            source: &self.source,
-            run_id: &self.run_id,
-            model_id: &self.model_id,
-            awaits_files: self.awaits_files,
-            is_prompt: is_prompt(&model.tags) || is_prompt(&self.tags),
-        };
-        provenance::trace(sql, claimed)
-    }
-
-    /// The file that tells its signature, where the version is ready at once and no copy.
-    fn mlmodel(&self, sql: &mut Sql<'_>, name: &str, levels: Levels) -> Result<Option<files::File>> {
-        let model = names::load(sql, name, levels)?;
-        let origin = self.trace(sql, &model)?;
-        let tracked = location::tracked(&origin.root, &origin.logged_model);
-        match tracked.filter(|_| origin.copied.is_none()) {
-            Some((home, dir)) => {
-                let place = home.place(sql)?;
-                signature::find(sql, &place, &dir)
-            }
-            None => Ok(None),
-        }
-    }
-}
-
-/// Makes the next version of a model, with the signature that its files tell. `answer` is run in the transaction.
-pub async fn version_create<T: Send + 'static>(
-    ctx: &Ctx,
-    name: String,
-    levels: Levels,
-    mut new: NewVersion,
-    answer: impl Fn(&mut Sql<'_>, &Model, &Version) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    if !new.awaits_files {
-        let (name, wanted) = (name.clone(), new.clone());
-        new.signature = signature::read(ctx, move |sql| wanted.mlmodel(sql, &name, levels)).await;
-    }
-    ctx.write(move |tx| {
-        let made = create(tx, &name, levels, &new)?;
-        answered(made, |(model, version)| answer(tx, &model, &version))
-    })
-    .await
-}
-
-/// Makes the next version of a model, with the lineage that its source tells.
-pub fn create(
-    tx: &mut Sql<'_>,
-    name: &str,
-    levels: Levels,
-    new: &NewVersion,
-) -> Result<Change<(Model, Version)>> {
-    let model = names::lock(tx, name, levels, Action::Edit)?;
-    let origin = new.trace(tx, &model)?;
-    let status = if new.awaits_files { Status::Pending } else { Status::Ready };
-    let number: i64 = tx.one(&store::MODEL_TAKE_NUMBER, bind![model.id], |row| row.get(0))?;
-    let shared = origin.copied.as_ref().filter(|copied| copied.has_own_files && !new.awaits_files);
-    if let Some(copied) = shared {
-        let (from, to) = (location::own(copied.model_id, copied.version), location::own(model.id, number));
-        let count = files::copy(tx, &from.area, &ArtifactPath::root(), &to.area)?;
-        // It may have been deleted in this moment, and its files with it.
-        if count == 0 && get(tx, copied.model_id, copied.version)?.is_none() {
-            return Err(Error::missing(format!("The version '{}' was deleted.", origin.source)));
-        }
-    }
-    let copied = origin.copied.as_ref().and_then(|copied| copied.signature.as_ref());
-    let signature = copied.or(new.signature.as_ref()).filter(|_| !new.awaits_files);
-    let (now, by) = (tx.now(), tx.caller().id);
-    tx.execute(
-        &store::VERSION_INSERT,
-        bind![
-            model.id,
-            number,
-            status.name(),
-            &origin.source,
-            &origin.root,
-            &origin.run_id,
-            &new.run_link,
-            &origin.logged_model,
-            &new.description,
-            signature.map(Signature::to_json).as_deref(),
-            new.awaits_files || shared.is_some(),
-            &tags::to_json(&new.tags)?,
-            by,
-            now
-        ],
-    )?;
-    provenance::record(tx, &origin, model.id, number)?;
-    let revision = asset::touch(tx, model.id)?;
-    let event = Event::new(EventKind::ModelVersionCreate)
-        .asset(model.id, revision)
-        .subject(number.to_string())
-        .detail(json!({
-            "source": origin.source, "run_id": origin.run_id, "model_id": origin.logged_model,
-            "status": status.name(), "description": new.description, "tags": new.tags,
-        }));
-    let version = require(tx, &model, number)?;
-    Ok(Change::Made((model, version), event))
-}
-
-/// Declares the files of a version complete, and reads its signature in them. `answer` is run in the transaction.
-pub async fn version_finalize<T: Send + 'static>(
-    ctx: &Ctx,
-    name: String,
-    levels: Levels,
-    number: i64,
-    answer: impl Fn(&mut Sql<'_>, &Model, &Version) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let wanted = name.clone();
-    let mlmodel = move |sql: &mut Sql<'_>| {
-        let (model, version) = load(sql, &wanted, levels, number)?;
-        match version.status {
-            Status::Pending => signature::find(sql, &location::own(model.id, number), &ArtifactPath::root()),
-            Status::Ready => Ok(None),
-        }
-    };
-    let signature = signature::read(ctx, mlmodel).await;
-    ctx.write(move |tx| {
-        let changed = finalize(tx, &name, levels, number, signature.as_ref())?;
-        answered(changed, |(model, version)| answer(tx, &model, &version))
-    })
-    .await
-}
-
-/// Declares the files of a version complete. Nothing happens to one that is ready.
-pub fn finalize(
-    tx: &mut Sql<'_>,
-    name: &str,
-    levels: Levels,
-    number: i64,
-    signature: Option<&Signature>,
-) -> Result<Change<(Model, Version)>> {
-    change(tx, name, levels, number, EventKind::ModelVersionFinalize, |version| {
-        if version.status == Status::Pending {
-            version.status = Status::Ready;
-            version.signature = signature.cloned();
-        }
-        json!({})
-    })
-}
-
 /// Changes the description of a version.
 pub fn describe(
     tx: &mut Sql<'_>,
@@ -433,49 +232,6 @@ fn save(tx: &mut Sql<'_>, version: &mut Version) -> Result<()> {
         ],
     )?;
     Ok(())
-}
-
-/// Moves a version to a stage, and with `archive_others` every other version there to the archive.
-pub fn transition(
-    tx: &mut Sql<'_>,
-    name: &str,
-    number: i64,
-    stage: Stage,
-    archive_others: bool,
-) -> Result<Change<(Model, Version)>> {
-    if archive_others && !stage.is_active() {
-        return Err(Error::invalid(format!(
-            "Model version transition cannot archive existing model versions because '{}' is not an Active stage. \
-             Valid stages are ['Staging', 'Production']",
-            stage.name()
-        )));
-    }
-    let model = names::lock(tx, name, Levels::Any, Action::Edit)?;
-    let mut version = require(tx, &model, number)?;
-    let mut others = if archive_others { latest_in(tx, model.id, stage, number)? } else { Vec::new() };
-    if version.stage == stage && others.is_empty() {
-        return Ok(Change::Nothing((model, version)));
-    }
-    let before = std::mem::replace(&mut version.stage, stage);
-    save(tx, &mut version)?;
-    for other in &mut others {
-        other.stage = Stage::Archived;
-        save(tx, other)?;
-    }
-    let archived: Vec<i64> = others.iter().map(|other| other.version).collect();
-    let revision = asset::touch(tx, model.id)?;
-    let event = Event::new(EventKind::ModelVersionStage)
-        .asset(model.id, revision)
-        .subject(number.to_string())
-        .detail(json!({ "from": before.name(), "to": stage.name(), "archived": archived }));
-    Ok(Change::Made((model, version), event))
-}
-
-/// The other versions in a stage.
-fn latest_in(sql: &mut Sql<'_>, model_id: i64, stage: Stage, but: i64) -> Result<Vec<Version>> {
-    let mut found = sql.all(&store::VERSION_LIST, bind![model_id], read)?;
-    found.retain(|other| other.stage == stage && other.version != but);
-    Ok(found)
 }
 
 /// Deletes a version with its files; its aliases go with it, its number is not given again.
