@@ -74,6 +74,34 @@ def test_schema_life_cycle(w, catalog):
         w.schemas.create("x", "never_" + catalog)
 
 
+def test_schema_owner_and_properties(w, catalog):
+    w.schemas.create("risk", catalog, properties={"a": "1"})
+    full = f"{catalog}.risk"
+    assert w.schemas.get(full).properties == {"a": "1"}
+    assert w.schemas.update(full, properties={"b": "2"}).properties == {"b": "2"}
+    with pytest.raises(NotFound):
+        w.schemas.update(full, owner="nobody@example.com")
+    changed = w.schemas.update(full, owner="users", comment="theirs")
+    assert (changed.owner, changed.comment, changed.properties) == ("users", "theirs", {"b": "2"})
+    # A catalog that is renamed takes its schemas along.
+    renamed = f"{catalog}_b"
+    w.catalogs.update(catalog, new_name=renamed)
+    assert w.schemas.get(f"{renamed}.risk").owner == "users"
+    with pytest.raises(NotFound):
+        w.schemas.get(full)
+    # The old name is free.
+    assert w.catalogs.create(catalog).name == catalog
+    with refused_by_sdk("ResourceAlreadyExists", "AlreadyExists", "BadRequest"):
+        w.catalogs.update(renamed, new_name=catalog)
+
+
+def test_the_case_of_a_name_may_change(w, catalog):
+    assert w.catalogs.update(catalog, new_name=catalog.upper()).name == catalog.upper()
+    assert w.catalogs.get(catalog).name == catalog.upper()
+    with pytest.raises(DatabricksError, match="compare without case"):
+        w.catalogs.create(catalog)
+
+
 def test_names_compare_without_case(w, catalog):
     assert w.catalogs.get(catalog.upper()).name == catalog
 
@@ -132,6 +160,27 @@ def test_registered_models(server, w, catalog):
     w.registered_models.delete(full)
     with pytest.raises(NotFound):
         w.registered_models.get(full)
+
+
+def test_registered_models_change(w, catalog):
+    w.schemas.create("risk", catalog)
+    full = f"{catalog}.risk.scorer"
+    made = w.registered_models.create(name="scorer", catalog_name=catalog, schema_name="risk", comment="words")
+    assert (made.full_name, made.comment, made.owner) == (full, "words", "local")
+    with refused_by_sdk("ResourceAlreadyExists", "AlreadyExists", "BadRequest"):
+        w.registered_models.create(name="SCORER", catalog_name=catalog, schema_name="risk")
+    assert w.registered_models.update(full, comment="other").comment == "other"
+    assert w.registered_models.update(full, owner="users").owner == "users"
+    renamed = w.registered_models.update(full, new_name="ranker")
+    assert (renamed.full_name, renamed.comment, renamed.owner) == (f"{catalog}.risk.ranker", "other", "users")
+    with pytest.raises(NotFound):
+        w.registered_models.get(full)
+    with pytest.raises(NotFound):
+        w.registered_models.set_alias(renamed.full_name, "champion", 1)
+    for page in (None, 0, 1):
+        found = w.registered_models.list(catalog_name=catalog, schema_name="risk", max_results=page)
+        assert [model.name for model in found] == ["ranker"]
+    assert list(w.model_versions.list(renamed.full_name, max_results=0)) == []
 
 
 def test_open_source_client_lists(server, w, catalog):

@@ -90,3 +90,21 @@ def test_lists_continue(registry, plain, name):
     assert registry.update_model_version(name, "2", "two").description == "two"
     models = all_pages(registry.search_registered_models, max_results=1)
     assert [model.name for model in models].count(name) == 1
+
+
+def test_copy(registry, plain, name, experiment_id, toy, toy_model):
+    features, _ = toy
+    with mlflow.start_run(experiment_id=experiment_id):
+        info = mlflow.sklearn.log_model(
+            toy_model,
+            name="model",
+            signature=infer_signature(features, toy_model.predict(features)),
+            pip_requirements=["scikit-learn"],
+            registered_model_name=name,
+        )
+    copied = registry.copy_model_version(f"models:/{name}/1", f"{name}_copy")
+    assert (copied.name, copied.version, copied.model_id) == (f"{name}_copy", "1", info.model_id)
+    assert plain.get_model_version(f"{name}_copy", "1").source == f"models:/{name}/1"
+    registry.delete_registered_model(name)
+    loaded = mlflow.pyfunc.load_model(f"models:/{name}_copy/1")
+    assert list(loaded.predict(features)) == list(toy_model.predict(features))

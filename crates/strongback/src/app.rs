@@ -86,6 +86,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
     let tasks = vec![
         tokio::spawn(checkpoints(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::files::keep_clean(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::registry::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];
     Background { stop, tasks }

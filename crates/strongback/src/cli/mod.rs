@@ -13,6 +13,7 @@ mod exit;
 mod history;
 mod kind;
 mod lineage;
+mod model;
 mod owner;
 mod place;
 mod principal;
@@ -86,6 +87,9 @@ enum Command {
     /// Declare and list tables that live elsewhere, so that lineage can name them
     #[command(subcommand)]
     Table(table::TableCommand),
+    /// Show registered models: versions, signatures, aliases, history
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Change who owns an asset
     #[command(subcommand)]
     Owner(owner::OwnerCommand),
@@ -141,6 +145,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Catalog(command) => catalog::run(command),
         Command::Schema(command) => catalog::run_schema(command),
         Command::Table(command) => table::run(command),
+        Command::Model(command) => model::run(command),
         Command::Owner(command) => owner::run(command),
         Command::Principal(command) => principal::run(command),
         Command::Group(command) => principal::run_group(command),

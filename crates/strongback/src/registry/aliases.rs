@@ -174,7 +174,7 @@ pub fn missing(alias: &str) -> Error {
     Error::missing(format!("Registered model alias {alias} not found."))
 }
 
-fn read_move(row: &Row<'_>) -> Result<Move> {
+pub(super) fn read_move(row: &Row<'_>) -> Result<Move> {
     Ok(Move {
         alias: row.get(0)?,
         n: row.get(1)?,

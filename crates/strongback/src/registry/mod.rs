@@ -11,22 +11,29 @@
 //!   version an alias meant at a date is one seek;
 //! - a change of a model counts up its asset's revision, and leaves one event that carries it;
 //! - what a version came from is worked out when it is made ([`provenance`]), from the source and not from trust in
-//!   what the client adds to it.
+//!   what the client adds to it; no name is followed later ([`location`]);
+//! - what is deleted takes its files along, also where it went with its schema ([`keep_clean`]).
 
 pub mod aliases;
 pub mod databricks;
 pub mod files;
+mod location;
 pub mod mlflow;
 pub mod models;
 pub mod names;
 mod provenance;
 mod search;
+pub mod signature;
 mod store;
 pub mod tags;
 pub mod unity;
 pub mod versions;
+pub mod view;
+
+use std::{sync::Arc, time::Duration};
 
 use crate::{
+    context::{App, Ctx},
     db::{Change, Stmt},
     error::Result,
     router::Route,
@@ -37,7 +44,26 @@ pub(crate) static STATEMENTS: &[&Stmt] = store::STATEMENTS;
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
-    [mlflow::routes(), databricks::routes(), unity::routes(), files::routes()].concat()
+    [mlflow::routes(), databricks::routes(), unity::routes(), files::routes(), view::routes()].concat()
+}
+
+/// Between two looks for models that were deleted with their schema.
+const CLEAN_EVERY: Duration = Duration::from_mins(10);
+
+/// Clears up after models that were deleted with their schema, at once and from time to time, until it is told to stop.
+pub async fn keep_clean(app: Arc<App>, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    loop {
+        match models::clear_orphans(&Ctx::system(&app)).await {
+            Ok(0) => {}
+            Ok(models) => {
+                tracing::info!(models, "cleared up after models that were deleted with their schema");
+            }
+            Err(error) => tracing::warn!(?error, "clearing up after deleted schemas ended early"),
+        }
+        if tokio::time::timeout(CLEAN_EVERY, stopped.changed()).await.is_ok() {
+            return;
+        }
+    }
 }
 
 /// Turns what a change answers into what a face answers.

@@ -3,17 +3,19 @@
 use serde_json::json;
 
 use super::{
-    aliases,
     names::{self, Levels},
     store,
     tags::{self, Tags},
+    versions,
 };
 use crate::{
     bind,
-    catalog::{Action, asset, authorize},
+    catalog::{Action, asset, authorize, authorize_admin},
+    context::Ctx,
     db::{Change, Row, Sql},
     error::Result,
     events::{Event, EventKind},
+    objects::ObjectId,
 };
 
 /// A registered model.
@@ -101,6 +103,8 @@ pub fn create(
     tags: &Tags,
 ) -> Result<Change<Model>> {
     let place = names::place(tx, name, levels)?;
+    // Nobody deletes the schema while something is made in it.
+    asset::lock(tx, place.schema.id)?;
     authorize(tx, Action::Create, place.schema.id)?;
     if let Some(other) = names::find(tx, name)?.map(|id| get(tx, id)).transpose()?.flatten() {
         return Err(names::taken(name, &other));
@@ -136,6 +140,7 @@ pub fn update(tx: &mut Sql<'_>, name: &str, levels: Levels, wanted: &ModelChange
     if let Some(new_name) = &wanted.new_name {
         let place = target(tx, &model, new_name, levels)?;
         if place.schema.id != model.schema_id {
+            asset::lock(tx, place.schema.id)?;
             authorize(tx, Action::Create, place.schema.id)?;
         }
         stored.parent_id = Some(place.schema.id);
@@ -187,15 +192,60 @@ fn target(tx: &mut Sql<'_>, model: &Model, new_name: &str, levels: Levels) -> Re
     }
 }
 
-/// Deletes a model with its versions and aliases. Its name is free again.
-pub fn delete(tx: &mut Sql<'_>, name: &str, levels: Levels) -> Result<Change<()>> {
+/// Deletes a model with its versions, their files, and its aliases. Its name is free again.
+pub async fn model_delete(ctx: &Ctx, name: String, levels: Levels) -> Result<()> {
+    let garbage = ctx.write(move |tx| delete(tx, &name, levels)).await?;
+    ctx.app.objects.remove(garbage).await;
+    Ok(())
+}
+
+/// The same within a transaction. Answers the objects that are to be removed after it.
+fn delete(tx: &mut Sql<'_>, name: &str, levels: Levels) -> Result<Change<Vec<ObjectId>>> {
     let model = names::lock(tx, name, levels, Action::Delete)?;
-    let moved = aliases::drop_all(tx, model.id, None, "the model was deleted")?;
+    let (moved, garbage) = versions::delete_all(tx, model.id, "the model was deleted")?;
     let revision = asset::delete(tx, model.id)?;
     let event = Event::new(EventKind::ModelDelete)
         .asset(model.id, revision)
         .detail(json!({ "name": model.name(), "aliases": moved }));
-    Ok(Change::Made((), event))
+    Ok(Change::Made(garbage, event))
+}
+
+/// Models that are told at a time that they went with what they lay in.
+const ORPHANS_AT_ONCE: i64 = 100;
+
+/// Clears up after models that were deleted with their schema or catalog: their versions' files go, their aliases make
+/// their last move. Answers how many models there were.
+pub async fn clear_orphans(ctx: &Ctx) -> Result<usize> {
+    let mut count = 0;
+    loop {
+        let some = |sql: &mut Sql<'_>| {
+            sql.all(&store::MODEL_ORPHANS, bind![ORPHANS_AT_ONCE], |row| row.get::<i64>(0))
+        };
+        let orphans = ctx.app.db.read(&ctx.origin, some).await?;
+        if orphans.is_empty() {
+            return Ok(count);
+        }
+        for id in orphans {
+            let clear = move |tx: &mut Sql<'_>| clear_orphan(tx, id);
+            let garbage = ctx.write(clear).await?;
+            ctx.app.objects.remove(garbage).await;
+            count += 1;
+        }
+    }
+}
+
+fn clear_orphan(tx: &mut Sql<'_>, id: i64) -> Result<Change<Vec<ObjectId>>> {
+    authorize_admin(tx, "clear up after a deleted schema")?;
+    // Another replica may be at it: one of the two leaves the event.
+    tx.first(&store::MODEL_LOCK, bind![id], |row| row.get::<i64>(0))?;
+    if versions::newest(tx, id)?.is_none() {
+        return Ok(Change::Nothing(Vec::new()));
+    }
+    let (moved, garbage) = versions::delete_all(tx, id, "the model was deleted with its schema")?;
+    let event = Event::new(EventKind::ModelDelete)
+        .asset(id, 0)
+        .detail(json!({ "name": asset::display_name(tx, id)?, "aliases": moved }));
+    Ok(Change::Made(garbage, event))
 }
 
 /// Sets and removes tags of a model.

@@ -2,13 +2,15 @@
 //!
 //! What must stay true: nothing is taken from a place that the caller may not read, because whoever may read the version
 //! may then read the files; what a client says beside the source must agree with it; a source on the server's own disk
-//! lies below the files of the run that is named with it.
+//! lies below the files of the run that is named with it. What a copy is made of is worked out once, when it is made:
+//! from then on no name is followed.
 
 use syntax::source::SourceUri;
 
 use super::{
     aliases, names,
-    versions::{self, Version},
+    signature::Signature,
+    versions::{self, Status, Version},
 };
 use crate::{
     catalog::{
@@ -16,7 +18,7 @@ use crate::{
         lineage::{self, EdgeKind, Fact, NodeRef},
     },
     db::Sql,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     tracking::{limits, model, run},
 };
 
@@ -29,6 +31,10 @@ pub(super) struct Claimed<'a> {
     pub run_id: &'a str,
     /// A logged model; empty if none was named.
     pub model_id: &'a str,
+    /// Whether the client uploads the files by itself, so that the source is a note and no address for anybody.
+    pub awaits_files: bool,
+    /// Whether it is a prompt, whose source is a word that addresses nothing.
+    pub is_prompt: bool,
 }
 
 /// Where a version comes from.
@@ -36,20 +42,36 @@ pub(super) struct Claimed<'a> {
 pub(super) struct Origin {
     /// The source as it is stored: as given, but an alias became the version that it meant.
     pub source: String,
+    /// The same once copies are followed.
+    pub root: String,
     /// The run; empty if unknown.
     pub run_id: String,
     /// The logged model; empty if unknown.
     pub logged_model: String,
     /// `experiment.asset_id` of run or logged model.
     experiment_id: Option<i64>,
-    /// Model and number of the version it is a copy of.
-    copied: Option<(i64, i64)>,
+    /// The version it is a copy of.
+    pub copied: Option<Copied>,
+}
+
+/// The version that another is a copy of.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// `asset.id` of its model.
+    pub model_id: i64,
+    /// Its number.
+    pub version: i64,
+    /// Whether it has files of its own.
+    pub has_own_files: bool,
+    /// Its signature, which is the copy's too.
+    pub signature: Option<Signature>,
 }
 
 /// Works out where a version comes from, for a caller who may read all of it.
 pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
     let source = SourceUri::parse(claimed.source).map_err(|error| Error::invalid(error.to_string()))?;
-    let mut origin = Origin { source: claimed.source.to_owned(), ..Origin::default() };
+    let mut origin =
+        Origin { source: claimed.source.to_owned(), root: claimed.source.to_owned(), ..Origin::default() };
     for (path, id) in [("run_id", claimed.run_id), ("model_id", claimed.model_id)] {
         if !id.is_empty() {
             limits::run_id(path, Some(id))?;
@@ -60,17 +82,22 @@ pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
             from_logged_model(sql, &mut origin, model_id)?;
         }
         SourceUri::ModelVersion { name, version } => from_version(sql, &mut origin, name, *version)?,
-        SourceUri::VersionFiles { name, version, .. } => {
+        SourceUri::VersionFiles { name, version, path } if path.is_root() => {
             from_version(sql, &mut origin, &name.to_string(), *version)?;
+        }
+        SourceUri::VersionFiles { .. } => {
+            return Err(outside(claimed, "It is below the files of a version. Name the version itself"));
         }
         SourceUri::ModelAlias { name, alias } => from_alias(sql, &mut origin, name, alias)?,
         SourceUri::RunRelative { run_id, .. } | SourceUri::RunArtifacts { run_id, .. } => {
             if !claimed.run_id.is_empty() && claimed.run_id != run_id {
-                return Err(outside(claimed, "it belongs to another run"));
+                return Err(outside(claimed, "It belongs to another run"));
             }
             from_run(sql, &mut origin, run_id)?;
         }
+        SourceUri::Local { .. } if claimed.awaits_files => {}
         SourceUri::Local { .. } => check_local(sql, claimed, &source)?,
+        SourceUri::Opaque(_) if !claimed.is_prompt => return Err(outside(claimed, OPAQUE)),
         SourceUri::External { .. } | SourceUri::Opaque(_) => {}
     }
     if !claimed.model_id.is_empty() {
@@ -83,12 +110,11 @@ pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
             )));
         }
     }
-    if !claimed.run_id.is_empty() {
-        claimed.run_id.clone_into(&mut origin.run_id);
-    }
-    if origin.experiment_id.is_none() && !origin.run_id.is_empty() {
-        let run_id = origin.run_id.clone();
-        from_run(sql, &mut origin, &run_id)?;
+    if !claimed.run_id.is_empty() && claimed.run_id != origin.run_id {
+        if origin.copied.is_some() && !origin.run_id.is_empty() {
+            return Err(outside(claimed, "It is a version of another run"));
+        }
+        from_run(sql, &mut origin, claimed.run_id)?;
     }
     Ok(origin)
 }
@@ -114,24 +140,41 @@ fn from_run(sql: &mut Sql<'_>, origin: &mut Origin, run_id: &str) -> Result<()> 
 fn from_version(sql: &mut Sql<'_>, origin: &mut Origin, name: &str, number: u64) -> Result<()> {
     let number = i64::try_from(number).map_err(|_| versions::missing(name, i64::MAX))?;
     let (_, version) = versions::load(sql, name, names::Levels::Any, number)?;
-    inherit(origin, version);
-    Ok(())
+    inherit(origin, version)
 }
 
 fn from_alias(sql: &mut Sql<'_>, origin: &mut Origin, name: &str, alias: &str) -> Result<()> {
     let found = names::load(sql, name, names::Levels::Any)?;
-    let version = aliases::resolve(sql, &found, alias)?.ok_or_else(|| aliases::missing(alias))?;
+    let version = aliases::resolve(sql, &found, alias)?
+        .ok_or_else(|| aliases::missing(alias).with_code(Code::InvalidParameterValue))?;
     // The alias may move on; what this version is made of does not.
     origin.source = format!("models:/{}/{}", found.name(), version.version);
-    inherit(origin, version);
+    inherit(origin, version)
+}
+
+/// Whoever may read the version may read its files, so that nothing more is asked about where they came from.
+fn inherit(origin: &mut Origin, version: Version) -> Result<()> {
+    if version.status != Status::Ready {
+        return Err(Error::invalid(format!(
+            "Invalid model version source: '{}'. That version is {}: finalize it before it is copied.",
+            origin.source,
+            version.status.name()
+        )));
+    }
+    origin.root = version.origin;
+    origin.run_id = version.run_id;
+    origin.logged_model = version.logged_model;
+    origin.copied = Some(Copied {
+        model_id: version.model_id,
+        version: version.version,
+        has_own_files: version.has_own_files,
+        signature: version.signature,
+    });
     Ok(())
 }
 
-fn inherit(origin: &mut Origin, version: Version) {
-    origin.copied = Some((version.model_id, version.version));
-    origin.run_id = version.run_id;
-    origin.logged_model = version.logged_model;
-}
+const OPAQUE: &str =
+    "It addresses nothing. Write it as an absolute path or a URI, such as models:/<model id>";
 
 /// A path on the server's disk is taken only where the run that is named keeps its files there.
 fn check_local(sql: &mut Sql<'_>, claimed: Claimed<'_>, source: &SourceUri) -> Result<()> {
@@ -156,26 +199,18 @@ fn outside(claimed: Claimed<'_>, why: &str) -> Error {
 pub(super) fn record(tx: &mut Sql<'_>, origin: &Origin, model_id: i64, number: i64) -> Result<()> {
     let target_version = number.to_string();
     let target = NodeRef::Asset(model_id);
-    if let Some((copied, version)) = origin.copied {
-        let source_version = version.to_string();
+    if let Some(copied) = &origin.copied {
+        let source_version = copied.version.to_string();
         let fact = Fact {
             run_uuid: &origin.run_id,
             source_version: &source_version,
             target_version: &target_version,
             detail: None,
         };
-        lineage::record(tx, NodeRef::Asset(copied), target, EdgeKind::Copies, fact)?;
+        lineage::record(tx, NodeRef::Asset(copied.model_id), target, EdgeKind::Copies, fact)?;
     } else if let Some(experiment) = origin.experiment_id {
         let fact = Fact { run_uuid: &origin.run_id, target_version: &target_version, ..Fact::default() };
         lineage::record(tx, NodeRef::Asset(experiment), target, EdgeKind::Produces, fact)?;
     }
     Ok(())
-}
-
-/// The root of the files of the logged model that a version came from, as tracking has it.
-pub(super) fn logged_model_uri(sql: &mut Sql<'_>, version: &Version) -> Result<Option<String>> {
-    if version.logged_model.is_empty() {
-        return Ok(None);
-    }
-    Ok(model::find(sql, &version.logged_model)?.map(|found| found.artifact_uri()))
 }

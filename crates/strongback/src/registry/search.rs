@@ -16,13 +16,17 @@ use syntax::search::{
 };
 
 use super::{
+    aliases::{self, Alias},
     models::{self, Model},
     names, store,
     versions::{self, Version},
 };
 use crate::{
     bind,
-    catalog::{Action, authorize::is_allowed},
+    catalog::{
+        Action,
+        authorize::{self, is_allowed},
+    },
     db::Sql,
     error::{Error, Result},
     tracking::page::{self, Question},
@@ -42,6 +46,30 @@ pub(super) struct Search {
 pub(super) struct Found<T> {
     pub items: Vec<T>,
     pub next_page_token: Option<String>,
+}
+
+/// One page of versions, with the models and aliases that are shown with them.
+pub(super) struct FoundVersions {
+    models: BTreeMap<i64, Model>,
+    aliases: Vec<Alias>,
+    versions: Vec<Version>,
+    pub next_page_token: Option<String>,
+}
+
+impl FoundVersions {
+    /// Shows each version with its model and its own aliases.
+    pub fn show<T>(&self, show: impl Fn(&Model, &Version, &[&Alias]) -> T) -> Vec<T> {
+        let mut own: HashMap<(i64, i64), Vec<&Alias>> = HashMap::new();
+        for alias in &self.aliases {
+            own.entry((alias.model_id, alias.version)).or_default().push(alias);
+        }
+        let show = |version: &Version| {
+            let model = self.models.get(&version.model_id)?;
+            let aliases = own.get(&(version.model_id, version.version)).map_or(&[][..], Vec::as_slice);
+            Some(show(model, version, aliases))
+        };
+        self.versions.iter().filter_map(show).collect()
+    }
 }
 
 /// All that an order looks at; also where a page ended.
@@ -91,8 +119,8 @@ impl Search {
         self.page(found, |a, b| a.name.cmp(&b.name))
     }
 
-    /// Versions that the caller may see and that match, each with its model's name.
-    pub fn versions(&self, sql: &mut Sql<'_>) -> Result<Found<(String, Version)>> {
+    /// Versions that the caller may see and that match.
+    pub fn versions(&self, sql: &mut Sql<'_>) -> Result<FoundVersions> {
         let filter = self.with_stored_names(sql)?;
         let (models, rows) = if let Some(name) = named(&filter) {
             let models = by_name(sql, name)?;
@@ -118,15 +146,21 @@ impl Search {
             let hidden = hide_prompts && (is_prompt(&model.tags) || is_prompt(&version.tags));
             if !hidden && predicate.matches(&named) {
                 let key = Key {
-                    name: named.name.clone(),
+                    name: named.name,
                     version: version.version,
                     created_at: version.created_at,
                     updated_at: version.updated_at,
                 };
-                found.push((key, (named.name, version)));
+                found.push((key, version));
             }
         }
-        self.page(found, |a, b| (b.updated_at, &a.name, b.version).cmp(&(a.updated_at, &b.name, a.version)))
+        let Found { items: versions, next_page_token } = self.page(found, |a, b| {
+            (b.updated_at, &a.name, b.version).cmp(&(a.updated_at, &b.name, a.version))
+        })?;
+        let mut ids: Vec<i64> = versions.iter().map(|version| version.model_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(FoundVersions { models: visible, aliases: aliases::list(sql, &ids)?, versions, next_page_token })
     }
 
     /// The filter with names as they are stored: three-level names compare without case, and a plain model has two.
@@ -211,11 +245,11 @@ fn by_name(sql: &mut Sql<'_>, name: &str) -> Result<Vec<Model>> {
 }
 
 /// Those that the caller may read, by id. Whoever may read a schema may read what lies in it, so that schemas are asked
-/// for once each. Leaves the mark of an authorisation, since what is left out was decided upon.
+/// for once each. Leaves the mark of a filtered answer, since what is left out was decided upon.
 pub(super) fn visible(sql: &mut Sql<'_>, all: Vec<Model>) -> Result<BTreeMap<i64, Model>> {
     let mut schemas: HashMap<i64, bool> = HashMap::new();
     let mut found = BTreeMap::new();
-    sql.mark_authorized();
+    authorize::visible(sql);
     for model in all {
         let whole = match schemas.get(&model.schema_id) {
             Some(known) => *known,
@@ -232,7 +266,8 @@ pub(super) fn visible(sql: &mut Sql<'_>, all: Vec<Model>) -> Result<BTreeMap<i64
     Ok(found)
 }
 
-fn is_prompt(tags: &super::tags::Tags) -> bool {
+/// Whether the tags mark a prompt.
+pub(super) fn is_prompt(tags: &super::tags::Tags) -> bool {
     tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 

@@ -4,25 +4,38 @@
 
 use crate::statements;
 
+/// A model as [`super::models::read`] reads it; a condition on `a` or `m` follows.
+macro_rules! select_models {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.id, a.uuid, a.parent_id, a.leaf, a.wire_name, s.leaf, c.leaf, o.name, cb.name, ub.name,
+                a.comment, a.created_at, a.updated_at, m.tags
+            FROM model m JOIN asset a ON a.id = m.asset_id JOIN asset s ON s.id = a.parent_id
+            JOIN asset c ON c.id = s.parent_id LEFT JOIN principal o ON o.id = a.owner_id
+            LEFT JOIN principal cb ON cb.id = a.created_by LEFT JOIN principal ub ON ub.id = a.updated_by
+            WHERE a.deleted_at IS NULL",
+            $rest
+        )
+    };
+}
+
+/// A version as [`super::versions::read`] reads it; conditions on `v`, or on the asset `a` of its model, follow.
+macro_rules! select_versions {
+    ($rest:literal) => {
+        concat!(
+            "SELECT v.model_id, v.version, v.status, v.status_message, v.stage, v.source, v.origin, v.run_uuid,
+                v.run_link, v.logged_model, v.comment, v.signature, v.has_own_files, v.tags, p.name, v.created_at,
+                v.updated_at
+            FROM model_version v JOIN asset a ON a.id = v.model_id LEFT JOIN principal p ON p.id = v.owner_id
+            WHERE v.deleted_at IS NULL",
+            $rest
+        )
+    };
+}
+
 statements! {
-    MODEL_BY_ID = "SELECT a.id, a.uuid, a.parent_id, a.leaf, a.wire_name, s.leaf, c.leaf, o.name, cb.name, ub.name,
-            a.comment, a.created_at, a.updated_at, m.tags
-        FROM model m JOIN asset a ON a.id = m.asset_id JOIN asset s ON s.id = a.parent_id
-        JOIN asset c ON c.id = s.parent_id LEFT JOIN principal o ON o.id = a.owner_id
-        LEFT JOIN principal cb ON cb.id = a.created_by LEFT JOIN principal ub ON ub.id = a.updated_by
-        WHERE m.asset_id = $1 AND a.deleted_at IS NULL";
-    MODEL_ALL = "SELECT a.id, a.uuid, a.parent_id, a.leaf, a.wire_name, s.leaf, c.leaf, o.name, cb.name, ub.name,
-            a.comment, a.created_at, a.updated_at, m.tags
-        FROM model m JOIN asset a ON a.id = m.asset_id JOIN asset s ON s.id = a.parent_id
-        JOIN asset c ON c.id = s.parent_id LEFT JOIN principal o ON o.id = a.owner_id
-        LEFT JOIN principal cb ON cb.id = a.created_by LEFT JOIN principal ub ON ub.id = a.updated_by
-        WHERE a.deleted_at IS NULL";
-    MODEL_BELOW = "SELECT a.id, a.uuid, a.parent_id, a.leaf, a.wire_name, s.leaf, c.leaf, o.name, cb.name, ub.name,
-            a.comment, a.created_at, a.updated_at, m.tags
-        FROM model m JOIN asset a ON a.id = m.asset_id JOIN asset s ON s.id = a.parent_id
-        JOIN asset c ON c.id = s.parent_id LEFT JOIN principal o ON o.id = a.owner_id
-        LEFT JOIN principal cb ON cb.id = a.created_by LEFT JOIN principal ub ON ub.id = a.updated_by
-        WHERE a.parent_id = $1 AND a.deleted_at IS NULL";
+    MODEL_BY_ID = select_models!(" AND m.asset_id = $1");
+    MODEL_ALL = select_models!("");
     /// A wire name that differs from this one in case only.
     MODEL_NEAR_NAME = "SELECT wire_name FROM asset WHERE kind = 'model' AND deleted_at IS NULL
             AND LOWER(wire_name) = LOWER($1) LIMIT 1";
@@ -30,44 +43,36 @@ statements! {
     MODEL_SET_TAGS = "UPDATE model SET tags = $2 WHERE asset_id = $1";
     MODEL_TAKE_NUMBER = "UPDATE model SET next_version = next_version + 1 WHERE asset_id = $1 RETURNING next_version - 1";
 
-    VERSION_BY_N = "SELECT v.model_id, v.version, v.status, v.status_message, v.stage, v.source, v.run_uuid, v.run_link,
-            v.logged_model, v.comment, v.has_own_files, v.tags, p.name, v.created_at, v.updated_at
-        FROM model_version v LEFT JOIN principal p ON p.id = v.owner_id
-        WHERE v.model_id = $1 AND v.version = $2 AND v.deleted_at IS NULL";
-    VERSION_NEWEST = "SELECT v.model_id, v.version, v.status, v.status_message, v.stage, v.source, v.run_uuid, v.run_link,
-            v.logged_model, v.comment, v.has_own_files, v.tags, p.name, v.created_at, v.updated_at
-        FROM model_version v LEFT JOIN principal p ON p.id = v.owner_id
-        WHERE v.model_id = $1 AND v.deleted_at IS NULL ORDER BY v.version DESC LIMIT 1";
-    VERSION_LIST = "SELECT v.model_id, v.version, v.status, v.status_message, v.stage, v.source, v.run_uuid, v.run_link,
-            v.logged_model, v.comment, v.has_own_files, v.tags, p.name, v.created_at, v.updated_at
-        FROM model_version v LEFT JOIN principal p ON p.id = v.owner_id
-        WHERE v.model_id = $1 AND v.deleted_at IS NULL ORDER BY v.version";
-    VERSION_PAGE = "SELECT v.model_id, v.version, v.status, v.status_message, v.stage, v.source, v.run_uuid, v.run_link,
-            v.logged_model, v.comment, v.has_own_files, v.tags, p.name, v.created_at, v.updated_at
-        FROM model_version v LEFT JOIN principal p ON p.id = v.owner_id
-        WHERE v.model_id = $1 AND v.version > $2 AND v.deleted_at IS NULL ORDER BY v.version LIMIT $3";
-    VERSION_BY_RUN = "SELECT v.model_id, v.version, v.status, v.status_message, v.stage, v.source, v.run_uuid, v.run_link,
-            v.logged_model, v.comment, v.has_own_files, v.tags, p.name, v.created_at, v.updated_at
-        FROM model_version v LEFT JOIN principal p ON p.id = v.owner_id
-        WHERE v.run_uuid = $1 AND v.deleted_at IS NULL";
-    VERSION_ALL = "SELECT v.model_id, v.version, v.status, v.status_message, v.stage, v.source, v.run_uuid, v.run_link,
-            v.logged_model, v.comment, v.has_own_files, v.tags, p.name, v.created_at, v.updated_at
-        FROM model_version v JOIN asset a ON a.id = v.model_id LEFT JOIN principal p ON p.id = v.owner_id
-        WHERE v.deleted_at IS NULL AND a.deleted_at IS NULL";
+    VERSION_BY_N = select_versions!(" AND v.model_id = $1 AND v.version = $2");
+    VERSION_NEWEST = select_versions!(" AND v.model_id = $1 ORDER BY v.version DESC LIMIT 1");
+    VERSION_LIST = select_versions!(" AND v.model_id = $1 ORDER BY v.version");
+    VERSION_PAGE = select_versions!(" AND v.model_id = $1 AND v.version > $2 ORDER BY v.version LIMIT $3");
+    VERSION_LAST = select_versions!(" AND v.model_id = $1 ORDER BY v.version DESC LIMIT $2");
+    VERSION_BY_RUN = select_versions!(" AND v.run_uuid = $1");
+    VERSION_ALL = select_versions!(" AND a.deleted_at IS NULL");
     /// The highest version of each stage.
-    VERSION_LATEST = "SELECT v.model_id, v.version, v.status, v.status_message, v.stage, v.source, v.run_uuid, v.run_link,
-            v.logged_model, v.comment, v.has_own_files, v.tags, p.name, v.created_at, v.updated_at
-        FROM model_version v LEFT JOIN principal p ON p.id = v.owner_id
-        WHERE v.model_id IN {ints:$1} AND v.deleted_at IS NULL AND NOT EXISTS (
+    VERSION_LATEST = select_versions!(" AND v.model_id IN {ints:$1} AND NOT EXISTS (
             SELECT 1 FROM model_version w WHERE w.model_id = v.model_id AND w.stage = v.stage
                 AND w.version > v.version AND w.deleted_at IS NULL)
-        ORDER BY v.version";
-    VERSION_INSERT = "INSERT INTO model_version (model_id, version, status, status_message, stage, source, run_uuid, run_link,
-            logged_model, comment, has_own_files, tags, owner_id, created_at, updated_at)
-        VALUES ($1, $2, $3, '', 'None', $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
-    VERSION_UPDATE = "UPDATE model_version SET status = $3, stage = $4, comment = $5, tags = $6, updated_at = $7
+        ORDER BY v.version");
+    VERSION_INSERT = "INSERT INTO model_version (model_id, version, status, status_message, stage, source, origin, run_uuid,
+            run_link, logged_model, comment, signature, has_own_files, tags, owner_id, created_at, updated_at)
+        VALUES ($1, $2, $3, '', 'None', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
+    VERSION_UPDATE = "UPDATE model_version SET status = $3, stage = $4, comment = $5, signature = $6, tags = $7,
+            updated_at = $8
         WHERE model_id = $1 AND version = $2";
     VERSION_DELETE = "UPDATE model_version SET deleted_at = $3, updated_at = $3 WHERE model_id = $1 AND version = $2";
+    VERSION_DELETE_ALL = "UPDATE model_version SET deleted_at = $2, updated_at = $2
+        WHERE model_id = $1 AND deleted_at IS NULL";
+    /// Versions of a model that have files of their own.
+    VERSION_WITH_FILES = "SELECT version FROM model_version
+        WHERE model_id = $1 AND has_own_files = 1 AND deleted_at IS NULL ORDER BY version";
+    /// Models that were deleted with what they lay in, and whose versions were not told yet.
+    MODEL_ORPHANS = "SELECT a.id FROM asset a WHERE a.kind = 'model' AND a.deleted_at IS NOT NULL AND EXISTS (
+            SELECT 1 FROM model_version v WHERE v.model_id = a.id AND v.deleted_at IS NULL)
+        ORDER BY a.id LIMIT $1";
+    /// A model, deleted or not.
+    MODEL_LOCK = "SELECT id FROM asset WHERE id = $1 {lock}";
 
     ALIAS_LIST = "SELECT model_id, alias, version FROM alias WHERE model_id IN {ints:$1} AND version IS NOT NULL
         ORDER BY model_id, alias";
@@ -81,6 +86,8 @@ statements! {
         WHERE model_id = $1 AND alias = $2 AND n = $3";
     MOVE_AT = "SELECT alias, n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move
         WHERE model_id = $1 AND alias = $2 AND at <= $3 ORDER BY at DESC, n DESC LIMIT 1";
+    MOVE_LAST = "SELECT alias, n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move
+        WHERE model_id = $1 ORDER BY at DESC, alias, n DESC LIMIT $2";
     MOVE_LIST = "SELECT alias, n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move
         WHERE model_id = $1 AND alias = $2 ORDER BY n";
 }

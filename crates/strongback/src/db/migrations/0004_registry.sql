@@ -7,7 +7,10 @@ CREATE TABLE model (
     tags {text} NOT NULL
 ) {strict};
 
--- `has_own_files` is 1 where a client uploaded files for the version itself; else they are those of its source.
+-- `source` is what the client said. `origin` is the same once copies are followed: where the files of a copy's first
+-- ancestor are, by an address that holds no model's name, since names change and are given again. `has_own_files` is 1
+-- where files were uploaded for the version itself, or for the one that it is a copy of; else they are those of
+-- `origin`. `signature` is JSON, as it was when the version became ready.
 CREATE TABLE model_version (
     model_id {int} NOT NULL REFERENCES model (asset_id),
     version {int} NOT NULL,
@@ -15,6 +18,7 @@ CREATE TABLE model_version (
     status_message {text} NOT NULL,
     stage {text} NOT NULL,
     source {text} NOT NULL,
+    origin {text} NOT NULL,
     run_uuid {text} NOT NULL,
     run_link {text} NOT NULL,
     logged_model {text} NOT NULL,

@@ -26,66 +26,39 @@ const REASON: &str = "through the databricks-uc registry";
 /// Models a page when nothing is asked for, and at most.
 const PAGE: (i64, i64) = (100, 1_000);
 
-pub(super) fn routes() -> Vec<Route> {
-    let (read, edit) = (Policy::Asset(Action::Read), Policy::Asset(Action::Edit));
-    let delete_policy = Policy::Asset(Action::Delete);
-    let base = |end| match end {
-        "create" => "/api/2.0/mlflow/unity-catalog/registered-models/create",
-        "get" => "/api/2.0/mlflow/unity-catalog/registered-models/get",
-        "update" => "/api/2.0/mlflow/unity-catalog/registered-models/update",
-        "delete" => "/api/2.0/mlflow/unity-catalog/registered-models/delete",
-        "search" => "/api/2.0/mlflow/unity-catalog/registered-models/search",
-        "set-tag" => "/api/2.0/mlflow/unity-catalog/registered-models/set-tag",
-        "delete-tag" => "/api/2.0/mlflow/unity-catalog/registered-models/delete-tag",
-        _ => "/api/2.0/mlflow/unity-catalog/registered-models/alias",
+/// A path of this face.
+macro_rules! path {
+    ($end:literal) => {
+        concat!("/api/2.0/mlflow/unity-catalog/registered-models/", $end)
     };
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    const ALIAS: &str = path!("alias");
+    let (make, remove) = (Policy::Asset(Action::Create), Policy::Asset(Action::Delete));
+    let (read, edit) = (Policy::Asset(Action::Read), Policy::Asset(Action::Edit));
     let (json, small) = (Limits::JSON, Limits::SMALL);
+    let (get_, post, patch, delete_) = (Method::GET, Method::POST, Method::PATCH, Method::DELETE);
+    let set_alias_text = "Point an alias of a governed model to a version";
+    let get_alias_text = "The version behind an alias of a governed model";
     vec![
+        Route::json(post.clone(), path!("create"), make, json, "Create a governed model", create),
+        Route::json(get_.clone(), path!("get"), read, small, "Get a governed model", get),
+        Route::json(patch, path!("update"), edit, json, "Rename or describe a governed model", update),
+        Route::json(delete_.clone(), path!("delete"), remove, small, "Delete a governed model", delete),
+        Route::json(get_.clone(), path!("search"), Policy::Visible, json, "Search governed models", search),
+        Route::json(post.clone(), path!("set-tag"), edit, json, "Set a tag of a governed model", set_tag),
         Route::json(
-            Method::POST,
-            base("create"),
-            Policy::Asset(Action::Create),
-            json,
-            "Create a governed model",
-            create,
-        ),
-        Route::json(Method::GET, base("get"), read, small, "Get a governed model", get),
-        Route::json(Method::PATCH, base("update"), edit, json, "Rename or describe a governed model", update),
-        Route::json(Method::DELETE, base("delete"), delete_policy, small, "Delete a governed model", delete),
-        Route::json(Method::GET, base("search"), Policy::Visible, json, "Search governed models", search),
-        Route::json(Method::POST, base("set-tag"), edit, json, "Set a tag of a governed model", set_tag),
-        Route::json(
-            Method::DELETE,
-            base("delete-tag"),
+            delete_.clone(),
+            path!("delete-tag"),
             edit,
             small,
             "Delete a tag of a governed model",
             delete_tag,
         ),
-        Route::json(
-            Method::POST,
-            base("alias"),
-            edit,
-            small,
-            "Point an alias of a governed model to a version",
-            set_alias,
-        ),
-        Route::json(
-            Method::GET,
-            base("alias"),
-            read,
-            small,
-            "The version behind an alias of a governed model",
-            get_alias,
-        ),
-        Route::json(
-            Method::DELETE,
-            base("alias"),
-            edit,
-            small,
-            "Delete an alias of a governed model",
-            delete_alias,
-        ),
+        Route::json(post, ALIAS, edit, small, set_alias_text, set_alias),
+        Route::json(get_, ALIAS, read, small, get_alias_text, get_alias),
+        Route::json(delete_, ALIAS, edit, small, "Delete an alias of a governed model", delete_alias),
     ]
 }
 
@@ -126,7 +99,8 @@ async fn update(ctx: Ctx, request: ModelRequest) -> Result<ModelResponse> {
 
 async fn delete(ctx: Ctx, request: ModelRequest) -> Result<Empty> {
     let name = name(request.name.as_ref())?;
-    ctx.write(move |tx| answered(models::delete(tx, &name, Levels::Three)?, |()| Ok(Empty {}))).await
+    models::model_delete(&ctx, name, Levels::Three).await?;
+    Ok(Empty {})
 }
 
 async fn search(ctx: Ctx, request: SearchRequest) -> Result<ModelsResponse> {

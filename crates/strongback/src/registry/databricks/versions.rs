@@ -5,10 +5,12 @@ use syntax::search::Grammar;
 
 use super::wire::{
     Credentials, CredentialsRequest, CredentialsResponse, VersionOut, VersionResponse, VersionsResponse,
+    storage_location,
 };
 use crate::{
     catalog::Action,
     context::Ctx,
+    db::Sql,
     error::Result,
     registry::{
         answered,
@@ -19,10 +21,11 @@ use crate::{
                 number,
             },
         },
-        names::{self, Levels},
+        models::Model,
+        names::Levels,
         search::Search,
         tags::{Tags, checked_description, checked_key, checked_tag},
-        versions,
+        versions::{self, Version},
     },
     router::{Limits, Policy, Route, wire::Empty},
     tracking::limits,
@@ -31,104 +34,57 @@ use crate::{
 /// Versions a page when nothing is asked for, and at most.
 const PAGE: (i64, i64) = (10_000, 200_000);
 
+/// A path of this face.
+macro_rules! path {
+    ($end:literal) => {
+        concat!("/api/2.0/mlflow/unity-catalog/model-versions/", $end)
+    };
+}
+
 pub(super) fn routes() -> Vec<Route> {
     let (read, edit) = (Policy::Asset(Action::Read), Policy::Asset(Action::Edit));
+    let (remove, visible) = (Policy::Asset(Action::Delete), Policy::Visible);
     let (json, small) = (Limits::JSON, Limits::SMALL);
-    let path = |end| match end {
-        "create" => "/api/2.0/mlflow/unity-catalog/model-versions/create",
-        "finalize" => "/api/2.0/mlflow/unity-catalog/model-versions/finalize",
-        "get" => "/api/2.0/mlflow/unity-catalog/model-versions/get",
-        "update" => "/api/2.0/mlflow/unity-catalog/model-versions/update",
-        "delete" => "/api/2.0/mlflow/unity-catalog/model-versions/delete",
-        "search" => "/api/2.0/mlflow/unity-catalog/model-versions/search",
-        "uri" => "/api/2.0/mlflow/unity-catalog/model-versions/get-download-uri",
-        "set-tag" => "/api/2.0/mlflow/unity-catalog/model-versions/set-tag",
-        "delete-tag" => "/api/2.0/mlflow/unity-catalog/model-versions/delete-tag",
-        "lineage" => "/api/2.0/mlflow/unity-catalog/model-versions/emit-lineage",
-        _ => "/api/2.0/mlflow/unity-catalog/model-versions/generate-temporary-credentials",
-    };
+    let (get_, post, patch, delete_) = (Method::GET, Method::POST, Method::PATCH, Method::DELETE);
+    let (uri, lineage) = (path!("get-download-uri"), path!("emit-lineage"));
+    let travel = path!("generate-temporary-credentials");
+    let make_text = "Create a governed version, to be uploaded";
+    let finalize_text = "Declare a version's files complete";
+    let untag_text = "Delete a tag of a governed version";
     vec![
-        Route::json(
-            Method::POST,
-            path("create"),
-            edit,
-            json,
-            "Create a governed version, to be uploaded",
-            create,
-        ),
-        Route::json(
-            Method::POST,
-            path("finalize"),
-            edit,
-            small,
-            "Declare a version's files complete",
-            finalize,
-        ),
-        Route::json(Method::GET, path("get"), read, small, "Get a governed version", get),
-        Route::json(Method::PATCH, path("update"), edit, json, "Describe a governed version", update),
-        Route::json(
-            Method::DELETE,
-            path("delete"),
-            Policy::Asset(Action::Delete),
-            small,
-            "Delete a governed version",
-            delete,
-        ),
-        Route::json(Method::GET, path("search"), Policy::Visible, json, "Search governed versions", search),
-        Route::json(
-            Method::GET,
-            path("uri"),
-            read,
-            small,
-            "Where a governed version's files are",
-            download_uri,
-        ),
-        Route::json(Method::POST, path("set-tag"), edit, json, "Set a tag of a governed version", set_tag),
-        Route::json(
-            Method::DELETE,
-            path("delete-tag"),
-            edit,
-            small,
-            "Delete a tag of a governed version",
-            delete_tag,
-        ),
-        Route::json(Method::POST, path("lineage"), read, json, "Who loads a governed version", emit_lineage),
-        Route::json(
-            Method::POST,
-            path("credentials"),
-            read,
-            small,
-            "How a version's files travel",
-            credentials,
-        ),
+        Route::json(post.clone(), path!("create"), edit, json, make_text, create),
+        Route::json(post.clone(), path!("finalize"), edit, small, finalize_text, finalize),
+        Route::json(get_.clone(), path!("get"), read, small, "Get a governed version", get),
+        Route::json(patch, path!("update"), edit, json, "Describe a governed version", update),
+        Route::json(delete_.clone(), path!("delete"), remove, small, "Delete a governed version", delete),
+        Route::json(get_.clone(), path!("search"), visible, json, "Search governed versions", search),
+        Route::json(get_, uri, read, small, "Where a governed version's files are", download_uri),
+        Route::json(post.clone(), path!("set-tag"), edit, json, "Set a tag of a governed version", set_tag),
+        Route::json(delete_, path!("delete-tag"), edit, small, untag_text, delete_tag),
+        Route::json(post.clone(), lineage, read, json, "Who loads a governed version", emit_lineage),
+        Route::json(post, travel, read, small, "How a version's files travel", credentials),
     ]
+}
+
+fn response(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<VersionResponse> {
+    Ok(VersionResponse { model_version: VersionOut::load(sql, model, version)? })
 }
 
 async fn create(ctx: Ctx, request: CreateVersionRequest) -> Result<VersionResponse> {
     let (name, new) = new_version(request, true)?;
-    ctx.write(move |tx| {
-        answered(versions::create(tx, &name, Levels::Three, &new)?, |(model, version)| {
-            Ok(VersionResponse { model_version: VersionOut::load(tx, &model, &version)? })
-        })
-    })
-    .await
+    versions::version_create(&ctx, name, Levels::Three, new, response).await
 }
 
 async fn finalize(ctx: Ctx, request: VersionRequest) -> Result<VersionResponse> {
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
-    ctx.write(move |tx| {
-        answered(versions::finalize(tx, &name, Levels::Three, number)?, |(model, version)| {
-            Ok(VersionResponse { model_version: VersionOut::load(tx, &model, &version)? })
-        })
-    })
-    .await
+    versions::version_finalize(&ctx, name, Levels::Three, number, response).await
 }
 
 async fn get(ctx: Ctx, request: VersionRequest) -> Result<VersionResponse> {
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
     ctx.read(move |sql| {
         let (model, version) = versions::load(sql, &name, Levels::Three, number)?;
-        Ok(VersionResponse { model_version: VersionOut::load(sql, &model, &version)? })
+        response(sql, &model, &version)
     })
     .await
 }
@@ -138,17 +94,15 @@ async fn update(ctx: Ctx, request: VersionRequest) -> Result<VersionResponse> {
     let description = checked_description("description", request.description)?;
     ctx.write(move |tx| {
         let changed = versions::describe(tx, &name, Levels::Three, number, &description)?;
-        answered(changed, |(model, version)| {
-            Ok(VersionResponse { model_version: VersionOut::load(tx, &model, &version)? })
-        })
+        answered(changed, |(model, version)| response(tx, &model, &version))
     })
     .await
 }
 
 async fn delete(ctx: Ctx, request: VersionRequest) -> Result<Empty> {
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
-    ctx.write(move |tx| answered(versions::delete(tx, &name, Levels::Three, number)?, |()| Ok(Empty {})))
-        .await
+    versions::version_delete(&ctx, name, Levels::Three, number).await?;
+    Ok(Empty {})
 }
 
 async fn search(ctx: Ctx, request: SearchRequest) -> Result<VersionsResponse> {
@@ -158,11 +112,9 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<VersionsResponse> {
         Search::new(Grammar::ModelVersions, filter, &request.order_by, most, request.page_token.as_deref())?;
     ctx.read(move |sql| {
         let found = search.versions(sql)?;
-        let mut model_versions = Vec::with_capacity(found.items.len());
-        for (name, version) in &found.items {
-            let model = names::load(sql, name, Levels::Any)?;
-            model_versions.push(VersionOut::load(sql, &model, version)?);
-        }
+        let model_versions = found.show(|model, version, aliases| {
+            VersionOut::new(model, version, aliases.iter().copied(), Vec::new())
+        });
         Ok(VersionsResponse { model_versions, next_page_token: found.next_page_token })
     })
     .await
@@ -172,7 +124,7 @@ async fn download_uri(ctx: Ctx, request: VersionRequest) -> Result<DownloadUriRe
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
     ctx.read(move |sql| {
         let (model, version) = versions::load(sql, &name, Levels::Three, number)?;
-        let artifact_uri = VersionOut::new(&model, &version, &[], Vec::new()).storage_location;
+        let artifact_uri = storage_location(&model, version.version);
         Ok(DownloadUriResponse { artifact_uri })
     })
     .await

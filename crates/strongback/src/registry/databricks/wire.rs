@@ -106,6 +106,11 @@ impl ModelOut {
     }
 }
 
+/// Where the files of a version lie, as a path of the Files API.
+pub fn storage_location(model: &Model, number: i64) -> String {
+    format!("/Models/{}/{}/{}/{number}", model.catalog, model.schema, model.leaf)
+}
+
 /// A version of a governed model.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct VersionOut {
@@ -144,7 +149,7 @@ pub struct VersionOut {
     /// The logged model it comes from. Never empty text: copying a version reads it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub model_id: String,
-    /// Parameters of that logged model.
+    /// Parameters of that logged model, where one version is asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub model_params: Vec<Param>,
 }
@@ -160,11 +165,15 @@ pub struct Param {
 
 impl VersionOut {
     /// A version with the model's aliases.
-    pub fn new(model: &Model, version: &Version, aliases: &[Alias], model_params: Vec<Param>) -> Self {
+    pub fn new<'a>(
+        model: &Model,
+        version: &Version,
+        aliases: impl IntoIterator<Item = &'a Alias>,
+        model_params: Vec<Param>,
+    ) -> Self {
         let own = aliases
-            .iter()
+            .into_iter()
             .filter(|alias| (alias.model_id, alias.version) == (version.model_id, version.version));
-        let place = format!("{}/{}/{}", model.catalog, model.schema, model.leaf);
         Self {
             name: model.name(),
             version: version.version.to_string(),
@@ -176,7 +185,7 @@ impl VersionOut {
             run_id: version.run_id.clone(),
             status: version.status.name(),
             status_message: version.status_message.clone(),
-            storage_location: format!("/Models/{place}/{}", version.version),
+            storage_location: storage_location(model, version.version),
             aliases: own.map(AliasOut::from).collect(),
             tags: tags::pairs(&version.tags),
             model_id: version.logged_model.clone(),

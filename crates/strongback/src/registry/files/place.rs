@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use syntax::{paths::ArtifactPath, source::SourceUri};
+use syntax::paths::ArtifactPath;
 
 use super::as_files_api;
 use crate::{
@@ -12,14 +12,12 @@ use crate::{
     error::{Code, Error, Result},
     files::{Guard, Place},
     registry::{
-        names::{self, Levels},
+        location::{self, Location},
+        names::Levels,
         versions::{self, Status, Version},
     },
     tracking::artifacts::{Access, Home, guard},
 };
-
-/// Versions are followed to those they were copied from at most so often.
-const COPIES_MAX: usize = 32;
 
 /// What a path means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,11 +115,6 @@ impl From<Three> for Levels {
     }
 }
 
-/// The area of a version's own files.
-pub(super) fn area(model_id: i64, number: i64) -> String {
-    format!("model/{model_id}/{number}")
-}
-
 /// A version's files never move, so that where they are is looked up once and only the rights each time.
 async fn read_version(
     ctx: &Ctx,
@@ -134,7 +127,7 @@ async fn read_version(
     let (place, dir) = ctx
         .read(move |sql| {
             let (_, version) = versions::load(sql, &wanted, levels.into(), number)?;
-            files_of(sql, version)
+            files_of(sql, &version)
         })
         .await
         .map_err(as_files_api)?;
@@ -158,52 +151,18 @@ fn write_version(sql: &mut Sql<'_>, name: &str, levels: Three, number: i64) -> R
             ),
         ));
     }
-    Ok(own_place(&version))
+    Ok(location::own(version.model_id, version.version))
 }
 
-fn own_place(version: &Version) -> Place {
-    Place {
-        area: area(version.model_id, version.version),
-        asset: version.model_id,
-        subject: version.version.to_string(),
-    }
-}
-
-/// Where a version's files are, and the directory there: its own, or those of what it was made of.
-fn files_of(sql: &mut Sql<'_>, version: Version) -> Result<(Place, ArtifactPath)> {
-    let mut version = version;
-    for _ in 0..COPIES_MAX {
-        if version.has_own_files {
-            return Ok((own_place(&version), ArtifactPath::root()));
+/// The place of a version's files, and the directory there.
+fn files_of(sql: &mut Sql<'_>, version: &Version) -> Result<(Place, ArtifactPath)> {
+    match location::of(version) {
+        Location::Own(place) => Ok((place, ArtifactPath::root())),
+        Location::Tracked(home, dir) if home.artifact_uri(sql)?.starts_with("mlflow-artifacts:") => {
+            Ok((home.place(sql)?, dir))
         }
-        let source = SourceUri::parse(&version.source).map_err(|_| elsewhere(&version))?;
-        let (home, dir) = match source {
-            SourceUri::LoggedModelArtifacts { model_id, path, .. } => (Home::Model(model_id), path),
-            _ if !version.logged_model.is_empty() => {
-                (Home::Model(version.logged_model), ArtifactPath::root())
-            }
-            SourceUri::RunRelative { run_id, path } | SourceUri::RunArtifacts { run_id, path, .. } => {
-                (Home::Run(run_id), path)
-            }
-            SourceUri::ModelVersion { name, version: number } => {
-                version = earlier(sql, &name, number)?.ok_or_else(|| elsewhere(&version))?;
-                continue;
-            }
-            SourceUri::VersionFiles { name, version: number, .. } => {
-                version = earlier(sql, &name.to_string(), number)?.ok_or_else(|| elsewhere(&version))?;
-                continue;
-            }
-            _ => return Err(elsewhere(&version)),
-        };
-        return Ok((home.place(sql)?, dir));
-    }
-    Err(elsewhere(&version))
-}
-
-fn earlier(sql: &mut Sql<'_>, name: &str, number: u64) -> Result<Option<Version>> {
-    match names::find(sql, name)? {
-        Some(model_id) => versions::get(sql, model_id, number as i64),
-        None => Ok(None),
+        // What clients store in a bucket by themselves is elsewhere, too.
+        Location::Tracked(..) | Location::Elsewhere => Err(elsewhere(version)),
     }
 }
 

@@ -121,7 +121,8 @@ async fn change(ctx: Ctx, given: Option<String>, wanted: ModelChange) -> Result<
 
 async fn delete(ctx: Ctx, request: ModelRequest) -> Result<Empty> {
     let name = name(request.name.as_ref())?;
-    ctx.write(move |tx| answered(models::delete(tx, &name, Levels::Any)?, |()| Ok(Empty {}))).await
+    models::model_delete(&ctx, name, Levels::Any).await?;
+    Ok(Empty {})
 }
 
 async fn set_tag(ctx: Ctx, request: TagRequest) -> Result<Empty> {

@@ -7,10 +7,7 @@ use super::wire::{ModelOut, ModelsResponse, SearchRequest, VersionOut, VersionsR
 use crate::{
     context::Ctx,
     error::Result,
-    registry::{
-        aliases::{self, Alias},
-        search::Search,
-    },
+    registry::search::Search,
     router::{Limits, Policy, Route},
     tracking::limits,
 };
@@ -56,20 +53,8 @@ async fn search_versions(ctx: Ctx, request: SearchRequest) -> Result<VersionsRes
     let search = read(&request, Grammar::ModelVersions, VERSIONS)?;
     ctx.read(move |sql| {
         let found = search.versions(sql)?;
-        let mut ids: Vec<i64> = found.items.iter().map(|(_, version)| version.model_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let mut own: std::collections::HashMap<(i64, i64), Vec<&Alias>> = std::collections::HashMap::new();
-        let all = aliases::list(sql, &ids)?;
-        for alias in &all {
-            own.entry((alias.model_id, alias.version)).or_default().push(alias);
-        }
-        let out = |(name, version): &(String, _)| {
-            let version: &crate::registry::versions::Version = version;
-            let aliases = own.get(&(version.model_id, version.version)).map_or(&[][..], Vec::as_slice);
-            VersionOut::new(name, version, aliases)
-        };
-        let model_versions = found.items.iter().map(out).collect();
+        let model_versions =
+            found.show(|model, version, aliases| VersionOut::new(&model.name(), version, aliases));
         Ok(VersionsResponse { model_versions, next_page_token: found.next_page_token })
     })
     .await

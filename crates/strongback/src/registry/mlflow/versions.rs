@@ -11,7 +11,7 @@ use crate::{
     context::Ctx,
     error::Result,
     registry::{
-        answered,
+        answered, location,
         names::Levels,
         tags::{Tags, checked_description, checked_key, checked_link, checked_tag, checked_tags},
         versions::{self, NewVersion},
@@ -98,16 +98,15 @@ pub(in crate::registry) fn new_version(
         description: checked_description("description", request.description)?,
         tags: checked_tags(&request.tags)?,
         awaits_files,
+        signature: None,
     };
     Ok((name, new))
 }
 
 async fn create(ctx: Ctx, request: CreateVersionRequest) -> Result<VersionResponse> {
     let (name, new) = new_version(request, false)?;
-    ctx.write(move |tx| {
-        answered(versions::create(tx, &name, Levels::Any, &new)?, |(model, version)| {
-            Ok(VersionResponse { model_version: VersionOut::new(&model.name(), &version, &[]) })
-        })
+    versions::version_create(&ctx, name, Levels::Any, new, |_, model, version| {
+        Ok(VersionResponse { model_version: VersionOut::new(&model.name(), version, &[]) })
     })
     .await
 }
@@ -125,7 +124,7 @@ async fn download_uri(ctx: Ctx, request: VersionRequest) -> Result<DownloadUriRe
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
     ctx.read(move |sql| {
         let (_, version) = versions::load(sql, &name, Levels::Any, number)?;
-        Ok(DownloadUriResponse { artifact_uri: versions::download_uri(sql, &version)? })
+        Ok(DownloadUriResponse { artifact_uri: location::download_uri(sql, &version)? })
     })
     .await
 }
@@ -144,7 +143,8 @@ async fn update(ctx: Ctx, request: VersionRequest) -> Result<VersionResponse> {
 
 async fn delete(ctx: Ctx, request: VersionRequest) -> Result<Empty> {
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
-    ctx.write(move |tx| answered(versions::delete(tx, &name, Levels::Any, number)?, |()| Ok(Empty {}))).await
+    versions::version_delete(&ctx, name, Levels::Any, number).await?;
+    Ok(Empty {})
 }
 
 async fn set_tag(ctx: Ctx, request: TagRequest) -> Result<Empty> {

@@ -1,4 +1,6 @@
-//! How the files of a version travel, asked on Unity Catalog's face: always through this server's Files API.
+//! How the files of a version travel, asked by the open-source client of Unity Catalog (`uc:` in mlflow). It knows files
+//! on a disk that it shares with the server, and clouds; this server's files go through the Files API, which that client
+//! does not speak. It is told so.
 
 use http::Method;
 use schemars::JsonSchema;
@@ -8,13 +10,12 @@ use super::wire::{joined, number};
 use crate::{
     catalog::Action,
     context::Ctx,
-    error::Result,
-    registry::{
-        databricks::wire::Credentials,
-        names::{self, Levels},
-        versions,
+    error::{Code, Error, Result},
+    registry::{names::Levels, versions},
+    router::{
+        Limits, Policy, Route,
+        wire::{Empty, Int64},
     },
-    router::{Limits, Policy, Route, wire::Int64},
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -23,7 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
         "/api/2.1/unity-catalog/temporary-model-version-credentials",
         Policy::Asset(Action::Read),
         Limits::SMALL,
-        "How a version's files travel",
+        "Credentials of a cloud for a version's files: there are none",
         credentials,
     )]
 }
@@ -41,13 +42,19 @@ struct CredentialsRequest {
     version: Option<Int64>,
 }
 
-async fn credentials(ctx: Ctx, request: CredentialsRequest) -> Result<Credentials> {
+async fn credentials(ctx: Ctx, request: CredentialsRequest) -> Result<Empty> {
     let name = joined(&request.catalog_name, &request.schema_name, &request.model_name, "model_name")?;
     let number = number(request.version)?;
     ctx.read(move |sql| {
-        let model = names::load(sql, &name, Levels::Three)?;
-        versions::require(sql, &model, number)?;
-        Ok(Credentials { storage_mode: "DEFAULT_STORAGE" })
+        versions::load(sql, &name, Levels::Three, number)?;
+        Err(Error::new(
+            Code::NotImplemented,
+            format!(
+                "The files of version {number} of {name} are kept by this server, which gives out no credentials of a \
+                 cloud; mlflow's 'uc:' registry cannot transfer them. Use mlflow.set_registry_uri(\"databricks-uc\") \
+                 with DATABRICKS_HOST and DATABRICKS_TOKEN set, or MLflow's own registry: both see the same models."
+            ),
+        ))
     })
     .await
 }

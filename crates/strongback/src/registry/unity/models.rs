@@ -48,7 +48,7 @@ async fn create(ctx: Ctx, request: CreateModelRequest) -> Result<ModelInfo> {
     let tags = checked_tags(&request.tags)?;
     ctx.write(move |tx| {
         let made = models::create(tx, &name, Levels::Three, &comment, &tags)?;
-        answered(made, |model| ModelInfo::load(tx, &model))
+        answered(made, |model| ModelInfo::one(tx, &model))
     })
     .await
 }
@@ -57,7 +57,7 @@ async fn get(ctx: Ctx, request: ModelRequest) -> Result<ModelInfo> {
     let name = full_name(&request.full_name)?;
     ctx.read(move |sql| {
         let model = names::load(sql, &name, Levels::Three)?;
-        ModelInfo::load(sql, &model)
+        ModelInfo::one(sql, &model)
     })
     .await
 }
@@ -81,8 +81,7 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ModelsResponse> {
                 .models(sql)?;
             (found.items, found.next_page_token)
         };
-        let registered_models =
-            found.iter().map(|model| ModelInfo::load(sql, model)).collect::<Result<_>>()?;
+        let registered_models = ModelInfo::complete(sql, &found)?;
         Ok(ModelsResponse { registered_models, next_page_token })
     })
     .await
@@ -99,12 +98,13 @@ async fn update(ctx: Ctx, request: ModelRequest) -> Result<ModelInfo> {
         ModelChange { new_name, description, owner: request.owner.filter(|owner| !owner.is_empty()) };
     ctx.write(move |tx| {
         let changed = models::update(tx, &name, Levels::Three, &wanted)?;
-        answered(changed, |model| ModelInfo::load(tx, &model))
+        answered(changed, |model| ModelInfo::one(tx, &model))
     })
     .await
 }
 
 async fn delete(ctx: Ctx, request: ModelRequest) -> Result<Empty> {
     let name = full_name(&request.full_name)?;
-    ctx.write(move |tx| answered(models::delete(tx, &name, Levels::Three)?, |()| Ok(Empty {}))).await
+    models::model_delete(&ctx, name, Levels::Three).await?;
+    Ok(Empty {})
 }

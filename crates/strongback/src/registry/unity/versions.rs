@@ -12,7 +12,7 @@ use crate::{
     db::Change,
     error::Result,
     registry::{
-        answered,
+        aliases, answered,
         names::{self, Levels},
         tags::{checked_description, checked_tags},
         versions::{self, NewVersion},
@@ -51,12 +51,9 @@ async fn create(ctx: Ctx, request: CreateVersionRequest) -> Result<VersionInfo> 
         description: checked_description("comment", request.comment)?,
         tags: checked_tags(&request.tags)?,
         awaits_files: true,
+        signature: None,
     };
-    ctx.write(move |tx| {
-        let made = versions::create(tx, &name, Levels::Three, &new)?;
-        answered(made, |(model, version)| VersionInfo::load(tx, &model, &version))
-    })
-    .await
+    versions::version_create(&ctx, name, Levels::Three, new, VersionInfo::load).await
 }
 
 async fn list(ctx: Ctx, request: VersionListRequest) -> Result<VersionsResponse> {
@@ -73,8 +70,9 @@ async fn list(ctx: Ctx, request: VersionListRequest) -> Result<VersionsResponse>
             Some(last) => Some(page::token(question, &last.version)?),
             None => None,
         };
+        let aliases = aliases::list(sql, &[model.id])?;
         let model_versions =
-            found.iter().map(|version| VersionInfo::load(sql, &model, version)).collect::<Result<_>>()?;
+            found.iter().map(|version| VersionInfo::new(&model, version, &aliases, Vec::new())).collect();
         Ok(VersionsResponse { model_versions, next_page_token })
     })
     .await
@@ -107,15 +105,11 @@ async fn update(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
 
 async fn finalize(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
     let (name, number) = (full_name(&request.full_name)?, number(request.version)?);
-    ctx.write(move |tx| {
-        let changed = versions::finalize(tx, &name, Levels::Three, number)?;
-        answered(changed, |(model, version)| VersionInfo::load(tx, &model, &version))
-    })
-    .await
+    versions::version_finalize(&ctx, name, Levels::Three, number, VersionInfo::load).await
 }
 
 async fn delete(ctx: Ctx, request: VersionRequest) -> Result<Empty> {
     let (name, number) = (full_name(&request.full_name)?, number(request.version)?);
-    ctx.write(move |tx| answered(versions::delete(tx, &name, Levels::Three, number)?, |()| Ok(Empty {})))
-        .await
+    versions::version_delete(&ctx, name, Levels::Three, number).await?;
+    Ok(Empty {})
 }

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     registry::{
         aliases::{self, Alias},
-        databricks::wire::{Param, params},
+        databricks::wire::{Param, params, storage_location},
         models::Model,
         tags,
         versions::Version,
@@ -164,10 +164,11 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
-    /// A model with its aliases.
-    pub fn load(sql: &mut Sql<'_>, model: &Model) -> Result<Self> {
-        let aliases = aliases::list(sql, &[model.id])?.iter().map(AliasInfo::from).collect();
-        Ok(Self {
+    /// Some models with their aliases.
+    pub fn complete(sql: &mut Sql<'_>, models: &[Model]) -> Result<Vec<Self>> {
+        let ids: Vec<i64> = models.iter().map(|model| model.id).collect();
+        let all = aliases::list(sql, &ids)?;
+        let info = |model: &Model| Self {
             name: model.leaf.clone(),
             catalog_name: model.catalog.clone(),
             schema_name: model.schema.clone(),
@@ -180,9 +181,16 @@ impl ModelInfo {
             updated_at: model.updated_at,
             updated_by: model.updated_by.clone(),
             id: model.uuid.clone(),
-            aliases,
+            aliases: all.iter().filter(|alias| alias.model_id == model.id).map(AliasInfo::from).collect(),
             tags: tags::pairs(&model.tags),
-        })
+        };
+        Ok(models.iter().map(info).collect())
+    }
+
+    /// One model with its aliases.
+    pub fn one(sql: &mut Sql<'_>, model: &Model) -> Result<Self> {
+        let mut complete = Self::complete(sql, std::slice::from_ref(model))?;
+        complete.pop().ok_or_else(|| Error::internal("one model became none"))
     }
 }
 
@@ -225,18 +233,16 @@ pub struct VersionInfo {
     /// The logged model it comes from.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub model_id: String,
-    /// Parameters of that logged model.
+    /// Parameters of that logged model, where one version is asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub model_params: Vec<Param>,
 }
 
 impl VersionInfo {
-    /// A version with its aliases.
-    pub fn load(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<Self> {
-        let all = aliases::list(sql, &[model.id])?;
-        let own = all.iter().filter(|alias| alias.version == version.version).map(AliasInfo::from);
-        let place = format!("/Models/{}/{}/{}", model.catalog, model.schema, model.leaf);
-        Ok(Self {
+    /// A version with the model's aliases.
+    pub fn new(model: &Model, version: &Version, aliases: &[Alias], model_params: Vec<Param>) -> Self {
+        let own = aliases.iter().filter(|alias| alias.version == version.version).map(AliasInfo::from);
+        Self {
             model_name: model.leaf.clone(),
             catalog_name: model.catalog.clone(),
             schema_name: model.schema.clone(),
@@ -244,7 +250,7 @@ impl VersionInfo {
             source: version.source.clone(),
             run_id: version.run_id.clone(),
             status: version.status.name(),
-            storage_location: format!("{place}/{}", version.version),
+            storage_location: storage_location(model, version.version),
             comment: version.description.clone(),
             created_at: version.created_at,
             created_by: version.created_by.clone(),
@@ -253,8 +259,14 @@ impl VersionInfo {
             aliases: own.collect(),
             tags: tags::pairs(&version.tags),
             model_id: version.logged_model.clone(),
-            model_params: params(sql, version)?,
-        })
+            model_params,
+        }
+    }
+
+    /// The same with aliases and parameters looked up.
+    pub fn load(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<Self> {
+        let aliases = aliases::list(sql, &[model.id])?;
+        Ok(Self::new(model, version, &aliases, params(sql, version)?))
     }
 }
 

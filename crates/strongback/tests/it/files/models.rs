@@ -15,8 +15,8 @@ use strongback::{
     db::Change,
     events::{Event, EventKind},
     registry::{
-        models,
-        names::Levels,
+        aliases, models,
+        names::{self, Levels},
         versions::{self, NewVersion},
     },
 };
@@ -93,7 +93,10 @@ fn a_version_takes_files_until_it_is_final() {
         assert_eq!((status, &body[..]), (200, &b"weights!"[..]));
         assert_eq!(headers[header::CONTENT_LENGTH], "8");
         assert!(headers[header::LAST_MODIFIED].to_str().unwrap().ends_with("GMT"));
-        test.system().write(move |tx| versions::finalize(tx, MODEL, Levels::Three, number)).await.unwrap();
+        test.system()
+            .write(move |tx| versions::finalize(tx, MODEL, Levels::Three, number, None))
+            .await
+            .unwrap();
         let (status, _, body) = send(&test, "PUT", &format!("{file}?overwrite=true"), "changed").await;
         assert_eq!(status, 409, "{body:?}");
         assert_eq!(send(&test, "DELETE", &file, "").await.0, 409);
@@ -195,5 +198,82 @@ fn signed_addresses_serve_files_and_parts() {
         let url = local(&ok(&abort)["abort_upload_url"]["url"]);
         assert_eq!(test.send(request("DELETE", &url, None)).await.status, 204);
         assert_eq!(super::recovery::open_operations(&test.system()).await, 0);
+    });
+}
+
+/// Makes a governed version with one file, final.
+async fn make_ready(test: &TestApp, text: &'static str) -> i64 {
+    let number = make_version(test, "s3://bucket/model", true).await;
+    assert_eq!(send(test, "PUT", &format!("{FILES}/{number}/MLmodel"), text).await.0, 204);
+    test.system().write(move |tx| versions::finalize(tx, MODEL, Levels::Three, number, None)).await.unwrap();
+    number
+}
+
+async fn delete(test: &TestApp, path: &str, body: Value) {
+    ok(&test.send(request("DELETE", path, Some(body))).await);
+}
+
+#[test]
+fn files_go_with_their_version_but_not_those_of_a_copy() {
+    on_every_store(|test| async move {
+        make_schema(&test).await;
+        let number = make_ready(&test, "flavors: {a: 1}").await;
+        let kept = make_ready(&test, "flavors: {b: 2}").await;
+        let copy = make_version(&test, &format!("models:/{MODEL}/{number}"), false).await;
+        assert_eq!(super::objects(&test.system()), 2);
+        let path = "/api/2.0/mlflow/model-versions/delete";
+        delete(&test, path, json!({ "name": MODEL, "version": number.to_string() })).await;
+        assert_eq!(send(&test, "GET", &format!("{FILES}/{number}/MLmodel"), "").await.0, 404);
+        assert_eq!(
+            &send(&test, "GET", &format!("{FILES}/{copy}/MLmodel"), "").await.2[..],
+            b"flavors: {a: 1}"
+        );
+        assert_eq!(super::objects(&test.system()), 2);
+        delete(&test, path, json!({ "name": MODEL, "version": copy.to_string() })).await;
+        assert_eq!(super::objects(&test.system()), 1);
+        assert_eq!(
+            &send(&test, "GET", &format!("{FILES}/{kept}/MLmodel"), "").await.2[..],
+            b"flavors: {b: 2}"
+        );
+        delete(&test, "/api/2.0/mlflow/registered-models/delete", json!({ "name": MODEL })).await;
+        assert_eq!(super::objects(&test.system()), 0);
+    });
+}
+
+#[test]
+fn files_and_aliases_go_with_the_schema_too() {
+    on_every_store(|test| async move {
+        make_schema(&test).await;
+        let number = make_ready(&test, "flavors: {a: 1}").await;
+        let alias = json!({ "name": MODEL, "alias": "champion", "version": number.to_string() });
+        ok(&test.post("/api/2.0/mlflow/registered-models/alias", alias).await);
+        let ctx = test.system();
+        assert_eq!(models::clear_orphans(&ctx).await.unwrap(), 0);
+        let id = ctx.app.db.read(&ctx.origin, |sql| names::find(sql, MODEL)).await.unwrap().unwrap();
+        delete(&test, "/api/2.1/unity-catalog/schemas/prod.risk?force=true", json!({})).await;
+        assert_eq!(models::clear_orphans(&ctx).await.unwrap(), 1);
+        assert_eq!((super::objects(&ctx), models::clear_orphans(&ctx).await.unwrap()), (0, 0));
+        let moves =
+            ctx.app.db.read(&ctx.origin, move |sql| aliases::moves(sql, id, "champion")).await.unwrap();
+        assert_eq!(moves.iter().map(|step| step.to).collect::<Vec<_>>(), [Some(number), None]);
+        assert_eq!(moves[1].reason, "the model was deleted with its schema");
+    });
+}
+
+#[test]
+fn files_in_a_bucket_are_said_to_be_there() {
+    on_every_store(|test| async move {
+        make_schema(&test).await;
+        let body = json!({ "name": "outside", "artifact_location": "s3://bucket/outside" });
+        let made = test.post("/api/2.0/mlflow/experiments/create", body).await;
+        let body = json!({ "experiment_id": ok(&made)["experiment_id"], "name": "m" });
+        let made = test.post("/api/2.0/mlflow/logged-models", body).await;
+        let model = ok(&made)["model"]["info"]["model_id"].as_str().unwrap();
+        for source in [format!("models:/{model}"), "s3://bucket/model".to_owned()] {
+            let number = make_version(&test, &source, false).await;
+            let missing = test.get(&format!("{FILES}/{number}/MLmodel")).await;
+            assert_eq!((missing.status, missing.error_code()), (404, "NOT_FOUND"));
+            assert!(missing.json["message"].as_str().unwrap().contains(&source), "{missing:?}");
+        }
     });
 }

@@ -137,3 +137,40 @@ fn an_alias_points_to_nothing_unfinished() {
         ok(&test.post(&path, body).await);
     });
 }
+
+#[test]
+fn a_move_on_one_face_is_one_move_and_one_event_for_all() {
+    on_every_store(|test| async move {
+        super::prod_risk(&test).await;
+        let name = "prod.risk.m";
+        let id = make_model(&test, name).await;
+        for _ in 0..3 {
+            make_version(&test, name).await;
+        }
+        let body = |version: &str| json!({ "name": name, "alias": "champion", "version": version });
+        let unity = format!("{}/models/{name}/aliases/champion", super::UNITY);
+        for (number, (method, path, body)) in [
+            ("POST", format!("{MLFLOW}/registered-models/alias"), body("1")),
+            ("POST", format!("{}/registered-models/alias", super::GOVERNED), body("2")),
+            ("PUT", unity.clone(), json!({ "version_num": 3 })),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            // A client that got no answer sends it again.
+            for _ in 0..2 {
+                ok(&send(&test, method, &path, body.clone()).await);
+            }
+            let expected = (number + 1).to_string();
+            for face in [MLFLOW, super::GOVERNED] {
+                let path = format!("{face}/registered-models/alias?name={name}&alias=champion");
+                assert_eq!(ok(&test.get(&path).await)["model_version"]["version"], expected, "{face}");
+            }
+            assert_eq!(ok(&test.get(&unity).await)["version"].to_string(), expected);
+            assert_eq!(moves(&test, id, "champion").await.len(), number + 1);
+            let events = test.get("/api/1.0/audit-log?action=alias.move").await;
+            assert_eq!(ok(&events)["events"].as_array().unwrap().len(), number + 1);
+            assert_eq!(events.json["events"][0]["subject"], "champion");
+        }
+    });
+}

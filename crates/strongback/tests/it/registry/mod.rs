@@ -1,9 +1,11 @@
 //! The registry: one model of the world through three faces, and the rules that no face has of its own.
 
 mod aliases;
+mod copies;
 mod faces;
 mod names;
 mod owners;
+mod signatures;
 mod sources;
 mod versions;
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{GOVERNED, MLFLOW, UNITY, make_model, make_version, prod_risk};
+use super::{GOVERNED, MLFLOW, UNITY, make_model, make_version, prod_risk, send};
 use crate::support::{ok, on_every_store};
 
 #[test]
@@ -105,5 +105,27 @@ fn renaming_moves_between_plain_and_governed() {
         }
         assert_eq!(test.get(&format!("{UNITY}/models/prod.risk.fraud")).await.status, 404);
         assert_ne!(make_model(&test, "prod.risk.fraud").await, id);
+    });
+}
+
+#[test]
+fn a_renamed_model_keeps_its_history_and_a_deleted_name_begins_anew() {
+    on_every_store(|test| async move {
+        make_model(&test, "m").await;
+        let alias = |name: &str| json!({ "name": name, "alias": "champion", "version": "1" });
+        make_version(&test, "m").await;
+        ok(&test.post(&format!("{MLFLOW}/registered-models/alias"), alias("m")).await);
+        let rename = json!({ "name": "m", "new_name": "n" });
+        ok(&test.post(&format!("{MLFLOW}/registered-models/rename"), rename).await);
+        let moves = async |name: &str| test.get(&format!("/api/1.0/history?name={name}@champion")).await;
+        assert_eq!(ok(&moves("n").await)["moves"][0]["to_version"], 1);
+        assert_eq!(moves("m").await.status, 404);
+        ok(&send(&test, "DELETE", &format!("{MLFLOW}/registered-models/delete"), json!({ "name": "n" }))
+            .await);
+        make_model(&test, "n").await;
+        assert_eq!(moves("n").await.status, 404);
+        assert_eq!(make_version(&test, "n").await, "1");
+        ok(&test.post(&format!("{MLFLOW}/registered-models/alias"), alias("n")).await);
+        assert_eq!(ok(&moves("n").await)["moves"].as_array().unwrap().len(), 1);
     });
 }

@@ -64,3 +64,25 @@ fn pages_of_a_search_join_whatever_comes_in_between() {
         assert_eq!(another.error_code(), "INVALID_PARAMETER_VALUE");
     });
 }
+
+#[test]
+fn of_many_that_make_one_model_at_once_one_does() {
+    on_every_store(|test| async move {
+        super::prod_risk(&test).await;
+        let calls = (0..24).map(|at| {
+            let (name, face) = match at % 3 {
+                0 => ("prod.risk.m", MLFLOW),
+                1 => ("prod.risk.M", MLFLOW),
+                _ => ("PROD.risk.m", super::GOVERNED),
+            };
+            let path = format!("{face}/registered-models/create");
+            let test = &test;
+            async move { test.post(&path, json!({ "name": name })).await }
+        });
+        let answers = futures::future::join_all(calls).await;
+        let made = answers.iter().filter(|answer| answer.status == 200).count();
+        let refused =
+            answers.iter().filter(|answer| answer.error_code() == "RESOURCE_ALREADY_EXISTS").count();
+        assert_eq!((made, refused), (1, 23), "{answers:?}");
+    });
+}

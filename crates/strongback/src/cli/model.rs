@@ -1,0 +1,208 @@
+//! `strongback model`: registered models for people to look at.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value as Json};
+
+use super::{client::Remote, printer};
+use crate::registry::view::{ModelView, MoveView, VersionView};
+
+/// Show registered models
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelCommand {
+    /// List the models that you may see
+    List(ListArgs),
+    /// Show a model, or one version of it: signature, where it came from, aliases, history
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// NAME, NAME@alias or NAME/version, e.g. prod.risk.fraud_classifier@champion
+    name: String,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(super) fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ModelCommand::List(args) => list(&args)?,
+        ModelCommand::Show(args) => show(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(args: &ListArgs) -> anyhow::Result<()> {
+    let found = args.remote.client()?.list("/api/2.1/unity-catalog/models", &[], "registered_models")?;
+    if args.json {
+        return printer::json(&found);
+    }
+    let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
+    let alias = |alias: &Json| format!("{}={}", text(&alias["alias_name"]), alias["version_num"]);
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|model| {
+            let aliases = model["aliases"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let aliases: Vec<String> = aliases.iter().map(alias).collect();
+            vec![text(&model["full_name"]), text(&model["owner"]), aliases.join(" "), text(&model["comment"])]
+        })
+        .collect();
+    printer::table(&["NAME", "OWNER", "ALIASES", "DESCRIPTION"], &rows);
+    Ok(())
+}
+
+fn show(args: &ShowArgs) -> anyhow::Result<()> {
+    let found: ModelView = args.remote.client()?.get("/api/1.0/model", &[("name", &args.name)])?;
+    if args.json {
+        return printer::json(&found);
+    }
+    printer::data(&found.name);
+    let mut facts = vec![
+        ("owner", found.owner.clone()),
+        ("created", format!("{} by {}", printer::time(found.created_at), found.created_by)),
+        ("description", found.description.clone()),
+        ("tags", pairs(found.tags.iter())),
+    ];
+    if found.full_name != found.name {
+        facts.insert(0, ("full name", found.full_name.clone()));
+    }
+    print_facts(facts);
+    if !found.aliases.is_empty() {
+        let alias = |alias: crate::registry::view::AliasView| {
+            vec![alias.alias, alias.version.to_string(), printer::time(alias.since), alias.by]
+        };
+        section(&["ALIAS", "VERSION", "SINCE (UTC)", "BY"], found.aliases.into_iter().map(alias).collect());
+    }
+    match &found.versions[..] {
+        [] => printer::talk("It has no versions."),
+        [one] => print_version(one),
+        [newest, ..] => {
+            section(
+                &["VERSION", "STATUS", "ALIASES", "CREATED (UTC)", "BY", "RUN"],
+                found.versions.iter().map(row).collect(),
+            );
+            if found.has_more_versions {
+                printer::talk("There are older versions.");
+            }
+            print_signature(newest);
+        }
+    }
+    if !found.moves.is_empty() {
+        section(
+            &["MOVED (UTC)", "ALIAS", "FROM", "TO", "BY", "WHY"],
+            found.moves.into_iter().map(step).collect(),
+        );
+    }
+    Ok(())
+}
+
+fn row(version: &VersionView) -> Vec<String> {
+    vec![
+        version.version.to_string(),
+        version.status.clone(),
+        version.aliases.join(" "),
+        printer::time(version.created_at),
+        version.created_by.clone(),
+        version.run_id.clone(),
+    ]
+}
+
+fn print_version(version: &VersionView) {
+    printer::data("");
+    printer::data(&format!("version {}", version.version));
+    print_facts(vec![
+        ("status", version.status.clone()),
+        ("stage", version.stage.clone().unwrap_or_default()),
+        ("created", format!("{} by {}", printer::time(version.created_at), version.created_by)),
+        ("run", version.run_id.clone()),
+        ("logged model", version.model_id.clone()),
+        ("source", version.source.clone()),
+        ("description", version.description.clone()),
+        ("tags", pairs(version.tags.iter())),
+    ]);
+    print_signature(version);
+}
+
+fn print_signature(version: &VersionView) {
+    let mut rows = Vec::new();
+    for part in ["inputs", "outputs", "params"] {
+        let entries = version.signature.as_ref().and_then(|signature| signature.get(part)?.as_array());
+        rows.extend(entries.into_iter().flatten().filter_map(Json::as_object).map(|entry| {
+            let name = entry.get("name").and_then(Json::as_str).unwrap_or("-");
+            vec![part.to_owned(), name.to_owned(), kind(entry), needed(part, entry).to_owned()]
+        }));
+    }
+    match (&version.signature_problem, rows.is_empty()) {
+        (Some(why), _) => {
+            printer::talk(&format!("Version {} has no readable signature: {why}.", version.version));
+        }
+        (None, true) => printer::talk(&format!("Version {} has no signature.", version.version)),
+        (None, false) => {
+            printer::data("");
+            printer::data(&format!("signature of version {}", version.version));
+            printer::table(&["PART", "NAME", "TYPE", "NEEDED"], &rows);
+        }
+    }
+}
+
+/// The type of an entry of a signature, e.g. `double`, or `tensor float32[-1, 28]`.
+fn kind(entry: &Map<String, Json>) -> String {
+    let text = |value: Option<&Json>| value.and_then(Json::as_str).unwrap_or("?").to_owned();
+    let kind = text(entry.get("type"));
+    match entry.get("tensor-spec").and_then(Json::as_object) {
+        Some(tensor) => {
+            let shape = tensor.get("shape").map(Json::to_string).unwrap_or_default();
+            format!("{kind} {}{shape}", text(tensor.get("dtype")))
+        }
+        None => kind,
+    }
+}
+
+fn needed(part: &str, entry: &Map<String, Json>) -> &'static str {
+    match (part, entry.get("required").and_then(Json::as_bool)) {
+        ("inputs", Some(true)) => "yes",
+        ("inputs", Some(false)) | ("params", _) => "no",
+        _ => "",
+    }
+}
+
+fn step(step: MoveView) -> Vec<String> {
+    let version = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    vec![
+        printer::time(step.at),
+        step.alias,
+        version(step.from_version),
+        version(step.to_version),
+        step.by,
+        step.reason,
+    ]
+}
+
+fn section(heading: &[&str], rows: Vec<Vec<String>>) {
+    printer::data("");
+    printer::table(heading, &rows);
+}
+
+/// Facts with a name each; what is not known is left out.
+fn print_facts(facts: Vec<(&str, String)>) {
+    for (name, text) in facts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        printer::data(&format!("  {name:<13}{text}"));
+    }
+}
+
+fn pairs<'a>(tags: impl Iterator<Item = (&'a String, &'a String)>) -> String {
+    tags.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+}
