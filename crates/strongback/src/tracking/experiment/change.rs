@@ -25,7 +25,7 @@ use crate::{
         Limits, Policy, Route,
         wire::{Empty, required},
     },
-    tracking::{index, limits},
+    tracking::limits,
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -203,8 +203,6 @@ async fn set_deleted(ctx: Ctx, request: IdRequest, deleted: bool) -> Result<Empt
         experiment.deleted = deleted;
         let revision = asset::touch(tx, experiment.id)?;
         save(tx, &experiment)?;
-        // All of its runs look different now; the mark is one that no run's own revision is.
-        tx.execute(&index::store::FRESH_ALL, bind![experiment.id, -revision])?;
         let kind = if deleted { EventKind::ExperimentDelete } else { EventKind::ExperimentRestore };
         let event = Event::new(kind)
             .asset(experiment.id, revision)
