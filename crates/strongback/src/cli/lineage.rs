@@ -21,7 +21,7 @@ pub(super) struct LineageArgs {
     #[arg(long)]
     down: bool,
     /// Edges from the start, at most
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(i64).range(1..=64))]
     depth: i64,
     /// Which kind, where several have that name: table, experiment, model
     #[arg(long, value_name = "KIND")]

@@ -1,11 +1,22 @@
 //! The one place that writes to the terminal.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the printer")]
+//!
+//! Whoever reads the data may stop early, as `head` does: that ends the command quietly. Data that cannot be written for
+//! any other reason is an error.
+#![expect(clippy::print_stderr, reason = "this is the printer")]
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 /// A line of data, to standard output.
 pub(super) fn data(line: &str) {
-    println!("{line}");
+    let code = match writeln!(std::io::stdout(), "{line}") {
+        Ok(()) => return,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            talk(&format!("error: standard output cannot be written: {error}"));
+            1
+        }
+    };
+    std::process::exit(code);
 }
 
 /// A line of talk, to standard error.
@@ -43,7 +54,7 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) {
                 out.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count()) + 2));
             }
         }
-        println!("{}", out.trim_end());
+        data(out.trim_end());
     };
     line(&mut heading.iter().copied());
     for row in rows {
@@ -53,7 +64,7 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) {
 
 /// A value as JSON, to standard output.
 pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    data(&serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
