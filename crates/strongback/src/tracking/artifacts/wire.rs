@@ -61,6 +61,16 @@ pub struct RunListRequest {
     pub page_token: Option<String>,
 }
 
+/// A file of a run that somebody wants to move past this server.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct PresignRequest {
+    /// The run.
+    #[serde(alias = "runId")]
+    pub run_id: Option<String>,
+    /// The file, relative to the run's root.
+    pub path: Option<String>,
+}
+
 /// A directory of a logged model.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct ModelListRequest {

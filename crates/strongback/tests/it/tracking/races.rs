@@ -321,7 +321,10 @@ fn pages_neither_repeat_nor_skip_what_was_there_before_them() {
         let (other, into, stopped) = (Arc::clone(&test), home.clone(), Arc::clone(&stop));
         inserting.spawn(async move {
             let mut random = Random::new(1);
-            while !stopped.load(Relaxed) {
+            for _ in 0..200 {
+                if stopped.load(Relaxed) {
+                    break;
+                }
                 let id = run(&other, &into, "new").await;
                 let value = random.below(9);
                 let metrics = json!({ "metrics": [{ "key": "m", "value": value, "timestamp": 1 }] });
@@ -329,7 +332,7 @@ fn pages_neither_repeat_nor_skip_what_was_there_before_them() {
             }
         });
         under_builders(&test, async {
-            for most in [1, 3, 7, 7, 7, 13] {
+            for most in [3, 7, 7, 13] {
                 let mut body = json!({ "experiment_ids": [home], "order_by": ["metrics.m DESC"],
                     "filter": "metrics.m >= 0", "max_results": most });
                 let mut found: Vec<String> = Vec::new();
@@ -373,7 +376,7 @@ fn what_several_append_to_one_run_survives_its_compaction() {
             let (test, id) = (Arc::clone(&test), id.clone());
             appending.spawn(async move {
                 let own = format!("own{writer}");
-                for batch in 0..25_i64 {
+                for batch in 0..15_i64 {
                     let points = (batch * 40..(batch + 1) * 40).flat_map(|step| {
                         let shared = step * 4 + writer;
                         [
@@ -389,15 +392,15 @@ fn what_several_append_to_one_run_survives_its_compaction() {
         }
         under_builders(&test, all(appending)).await;
         strongback::tracking::catch_up(&test.app).await.unwrap();
-        assert_eq!(steps(&test, &id, "shared").await, (0..4_000).collect::<Vec<_>>());
+        assert_eq!(steps(&test, &id, "shared").await, (0..2_400).collect::<Vec<_>>());
         let got = test.get(&format!("{M}/runs/get?run_id={id}")).await;
         let data = &ok(&got)["run"]["data"];
-        assert_eq!(data["tags"].as_array().unwrap().len(), 101, "a tag was lost");
+        assert_eq!(data["tags"].as_array().unwrap().len(), 61, "a tag was lost");
         let latest = |key: &str| {
             let metrics = data["metrics"].as_array().unwrap();
             metrics.iter().find(|metric| metric["key"] == key).unwrap()["step"].as_i64()
         };
-        assert_eq!((latest("shared"), latest("own0")), (Some(3_999), Some(999)));
+        assert_eq!((latest("shared"), latest("own0")), (Some(2_399), Some(599)));
     });
 }
 
