@@ -241,3 +241,12 @@ def test_hostile_listings(raw, run_id, root, path):
     for at in (f"{MLFLOW}/artifacts/list?run_id={run_id}&path={path}", f"{PROXY}/artifacts?path={root}/{path}"):
         answer = raw.get(at)
         assert (answer.status, answer.error_code) == (400, "INVALID_PARAMETER_VALUE"), answer
+
+
+@pytest.mark.parametrize("direction", ["upload", "download"])
+def test_addresses_in_an_object_store_are_refused(raw, run_id, direction):
+    at = f"{MLFLOW}/artifacts/presigned-{direction}-url"
+    answer = raw.post(at, {"run_id": run_id, "path": "model.bin", "expiration": 60})
+    assert (answer.status, answer.error_code) == (400, "INVALID_PARAMETER_VALUE"), answer
+    answer = raw.post(at, {"run_id": "0" * 32, "path": "model.bin"})
+    assert (answer.status, answer.error_code) == (404, "RESOURCE_DOES_NOT_EXIST"), answer

@@ -38,7 +38,8 @@ pub struct HistoryRequest {
     pub name: String,
     /// The alias.
     pub alias: Option<String>,
-    /// A date (its end, UTC), an RFC 3339 time, or milliseconds since the epoch.
+    /// A date, a time (UTC unless it says another zone) or milliseconds since the epoch. What is left out counts to its
+    /// end: `2026-11-24` is the end of that day.
     pub at: Option<String>,
     /// At most so many moves; 100 by default.
     pub max_results: Option<Int64>,
@@ -101,10 +102,17 @@ async fn history(ctx: Ctx, request: HistoryRequest) -> Result<HistoryResponse> {
     let (name, alias) = split(&request)?;
     ctx.read(move |sql| {
         let model = target::find(sql, &name, Some(Kind::Model))?.asset;
+        if alias.is_empty() {
+            let known = target::aliases(sql, &model)?;
+            return Err(Error::invalid(format!(
+                "Say which alias of '{name}', as {name}@champion, or with the parameter 'alias'. {known}"
+            )));
+        }
         let people = &mut People::default();
         let rows = sql.all(&store::MOVES, bind![model.id, &alias, most], read)?;
         if rows.is_empty() {
-            return Err(Error::missing(format!("The model '{name}' never had an alias '{alias}'.")));
+            let known = target::aliases(sql, &model)?;
+            return Err(Error::missing(format!("The model '{name}' never had an alias '{alias}'. {known}")));
         }
         let found = match at {
             Some(at) => sql.first(&store::MOVE_AT, bind![model.id, &alias, at], read)?,
@@ -125,12 +133,12 @@ async fn history(ctx: Ctx, request: HistoryRequest) -> Result<HistoryResponse> {
     .await
 }
 
-/// Model and alias of a request.
+/// Model and alias of a request; the alias is empty where none was named.
 fn split(request: &HistoryRequest) -> Result<(String, String)> {
     let (name, alias) = match (&request.alias, request.name.rsplit_once('@')) {
         (Some(alias), _) if !alias.is_empty() => (request.name.as_str(), alias.as_str()),
-        (_, Some((name, alias))) if !alias.is_empty() => (name, alias),
-        _ => return Err(Error::required("alias")),
+        (_, Some((name, alias))) => (name, alias),
+        (_, None) => (request.name.as_str(), ""),
     };
     if alias.contains('\0') {
         return Err(Error::invalid("'alias' contains a NUL character; remove it."));

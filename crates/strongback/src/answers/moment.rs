@@ -1,15 +1,19 @@
 //! A point in time as people write it.
+//!
+//! What is left out counts to its end: a date means the end of that day, `09:30` the end of that minute, `09:30:05` of
+//! that second. So whoever copies a time that a table shows, to the second, sees what had happened by then.
 
 use crate::error::{Error, Result};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Milliseconds since the epoch of `2026-11-24` (the end of that day in UTC), of an RFC 3339 time, or of a number of
-/// milliseconds.
+/// Milliseconds since the epoch of `2026-11-24`, of `2026-11-24 09:30[:05[.123]]` (UTC, or with a zone as RFC 3339 writes
+/// it), or of a number of milliseconds.
 pub(super) fn parse(text: &str) -> Result<i64> {
     let wrong = || {
         Error::invalid(format!(
-            "Invalid value '{text}' for parameter 'at' supplied: write a date (2026-11-24), a time (2026-11-24T09:30:00Z) or milliseconds since 1970."
+            "Invalid value '{text}' for parameter 'at' supplied: write a date (2026-11-24), a time in UTC (2026-11-24 \
+             09:30), one with a zone (2026-11-24T09:30:00+01:00) or milliseconds since 1970."
         ))
     };
     if let Ok(ms) = text.parse::<i64>() {
@@ -48,27 +52,34 @@ fn date(text: &str) -> Option<i64> {
     Some(days * DAY_MS)
 }
 
-/// `THH:MM:SS[.fff](Z|±HH:MM)` to milliseconds after midnight in UTC, which may be negative.
+/// `THH:MM[:SS[.fff]][Z|±HH:MM]` to milliseconds after midnight in UTC, which may be negative.
 fn time(text: &str) -> Option<i64> {
     let text = text.strip_prefix(['T', 't', ' '])?;
-    let (clock, offset_minutes) = match text.strip_suffix(['Z', 'z']) {
-        Some(clock) => (clock, 0),
-        None => {
-            let at = text.rfind(['+', '-'])?;
+    let (clock, offset_minutes) = match (text.strip_suffix(['Z', 'z']), text.rfind(['+', '-'])) {
+        (Some(clock), _) => (clock, 0),
+        (None, None) => (text, 0),
+        (None, Some(at)) => {
             let (hours, minutes) = text[at + 1..].split_once(':')?;
             let size = digits(hours).filter(|h| *h < 24)? * 60 + digits(minutes).filter(|m| *m < 60)?;
             (&text[..at], if text[at..].starts_with('-') { -size } else { size })
         }
     };
-    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let (clock, fraction) = clock.split_once('.').map_or((clock, None), |(clock, f)| (clock, Some(f)));
     let mut parts = clock.splitn(3, ':').map(digits);
-    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
-    if hours > 23 || minutes > 59 || seconds > 60 || fraction.len() > 9 {
+    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next());
+    let ms = match (seconds, fraction) {
+        (None, None) => 59_999,
+        (Some(seconds), None) => seconds? * 1000 + 999,
+        (Some(seconds), Some(fraction)) => {
+            digits(fraction)?;
+            seconds? * 1000 + digits(&format!("{fraction:0<3}")[..3])?
+        }
+        (None, Some(_)) => return None,
+    };
+    if hours > 23 || minutes > 59 || ms > 60_999 {
         return None;
     }
-    let ms = digits(&format!("{fraction:0<3}")[..3])?;
-    digits(fraction)?;
-    Some(((hours * 60 + minutes - offset_minutes) * 60 + seconds) * 1000 + ms)
+    Some((hours * 60 + minutes - offset_minutes) * 60_000 + ms)
 }
 
 fn digits(text: &str) -> Option<i64> {
@@ -82,10 +93,15 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn dates_are_days_to_their_end_and_times_are_exact() {
+    fn what_is_left_out_counts_to_its_end() {
         let check = |text: &str, ms: i64| assert_eq!(parse(text).unwrap(), ms, "{text}");
         check("1970-01-01", 86_399_999);
-        check("2000-02-29T00:00:00Z", 951_782_400_000);
+        check("2000-02-29T00:00:00.000Z", 951_782_400_000);
+        check("2000-02-29T00:00:00Z", 951_782_400_999);
+        check("2000-02-29 00:00:00", 951_782_400_999);
+        check("2000-02-29 00:00", 951_782_459_999);
+        check("2000-02-29T01:00+01:00", 951_782_459_999);
+        check("2000-02-29 00:00:00.5", 951_782_400_500);
         check("2026-11-24T04:20:00.095Z", 1_795_494_000_095);
         check("2026-11-24T05:20:00.095+01:00", 1_795_494_000_095);
         check("2026-11-23 23:20:00.095-05:00", 1_795_494_000_095);
@@ -101,7 +117,9 @@ mod tests {
             "2025-02-29",
             "2026-11-24T",
             "2026-11-24T25:00:00Z",
-            "2026-11-24T10:00:00",
+            "2026-11-24T10",
+            "2026-11-24T10:00.5",
+            "2026-11-24T10:00:61",
             "2026-11-24T10:00:00+9",
             "２０２６-11-24",
             "2026-1-1",

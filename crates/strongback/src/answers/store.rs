@@ -4,6 +4,11 @@ use crate::statements;
 
 statements! {
     RUN_EXPERIMENT = "SELECT experiment_id FROM run WHERE uuid = $1";
+    /// What a name may have meant: the newest assets of some kinds, with what their names are made of.
+    NAMES = "SELECT a.id, COALESCE(a.wire_name, g.leaf || '.' || p.leaf || '.' || a.leaf) FROM asset a
+        JOIN asset p ON p.id = a.parent_id JOIN asset g ON g.id = p.parent_id
+        WHERE a.kind IN {texts:$1} AND a.deleted_at IS NULL ORDER BY a.id DESC LIMIT $2";
+    ALIASES = "SELECT DISTINCT alias FROM alias_move WHERE model_id = $1 ORDER BY alias LIMIT $2";
     ALIAS_VERSION = "SELECT version FROM alias WHERE model_id = $1 AND alias = $2";
     VERSION_EXISTS = "SELECT version FROM model_version WHERE model_id = $1 AND version = $2 AND deleted_at IS NULL";
     MOVES = "SELECT n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move

@@ -1,12 +1,20 @@
-//! What a name in a question means: an asset, a run of an experiment, a version of a model.
+//! What a name in a question means: an asset, a run of an experiment, a version of a model. Who writes one that is not
+//! there is told what they may have meant, among what they may read.
+
+use syntax::names::closest;
 
 use super::store;
 use crate::{
     bind,
-    catalog::{Action, Asset, Kind, authorize, names},
+    catalog::{Action, Asset, Kind, authorize, authorize::is_allowed, names},
     db::Sql,
-    error::{Error, Result},
+    error::{Code, Error, Result},
 };
+
+/// Names that are looked through for one that was meant.
+const NAMES: i64 = 5_000;
+/// Aliases of a model that are listed.
+const ALIASES: i64 = 20;
 
 /// What was asked about. The asset is one that the caller may read.
 pub(super) struct Target {
@@ -27,9 +35,45 @@ pub(super) fn find(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<
     if let Some(rest) = name.strip_prefix("models:/") {
         return find_version(sql, rest.trim_start_matches('/'));
     }
-    let asset = names::resolve(sql, name, kind)?;
+    let asset = resolve(sql, name, kind)?;
     authorize(sql, Action::Read, asset.id)?;
     Ok(Target { asset, run: None, version: None })
+}
+
+fn resolve(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Asset> {
+    match names::resolve(sql, name, kind) {
+        Err(error) if error.code() == Code::ResourceDoesNotExist => {
+            let meant = meant(sql, name, kind)?.map(|meant| format!(" Did you mean '{meant}'?"));
+            Err(Error::missing(format!("{}{}", error.message(), meant.unwrap_or_default())))
+        }
+        found => found,
+    }
+}
+
+/// A name close to one that is not there.
+fn meant(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Option<String>> {
+    let kinds = kind.map_or(vec![Kind::Table, Kind::Model, Kind::Experiment], |kind| vec![kind]);
+    let kinds: Vec<&str> = kinds.into_iter().map(Kind::name).collect();
+    let kinds = serde_json::to_string(&kinds).map_err(Error::internal)?;
+    let mut known =
+        sql.all(&store::NAMES, bind![&kinds, NAMES], |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?)))?;
+    while let Some(close) = closest(name, known.iter().map(|(_, name)| name.as_str())).map(str::to_owned) {
+        let Some(at) = known.iter().position(|(_, name)| *name == close) else { break };
+        let (id, _) = known.swap_remove(at);
+        if is_allowed(sql, Action::Read, id)? {
+            return Ok(Some(close));
+        }
+    }
+    Ok(None)
+}
+
+/// What to say of the aliases that a model has or had.
+pub(super) fn aliases(sql: &mut Sql<'_>, model: &Asset) -> Result<String> {
+    let known = sql.all(&store::ALIASES, bind![model.id, ALIASES], |row| row.get::<String>(0))?;
+    Ok(match known.is_empty() {
+        true => "It has none.".to_owned(),
+        false => format!("It has or had: {}.", known.join(", ")),
+    })
 }
 
 fn run_id(name: &str) -> Option<&str> {
@@ -58,7 +102,7 @@ fn find_version(sql: &mut Sql<'_>, rest: &str) -> Result<Target> {
         (None, Some((name, version))) => (name, Some(version), None),
         (None, None) => (rest, None, None),
     };
-    let asset = names::resolve(sql, name, Some(Kind::Model))?;
+    let asset = resolve(sql, name, Some(Kind::Model))?;
     authorize(sql, Action::Read, asset.id)?;
     let version = match (version, alias) {
         (Some(text), _) => Some(require_version(sql, &asset, name, text)?),
@@ -79,5 +123,11 @@ fn require_alias(sql: &mut Sql<'_>, asset: &Asset, name: &str, alias: &str) -> R
         true => None,
         false => sql.first(&store::ALIAS_VERSION, bind![asset.id, alias], |row| row.get(0))?,
     };
-    found.ok_or_else(|| Error::missing(format!("The model '{name}' has no alias '{alias}' now.")))
+    match found {
+        Some(version) => Ok(version),
+        None => {
+            let known = aliases(sql, asset)?;
+            Err(Error::missing(format!("The model '{name}' has no alias '{alias}' now. {known}")))
+        }
+    }
 }

@@ -24,7 +24,8 @@ With --at the exit code is 1 when the alias pointed nowhere at that time.";
 pub(super) struct HistoryArgs {
     /// NAME@alias, e.g. prod.risk.fraud_classifier@champion
     name: String,
-    /// Which version was it at this time? A date (its end, UTC), e.g. 2026-11-24, or an RFC 3339 time
+    /// Which version was it at this time? A date (its end) or a time, in UTC unless it says another zone: 2026-11-24,
+    /// "2026-11-24 09:30", 2026-11-24T09:30:00+01:00
     #[arg(long, value_name = "DATE")]
     at: Option<String>,
     /// At most so many moves
@@ -56,6 +57,8 @@ pub(super) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     }
     let full = format!("{}@{}", found.name, found.alias);
     if let Some(at) = found.at {
+        // The end of today is not there yet.
+        let at = at.min(crate::context::now_ms());
         printer::data(&at_that_time(&full, at, found.move_at.as_ref()));
         return Ok(exit::answer(is_found));
     }

@@ -1,21 +1,24 @@
 //! `strongback runs`: questions about runs that deserve one command.
 
-use std::process::ExitCode;
+use std::{collections::BTreeSet, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value as Json, json};
+use syntax::names::closest;
 
 use super::{
     client::{Client, Remote},
     exit, printer,
 };
-use crate::error::Error;
+use crate::error::{Code, Error};
 
 /// Experiments that are asked for at a time.
 const EXPERIMENTS: i64 = 1_000;
 /// Parameters that a line of the table shows.
 const PARAMS_SHOWN: usize = 6;
+/// Metrics that are named where the one that was asked for is missing.
+const METRICS_SHOWN: usize = 10;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,19 +75,19 @@ fn best(args: &BestArgs) -> anyhow::Result<ExitCode> {
     let experiments = experiments(&client, &args.experiment)?;
     let metric = format!("metrics.`{}`", args.metric);
     let order = format!("{metric} {}", if args.min { "ASC" } else { "DESC" });
+    let ids: Vec<&str> = experiments.iter().map(|(id, _)| id.as_str()).collect();
     let body = json!({
-        "experiment_ids": experiments.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(),
+        "experiment_ids": ids,
         "filter": args.filter.as_deref().unwrap_or_default(),
         "run_view_type": "ACTIVE_ONLY",
         "order_by": [order],
         "max_results": args.limit,
     });
     let mut answer: Json = client.send(Method::POST, "/api/2.0/mlflow/runs/search", &body)?;
-    let runs: Vec<Json> = match answer["runs"].take() {
-        // Runs without the metric, or with NaN, come last in either order and are no answer.
-        Json::Array(runs) => runs.into_iter().filter(|run| value(run, &args.metric).is_some()).collect(),
-        _ => Vec::new(),
-    };
+    let found: Vec<Json> = serde_json::from_value(answer["runs"].take()).unwrap_or_default();
+    // Runs without the metric, or with NaN, come last in either order and are no answer.
+    let (runs, others): (Vec<Json>, Vec<Json>) =
+        found.into_iter().partition(|run| value(run, &args.metric).is_some());
     if args.json {
         printer::json(&runs)?;
     } else if !runs.is_empty() {
@@ -93,44 +96,64 @@ fn best(args: &BestArgs) -> anyhow::Result<ExitCode> {
         printer::table(&heading, &rows);
     }
     if runs.is_empty() {
-        let among = match experiments.as_slice() {
-            [one] => format!("in {}", one.name),
-            many => format!("in {} experiments", many.len()),
-        };
-        printer::talk(&format!("No run that fits has the metric {} ({among}).", args.metric));
+        printer::talk(&nothing_found(&args.metric, &others));
     }
     Ok(exit::answer(!runs.is_empty()))
 }
 
-/// An experiment that is searched.
-struct Experiment {
-    id: String,
-    name: String,
+/// Why there is no best run: nothing fits, or what fits was not measured so.
+fn nothing_found(metric: &str, others: &[Json]) -> String {
+    if others.is_empty() {
+        return "No run fits.".to_owned();
+    }
+    let measured = |run: &Json| run["data"]["metrics"].as_array().cloned().unwrap_or_default();
+    let keys: BTreeSet<String> = others
+        .iter()
+        .flat_map(measured)
+        .filter_map(|metric| Some(metric["key"].as_str()?.to_owned()))
+        .filter(|key| key != metric)
+        .collect();
+    let has = match closest(metric, keys.iter().map(String::as_str)) {
+        Some(meant) => format!(" Did you mean '{meant}'?"),
+        None if keys.is_empty() => String::new(),
+        None => {
+            let shown: Vec<&str> = keys.iter().take(METRICS_SHOWN).map(String::as_str).collect();
+            format!(" One has: {}.", shown.join(", "))
+        }
+    };
+    format!("No run that fits has a number for the metric '{metric}'.{has}")
 }
 
-/// The named experiments, or all that the caller may see.
-fn experiments(client: &Client, names: &[String]) -> anyhow::Result<Vec<Experiment>> {
-    let read = |found: &Json| {
-        let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
-        Experiment { id: text("experiment_id"), name: text("name") }
+/// Ids and names of the named experiments, or of all that the caller may see.
+fn experiments(client: &Client, names: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let both = |experiment: &Json| {
+        let text = |field: &str| experiment[field].as_str().unwrap_or_default().to_owned();
+        (text("experiment_id"), text("name"))
     };
-    if !names.is_empty() {
-        return names
-            .iter()
-            .map(|name| {
-                let query = [("experiment_name", name.as_str())];
-                let found: Json = client.get("/api/2.0/mlflow/experiments/get-by-name", &query)?;
-                Ok(read(&found["experiment"]))
-            })
-            .collect();
-    }
     let most = EXPERIMENTS.to_string();
     let query = [("max_results", most.as_str()), ("view_type", "ACTIVE_ONLY")];
-    let found = client.list("/api/2.0/mlflow/experiments/search", &query, "experiments")?;
-    Ok(found.iter().map(read).collect())
+    let all = || client.list("/api/2.0/mlflow/experiments/search", &query, "experiments");
+    if names.is_empty() {
+        return Ok(all()?.iter().map(both).collect());
+    }
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        let query = [("experiment_name", name.as_str())];
+        match client.get::<Json>("/api/2.0/mlflow/experiments/get-by-name", &query) {
+            Ok(answer) => found.push(both(&answer["experiment"])),
+            Err(error) if error.code() == Code::ResourceDoesNotExist => {
+                let known: Vec<(String, String)> = all()?.iter().map(both).collect();
+                let meant = closest(name, known.iter().map(|(_, name)| name.as_str()));
+                let hint = meant.map(|meant| format!(" Did you mean '{meant}'?")).unwrap_or_default();
+                return Err(Error::missing(format!("There is no experiment named '{name}'.{hint}")).into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
 }
 
-fn row(run: &Json, metric: &str, experiments: &[Experiment]) -> Vec<String> {
+fn row(run: &Json, metric: &str, experiments: &[(String, String)]) -> Vec<String> {
     let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
     let params = run["data"]["params"].as_array().map(Vec::as_slice).unwrap_or_default();
     // A library that writes down every argument writes None for those that nobody gave.
@@ -143,13 +166,15 @@ fn row(run: &Json, metric: &str, experiments: &[Experiment]) -> Vec<String> {
     if params.len() > PARAMS_SHOWN {
         shown.push(format!("… {} more", params.len() - PARAMS_SHOWN));
     }
-    let id = text(&run["info"]["experiment_id"]);
-    let experiment = experiments.iter().find(|one| one.id == id).map_or(id, |one| one.name.clone());
     vec![
         text(&run["info"]["run_id"]),
         text(&run["info"]["run_name"]),
         value(run, metric).map(|value| value.to_string()).unwrap_or_default(),
-        experiment,
+        experiments
+            .iter()
+            .find(|(id, _)| run["info"]["experiment_id"] == id.as_str())
+            .map(|(_, name)| name.clone())
+            .unwrap_or_default(),
         shown.join(" "),
     ]
 }

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use syntax::search::{Expr, Grammar, OrderBy, SyntaxError, parse_filter, parse_order_by};
 
 use super::{
-    columns::Kind,
+    columns::{Kind, RunFacts},
     document::Damaged,
     experiment::{self, Experiment},
     index, limits,
     page::{self, Question},
     run::{self, Run, wire::RunOut},
-    scan::{self, Anchor, ColumnSource, FreshRun, Query, Segment, View},
+    scan::{Anchor, ColumnSource, FreshRun, Query, Search, Segment, View},
     wire::ViewType,
 };
 use crate::{
@@ -145,16 +145,6 @@ fn decode(place: &str, order: &[OrderBy]) -> Result<Anchor> {
 pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<Anchor>)> {
     let experiments = experiment::named(sql, &asked.experiments)?;
     let homes: Vec<i64> = experiments.iter().map(|experiment| experiment.id).collect();
-    let mut fresh = Vec::new();
-    for home in &homes {
-        fresh.extend(sql.all(&run::store::RUN_FRESH, bind![*home], run::read)?);
-    }
-    let fresh_runs = fresh
-        .iter()
-        .map(|run| Ok(FreshRun { run_id: run.id, experiment: run.experiment_id, facts: index::facts(run)? }))
-        .collect::<Result<Vec<_>>>()?;
-    let segments = index::segments(sql, &homes)?;
-    let source = Stored { sql: RefCell::new(sql), segments, experiments };
     let query = Query {
         filter: asked.filter.as_ref(),
         order: &asked.order,
@@ -162,7 +152,17 @@ pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<An
         limit: asked.limit,
         after: asked.after.as_ref(),
     };
-    let page = scan::search(&source, &fresh_runs, &query).map_err(|Failed(error)| error)?;
+    let mut search = Search::new(&query);
+    let ids = serde_json::to_string(&homes).map_err(Error::internal)?;
+    sql.each(&run::store::RUN_FRESH, bind![&ids], |row| {
+        let run = run::read(row)?;
+        let facts = RunFacts { deleted: run.is_deleted(), ..index::facts(&run)? };
+        search.fresh(FreshRun { run_id: run.id, facts }, || run.home.artifact_location.clone());
+        Ok(true)
+    })?;
+    let segments = index::segments(sql, &homes)?;
+    let source = Stored { sql: RefCell::new(sql), segments, experiments };
+    let page = search.page(&source).map_err(|Failed(error)| error)?;
     let sql = source.sql.into_inner();
     Ok((run::in_order(sql, &page.run_ids)?, page.next))
 }
@@ -195,6 +195,10 @@ impl ColumnSource for Stored<'_, '_> {
         let code = i64::from(kind.code());
         let mut sql = self.sql.borrow_mut();
         sql.first(&index::store::COLUMN_GET, bind![segment.id, code, key], |row| row.get(0)).map_err(Failed)
+    }
+
+    fn is_deleted(&self, experiment: i64) -> bool {
+        self.experiments.iter().any(|known| known.id == experiment && known.deleted)
     }
 
     fn artifact_root(&self, experiment: i64) -> String {

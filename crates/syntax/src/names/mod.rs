@@ -8,12 +8,14 @@
 //!   and [`unescape_wire_name`] is its exact inverse.
 //! - A refusal names the value, what was wrong with it and what to do.
 
+mod close;
 mod full;
 mod keys;
 mod wire;
 
 use std::fmt::Write as _;
 
+pub use close::closest;
 pub use full::{FullName, PART_CHARS_MAX, check_catalog_name, check_leaf_name, check_schema_name, fold_case};
 pub use keys::{
     ALIAS_CHARS_MAX, KEY_CHARS_MAX, check_alias, check_alias_not_reserved, check_key, normalised_path,

@@ -238,3 +238,21 @@ proptest! {
         _ = (check_key("key", &name), FullName::parse(&name), unescape_wire_name(&name));
     }
 }
+
+#[test]
+fn the_name_that_was_meant_is_found() {
+    let known = ["prod.risk.fraud_classifier", "prod.risk.churn", "/Shared/fraud/v3", "auc", "größe"];
+    let check = |wanted: &str, expected: Option<&str>| {
+        assert_eq!(syntax::names::closest(wanted, known), expected, "{wanted}");
+    };
+    check("prod.risk.fraud_clasifier", Some("prod.risk.fraud_classifier"));
+    check("PROD.RISK.CHURN", Some("prod.risk.churn"));
+    check("prod.risk.chrun", Some("prod.risk.churn"));
+    check("fraud_classifier", Some("prod.risk.fraud_classifier"));
+    check("v3", Some("/Shared/fraud/v3"));
+    check("ayc", Some("auc"));
+    check("grösse", Some("größe"));
+    for strange in ["", "x", "accuracy", "something else", "prod.risk.loan_default", &"x".repeat(1_000)] {
+        check(strange, None);
+    }
+}

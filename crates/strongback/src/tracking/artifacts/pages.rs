@@ -6,7 +6,7 @@ use syntax::paths::ArtifactPath;
 
 use super::{
     home::{Access, Home, guard},
-    wire::{FileInfo, ModelFileRequest, ModelListRequest, PageResponse, RunFileRequest, RunListRequest},
+    wire::{FileInfo, ModelFileRequest, ModelListRequest, PageResponse, PresignRequest, RunFileRequest, RunListRequest},
 };
 use crate::{
     catalog::Action,
@@ -19,7 +19,7 @@ use crate::{
     },
     router::{
         Limits, PathParams, Policy, Route,
-        wire::{Empty, json_response},
+        wire::{Empty, json_response, required},
     },
 };
 
@@ -61,6 +61,22 @@ pub(super) fn routes() -> Vec<Route> {
             .taking_query::<RunFileRequest>()
             .taking_bytes()
             .giving::<Empty>(),
+        Route::json(
+            Method::POST,
+            "/api/2.0/mlflow/artifacts/presigned-upload-url",
+            edit,
+            Limits::SMALL,
+            "Refuses an address in an object store for a file of a run: files go through this server",
+            presign_upload,
+        ),
+        Route::json(
+            Method::POST,
+            "/api/2.0/mlflow/artifacts/presigned-download-url",
+            read,
+            Limits::SMALL,
+            "Refuses an address in an object store of a file of a run: files come from this server",
+            presign_download,
+        ),
     ]
 }
 
@@ -105,6 +121,30 @@ fn read_token(token: &str) -> Result<String> {
             "Invalid value for parameter 'page_token' supplied: it is not one that this call answered.",
         )
     })
+}
+
+async fn presign_upload(ctx: Ctx, request: PresignRequest) -> Result<Empty> {
+    refuse_presigning(&ctx, request, Access::Write).await
+}
+
+async fn presign_download(ctx: Ctx, request: PresignRequest) -> Result<Empty> {
+    refuse_presigning(&ctx, request, Access::Read).await
+}
+
+/// There is no object store that the client could reach: it gets MLflow's code for that, and the way that works.
+async fn refuse_presigning(ctx: &Ctx, request: PresignRequest, access: Access) -> Result<Empty> {
+    let home = Home::Run(required(&request.run_id, "run_id")?.to_owned());
+    let path = ArtifactPath::parse(required(&request.path, "path")?)?;
+    let uri = ctx
+        .read(move |sql| {
+            guard(&home, access)(sql)?;
+            home.artifact_uri(sql)
+        })
+        .await?;
+    Err(Error::invalid(format!(
+        "Files of this run are kept by this server, which gives out no addresses in an object store. Use \
+         '{uri}/{path}', as /api/2.0/mlflow-artifacts/artifacts serves it."
+    )))
 }
 
 async fn get_of_run(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {

@@ -72,6 +72,16 @@ pub struct RunFileRequest {
     pub path: Option<String>,
 }
 
+/// A file of a run that somebody wants to move past this server.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct PresignRequest {
+    /// The run.
+    #[serde(alias = "runId")]
+    pub run_id: Option<String>,
+    /// The file, relative to the run's root.
+    pub path: Option<String>,
+}
+
 /// A file of a logged model.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct ModelFileRequest {

@@ -25,7 +25,7 @@ use crate::{
         Limits, Policy, Route,
         wire::{Empty, required},
     },
-    tracking::{index, limits},
+    tracking::limits,
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -128,11 +128,7 @@ fn insert(
 
 fn refuse_taken(tx: &mut Sql<'_>, name: &str) -> Result<()> {
     let Some(taken) = find::by_name(tx, name)? else { return Ok(()) };
-    let state = if taken.deleted {
-        " in deleted state: restore or rename that one, or take another name"
-    } else {
-        ""
-    };
+    let state = if taken.deleted { " in deleted state: restore that one, or take another name" } else { "" };
     Err(Error::exists(format!("Experiment '{name}' already exists{state}.")))
 }
 
@@ -163,7 +159,9 @@ async fn update(ctx: Ctx, request: UpdateRequest) -> Result<Empty> {
     ctx.write(move |tx| {
         let experiment = lock(tx, id, Action::Edit)?;
         if experiment.deleted {
-            return Err(Error::new(Code::InvalidState, "Cannot rename a non-active experiment."));
+            // MLflow says 500 here, which its client then repeats for minutes; it goes by the code.
+            let message = "Cannot rename a non-active experiment. Restore it first.";
+            return Err(Error::new(Code::InvalidState, message).with_status(400));
         }
         if experiment.name == name {
             return Ok(Change::Nothing(Empty {}));
@@ -203,8 +201,6 @@ async fn set_deleted(ctx: Ctx, request: IdRequest, deleted: bool) -> Result<Empt
         experiment.deleted = deleted;
         let revision = asset::touch(tx, experiment.id)?;
         save(tx, &experiment)?;
-        // All of its runs look different now; the mark is one that no run's own revision is.
-        tx.execute(&index::store::FRESH_ALL, bind![experiment.id, -revision])?;
         let kind = if deleted { EventKind::ExperimentDelete } else { EventKind::ExperimentRestore };
         let event = Event::new(kind)
             .asset(experiment.id, revision)

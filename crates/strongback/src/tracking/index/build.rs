@@ -1,4 +1,8 @@
 //! One pass of the index builder.
+//!
+//! What must stay true: columns are stored only while the lease that the pass began with is still held. A builder that
+//! was slow, and whose lease somebody else had meanwhile, read what is no longer so; that its lease ran out is not
+//! enough to know, so nobody renews a lease that had another holder in between.
 
 use super::{
     assign::{self, Mark, Target},
@@ -20,37 +24,64 @@ use crate::{
 /// Runs that one pass takes of an experiment: enough that a column is rewritten rarely, few enough to hold in memory.
 const BATCH: i64 = 3_000;
 const LEASE: &str = "tracking.index";
-const LEASE_MS: i64 = 30_000;
+const LEASE_MS: i64 = 10_000;
 
-/// Indexes a batch of every experiment that has marked runs. Answers whether some have more.
-pub(super) async fn pass(db: &Db, holder: &str) -> Result<bool> {
+/// How a pass ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// What was marked when it began is indexed.
+    CaughtUp,
+    /// There was more than one pass takes.
+    Behind,
+    /// Somebody else builds.
+    Elsewhere,
+}
+
+/// Indexes a batch of every experiment that has marked runs.
+pub(super) async fn pass(db: &Db, holder: &str) -> Result<Pass> {
     let fresh = |sql: &mut Sql<'_>| {
         sql.all(&store::FRESH_EXPERIMENTS, bind![], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))
     };
     let fresh = db.read(&Origin::system(), fresh).await?;
-    if fresh.is_empty() || !take_lease(db, holder).await? {
-        return Ok(false);
+    if fresh.is_empty() {
+        return Ok(Pass::CaughtUp);
+    }
+    if !take_lease(db, holder).await? {
+        return Ok(Pass::Elsewhere);
     }
     let mut behind = false;
     for (experiment, count) in fresh {
         behind |= count > BATCH;
-        index_experiment(db, holder, experiment).await?;
+        if !index_experiment(db, holder, experiment).await? {
+            return Ok(Pass::Elsewhere);
+        }
     }
-    Ok(behind)
+    Ok(if behind { Pass::Behind } else { Pass::CaughtUp })
 }
 
 async fn take_lease(db: &Db, holder: &str) -> Result<bool> {
     let holder = holder.to_owned();
-    db.derive(move |tx| lease(tx, &holder)).await
+    db.derive(move |tx| {
+        let now = tx.now();
+        Ok(tx.execute(&LEASE_TAKE, bind![LEASE, &holder, now + LEASE_MS, now])? > 0)
+    })
+    .await
 }
 
-/// Takes or renews the lease; whether it is ours.
-fn lease(tx: &mut Sql<'_>, holder: &str) -> Result<bool> {
-    let now = tx.now();
-    Ok(tx.execute(&LEASE_TAKE, bind![LEASE, holder, now + LEASE_MS, now])? > 0)
+/// Renews the lease; whether nobody had it since it was taken.
+fn keep_lease(tx: &mut Sql<'_>, holder: &str) -> Result<bool> {
+    let until = tx.now() + LEASE_MS;
+    Ok(tx.execute(&store::LEASE_KEEP, bind![LEASE, holder, until])? > 0)
 }
 
-async fn index_experiment(db: &Db, holder: &str, experiment: i64) -> Result<()> {
+/// Lets the lease go, so that the next builder need not wait until it has run out.
+pub(super) async fn release(db: &Db, holder: &str) -> Result<()> {
+    let holder = holder.to_owned();
+    db.derive(move |tx| tx.execute(&store::LEASE_KEEP, bind![LEASE, &holder, 0]).map(drop)).await
+}
+
+/// Indexes a batch of one experiment; whether the lease held.
+async fn index_experiment(db: &Db, holder: &str, experiment: i64) -> Result<bool> {
     let work = db.read(&Origin::system(), move |sql| assign::assign(sql, experiment, BATCH)).await?;
     for run_id in work.due {
         if let Err(error) = compact::compact(db, run_id).await {
@@ -60,16 +91,20 @@ async fn index_experiment(db: &Db, holder: &str, experiment: i64) -> Result<()> 
     for (target, marks) in work.groups {
         let (holder, read) = (holder.to_owned(), marks.clone());
         let changes = db.read(&Origin::system(), move |sql| build(sql, target, &read)).await?;
-        db.derive(move |tx| {
-            // Whoever took the lease meanwhile may have put these runs elsewhere.
-            if lease(tx, &holder)? {
-                store_segment(tx, experiment, target, &changes, &marks)?;
-            }
-            Ok(())
-        })
-        .await?;
+        let is_held = db
+            .derive(move |tx| {
+                let is_held = keep_lease(tx, &holder)?;
+                if is_held {
+                    store_segment(tx, experiment, target, &changes, &marks)?;
+                }
+                Ok(is_held)
+            })
+            .await?;
+        if !is_held {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Segments of experiments, by first run.
@@ -115,7 +150,7 @@ fn build(sql: &mut Sql<'_>, target: Target, marks: &[Mark]) -> Result<SegmentCha
     Ok(builder.finish())
 }
 
-/// What a search can ask of a run.
+/// What the index says of a run. Whether its experiment was deleted is no fact of the run: searches look that up.
 pub(in crate::tracking) fn facts(run: &Run) -> Result<RunFacts<'_>> {
     let mut uuid = [0; 16];
     hex::decode_to_slice(&run.uuid, &mut uuid).map_err(Error::internal)?;
@@ -125,7 +160,7 @@ pub(in crate::tracking) fn facts(run: &Run) -> Result<RunFacts<'_>> {
         status: run.status.name(),
         start_time_ms: run.start_time,
         end_time_ms: run.end_time,
-        deleted: run.is_deleted(),
+        deleted: run.deleted,
         document: &run.document,
     })
 }

@@ -5,8 +5,8 @@
 //! the columns, only if it is still the mark that was read. So a search, which reads the documents of marked runs beside
 //! the index, sees every run exactly once and as new as it is.
 //!
-//! What must stay true: one builder at a time a store (a lease says which); everything here is derived, so losing any
-//! of it costs time and nothing else.
+//! What must stay true: one builder at a time a store (a lease says which, and a builder that lost it stores nothing);
+//! everything here is derived, so losing any of it costs time and nothing else.
 
 mod assign;
 mod build;
@@ -16,34 +16,58 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch::Receiver;
 
-use crate::{context::App, error::Result};
+use crate::{
+    context::App,
+    error::{Error, Result},
+};
+
+use build::Pass;
 
 pub(in crate::tracking) use build::{facts, segments};
 
 /// How long the builder rests when it has caught up.
 const REST: Duration = Duration::from_secs(1);
+/// How long to wait before looking again whether another builder is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long another builder is waited for: longer than the lease of one that died.
+const WAIT: Duration = Duration::from_mins(1);
 
-/// Indexes and compacts until nothing is marked any more.
+/// Indexes and compacts what is marked now, or waits until another builder has done so.
 pub async fn catch_up(app: &App) -> Result<()> {
     let holder = uuid::Uuid::now_v7().to_string();
-    while build::pass(&app.db, &holder).await? {}
-    Ok(())
+    let end = tokio::time::Instant::now() + WAIT;
+    loop {
+        match build::pass(&app.db, &holder).await? {
+            Pass::CaughtUp => return build::release(&app.db, &holder).await,
+            Pass::Behind => {}
+            Pass::Elsewhere if tokio::time::Instant::now() < end => tokio::time::sleep(LOOK_AGAIN).await,
+            Pass::Elsewhere => {
+                return Err(Error::unavailable(format!(
+                    "Another process has been building the search index for {} s. Try again later.",
+                    WAIT.as_secs()
+                )));
+            }
+        }
+    }
 }
 
 /// Runs until `stopped` changes.
 pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
     let holder = uuid::Uuid::now_v7().to_string();
     loop {
-        let behind = match build::pass(&app.db, &holder).await {
-            Ok(behind) => behind,
+        let rest = match build::pass(&app.db, &holder).await {
+            Ok(Pass::Behind) => Duration::ZERO,
+            Ok(Pass::CaughtUp | Pass::Elsewhere) => REST,
             Err(error) => {
                 tracing::warn!(?error, "the search index could not be brought up to date; it is tried again");
-                false
+                REST
             }
         };
-        let rest = if behind { Duration::ZERO } else { REST };
         if tokio::time::timeout(rest, stopped.changed()).await.is_ok() {
-            return;
+            break;
         }
+    }
+    if let Err(error) = build::release(&app.db, &holder).await {
+        tracing::debug!(?error, "the lease of the index builder was not let go; it runs out by itself");
     }
 }

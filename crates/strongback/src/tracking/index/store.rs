@@ -8,9 +8,8 @@ statements! {
     /// A mark is its run and its revision as one text, because pairs cannot be bound as a list on both databases.
     FRESH_DELETE = "DELETE FROM run_fresh WHERE experiment_id = $1 AND run_id IN {ints:$2}
         AND CAST(run_id AS TEXT) || ':' || CAST(revision AS TEXT) IN {texts:$3}";
-    /// Marks every run of an experiment, when what they all show has changed.
-    FRESH_ALL = "INSERT INTO run_fresh (experiment_id, run_id, revision) SELECT experiment_id, id, $2 FROM run WHERE experiment_id = $1
-        ON CONFLICT (experiment_id, run_id) DO UPDATE SET revision = excluded.revision";
+    /// Renews a lease that is still ours, or lets it go.
+    LEASE_KEEP = "UPDATE lease SET until = $3 WHERE name = $1 AND holder = $2";
     SEGMENTS = "SELECT id, experiment_id, runs, first_run, last_run FROM run_segment WHERE experiment_id IN {ints:$1}
         ORDER BY experiment_id, first_run, id";
     SEGMENT_INSERT = "INSERT INTO run_segment (experiment_id, first_run, last_run, runs) VALUES ($1, $2, $3, $4) RETURNING id";

@@ -122,25 +122,30 @@ impl Batch {
         let mut run = lock(tx, run_id, Action::Edit)?;
         run.require_active()?;
         let models = model::lock_measured(tx, &self.measurements)?;
-        let (mut is_changed, tables_changed) = self.write_texts(&mut run)?;
-        let source = if tables_changed { sources::resolve(tx, &mut run.document)? } else { None };
+        let mut is_changed = self.write_texts(&mut run)?;
+        // Also where the tag has this value already: the table may have been declared since.
+        let source = match self.tags.iter().any(|(key, _)| sources::is_source_tag(key)) {
+            true => Some(sources::resolve(tx, &mut run.document)?),
+            false => None,
+        };
+        is_changed |= source.as_ref().is_some_and(|source| source.is_changed);
         let plan =
             run.document.log_points(self.points.iter().map(|(key, point)| (key.as_str(), *point)).collect());
         is_changed |= plan.accepted > 0;
         let measured = model::measure(tx, models, &run.uuid, &self.measurements)?;
-        if !is_changed && measured == 0 {
+        let is_linked = sources::record(tx, &run, source.as_ref())?;
+        if !is_changed && measured == 0 && !is_linked {
             return Ok(Change::Nothing(Empty {}));
         }
         if is_changed {
             save(tx, &mut run, &plan)?;
-            sources::record(tx, &run, source)?;
         }
         Ok(Change::Made(Empty {}, self.event(&run, &plan, kind)))
     }
 
-    /// Params and tags: whether anything changed, and whether the tags that name source tables did.
-    fn write_texts(&self, run: &mut Run) -> Result<(bool, bool)> {
-        let (mut is_changed, mut tables_changed) = (false, false);
+    /// Params and tags: whether anything changed.
+    fn write_texts(&self, run: &mut Run) -> Result<bool> {
+        let mut is_changed = false;
         for (key, value) in &self.params {
             is_changed |= run.document.set_param(key, value).map_err(|conflict| {
                 Error::invalid(format!(
@@ -154,11 +159,9 @@ impl Batch {
             })?;
         }
         for (key, value) in &self.tags {
-            let changed = run.document.set_tag(key, value);
-            tables_changed |= changed && sources::is_source_tag(key);
-            is_changed |= changed;
+            is_changed |= run.document.set_tag(key, value);
         }
-        Ok((is_changed, tables_changed))
+        Ok(is_changed)
     }
 
     /// One compact entry: counts, and a digest of what was sent.

@@ -62,7 +62,7 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<RunResponse> {
         };
         let source = sources::resolve(tx, &mut run.document)?;
         insert(tx, &mut run)?;
-        sources::record(tx, &run, source)?;
+        sources::record(tx, &run, Some(&source))?;
         let event = Event::new(EventKind::RunCreate)
             .asset(run.experiment_id, 0)
             .subject(run.uuid.as_str())

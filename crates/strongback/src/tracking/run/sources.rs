@@ -24,32 +24,50 @@ const TABLE_TAG: &str = "feature_store_table";
 /// The tag that the server adds when the first one helps nobody.
 const WARNING_TAG: &str = "strongback.warning.feature_store_table";
 
-/// Whether a change of this tag may change lineage.
+/// What the run's tag means.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// The table that it names.
+    table: Option<Asset>,
+    /// Whether the document changed: the warning was set or taken away.
+    pub is_changed: bool,
+}
+
+/// Whether setting this tag, to whatever value, says where data came from.
 pub(super) fn is_source_tag(key: &str) -> bool {
     key == TABLE_TAG
 }
 
-/// The table that the run's tag names. The warning is set or taken away as it fits.
-pub(super) fn resolve(sql: &mut Sql<'_>, document: &mut RunDocument) -> Result<Option<Asset>> {
-    let Some(name) = document.tag(TABLE_TAG).map(str::to_owned) else { return Ok(None) };
-    let shown = limits::cut(&name, 300);
-    let warning = match FullName::parse(&name) {
-        Err(_) => format!(
-            "'{shown}' is not the name of a table: names have three levels, catalog.schema.table. No lineage was recorded."
-        ),
-        Ok(full) => {
-            if let Some(table) = visible_table(sql, &full)? {
-                document.delete_tag(WARNING_TAG);
-                return Ok(Some(table));
-            }
-            format!(
-                "The table '{shown}' is not known here, so no lineage was recorded. Declare it, then set the tag \
-                 {TABLE_TAG} again."
-            )
-        }
+/// Finds the table that the run's tag names, and sets the warning or takes it away as it fits.
+pub(super) fn resolve(sql: &mut Sql<'_>, document: &mut RunDocument) -> Result<Source> {
+    let (table, warning) = match document.tag(TABLE_TAG) {
+        None => (None, None),
+        Some(name) => look_up(sql, name)?,
     };
-    document.set_tag(WARNING_TAG, &warning);
-    Ok(None)
+    let is_changed = match warning {
+        Some(warning) => document.set_tag(WARNING_TAG, &warning),
+        None => document.delete_tag(WARNING_TAG),
+    };
+    Ok(Source { table, is_changed })
+}
+
+/// The table of this name, or what is to be said about the name.
+fn look_up(sql: &mut Sql<'_>, name: &str) -> Result<(Option<Asset>, Option<String>)> {
+    let shown = limits::cut(name, 300);
+    let Ok(full) = FullName::parse(name) else {
+        let warning = format!(
+            "'{shown}' is not the name of a table: names have three levels, catalog.schema.table. No lineage was recorded."
+        );
+        return Ok((None, Some(warning)));
+    };
+    let table = visible_table(sql, &full)?;
+    let warning = table.is_none().then(|| {
+        format!(
+            "The table '{shown}' is not known here, so no lineage was recorded. Declare it, then set the tag \
+             {TABLE_TAG} again."
+        )
+    });
+    Ok((table, warning))
 }
 
 /// The table of this name, if the caller may know that it is there.
@@ -60,11 +78,11 @@ fn visible_table(sql: &mut Sql<'_>, name: &FullName) -> Result<Option<Asset>> {
     }
 }
 
-/// Records the table that [`resolve`] found: it feeds the experiment, by this run.
-pub(super) fn record(tx: &mut Sql<'_>, run: &Run, table: Option<Asset>) -> Result<()> {
-    let Some(table) = table else { return Ok(()) };
+/// Records the table that [`resolve`] found: it feeds the experiment, by this run. Whether that is news.
+pub(super) fn record(tx: &mut Sql<'_>, run: &Run, source: Option<&Source>) -> Result<bool> {
+    let Some(table) = source.and_then(|source| source.table.as_ref()) else { return Ok(false) };
     let how = json!({ "tag": TABLE_TAG });
     let fact = Fact { run_uuid: &run.uuid, detail: Some(&how), ..Fact::default() };
     let (source, target) = (NodeRef::Asset(table.id), NodeRef::Asset(run.experiment_id));
-    lineage::record(tx, source, target, EdgeKind::Reads, fact).map(drop)
+    lineage::record(tx, source, target, EdgeKind::Reads, fact)
 }

@@ -21,7 +21,7 @@ statements! {
     RUN_FRESH = "SELECT r.id, r.uuid, r.experiment_id, r.owner_id, r.user_name, r.status, r.lifecycle, r.start_time, r.end_time,
             r.revision, r.document, e.mlflow_id, e.artifact_location, e.lifecycle
         FROM run_fresh f JOIN run r ON r.id = f.run_id JOIN experiment e ON e.asset_id = r.experiment_id
-        WHERE f.experiment_id = $1";
+        WHERE f.experiment_id IN {ints:$1}";
     RUN_INSERT = "INSERT INTO run (uuid, experiment_id, parent_uuid, owner_id, user_name, status, lifecycle, start_time, end_time,
             revision, document)
         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, NULL, 1, $8) RETURNING id";

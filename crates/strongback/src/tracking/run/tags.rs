@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{
-    lock, save,
+    lock, save, sources,
     wire::{self, PairRequest},
 };
 use crate::{
@@ -43,6 +43,9 @@ async fn delete(ctx: Ctx, request: PairRequest) -> Result<Empty> {
                 "No tag with name: {} in run with id {id}",
                 limits::cut(&key, 250)
             )));
+        }
+        if sources::is_source_tag(&key) {
+            sources::resolve(tx, &mut run.document)?;
         }
         save(tx, &mut run, &AppendPlan::default())?;
         let event = Event::new(EventKind::RunTagDelete)

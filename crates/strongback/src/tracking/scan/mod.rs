@@ -10,6 +10,7 @@
 //!   ties go by start time, newest first, then by run id.
 //! - A page goes on after an [`Anchor`], a place in the order and not an offset: runs that are created meanwhile
 //!   neither repeat nor skip others.
+//! - The index knows whether a run was deleted by itself; a deleted experiment deletes its runs without a word to it.
 //! - Only columns that filter and order name are asked for, besides run ids and lifecycle.
 
 mod anchor;
@@ -76,9 +77,7 @@ pub struct Segment {
 pub struct FreshRun<'a> {
     /// Internal run id.
     pub run_id: i64,
-    /// The internal id of its experiment.
-    pub experiment: i64,
-    /// What it holds now.
+    /// What it holds now; deleted also where its experiment was.
     pub facts: RunFacts<'a>,
 }
 
@@ -95,6 +94,9 @@ pub trait ColumnSource {
     /// One column of a segment; `None` if no run has such a value.
     fn column(&self, segment: &Segment, kind: Kind, key: &str) -> Result<Option<Self::Bytes>, Self::Error>;
 
+    /// Whether an experiment was deleted, and all of its runs with it, whatever the index says of each.
+    fn is_deleted(&self, experiment: i64) -> bool;
+
     /// The artifact root of an experiment: a run's artifact URI is this, its id and `artifacts`, joined by slashes.
     fn artifact_root(&self, experiment: i64) -> String;
 }
@@ -108,48 +110,71 @@ pub struct Page {
     pub next: Option<Anchor>,
 }
 
-/// Runs a search over the index and the fresh runs.
-pub fn search<S: ColumnSource>(
-    source: &S,
-    fresh: &[FreshRun<'_>],
-    query: &Query<'_>,
-) -> Result<Page, S::Error> {
-    let filter = Filter::new(query.filter, query.view);
-    let order = Order::new(query.order);
-    let after = query.after.map(|anchor| Candidate::at(anchor, &order));
-    // One more than the page shows whether there is a next one.
-    let mut best = Best::new(query.limit.saturating_add(1), &order);
-    let mut hidden: Vec<i64> = fresh.iter().map(|run| run.run_id).collect();
-    hidden.sort_unstable();
-    for run in fresh {
-        let root = || source.artifact_root(run.experiment);
-        if filter.holds(&run.facts, root) {
-            let candidate = order.candidate(run.run_id, &run.facts, root);
-            if after.as_ref().is_none_or(|after| order.compare(after, &candidate).is_lt()) {
-                best.push(candidate);
-            }
-        }
-    }
-    best.settle();
-    for segment in source.segments().iter().rev() {
-        let mut scan = Scan::new(source, segment);
-        scan.run(&filter, &order, &hidden, after.as_ref(), &mut best)?;
-    }
-    Ok(best.into_page(query.limit))
+/// A search under way: first it is shown the fresh runs, one by one, then it goes through the index. Of what it was
+/// shown it keeps the ids, and the runs that may be on the page.
+pub struct Search<'q> {
+    filter: Filter,
+    order: Order,
+    after: Option<Candidate>,
+    best: Best,
+    hidden: Vec<i64>,
+    query: &'q Query<'q>,
 }
 
+impl<'q> Search<'q> {
+    /// Makes filter and order ready.
+    pub fn new(query: &'q Query<'q>) -> Self {
+        let order = Order::new(query.order);
+        Self {
+            filter: Filter::new(query.filter, query.view),
+            after: query.after.map(|anchor| Candidate::at(anchor, &order)),
+            order,
+            // One more than the page shows whether there is a next one.
+            best: Best::new(query.limit.saturating_add(1)),
+            hidden: Vec::new(),
+            query,
+        }
+    }
+
+    /// Takes a fresh run; `root` is the artifact root of its experiment.
+    pub fn fresh(&mut self, run: FreshRun<'_>, root: impl Fn() -> String) {
+        self.hidden.push(run.run_id);
+        if !self.filter.holds(&run.facts, &root) {
+            return;
+        }
+        let candidate = self.order.candidate(run.run_id, &run.facts, root);
+        if self.after.as_ref().is_none_or(|after| self.order.compare(after, &candidate).is_lt()) {
+            self.best.push(candidate);
+            self.best.settle_if_crowded(&self.order);
+        }
+    }
+
+    /// Goes through the index, and answers the page.
+    pub fn page<S: ColumnSource>(mut self, source: &S) -> Result<Page, S::Error> {
+        self.hidden.sort_unstable();
+        self.best.settle(&self.order);
+        for segment in source.segments().iter().rev() {
+            let mut scan = Scan::new(source, segment);
+            scan.run(&self.filter, &self.order, &self.hidden, self.after.as_ref(), &mut self.best)?;
+        }
+        Ok(self.best.into_page(&self.order, self.query.limit))
+    }
+}
+
+/// Candidates of small pages that are kept before the worst are dropped.
+const CROWD: usize = 1_024;
+
 /// The best candidates so far.
-struct Best<'o> {
+struct Best {
     limit: usize,
-    order: &'o Order,
     candidates: Vec<Candidate>,
     /// Whether the last of `candidates` is the worst and there are `limit` of them.
     full: bool,
 }
 
-impl<'o> Best<'o> {
-    fn new(limit: usize, order: &'o Order) -> Self {
-        Self { limit, order, candidates: Vec::new(), full: false }
+impl Best {
+    fn new(limit: usize) -> Self {
+        Self { limit, candidates: Vec::new(), full: false }
     }
 
     fn push(&mut self, candidate: Candidate) {
@@ -157,14 +182,20 @@ impl<'o> Best<'o> {
     }
 
     /// Drops what cannot be on the page; to be called after every series of pushes.
-    fn settle(&mut self) {
+    fn settle(&mut self, order: &Order) {
         if self.candidates.len() < self.limit {
             return;
         }
-        let order = self.order;
         self.candidates.select_nth_unstable_by(self.limit - 1, |a, b| order.compare(a, b));
         self.candidates.truncate(self.limit);
         self.full = true;
+    }
+
+    /// The same between pushes, once there are so many that dropping some pays.
+    fn settle_if_crowded(&mut self, order: &Order) {
+        if self.candidates.len() >= self.limit.saturating_mul(2).max(CROWD) {
+            self.settle(order);
+        }
     }
 
     /// What a candidate must come before to matter.
@@ -172,8 +203,7 @@ impl<'o> Best<'o> {
         if self.full { self.candidates.last() } else { None }
     }
 
-    fn into_page(mut self, limit: usize) -> Page {
-        let order = self.order;
+    fn into_page(mut self, order: &Order, limit: usize) -> Page {
         self.candidates.sort_unstable_by(|a, b| order.compare(a, b));
         let more = self.candidates.len() > limit;
         self.candidates.truncate(limit);

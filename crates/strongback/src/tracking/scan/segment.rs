@@ -38,7 +38,7 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
         order: &Order,
         hidden: &[i64],
         after: Option<&Candidate>,
-        best: &mut Best<'_>,
+        best: &mut Best,
     ) -> Result<(), S::Error> {
         let Some(first) = self.first_ranker(order, after, best.worst())? else { return Ok(()) };
         let Some(selected) = self.select(filter, hidden)? else { return Ok(()) };
@@ -71,7 +71,7 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
             places.truncate(best.limit);
         }
         self.push(&rows, &places, &rankers, uuid, best)?;
-        best.settle();
+        best.settle(order);
         Ok(())
     }
 
@@ -79,10 +79,11 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
     fn select(&mut self, filter: &Filter, hidden: &[i64]) -> Result<Option<Bitmap>, S::Error> {
         let rows = self.segment.runs;
         let mut selected = Bitmap::all(rows);
-        let stage = match filter.view {
-            View::Active => Some(attribute::ACTIVE),
-            View::Deleted => Some(attribute::DELETED),
-            View::All => None,
+        let stage = match (filter.view, self.source.is_deleted(self.segment.experiment)) {
+            (View::Active, true) => return Ok(None),
+            (View::All, _) | (View::Deleted, true) => None,
+            (View::Active, false) => Some(attribute::ACTIVE),
+            (View::Deleted, false) => Some(attribute::DELETED),
         };
         if let Some(stage) = stage {
             let column = self.column(Kind::Attribute, attribute::LIFECYCLE_STAGE)?;
@@ -212,7 +213,7 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
         places: &[usize],
         rankers: &[Ranker<'_>],
         uuid: impl Fn(usize) -> [u8; 16],
-        best: &mut Best<'_>,
+        best: &mut Best,
     ) -> Result<(), S::Error> {
         if places.is_empty() {
             return Ok(());

@@ -44,6 +44,7 @@ impl Run {
 #[derive(Default)]
 struct Memory {
     segments: Vec<Segment>,
+    deleted: Vec<i64>,
     columns: HashMap<(i64, ColumnId), Vec<u8>>,
 }
 
@@ -80,6 +81,10 @@ impl ColumnSource for Memory {
 
     fn column(&self, segment: &Segment, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, Damaged> {
         Ok(self.columns.get(&(segment.id, ColumnId { kind, key: key.into() })).cloned())
+    }
+
+    fn is_deleted(&self, experiment: i64) -> bool {
+        self.deleted.contains(&experiment)
     }
 
     fn artifact_root(&self, experiment: i64) -> String {
@@ -285,6 +290,7 @@ proptest! {
         indexed in prop::collection::vec(run(), 0..40),
         updates in prop::collection::vec((0_i64..50, run()), 0..8),
         segment_runs in 1_usize..20,
+        deleted in prop::collection::vec(1_i64..3, 0..2),
         mut comparisons in prop::collection::vec(comparison(), 0..3),
         by_id in prop::option::weighted(0.1, (0_usize..40, prop::sample::select(vec![Operator::Eq, Operator::Ne]))),
         order in order(),
@@ -297,7 +303,8 @@ proptest! {
             let subject = Subject::Attribute(Attribute::RunId);
             comparisons.push(Comparison { subject, op, value: Operand::Text(hex), span: Span::default() });
         }
-        let memory = Memory::build(&runs, segment_runs);
+        let memory = Memory { deleted, ..Memory::build(&runs, segment_runs) };
+        let is_deleted = |run: &Run| run.deleted || memory.is_deleted(run.experiment);
         let updates: BTreeMap<i64, Run> = updates.into_iter().map(|(run_id, mut run)| {
             if let Some(old) = runs.get(&run_id) {
                 (run.uuid, run.experiment) = (old.uuid, old.experiment);
@@ -305,12 +312,13 @@ proptest! {
             (run_id, run)
         }).collect();
         runs.extend(updates.clone());
-        let fresh: Vec<FreshRun<'_>> = updates.iter()
-            .map(|(run_id, run)| FreshRun { run_id: *run_id, experiment: run.experiment, facts: run.facts() })
-            .collect();
+        let fresh = |search: &mut Search<'_>| for (run_id, run) in &updates {
+            let facts = RunFacts { deleted: is_deleted(run), ..run.facts() };
+            search.fresh(FreshRun { run_id: *run_id, facts }, || memory.artifact_root(run.experiment));
+        };
 
         let mut expected: Vec<(&i64, &Run)> = runs.iter()
-            .filter(|(_, run)| view == View::All || run.deleted == (view == View::Deleted))
+            .filter(|(_, run)| view == View::All || is_deleted(run) == (view == View::Deleted))
             .filter(|(_, run)| comparisons.iter().all(|comparison| naive_holds(run, comparison)))
             .collect();
         expected.sort_by(|a, b| naive_compare(a.1, b.1, &order));
@@ -321,7 +329,9 @@ proptest! {
         let mut after: Option<Anchor> = None;
         loop {
             let query = Query { filter: Some(&filter), order: &order, view, limit, after: after.as_ref() };
-            let page = search(&memory, &fresh, &query).unwrap();
+            let mut search = Search::new(&query);
+            fresh(&mut search);
+            let page = search.page(&memory).unwrap();
             prop_assert!(page.run_ids.len() <= limit);
             found.extend(page.run_ids);
             let Some(next) = page.next else { break };

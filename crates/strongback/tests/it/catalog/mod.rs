@@ -23,12 +23,12 @@ const SCHEMAS: &str = "/api/2.1/unity-catalog/schemas";
 const TABLES: &str = "/api/2.1/unity-catalog/tables";
 
 /// Catalog `prod`, schema `prod.risk`.
-async fn prod_risk(test: &TestApp) {
+pub async fn prod_risk(test: &TestApp) {
     crate::support::ok(&test.post(CATALOGS, json!({ "name": "prod" })).await);
     crate::support::ok(&test.post(SCHEMAS, json!({ "name": "risk", "catalog_name": "prod" })).await);
 }
 
-async fn declare(test: &TestApp, name: &str) {
+pub async fn declare(test: &TestApp, name: &str) {
     let parts: Vec<&str> = name.split('.').collect();
     let body = json!({ "catalog_name": parts[0], "schema_name": parts[1], "name": parts[2] });
     crate::support::ok(&test.post(TABLES, body).await);

@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::{M, experiment, log, run, settled};
-use crate::support::{TestApp, ok, on_every_store};
+use crate::{
+    catalog::{declare, prod_risk},
+    support::{TestApp, ok, on_every_store},
+};
 
 #[test]
 fn a_run_as_clients_get_it() {
@@ -130,17 +133,66 @@ fn nothing_of_a_refused_batch_is_stored() {
     });
 }
 
+const TABLE: &str = "prod.risk.features";
+
+async fn warning(test: &TestApp, run: &str) -> Option<String> {
+    let got = test.get(&format!("{M}/runs/get?run_id={run}")).await;
+    let tags = ok(&got)["run"]["data"]["tags"].as_array().unwrap().clone();
+    let found = tags.iter().find(|tag| tag["key"] == "strongback.warning.feature_store_table");
+    found.map(|tag| tag["value"].as_str().unwrap().to_owned())
+}
+
+/// How many runs are known to have read the table.
+async fn readers(test: &TestApp) -> i64 {
+    let answer = test.get(&format!("/api/1.0/lineage?name={TABLE}&direction=down")).await;
+    let edges = ok(&answer)["edges"].as_array().unwrap();
+    edges.iter().map(|edge| edge["count"].as_i64().unwrap()).sum()
+}
+
 #[test]
-fn a_table_tag_becomes_lineage_or_a_warning() {
+fn a_table_tag_becomes_lineage_or_a_warning_however_it_is_set() {
     on_every_store(|test| async move {
         let home = experiment(&test, "lineage").await;
-        let id = run(&test, &home, "r").await;
-        let tag = json!({ "run_id": id, "key": "feature_store_table", "value": "prod.risk.nowhere" });
-        ok(&test.post(&format!("{M}/runs/set-tag"), tag).await);
-        let got = test.get(&format!("{M}/runs/get?run_id={id}")).await;
-        let tags = ok(&got)["run"]["data"]["tags"].as_array().unwrap().clone();
-        let warning = tags.iter().find(|tag| tag["key"] == "strongback.warning.feature_store_table").unwrap();
-        assert!(warning["value"].as_str().unwrap().contains("prod.risk.nowhere"), "{warning}");
+        let tag = json!({ "key": "feature_store_table", "value": TABLE });
+        let set = |id: &str| {
+            let mut body = tag.clone();
+            body["run_id"] = json!(id);
+            body
+        };
+        let (first, second) = (run(&test, &home, "a").await, run(&test, &home, "b").await);
+        ok(&test.post(&format!("{M}/runs/set-tag"), set(&first)).await);
+        log(&test, &second, json!({ "tags": [tag] })).await;
+        let started =
+            test.post(&format!("{M}/runs/create"), json!({ "experiment_id": home, "tags": [tag] })).await;
+        let third = ok(&started)["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+        for id in [&first, &second, &third] {
+            assert!(warning(&test, id).await.unwrap().contains(TABLE));
+        }
+
+        prod_risk(&test).await;
+        declare(&test, TABLE).await;
+        assert_eq!(readers(&test).await, 0);
+        // As the warning says: the same value once more, one by one and in a batch.
+        ok(&test.post(&format!("{M}/runs/set-tag"), set(&first)).await);
+        log(&test, &second, json!({ "tags": [tag] })).await;
+        let started =
+            test.post(&format!("{M}/runs/create"), json!({ "experiment_id": home, "tags": [tag] })).await;
+        let fourth = ok(&started)["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+        for id in [&first, &second, &fourth] {
+            assert_eq!(warning(&test, id).await, None);
+        }
+        assert_eq!(readers(&test).await, 3);
+        let before = events_of(&test, &first).await;
+        ok(&test.post(&format!("{M}/runs/set-tag"), set(&first)).await);
+        assert_eq!(events_of(&test, &first).await, before, "nothing is new");
+
+        // The warning goes with the tag that it is about.
+        let body = json!({ "run_id": third, "key": "feature_store_table" });
+        ok(&test.post(&format!("{M}/runs/delete-tag"), body).await);
+        assert_eq!(warning(&test, &third).await, None);
+        let wrong = json!({ "run_id": third, "key": "feature_store_table", "value": "two.parts" });
+        ok(&test.post(&format!("{M}/runs/set-tag"), wrong).await);
+        assert!(warning(&test, &third).await.unwrap().contains("three levels"));
     });
 }
 
