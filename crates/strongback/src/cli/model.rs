@@ -17,7 +17,19 @@ pub(super) enum ModelCommand {
     Show(ShowArgs),
 }
 
+const LIST_EXAMPLES: &str = "\
+Examples:
+  strongback model list
+  strongback model list --json";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  strongback model show prod.risk.fraud_classifier
+  strongback model show prod.risk.fraud_classifier@champion
+  strongback model show prod.risk.fraud_classifier/3 --json";
+
 #[derive(Debug, Args)]
+#[command(after_help = LIST_EXAMPLES)]
 pub(super) struct ListArgs {
     /// As JSON
     #[arg(long)]
@@ -27,6 +39,7 @@ pub(super) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = SHOW_EXAMPLES)]
 pub(super) struct ShowArgs {
     /// NAME, NAME@alias or NAME/version, e.g. prod.risk.fraud_classifier@champion
     name: String,

@@ -167,7 +167,9 @@ fn find(sql: &mut Sql<'_>, text: &str) -> Result<(Model, Option<Version>)> {
     if let Some((name, number)) = text.split_once('/') {
         let number = number
             .parse()
-            .map_err(|_| Error::invalid(format!("'{number}' is no version: it is a number, from 1.")))?;
+            .map_err(|_| Error::invalid(format!(
+                    "Invalid value for parameter 'name' supplied: '{number}' is no version. It is a number, from 1."
+                )))?;
         let (model, version) = versions::load(sql, name, Levels::Any, number)?;
         return Ok((model, Some(version)));
     }

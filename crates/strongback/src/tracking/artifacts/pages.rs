@@ -6,7 +6,10 @@ use syntax::paths::ArtifactPath;
 
 use super::{
     home::{Access, Home, guard},
-    wire::{FileInfo, ModelFileRequest, ModelListRequest, PageResponse, PresignRequest, RunFileRequest, RunListRequest},
+    wire::{
+        FileInfo, ModelFileRequest, ModelListRequest, PageResponse, PresignRequest, RunFileRequest,
+        RunListRequest,
+    },
 };
 use crate::{
     catalog::Action,
@@ -142,7 +145,7 @@ async fn refuse_presigning(ctx: &Ctx, request: PresignRequest, access: Access) -
         })
         .await?;
     Err(Error::invalid(format!(
-        "Files of this run are kept by this server, which gives out no addresses in an object store. Use \
+        "Files of this run are kept by this server, which gives out no addresses in an object store. Use the path \
          '{uri}/{path}', as /api/2.0/mlflow-artifacts/artifacts serves it."
     )))
 }

@@ -12,6 +12,7 @@ fn lists() -> Vec<Example> {
     let get = |path, fields| Example::new("GET", path, fields).note(OPEN);
     let file = json!({ "model_id": "$logged$", "artifact_file_path": "dir/f.txt" });
     let directory = json!({ "model_id": "$logged$", "artifact_directory_path": "dir" });
+    let presigned = json!({ "run_id": "$run$", "path": "dir/f.txt" });
     vec![
         get("/api/2.0/mlflow/artifacts/list", json!({ "run_id": "$run$", "path": "dir" })),
         get("/api/2.0/mlflow/logged-models/{model_id}/artifacts/directories", directory),
@@ -23,6 +24,9 @@ fn lists() -> Vec<Example> {
             json!({ "run_id": "$run$", "path": "dir/g.txt" }),
         )
         .bytes("text"),
+        // Always refused: there is no object store that a client could reach.
+        Example::new("POST", "/api/2.0/mlflow/artifacts/presigned-upload-url", presigned.clone()),
+        Example::new("POST", "/api/2.0/mlflow/artifacts/presigned-download-url", presigned),
     ]
 }
 
