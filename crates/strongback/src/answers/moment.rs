@@ -6,7 +6,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Milliseconds since the epoch of `2026-11-24` (the end of that day in UTC), of an RFC 3339 time, or of a number of
 /// milliseconds.
-pub(super) fn parse(text: &str) -> Result<i64> {
+pub(crate) fn parse(text: &str) -> Result<i64> {
     let wrong = || {
         Error::invalid(format!(
             "Invalid value '{text}' for parameter 'at' supplied: write a date (2026-11-24), a time (2026-11-24T09:30:00Z) or milliseconds since 1970."

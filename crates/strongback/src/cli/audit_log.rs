@@ -9,11 +9,15 @@ use clap::{Args, Subcommand};
 
 use super::{Settings, printer};
 use crate::{
+    answers::moment,
+    app,
     catalog::audit::{self, ListRequest},
+    config::Config,
     db::{self, Location},
+    error::Error,
     events::{
         checkpoint::{self, Checkpoint},
-        verify,
+        verify::{self, Report},
     },
     router::wire::Int64,
 };
@@ -27,6 +31,8 @@ pub(super) enum AuditLogCommand {
     Verify(VerifyArgs),
     /// Print the newest signed checkpoint, to be kept where nobody who can change this store can change it
     ExportCheckpoint,
+    /// Let this data directory, with its own key, succeed the one that the metadata store belonged to, when that is lost
+    AdoptKey,
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +49,12 @@ pub(super) struct ListArgs {
     /// Only events of this run, version or alias
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
+    /// Not before: a date (2026-11-24), a time (2026-11-24T09:30:00Z) or milliseconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<i64>,
+    /// Not after
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    until: Option<i64>,
     /// At most so many
     #[arg(long, short = 'n', default_value_t = 50)]
     limit: i64,
@@ -56,17 +68,19 @@ pub(super) struct VerifyArgs {
     /// A checkpoint that was exported earlier and kept elsewhere
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// The public key that checkpoints must be signed with, in hexadecimal
+    /// A public key that checkpoints may be signed with, in hexadecimal; may be given several times
     #[arg(long, value_name = "HEX")]
-    public_key: Option<String>,
+    public_key: Vec<String>,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(settings: Settings, command: AuditLogCommand) -> anyhow::Result<ExitCode> {
-    let location = settings.config()?.location();
+    let config = settings.config()?;
+    let location = config.location();
     match command {
+        AuditLogCommand::AdoptKey => adopt_key(config),
         AuditLogCommand::List(args) => list(&location, args),
         AuditLogCommand::Verify(args) => verify(&location, &args),
         AuditLogCommand::ExportCheckpoint => {
@@ -79,16 +93,43 @@ pub(super) fn run(settings: Settings, command: AuditLogCommand) -> anyhow::Resul
     }
 }
 
+fn adopt_key(config: Config) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let dir = config.data_dir.value.display().to_string();
+    if runtime.block_on(app::adopt(config))? {
+        printer::talk(&format!(
+            "The metadata store belongs to {dir} from now on. Its key signs; the log has the event signing_key.adopt. \
+             Artifacts that lay in the former data directory are not here."
+        ));
+    } else {
+        printer::talk(&format!("The metadata store belongs to {dir} already; nothing was changed."));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn list(location: &Location, args: ListArgs) -> anyhow::Result<ExitCode> {
-    let request = ListRequest {
+    let mut request = ListRequest {
         principal: args.principal,
         action: args.action,
         asset: args.asset,
         subject: args.subject,
+        since: args.since.map(Int64),
+        until: args.until.map(Int64),
         max_results: Some(Int64(args.limit)),
-        ..ListRequest::default()
+        page_token: None,
     };
-    let events = db::inspect(location, |sql| audit::event_list(sql, &request))?;
+    let events = db::inspect(location, |sql| {
+        let mut events = Vec::new();
+        loop {
+            let page = audit::event_list(sql, &request)?;
+            events.extend(page.events);
+            request.max_results = Some(Int64(args.limit - events.len() as i64));
+            request.page_token = page.next_page_token;
+            if request.page_token.is_none() || events.len() as i64 >= args.limit {
+                return Ok(events);
+            }
+        }
+    })?;
     if args.json {
         printer::json(&events)?;
         return Ok(ExitCode::SUCCESS);
@@ -116,9 +157,7 @@ fn verify(location: &Location, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
-    // A checkpoint that was kept elsewhere brings the key that it was signed with.
-    let known_key = args.public_key.as_deref().or(kept.as_ref().map(|kept| kept.public_key.as_str()));
-    let report = db::inspect(location, |sql| verify::verify(sql, kept.as_ref(), known_key))?;
+    let report = db::inspect(location, |sql| verify::verify(sql, kept.as_ref(), &args.public_key))?;
     if args.json {
         printer::json(&report)?;
     } else {
@@ -129,24 +168,48 @@ fn verify(location: &Location, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         for finding in &report.findings {
             printer::data(&format!("  wrong: {finding}"));
         }
-        if report.is_clean() && known_key.is_some() {
-            printer::data(
-                "verified: nothing was changed, removed, inserted or reordered before the newest checkpoint",
-            );
-            if kept.is_none() {
+        conclude(&report);
+    }
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the findings prove, and what they do not.
+fn conclude(report: &Report) {
+    match &report.proven {
+        _ if !report.is_clean() => {
+            printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
+        }
+        Some(proven) => {
+            printer::data(&format!(
+                "verified: nothing was changed, removed, inserted or reordered before checkpoint {} of {} UTC",
+                proven.checkpoint,
+                printer::time(proven.at)
+            ));
+            printer::talk("What came after it is consistent, which is no proof.");
+            if !proven.kept_elsewhere {
                 printer::talk(
                     "A cut-off end is found only by a checkpoint that was kept elsewhere (--checkpoint FILE).",
                 );
             }
-        } else if report.is_clean() {
+        }
+        None => {
             printer::data("consistent: the log agrees with itself and with the checkpoints stored beside it");
             printer::talk(
                 "That proves nothing against somebody who can write the store and sign anew. Keep a checkpoint elsewhere \
                  (strongback audit-log export-checkpoint) and verify with --checkpoint FILE.",
             );
-        } else {
-            printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
         }
     }
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A date, the end of that day included.
+fn until(text: &str) -> Result<i64, Error> {
+    moment::parse(text)
+}
+
+/// A date, from the beginning of that day.
+fn since(text: &str) -> Result<i64, Error> {
+    const DAY_MS: i64 = 86_400_000;
+    let is_date = text.contains('-') && text.len() == 10;
+    Ok(if is_date { moment::parse(text)? + 1 - DAY_MS } else { moment::parse(text)? })
 }
