@@ -1,6 +1,9 @@
 //! The way of every request: guard, authentication, limits, handler, response, one log line, one measurement.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -10,6 +13,8 @@ use axum::{
 use futures::FutureExt;
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Handler, PathParams, Policy, Route, guard, wire};
 use crate::{
@@ -102,15 +107,39 @@ async fn answer(
     let work = async {
         match &route.handler {
             Handler::Raw(handler) => handler(ctx, params, request).await,
-            Handler::Typed(handler) => handler(ctx, read_input(route, params, request).await?).await,
+            Handler::Typed(handler) => {
+                let _place = place_for_body(request.body().size_hint().upper()).await?;
+                handler(ctx, read_input(route, params, request).await?).await
+            }
         }
     };
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        Err(Error::new(
-            Code::DeadlineExceeded,
-            format!("The request took longer than its limit of {} s and was given up.", limit.as_secs()),
-        ))
+        let why =
+            format!("The request took longer than its limit of {} s and was given up.", limit.as_secs());
+        // A write that was begun is ended all the same, and a request may make several.
+        Err(if route.is_mutation() {
+            Error::outcome_unknown(why)
+        } else {
+            Error::new(Code::DeadlineExceeded, why)
+        })
     })
+}
+
+/// A large body, or one of unknown size, lies in memory until its request is answered: so many at once, and no more.
+async fn place_for_body(size: Option<u64>) -> Result<Option<SemaphorePermit<'static>>> {
+    const SMALL: u64 = 256 << 10;
+    const PLACES: usize = 32;
+    const WAIT: Duration = Duration::from_secs(10);
+    static LARGE: Semaphore = Semaphore::const_new(PLACES);
+    if size.is_some_and(|size| size <= SMALL) {
+        return Ok(None);
+    }
+    match tokio::time::timeout(WAIT, LARGE.acquire()).await {
+        Ok(place) => place.map(Some).map_err(Error::internal),
+        Err(_) => Err(Error::unavailable(format!(
+            "{PLACES} bodies of more than {SMALL} bytes are being read already. Repeat the request later, or send less at once."
+        ))),
+    }
 }
 
 async fn read_input(route: &Route, params: PathParams, request: Request<Body>) -> Result<wire::Input> {
