@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Seek, Write},
+    io::Write,
     net::TcpListener,
     path::Path,
     process::{Command, ExitCode},
@@ -80,9 +80,7 @@ fn finding(check: &'static str, verdict: Verdict, what: impl Into<String>) -> Fi
 }
 
 fn space(dir: &Path) -> Finding {
-    let existing = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
-    match fs4::available_space(existing) {
+    match fs4::available_space(existing(dir)) {
         Ok(free) => {
             let verdict = if free < FREE_BYTES_MIN { Verdict::Bad } else { Verdict::Good };
             finding(
@@ -96,23 +94,42 @@ fn space(dir: &Path) -> Finding {
 }
 
 fn sync(dir: &Path) -> Finding {
-    match time_syncs(dir) {
+    // A look changes nothing: a directory that is not there yet is tried where it will be made.
+    let place = existing(dir);
+    match time_syncs(place) {
         Ok(mut times) => {
             times.sort_unstable();
             let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
             let (median, tail) = (at(0.5), at(0.99));
             // Every acknowledged write waits for one of these.
             let verdict = if median > Duration::from_millis(20) { Verdict::Note } else { Verdict::Good };
-            finding("sync", verdict, format!("4 KiB write and fdatasync: p50 {median:.2?}, p99 {tail:.2?}"))
+            let what = format!(
+                "4 KiB write and fdatasync under {}: p50 {median:.2?}, p99 {tail:.2?}",
+                place.display()
+            );
+            finding("sync", verdict, what)
         }
-        Err(error) => finding("sync", Verdict::Bad, format!("{} cannot be written: {error}", dir.display())),
+        Err(error) => {
+            finding("sync", Verdict::Bad, format!("{} cannot be written: {error}", place.display()))
+        }
     }
 }
 
+/// The directory, or the nearest above it that is there.
+fn existing(dir: &Path) -> &Path {
+    let found = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    if found.as_os_str().is_empty() { Path::new(".") } else { found }
+}
+
 fn time_syncs(dir: &Path) -> std::io::Result<Vec<Duration>> {
-    fs::create_dir_all(dir)?;
-    let path = dir.join(".doctor");
-    let mut file = fs::File::create(&path)?;
+    let path = dir.join(format!(".strongback-doctor-{}", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let times = time_writes(&mut file);
+    fs::remove_file(path)?;
+    times
+}
+
+fn time_writes(file: &mut fs::File) -> std::io::Result<Vec<Duration>> {
     let block = [0x5a_u8; 4096];
     let mut times = Vec::with_capacity(SYNCS);
     for _ in 0..SYNCS {
@@ -120,12 +137,7 @@ fn time_syncs(dir: &Path) -> std::io::Result<Vec<Duration>> {
         file.write_all(&block)?;
         file.sync_data()?;
         times.push(started.elapsed());
-        if file.stream_position()? > 1 << 20 {
-            file.rewind()?;
-        }
     }
-    drop(file);
-    fs::remove_file(path)?;
     Ok(times)
 }
 
@@ -148,8 +160,7 @@ fn metadata(config: &Config) -> Finding {
     {
         return finding("metadata", Verdict::Good, "none yet; the first `strongback up` makes it");
     }
-    let schema = db::inspect(&location, |sql| sql.one(&SCHEMA_VERSION, bind![], |row| row.get::<i64>(0)));
-    match schema {
+    match db::inspect_any(&location, migrate::version) {
         Ok(found) if found > migrate::NEWEST => finding(
             "metadata",
             Verdict::Bad,
@@ -205,9 +216,4 @@ fn clock(config: &Config) -> Finding {
         ),
         _ => finding("clock", Verdict::Good, format!("{} UTC", printer::time(now))),
     }
-}
-
-crate::statements! {
-    /// The schema that the store has.
-    SCHEMA_VERSION = "SELECT MAX(version) FROM schema_version";
 }

@@ -107,7 +107,7 @@ enum Command {
 pub(crate) use printer::time;
 
 /// Statements that commands run by themselves.
-pub(crate) use doctor::STATEMENTS;
+pub(crate) use backup::STATEMENTS;
 
 /// What a command is given besides its own arguments.
 struct Settings {
