@@ -6,12 +6,9 @@ set -eu
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 rounds=${TORTURE_ROUNDS:-100}
-if [ -z "${STRONGBACK_BIN:-}" ]; then
-    cargo build -p strongback -p testkit
-    STRONGBACK_BIN=$target/debug/strongback
-else
-    cargo build -p testkit
-fi
+# The selection that all stages share: another one would compile the dependencies again.
+cargo build --workspace --all-targets --locked
+: "${STRONGBACK_BIN:=$target/debug/strongback}"
 export STRONGBACK_BIN
 summary=$(mktemp)
 trap 'rm -f "$summary"' EXIT
