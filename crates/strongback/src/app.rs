@@ -1,39 +1,87 @@
 //! Opening the application: data directory, store, keys, what every metastore begins with, background work.
 
-use std::{fs, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    sync::Arc,
+};
 
 use fs4::fs_std::FileExt;
 
 use crate::{
-    catalog::bootstrap,
+    catalog::{authorize_admin, bootstrap},
     config::Config,
     context::{App, Ctx},
-    db::Db,
+    db::{Change, Db},
     error::{Code, Error, Result},
-    events::checkpoint,
+    events::{checkpoint, key},
     objects::Objects,
+    ops::{self, Readiness},
 };
+
+/// A file that lies in a data directory while a backup is brought back into it.
+pub const RESTORING: &str = "restoring";
 
 /// Opens everything below a configuration. The data directory is locked until the process ends: two servers in one
 /// would break each other's event chain.
 pub async fn open(config: Config) -> Result<Arc<App>> {
-    let app = tokio::task::spawn_blocking(move || open_blocking(config)).await.map_err(Error::internal)??;
-    let app = Arc::new(app);
+    let app = open_parts(config).await?;
     let ctx = Ctx::system(&app);
-    bootstrap::run(&ctx).await?;
-    crate::tracking::bootstrap(&ctx).await?;
-    crate::files::recover(&ctx).await?;
+    let begun = async {
+        bootstrap::run(&ctx).await?;
+        crate::tracking::bootstrap(&ctx).await?;
+        crate::files::recover(&ctx).await
+    };
+    if let Err(error) = begun.await {
+        // Whoever opens it next need not wait for leases to run out.
+        let db = app.db.clone();
+        tokio::task::spawn_blocking(move || db.close()).await.map_err(Error::internal)?;
+        return Err(error);
+    }
     Ok(app)
+}
+
+/// Makes the data directory of a configuration the one that its store belongs to. Answers whether it was not.
+pub async fn adopt(config: Config) -> Result<bool> {
+    let app = open_parts(config).await?;
+    let (public, holder) = (key::public(&app.signing_key), key::name(&app.signing_key));
+    let adopted = Ctx::system(&app)
+        .write(move |tx| {
+            authorize_admin(tx, "take the store over")?;
+            Ok(match key::adopt(tx, &public, &holder)? {
+                Some(event) => Change::Made(true, event),
+                None => Change::Nothing(false),
+            })
+        })
+        .await;
+    let db = app.db.clone();
+    tokio::task::spawn_blocking(move || db.close()).await.map_err(Error::internal)?;
+    adopted
+}
+
+async fn open_parts(config: Config) -> Result<Arc<App>> {
+    let app = tokio::task::spawn_blocking(move || open_blocking(config)).await.map_err(Error::internal)??;
+    Ok(Arc::new(app))
 }
 
 fn open_blocking(config: Config) -> Result<App> {
     let dir = config.data_dir.value.clone();
     let lock = lock(&dir)?;
-    let db = Db::open(&config.location())?;
+    if dir.join(RESTORING).exists() {
+        return Err(Error::new(
+            Code::InvalidState,
+            format!(
+                "A backup was being brought back into {} and did not get to its end. Remove what is there and restore it again.",
+                dir.display()
+            ),
+        ));
+    }
+    let signing_key = key::load(&dir)?;
+    let db = Db::open(&config.location(), &key::name(&signing_key))?;
     let objects = Objects::open(&dir)?;
-    let signing_key = checkpoint::load_key(&dir)?;
     let pages = crate::ui::find(&config.mlflow_ui.value)?;
-    Ok(App { config, db, objects, pages, signing_key, _lock: lock })
+    Ok(App { config, db, objects, pages, readiness: Readiness::default(), signing_key, _lock: lock })
 }
 
 /// Takes the data directory for this process; it is made if it does not exist.
@@ -47,6 +95,7 @@ pub fn lock(dir: &Path) -> Result<fs::File> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(dir.join("lock"))
         .map_err(unusable)?;
     match file.try_lock_exclusive() {
@@ -85,6 +134,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let tasks = vec![
         tokio::spawn(checkpoints(Arc::clone(app), stopped.clone())),
+        tokio::spawn(ops::tidy_figures(stopped.clone())),
         tokio::spawn(crate::files::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::registry::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),

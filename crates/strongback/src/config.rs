@@ -291,6 +291,7 @@ fn parse_database_url(text: &str) -> Result<Option<DatabaseUrl>, String> {
         return Ok(None);
     }
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        crate::db::connect::parse(text)?;
         Ok(Some(DatabaseUrl(text.to_owned())))
     } else {
         Err("it must begin with postgres://; without it the metadata lies in SQLite in the data directory."

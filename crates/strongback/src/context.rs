@@ -28,6 +28,8 @@ pub struct App {
     pub objects: Objects,
     /// MLflow's own web pages, if they are served.
     pub pages: crate::ui::Pages,
+    /// What was found when somebody last asked whether it is ready.
+    pub readiness: crate::ops::Readiness,
     /// Signs checkpoints of the event stream.
     pub signing_key: ed25519_dalek::SigningKey,
     /// Holds the data directory for this process.

@@ -65,7 +65,7 @@ codes! {
     NotImplemented = "NOT_IMPLEMENTED", 501;
     /// A queue is full or a store is away; clients retry.
     TemporarilyUnavailable = "TEMPORARILY_UNAVAILABLE", 503;
-    /// It took longer than its limit.
+    /// It took longer than its limit. A change may have been made nevertheless.
     DeadlineExceeded = "DEADLINE_EXCEEDED", 504;
 }
 
@@ -122,6 +122,17 @@ impl Error {
     /// Something is busy or away; the caller may retry.
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::TemporarilyUnavailable, message)
+    }
+
+    /// A change of which nobody can tell whether it was made: neither a success nor a failure that one may simply repeat.
+    pub fn outcome_unknown(why: impl fmt::Display) -> Self {
+        Self::new(
+            Code::DeadlineExceeded,
+            format!(
+                "{why} The change may have been made, whole, or not at all. Read what it was to change before you repeat \
+                 it; what only sets values (parameters, tags, metrics with their step and time) may be repeated safely."
+            ),
+        )
     }
 
     /// A defect or a broken store. The caller learns only that it happened and what to look for.

@@ -5,6 +5,7 @@
 //! - [`process`] and [`server`]: the product as a child process on a data directory and a free port, with its log
 //!   captured, and with `kill -9`, orderly termination and restart on the same directory;
 //! - [`postgres`]: a database of its own for each test, dropped afterwards;
+//! - [`relay`]: what stands between the product and its PostgreSQL and loses a COMMIT, or its answer;
 //! - [`torture`]: the kill harness, which writes with four clients, kills the server at a random moment and checks
 //!   that nothing acknowledged is lost, halved or doubled;
 //! - [`random`]: the seeded generator behind all of it.
@@ -16,5 +17,6 @@ pub mod http;
 pub mod postgres;
 pub mod process;
 pub mod random;
+pub mod relay;
 pub mod server;
 pub mod torture;

@@ -1,7 +1,7 @@
 //! One Strongback server for one test: its own data directory, a free port, its log, and its whole life.
 //!
-//! Invariant: data directory and port stay the same through kills and restarts; the directory goes when the server
-//! is dropped.
+//! Invariant: data directory and port stay the same through kills and restarts; a directory that was made here goes
+//! when the server is dropped.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,7 @@ pub fn strongback_binary(built: Option<&str>) -> Result<PathBuf> {
 pub struct Server {
     launch: Launch,
     folder: TempDir,
+    data_dir: PathBuf,
     address: SocketAddr,
     process: Option<Process>,
 }
@@ -41,8 +42,19 @@ impl Server {
     /// Starts `launch` on a fresh data directory and waits for `/health`.
     pub fn start(launch: Launch) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("strongback-test-").tempdir()?;
-        std::fs::create_dir(folder.path().join("data"))?;
-        let mut server = Self { launch, folder, address: loopback(free_port()?), process: None };
+        let data_dir = folder.path().join("data");
+        std::fs::create_dir(&data_dir)?;
+        Self::start_in(launch, folder, data_dir)
+    }
+
+    /// Starts `launch` on a data directory that is there already and stays when the server is dropped.
+    pub fn start_on(launch: Launch, data_dir: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("strongback-test-").tempdir()?;
+        Self::start_in(launch, folder, data_dir.to_path_buf())
+    }
+
+    fn start_in(launch: Launch, folder: TempDir, data_dir: PathBuf) -> Result<Self> {
+        let mut server = Self { launch, folder, data_dir, address: loopback(free_port()?), process: None };
         server.restart()?;
         Ok(server)
     }
@@ -107,10 +119,10 @@ impl Server {
     }
 
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data_dir.clone()
     }
 
-    /// The folder around the data directory, for files that belong to the test.
+    /// A folder of its own, for files that belong to the test.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

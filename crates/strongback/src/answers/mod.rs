@@ -7,7 +7,7 @@
 
 mod history;
 mod lineage;
-mod moment;
+pub(crate) mod moment;
 pub(crate) mod overview;
 pub(crate) mod store;
 mod target;

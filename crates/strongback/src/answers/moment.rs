@@ -9,7 +9,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Milliseconds since the epoch of `2026-11-24`, of `2026-11-24 09:30[:05[.123]]` (UTC, or with a zone as RFC 3339 writes
 /// it), or of a number of milliseconds.
-pub(super) fn parse(text: &str) -> Result<i64> {
+pub(crate) fn parse(text: &str) -> Result<i64> {
     let wrong = || {
         Error::invalid(format!(
             "Invalid value '{text}' for parameter 'at' supplied: write a date (2026-11-24), a time in UTC (2026-11-24 \

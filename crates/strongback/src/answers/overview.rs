@@ -102,7 +102,7 @@ pub fn overview(sql: &mut Sql<'_>) -> Result<Overview> {
     let models = newest_models(sql)?;
     let events = if sql.caller().is_admin() {
         let request = ListRequest { max_results: Some(Int64(SHOWN as i64)), ..ListRequest::default() };
-        audit::event_list(sql, &request)?
+        audit::event_list(sql, &request)?.events
     } else {
         Vec::new()
     };

@@ -12,7 +12,10 @@ use crate::{
     context::Ctx,
     db::Sql,
     error::{Error, Result},
-    events::{checkpoint, store},
+    events::{
+        chain::{Block, Detail, Entry},
+        checkpoint, store,
+    },
     router::{Limits, Policy, Route, openapi::Nothing, wire::Int64},
 };
 
@@ -22,6 +25,9 @@ const PAGE: i64 = 100;
 const PAGE_MAX: i64 = 10_000;
 /// Blocks that are read at a time.
 const BLOCKS: i64 = 128;
+/// Blocks that one page looks through at most. A rare event may be further away: then the page is short, or empty, and
+/// its token goes on.
+const BLOCKS_MAX: usize = 20_000;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -61,6 +67,8 @@ pub struct ListRequest {
     pub until: Option<Int64>,
     /// At most so many; 100 by default.
     pub max_results: Option<Int64>,
+    /// Goes on where an earlier page ended.
+    pub page_token: Option<String>,
 }
 
 /// A page of events.
@@ -68,6 +76,9 @@ pub struct ListRequest {
 pub struct ListResponse {
     /// Newest first.
     pub events: Vec<Listed>,
+    /// There may be more; a page can be shorter than asked for, even empty, and have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
 }
 
 /// An event as a person reads it.
@@ -100,7 +111,7 @@ pub struct Listed {
 async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
     ctx.read(move |sql| {
         authorize_admin(sql, "read the audit log")?;
-        Ok(ListResponse { events: event_list(sql, &request)? })
+        event_list(sql, &request)
     })
     .await
 }
@@ -119,40 +130,36 @@ async fn newest_checkpoint(ctx: Ctx, _: Nothing) -> Result<serde_json::Value> {
 }
 
 /// Lists events, newest first.
-pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<Vec<Listed>> {
+pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListResponse> {
     let most = request.max_results.map_or(PAGE, |n| n.0);
     if !(1..=PAGE_MAX).contains(&most) {
         return Err(Error::invalid(format!(
             "Invalid value {most} for parameter 'max_results' supplied: it is 1 to {PAGE_MAX}."
         )));
     }
-    let by = match &request.principal {
-        Some(name) => Some(principal::require(sql, name)?),
-        None => None,
-    };
+    let by = request.principal.as_deref().map(|name| principal::require(sql, name)).transpose()?;
     let until = request.until.map_or(i64::MAX, |at| at.0);
     let since = request.since.map_or(i64::MIN, |at| at.0);
+    let mut place = Place::of(request.page_token.as_deref())?;
     let mut names = Names::default();
-    let (mut found, mut offset) = (Vec::new(), 0);
+    let (mut events, mut looked_through) = (Vec::new(), 0);
     loop {
-        let blocks = sql.all(&store::BLOCKS_NEWEST, bind![i64::MAX, since, BLOCKS, offset], store::block)?;
+        let values = bind![place.last_at, place.slot, place.n, since, until, BLOCKS];
+        let blocks = sql.all(&store::BLOCKS_NEWEST, values, store::block)?;
         if blocks.is_empty() {
-            return Ok(found);
+            return Ok(ListResponse { events, next_page_token: None });
         }
-        offset += blocks.len() as i64;
         for block in blocks {
-            let entries = block.read_entries()?.into_iter().zip(block.read_details()?);
-            for (entry, detail) in entries.collect::<Vec<_>>().into_iter().rev() {
-                let action_fits = request.action.as_deref().is_none_or(|wanted| {
-                    entry.action == wanted || entry.action.split('.').next() == Some(wanted)
-                });
+            let entries: Vec<_> = block.read_entries()?.into_iter().zip(block.read_details()?).collect();
+            let begin = place.entries_seen_of(&block);
+            for (at, (entry, detail)) in entries.into_iter().rev().enumerate().skip(begin) {
+                if events.len() as i64 == most {
+                    let token = Place::within(&block, at).token();
+                    return Ok(ListResponse { events, next_page_token: Some(token) });
+                }
                 let fits = (since..=until).contains(&entry.at)
                     && by.is_none_or(|by| by == entry.principal)
-                    && action_fits
-                    && request
-                        .subject
-                        .as_deref()
-                        .is_none_or(|wanted| entry.subject.as_deref() == Some(wanted));
+                    && request.wants(&entry);
                 if !fits {
                     continue;
                 }
@@ -160,21 +167,89 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<Vec<Listed
                 if request.asset.as_deref().is_some_and(|wanted| asset.as_deref() != Some(wanted)) {
                     continue;
                 }
-                found.push(Listed {
-                    at: entry.at,
-                    principal: names.principal(sql, entry.principal)?,
-                    action: entry.action,
-                    asset,
-                    subject: entry.subject,
-                    request_id: entry.request.to_string(),
-                    operation: entry.operation.map(|id| id.to_string()),
-                    detail: detail.and_then(|detail| serde_json::from_str(&detail.json).ok()),
-                    block: format!("{}:{}", block.slot, block.n),
-                });
-                if found.len() as i64 == most {
-                    return Ok(found);
-                }
+                let principal = names.principal(sql, entry.principal)?;
+                events.push(Listed::new(entry, detail, principal, asset, &block));
             }
+            place = Place::after(&block);
+            looked_through += 1;
+        }
+        if looked_through >= BLOCKS_MAX {
+            return Ok(ListResponse { events, next_page_token: Some(place.token()) });
+        }
+    }
+}
+
+impl ListRequest {
+    /// Whether action and subject of an entry are the wanted ones.
+    fn wants(&self, entry: &Entry) -> bool {
+        let is_action =
+            |wanted: &str| entry.action == wanted || entry.action.split('.').next() == Some(wanted);
+        self.action.as_deref().is_none_or(is_action)
+            && self.subject.as_deref().is_none_or(|wanted| entry.subject.as_deref() == Some(wanted))
+    }
+}
+
+impl Listed {
+    fn new(
+        entry: Entry,
+        detail: Option<Detail>,
+        principal: String,
+        asset: Option<String>,
+        block: &Block,
+    ) -> Self {
+        Self {
+            at: entry.at,
+            principal,
+            action: entry.action,
+            asset,
+            subject: entry.subject,
+            request_id: entry.request.to_string(),
+            operation: entry.operation.map(|id| id.to_string()),
+            detail: detail.and_then(|detail| serde_json::from_str(&detail.json).ok()),
+            block: format!("{}:{}", block.slot, block.n),
+        }
+    }
+}
+
+/// Where a page begins: before a block in the order of the list, and how many entries of the block just before it,
+/// counted from its end, were listed already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    last_at: i64,
+    slot: i64,
+    n: i64,
+    seen: usize,
+}
+
+impl Place {
+    const FIRST: Self = Self { last_at: i64::MAX, slot: i64::MAX, n: i64::MAX, seen: 0 };
+
+    /// After the whole of a block.
+    fn after(block: &Block) -> Self {
+        Self { last_at: block.last_at, slot: block.slot, n: block.n, seen: 0 }
+    }
+
+    /// In the middle of a block, which is read once more.
+    fn within(block: &Block, seen: usize) -> Self {
+        Self { n: block.n + 1, seen, ..Self::after(block) }
+    }
+
+    fn entries_seen_of(&self, block: &Block) -> usize {
+        if Self::within(block, self.seen) == *self { self.seen } else { 0 }
+    }
+
+    fn token(self) -> String {
+        format!("{}.{}.{}.{}", self.last_at, self.slot, self.n, self.seen)
+    }
+
+    fn of(token: Option<&str>) -> Result<Self> {
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(Self::FIRST) };
+        let parts: Vec<i64> = token.split('.').map_while(|part| part.parse().ok()).collect();
+        match parts[..] {
+            [last_at, slot, n, seen] => Ok(Self { last_at, slot, n, seen: seen.max(0) as usize }),
+            _ => Err(Error::invalid(
+                "Invalid value for parameter 'page_token' supplied: it is not one that this list gave. Begin without it.",
+            )),
         }
     }
 }

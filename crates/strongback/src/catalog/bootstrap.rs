@@ -9,7 +9,7 @@ use crate::{
     context::Ctx,
     db::{Change, Sql},
     error::{Error, Result},
-    events::{Event, EventKind},
+    events::{Event, EventKind, key},
 };
 
 /// Catalog of the default schema.
@@ -17,13 +17,17 @@ pub const DEFAULT_CATALOG: &str = "main";
 /// The default schema.
 pub const DEFAULT_SCHEMA: &str = "default";
 
-/// Makes metastore, catalog `main` and schema `main.default` on a new store; nothing on one that has them.
+/// Makes metastore, catalog `main` and schema `main.default` on a new store; nothing on one that has them. The store
+/// belongs to this data directory from then on.
 pub async fn run(ctx: &Ctx) -> Result<()> {
-    ctx.write(|tx| {
+    let public = key::public(&ctx.app.signing_key);
+    ctx.write(move |tx| {
         if asset::find(tx, None, Kind::Metastore, "")?.is_some() {
+            key::require(tx, &public)?;
             return Ok(Change::Nothing(()));
         }
         authorize_admin(tx, "create the metastore")?;
+        key::begin(tx, &public)?;
         let root = built_in(tx, None, Kind::Metastore, "metastore", principal::ADMINS)?;
         let catalog = built_in(tx, Some(root.id), Kind::Catalog, DEFAULT_CATALOG, principal::ADMINS)?;
         built_in(tx, Some(catalog.id), Kind::Schema, DEFAULT_SCHEMA, principal::ADMINS)?;

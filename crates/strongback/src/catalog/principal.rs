@@ -186,5 +186,7 @@ pub fn create(tx: &mut Sql<'_>, kind: PrincipalKind, name: &str) -> Result<i64> 
         return Err(Error::exists(format!("The principal {name:?} exists already.")));
     }
     let now = tx.now();
-    tx.one(&store::PRINCIPAL_INSERT, bind![kind.name(), name, now], |row| row.get(0))
+    let id = tx.one(&store::PRINCIPAL_NEXT, bind![], |row| row.get(0))?;
+    tx.execute(&store::PRINCIPAL_INSERT, bind![id, kind.name(), name, now])?;
+    Ok(id)
 }

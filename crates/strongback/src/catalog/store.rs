@@ -59,9 +59,9 @@ statements! {
 
     PRINCIPAL_ID = "SELECT id FROM principal WHERE name = $1";
     PRINCIPAL_NAME = "SELECT name FROM principal WHERE id = $1";
-    /// Ids of people begin at 1000; below are the built-in ones.
-    PRINCIPAL_INSERT = "INSERT INTO principal (id, kind, name, created_at)
-        SELECT CASE WHEN MAX(id) < 1000 THEN 1000 ELSE MAX(id) + 1 END, $1, $2, $3 FROM principal RETURNING id";
+    /// Ids of people begin at 1000; below are the built-in ones. None is given twice, whoever was erased meanwhile.
+    PRINCIPAL_NEXT = "UPDATE principal_next SET id = id + 1 RETURNING id - 1";
+    PRINCIPAL_INSERT = "INSERT INTO principal (id, kind, name, created_at) VALUES ($1, $2, $3, $4)";
     PRINCIPAL_GET = "SELECT id, kind, name, created_at FROM principal WHERE name = $1";
     PRINCIPAL_PAGE = "SELECT id, kind, name, created_at FROM principal WHERE name > $1 ORDER BY name LIMIT $2";
     MEMBERSHIP_INSERT = "INSERT INTO membership (group_id, member_id) VALUES ($1, $2)";

@@ -14,6 +14,8 @@ use serde_json::Value as Json;
 
 use super::{exit, printer, settings::StoreArgs};
 use crate::{
+    answers::moment,
+    app,
     catalog::audit::{self, ListRequest},
     db,
     error::{Error, Result},
@@ -44,6 +46,13 @@ inserted or reordered, whoever can write the store. Without one, the log is
 only compared with itself. Exit code 1: something is wrong; 3 or 4: it could
 not be read.";
 
+const ADOPT_EXAMPLES: &str = "\
+Examples:
+  strongback audit-log adopt-key --data-dir /var/lib/strongback-new \\
+      --database-url postgres://me@db.example.com/strongback
+
+The former server must be gone: a metadata store has one data directory.";
+
 /// Read and verify the log of everything that happened
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditLogCommand {
@@ -56,6 +65,9 @@ pub(super) enum AuditLogCommand {
     /// Print the newest signed checkpoint, to be kept where nobody who can change this store can change it
     #[command(after_help = VERIFY_EXAMPLES)]
     ExportCheckpoint(StoreArgs),
+    /// Let this data directory, with its own key, succeed the one that the metadata store belonged to, when that is lost
+    #[command(after_help = ADOPT_EXAMPLES)]
+    AdoptKey(StoreArgs),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +84,12 @@ pub(super) struct ListArgs {
     /// Only events of this run, version or alias
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
+    /// Not before: a date (2026-11-24), a time (2026-11-24T09:30:00Z) or milliseconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<i64>,
+    /// Not after
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    until: Option<i64>,
     /// At most so many
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     limit: i64,
@@ -87,9 +105,9 @@ pub(super) struct VerifyArgs {
     /// A checkpoint that was exported earlier and kept elsewhere
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// The public key that checkpoints must be signed with, in hexadecimal
+    /// A public key that checkpoints may be signed with, in hexadecimal; may be given several times
     #[arg(long, value_name = "HEX", value_parser = public_key)]
-    public_key: Option<String>,
+    public_key: Vec<String>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -101,6 +119,7 @@ pub(super) fn run(command: AuditLogCommand) -> anyhow::Result<ExitCode> {
     match command {
         AuditLogCommand::List(args) => list(args),
         AuditLogCommand::Verify(args) => verify(args),
+        AuditLogCommand::AdoptKey(store) => adopt_key(store),
         AuditLogCommand::ExportCheckpoint(store) => {
             let newest = db::inspect(&store.config()?.location(), checkpoint::newest)?;
             printer::json(&newest.context(
@@ -111,17 +130,45 @@ pub(super) fn run(command: AuditLogCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
+fn adopt_key(store: StoreArgs) -> anyhow::Result<ExitCode> {
+    let config = store.config()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let dir = config.data_dir.value.display().to_string();
+    if runtime.block_on(app::adopt(config))? {
+        printer::talk(&format!(
+            "The metadata store belongs to {dir} from now on. Its key signs; the log has the event signing_key.adopt. \
+             Artifacts that lay in the former data directory are not here."
+        ));
+    } else {
+        printer::talk(&format!("The metadata store belongs to {dir} already; nothing was changed."));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let location = args.store.config()?.location();
-    let request = ListRequest {
+    let mut request = ListRequest {
         principal: args.principal,
         action: args.action,
         asset: args.asset,
         subject: args.subject,
+        since: args.since.map(Int64),
+        until: args.until.map(Int64),
         max_results: Some(Int64(args.limit)),
-        ..ListRequest::default()
+        page_token: None,
     };
-    let events = db::inspect(&location, |sql| audit::event_list(sql, &request))?;
+    let events = db::inspect(&location, |sql| {
+        let mut events = Vec::new();
+        loop {
+            let page = audit::event_list(sql, &request)?;
+            events.extend(page.events);
+            request.max_results = Some(Int64(args.limit - events.len() as i64));
+            request.page_token = page.next_page_token;
+            if request.page_token.is_none() || events.len() as i64 >= args.limit {
+                return Ok(events);
+            }
+        }
+    })?;
     if args.json {
         printer::json(&events)?;
         return Ok(ExitCode::SUCCESS);
@@ -141,19 +188,16 @@ fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let location = args.store.config()?.location();
     let kept = args.checkpoint.as_deref().map(kept_checkpoint).transpose()?;
-    // A checkpoint that was kept elsewhere brings the key that it was signed with.
-    let known_key = args.public_key.as_deref().or(kept.as_ref().map(|kept| kept.public_key.as_str()));
-    let report = db::inspect(&location, |sql| verify::verify(sql, kept.as_ref(), known_key))?;
+    let report = db::inspect(&location, |sql| verify::verify(sql, kept.as_ref(), &args.public_key))?;
     if args.json {
         printer::json(&report)?;
     } else {
-        show(&report, kept.as_ref(), known_key.is_some());
+        show(&report);
     }
     Ok(exit::answer(report.is_clean()))
 }
 
-/// What was found, and what that proves.
-fn show(report: &Report, kept: Option<&Checkpoint>, is_key_known: bool) {
+fn show(report: &Report) {
     printer::data(&format!(
         "{} entries in {} blocks, {} checkpoints, {} details erased",
         report.entries, report.blocks, report.checkpoints, report.erased
@@ -161,27 +205,35 @@ fn show(report: &Report, kept: Option<&Checkpoint>, is_key_known: bool) {
     for finding in &report.findings {
         printer::data(&format!("  wrong: {finding}"));
     }
-    if !report.is_clean() {
-        printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
-    } else if let Some(body) = kept.and_then(|kept| kept.verify().ok()) {
-        printer::data(&format!(
-            "verified: nothing before {} UTC, when the checkpoint was made, was changed, removed, inserted or reordered",
-            printer::time(body.at)
-        ));
-        printer::talk("What came later agrees with itself and is signed with the same key.");
-    } else if is_key_known {
-        printer::data(
-            "verified: every checkpoint is signed with that key, and the log agrees with all of them",
-        );
-        printer::talk(
-            "A cut-off end is found only by a checkpoint that was kept elsewhere (--checkpoint FILE).",
-        );
-    } else {
-        printer::data("consistent: the log agrees with itself and with the checkpoints stored beside it");
-        printer::talk(
-            "That proves nothing against somebody who can write the store and sign anew. Keep a checkpoint elsewhere \
-             (strongback audit-log export-checkpoint) and verify with --checkpoint FILE.",
-        );
+    conclude(report);
+}
+
+/// What the findings prove, and what they do not.
+fn conclude(report: &Report) {
+    match &report.proven {
+        _ if !report.is_clean() => {
+            printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
+        }
+        Some(proven) => {
+            printer::data(&format!(
+                "verified: nothing was changed, removed, inserted or reordered before checkpoint {} of {} UTC",
+                proven.checkpoint,
+                printer::time(proven.at)
+            ));
+            printer::talk("What came after it is consistent, which is no proof.");
+            if !proven.kept_elsewhere {
+                printer::talk(
+                    "A cut-off end is found only by a checkpoint that was kept elsewhere (--checkpoint FILE).",
+                );
+            }
+        }
+        None => {
+            printer::data("consistent: the log agrees with itself and with the checkpoints stored beside it");
+            printer::talk(
+                "That proves nothing against somebody who can write the store and sign anew. Keep a checkpoint elsewhere \
+                 (strongback audit-log export-checkpoint) and verify with --checkpoint FILE.",
+            );
+        }
     }
 }
 
@@ -237,6 +289,18 @@ fn public_key(text: &str) -> std::result::Result<String, &'static str> {
         Ok(bytes) if bytes.len() == 32 => Ok(text.to_lowercase()),
         _ => Err("write the 64 hexadecimal digits that an exported checkpoint shows as public_key"),
     }
+}
+
+/// A date, the end of that day included.
+fn until(text: &str) -> Result<i64> {
+    moment::parse(text)
+}
+
+/// A date, from the beginning of that day.
+fn since(text: &str) -> Result<i64> {
+    const DAY_MS: i64 = 86_400_000;
+    let is_date = text.contains('-') && text.len() == 10;
+    Ok(if is_date { moment::parse(text)? + 1 - DAY_MS } else { moment::parse(text)? })
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //!
 //! What must stay true: a backup taken beside a running server is one moment of the metadata, and holds every object
 //! that this moment names. Objects never change once written, so they are copied before the metadata's snapshot and,
-//! for what came in meanwhile, once more after it.
+//! for what came in meanwhile, once more after it; one that was removed in between makes another snapshot necessary.
+//! Neither a half-made backup nor a half-restored directory is ever taken for a whole one.
 
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -15,18 +16,28 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::{printer, settings::StoreArgs};
+use super::{exit, printer, settings::StoreArgs};
 use crate::{
-    app,
+    app, bind,
     config::Config,
     context::now_ms,
-    db::{Location, migrate},
-    error::Error,
+    db::{self, Location, Sql, migrate},
+    error::{Error, Result},
+    events::key,
 };
+
+crate::statements! {
+    /// By this name pg_dump sees what this transaction sees.
+    SNAPSHOT = "SELECT {snapshot}";
+    /// Every object that a file or a part of an upload is in.
+    OBJECTS = "SELECT object FROM file UNION SELECT object FROM upload_part";
+}
 
 const MANIFEST: &str = "backup.json";
 const METADATA: &str = "metadata.db";
 const DUMP: &str = "metadata.dump";
+/// Snapshots that are tried until one names only objects that are still there.
+const SNAPSHOTS: usize = 3;
 
 const BACKUP_EXAMPLES: &str = "\
 Examples:
@@ -101,30 +112,65 @@ pub(super) fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
         format!("cannot make {}; if a backup broke off there, remove it", making.display())
     })?;
     // Made by this process a moment ago, so that it may also take it away again.
-    let manifest = fill(&config, &making).inspect_err(|_| drop(fs::remove_dir_all(&making)))?;
+    let (manifest, missing) = match fill(&config, &making) {
+        Ok(made) => made,
+        Err(error) => {
+            fs::remove_dir_all(&making)?;
+            return Err(error);
+        }
+    };
     fs::rename(&making, &args.to)?;
+    sync_parent(&args.to)?;
     let to = args.to.display().to_string();
     if args.json {
-        printer::json(&serde_json::json!({ "path": to, "manifest": manifest }))?;
+        printer::json(&serde_json::json!({ "path": to, "manifest": manifest, "missing_objects": missing }))?;
     } else {
         printer::data(&to);
         printer::talk(&format!("{} objects and the metadata ({}).", manifest.objects, manifest.database));
         printer::talk(&format!("Bring it back with: strongback restore {to} --data-dir NEW_DIR"));
     }
-    Ok(ExitCode::SUCCESS)
+    if let Some(first) = missing.first() {
+        printer::talk(&format!(
+            "{} objects that the metadata names are not in {}, so the backup lacks them too; the first is {first}.",
+            missing.len(),
+            data.join("objects").display()
+        ));
+    }
+    Ok(exit::answer(missing.is_empty()))
 }
 
-/// Copies everything into a directory and makes it durable.
-fn fill(config: &Config, making: &Path) -> anyhow::Result<Manifest> {
+/// Everything that a backup is; answers the objects that are named and are not there.
+fn fill(config: &Config, making: &Path) -> anyhow::Result<(Manifest, Vec<String>)> {
     let data = &config.data_dir.value;
-    let mut objects = copy_new(&data.join("objects"), &making.join("objects"))?;
-    let database = snapshot(&config.location(), making)?;
-    objects += copy_new(&data.join("objects"), &making.join("objects"))?;
-    copy_new(&data.join("keys"), &making.join("keys"))?;
-    let manifest = Manifest { version: 1, made_at: now_ms(), schema: migrate::NEWEST, database, objects };
+    let (from, to) = (data.join("objects"), making.join("objects"));
+    let mut objects = copy_new(&from, &to)?;
+    let mut tried = 0;
+    let (snapshot, missing) = loop {
+        let snapshot = snapshot(&config.location(), making)?;
+        objects += copy_new(&from, &to)?;
+        let missing: Vec<String> =
+            snapshot.objects.iter().filter(|id| !is_copied(&to, id)).cloned().collect();
+        tried += 1;
+        if missing.is_empty() || tried == SNAPSHOTS {
+            break (snapshot, missing);
+        }
+    };
+    copy_new(&data.join(key::DIRECTORY), &making.join(key::DIRECTORY))?;
+    let manifest = Manifest {
+        version: 1,
+        made_at: now_ms(),
+        schema: snapshot.schema,
+        database: snapshot.database.into(),
+        objects,
+    };
     fs::write(making.join(MANIFEST), serde_json::to_vec_pretty(&manifest)?)?;
     sync_tree(making)?;
-    Ok(manifest)
+    Ok((manifest, missing))
+}
+
+/// Whether an object lies below a directory of objects, where its name says.
+fn is_copied(objects: &Path, id: &str) -> bool {
+    id.get(id.len().saturating_sub(2)..).is_some_and(|shard| objects.join(shard).join(id).exists())
 }
 
 /// The name while it is being made: the whole name and an ending.
@@ -135,19 +181,41 @@ fn incomplete(to: &Path) -> anyhow::Result<PathBuf> {
     Ok(to.with_file_name(name))
 }
 
-fn snapshot(location: &Location, to: &Path) -> anyhow::Result<String> {
+/// A moment of the metadata.
+struct Snapshot {
+    database: &'static str,
+    schema: i64,
+    objects: Vec<String>,
+}
+
+impl Snapshot {
+    fn look(sql: &mut Sql<'_>, database: &'static str) -> Result<Self> {
+        let schema = migrate::version(sql)?;
+        let objects = sql.all(&OBJECTS, bind![], |row| row.get(0))?;
+        Ok(Self { database, schema, objects })
+    }
+}
+
+fn snapshot(location: &Location, to: &Path) -> anyhow::Result<Snapshot> {
     match location {
         Location::Sqlite(path) => {
+            let copy = to.join(METADATA);
+            // For its owner alone, and empty, as SQLite wants it.
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&copy)?;
             let source =
                 rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
                     .with_context(|| format!("cannot open {}", path.display()))?;
-            source.execute("VACUUM INTO ?1", [to.join(METADATA).display().to_string()])?;
-            Ok("sqlite".into())
+            source.execute("VACUUM INTO ?1", [copy.display().to_string()])?;
+            Ok(db::inspect_any(&Location::Sqlite(copy), |sql| Snapshot::look(sql, "sqlite"))?)
         }
-        Location::Postgres(url) => {
-            run_tool("pg_dump", &["--format=custom", "--file", &to.join(DUMP).display().to_string()], url)?;
-            Ok("postgres".into())
-        }
+        Location::Postgres(url) => Ok(db::inspect_any(location, |sql| {
+            let name: String = sql.one(&SNAPSHOT, bind![], |row| row.get(0))?;
+            let dump = to.join(DUMP).display().to_string();
+            let arguments = ["--format=custom", "--snapshot", &name, "--file", &dump];
+            run_tool("pg_dump", &arguments, url)
+                .map_err(|error| Error::unavailable(format!("No backup of the metadata: {error:#}.")))?;
+            Snapshot::look(sql, "postgres")
+        })?),
     }
 }
 
@@ -168,30 +236,51 @@ pub(super) fn restore(args: RestoreArgs) -> anyhow::Result<ExitCode> {
         migrate::NEWEST
     );
     let data = &config.data_dir.value;
-    let empty = !data.exists() || fs::read_dir(data)?.next().is_none();
+    let existed = data.exists();
     ensure!(
-        empty,
+        !existed || fs::read_dir(data)?.next().is_none(),
         "{} is not empty; a backup is brought back into a new data directory (--data-dir).",
         data.display()
     );
-    let _lock = app::lock(data)?;
-    copy_new(&args.from.join("objects"), &data.join("objects"))?;
-    copy_new(&args.from.join("keys"), &data.join("keys"))?;
-    bring_metadata(&config, &args.from, &manifest)?;
-    sync_tree(data)?;
+    let lock = app::lock(data)?;
+    if let Err(error) = bring_back(&config, &args.from, &manifest) {
+        // It was empty, so that all of it came from here.
+        drop(lock);
+        empty(data)?;
+        if !existed {
+            fs::remove_dir(data)?;
+        }
+        return Err(error.context("Nothing was restored"));
+    }
     printer::data(&data.display().to_string());
     printer::talk(&format!("Start it with: strongback up --data-dir {}", data.display()));
     Ok(ExitCode::SUCCESS)
 }
 
+fn bring_back(config: &Config, from: &Path, manifest: &Manifest) -> anyhow::Result<()> {
+    let data = &config.data_dir.value;
+    // A server does not start on a directory where this is, should the power fail now.
+    let mark = data.join(app::RESTORING);
+    fs::write(&mark, from.display().to_string())?;
+    fs::File::open(data)?.sync_all()?;
+    copy_new(&from.join("objects"), &data.join("objects"))?;
+    copy_new(&from.join(key::DIRECTORY), &data.join(key::DIRECTORY))?;
+    bring_metadata(config, from, manifest)?;
+    sync_tree(data)?;
+    fs::remove_file(mark)?;
+    fs::File::open(data)?.sync_all()?;
+    sync_parent(data)
+}
+
 fn bring_metadata(config: &Config, from: &Path, manifest: &Manifest) -> anyhow::Result<()> {
     match (manifest.database.as_str(), config.location()) {
         ("sqlite", Location::Sqlite(path)) => {
-            fs::copy(from.join(METADATA), path)?;
+            fs::copy(from.join(METADATA), path).context("the metadata cannot be copied")?;
         }
         ("postgres", Location::Postgres(url)) => {
             let dump = from.join(DUMP).display().to_string();
-            run_tool("pg_restore", &["--no-owner", "--exit-on-error", "--single-transaction", &dump], &url)?;
+            run_tool("pg_restore", &["--no-owner", "--exit-on-error", "--single-transaction", &dump], &url)
+                .context("the metadata goes into an empty database (createdb), of which this one is none, or")?;
         }
         (made_on, _) => {
             bail!("The backup was made on {made_on}; restore it there (with or without --database-url).")
@@ -200,27 +289,51 @@ fn bring_metadata(config: &Config, from: &Path, manifest: &Manifest) -> anyhow::
     Ok(())
 }
 
-/// PostgreSQL's own tools, which know its formats. The URL, which may hold a password, goes through the environment of
-/// the child and not through its arguments, where every user of the machine could read it.
+/// PostgreSQL's own tools, which know its formats. They are given the same URL, so that all it says counts for them too,
+/// but its password goes through the environment of the child: its arguments can be read by every user of the machine.
 fn run_tool(tool: &str, arguments: &[&str], url: &str) -> anyhow::Result<()> {
-    let parsed = url::Url::parse(url).context("the database URL cannot be read")?;
-    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let (url, password) = without_password(url)?;
     let mut command = Command::new(tool);
-    command.args(arguments).env("PGHOST", parsed.host_str().unwrap_or("localhost"));
-    command.env("PGPORT", parsed.port().unwrap_or(5432).to_string());
-    command.env("PGUSER", decode(parsed.username()));
-    let database = decode(parsed.path().trim_start_matches('/'));
-    command.env("PGDATABASE", &database);
-    if tool == "pg_restore" {
-        command.args(["--dbname", &database]);
-    }
-    if let Some(password) = parsed.password() {
-        command.env("PGPASSWORD", decode(password));
+    command.args(arguments).args(["--dbname", &url]);
+    if let Some(password) = password {
+        command.env("PGPASSWORD", password);
     }
     let status = command.status().with_context(|| {
         format!("{tool} cannot be started; it comes with PostgreSQL's client programs (on Debian: apt-get install postgresql-client)")
     })?;
     ensure!(status.success(), "{tool} failed: {status}");
+    Ok(())
+}
+
+/// A connection URL without its password, and the password.
+fn without_password(url: &str) -> anyhow::Result<(String, Option<String>)> {
+    let mut parsed = url::Url::parse(url).context("the database URL cannot be read")?;
+    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let mut password = parsed.password().map(decode);
+    if password.is_some() && parsed.set_password(None).is_err() {
+        bail!("the database URL cannot be read: it has a password and no host");
+    }
+    // What remains of the query is left as it was written: the tools do not read a plus as a space.
+    let query = parsed.query().map(str::to_owned);
+    let (secret, rest): (Vec<&str>, Vec<&str>) =
+        query.iter().flat_map(|query| query.split('&')).partition(|pair| pair.starts_with("password="));
+    if let Some(given) = secret.first().and_then(|pair| pair.split_once('=')) {
+        password = Some(decode(given.1));
+        parsed.set_query(Some(&rest.join("&")).filter(|rest| !rest.is_empty()).map(String::as_str));
+    }
+    Ok((parsed.into(), password))
+}
+
+/// Removes what a directory holds.
+fn empty(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
     Ok(())
 }
 
@@ -256,6 +369,12 @@ fn copy_new(from: &Path, to: &Path) -> anyhow::Result<u64> {
     Ok(copied)
 }
 
+/// Makes the name of a directory survive a power cut.
+fn sync_parent(dir: &Path) -> anyhow::Result<()> {
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(fs::File::open(parent)?.sync_all()?)
+}
+
 fn sync_tree(dir: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -279,5 +398,23 @@ mod tests {
         assert_eq!(name("/b/nightly.2026-11-25"), "/b/nightly.2026-11-25.incomplete");
         assert_ne!(name("/b/nightly.2026-11-25"), name("/b/nightly.2026-11-26"));
         assert!(incomplete(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn a_password_never_stands_among_arguments_and_all_else_does() {
+        let check = |url: &str, bare: &str, password: Option<&str>| {
+            assert_eq!(
+                without_password(url).unwrap(),
+                (bare.to_owned(), password.map(str::to_owned)),
+                "{url}"
+            );
+        };
+        check("postgres://me:h%40sh@db:5433/x", "postgres://me@db:5433/x", Some("h@sh"));
+        check(
+            "postgres://me@db/x?password=hush&sslmode=disable&options=-c%20a%3Db",
+            "postgres://me@db/x?sslmode=disable&options=-c%20a%3Db",
+            Some("hush"),
+        );
+        check("postgresql:///x?host=/run/pg", "postgresql:///x?host=/run/pg", None);
     }
 }

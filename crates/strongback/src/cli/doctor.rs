@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Seek, Write},
+    io::{ErrorKind, Write},
     net::TcpListener,
     path::Path,
     process::{Command, ExitCode},
@@ -112,28 +112,36 @@ fn space(dir: &Path) -> Finding {
 }
 
 fn sync(dir: &Path) -> Finding {
-    match time_syncs(dir) {
+    // A look changes nothing: a directory that is not there yet is tried where it will be made.
+    let place = existing(dir);
+    match time_syncs(place) {
         Ok(mut times) => {
             times.sort_unstable();
             let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
             let (median, tail) = (at(0.5), at(0.99));
             // Every acknowledged write waits for one of these.
             let verdict = if median > Duration::from_millis(20) { Verdict::Note } else { Verdict::Good };
-            finding("sync", verdict, format!("4 KiB write and fdatasync: p50 {median:.2?}, p99 {tail:.2?}"))
+            let what = format!(
+                "4 KiB write and fdatasync under {}: p50 {median:.2?}, p99 {tail:.2?}",
+                place.display()
+            );
+            finding("sync", verdict, what)
         }
-        Err(error) => finding("sync", Verdict::Bad, format!("{} cannot be written: {error}", dir.display())),
+        Err(error) => {
+            finding("sync", Verdict::Bad, format!("{} cannot be written: {error}", place.display()))
+        }
     }
 }
 
 fn time_syncs(dir: &Path) -> std::io::Result<Vec<Duration>> {
-    let path = existing(dir).join(format!(".strongback-doctor-{}", std::process::id()));
+    let path = dir.join(format!(".strongback-doctor-{}", std::process::id()));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
-    let times = time_syncs_of(&mut file);
+    let times = time_writes(&mut file);
     fs::remove_file(path)?;
     times
 }
 
-fn time_syncs_of(file: &mut fs::File) -> std::io::Result<Vec<Duration>> {
+fn time_writes(file: &mut fs::File) -> std::io::Result<Vec<Duration>> {
     let block = [0x5a_u8; 4096];
     let mut times = Vec::with_capacity(SYNCS);
     for _ in 0..SYNCS {
@@ -141,9 +149,6 @@ fn time_syncs_of(file: &mut fs::File) -> std::io::Result<Vec<Duration>> {
         file.write_all(&block)?;
         file.sync_data()?;
         times.push(started.elapsed());
-        if file.stream_position()? > 1 << 20 {
-            file.rewind()?;
-        }
     }
     Ok(times)
 }
@@ -182,8 +187,7 @@ fn metadata(config: &Config) -> Finding {
     {
         return finding("metadata", Verdict::Good, "none yet; the first `strongback up` makes it");
     }
-    let schema = db::inspect(&location, |sql| sql.one(&SCHEMA_VERSION, bind![], |row| row.get::<i64>(0)));
-    match schema {
+    match db::inspect_any(&location, migrate::version) {
         Ok(found) if found > migrate::NEWEST => finding(
             "metadata",
             Verdict::Bad,
@@ -239,9 +243,4 @@ fn clock(config: &Config) -> Finding {
         ),
         _ => finding("clock", Verdict::Good, format!("{} UTC", printer::time(now))),
     }
-}
-
-crate::statements! {
-    /// The schema that the store has.
-    SCHEMA_VERSION = "SELECT MAX(version) FROM schema_version";
 }

@@ -118,7 +118,7 @@ enum Command {
 pub(crate) use printer::time;
 
 /// Statements that commands run by themselves.
-pub(crate) use doctor::STATEMENTS;
+pub(crate) use backup::STATEMENTS;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {

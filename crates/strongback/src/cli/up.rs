@@ -1,16 +1,17 @@
 //! `strongback up`: the server.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
+use tracing_subscriber::{EnvFilter, filter::FilterFn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::{printer, settings::ServerArgs};
 use crate::{
     app,
     config::{Auth, Config, LogFormat},
     error::Error,
-    router::serve,
+    router::serve::{self, Limits},
 };
 
 const EXAMPLES: &str = "\
@@ -63,7 +64,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     std::fs::write(&address_file, &reached_at)
         .with_context(|| format!("cannot write {}", address_file.display()))?;
     greet(&app.config, address, &reached_at);
-    let outcome = serve::run(Arc::clone(&app), listener, stop_signal()).await;
+    let outcome = serve::run(Arc::clone(&app), listener, Limits::of_this_process(), stop_signal()).await;
     let _ = std::fs::remove_file(&address_file);
     background.stop().await;
     tokio::task::spawn_blocking(move || app.db.close()).await?;
@@ -129,23 +130,24 @@ async fn stop_signal() {
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log.value).map_err(|error| {
+        Error::invalid(format!(
+            "The setting log = {:?} ({}) is not allowed: {error}. Write e.g. info, or strongback=debug.",
+            config.log.value, config.log.source
+        ))
+    })?;
     // The database driver's debug lines show bound values, which may be secrets: never, whatever filter is asked for.
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.value)
-        .map_err(|error| {
-            Error::invalid(format!(
-                "The setting log = {:?} ({}) is not allowed: {error}. Write e.g. info, or strongback=debug.",
-                config.log.value, config.log.source
-            ))
-        })?
-        .add_directive("tokio_postgres=warn".parse()?)
-        .add_directive("postgres=warn".parse()?);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let no_values = FilterFn::new(|line| {
+        let is_driver = ["tokio_postgres", "postgres"].iter().any(|name| line.target().starts_with(name));
+        !is_driver || *line.level() <= tracing::Level::WARN
+    });
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = tracing_subscriber::registry().with(filter).with(no_values);
     match config.log_format.value {
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Json => log.with(lines.json()).init(),
         LogFormat::Text => {
-            use std::io::IsTerminal;
             let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            builder.with_ansi(colour).with_target(false).init();
+            log.with(lines.with_ansi(colour).with_target(false)).init();
         }
     }
     Ok(())

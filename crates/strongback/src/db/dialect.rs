@@ -14,6 +14,8 @@
 //! | `{keyed}` (after a table's closing parenthesis) | `STRICT, WITHOUT ROWID` | nothing |
 //! | `{strict}` | `STRICT` | nothing |
 //! | `{lock}` (end of a SELECT that is read to be written) | nothing: there is one writer | `FOR UPDATE` |
+//! | `{transaction}` (in RETURNING) | `0`: the outcome of a commit is never in doubt | `txid_current()` |
+//! | `{snapshot}` | an empty text: readers have their snapshot | `pg_export_snapshot()`, by which others share it |
 //! | `{ints:$n}`, `{texts:$n}` (after IN) | `(SELECT value FROM json_each(?n))` | the same over a JSON array |
 
 use std::sync::OnceLock;
@@ -49,10 +51,17 @@ impl Stmt {
         slot.get_or_init(|| render(self.source, dialect))
     }
 
-    /// Whether the statement changes anything.
+    /// Whether the statement changes anything, also where a WITH stands before the change.
     pub fn is_write(&self) -> bool {
-        let head = self.source.trim_start().get(..6).unwrap_or_default();
-        !(head.eq_ignore_ascii_case("SELECT") || self.source.trim_start().starts_with("WITH"))
+        let mut words = self.source.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let is = |word: &str, names: &[&str]| names.iter().any(|name| word.eq_ignore_ascii_case(name));
+        match words.find(|word| !word.is_empty()) {
+            Some(first) if is(first, &["SELECT"]) => false,
+            Some(first) if is(first, &["WITH"]) => {
+                words.any(|word| is(word, &["INSERT", "UPDATE", "DELETE"]))
+            }
+            _ => true,
+        }
     }
 }
 
@@ -129,6 +138,10 @@ fn token(rest: &str, sqlite: bool, out: &mut String) -> usize {
         ("keyed", true) => "STRICT, WITHOUT ROWID",
         ("strict", true) => "STRICT",
         ("lock", false) => "FOR UPDATE",
+        ("transaction", true) => "0",
+        ("transaction", false) => "txid_current()",
+        ("snapshot", true) => "''",
+        ("snapshot", false) => "pg_export_snapshot()",
         _ => "",
     });
     end
@@ -161,6 +174,9 @@ mod tests {
     fn reads_and_writes_are_told_apart() {
         assert!(!Stmt::new(" select 1").is_write());
         assert!(!Stmt::new("WITH x AS (SELECT 1) SELECT * FROM x").is_write());
+        assert!(!Stmt::new("WITH x AS (SELECT updated_at FROM t) SELECT * FROM x").is_write());
         assert!(Stmt::new("UPDATE t SET a = 1 RETURNING a").is_write());
+        assert!(Stmt::new("WITH x AS (SELECT 1) UPDATE t SET a = 1 FROM x").is_write());
+        assert!(Stmt::new("with gone as (delete from t returning a) select * from gone").is_write());
     }
 }

@@ -4,12 +4,17 @@
 //! leaves nothing to undo, which is how nearly all refusals end. If one fails after a write, or a statement breaks the
 //! transaction, the group is rolled back and its jobs are replayed each in a transaction of its own, so that the
 //! guilty one alone fails. This keeps savepoints off the path that every write takes.
+//!
+//! What must stay true: a group is replayed only when it is certain that nothing of it stands. Where a commit's answer
+//! was lost, the engine finds out what became of it; where it cannot, everybody is told that nobody knows.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokio::sync::oneshot;
-
-use super::{Change, Origin, Sql, sql::Conn};
+use super::{
+    Change, Origin, Sql,
+    sql::Conn,
+    ticket::{Answer, Ticket},
+};
 use crate::{
     error::{Code, Error, Result},
     events::{Event, chain::Pending},
@@ -21,6 +26,8 @@ const ATTEMPTS: usize = 5;
 /// A queued write, without its type.
 pub(super) trait Job: Send {
     fn origin(&self) -> &Origin;
+    /// `false` if its caller gave up while it waited: then it is not made any more.
+    fn begin(&self) -> bool;
     /// Runs the closure; the event is returned for the group's block.
     fn run(&mut self, sql: &mut Sql<'_>) -> Result<Option<Event>>;
     /// Answers the caller: `Ok` with what [`Self::run`] computed last.
@@ -32,19 +39,23 @@ pub(super) struct Typed<T, F> {
     derived: bool,
     write: F,
     value: Option<T>,
-    answer: oneshot::Sender<Result<T>>,
+    answer: Answer<T>,
 }
 
 impl<T, F> Typed<T, F> {
-    pub(super) fn new(origin: Origin, derived: bool, write: F) -> (Self, oneshot::Receiver<Result<T>>) {
-        let (answer, receiver) = oneshot::channel();
-        (Self { origin, derived, write, value: None, answer }, receiver)
+    pub(super) fn new(origin: Origin, derived: bool, write: F) -> (Self, Ticket<T>) {
+        let (answer, ticket) = super::ticket::pair();
+        (Self { origin, derived, write, value: None, answer }, ticket)
     }
 }
 
 impl<T: Send, F: FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send> Job for Typed<T, F> {
     fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    fn begin(&self) -> bool {
+        self.answer.begin()
     }
 
     fn run(&mut self, sql: &mut Sql<'_>) -> Result<Option<Event>> {
@@ -71,17 +82,29 @@ impl<T: Send, F: FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send> Job for Typed<
         let outcome = outcome.and_then(|()| {
             value.ok_or_else(|| Error::internal("a write was acknowledged without an answer"))
         });
-        // Whoever asked may be gone; the write stands all the same.
-        let _ = answer.send(outcome);
+        answer.send(outcome);
     }
+}
+
+/// What became of a transaction.
+pub(super) enum Commit {
+    /// It stands.
+    Stands,
+    /// Nothing of it stands.
+    Undone(Error),
+    /// Nobody can tell.
+    Unknown(Error),
 }
 
 /// A connection that can hold a group's transaction.
 pub(super) trait Engine {
     fn conn(&mut self) -> Conn<'_>;
     fn begin(&mut self) -> Result<()>;
-    fn commit(&mut self) -> Result<()>;
+    /// Commits. `transaction` is its number in the database, where it wrote a block and the database counts.
+    fn commit(&mut self, transaction: Option<i64>) -> Commit;
     fn rollback(&mut self);
+    /// Whether the connection is gone: what failed with it stands nowhere and is tried on the next one.
+    fn is_lost(&self) -> bool;
     /// The block could not be inserted: the slot may have another writer, so its head is read again before the next
     /// group.
     fn fenced(&mut self);
@@ -90,7 +113,11 @@ pub(super) trait Engine {
 }
 
 /// Runs a group to its end and answers everybody in it.
-pub(super) fn run(engine: &mut impl Engine, mut jobs: Vec<Box<dyn Job>>) {
+pub(super) fn run(engine: &mut impl Engine, jobs: Vec<Box<dyn Job>>) {
+    let mut jobs: Vec<_> = jobs.into_iter().filter(|job| job.begin()).collect();
+    if jobs.is_empty() {
+        return;
+    }
     metrics::histogram!("strongback_commit_group_size").record(jobs.len() as f64);
     match attempt(engine, &mut jobs) {
         Attempt::Committed(outcomes) => {
@@ -98,39 +125,55 @@ pub(super) fn run(engine: &mut impl Engine, mut jobs: Vec<Box<dyn Job>>) {
                 job.settle(outcome);
             }
         }
-        Attempt::NotBegun(error) => {
-            for job in jobs {
-                job.settle(Err(error.clone()));
-            }
+        Attempt::NotBegun(error) | Attempt::Unknown(error) => settle_all(jobs, &error),
+        Attempt::Failed(error) if jobs.len() == 1 && !is_conflict(&error) && !engine.is_lost() => {
+            settle_all(jobs, &error);
         }
-        Attempt::Failed(error) if jobs.len() == 1 && !is_conflict(&error) => {
-            for job in jobs {
-                job.settle(Err(error.clone()));
-            }
-        }
-        Attempt::Failed(_) => {
-            for job in jobs {
-                run_alone(engine, job);
-            }
+        Attempt::Failed(_) => replay(engine, jobs),
+    }
+}
+
+fn settle_all(jobs: Vec<Box<dyn Job>>, error: &Error) {
+    for job in jobs {
+        job.settle(Err(error.clone()));
+    }
+}
+
+/// Each job in a transaction of its own. When none can be begun any more, the rest fails at once: each of them would
+/// only wait as long.
+fn replay(engine: &mut impl Engine, jobs: Vec<Box<dyn Job>>) {
+    let mut jobs = jobs.into_iter();
+    while let Some(job) = jobs.next() {
+        if let Some(away) = run_alone(engine, job) {
+            return settle_all(jobs.collect(), &away);
         }
     }
 }
 
-fn run_alone(engine: &mut impl Engine, job: Box<dyn Job>) {
+/// Answers why no transaction can be begun, if that is so.
+fn run_alone(engine: &mut impl Engine, job: Box<dyn Job>) -> Option<Error> {
     let mut jobs = vec![job];
     let mut outcome = Err(Error::internal("a write was never tried"));
+    let mut away = None;
     for _ in 0..ATTEMPTS {
         outcome = match attempt(engine, &mut jobs) {
             Attempt::Committed(mut outcomes) => outcomes.pop().unwrap_or(Ok(())),
-            Attempt::NotBegun(error) | Attempt::Failed(error) => Err(error),
+            Attempt::Failed(error) if is_conflict(&error) || engine.is_lost() => {
+                outcome = Err(error);
+                continue;
+            }
+            Attempt::Failed(error) | Attempt::Unknown(error) => Err(error),
+            Attempt::NotBegun(error) => {
+                away = Some(error.clone());
+                Err(error)
+            }
         };
-        if !outcome.as_ref().is_err_and(is_conflict) {
-            break;
-        }
+        break;
     }
     for job in jobs {
         job.settle(outcome.clone());
     }
+    away
 }
 
 /// A conflict that came from the database, not one that a slice found itself.
@@ -145,32 +188,44 @@ enum Attempt {
     NotBegun(Error),
     /// Nothing of it stands.
     Failed(Error),
+    /// All of it may stand, or nothing.
+    Unknown(Error),
 }
 
 fn attempt(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Attempt {
     if let Err(error) = engine.begin() {
         return Attempt::NotBegun(error);
     }
-    match run_jobs(engine, jobs).and_then(|(outcomes, pending)| {
-        let block = engine.chain().seal(pending)?;
-        if let Some(block) = &block {
-            let mut sql = Sql::new(engine.conn(), crate::auth::Caller::system(), true, block.last_at);
-            if let Err(error) = block.insert(&mut sql) {
+    let ran = run_jobs(engine, jobs).and_then(|(outcomes, pending)| {
+        let Some(block) = engine.chain().seal(pending)? else { return Ok((outcomes, None)) };
+        let mut sql = Sql::new(engine.conn(), crate::auth::Caller::system(), true, block.last_at);
+        match block.insert(&mut sql) {
+            Ok(transaction) => Ok((outcomes, Some((block, transaction)))),
+            Err(error) => {
                 engine.fenced();
-                return Err(error);
+                Err(error)
             }
         }
-        engine.commit()?;
-        if let Some(block) = block {
-            engine.chain().advance(&block);
-        }
-        Ok(outcomes)
-    }) {
-        Ok(outcomes) => Attempt::Committed(outcomes),
+    });
+    let (outcomes, block) = match ran {
+        Ok(ran) => ran,
         Err(error) => {
+            engine.rollback();
+            return Attempt::Failed(error);
+        }
+    };
+    match engine.commit(block.as_ref().map(|(_, transaction)| *transaction)) {
+        Commit::Stands => {
+            if let Some((block, _)) = block {
+                engine.chain().advance(&block);
+            }
+            Attempt::Committed(outcomes)
+        }
+        Commit::Undone(error) => {
             engine.rollback();
             Attempt::Failed(error)
         }
+        Commit::Unknown(error) => Attempt::Unknown(error),
     }
 }
 

@@ -7,7 +7,7 @@ use postgres::Client;
 use rusqlite::Connection;
 
 use super::{
-    Dialect,
+    Dialect, Sql,
     dialect::render,
     sql::{postgres_error, store_error},
 };
@@ -48,10 +48,13 @@ pub(super) fn sqlite(conn: &mut Connection) -> Result<()> {
     Ok(())
 }
 
-/// Brings a PostgreSQL store to [`NEWEST`]; an advisory lock lets one replica do it.
+/// Brings a PostgreSQL store to [`NEWEST`]; an advisory lock lets one process do it. The connection has no time limits
+/// afterwards.
 pub(super) fn postgres(client: &mut Client) -> Result<()> {
-    // The number is arbitrary and belongs to this product.
-    client.batch_execute("SELECT pg_advisory_lock(7305809155)").map_err(postgres_error)?;
+    // A migration may take longer than a statement of a request. The number is arbitrary and belongs to this product.
+    client
+        .batch_execute("SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(7305809155)")
+        .map_err(postgres_error)?;
     let outcome = postgres_locked(client);
     client.batch_execute("SELECT pg_advisory_unlock(7305809155)").map_err(postgres_error)?;
     outcome
@@ -76,6 +79,31 @@ fn postgres_locked(client: &mut Client) -> Result<()> {
         tx.commit().map_err(postgres_error)?;
     }
     Ok(())
+}
+
+crate::statements! {
+    /// The schema that a store has.
+    VERSION = "SELECT COALESCE(MAX(version), 0) FROM schema_version";
+}
+
+/// The schema that a store has.
+pub fn version(sql: &mut Sql<'_>) -> Result<i64> {
+    sql.one(&VERSION, crate::bind![], |row| row.get(0))
+}
+
+/// Refuses a store of another schema than [`NEWEST`], for those who only look at it.
+pub fn require_newest(sql: &mut Sql<'_>) -> Result<()> {
+    let found = version(sql)?;
+    if found < NEWEST {
+        return Err(Error::new(
+            Code::InvalidState,
+            format!(
+                "The metadata store has schema {found}; this version of Strongback reads schema {NEWEST}. Start the \
+                 server of this version once: it brings the store forward."
+            ),
+        ));
+    }
+    due(found).map(|_| ())
 }
 
 fn due(found: i64) -> Result<impl Iterator<Item = (i64, &'static str, &'static str)>> {

@@ -11,16 +11,27 @@
 //! - a change whose caller was never authorised does not commit;
 //! - a closure may run more than once (a group that fails is replayed one by one), so it owns what it needs and
 //!   changes nothing but the database;
-//! - nothing waits for ever: the queue is bounded and says so when it is full.
+//! - nothing waits for ever: the queue is bounded and says so when it is full;
+//! - nobody is told that nothing happened when something may have ([`ticket`]).
 
+pub(crate) mod connect;
 mod dialect;
 mod group;
 pub mod migrate;
 mod postgres_store;
 mod sql;
 mod sqlite_store;
+mod ticket;
+mod turns;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 pub use dialect::{Dialect, Stmt};
 pub use sql::{Row, Sql, Value};
@@ -36,6 +47,11 @@ use group::{Job, Typed};
 const QUEUE_LIMIT: usize = 4096;
 /// How long a write waits for a place in the queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(10);
+/// How long a write waits in the queue and for its commit: less than a request may take, so that its caller hears
+/// from here, where it is known how far the write came.
+const WRITE_WAIT: Duration = Duration::from_secs(50);
+/// Reader connections of a store.
+pub(crate) const READERS: usize = 4;
 /// Writes that one commit group takes at most.
 pub(crate) const GROUP_LIMIT: usize = 512;
 
@@ -74,8 +90,10 @@ pub struct Db(Arc<Inner>);
 struct Inner {
     location: Location,
     readers: Readers,
+    turns: turns::Turns,
     queue: async_channel::Sender<Box<dyn Job>>,
     writers: parking_lot::Mutex<Vec<std::thread::JoinHandle<()>>>,
+    closing: AtomicBool,
 }
 
 enum Readers {
@@ -84,8 +102,10 @@ enum Readers {
 }
 
 impl Db {
-    /// Opens the store, migrates it forward and starts its writers. Blocks; call it before serving.
-    pub fn open(location: &Location) -> Result<Self> {
+    /// Opens the store, migrates it forward and starts its writers. `holder` names the data directory, of which one
+    /// process at a time can be the holder: what a dead one held in its name is taken over at once. Blocks; call it
+    /// before serving.
+    pub fn open(location: &Location, holder: &str) -> Result<Self> {
         let (queue, inbox) = async_channel::bounded(QUEUE_LIMIT);
         let (readers, writers) = match location {
             Location::Sqlite(path) => {
@@ -93,12 +113,14 @@ impl Db {
                 (Readers::Sqlite(readers), vec![writer])
             }
             Location::Postgres(url) => {
-                let (readers, writers) = postgres_store::open(url, &inbox)?;
+                let (readers, writers) = postgres_store::open(url, holder, &inbox)?;
                 (Readers::Postgres(readers), writers)
             }
         };
         let writers = parking_lot::Mutex::new(writers);
-        Ok(Self(Arc::new(Inner { location: location.clone(), readers, queue, writers })))
+        let turns = turns::Turns::new(READERS);
+        let closing = AtomicBool::new(false);
+        Ok(Self(Arc::new(Inner { location: location.clone(), readers, turns, queue, writers, closing })))
     }
 
     /// Where it lies.
@@ -112,11 +134,25 @@ impl Db {
         origin: &Origin,
         read: impl FnOnce(&mut Sql<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let inner = Arc::clone(&self.0);
         let origin = origin.clone();
-        tokio::task::spawn_blocking(move || match &inner.readers {
+        self.on_reader(move |readers| match readers {
             Readers::Sqlite(readers) => readers.run(&origin, read),
             Readers::Postgres(readers) => readers.run(&origin, read),
+        })
+        .await
+    }
+
+    /// Waits for a reader connection and blocks a thread only then. The turn ends with the work, not with the caller.
+    async fn on_reader<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Readers) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let turn = self.0.turns.take().await?;
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || {
+            let outcome = work(&inner.readers);
+            drop(turn);
+            outcome
         })
         .await
         .map_err(Error::internal)?
@@ -146,12 +182,13 @@ impl Db {
         derived: bool,
         write: impl FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send + 'static,
     ) -> Result<T> {
-        let (job, answer) = Typed::new(origin.clone(), derived, write);
+        let (job, ticket) = Typed::new(origin.clone(), derived, write);
         match tokio::time::timeout(QUEUE_WAIT, self.0.queue.send(Box::new(job))).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => {
+            Ok(Err(_)) if self.0.closing.load(Ordering::Relaxed) => {
                 return Err(Error::unavailable("The server is shutting down. Repeat the request later."));
             }
+            Ok(Err(_)) => return Err(writers_gone()),
             Err(_) => {
                 return Err(Error::unavailable(format!(
                     "{QUEUE_LIMIT} writes wait already and none was taken for {} s. Repeat the request later.",
@@ -159,18 +196,30 @@ impl Db {
                 )));
             }
         }
-        answer.await.map_err(|_| Error::unavailable("The server stopped before the write was made."))?
+        ticket.outcome(WRITE_WAIT).await
+    }
+
+    /// Whether reads and writes work: a read is made, and a writer begins and ends a transaction.
+    pub async fn probe(&self) -> Result<()> {
+        if self.0.writers.lock().iter().any(std::thread::JoinHandle::is_finished) {
+            return Err(writers_gone());
+        }
+        self.read(&Origin::system(), migrate::version).await?;
+        self.derive(migrate::version).await.map(|_| ())
     }
 
     /// Prepares a statement without running it: how the tests check every statement on both databases.
     pub async fn prepare(&self, statement: &'static Stmt) -> Result<()> {
-        let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || match &inner.readers {
+        self.on_reader(move |readers| match readers {
             Readers::Sqlite(readers) => readers.prepare(statement),
             Readers::Postgres(readers) => readers.prepare(statement),
         })
         .await
-        .map_err(Error::internal)?
+    }
+
+    /// Reads that wait at this moment.
+    pub fn reads_waiting(&self) -> usize {
+        self.0.turns.waiting()
     }
 
     /// Writes that wait at this moment.
@@ -180,6 +229,7 @@ impl Db {
 
     /// Takes no more writes, finishes those that wait, and ends the writer threads. Blocks.
     pub fn close(&self) {
+        self.0.closing.store(true, Ordering::Relaxed);
         self.0.queue.close();
         for writer in self.0.writers.lock().drain(..) {
             if writer.join().is_err() {
@@ -189,9 +239,23 @@ impl Db {
     }
 }
 
+fn writers_gone() -> Error {
+    Error::unavailable(
+        "A writer of the metadata store has ended. Restart the server; its log says why it ended.",
+    )
+}
+
 /// Reads a store on a connection of its own, without becoming one of its writers: for an auditor, also beside a running
-/// server. Blocks. The store must have this version's schema.
+/// server. Blocks. A store with another schema than this version's is refused.
 pub fn inspect<T>(location: &Location, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
+    inspect_any(location, |sql| {
+        migrate::require_newest(sql)?;
+        read(sql)
+    })
+}
+
+/// The same for a store of any schema, for those who look at the schema itself.
+pub fn inspect_any<T>(location: &Location, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
     match location {
         Location::Sqlite(path) => sqlite_store::inspect(path, read),
         Location::Postgres(url) => postgres_store::inspect(url, read),
@@ -208,7 +272,7 @@ impl Origin {
 /// Every statement of the product, for the test that prepares them on both databases.
 pub fn all_statements() -> Vec<&'static Stmt> {
     let lists: &[&[&'static Stmt]] = &[
-        crate::ops::STATEMENTS,
+        migrate::STATEMENTS,
         crate::cli::STATEMENTS,
         crate::events::store::STATEMENTS,
         crate::catalog::store::STATEMENTS,

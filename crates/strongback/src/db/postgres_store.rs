@@ -2,22 +2,23 @@
 //!
 //! What must stay true: a writer owns its slot. The slot's row names its holder and is renewed while the process
 //! lives; should two processes believe in one slot all the same, the primary key of the next event block lets only one
-//! of them commit. A lost connection is opened again before the next group; nobody was told of a commit that did not
-//! happen.
+//! of them commit. A lost connection is opened again before the next group. When the answer to a COMMIT is lost, the
+//! database is asked what became of that transaction, so that nothing is made twice and nothing that stands is called
+//! a failure.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
-use postgres::{Client, NoTls};
+use parking_lot::Mutex;
+use postgres::Client;
 
 use super::{
-    Dialect, GROUP_LIMIT, Origin, Sql, Stmt,
-    group::{self, Engine, Job},
+    Dialect, GROUP_LIMIT, Origin, READERS, Sql, Stmt, connect,
+    group::{self, Commit, Engine, Job},
     migrate,
     sql::{Conn, Prepared, postgres_error},
 };
@@ -29,10 +30,12 @@ use crate::{
 
 /// Writer threads, each with a connection and a slot.
 const WRITERS: usize = 4;
-/// Reader connections.
-const READERS: usize = 4;
 /// How long a writer waits before it connects again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+/// How long a writer tries to learn what became of a transaction before it says that nobody knows.
+const FIND_OUT: Duration = Duration::from_secs(20);
+/// Between two such questions.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 struct Session {
     client: Client,
@@ -41,13 +44,12 @@ struct Session {
 
 impl Session {
     fn connect(url: &str) -> Result<Self> {
-        let mut client = Client::connect(url, NoTls).map_err(|error| {
-            Error::unavailable("PostgreSQL does not answer under the configured database URL.").because(error)
-        })?;
-        // An acknowledged write is on disk whatever the role's default is; nothing waits for ever.
+        let mut client = connect::postgres(url)?;
+        // An acknowledged write is on disk whatever the role's default is; nothing waits for ever, and what waits is
+        // refused before its caller stops waiting.
         client
             .batch_execute(
-                "SET lock_timeout = '60s'; SET statement_timeout = '60s'; \
+                "SET lock_timeout = '40s'; SET statement_timeout = '40s'; \
                  SELECT set_config('synchronous_commit', 'on', false) \
                  WHERE current_setting('synchronous_commit') IN ('off', 'local')",
             )
@@ -68,16 +70,14 @@ pub(super) struct Readers {
     url: String,
     /// `None` is a place whose connection was lost.
     free: Mutex<Vec<Option<Session>>>,
-    returned: Condvar,
 }
 
 pub(super) fn open(
     url: &str,
+    holder: &str,
     inbox: &async_channel::Receiver<Box<dyn Job>>,
 ) -> Result<(Readers, Vec<thread::JoinHandle<()>>)> {
-    let mut first = Session::connect(url)?;
-    migrate::postgres(&mut first.client)?;
-    let holder = uuid::Uuid::now_v7().to_string();
+    migrate::postgres(&mut Session::connect(url)?.client)?;
     let writers = (0..WRITERS)
         .map(|n| {
             let mut writer = Writer::claim(url, &format!("{holder}/{n}"))?;
@@ -88,14 +88,13 @@ pub(super) fn open(
                 .map_err(Error::internal)
         })
         .collect::<Result<Vec<_>>>()?;
-    let mut free = vec![Some(first)];
-    free.resize_with(READERS, || None);
-    Ok((Readers { url: url.to_owned(), free: Mutex::new(free), returned: Condvar::new() }, writers))
+    let free = (0..READERS).map(|_| None).collect();
+    Ok((Readers { url: url.to_owned(), free: Mutex::new(free) }, writers))
 }
 
 /// Reads on a connection of its own.
 pub(super) fn inspect<T>(url: &str, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
-    let readers = Readers { url: url.to_owned(), free: Mutex::new(vec![None]), returned: Condvar::new() };
+    let readers = Readers { url: url.to_owned(), free: Mutex::new(vec![None]) };
     readers.run(&Origin::system(), read)
 }
 
@@ -112,19 +111,11 @@ impl Readers {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Option<Session>) -> Result<T>) -> Result<T> {
-        let place = {
-            let mut free = self.free.lock();
-            loop {
-                match free.pop() {
-                    Some(place) => break place,
-                    None => self.returned.wait(&mut free),
-                }
-            }
-        };
+        let place =
+            self.free.lock().pop().ok_or_else(|| Error::internal("a read came without having a turn"))?;
         let mut session = place.filter(|session| !session.client.is_closed());
         let outcome = work(&mut session);
         self.free.lock().push(session);
-        self.returned.notify_one();
         outcome
     }
 
@@ -141,8 +132,13 @@ impl Readers {
         origin: &Origin,
         read: impl FnOnce(&mut Sql<'_>) -> Result<T>,
     ) -> Result<T> {
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        // A connection that was dropped is noticed by the first statement on it; nothing was read yet.
+        if self.session(place)?.batch(BEGIN).is_err() {
+            *place = None;
+            self.session(place)?.batch(BEGIN)?;
+        }
         let session = self.session(place)?;
-        session.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
         let mut sql = Sql::new(session.conn(), Arc::clone(&origin.caller), false, origin.now);
         let outcome = catch_unwind(AssertUnwindSafe(|| read(&mut sql)))
             .unwrap_or_else(|_| Err(Error::internal("a read panicked")));
@@ -168,7 +164,7 @@ struct Writer {
     holder: String,
     session: Session,
     chain: Chain,
-    renewed: std::time::Instant,
+    renewed: Instant,
     lost: bool,
 }
 
@@ -176,7 +172,7 @@ impl Writer {
     fn claim(url: &str, holder: &str) -> Result<Self> {
         let mut session = Session::connect(url)?;
         let chain = claim_slot(&mut session, holder)?;
-        let renewed = std::time::Instant::now();
+        let renewed = Instant::now();
         Ok(Self { url: url.to_owned(), holder: holder.to_owned(), session, chain, renewed, lost: false })
     }
 
@@ -191,7 +187,11 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            group::run(self, jobs);
+            if catch_unwind(AssertUnwindSafe(|| group::run(self, jobs))).is_err() {
+                tracing::error!("a commit group ended with a panic; its writes may stand or not");
+                // With the connection goes whatever was open on it.
+                self.lost = true;
+            }
             if self.lost {
                 thread::sleep(RECONNECT_AFTER);
             }
@@ -220,7 +220,7 @@ impl Writer {
         } else {
             return Ok(());
         }
-        self.renewed = std::time::Instant::now();
+        self.renewed = Instant::now();
         Ok(())
     }
 }
@@ -234,6 +234,36 @@ fn claim_slot(session: &mut Session, holder: &str) -> Result<Chain> {
     let claimed = slots::claim(&mut sql, holder).and_then(|slot| Chain::load(&mut sql, slot));
     session.batch(if claimed.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
     claimed
+}
+
+/// Asks the database whether a transaction stands; `None` if it cannot be learned in time. One that is still going on
+/// is waited for: its server process may not have noticed yet that nobody listens.
+fn find_out(url: &str, transaction: i64) -> Option<bool> {
+    const STATUS: &str = "SELECT txid_status($1)";
+    let until = Instant::now() + FIND_OUT;
+    let mut session = None;
+    while Instant::now() < until {
+        let place = match session.take() {
+            Some(place) => Ok(place),
+            None => Session::connect(url),
+        };
+        let asked = place.and_then(|mut place| {
+            let row = place.client.query_one(STATUS, &[&transaction]).map_err(postgres_error)?;
+            session = Some(place);
+            row.try_get::<_, Option<String>>(0).map_err(Error::internal)
+        });
+        match asked.as_ref().map(Option::as_deref) {
+            Ok(Some("committed")) => return Some(true),
+            Ok(Some("aborted")) => return Some(false),
+            Ok(None) => return None,
+            Ok(Some(_)) => thread::sleep(ASK_AGAIN),
+            Err(error) => {
+                tracing::warn!(%error, transaction, "what became of the transaction is not known yet");
+                thread::sleep(RECONNECT_AFTER);
+            }
+        }
+    }
+    None
 }
 
 impl Engine for Writer {
@@ -253,17 +283,33 @@ impl Engine for Writer {
         self.session.batch(BEGIN)
     }
 
-    fn commit(&mut self) -> Result<()> {
-        let outcome = self.session.batch("COMMIT");
-        // Whether it stands is unknown when the answer did not come: the chain's head is read again before going on.
-        self.lost |= outcome.is_err();
-        outcome
+    fn commit(&mut self, transaction: Option<i64>) -> Commit {
+        let Err(error) = self.session.batch("COMMIT") else { return Commit::Stands };
+        // Whatever became of it: the chain's head is read again before going on.
+        self.lost = true;
+        tracing::warn!(
+            ?error,
+            transaction,
+            "the answer to a COMMIT did not come; finding out what became of it"
+        );
+        match transaction.and_then(|transaction| find_out(&self.url, transaction)) {
+            Some(true) => Commit::Stands,
+            Some(false) => Commit::Undone(error),
+            None => {
+                let why = "The connection to the metadata store was lost at the moment of the commit.";
+                Commit::Unknown(Error::outcome_unknown(why).because(error))
+            }
+        }
     }
 
     fn rollback(&mut self) {
         if self.session.batch("ROLLBACK").is_err() {
             self.lost = true;
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost || self.session.client.is_closed()
     }
 
     fn fenced(&mut self) {

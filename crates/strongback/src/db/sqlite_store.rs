@@ -2,9 +2,12 @@
 //!
 //! What must stay true: the write-ahead log is never checkpointed in bulk on the writer thread, where it would stall
 //! every waiting client. A second connection copies the bulk; the writer only copies the few frames that came in
-//! meanwhile, so that the log can start again from its beginning instead of growing.
+//! meanwhile, so that the log can start again from its beginning instead of growing. The files of the store are for
+//! their owner alone.
 
 use std::{
+    fs,
+    os::unix::fs::OpenOptionsExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -15,12 +18,12 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    Dialect, GROUP_LIMIT, Origin, Sql, Stmt,
-    group::{self, Engine, Job},
+    Dialect, GROUP_LIMIT, Origin, READERS, Sql, Stmt,
+    group::{self, Commit, Engine, Job},
     migrate,
     sql::{Conn, store_error},
 };
@@ -30,9 +33,7 @@ use crate::{
     events::chain::Chain,
 };
 
-/// Reader connections; each holds a page cache of its own.
-const READERS: usize = 4;
-/// Page cache of a connection in KiB.
+/// Page cache of a connection in KiB. Each has its own.
 const CACHE_KIB: i64 = 4096;
 /// Prepared statements that a connection keeps.
 const STATEMENTS: usize = 256;
@@ -43,15 +44,16 @@ const WRAP_FRAMES: i64 = 2_000;
 /// The slot of the only writer.
 const SLOT: i64 = 1;
 
+/// The reader connections. Whoever comes here has a turn, so that one is free.
 pub(super) struct Readers {
     free: Mutex<Vec<Connection>>,
-    returned: Condvar,
 }
 
 pub(super) fn open(
     path: &Path,
     inbox: async_channel::Receiver<Box<dyn Job>>,
 ) -> Result<(Readers, thread::JoinHandle<()>)> {
+    keep_private(path)?;
     let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     writer.pragma_update(None, "journal_mode", "WAL").map_err(store_error)?;
     // FULL: the log is synced at every commit, which is what `power` durability means.
@@ -59,8 +61,7 @@ pub(super) fn open(
     writer.pragma_update(None, "wal_autocheckpoint", 0).map_err(store_error)?;
     migrate::sqlite(&mut writer)?;
 
-    let now = crate::context::now_ms();
-    let chain = Chain::load(&mut Sql::new(Conn::Sqlite(&writer), Caller::system(), false, now), SLOT)?;
+    let chain = load_chain(&writer)?;
     let free =
         (0..READERS).map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect::<Result<Vec<_>>>()?;
     let signals = Arc::new(Signals::default());
@@ -68,7 +69,19 @@ pub(super) fn open(
     spawn("strongback-checkpoint", move || checkpointer.run())?;
     let mut engine = Writer { conn: writer, chain, signals };
     let thread = spawn("strongback-writer", move || engine.serve(&inbox))?;
-    Ok((Readers { free: Mutex::new(free), returned: Condvar::new() }, thread))
+    Ok((Readers { free: Mutex::new(free) }, thread))
+}
+
+/// Makes the file, if it is not there, for its owner alone. SQLite gives its log the same rights.
+fn keep_private(path: &Path) -> Result<()> {
+    let made = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| {
+        Error::unavailable(format!(
+            "The metadata store {} cannot be made or opened: {error}.",
+            path.display()
+        ))
+        .because(error)
+    })
 }
 
 /// Reads on a connection of its own.
@@ -109,18 +122,10 @@ impl Readers {
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let conn = {
-            let mut free = self.free.lock();
-            loop {
-                match free.pop() {
-                    Some(conn) => break conn,
-                    None => self.returned.wait(&mut free),
-                }
-            }
-        };
+        let conn =
+            self.free.lock().pop().ok_or_else(|| Error::internal("a read came without having a turn"))?;
         let outcome = work(&conn);
         self.free.lock().push(conn);
-        self.returned.notify_one();
         outcome
     }
 }
@@ -162,7 +167,11 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            group::run(self, jobs);
+            if catch_unwind(AssertUnwindSafe(|| group::run(self, jobs))).is_err() && !self.recover() {
+                // Nothing takes from the queue any more: writes are refused, and /ready says why.
+                self.signals.closed.store(true, Ordering::Relaxed);
+                return;
+            }
             if self.signals.wrap_due.swap(false, Ordering::Relaxed) {
                 checkpoint(&self.conn, "PASSIVE");
             }
@@ -170,6 +179,25 @@ impl Writer {
         self.signals.closed.store(true, Ordering::Relaxed);
         checkpoint(&self.conn, "TRUNCATE");
     }
+
+    /// After a panic in the middle of a group: nothing of it stays, and the head is the stored one.
+    fn recover(&mut self) -> bool {
+        tracing::error!("a commit group ended with a panic; its writes may stand or not");
+        self.rollback();
+        match load_chain(&self.conn) {
+            Ok(chain) => self.chain = chain,
+            Err(error) => {
+                tracing::error!(?error, "the head of the event chain cannot be read: no more writes");
+                return false;
+            }
+        }
+        true
+    }
+}
+
+fn load_chain(conn: &Connection) -> Result<Chain> {
+    let now = crate::context::now_ms();
+    Chain::load(&mut Sql::new(Conn::Sqlite(conn), Caller::system(), false, now), SLOT)
 }
 
 impl Engine for Writer {
@@ -181,10 +209,15 @@ impl Engine for Writer {
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(store_error)
     }
 
-    fn commit(&mut self) -> Result<()> {
-        self.conn.execute_batch("COMMIT").map_err(store_error)?;
-        self.signals.commits.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+    /// The answer comes from this process: a COMMIT that failed did not happen.
+    fn commit(&mut self, _: Option<i64>) -> Commit {
+        match self.conn.execute_batch("COMMIT") {
+            Ok(()) => {
+                self.signals.commits.fetch_add(1, Ordering::Relaxed);
+                Commit::Stands
+            }
+            Err(error) => Commit::Undone(store_error(error)),
+        }
     }
 
     fn rollback(&mut self) {
@@ -194,6 +227,10 @@ impl Engine for Writer {
         {
             tracing::error!(%error, "a failed commit group could not be rolled back");
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        false
     }
 
     /// The data directory is locked: nobody else writes this slot.

@@ -147,10 +147,11 @@ impl Block {
         serde_json::from_slice(&self.details).map_err(Error::internal)
     }
 
-    /// Writes it. The primary key is the fence between two writers that believe in one slot.
-    pub fn insert(&self, tx: &mut Sql<'_>) -> Result<()> {
+    /// Writes it and answers the number of the transaction that does. The primary key is the fence between two writers
+    /// that believe in one slot.
+    pub fn insert(&self, tx: &mut Sql<'_>) -> Result<i64> {
         let (body, details) = (pack(&self.body)?, pack(&self.details)?);
-        tx.execute(
+        tx.one(
             &store::BLOCK_INSERT,
             bind![
                 self.slot,
@@ -163,8 +164,8 @@ impl Block {
                 &body,
                 &details
             ],
-        )?;
-        Ok(())
+            |row| row.get(0),
+        )
     }
 }
 

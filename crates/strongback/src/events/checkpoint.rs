@@ -2,15 +2,11 @@
 //!
 //! A checkpoint proves that nothing before it was changed, removed, inserted or reordered, to whoever keeps it
 //! elsewhere. Nothing can prove more: what was removed *after* the newest checkpoint that somebody kept is not found.
-//! The signature is Ed25519 (RFC 8032) over the body's bytes. The signing key lies in the data directory, readable by
-//! its owner alone.
+//! The signature is Ed25519 (RFC 8032) over the body's bytes.
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::time::Duration;
 
-use ed25519_dalek::{
-    Signature, Signer, SigningKey, VerifyingKey,
-    pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding},
-};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::store;
@@ -79,32 +75,6 @@ impl Checkpoint {
     }
 }
 
-/// Loads the signing key of a data directory, or makes it.
-pub fn load_key(data_dir: &Path) -> Result<SigningKey> {
-    let dir = data_dir.join("keys");
-    let path = dir.join("checkpoint.pem");
-    let broken = |error: String| {
-        Error::internal(error).with_message(format!("The signing key {} cannot be used.", path.display()))
-    };
-    if path.exists() {
-        let pem = fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
-        return SigningKey::from_pkcs8_pem(&pem).map_err(|error| broken(error.to_string()));
-    }
-    fs::create_dir_all(&dir).map_err(|error| broken(error.to_string()))?;
-    let key = SigningKey::from_bytes(&rand::random());
-    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| broken(error.to_string()))?;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| broken(error.to_string()))?;
-    file.write_all(pem.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|error| broken(error.to_string()))?;
-    Ok(key)
-}
-
 /// Makes checkpoints: remembers what it saw, so that a store in which nothing happens is not written to.
 pub struct Maker {
     key: SigningKey,
@@ -113,9 +83,11 @@ pub struct Maker {
 }
 
 impl Maker {
-    /// For one process.
+    /// For the holder of this key.
     pub fn new(key: SigningKey) -> Self {
-        Self { key, holder: uuid::Uuid::now_v7().to_string(), seen: Vec::new() }
+        // The name outlives the process, so that one that was killed does not keep its successor from signing.
+        let holder = super::key::name(&key);
+        Self { key, holder, seen: Vec::new() }
     }
 
     /// Makes a checkpoint if the heads moved and no other process is at it. Answers whether it did.

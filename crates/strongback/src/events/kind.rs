@@ -20,6 +20,7 @@ macro_rules! kinds {
 
 kinds! {
     MetastoreCreate = "metastore.create",
+    SigningKeyAdopt = "signing_key.adopt",
     CatalogCreate = "catalog.create",
     CatalogUpdate = "catalog.update",
     CatalogDelete = "catalog.delete",

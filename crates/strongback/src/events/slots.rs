@@ -1,7 +1,8 @@
 //! Slots of the chain, one a writer thread, held by lease.
 //!
 //! What must stay true: a slot has one writer at a time. A lease that was lost is noticed at its renewal; until then
-//! the primary key of `event_block` is the fence.
+//! the primary key of `event_block` is the fence. A holder's name outlives its process: what starts again in the same
+//! data directory, which one process at a time can hold, takes its slots back at once and adds none.
 
 use std::time::Duration;
 
@@ -12,9 +13,12 @@ use crate::{bind, db::Sql, error::Result};
 pub const RENEW_AFTER: Duration = Duration::from_secs(5);
 const LEASE_MS: i64 = 30_000;
 
-/// Takes a free slot or adds one.
+/// Takes the holder's own slot, or a free one, or adds one.
 pub fn claim(tx: &mut Sql<'_>, holder: &str) -> Result<i64> {
     let now = tx.now();
+    if let Some(slot) = tx.first(&store::SLOT_OWN, bind![holder, now + LEASE_MS], |row| row.get(0))? {
+        return Ok(slot);
+    }
     let taken = tx.first(&store::SLOT_TAKE, bind![holder, now + LEASE_MS, now], |row| row.get(0))?;
     match taken {
         Some(slot) => Ok(slot),
@@ -26,6 +30,13 @@ pub fn claim(tx: &mut Sql<'_>, holder: &str) -> Result<i64> {
 pub fn renew(tx: &mut Sql<'_>, slot: i64, holder: &str) -> Result<bool> {
     let until = tx.now() + LEASE_MS;
     Ok(tx.execute(&store::SLOT_RENEW, bind![slot, holder, until])? == 1)
+}
+
+/// Whether somebody whose name does not begin like this holds a slot at this moment.
+pub fn is_held_by_another(sql: &mut Sql<'_>, holder: &str) -> Result<bool> {
+    let now = sql.now();
+    let holders = sql.all(&store::SLOT_HOLDERS, bind![now], |row| row.get::<String>(0))?;
+    Ok(holders.iter().any(|other| !other.starts_with(holder)))
 }
 
 /// Gives the slot back, for the next one to take at once.

@@ -7,13 +7,14 @@ statements! {
     /// The head of a slot.
     BLOCK_HEAD = "SELECT n, hash FROM event_block WHERE slot = $1 ORDER BY n DESC LIMIT 1";
     BLOCK_INSERT = "INSERT INTO event_block (slot, n, previous_hash, hash, entries, first_at, last_at, body, details)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {transaction}";
     /// Blocks of a slot after a number.
     BLOCKS_AFTER = "SELECT slot, n, previous_hash, hash, entries, first_at, last_at, body, details FROM event_block
         WHERE slot = $1 AND n > $2 ORDER BY n LIMIT $3";
-    /// Blocks of all slots, newest first, not newer than a moment.
+    /// Blocks of all slots, newest first, after a place ($1 to $3), with entries between two moments ($4, $5).
     BLOCKS_NEWEST = "SELECT slot, n, previous_hash, hash, entries, first_at, last_at, body, details FROM event_block
-        WHERE last_at <= $1 AND last_at >= $2 ORDER BY last_at DESC, slot, n DESC LIMIT $3 OFFSET $4";
+        WHERE (last_at, slot, n) < ($1, $2, $3) AND last_at >= $4 AND first_at <= $5
+        ORDER BY last_at DESC, slot DESC, n DESC LIMIT $6";
     /// Slots that have blocks, each with its newest: reads the whole index, for verification only.
     SLOT_LIST = "SELECT slot, MAX(n) FROM event_block GROUP BY slot ORDER BY slot";
     /// When the newest event happened.
@@ -28,12 +29,23 @@ statements! {
     CHECKPOINT_THIN = "DELETE FROM event_checkpoint WHERE at < $1
         AND n NOT IN (SELECT MIN(n) FROM event_checkpoint GROUP BY at / 3600000)";
 
+    SLOT_OWN = "UPDATE writer SET lease_until = $2
+        WHERE slot = (SELECT MIN(slot) FROM writer WHERE holder = $1) RETURNING slot";
+    SLOT_HOLDERS = "SELECT holder FROM writer WHERE lease_until > $1";
     /// Takes the first slot whose lease has run out.
     SLOT_TAKE = "UPDATE writer SET holder = $1, lease_until = $2
         WHERE slot = (SELECT MIN(slot) FROM writer WHERE lease_until < $3) AND lease_until < $3 RETURNING slot";
     SLOT_ADD = "INSERT INTO writer (slot, holder, lease_until)
         SELECT COALESCE(MAX(slot), 0) + 1, $1, $2 FROM writer RETURNING slot";
     SLOT_RENEW = "UPDATE writer SET lease_until = $3 WHERE slot = $1 AND holder = $2";
+
+    /// Who signs now.
+    KEY_NEWEST = "SELECT n, public_key FROM signing_key ORDER BY n DESC LIMIT 1";
+    KEY_INSERT = "INSERT INTO signing_key (n, public_key, since) VALUES ($1, $2, $3)";
+
+    CURSOR_ALL = "SELECT slot, n FROM event_cursor WHERE consumer = $1";
+    CURSOR_BEGIN = "INSERT INTO event_cursor (consumer, slot, n) VALUES ($1, $2, 0) ON CONFLICT (consumer, slot) DO NOTHING";
+    CURSOR_MOVE = "UPDATE event_cursor SET n = $4 WHERE consumer = $1 AND slot = $2 AND n = $3";
 
     OPERATION_INSERT = "INSERT INTO operation (id, kind, state, intent, principal_id, started_at)
         VALUES ($1, $2, 'open', $3, $4, $5)";

@@ -19,6 +19,17 @@ const PAGE: i64 = 256;
 /// Findings that are listed; more are only counted.
 const LISTED: usize = 50;
 
+/// Up to where the log is proven: the newest checkpoint that is signed with a known key and that the log agrees with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proven {
+    /// Its number.
+    pub checkpoint: i64,
+    /// When it was signed, milliseconds since the epoch.
+    pub at: i64,
+    /// Whether it was kept elsewhere, so that nobody can have removed what came before it.
+    pub kept_elsewhere: bool,
+}
+
 /// What was verified and what was found.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
@@ -30,6 +41,9 @@ pub struct Report {
     pub erased: u64,
     /// Checkpoints whose signature and heads were checked.
     pub checkpoints: u64,
+    /// Up to where nothing was changed, removed, inserted or reordered. None without a known key: a log that agrees with
+    /// itself proves nothing against somebody who can write the store and sign anew.
+    pub proven: Option<Proven>,
     /// How many things are wrong.
     pub wrong: u64,
     /// The first of them, in words.
@@ -50,12 +64,14 @@ impl Report {
     }
 }
 
-/// Verifies everything that a connection can see. `kept` is a checkpoint from elsewhere; `public_key` (hexadecimal) is
-/// the key that checkpoints must be signed with, when the auditor knows it.
-pub fn verify(sql: &mut Sql<'_>, kept: Option<&Checkpoint>, public_key: Option<&str>) -> Result<Report> {
+/// Verifies everything that a connection can see. `kept` is a checkpoint from elsewhere; `known_keys` (hexadecimal) are
+/// the keys that checkpoints may be signed with, when the auditor knows them. A kept checkpoint brings its own.
+pub fn verify(sql: &mut Sql<'_>, kept: Option<&Checkpoint>, known_keys: &[String]) -> Result<Report> {
     let mut report = Report::default();
+    let known: Vec<&str> =
+        known_keys.iter().map(String::as_str).chain(kept.map(|kept| kept.public_key.as_str())).collect();
     let checkpoints = sql.all(&store::CHECKPOINT_LIST, bind![], checkpoint::read)?;
-    let wanted = wanted_heads(&checkpoints, kept, public_key, &mut report);
+    let wanted = wanted_heads(&checkpoints, kept, &known, &mut report);
     let slots = sql.all(&store::SLOT_LIST, bind![], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))?;
     let newest: HashMap<i64, i64> = slots.iter().copied().collect();
     for (slot, heads) in &wanted {
@@ -70,6 +86,9 @@ pub fn verify(sql: &mut Sql<'_>, kept: Option<&Checkpoint>, public_key: Option<&
     for (slot, _) in slots {
         verify_slot(sql, slot, wanted.get(&slot).unwrap_or(&none), &mut report)?;
     }
+    if !report.is_clean() {
+        report.proven = None;
+    }
     Ok(report)
 }
 
@@ -79,33 +98,51 @@ type Wanted = HashMap<i64, BTreeMap<i64, (String, String)>>;
 fn wanted_heads(
     stored: &[(i64, Checkpoint)],
     kept: Option<&Checkpoint>,
-    public_key: Option<&str>,
+    known: &[&str],
     report: &mut Report,
 ) -> Wanted {
     let mut wanted = Wanted::new();
-    let stored = stored.iter().map(|(n, checkpoint)| (format!("checkpoint {n}"), checkpoint));
-    for (name, checkpoint) in stored.chain(kept.map(|kept| ("the kept checkpoint".to_owned(), kept))) {
+    let stored = stored.iter().map(|(n, checkpoint)| (format!("checkpoint {n}"), checkpoint, false));
+    let kept = kept.map(|kept| ("the kept checkpoint".to_owned(), kept, true));
+    for (name, checkpoint, kept_elsewhere) in stored.chain(kept) {
         report.checkpoints += 1;
-        if public_key.is_some_and(|known| !known.eq_ignore_ascii_case(&checkpoint.public_key)) {
-            report.finding(format!("{name} is signed with another key than the known one"));
+        let is_known = known.iter().any(|known| known.eq_ignore_ascii_case(&checkpoint.public_key));
+        if !known.is_empty() && !is_known {
+            report.finding(format!(
+                "{name} is signed with another key than the known one, {} (if the store was given to another data \
+                 directory, which is an event signing_key.adopt, name its key too)",
+                checkpoint.public_key
+            ));
         }
         match checkpoint.verify() {
             Err(why) => report.finding(format!("{name}: {why}")),
             Ok(body) => {
-                for head in body.heads {
-                    let slot = wanted.entry(head.slot).or_default();
-                    let known = slot.entry(head.n).or_insert_with(|| (head.hash.clone(), name.clone()));
-                    if known.0 != head.hash {
-                        report.finding(format!(
-                            "{name} and {} disagree about block {} of slot {}",
-                            known.1, head.n, head.slot
-                        ));
-                    }
+                let proof = Proven { checkpoint: body.n, at: body.at, kept_elsewhere };
+                // Of one checkpoint in the store and elsewhere, the one elsewhere counts.
+                let is_newer =
+                    report.proven.as_ref().is_none_or(|before| before.checkpoint <= proof.checkpoint);
+                if is_known && is_newer {
+                    report.proven = Some(proof);
                 }
+                agree(&mut wanted, &name, body.heads, report);
             }
         }
     }
     wanted
+}
+
+/// Adds what a checkpoint states to what the others stated.
+fn agree(wanted: &mut Wanted, name: &str, heads: Vec<checkpoint::Head>, report: &mut Report) {
+    for head in heads {
+        let slot = wanted.entry(head.slot).or_default();
+        let known = slot.entry(head.n).or_insert_with(|| (head.hash.clone(), name.to_owned()));
+        if known.0 != head.hash {
+            report.finding(format!(
+                "{name} and {} disagree about block {} of slot {}",
+                known.1, head.n, head.slot
+            ));
+        }
+    }
 }
 
 fn verify_slot(

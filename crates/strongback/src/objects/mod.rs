@@ -33,6 +33,9 @@ use crate::error::{Error, Result};
 /// Bytes that are hashed, written or read at a time.
 pub const BLOCK_BYTES: usize = 1 << 20;
 
+/// Free space below which the disk counts as full: the next block and its metadata still fit.
+const ROOM_BYTES_MIN: u64 = 16 << 20;
+
 /// Directory of what is being written. It is emptied when the store is opened.
 const TEMPORARY: &str = "tmp";
 
@@ -118,10 +121,20 @@ impl Objects {
         &self.0.root
     }
 
-    /// Whether the store can be written.
+    /// Whether the store can be written and has room.
     pub async fn probe(&self) -> Result<()> {
-        let path = self.0.root.join(TEMPORARY).join("probe");
-        tokio::fs::write(&path, b"ok").await.map_err(|error| self.0.unwritable(error))
+        let store = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || {
+            let free = fs4::available_space(&store.root).map_err(|error| store.unwritable(error))?;
+            if free < ROOM_BYTES_MIN {
+                return Err(store.unwritable(io::ErrorKind::StorageFull.into()));
+            }
+            let path = store.root.join(TEMPORARY).join("probe");
+            let written = fs::write(&path, b"ok").and_then(|()| fs::remove_file(&path));
+            written.map_err(|error| store.unwritable(error))
+        })
+        .await
+        .map_err(Error::internal)?
     }
 
     /// Announces that an object is about to be written.

@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +17,9 @@ use sha2::{Digest, Sha256};
 
 use super::{BLOCK_BYTES, Claim, Inner, ObjectId, Objects, sync_dir};
 use crate::error::{Code, Error, Result};
+
+/// How long a body may stop coming before it is given up. A whole one may take long.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +108,8 @@ impl Blocks<'_> {
     /// The next block and whether it is the last, which may be empty.
     async fn next(&mut self) -> Result<(Bytes, bool)> {
         while self.gathered.len() < BLOCK_BYTES {
-            let Some(chunk) = self.body.next().await else {
+            let next = tokio::time::timeout(SILENCE, self.body.next()).await.map_err(|_| went_silent())?;
+            let Some(chunk) = next else {
                 return Ok((self.gathered.split().freeze(), true));
             };
             let chunk = chunk?;
@@ -120,6 +125,11 @@ impl Blocks<'_> {
         }
         Ok((self.gathered.split().freeze(), false))
     }
+}
+
+fn went_silent() -> Error {
+    let message = format!("Nothing of the body came for {} s. Send the request again.", SILENCE.as_secs());
+    Error::new(Code::BadRequest, message).with_status(408)
 }
 
 /// The error for a body over the limit.

@@ -1,6 +1,9 @@
 //! The way of every request: guard, authentication, limits, handler, response, one log line, one measurement.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -10,6 +13,8 @@ use axum::{
 use futures::FutureExt;
 use http::{HeaderValue, Request};
 use http_body_util::Limited;
+use hyper::body::Body as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Handler, PathParams, Policy, Route, guard, wire};
 use crate::{
@@ -117,17 +122,39 @@ async fn answer(
             }
             Handler::Typed(handler) => {
                 refuse_form(&request)?;
+                let _place = place_for_body(request.body().size_hint().upper()).await?;
                 let most = route.limits.body.unwrap_or(usize::MAX);
                 handler(ctx, wire::read_input(request, params, most).await?).await
             }
         }
     };
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        Err(Error::new(
-            Code::DeadlineExceeded,
-            format!("The request took longer than its limit of {} s and was given up.", limit.as_secs()),
-        ))
+        let why =
+            format!("The request took longer than its limit of {} s and was given up.", limit.as_secs());
+        // A write that was begun is ended all the same, and a request may make several.
+        Err(if route.is_mutation() {
+            Error::outcome_unknown(why)
+        } else {
+            Error::new(Code::DeadlineExceeded, why)
+        })
     })
+}
+
+/// A large body, or one of unknown size, lies in memory until its request is answered: so many at once, and no more.
+async fn place_for_body(size: Option<u64>) -> Result<Option<SemaphorePermit<'static>>> {
+    const SMALL: u64 = 256 << 10;
+    const PLACES: usize = 32;
+    const WAIT: Duration = Duration::from_secs(10);
+    static LARGE: Semaphore = Semaphore::const_new(PLACES);
+    if size.is_some_and(|size| size <= SMALL) {
+        return Ok(None);
+    }
+    match tokio::time::timeout(WAIT, LARGE.acquire()).await {
+        Ok(place) => place.map(Some).map_err(Error::internal),
+        Err(_) => Err(Error::unavailable(format!(
+            "{PLACES} bodies of more than {SMALL} bytes are being read already. Repeat the request later, or send less at once."
+        ))),
+    }
 }
 
 /// A plain form can send a POST without a body whose fields stand in the query; it cannot say that it sends JSON.

@@ -11,6 +11,7 @@
 )]
 
 mod catalog;
+mod cli;
 mod db;
 mod events;
 mod files;

@@ -34,31 +34,71 @@ fn slices_import_downward_only() {
     for (path, text) in sources() {
         let Some(slice) = path.iter().next().and_then(|part| part.to_str()) else { continue };
         let Some(rank) = SLICES.iter().position(|name| *name == slice) else { continue };
+        let imported = imports(&text);
         for upper in &SLICES[rank + 1..] {
-            for (at, line) in text.lines().enumerate() {
-                let code = line.split("//").next().unwrap_or_default();
-                let imports = code.contains(&format!("crate::{upper}::"))
-                    || code.contains(&format!("crate::{upper};"))
-                    || (code.starts_with("    ")
-                        && code.trim_start().starts_with(&format!("{upper}::"))
-                        && in_crate_use(&text, at));
-                assert!(
-                    !imports,
-                    "{}:{}: {slice} is below {upper} and must not import it",
-                    path.display(),
-                    at + 1
-                );
-            }
+            assert!(
+                !imported.iter().any(|name| name == upper),
+                "{}: {slice} is below {upper} and must not import it",
+                path.display()
+            );
         }
     }
 }
 
-/// Whether a line stands inside `use crate::{ … };`.
-fn in_crate_use(text: &str, line: usize) -> bool {
-    let before: Vec<&str> = text.lines().take(line).collect();
-    let opened = before.iter().rposition(|line| line.starts_with("use crate::{"));
-    let closed = before.iter().rposition(|line| line.starts_with("};"));
-    opened.is_some_and(|opened| closed.is_none_or(|closed| closed < opened))
+/// The modules at the top of the crate that a file names: after every `crate::`, be it a path, one name, or a list in
+/// braces on one line or on many.
+fn imports(text: &str) -> Vec<String> {
+    let code: String = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .flat_map(|line| [line, " "])
+        .collect();
+    let mut found = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        let rest = rest.trim_start();
+        match rest.strip_prefix('{') {
+            Some(list) => found.extend(heads(list)),
+            None => found.push(word(rest)),
+        }
+    }
+    found
+}
+
+/// First words of the elements of a list, up to the brace that closes it.
+fn heads(list: &str) -> Vec<String> {
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (at, character) in list.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                found.push(word(list[start..at].trim_start()));
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                found.push(word(list[start..at].trim_start()));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn every_form_of_an_import_is_seen() {
+    let check = |code: &str, names: &[&str]| assert_eq!(imports(code), names, "{code}");
+    check("use crate::tracking;", &["tracking"]);
+    check("use crate::{tracking, db::{Db, Sql}, registry::models};", &["tracking", "db", "registry"]);
+    check(
+        "use crate::{\n    bind,\n    db::{self, Sql},\n    registry,\n};\n",
+        &["bind", "db", "registry", ""],
+    );
+    check("let x = crate::answers::overview(sql)?; // crate::ui", &["answers"]);
 }
 
 #[test]

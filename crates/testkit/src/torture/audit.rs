@@ -1,7 +1,8 @@
 //! The audit log beside the ledgers: it verifies, and it grew by what was written.
 //!
 //! Invariant: between two looks it grows at least by one entry an acknowledged write, and at most by what acknowledged,
-//! in-flight and repeated writes can leave. A repeated write that changes nothing may leave an entry or none.
+//! in-flight and repeated writes can leave. A repeated write that changes nothing may leave an entry or none. A look
+//! comes before the recovery of an upload that a kill cut off: its intent is seen at once, its reversal one look later.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -14,6 +15,8 @@ pub(super) struct AuditLog {
     entries: Option<u64>,
     growth_min: u64,
     growth_max: u64,
+    /// Entries that can still come after the next look.
+    later_max: u64,
 }
 
 impl AuditLog {
@@ -21,6 +24,12 @@ impl AuditLog {
     pub(super) fn expect(&mut self, least: u64, most: u64) {
         self.growth_min += least;
         self.growth_max += most;
+    }
+
+    /// Takes note of what an in-flight write can leave at the earliest when the server recovers, which may be after the
+    /// next look.
+    pub(super) fn expect_later(&mut self, most: u64) {
+        self.later_max += most;
     }
 
     /// The entries at the last look.
@@ -43,7 +52,8 @@ impl AuditLog {
     }
 
     fn compare(&mut self, entries: u64) -> Option<String> {
-        let (least, most) = (std::mem::take(&mut self.growth_min), std::mem::take(&mut self.growth_max));
+        let (least, most) = (std::mem::take(&mut self.growth_min), self.growth_max);
+        self.growth_max = std::mem::take(&mut self.later_max);
         let before = self.entries.replace(entries)?;
         let grown = entries.checked_sub(before);
         let fits = grown.is_some_and(|grown| (least..=most).contains(&grown));
@@ -69,5 +79,16 @@ mod tests {
             assert_eq!(log.compare(now).is_none(), fits, "grown by {grown}");
         }
         assert!(log.compare(3).is_some(), "a log never shrinks");
+    }
+
+    #[test]
+    fn what_recovery_leaves_counts_once_at_the_look_after() {
+        let mut log = AuditLog::default();
+        log.compare(10);
+        log.expect(0, 2);
+        log.expect_later(1);
+        assert_eq!(log.compare(11), None, "the intent");
+        assert_eq!(log.compare(12), None, "its reversal, at the start after the look");
+        assert!(log.compare(13).is_some(), "nothing more");
     }
 }

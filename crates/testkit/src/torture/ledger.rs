@@ -50,8 +50,8 @@ pub(super) struct Ledger {
     /// Sent, not answered when the server died: may have been applied or not.
     pub(super) in_flight: Option<Operation>,
     pub(super) acknowledged: u64,
-    /// Events that the acknowledged writes may have left, at most.
-    pub(super) events_max: u64,
+    /// Events that the acknowledged writes have left.
+    pub(super) events: u64,
     /// Refusals, which a healthy server has no reason for.
     pub(super) problems: Vec<String>,
 }
@@ -66,7 +66,7 @@ impl Ledger {
             alias: None,
             in_flight: None,
             acknowledged: 0,
-            events_max: 0,
+            events: 0,
             problems: Vec::new(),
         }
     }
@@ -95,7 +95,7 @@ impl Ledger {
             return Ok(false);
         }
         self.acknowledged += 1;
-        self.events_max += operation.events_max();
+        self.events += operation.events();
         self.acknowledge(operation, &response.json());
         Ok(true)
     }

@@ -31,7 +31,7 @@ use crate::random::Random;
 use crate::server::Server;
 use audit::AuditLog;
 use ledger::{Ledger, RunLedger};
-use operation::{API, Operation, TOKEN_TAG, World};
+use operation::{API, TOKEN_TAG, World};
 
 /// Experiment, model and shared run of a round.
 const SET_UP_WRITES: u64 = 3;
@@ -176,8 +176,11 @@ impl Harness<'_> {
         for ledger in &mut ledgers {
             self.report.acknowledged += ledger.acknowledged;
             self.report.in_flight += u64::from(ledger.in_flight.is_some());
-            self.audit.expect(ledger.acknowledged, ledger.events_max);
-            self.audit.expect(0, ledger.in_flight.as_ref().map_or(0, Operation::events_max));
+            self.audit.expect(ledger.events, ledger.events);
+            if let Some(operation) = &ledger.in_flight {
+                self.audit.expect(0, operation.events());
+                self.audit.expect_later(operation.events_of_recovery());
+            }
             let problems = ledger.problems.drain(..);
             self.report.problems.extend(problems.map(|problem| format!("round {round}: {problem}")));
         }
@@ -264,7 +267,7 @@ impl Harness<'_> {
                     break;
                 }
                 self.report.repeated += 1;
-                self.audit.expect(0, operation.events_max());
+                self.audit.expect(0, operation.events());
             }
             let problems = ledger.problems.drain(..);
             self.report

@@ -42,10 +42,14 @@ impl Operation {
         !matches!(self, Self::CreateRun { .. } | Self::CreateVersion { .. })
     }
 
-    /// How many events it may leave: one, and where a second system takes part intent and outcome. An upload that a kill
-    /// cut off leaves intent and reversal, and those of its repetition.
-    pub(super) fn events_max(&self) -> u64 {
-        if matches!(self, Self::Upload { .. }) { 4 } else { 1 }
+    /// How many events it leaves when it changes something: one, and where a second system takes part intent and outcome.
+    pub(super) fn events(&self) -> u64 {
+        if matches!(self, Self::Upload { .. }) { 2 } else { 1 }
+    }
+
+    /// How many events the recovery after a kill may add to it: the reversal of an intent that has no outcome.
+    pub(super) fn events_of_recovery(&self) -> u64 {
+        u64::from(matches!(self, Self::Upload { .. }))
     }
 
     /// Sends it on behalf of client number `client`.

@@ -33,6 +33,13 @@ CREATE TABLE event_checkpoint (
     public_key {blob} NOT NULL
 ) {strict};
 
+-- Whose key signs: that of the data directory that this store belongs to, after those it belonged to before.
+CREATE TABLE signing_key (
+    n {int} NOT NULL PRIMARY KEY,
+    public_key {text} NOT NULL,
+    since {int} NOT NULL
+) {strict};
+
 -- How far a consumer has read each slot.
 CREATE TABLE event_cursor (
     consumer {text} NOT NULL,
@@ -61,4 +68,5 @@ CREATE TABLE lease (
     until {int} NOT NULL
 ) {keyed};
 
-CREATE INDEX event_block_time ON event_block (last_at);
+-- All that a search by time looks at, so that blocks of other times are not read.
+CREATE INDEX event_block_time ON event_block (last_at, slot, n, first_at);

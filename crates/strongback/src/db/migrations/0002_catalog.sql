@@ -15,6 +15,13 @@ INSERT INTO principal (id, kind, name, created_at) VALUES
     (3, 'group', 'admins', 0),
     (4, 'group', 'users', 0);
 
+-- The id of the next principal. It only grows: events of the past name principals by number.
+CREATE TABLE principal_next (
+    id {int} NOT NULL PRIMARY KEY
+) {strict};
+
+INSERT INTO principal_next (id) VALUES (1000);
+
 CREATE TABLE membership (
     group_id {int} NOT NULL REFERENCES principal (id),
     member_id {int} NOT NULL REFERENCES principal (id),

@@ -107,3 +107,23 @@ fn what_is_wrong_with_principals_and_groups_is_said() {
         }
     });
 }
+
+static FORGET: strongback::db::Stmt = strongback::db::Stmt::new("DELETE FROM principal WHERE name = $1");
+static ID: strongback::db::Stmt = strongback::db::Stmt::new("SELECT id FROM principal WHERE name = $1");
+
+#[test]
+fn the_number_of_an_erased_principal_is_not_given_again() {
+    crate::support::on_every_store(async |test| {
+        let mut given = Vec::new();
+        for name in ["ana", "bob", "cyd"] {
+            ok(&test.post("/api/1.0/principals", json!({ "name": name })).await);
+            let id = test.app.db.derive(move |tx| {
+                let id: i64 = tx.one(&ID, strongback::bind![name], |row| row.get(0))?;
+                tx.execute(&FORGET, strongback::bind![name])?;
+                Ok(id)
+            });
+            given.push(id.await.unwrap());
+        }
+        assert_eq!(given, [1000, 1001, 1002]);
+    });
+}

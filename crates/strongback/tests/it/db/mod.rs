@@ -1,5 +1,8 @@
 //! The store: statements, groups, replay, migrations.
 
+mod outcome;
+mod schema;
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},

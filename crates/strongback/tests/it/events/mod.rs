@@ -1,5 +1,9 @@
 //! The stream of events: what verification finds, and what it leaves in peace.
 
+mod cursor;
+mod key;
+mod list;
+
 use strongback::{
     catalog::authorize_admin,
     context::Ctx,
@@ -28,7 +32,7 @@ async fn report(test: &TestApp, kept: Option<Checkpoint>) -> Report {
     test.system()
         .read(move |sql| {
             authorize_admin(sql, "test")?;
-            verify::verify(sql, kept.as_ref(), None)
+            verify::verify(sql, kept.as_ref(), &[])
         })
         .await
         .unwrap()
@@ -173,8 +177,8 @@ fn a_block_below_the_first_number_is_found() {
 fn heads_are_signed_after_a_lease_that_was_busy() {
     on_every_store(|test| async move {
         note(&test.system(), "before").await;
-        let (mut first, mut second) =
-            (Maker::new(test.app.signing_key.clone()), Maker::new(test.app.signing_key.clone()));
+        let other = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+        let (mut first, mut second) = (Maker::new(other), Maker::new(test.app.signing_key.clone()));
         assert!(first.make(&test.app.db).await.unwrap());
         note(&test.system(), "after").await;
         assert!(!second.make(&test.app.db).await.unwrap(), "the first still holds the lease");
@@ -221,6 +225,58 @@ fn a_changed_detail_is_found_and_an_erased_one_is_allowed() {
         tamper(&test, &format!("UPDATE event_block SET details = {erased} WHERE slot = {slot} AND n = 2"));
         let after = report(&test, Some(kept)).await;
         assert!(after.is_clean() && after.erased == 1, "{after:?}");
+    });
+}
+
+#[test]
+fn what_is_proven_needs_a_known_key_and_ends_at_a_checkpoint() {
+    on_every_store(|test| async move {
+        note(&test.system(), "first").await;
+        let public = strongback::events::key::public(&test.app.signing_key);
+        let with = async |keys: Vec<String>| {
+            let ctx = test.system();
+            let verified = ctx.read(move |sql| {
+                authorize_admin(sql, "test")?;
+                verify::verify(sql, None, &keys)
+            });
+            verified.await.unwrap()
+        };
+        let unsigned = with(vec![public.clone()]).await;
+        assert!(unsigned.is_clean() && unsigned.proven.is_none(), "there is no checkpoint: {unsigned:?}");
+        let kept = checkpointed(&test).await;
+        note(&test.system(), "second").await;
+        assert_eq!(with(Vec::new()).await.proven, None, "anybody could have signed it");
+        let proven = with(vec![public.to_uppercase()]).await.proven.unwrap();
+        assert_eq!((proven.checkpoint, proven.kept_elsewhere), (1, false));
+        let proven = report(&test, Some(kept.clone())).await.proven.unwrap();
+        assert_eq!((proven.checkpoint, proven.kept_elsewhere), (1, true));
+        finds(&with(vec!["00".repeat(32)]).await, "another key than the known one");
+
+        // Somebody who can write the store and has a key of his own signs what he likes.
+        tamper(&test, "DELETE FROM event_checkpoint WHERE n > 0");
+        let mut forger = Maker::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+        test.app.db.derive(|tx| tx.execute(&END_LEASE, strongback::bind![]).map(|_| ())).await.unwrap();
+        assert!(forger.make(&test.app.db).await.unwrap());
+        assert!(with(Vec::new()).await.proven.is_none());
+        let found = report(&test, Some(kept)).await;
+        finds(&found, "another key than the known one");
+        assert!(found.proven.is_none(), "what is wrong proves nothing");
+    });
+}
+
+#[test]
+fn a_killed_process_does_not_keep_its_successor_from_signing() {
+    on_every_store(|test| async move {
+        note(&test.system(), "before").await;
+        let mut first = Maker::new(test.app.signing_key.clone());
+        assert!(first.make(&test.app.db).await.unwrap());
+        drop(first);
+        note(&test.system(), "after").await;
+        let mut second = Maker::new(test.app.signing_key.clone());
+        assert!(
+            second.make(&test.app.db).await.unwrap(),
+            "the lease is of the data directory, not of the process"
+        );
     });
 }
 

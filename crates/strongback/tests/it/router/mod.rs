@@ -1,5 +1,7 @@
 //! The way of every request: guard, authentication, errors; and the table as a whole.
 
+mod serve;
+
 use axum::body::Body;
 use http::{Method, Request};
 use strongback::router::{self, Policy};
@@ -113,5 +115,91 @@ fn a_foreign_form_changes_nothing_whatever_hosts_are_allowed() {
         let answer = test.send(form).await;
         assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{answer:?}");
         assert_eq!(test.get("/api/2.1/unity-catalog/catalogs/planted").await.status, 404);
+    });
+}
+
+#[test]
+fn readiness_notices_a_store_that_takes_no_writes() {
+    on_every_store_with(&[], |test| async move {
+        assert_eq!(test.get("/ready").await.status, 200);
+        let db = test.app.db.clone();
+        tokio::task::spawn_blocking(move || db.close()).await.unwrap();
+        // What was found a moment ago is answered for a second.
+        let began = std::time::Instant::now();
+        let answer = loop {
+            let answer = test.get("/ready").await;
+            if answer.status != 200 {
+                break answer;
+            }
+            assert!(began.elapsed() < std::time::Duration::from_secs(10), "it is called ready: {answer:?}");
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(answer.status, 503);
+        assert_ne!(answer.json["metadata"], "ok");
+        assert_eq!(answer.json["objects"], "ok");
+        assert_eq!(test.get("/health").await.status, 200, "it lives");
+    });
+}
+
+#[test]
+fn readiness_notices_objects_that_cannot_be_written() {
+    on_every_store_with(&[], |test| async move {
+        let temporary = test.app.objects.root().join("tmp");
+        std::fs::remove_dir_all(temporary).unwrap();
+        let answer = test.get("/ready").await;
+        assert_eq!((answer.status, &answer.json["metadata"]), (503, &serde_json::json!("ok")), "{answer:?}");
+        assert!(answer.json["objects"].as_str().unwrap().contains("cannot be written"), "{answer:?}");
+    });
+}
+
+#[test]
+fn sizes_of_commit_groups_are_counted_in_buckets_of_writes() {
+    strongback::ops::recorder();
+    on_every_store_with(&[], |test| async move {
+        let answer = test.send(request("GET", "/metrics", None)).await;
+        assert_eq!(answer.status, 200);
+        let text = strongback::ops::recorder().unwrap().render();
+        for line in [
+            "strongback_commit_group_size_bucket{le=\"512\"}",
+            "strongback_commit_group_size_bucket{le=\"1\"}",
+        ] {
+            assert!(text.contains(line), "{line} is missing in:\n{text}");
+        }
+        assert!(!text.contains("strongback_commit_group_size_bucket{le=\"0.25\"}"), "those are seconds");
+    });
+}
+
+/// A body of lists within lists takes long to read; a worker that reads it does nothing else.
+#[test]
+fn a_large_body_does_not_hold_up_other_requests() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let test = crate::support::TestApp::open(&[], None).await;
+        let pairs: Vec<_> =
+            (0..150_000).map(|n| serde_json::json!({ "key": format!("k{n}"), "value": "v" })).collect();
+        let body = serde_json::json!({ "run_id": "none", "tags": pairs });
+        let request = request("POST", "/api/2.0/mlflow/runs/log-batch", Some(body));
+        // Ticks on the only worker, from before the request until after it.
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let (ticking, begun) = tokio::sync::oneshot::channel();
+        let ticks = tokio::spawn(async move {
+            let _ = ticking.send(());
+            let mut longest = std::time::Duration::ZERO;
+            while !*stopped.borrow() {
+                let asked = std::time::Instant::now();
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                longest = longest.max(asked.elapsed());
+            }
+            longest
+        });
+        begun.await.unwrap();
+        let large = std::time::Instant::now();
+        let reading = tokio::spawn(async move { test.send(request).await.status });
+        let status = reading.await.unwrap();
+        let whole = large.elapsed();
+        stop.send(true).unwrap();
+        let longest = ticks.await.unwrap();
+        assert_eq!(status, 400, "it is over the limit of tags");
+        assert!(longest * 3 < whole, "others waited {longest:?} of {whole:?}");
     });
 }

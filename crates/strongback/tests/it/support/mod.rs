@@ -43,10 +43,15 @@ impl Answer {
 }
 
 impl TestApp {
-    async fn open(settings: &[(&str, &str)], database_url: Option<String>) -> Self {
+    pub async fn open(settings: &[(&str, &str)], database_url: Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let app = open_app(dir.path(), settings, database_url.clone()).await;
         let router = router::build(&app);
+        Self { app, router, dir, database_url }
+    }
+
+    /// Of an application that was opened elsewhere.
+    pub fn of(app: Arc<App>, router: Router, dir: tempfile::TempDir, database_url: Option<String>) -> Self {
         Self { app, router, dir, database_url }
     }
 
@@ -104,6 +109,11 @@ async fn open_app(
     settings: &[(&str, &str)],
     database_url: Option<String>,
 ) -> Arc<App> {
+    app::open(config(dir, settings, database_url)).await.unwrap()
+}
+
+/// Settings for a data directory below `dir`.
+pub fn config(dir: &std::path::Path, settings: &[(&str, &str)], database_url: Option<String>) -> Config {
     let mut layer = Layer::default();
     layer.set("data_dir", dir.join("data").display().to_string());
     for (name, value) in settings {
@@ -112,8 +122,22 @@ async fn open_app(
     if let Some(url) = database_url {
         layer.set("database_url", url);
     }
-    let config = Config::resolve(&[(layer, &|_| Source::Flag)]).unwrap();
-    app::open(config).await.unwrap()
+    Config::resolve(&[(layer, &|_| Source::Flag)]).unwrap()
+}
+
+/// Runs a test on a database of its own, where there is a PostgreSQL; elsewhere there is nothing to look at.
+pub fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(String) -> F) {
+    let Some(server) = testkit::postgres::server_url() else {
+        println!("no PostgreSQL: set STRONGBACK_TEST_POSTGRES_URL, as `make test` does");
+        return;
+    };
+    let database = testkit::postgres::fresh_database(&server).unwrap();
+    let url = database.url().to_owned();
+    runtime().block_on(test(url));
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// Runs a test on every store there is.
@@ -123,7 +147,7 @@ pub fn on_every_store<F: Future<Output = ()>>(test: impl Fn(TestApp) -> F) {
 
 /// The same with settings.
 pub fn on_every_store_with<F: Future<Output = ()>>(settings: &[(&str, &str)], test: impl Fn(TestApp) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     runtime.block_on(async { test(TestApp::open(settings, None).await).await });
     if let Some(server) = testkit::postgres::server_url() {
         let database = testkit::postgres::fresh_database(&server).unwrap();

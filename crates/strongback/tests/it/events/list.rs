@@ -1,0 +1,60 @@
+//! Reading the log page by page, newest first.
+
+use super::note;
+use crate::support::{TestApp, on_every_store};
+
+async fn page(test: &TestApp, query: &str) -> (Vec<String>, Option<String>) {
+    let answer = test.get(&format!("/api/1.0/audit-log?action=catalog.update{query}")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let texts = answer.json["events"].as_array().unwrap().iter();
+    let texts = texts.map(|event| event["detail"]["text"].as_str().unwrap().to_owned()).collect();
+    (texts, answer.json["next_page_token"].as_str().map(str::to_owned))
+}
+
+#[test]
+fn pages_lose_and_repeat_nothing_while_the_log_grows() {
+    on_every_store(|test| async move {
+        // Many at once, so that blocks hold several entries.
+        let writes = (0..40).map(|n| {
+            let ctx = test.system();
+            tokio::spawn(async move { note(&ctx, &format!("{n:02}")).await })
+        });
+        for write in writes.collect::<Vec<_>>() {
+            write.await.unwrap();
+        }
+        let (mut found, mut token, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let (texts, next) = page(&test, &format!("&max_results=7{token}")).await;
+            assert!(texts.len() <= 7);
+            found.extend(texts);
+            pages += 1;
+            let Some(next) = next else { break };
+            token = format!("&page_token={next}");
+            note(&test.system(), "newer than the first page").await;
+        }
+        assert!(pages >= 6, "{pages}");
+        found.sort();
+        let expected: Vec<String> = (0..40).map(|n| format!("{n:02}")).collect();
+        assert_eq!(found, expected);
+        let bad = test.get("/api/1.0/audit-log?page_token=what").await;
+        assert_eq!((bad.status, bad.error_code()), (400, "INVALID_PARAMETER_VALUE"));
+    });
+}
+
+#[test]
+fn times_bound_the_list_on_both_sides() {
+    on_every_store(|test| async move {
+        let mut moments = Vec::new();
+        for text in ["first", "second", "third"] {
+            note(&test.system(), text).await;
+            moments.push(strongback::context::now_ms());
+            while strongback::context::now_ms() <= moments[moments.len() - 1] {
+                tokio::task::yield_now().await;
+            }
+        }
+        let (until, since) = (moments[1], moments[0] + 1);
+        assert_eq!(page(&test, &format!("&until={until}")).await.0, ["second", "first"]);
+        assert_eq!(page(&test, &format!("&since={since}")).await.0, ["third", "second"]);
+        assert_eq!(page(&test, &format!("&since={since}&until={until}")).await.0, ["second"]);
+    });
+}
