@@ -22,7 +22,7 @@ crate::statements! {
 }
 
 /// MLflow's own version number, which its clients parse to learn what the server can do.
-const SPEAKS_LIKE: &str = "3.17.2";
+pub(crate) const SPEAKS_LIKE: &str = "3.17.2";
 
 /// Routes of this file.
 pub fn routes() -> Vec<Route> {
