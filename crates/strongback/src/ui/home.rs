@@ -131,6 +131,7 @@ pub(super) fn layout(title: &str, script: &str, header: &Markup, body: &Markup) 
                 @if !script.is_empty() { script { (PreEscaped(script)) } }
             }
             body {
+                a.skip href="#main" { "Skip to what is here" }
                 header { h1 { a href="/" { "Strongback" } } (header) }
                 (body)
             }
@@ -150,7 +151,6 @@ fn draw(overview: &Overview, frame: &Frame) -> Markup {
     };
     let is_empty = overview.runs.is_empty() && overview.models.is_empty();
     let body = html! {
-        a.skip href="#main" { "Skip to what is here" }
         @if !frame.mlflow { (sections::no_pages()) }
         @if let Some(counts) = &overview.counts { (sections::counts(counts)) }
         (sections::the_loop())

@@ -44,7 +44,7 @@ fn draw(error: &Error) -> Markup {
         _ => "That cannot be answered",
     };
     let body = html! {
-        main.refusal {
+        main.refusal #main {
             section {
                 h2 { (title) }
                 @if status == StatusCode::UNAUTHORIZED {

@@ -29,7 +29,7 @@ pub(super) fn counts(counts: &Counts) -> Markup {
     html! {
         ul.counts aria-label="How much is here" {
             @for (number, noun) in lines {
-                li { strong { (grouped(number)) } (noun) @if number != 1 { "s" } }
+                li { strong { (grouped(number)) } " " (noun) @if number != 1 { "s" } }
             }
         }
     }
