@@ -14,7 +14,9 @@ SCREENSHOTS = os.environ.get("STRONGBACK_TEST_SCREENSHOTS")
 class Watch:
     """Opens ``url``; ``complaints()`` lists what went wrong since then."""
 
-    def __init__(self, browser: Browser, url: str, name: str, *, width=1600, height=1000, cancel_sign_in=False, **options):
+    def __init__(
+        self, browser: Browser, url: str, name: str, *, width=1600, height=1000, cancel_sign_in=False, **options
+    ):
         self.origin = "/".join(url.split("/")[:3])
         self.name = name
         self.refused: list[tuple[int, str, str]] = []
@@ -52,7 +54,10 @@ class Watch:
     def _cancel_sign_in(self) -> None:
         """Answers the browser's question for user and password as a person who has none."""
         devtools = self.context.new_cdp_session(self.page)
-        devtools.on("Fetch.requestPaused", lambda event: devtools.send("Fetch.continueRequest", {"requestId": event["requestId"]}))
+        devtools.on(
+            "Fetch.requestPaused",
+            lambda event: devtools.send("Fetch.continueRequest", {"requestId": event["requestId"]}),
+        )
         answer = {"response": "CancelAuth"}
         devtools.on(
             "Fetch.authRequired",

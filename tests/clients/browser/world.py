@@ -52,9 +52,7 @@ def make(url: str, toy, toy_model) -> World:
     failed = client.create_run(experiment_id, run_name="broke off").info.run_id
     client.set_terminated(failed, "FAILED")
     client.create_run(experiment_id, run_name="still running")
-    return World(
-        experiment, experiment_id, full_run, other_run, hostile_run, logged_model, model, hostile_model
-    )
+    return World(experiment, experiment_id, full_run, other_run, hostile_run, logged_model, model, hostile_model)
 
 
 def _trained(experiment_id, name, at, toy, toy_model, model) -> tuple[str, str]:
@@ -64,7 +62,9 @@ def _trained(experiment_id, name, at, toy, toy_model, model) -> tuple[str, str]:
         mlflow.set_tags({"team": "risk-ml", "dataset_version": "2024-Q4-v2"})
         dataset = mlflow.data.from_pandas(features.assign(label=labels), name="transactions", targets="label")
         mlflow.log_input(dataset, context="training")
-        curve = [Metric("loss", math.exp(-step / 10) + at / 20, 1_700_000_000_000 + step, step) for step in range(STEPS)]
+        curve = [
+            Metric("loss", math.exp(-step / 10) + at / 20, 1_700_000_000_000 + step, step) for step in range(STEPS)
+        ]
         MlflowClient().log_batch(run.info.run_id, curve)
         mlflow.log_metrics({"auc": 0.9123 + at / 50, "rows": 284_807, "smallest": 1.2e-7})
         mlflow.log_text("a word about this run", "notes/readme.txt")

@@ -49,8 +49,7 @@ fn draw(error: &Error) -> Markup {
                 h2 { (title) }
                 @if status == StatusCode::UNAUTHORIZED {
                     p {
-                        "This server needs a token. Load the page again and sign in: the user is your principal's name, "
-                        "the password is its token."
+                        "Load the page again and sign in: the user is your principal's name, the password is its token."
                     }
                     p { "An administrator makes one where the server runs:" }
                     pre { "strongback token create --principal you@example.com" }
