@@ -119,8 +119,8 @@ def test_comparison_of_two_runs(visit, world):
     tab = visit(f"/compare-runs?runs={runs}&experiments={experiments}&{VIEW[1:]}", "Comparing 2 Runs from 1 Experiment")
     for text in ("logistic regression", "boosted trees", "learning_rate"):
         tab.see(text)
-    tab.page.get_by_role("tab", name="Scatter Plot").click()
-    drawn(tab, ".js-plotly-plot .scatterlayer .points path", 2)
+    # An axis for each param that differs, and one for the metric.
+    drawn(tab, ".js-plotly-plot .parcoords .y-axis", 3)
     clean(tab)
 
 
