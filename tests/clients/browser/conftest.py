@@ -1,5 +1,6 @@
 """A headless Chromium, a server with MLflow's pages, and something to look at in them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,8 @@ def site(server, tmp_path_factory):
     if server.backend == "peer":
         yield server
         return
-    database_url = launcher.create_database(launcher_cluster()) if server.backend == "postgres" else None
+    cluster = os.environ["STRONGBACK_TEST_POSTGRES_URL"] if server.backend == "postgres" else None
+    database_url = launcher.create_database(cluster) if cluster else None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIRTUAL_ENV", sys.prefix)
         data = tmp_path_factory.mktemp(f"site-{server.backend}") / "data"
@@ -55,17 +57,10 @@ def site(server, tmp_path_factory):
     code = running.stop()
     log = running.log_tail(200)
     if database_url:
-        launcher.drop_database(launcher_cluster(), database_url)
+        launcher.drop_database(cluster, database_url)
     assert code == 0, f"SIGTERM ended the server with {code}:\n{log}"
     assert "panicked" not in log, log
     assert "MLflow's pages at /mlflow/: version" in running.log.read_text(), log
-
-
-def launcher_cluster() -> str:
-    """The PostgreSQL cluster that the whole suite uses."""
-    from conftest import POSTGRES_URL
-
-    return POSTGRES_URL
 
 
 @pytest.fixture(scope="session")

@@ -180,6 +180,6 @@ def test_a_change_made_on_a_page_is_kept(visit, site, world):
     expect(dialog).to_have_count(0, timeout=CONTENT_LIMIT_MS)
     tab.see("shadow")
     clean(tab)
-    assert (
-        MlflowClient(site.url, registry_uri=site.url).get_model_version_by_alias(world.model, "shadow").version == "2"
-    )
+    client = MlflowClient(site.url, registry_uri=site.url)
+    assert client.get_model_version_by_alias(world.model, "shadow").version == "2"
+    client.delete_registered_model_alias(world.model, "shadow")

@@ -1,6 +1,7 @@
 """The page at ``/`` as a person sees it: what is here, the loop, recent runs, models with aliases, what to type next."""
 
 import re
+import sys
 
 import pytest
 from playwright.sync_api import expect
@@ -28,8 +29,6 @@ def empty(server, tmp_path_factory):
 @pytest.fixture(scope="module")
 def guarded(server, tmp_path_factory):
     """A server that asks for tokens, and the token of an ordinary principal."""
-    import sys
-
     data = tmp_path_factory.mktemp("guarded-pages") / "data"
     data.mkdir()
     token = token_for(data, "ada")
@@ -232,7 +231,7 @@ def test_a_wrong_address_is_a_page_for_people(look, empty):
     tab = look(f"{empty.url}/no/such/page")
     assert tab.response.status == 404
     tab.see("No endpoint GET /no/such/page")
-    tab.page.get_by_role("link", name="What is here").click()
+    tab.page.get_by_role("link", name="What is here", exact=True).click()
     tab.see("Nothing is logged yet")
 
 
