@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// MLflow's own version number, which its clients parse to learn what the server can do.
-const SPEAKS_LIKE: &str = "3.17.2";
+pub(crate) const SPEAKS_LIKE: &str = "3.17.2";
 
 const TEXT: &str = "text/plain";
 

@@ -1,5 +1,7 @@
 //! What is here, at a glance: counts, the newest runs, models with their aliases, the newest events.
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -19,18 +21,22 @@ use crate::{
     },
 };
 
-/// Runs, models and events that are looked at to fill the page; what the caller may not see falls away.
-const LOOKED_AT: i64 = 60;
-/// Runs and events that are shown.
-const SHOWN: usize = 12;
+/// Runs and models that are looked at; what the caller may not see falls away.
+const LOOKED_AT: i64 = 100;
+/// Runs, models and events in the answer.
+const SHOWN: usize = 40;
 /// Metrics of a run that are shown.
 const METRICS: usize = 3;
 
 crate::statements! {
-    COUNTS = "SELECT (SELECT COUNT(*) FROM experiment), (SELECT COUNT(*) FROM run), (SELECT COUNT(*) FROM model),
+    /// Runs are counted off an index, deleted ones too: their rows carry documents.
+    COUNTS = "SELECT (SELECT COUNT(*) FROM experiment WHERE lifecycle = 'active'),
+            (SELECT COUNT(*) FROM run),
+            (SELECT COUNT(*) FROM asset WHERE kind = 'model' AND deleted_at IS NULL),
             (SELECT COUNT(*) FROM model_version WHERE deleted_at IS NULL)";
-    RUNS_NEWEST = "SELECT uuid, experiment_id, status, start_time, document FROM run WHERE deleted_at IS NULL
-        ORDER BY id DESC LIMIT $1";
+    RUNS_NEWEST = "SELECT r.uuid, r.experiment_id, r.status, r.start_time, r.document, r.end_time, e.mlflow_id
+        FROM run r JOIN experiment e ON e.asset_id = r.experiment_id
+        WHERE r.deleted_at IS NULL AND e.lifecycle = 'active' ORDER BY r.id DESC LIMIT $1";
     MODELS_NEWEST = "SELECT a.id, a.updated_at,
             (SELECT MAX(v.version) FROM model_version v WHERE v.model_id = a.id AND v.deleted_at IS NULL)
         FROM asset a WHERE a.kind = 'model' AND a.deleted_at IS NULL ORDER BY a.updated_at DESC, a.id DESC LIMIT $1";
@@ -40,8 +46,8 @@ crate::statements! {
 /// The page at `/` as data.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Overview {
-    /// How much there is, whether or not the caller may see it.
-    pub counts: Counts,
+    /// How much there is; only for administrators, who may see all of it.
+    pub counts: Option<Counts>,
     /// Newest first.
     pub runs: Vec<RunLine>,
     /// Latest changed first.
@@ -53,11 +59,11 @@ pub struct Overview {
 /// How much there is.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Counts {
-    /// Experiments, deleted ones too.
+    /// Living experiments.
     pub experiments: i64,
     /// Runs, deleted ones too.
     pub runs: i64,
-    /// Registered models.
+    /// Living registered models.
     pub models: i64,
     /// Living versions.
     pub versions: i64,
@@ -72,12 +78,18 @@ pub struct RunLine {
     pub name: String,
     /// Name of its experiment.
     pub experiment: String,
+    /// Id of its experiment.
+    pub experiment_id: String,
     /// MLflow's word.
     pub status: String,
     /// Milliseconds since the epoch.
     pub start_time: i64,
-    /// A few of its metrics: key and newest value.
+    /// Milliseconds since the epoch, once it ended.
+    pub end_time: Option<i64>,
+    /// The first few of its metrics by key: key and newest value.
     pub metrics: Vec<(String, f64)>,
+    /// How many metrics it has.
+    pub metric_count: usize,
 }
 
 /// A registered model in one line.
@@ -95,9 +107,7 @@ pub struct ModelLine {
 
 /// Collects it.
 pub fn overview(sql: &mut Sql<'_>) -> Result<Overview> {
-    let counts = sql.one(&COUNTS, bind![], |row| {
-        Ok(Counts { experiments: row.get(0)?, runs: row.get(1)?, models: row.get(2)?, versions: row.get(3)? })
-    })?;
+    let counts = if sql.caller().is_admin() { Some(counts(sql)?) } else { None };
     let runs = newest_runs(sql)?;
     let models = newest_models(sql)?;
     let events = if sql.caller().is_admin() {
@@ -109,6 +119,12 @@ pub fn overview(sql: &mut Sql<'_>) -> Result<Overview> {
     Ok(Overview { counts, runs, models, events })
 }
 
+fn counts(sql: &mut Sql<'_>) -> Result<Counts> {
+    sql.one(&COUNTS, bind![], |row| {
+        Ok(Counts { experiments: row.get(0)?, runs: row.get(1)?, models: row.get(2)?, versions: row.get(3)? })
+    })
+}
+
 fn newest_runs(sql: &mut Sql<'_>) -> Result<Vec<RunLine>> {
     let found = sql.all(&RUNS_NEWEST, bind![LOOKED_AT], |row| {
         let document = RunDocument::decode(&row.get::<Vec<u8>>(4)?).map_err(Error::internal)?;
@@ -117,20 +133,39 @@ fn newest_runs(sql: &mut Sql<'_>) -> Result<Vec<RunLine>> {
             run_id: row.get(0)?,
             name: document.tag(RUN_NAME_TAG).unwrap_or_default().to_owned(),
             experiment: String::new(),
+            experiment_id: row.get::<i64>(6)?.to_string(),
             status: status.name().to_owned(),
             start_time: row.get(3)?,
+            end_time: row.get(5)?,
             metrics: document
                 .metrics()
                 .take(METRICS)
                 .map(|(key, metric)| (key.to_owned(), metric.latest.value.get()))
                 .collect(),
+            metric_count: document.metrics().len(),
         };
         Ok((row.get::<i64>(1)?, line))
     })?;
+    let mut names: HashMap<i64, Option<String>> = HashMap::new();
     let mut shown = Vec::new();
     for (experiment, mut line) in found {
-        if shown.len() < SHOWN && authorize::is_allowed(sql, Action::Read, experiment)? {
-            line.experiment = asset::display_name(sql, experiment)?;
+        if shown.len() == SHOWN {
+            break;
+        }
+        let name = match names.get(&experiment) {
+            Some(known) => known.clone(),
+            None => {
+                let name = if authorize::is_allowed(sql, Action::Read, experiment)? {
+                    Some(asset::display_name(sql, experiment)?)
+                } else {
+                    None
+                };
+                names.insert(experiment, name.clone());
+                name
+            }
+        };
+        if let Some(name) = name {
+            line.experiment = name;
             shown.push(line);
         }
     }
@@ -143,7 +178,7 @@ fn newest_models(sql: &mut Sql<'_>) -> Result<Vec<ModelLine>> {
     })?;
     let mut shown = Vec::new();
     for (id, updated_at, newest_version) in found {
-        if authorize::is_allowed(sql, Action::Read, id)? {
+        if shown.len() < SHOWN && authorize::is_allowed(sql, Action::Read, id)? {
             let aliases = sql.all(&MODEL_ALIASES, bind![id], |row| Ok((row.get(0)?, row.get(1)?)))?;
             shown.push(ModelLine {
                 name: asset::display_name(sql, id)?,

@@ -22,6 +22,7 @@ use crate::{
     context::{App, Ctx, now_ms},
     db::Origin,
     error::{Code, Error, Result},
+    ui::refusal,
 };
 
 /// Runs one request through its route.
@@ -34,6 +35,7 @@ pub(super) async fn run(
     let started = Instant::now();
     let request_id = uuid::Uuid::now_v7();
     let method = request.method().clone();
+    let wants_page = refusal::wants_page(&request);
     let answer = std::panic::AssertUnwindSafe(answer(&app, &route, request_id, params, request))
         .catch_unwind()
         .await
@@ -46,7 +48,7 @@ pub(super) async fn run(
     let labels =
         [("route", route.path.to_string()), ("method", method.to_string()), ("status", status.to_string())];
     metrics::histogram!("strongback_request_seconds", &labels).record(elapsed.as_secs_f64());
-    finish(answer, request_id, |error| match error {
+    finish(answer, request_id, wants_page, |error| match error {
         Some(error) if error.is_ours() => tracing::error!(
             %request_id, %method, path = %route.path, status, ms = elapsed.as_millis() as u64, %error,
             cause = error.cause_chain(), "request failed"
@@ -63,14 +65,20 @@ pub(super) async fn run(
 /// Answers a request that has no route, under the same guard.
 pub(super) fn refuse(app: &App, request: &Request<Body>, why: fn(&Request<Body>) -> Error) -> Response {
     let error = guard::check(&app.config, request).err().unwrap_or_else(|| why(request));
-    finish(Err(error), uuid::Uuid::now_v7(), |error| {
+    finish(Err(error), uuid::Uuid::now_v7(), refusal::wants_page(request), |error| {
         tracing::debug!(method = %request.method(), path = request.uri().path(), error = error.map(tracing::field::display), "no route");
     })
 }
 
-fn finish(answer: Result<Response>, request_id: uuid::Uuid, log: impl FnOnce(Option<&Error>)) -> Response {
+fn finish(
+    answer: Result<Response>,
+    request_id: uuid::Uuid,
+    wants_page: bool,
+    log: impl FnOnce(Option<&Error>),
+) -> Response {
     log(answer.as_ref().err());
-    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    let mut response =
+        answer.unwrap_or_else(|error| if wants_page { refusal::page(error) } else { error.into_response() });
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
         headers.insert("x-request-id", id);

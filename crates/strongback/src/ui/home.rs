@@ -1,4 +1,5 @@
-//! The page at `/`: what is here, the loop, recent runs, models with aliases, what to type next. Drawn on the server.
+//! The page at `/`: what is here, the loop, recent runs, models with aliases, what to type next. Drawn on the server,
+//! in one answer: no framework, nothing loaded from anywhere.
 
 use std::sync::LazyLock;
 
@@ -7,13 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use super::sections;
 use crate::{
     answers::{Overview, overview},
-    cli::time,
+    auth::Mode,
     context::{Ctx, now_ms},
     error::Result,
     router::{Limits, PathParams, Policy, Route},
@@ -22,16 +24,37 @@ use crate::{
 const STYLE: &str = include_str!("home.css");
 /// The mlflow client prints links such as `/#/experiments/1`: where MLflow's pages are served, they open there.
 const FORWARD: &str = "if (location.hash.startsWith('#/')) location.replace('/mlflow/' + location.hash);";
+/// Where they are not, a note says how to get them.
+const EXPLAIN: &str = "if (location.hash.startsWith('#/')) document.documentElement.classList.add('linked');";
 
-/// Nothing but this page's own style and the one script above may run or load.
+/// Nothing but this page's own style and the scripts above may run or load.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let script = BASE64_STANDARD.encode(Sha256::digest(FORWARD));
+    let [forward, explain] = [FORWARD, EXPLAIN].map(|script| BASE64_STANDARD.encode(Sha256::digest(script)));
     let policy = format!(
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'"
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{forward}' 'sha256-{explain}'; \
+         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 });
+
+/// A back seen from the side, in one path; inline, so that no browser asks for /favicon.ico.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M5 2h6M4 6h6M4 10h6M5 14h6' stroke='%232563eb' stroke-width='2.4' stroke-linecap='round'/%3E%3C/svg%3E";
+
+/// What the page knows besides the overview.
+pub(super) struct Frame {
+    /// Where a client on the reader's machine reaches this server, e.g. `http://127.0.0.1:5000`.
+    pub url: String,
+    /// Whether MLflow's pages are served.
+    pub mlflow: bool,
+    /// Who is reading.
+    pub caller: String,
+    /// Whether clients need a token.
+    pub tokens: bool,
+    /// The data directory, where it is not the default and the reader is an administrator.
+    pub data_dir: Option<String>,
+    /// Now, in milliseconds since the epoch.
+    pub now: i64,
+}
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -58,193 +81,96 @@ async fn collect(ctx: &Ctx) -> Result<Overview> {
 }
 
 async fn page(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {
-    let host =
-        request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:5000");
     let overview = collect(&ctx).await?;
-    let markup = draw(&overview, host, !ctx.app.pages.is_empty(), &ctx.caller().name);
-    let headers: [(HeaderName, HeaderValue); 3] = [
+    let settings = &ctx.app.config;
+    let data_dir = (ctx.caller().is_admin() && settings.data_dir.source != crate::config::Source::Default)
+        .then(|| std::path::absolute(&settings.data_dir.value).ok())
+        .flatten();
+    let frame = Frame {
+        url: url(request.headers()),
+        mlflow: !ctx.app.pages.is_empty(),
+        caller: ctx.caller().name.clone(),
+        tokens: settings.auth_mode() == Mode::Tokens,
+        data_dir: data_dir.map(|dir| dir.display().to_string()),
+        now: now_ms(),
+    };
+    Ok(send(draw(&overview, &frame)))
+}
+
+/// The address that the browser used. A proxy that ends TLS says so.
+fn url(headers: &HeaderMap) -> String {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = match text(HeaderName::from_static("x-forwarded-proto")) {
+        Some("https") => "https",
+        _ => "http",
+    };
+    format!("{scheme}://{}", text(header::HOST).unwrap_or("127.0.0.1:5000"))
+}
+
+/// A page of ours as a response: never stored, for it shows what its reader may see.
+pub(super) fn send(page: Markup) -> Response {
+    let headers: [(HeaderName, HeaderValue); 4] = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, POLICY.clone()),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ];
-    Ok((headers, markup.into_string()).into_response())
+    (headers, page.into_string()).into_response()
 }
 
-fn draw(overview: &Overview, host: &str, mlflow: bool, caller: &str) -> Markup {
+/// The frame around every page of ours.
+pub(super) fn layout(title: &str, script: &str, header: &Markup, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Strongback" }
+                title { (title) }
+                link rel="icon" href=(ICON);
                 style { (PreEscaped(STYLE)) }
-                @if mlflow { script { (PreEscaped(FORWARD)) } }
+                @if !script.is_empty() { script { (PreEscaped(script)) } }
             }
             body {
-                header {
-                    h1 { "Strongback" }
-                    p { (env!("CARGO_PKG_VERSION")) " · you are " strong { (caller) } }
-                    nav {
-                        @if mlflow { a href="/mlflow/" { "MLflow pages" } }
-                        a href="/api/openapi.json" { "OpenAPI" }
-                        a href="/metrics" { "Metrics" }
-                        a href="/ready" { "Ready" }
-                    }
-                }
-                (counts(overview))
-                (the_loop())
-                main {
-                    (models(overview))
-                    (runs(overview, mlflow))
-                    @if !overview.events.is_empty() { (events(overview)) }
-                    (next(host, overview))
-                }
+                a.skip href="#main" { "Skip to what is here" }
+                header { h1 { a href="/" { "Strongback" } } (header) }
+                (body)
             }
         }
     }
 }
 
-fn counts(overview: &Overview) -> Markup {
-    let counts = &overview.counts;
-    html! {
-        ul.counts {
-            @for (number, noun) in [(counts.experiments, "experiments"), (counts.runs, "runs"), (counts.models, "models"), (counts.versions, "versions")] {
-                li { strong { (number) } " " (noun) }
-            }
+fn draw(overview: &Overview, frame: &Frame) -> Markup {
+    let header = html! {
+        p { (env!("CARGO_PKG_VERSION")) " · you are " strong { (frame.caller) } }
+        nav aria-label="Pages" {
+            @if frame.mlflow { a href=(sections::MLFLOW_EXPERIMENTS) { "MLflow" } }
+            a href="/api/openapi.json" { "OpenAPI" }
+            a href="/metrics" { "Metrics" }
+            a href="/ready" { "Health" }
         }
-    }
-}
-
-fn the_loop() -> Markup {
-    let steps = [
-        ("log runs", "params, metrics, data, files"),
-        ("register", "catalog.schema.model, version by version"),
-        ("alias", "@champion, every move kept"),
-        ("load and score", "models:/name@champion"),
-        ("ask", "lineage, history, audit log"),
-    ];
-    html! {
-        ol.loop {
-            @for (name, what) in steps { li { strong { (name) } span { (what) } } }
-        }
-    }
-}
-
-fn models(overview: &Overview) -> Markup {
-    html! {
-        section #models {
-            h2 { "Models" }
-            @if overview.models.is_empty() {
-                p.none { "None yet. Pass " code { "registered_model_name=\"catalog.schema.model\"" } " to log_model." }
+    };
+    let is_empty = overview.runs.is_empty() && overview.models.is_empty();
+    let body = html! {
+        @if !frame.mlflow { (sections::no_pages()) }
+        @if let Some(counts) = &overview.counts { (sections::counts(counts)) }
+        (sections::the_loop())
+        main #main {
+            @if is_empty {
+                (sections::start(frame))
             } @else {
-                table {
-                    thead { tr { th { "Model" } th { "Newest" } th { "Aliases" } th { "Changed (UTC)" } } }
-                    tbody {
-                        @for model in &overview.models {
-                            tr {
-                                td { (model.name) }
-                                td { @match model.newest_version { Some(version) => { "v" (version) }, None => { "–" } } }
-                                td { @for (alias, version) in &model.aliases { span.alias { "@" (alias) " → v" (version) } " " } }
-                                td { (time(model.updated_at)) }
-                            }
-                        }
+                div.columns {
+                    (sections::runs(overview, frame))
+                    div {
+                        (sections::models(overview, frame))
+                        @if !overview.events.is_empty() { (sections::events(overview, frame)) }
                     }
                 }
+                (sections::next(overview, frame))
             }
         }
-    }
-}
-
-fn runs(overview: &Overview, mlflow: bool) -> Markup {
-    html! {
-        section #runs {
-            h2 { "Recent runs" }
-            @if overview.runs.is_empty() {
-                p.none { "None yet. See below for what to type." }
-            } @else {
-                table {
-                    thead { tr { th { "Run" } th { "Experiment" } th { "Status" } th { "Metrics" } th { "Started" } } }
-                    tbody {
-                        @for run in &overview.runs {
-                            tr {
-                                td {
-                                    @if mlflow { a href={ "/mlflow/#/runs/" (run.run_id) } { (run.name) } } @else { (run.name) }
-                                    " " code title=(run.run_id) { (run.run_id.get(..8).unwrap_or_default()) }
-                                }
-                                td { (run.experiment) }
-                                td { span class={ "status " (run.status.to_lowercase()) } { (run.status.to_lowercase()) } }
-                                td.metrics { @for (key, value) in &run.metrics { span { (key) " " b { (figure(*value)) } } " " } }
-                                td { (ago(run.start_time)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn events(overview: &Overview) -> Markup {
-    html! {
-        section #events {
-            h2 { "What happened" }
-            table {
-                thead { tr { th { "When" } th { "Who" } th { "What" } th { "On" } } }
-                tbody {
-                    @for event in &overview.events {
-                        tr {
-                            td { (ago(event.at)) }
-                            td { (event.principal) }
-                            td { (event.action) }
-                            td { (event.asset.as_deref().unwrap_or_default()) " " @if let Some(subject) = &event.subject { code { (subject.get(..12).unwrap_or(subject)) } } }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn next(host: &str, overview: &Overview) -> Markup {
-    let model = overview.models.first().map_or("prod.risk.fraud_classifier", |model| model.name.as_str());
-    let alias = overview
-        .models
-        .first()
-        .and_then(|model| model.aliases.first())
-        .map_or("champion", |(alias, _)| alias.as_str());
-    html! {
-        section #next {
-            h2 { "What to type next" }
-            pre {
-                "export MLFLOW_TRACKING_URI=http://" (host) "\n"
-                "python train.py                                  # your code, unchanged\n"
-                "strongback runs best --metric auc\n"
-                "strongback history " (model) "@" (alias) "\n"
-                "strongback lineage " (model) "\n"
-                "strongback audit-log verify"
-            }
-        }
-    }
-}
-
-/// A value as people read metrics: four significant digits.
-fn figure(value: f64) -> String {
-    if value != 0.0 && (value.abs() < 1e-3 || value.abs() >= 1e6) {
-        format!("{value:.3e}")
-    } else {
-        format!("{value:.4}")
-    }
-}
-
-fn ago(at: i64) -> String {
-    let seconds = (now_ms() - at).max(0) / 1000;
-    match seconds {
-        0..=59 => format!("{seconds} s ago"),
-        60..=3599 => format!("{} min ago", seconds / 60),
-        3600..=86_399 => format!("{} h ago", seconds / 3600),
-        _ => time(at),
-    }
+    };
+    layout("Strongback", if frame.mlflow { FORWARD } else { EXPLAIN }, &header, &body)
 }
 
 #[cfg(test)]
@@ -256,7 +182,7 @@ mod tests {
     fn what_a_client_wrote_cannot_become_markup() {
         let hostile = "<script>alert(1)</script>\"'";
         let overview = Overview {
-            counts: Counts { experiments: 0, runs: 0, models: 1, versions: 0 },
+            counts: Some(Counts { experiments: 0, runs: 0, models: 1, versions: 0 }),
             runs: Vec::new(),
             models: vec![ModelLine {
                 name: hostile.into(),
@@ -266,8 +192,20 @@ mod tests {
             }],
             events: Vec::new(),
         };
-        let page = draw(&overview, hostile, false, hostile).into_string();
-        assert!(!page.contains("<script"), "{page}");
-        assert!(page.len() < 20_000);
+        for mlflow in [false, true] {
+            let frame = Frame {
+                url: hostile.into(),
+                mlflow,
+                caller: hostile.into(),
+                tokens: true,
+                data_dir: Some(hostile.into()),
+                now: 0,
+            };
+            let page = draw(&overview, &frame).into_string();
+            // The one script is ours, and what it may be is pinned by its hash.
+            assert_eq!(page.matches("<script").count(), 1, "{page}");
+            assert!(!page.contains("alert(1)</script>"), "{page}");
+            assert!(page.len() < 20_000);
+        }
     }
 }

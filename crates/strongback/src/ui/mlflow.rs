@@ -5,8 +5,10 @@
 
 use std::{
     collections::HashMap,
+    io::Read,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -18,11 +20,18 @@ use http::{HeaderValue, Method, Request, header};
 use crate::{
     context::Ctx,
     error::{Error, Result},
+    ops::SPEAKS_LIKE,
     router::{Limits, PathParams, Policy, Route},
 };
 
-/// Files that are listed at most; the wheel has about 1,500.
+/// Files that are listed at most; the wheel has about 500.
 const FILES_MAX: usize = 20_000;
+/// Directories within directories.
+const DEPTH_MAX: usize = 16;
+/// How long a Python may take to say where its mlflow is.
+const PYTHON_LIMIT: Duration = Duration::from_secs(10);
+/// Where the pages lie in the package.
+const BELOW_PACKAGE: &str = "server/js/build";
 
 /// The files of the installed pages: name below the directory, and where it lies.
 #[derive(Debug, Default)]
@@ -30,18 +39,29 @@ pub struct Pages {
     files: HashMap<String, PathBuf>,
 }
 
-/// Finds the pages that the setting `mlflow_ui` means: `off`, `auto` (ask python3 where its mlflow is; none is fine), or
-/// a directory (which must hold them).
+/// Finds the pages that the setting `mlflow_ui` means, and says in the log what was found: `off`, `auto` (ask the
+/// user's Python where its mlflow is; where there is none, the server starts without), or a directory, which must hold
+/// them.
 pub fn find(setting: &str) -> Result<Pages> {
     match setting {
         "off" | "" => Ok(Pages::default()),
-        "auto" => Ok(ask_python().and_then(|dir| list(&dir)).unwrap_or_default()),
-        dir => list(Path::new(dir)).ok_or_else(|| {
-            Error::invalid(format!(
-                "The directory {dir} has no index.html of MLflow's pages. It is mlflow/server/js/build of an installed mlflow; \
-                 --mlflow-ui auto finds it through python3."
-            ))
-        }),
+        "auto" => Ok(find_by_python().unwrap_or_else(|why| {
+            tracing::warn!(
+                "MLflow's pages are not served: {why}. Install it there (pip install mlflow), start in the environment \
+                 that has it, or name the directory of the pages with --mlflow-ui PATH."
+            );
+            Pages::default()
+        })),
+        dir => {
+            let pages = list(Path::new(dir)).map_err(|why| {
+                Error::invalid(format!(
+                    "--mlflow-ui {dir} cannot be served: {why}. It is the directory mlflow/{BELOW_PACKAGE} of an installed \
+                     mlflow; --mlflow-ui auto finds it through your Python."
+                ))
+            })?;
+            say_version(Path::new(dir));
+            Ok(pages)
+        }
     }
 }
 
@@ -52,33 +72,111 @@ impl Pages {
     }
 }
 
-/// Where python3's mlflow keeps its pages. The package is looked up, not imported.
-fn ask_python() -> Option<PathBuf> {
-    let script = "import importlib.util as u; print(u.find_spec('mlflow').submodule_search_locations[0])";
-    let python = std::env::var_os("VIRTUAL_ENV")
-        .map_or_else(|| PathBuf::from("python3"), |venv| Path::new(&venv).join("bin/python3"));
-    let output =
-        Command::new(python).args(["-c", script]).output().ok().filter(|output| output.status.success())?;
-    let package = String::from_utf8(output.stdout).ok()?;
-    Some(Path::new(package.trim()).join("server/js/build"))
+/// The pages of the first Python that has them: of the active environment, then of the path.
+fn find_by_python() -> std::result::Result<Pages, String> {
+    let active = ["VIRTUAL_ENV", "CONDA_PREFIX"]
+        .into_iter()
+        .filter_map(std::env::var_os)
+        .map(|environment| Path::new(&environment).join("bin/python3"));
+    let mut why = Vec::new();
+    for python in active.chain(["python3", "python"].map(PathBuf::from)) {
+        match ask(&python).and_then(|package| {
+            let dir = package.join(BELOW_PACKAGE);
+            list(&dir).map(|pages| (dir, pages))
+        }) {
+            Ok((dir, pages)) => {
+                say_version(&dir);
+                return Ok(pages);
+            }
+            Err(error) => why.push(format!("{}: {error}", python.display())),
+        }
+    }
+    Err(why.join("; "))
 }
 
-fn list(dir: &Path) -> Option<Pages> {
+/// Where a Python's mlflow lies. The package is looked up, not imported, and not in the working directory.
+fn ask(python: &Path) -> std::result::Result<PathBuf, String> {
+    const SCRIPT: &str = "import sys; sys.path[:] = [p for p in sys.path if p]\n\
+        import importlib.util as u; s = u.find_spec('mlflow')\n\
+        s and s.origin and print(s.submodule_search_locations[0])";
+    let mut child = Command::new(python)
+        .args(["-c", SCRIPT])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("cannot be started ({error})"))?;
+    let deadline = Instant::now() + PYTHON_LIMIT;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("did not answer within {} s", PYTHON_LIMIT.as_secs()));
+            }
+            Err(error) => return Err(format!("cannot be waited for ({error})")),
+        }
+    };
+    let mut said = String::new();
+    if let Some(mut out) = child.stdout.take() {
+        out.read_to_string(&mut said).map_err(|error| format!("its answer cannot be read ({error})"))?;
+    }
+    match said.trim() {
+        _ if !status.success() => Err(format!("ended with {status}")),
+        "" => Err("has no mlflow".to_owned()),
+        package => Ok(PathBuf::from(package)),
+    }
+}
+
+/// Which version the pages are of, and a warning where it is not one that they were tried with.
+fn say_version(dir: &Path) {
+    // From …/mlflow/server/js/build to …/mlflow/version.py.
+    let version = dir
+        .ancestors()
+        .nth(3)
+        .and_then(|package| std::fs::read_to_string(package.join("version.py")).ok())
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("VERSION"))?;
+            line.split(['"', '\'']).nth(1).map(str::to_owned)
+        });
+    let minor = |version: &str| version.splitn(3, '.').take(2).map(str::to_owned).collect::<Vec<_>>();
+    let dir = dir.display();
+    match version {
+        Some(version) if minor(&version) == minor(SPEAKS_LIKE) => {
+            tracing::info!("MLflow's pages at /mlflow/: version {version}, from {dir}");
+        }
+        Some(version) => tracing::warn!(
+            "MLflow's pages at /mlflow/: version {version}, from {dir}. They were tried with {SPEAKS_LIKE}; what others ask \
+             besides is refused with a message."
+        ),
+        None => tracing::info!("MLflow's pages at /mlflow/: of an unknown version, from {dir}"),
+    }
+}
+
+/// Lists the files once. Links are followed, for some installers link to a cache.
+fn list(dir: &Path) -> std::result::Result<Pages, String> {
     let mut files = HashMap::new();
-    let mut waiting = vec![dir.to_owned()];
-    while let Some(next) = waiting.pop() {
-        for entry in std::fs::read_dir(next).ok()?.flatten() {
-            let path = entry.path();
-            let kind = entry.file_type().ok()?;
-            if kind.is_dir() {
-                waiting.push(path);
+    let mut waiting = vec![(dir.to_owned(), 0)];
+    while let Some((next, depth)) = waiting.pop() {
+        let entries = std::fs::read_dir(&next)
+            .map_err(|error| format!("{} cannot be read ({error})", next.display()))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let Ok(kind) = path.metadata() else { continue };
+            if kind.is_dir() && depth < DEPTH_MAX {
+                waiting.push((path, depth + 1));
             } else if kind.is_file() && files.len() < FILES_MAX {
-                let name = path.strip_prefix(dir).ok()?.to_string_lossy().replace('\\', "/");
-                files.insert(name, path);
+                let Ok(name) = path.strip_prefix(dir) else { continue };
+                files.insert(name.to_string_lossy().into_owned(), path);
             }
         }
     }
-    files.contains_key("index.html").then_some(Pages { files })
+    if files.contains_key("index.html") {
+        Ok(Pages { files })
+    } else {
+        Err(format!("{} has no index.html (mlflow-skinny has no pages)", dir.display()))
+    }
 }
 
 pub(super) fn routes() -> Vec<Route> {

@@ -3,9 +3,13 @@
 //! What must stay true: nothing of MLflow's is in this product. Its pages are found through the user's Python and read
 //! from there; the data that they show comes from this server's interface.
 
+mod format;
 pub(crate) mod graphql;
 mod home;
 mod mlflow;
+mod nothing;
+pub(crate) mod refusal;
+mod sections;
 
 use crate::router::Route;
 
@@ -13,5 +17,5 @@ pub use mlflow::{Pages, find};
 
 /// Routes of the pages.
 pub fn routes() -> Vec<Route> {
-    [home::routes(), mlflow::routes(), graphql::routes()].concat()
+    [home::routes(), mlflow::routes(), nothing::routes(), graphql::routes()].concat()
 }

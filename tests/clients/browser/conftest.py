@@ -1,0 +1,75 @@
+"""A headless Chromium, a server with MLflow's pages, and something to look at in them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+import launcher
+import world as worlds
+from watch import Watch
+
+CHROMIUM = Path(__file__).parents[3] / "tools/chromium.sh"
+
+
+# Not for the session: while Playwright runs, its event loop does, and other tests could not start one of their own.
+@pytest.fixture(scope="package")
+def chromium():
+    """The browser, whatever opens pages in it."""
+    executable = subprocess.run([CHROMIUM], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    with sync_playwright() as playwright:
+        # The sandbox refuses to work for root, as whom tests run in containers.
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def look(chromium, request):
+    """Opens a tab and watches it: ``look(url, width=…, color_scheme=…)``."""
+    opened = []
+
+    def opener(url: str, **options) -> Watch:
+        opened.append(Watch(chromium, url, request.node.name, **options))
+        return opened[-1]
+
+    yield opener
+    for watch in opened:
+        watch.close()
+
+
+@pytest.fixture(scope="session")
+def site(server, tmp_path_factory):
+    """A server of the same backend that serves the pages of the mlflow that runs these tests."""
+    if server.backend == "peer":
+        yield server
+        return
+    cluster = os.environ["STRONGBACK_TEST_POSTGRES_URL"] if server.backend == "postgres" else None
+    database_url = launcher.create_database(cluster) if cluster else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIRTUAL_ENV", sys.prefix)
+        data = tmp_path_factory.mktemp(f"site-{server.backend}") / "data"
+        running = launcher.strongback(data, database_url=database_url, extra=("--mlflow-ui", "auto"))
+    yield running
+    code = running.stop()
+    log = running.log_tail(200)
+    if database_url:
+        launcher.drop_database(cluster, database_url)
+    assert code == 0, f"SIGTERM ended the server with {code}:\n{log}"
+    assert "panicked" not in log, log
+    assert "MLflow's pages at /mlflow/: version" in running.log.read_text(), log
+
+
+@pytest.fixture(scope="session")
+def world(site, toy, toy_model):
+    """What the pages have to show; made once by the mlflow client."""
+    return worlds.make(site.url, toy, toy_model)
+
+
+@pytest.fixture
+def pages(site) -> str:
+    """Where MLflow's pages begin: below /mlflow/ here, at the root of MLflow's own server."""
+    return site.url + ("/" if site.backend == "peer" else "/mlflow/")
