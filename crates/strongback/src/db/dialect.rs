@@ -14,6 +14,7 @@
 //! | `{keyed}` (after a table's closing parenthesis) | `STRICT, WITHOUT ROWID` | nothing |
 //! | `{strict}` | `STRICT` | nothing |
 //! | `{lock}` (end of a SELECT that is read to be written) | nothing: there is one writer | `FOR UPDATE` |
+//! | `{keep:$n}`, `{share:$n}` (alone in a SELECT) | the value: there is one writer | an advisory lock on the text until the transaction ends, for one or for many |
 //! | `{ints:$n}`, `{texts:$n}` (after IN) | `(SELECT value FROM json_each(?n))` | the same over a JSON array |
 
 use std::sync::OnceLock;
@@ -103,7 +104,9 @@ fn token(rest: &str, sqlite: bool, out: &mut String) -> usize {
     let name = rest[1..end].trim_end_matches('}');
     if let Some((kind, placeholder)) = name.split_once(':') {
         let n = placeholder.trim_start_matches('$');
-        if sqlite {
+        if let "keep" | "share" = kind {
+            out.push_str(&advisory(kind, n, sqlite));
+        } else if sqlite {
             out.push_str("(SELECT value FROM json_each(?");
             out.push_str(n);
             out.push_str("))");
@@ -134,6 +137,15 @@ fn token(rest: &str, sqlite: bool, out: &mut String) -> usize {
     end
 }
 
+/// A lock on a text, which may be one of nothing that is stored. Texts that share a hash exclude each other as well.
+fn advisory(kind: &str, n: &str, sqlite: bool) -> String {
+    let suffix = if kind == "share" { "_shared" } else { "" };
+    match sqlite {
+        true => format!("?{n}"),
+        false => format!("pg_advisory_xact_lock{suffix}(hashtextextended(${n}, 0))"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +165,12 @@ mod tests {
             "x IN {ints:$2}",
             "x IN (SELECT value FROM json_each(?2))",
             "x IN (SELECT value::bigint FROM jsonb_array_elements_text(($2::text)::jsonb))",
+        );
+        check("SELECT {keep:$1}", "SELECT ?1", "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
+        check(
+            "SELECT {share:$1}",
+            "SELECT ?1",
+            "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
         );
         check("SELECT '{text} $1', $1", "SELECT '{text} $1', ?1", "SELECT '{text} $1', $1");
     }

@@ -10,7 +10,7 @@ use syntax::source::SourceUri;
 use super::{
     aliases, names,
     signature::Signature,
-    versions::{self, Status, Version},
+    versions::{self, Pin, Status, Version},
 };
 use crate::{
     catalog::{
@@ -61,8 +61,8 @@ pub(super) struct Copied {
     pub model_id: i64,
     /// Its number.
     pub version: i64,
-    /// Whether it has files of its own.
-    pub has_own_files: bool,
+    /// Its files, which are the copy's too; none if they are elsewhere.
+    pub pin: Option<Pin>,
     /// Its signature, which is the copy's too.
     pub signature: Option<Signature>,
 }
@@ -167,7 +167,7 @@ fn inherit(origin: &mut Origin, version: Version) -> Result<()> {
     origin.copied = Some(Copied {
         model_id: version.model_id,
         version: version.version,
-        has_own_files: version.has_own_files,
+        pin: version.pin,
         signature: version.signature,
     });
     Ok(())

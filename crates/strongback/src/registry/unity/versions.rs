@@ -51,7 +51,6 @@ async fn create(ctx: Ctx, request: CreateVersionRequest) -> Result<VersionInfo> 
         description: checked_description("comment", request.comment)?,
         tags: checked_tags(&request.tags)?,
         awaits_files: true,
-        signature: None,
     };
     versions::version_create(&ctx, name, Levels::Three, new, VersionInfo::load).await
 }
