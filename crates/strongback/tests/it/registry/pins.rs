@@ -268,35 +268,33 @@ fn the_log_tells_what_was_made_ready_and_what_an_alias_moved_to() {
 }
 
 /// On PostgreSQL a file is stored by one writer while another makes the version ready: it is there, and in the digest, or
-/// it is refused.
+/// it is refused. The signature is that of the file that is there.
 #[test]
 fn no_file_lands_once_a_version_is_ready() {
     on_every_store(|test| async move {
         prod_risk(&test).await;
         make_model(&test, NAME).await;
-        let (mut landed, mut refused) = (0, 0);
         for _ in 0..12 {
             let number = pending(&test, "s3://bucket/model").await;
             let root = format!("/api/2.0/fs/files/Models/prod/risk/m/{number}");
             put_all(&test, &root).await;
-            let (late, model) =
-                (format!("{root}/data/late"), format!("{root}/data/model.pkl?overwrite=true"));
+            let (late, model) = (format!("{root}/data/late"), format!("{root}/MLmodel?overwrite=true"));
             let (put, changed, ready) = tokio::join!(
                 call(&test, "PUT", &late, "late"),
                 call(&test, "PUT", &model, "changed"),
                 finalize(&test, &number),
             );
-            ok(&ready);
+            if ready.status != 200 {
+                // It was read for its signature just before it was replaced.
+                assert_eq!((ready.status, ready.error_code()), (409, "RESOURCE_CONFLICT"), "{ready:?}");
+                ok(&finalize(&test, &number).await);
+            }
             assert!([204, 409].contains(&put.0) && [204, 409].contains(&changed.0), "{put:?} {changed:?}");
             let mut names = vec!["MLmodel", "data/model.pkl"];
             if put.0 == 204 {
                 names.insert(1, "data/late");
             }
-            for status in [put.0, changed.0] {
-                *(if status == 204 { &mut landed } else { &mut refused }) += 1;
-            }
             assert_eq!(digest(&test, &root, &names).await, view(&test, &number).await["files"]["digest"]);
         }
-        assert_eq!(landed + refused, 24);
     });
 }
