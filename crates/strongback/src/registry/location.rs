@@ -13,11 +13,8 @@ use super::{
 use crate::{
     db::Sql,
     error::{Code, Result},
-    files::{self, Place},
-    tracking::{
-        artifacts::{Home, version_uri},
-        model,
-    },
+    files::Place,
+    tracking::artifacts::{Home, version_uri},
 };
 
 /// The place of a version's own files.
@@ -37,7 +34,7 @@ pub(super) fn kept(
     origin: &str,
     logged_model: &str,
 ) -> Result<Option<(Place, ArtifactPath)>> {
-    let Some((mut home, mut dir)) = tracked(origin, logged_model) else { return Ok(None) };
+    let Some((home, dir)) = tracked(origin, logged_model) else { return Ok(None) };
     match home.artifact_uri(sql) {
         Ok(uri) if uri.starts_with("mlflow-artifacts:") => {}
         // What clients store in a bucket by themselves is elsewhere, and so is a run of another tracking server.
@@ -45,24 +42,7 @@ pub(super) fn kept(
         Err(error) if error.code() == Code::ResourceDoesNotExist => return Ok(None),
         Err(error) => return Err(error),
     }
-    let place = home.place(sql)?;
-    if let Home::Run(run) = &home
-        && let Some((name, rest)) = split_first(&dir)?
-        && !files::is_directory(sql, &place.area, &dir)?
-        && let Some(found) = model::of_run(sql, run, name, place.asset)?
-    {
-        // Clients have called a run's logged model a directory of the run since before there were any.
-        (home, dir) = (Home::Model(found.uuid), rest);
-    }
     Ok(Some((home.place(sql)?, dir)))
-}
-
-fn split_first(path: &ArtifactPath) -> Result<Option<(&str, ArtifactPath)>> {
-    if path.is_root() {
-        return Ok(None);
-    }
-    let (name, rest) = path.as_str().split_once('/').unwrap_or((path.as_str(), ""));
-    Ok(Some((name, ArtifactPath::parse_directory(rest)?)))
 }
 
 /// Whose files an address means, if it is those of a run or a logged model.

@@ -144,8 +144,8 @@ pub struct VersionView {
 /// Which files a version is made of.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FilesView {
-    /// `files1:` and the SHA-256, in hexadecimal digits, over a text of one line for each file. The guide on versions of
-    /// models describes it.
+    /// `files1:` and the SHA-256, in hexadecimal digits, over a text of one line for each file. docs/guides/databricks-uc.md
+    /// says how to make it.
     pub digest: String,
     /// How many.
     pub count: u64,

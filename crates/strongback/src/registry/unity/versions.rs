@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     registry::{
         aliases, answered,
+        databricks::wire::Background,
         names::{self, Levels},
         tags::{checked_description, checked_tags},
         versions::{self, NewVersion},
@@ -70,8 +71,10 @@ async fn list(ctx: Ctx, request: VersionListRequest) -> Result<VersionsResponse>
             None => None,
         };
         let aliases = aliases::list(sql, &[model.id])?;
-        let model_versions =
-            found.iter().map(|version| VersionInfo::new(&model, version, &aliases, Vec::new())).collect();
+        let model_versions = found
+            .iter()
+            .map(|version| VersionInfo::new(&model, version, &aliases, Background::default()))
+            .collect();
         Ok(VersionsResponse { model_versions, next_page_token })
     })
     .await

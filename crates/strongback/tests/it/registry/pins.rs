@@ -121,11 +121,17 @@ fn changes_of_what_it_was_made_of_do_not_reach_a_version() {
             // The run has no directory of this name: it is what the run called its model.
             register(&test, json!({ "name": NAME, "source": format!("runs:/{run}/scorer") })).await,
         ];
+        let of_name = test.get(&format!("{GOVERNED}/model-versions/get?name={NAME}&version=4")).await;
+        assert_eq!(ok(&of_name)["model_version"]["model_id"], model);
         let uploaded = pending(&test, &format!("models:/{model}")).await;
         put_all(&test, &format!("/api/2.0/fs/files/Models/prod/risk/m/{uploaded}")).await;
         ok(&finalize(&test, &uploaded).await);
         numbers.push(uploaded);
         numbers.push(register(&test, json!({ "name": NAME, "source": format!("models:/{NAME}/1") })).await);
+        let source = format!("mlflow-artifacts:/{}", address(&test, "1").await);
+        numbers.push(register(&test, json!({ "name": NAME, "source": source })).await);
+        let below = json!({ "name": NAME, "source": format!("{source}/data") });
+        assert_eq!(test.post(&format!("{MLFLOW}/model-versions/create"), below).await.status, 400);
         for number in &numbers {
             check(&test, number).await;
         }
