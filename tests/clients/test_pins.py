@@ -61,11 +61,14 @@ def spoil(client, model_id, tmp_path):
     client.delete_logged_model(model_id)
 
 
-def shown(server, name) -> dict:
-    command = [launcher.binary(), "model", "show", name, "--json"]
+def show(server, *arguments) -> str:
+    command = [launcher.binary(), "model", "show", *arguments]
     environment = {**os.environ, "STRONGBACK_URL": server.url}
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60)
-    return json.loads(done.stdout)["versions"][0]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def shown(server, name) -> dict:
+    return json.loads(show(server, name, "--json"))["versions"][0]
 
 
 def digest(folder: Path) -> str:
@@ -93,6 +96,9 @@ def test_a_version_keeps_its_files(server, client, name, experiment_id, toy, toy
             assert list(mlflow.pyfunc.load_model(model).predict(toy[0])) == expected, loads
     assert shown(server, f"{name}@champion")["files"] == before
     assert shown(server, f"{name}_copy/1")["files"]["count"] >= before["count"]
+    assert before["digest"] in show(server, f"{name}@champion")
+    client.create_model_version(name, "s3://bucket/model")
+    assert "not pinned; external" in show(server, f"{name}/2")
     # What the plain client is told to download from is what the digest says.
     address = client.get_model_version_download_uri(name, "1")
     folder = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(tmp_path / "back"))

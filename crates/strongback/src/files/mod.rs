@@ -10,7 +10,7 @@
 //!   between the two leaves nothing that anybody can see ([`recover`]);
 //! - an object goes when no row names it any more: areas may share objects ([`copy`]);
 //! - every read and write runs the caller's [`Guard`] in its own transaction, and once more when the bytes are there;
-//! - a name is a file or a directory, never both, also where two are stored at once ([`hold`]); directories exist only
+//! - a name is a file or a directory, never both, also where two are stored at once (`hold`); directories exist only
 //!   because files lie below them.
 
 mod answer;

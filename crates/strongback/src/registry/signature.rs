@@ -69,15 +69,16 @@ pub(super) fn find(sql: &mut Sql<'_>, place: &Place, dir: &ArtifactPath) -> Resu
     files::find(sql, &place.area, &dir.join(&ArtifactPath::parse(MLMODEL)?)?)
 }
 
-/// The signature that the file tells which `look` finds. What goes wrong here goes wrong again, and is then told, where
-/// the version is changed.
+/// The signature that the file tells which `look` finds. What is refused here is refused again, and then told, where the
+/// version is changed.
 pub(super) async fn read(
     ctx: &Ctx,
     look: impl FnOnce(&mut Sql<'_>) -> Result<Option<File>> + Send + 'static,
-) -> Told {
+) -> Result<Told> {
     match ctx.read(look).await {
-        Ok(Some(file)) => Told { mlmodel: Some(file.object), signature: told(ctx, &file).await },
-        _ => Told::default(),
+        Ok(Some(file)) => Ok(Told { mlmodel: Some(file.object), signature: told(ctx, &file).await }),
+        Err(error) if error.is_ours() => Err(error),
+        _ => Ok(Told::default()),
     }
 }
 

@@ -81,7 +81,7 @@ pub async fn version_create<T: Send + 'static>(
     let mut told = Told::default();
     if !new.awaits_files {
         let (name, wanted) = (name.clone(), new.clone());
-        told = signature::read(ctx, move |sql| wanted.mlmodel(sql, &name, levels)).await;
+        told = signature::read(ctx, move |sql| wanted.mlmodel(sql, &name, levels)).await?;
     }
     ctx.write(move |tx| {
         let made = create(tx, &name, levels, &new, &told)?;
@@ -194,7 +194,7 @@ pub async fn version_finalize<T: Send + 'static>(
             Status::Ready => Ok(None),
         }
     };
-    let told = signature::read(ctx, mlmodel).await;
+    let told = signature::read(ctx, mlmodel).await?;
     ctx.write(move |tx| {
         let changed = finalize(tx, &name, levels, number, &told)?;
         answered(changed, |(model, version)| answer(tx, &model, &version))

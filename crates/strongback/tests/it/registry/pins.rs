@@ -73,13 +73,13 @@ async fn address(test: &TestApp, number: &str) -> String {
 
 /// The digest of what is given out below an address, in these files.
 async fn digest(test: &TestApp, root: &str, files: &[&str]) -> String {
-    let mut text = String::from("strongback files 1\n");
+    let mut lines = vec!["strongback files 1\n".to_owned()];
     for path in files {
         let (status, bytes) = call(test, "GET", &format!("{root}/{path}"), "").await;
         assert_eq!(status, 200, "{root}/{path}: {bytes}");
-        text += &format!("{} {} {path}\n", hex::encode(Sha256::digest(&bytes)), bytes.len());
+        lines.push(format!("{} {} {path}\n", hex::encode(Sha256::digest(&bytes)), bytes.len()));
     }
-    format!("files1:{}", hex::encode(Sha256::digest(text)))
+    format!("files1:{}", hex::encode(Sha256::digest(lines.concat())))
 }
 
 /// Every face gives out the pinned bytes.

@@ -39,7 +39,7 @@ fn run_and_logged_model_are_read_from_the_source() {
             let made = register(&test, GOVERNED, json!({ "name": "prod.risk.m", "source": source })).await;
             let version = &ok(&made)["model_version"];
             assert_eq!((&version["run_id"], &version["model_id"]), (&run["run_id"], &logged["model_id"]));
-            assert_eq!(version["source"], source);
+            assert_eq!((&version["source"], &version["run_experiment_id"]), (&json!(source), &json!("0")));
             assert_eq!(version["storage_location"], format!("/Models/prod/risk/m/{number}"));
             assert_eq!(version["model_params"], json!([{ "name": "C", "value": "1" }]));
             let address = download_uri(&test, "prod.risk.m", number).await;
