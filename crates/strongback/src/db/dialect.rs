@@ -14,8 +14,8 @@
 //! | `{keyed}` (after a table's closing parenthesis) | `STRICT, WITHOUT ROWID` | nothing |
 //! | `{strict}` | `STRICT` | nothing |
 //! | `{lock}` (end of a SELECT that is read to be written) | nothing: there is one writer | `FOR UPDATE` |
-//! | `{keep:$n}`, `{share:$n}` (alone in a SELECT) | the value: there is one writer | an advisory lock on the text until the transaction ends, for one or for many |
 //! | `{ints:$n}`, `{texts:$n}` (after IN) | `(SELECT value FROM json_each(?n))` | the same over a JSON array |
+//! | `{keep:$n}`, `{share:$n}` (alone in a SELECT) | the value: there is one writer | an advisory lock on the text until the transaction ends, for one or for many |
 
 use std::sync::OnceLock;
 
