@@ -81,6 +81,7 @@ def test_register_alias_load(registry, name, experiment_id, toy, toy_model):
     version = registry.get_model_version(name, "1")
     assert (version.name, str(version.version), version.status) == (name, "1", "READY")
     assert version.run_id == run.info.run_id
+    assert {metric.key: metric.value for metric in version.metrics} == {"auc": 0.9}
     assert version.source.endswith(f"/models/{info.model_id}/artifacts")
     registry.set_registered_model_alias(name, "champion", "1")
     assert str(registry.get_model_version_by_alias(name, "champion").version) == "1"

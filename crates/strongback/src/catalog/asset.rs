@@ -150,6 +150,11 @@ pub fn get(sql: &mut Sql<'_>, id: i64) -> Result<Option<Asset>> {
     sql.first(&store::ASSET_BY_ID, bind![id], read)
 }
 
+/// The living asset with this id that leaves the server.
+pub fn by_uuid(sql: &mut Sql<'_>, uuid: &str) -> Result<Option<Asset>> {
+    sql.first(&store::ASSET_BY_UUID, bind![uuid], read)
+}
+
 /// Living assets of a kind below a parent, by leaf.
 pub fn list(sql: &mut Sql<'_>, parent_id: i64, kind: Kind) -> Result<Vec<Asset>> {
     sql.all(&store::ASSET_LIST, bind![parent_id, kind.name()], read)

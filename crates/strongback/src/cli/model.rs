@@ -143,10 +143,23 @@ fn print_version(version: &VersionView) {
         ("run", version.run_id.clone()),
         ("logged model", version.model_id.clone()),
         ("source", version.source.clone()),
+        ("files", files(version)),
+        ("digest", version.files.as_ref().map(|files| files.digest.clone()).unwrap_or_default()),
         ("description", version.description.clone()),
         ("tags", pairs(version.tags.iter())),
     ]);
     print_signature(version);
+}
+
+/// What is known about the files of a version.
+fn files(version: &VersionView) -> String {
+    match (&version.files, &version.not_pinned) {
+        (Some(files), _) => {
+            format!("{}, {} bytes, pinned {}", files.count, files.bytes, printer::time(files.pinned_at))
+        }
+        (None, Some(why)) => format!("not pinned; {why}"),
+        (None, None) => String::new(),
+    }
 }
 
 fn print_signature(version: &VersionView) {

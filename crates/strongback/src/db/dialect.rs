@@ -17,6 +17,7 @@
 //! | `{transaction}` (in RETURNING) | `0`: the outcome of a commit is never in doubt | `txid_current()` |
 //! | `{snapshot}` | an empty text: readers have their snapshot | `pg_export_snapshot()`, by which others share it |
 //! | `{ints:$n}`, `{texts:$n}` (after IN) | `(SELECT value FROM json_each(?n))` | the same over a JSON array |
+//! | `{keep:$n}`, `{share:$n}` (alone in a SELECT) | the value: there is one writer | an advisory lock on the text until the transaction ends, for one or for many |
 
 use std::sync::OnceLock;
 
@@ -112,7 +113,9 @@ fn token(rest: &str, sqlite: bool, out: &mut String) -> usize {
     let name = rest[1..end].trim_end_matches('}');
     if let Some((kind, placeholder)) = name.split_once(':') {
         let n = placeholder.trim_start_matches('$');
-        if sqlite {
+        if let "keep" | "share" = kind {
+            out.push_str(&advisory(kind, n, sqlite));
+        } else if sqlite {
             out.push_str("(SELECT value FROM json_each(?");
             out.push_str(n);
             out.push_str("))");
@@ -147,6 +150,15 @@ fn token(rest: &str, sqlite: bool, out: &mut String) -> usize {
     end
 }
 
+/// A lock on a text, which may be one of nothing that is stored. Texts that share a hash exclude each other as well.
+fn advisory(kind: &str, n: &str, sqlite: bool) -> String {
+    let suffix = if kind == "share" { "_shared" } else { "" };
+    match sqlite {
+        true => format!("?{n}"),
+        false => format!("pg_advisory_xact_lock{suffix}(hashtextextended(${n}, 0))"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +178,12 @@ mod tests {
             "x IN {ints:$2}",
             "x IN (SELECT value FROM json_each(?2))",
             "x IN (SELECT value::bigint FROM jsonb_array_elements_text(($2::text)::jsonb))",
+        );
+        check("SELECT {keep:$1}", "SELECT ?1", "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
+        check(
+            "SELECT {share:$1}",
+            "SELECT ?1",
+            "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
         );
         check("SELECT '{text} $1', $1", "SELECT '{text} $1', ?1", "SELECT '{text} $1', $1");
     }

@@ -2,17 +2,20 @@
 
 use syntax::paths::ArtifactPath;
 
-use super::{below, read, remove, store};
+use super::{MANIFEST_FILES_MAX, below, hold, manifest, read, remove, store};
 use crate::{bind, db::Sql, error::Result, objects::ObjectId};
 
 /// Lets the area `to` have the files that lie below a directory of another area, under paths relative to that
-/// directory. The bytes are shared. What `to` has already stays. Answers how many files there were to copy.
+/// directory. The bytes are shared. What `to` has already stays. Answers how many files there were to copy, at most as many
+/// as a manifest lists.
 ///
 /// The caller authorises, and names it in its own event.
 pub fn copy(tx: &mut Sql<'_>, from: &str, dir: &ArtifactPath, to: &str) -> Result<u64> {
     let (low, high) = below(dir);
     // Nobody may let the last row of an object go while it is being copied.
-    let found = tx.all(&store::TREE_LOCK, bind![from, "", &low, &high], read)?;
+    let most = MANIFEST_FILES_MAX as i64 + 1;
+    let found = tx.all(&store::BELOW_LOCK, bind![from, &low, &high, most], read)?;
+    manifest::check_count(found.len())?;
     if found.is_empty() {
         return Ok(0);
     }
@@ -26,5 +29,7 @@ pub fn copy(tx: &mut Sql<'_>, from: &str, dir: &ArtifactPath, to: &str) -> Resul
 ///
 /// The caller authorises, and names it in its own event.
 pub fn clear(tx: &mut Sql<'_>, area: &str) -> Result<Vec<ObjectId>> {
-    remove::tree_delete(tx, area, &ArtifactPath::root()).map(|(_, garbage)| garbage)
+    let root = ArtifactPath::root();
+    hold::keep(tx, area, &root)?;
+    remove::tree_delete(tx, area, &root).map(|(_, garbage)| garbage)
 }

@@ -10,13 +10,16 @@
 //!   between the two leaves nothing that anybody can see ([`recover`]);
 //! - an object goes when no row names it any more: areas may share objects ([`copy`]);
 //! - every read and write runs the caller's [`Guard`] in its own transaction, and once more when the bytes are there;
-//! - a name is a file or a directory, never both; directories exist only because files lie below them.
+//! - a name is a file or a directory, never both, also where two are stored at once (`hold`); directories exist only
+//!   because files lie below them.
 
 mod answer;
 mod copy;
 mod date;
+mod hold;
 pub mod http;
 mod list;
+mod manifest;
 mod operations;
 mod put;
 mod range;
@@ -34,6 +37,7 @@ pub use answer::serve;
 pub use copy::{clear, copy};
 pub use date::http_date;
 pub use list::{ENTRIES_MAX, Entry, is_directory, list};
+pub use manifest::{MANIFEST_FILES_MAX, Manifest, seal};
 pub use put::put;
 pub use recover::{keep_clean, recover, sweep};
 pub use remove::remove;
@@ -59,6 +63,14 @@ pub struct Place {
     pub asset: i64,
     /// What the files belong to when that is no asset: a run, a logged model, a version.
     pub subject: String,
+}
+
+impl Place {
+    /// The place of the files of one version of an asset: they are read by whoever may read the asset, and change no more
+    /// once the version is ready.
+    pub fn of_version(asset: i64, number: i64) -> Self {
+        Self { area: format!("model/{asset}/{number}"), asset, subject: number.to_string() }
+    }
 }
 
 /// Finds the place that a request means and authorises the caller for it, in the transaction that it is given.

@@ -6,7 +6,7 @@ use serde_json::json;
 use syntax::paths::ArtifactPath;
 use uuid::Uuid;
 
-use super::{FILE_BYTES_MAX, File, Guard, Place, below, operations, read, store, unnamed};
+use super::{FILE_BYTES_MAX, File, Guard, Place, below, hold::hold, operations, read, store, unnamed};
 use crate::{
     bind,
     context::Ctx,
@@ -66,7 +66,7 @@ async fn keep(
 ) -> Result<Kept> {
     let (guard, path) = (guard.clone(), path.clone());
     ctx.write(move |tx| {
-        let place = guard(tx)?;
+        let place = hold(tx, &guard, &path)?;
         operation::open(tx, id, operations::PUT)?;
         check_free(tx, &place.area, &path)?;
         let kept = row_put(tx, &place, &path, claim.id(), &written)?;
@@ -112,7 +112,7 @@ pub(super) fn put_event(place: &Place, file: &File, id: Uuid) -> Event {
         .detail(json!({ "path": file.path, "size": file.size, "sha256": hex::encode(&file.sha256) }))
 }
 
-/// Refuses a file where a directory is, or below a file.
+/// Refuses a file where a directory is, or below a file. Who means to store it holds the path.
 pub(super) fn check_free(tx: &mut Sql<'_>, area: &str, path: &ArtifactPath) -> Result<()> {
     if path.is_root() {
         return Err(Error::invalid("Invalid path '': it is the root; name a file."));

@@ -3,7 +3,7 @@
 use serde_json::json;
 use syntax::paths::ArtifactPath;
 
-use super::{Guard, below, read, store, unnamed};
+use super::{Guard, below, hold::hold, read, store, unnamed};
 use crate::{
     bind,
     context::Ctx,
@@ -18,7 +18,7 @@ pub async fn remove(ctx: &Ctx, guard: &Guard, path: &ArtifactPath) -> Result<u64
     let (guard, path) = (guard.clone(), path.clone());
     let (count, garbage) = ctx
         .write(move |tx| {
-            let place = guard(tx)?;
+            let place = hold(tx, &guard, &path)?;
             let (count, garbage) = tree_delete(tx, &place.area, &path)?;
             if count == 0 {
                 return Ok(Change::Nothing((0, Vec::new())));

@@ -17,6 +17,9 @@ statements! {
     /// A file, or the files below a directory.
     TREE_LOCK = "SELECT path, object, size, sha256, created_at FROM file
         WHERE area = $1 AND (path = $2 OR (path > $3 AND path < $4)) ORDER BY path {lock}";
+    /// The files below a directory.
+    BELOW_LOCK = "SELECT path, object, size, sha256, created_at FROM file
+        WHERE area = $1 AND path > $2 AND path < $3 ORDER BY path LIMIT $4 {lock}";
     TREE_DELETE = "DELETE FROM file WHERE area = $1 AND (path = $2 OR (path > $3 AND path < $4))";
     /// Files below a directory, once more at the root of another area. $5: the character at which their paths below
     /// the directory begin.
@@ -24,6 +27,9 @@ statements! {
         SELECT $4, substr(path, CAST($5 AS INTEGER)), object, size, sha256, CAST($6 AS BIGINT), CAST($7 AS BIGINT) FROM file
         WHERE area = $1 AND path > $2 AND path < $3
         ON CONFLICT (area, path) DO NOTHING";
+    /// Keeps what a key stands for from others until the transaction ends; the first leaves it to others who do the same.
+    PATH_SHARE = "SELECT {share:$1}";
+    PATH_KEEP = "SELECT {keep:$1}";
     OBJECTS_NAMED = "SELECT object FROM file WHERE object IN {texts:$1}
         UNION SELECT object FROM upload_part WHERE object IN {texts:$1}";
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     FILE_BYTES_MAX, File, Guard, get,
+    hold::hold,
     operations::{self, Intent, UPLOAD, parts_delete},
     put::{check_free, put_event, row_put},
     store, unnamed,
@@ -183,7 +184,7 @@ fn whole_put(
     claim: &Claim,
     written: &Written,
 ) -> Result<Change<(File, Vec<ObjectId>)>> {
-    let place = guard(tx)?;
+    let place = hold(tx, guard, path)?;
     // Two may complete at once: the first one's file stands, and the second waits here to see it.
     operation::lock(tx, id)?;
     if state(tx, id, &place.area)?.state == "done" {

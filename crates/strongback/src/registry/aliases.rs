@@ -11,7 +11,7 @@ use super::{
     models::Model,
     names::{self, Levels},
     store,
-    versions::{self, Status, Version},
+    versions::{self, Status, Version, pin_detail},
 };
 use crate::{
     bind,
@@ -71,6 +71,7 @@ pub fn alias_set(
         None => check_alias(alias).map_err(refused)?,
     }
     let model = names::lock(tx, name, levels, Action::Edit)?;
+    let mut pin = None;
     if let Some(number) = to {
         let version = versions::require(tx, &model, number)?;
         if version.status != Status::Ready {
@@ -80,6 +81,7 @@ pub fn alias_set(
                 version.status.name()
             )));
         }
+        pin = version.pin;
     }
     let (from, moves) = locked(tx, model.id, alias)?;
     if from == to {
@@ -87,10 +89,9 @@ pub fn alias_set(
     }
     let revision = asset::touch(tx, model.id)?;
     let n = shift(tx, model.id, alias, (from, to), moves, reason)?;
-    let event = Event::new(EventKind::AliasMove)
-        .asset(model.id, revision)
-        .subject(alias)
-        .detail(json!({ "n": n, "from": from, "to": to, "reason": reason }));
+    let event = Event::new(EventKind::AliasMove).asset(model.id, revision).subject(alias).detail(
+        json!({ "n": n, "from": from, "to": to, "reason": reason, "pinned": pin_detail(pin.as_ref()) }),
+    );
     Ok(Change::Made(model, event))
 }
 

@@ -1,47 +1,52 @@
 //! Where the files of a version are.
 //!
-//! What must stay true: no model's name is followed here. A version keeps the address of what it, or the first version
-//! that it is a copy of, was made of (`origin`); models are renamed and deleted, and their names are given again.
+//! What must stay true: files that this server keeps lie in an area of the version's own, which every face serves; no
+//! model's name is followed here. A version keeps the address of what it, or the first version that it is a copy of, was
+//! made of (`origin`); models are renamed and deleted, and their names are given again.
 
 use syntax::{paths::ArtifactPath, source::SourceUri};
 
-use super::versions::Version;
+use super::{
+    models::Model,
+    versions::{Status, Version},
+};
 use crate::{
     db::Sql,
-    error::{Code, Error, Result},
+    error::{Code, Result},
     files::Place,
-    tracking::artifacts::Home,
+    tracking::artifacts::{Home, version_uri},
 };
-
-/// Where the files of a version are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Location {
-    /// In an area of the version's own.
-    Own(Place),
-    /// Those of a run or a logged model, below a directory.
-    Tracked(Home, ArtifactPath),
-    /// Not kept by this server.
-    Elsewhere,
-}
 
 /// The place of a version's own files.
 pub(super) fn own(model_id: i64, number: i64) -> Place {
-    Place { area: format!("model/{model_id}/{number}"), asset: model_id, subject: number.to_string() }
+    Place::of_version(model_id, number)
 }
 
-/// Where the files of a version are.
-pub(super) fn of(version: &Version) -> Location {
-    if version.has_own_files {
-        return Location::Own(own(version.model_id, version.version));
+/// Where the files of a version are, and are to come as long as it is pending; none if this server does not keep them.
+pub(super) fn of(version: &Version) -> Option<Place> {
+    let is_here = version.status == Status::Pending || version.pin.is_some();
+    is_here.then(|| own(version.model_id, version.version))
+}
+
+/// The files that an address means, where this server keeps them: an area, and the directory there.
+pub(super) fn kept(
+    sql: &mut Sql<'_>,
+    origin: &str,
+    logged_model: &str,
+) -> Result<Option<(Place, ArtifactPath)>> {
+    let Some((home, dir)) = tracked(origin, logged_model) else { return Ok(None) };
+    match home.artifact_uri(sql) {
+        Ok(uri) if uri.starts_with("mlflow-artifacts:") => {}
+        // What clients store in a bucket by themselves is elsewhere, and so is a run of another tracking server.
+        Ok(_) => return Ok(None),
+        Err(error) if error.code() == Code::ResourceDoesNotExist => return Ok(None),
+        Err(error) => return Err(error),
     }
-    match tracked(&version.origin, &version.logged_model) {
-        Some((home, dir)) => Location::Tracked(home, dir),
-        None => Location::Elsewhere,
-    }
+    Ok(Some((home.place(sql)?, dir)))
 }
 
 /// Whose files an address means, if it is those of a run or a logged model.
-pub(super) fn tracked(origin: &str, logged_model: &str) -> Option<(Home, ArtifactPath)> {
+fn tracked(origin: &str, logged_model: &str) -> Option<(Home, ArtifactPath)> {
     match SourceUri::parse(origin).ok()? {
         SourceUri::LoggedModel { model_id } => Some((Home::Model(model_id), ArtifactPath::root())),
         SourceUri::LoggedModelArtifacts { model_id, path, .. } => Some((Home::Model(model_id), path)),
@@ -57,14 +62,12 @@ pub(super) fn tracked(origin: &str, logged_model: &str) -> Option<(Home, Artifac
 }
 
 /// The address by which MLflow's plain client downloads the files. `runs:/` is for that client to follow.
-pub(super) fn download_uri(sql: &mut Sql<'_>, version: &Version) -> Result<String> {
+pub(super) fn download_uri(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<String> {
+    if of(version).is_some() {
+        return Ok(version_uri(&model.uuid, version.version));
+    }
     let as_it_is = || Ok(version.origin.clone());
     match SourceUri::parse(&version.origin) {
-        Ok(SourceUri::Local { .. }) if version.has_own_files => Err(Error::invalid(format!(
-            "Version {} was uploaded from '{}', a place of that client's own. Its files are in the registry: read them \
-             with mlflow.set_registry_uri(\"databricks-uc\").",
-            version.version, version.source
-        ))),
         Ok(SourceUri::RunRelative { .. }) | Err(_) => as_it_is(),
         Ok(_) => match tracked(&version.origin, "") {
             Some((home, dir)) => match home.artifact_uri(sql) {

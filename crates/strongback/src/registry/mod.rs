@@ -12,6 +12,8 @@
 //! - a change of a model counts up its asset's revision, and leaves one event that carries it;
 //! - what a version came from is worked out when it is made ([`provenance`]), from the source and not from trust in
 //!   what the client adds to it; no name is followed later ([`location`]);
+//! - a ready version is pinned ([`versions::Pin`]): its files are its own and never change, or it is said that they are
+//!   elsewhere;
 //! - what is deleted takes its files along, also where it went with its schema ([`keep_clean`]).
 
 pub mod aliases;

@@ -5,21 +5,22 @@
 //! lies below the files of the run that is named with it. What a copy is made of is worked out once, when it is made:
 //! from then on no name is followed.
 
-use syntax::source::SourceUri;
+use syntax::{paths::ArtifactPath, source::SourceUri};
 
 use super::{
     aliases, names,
     signature::Signature,
-    versions::{self, Status, Version},
+    versions::{self, Pin, Status, Version},
 };
 use crate::{
     catalog::{
-        Action, authorize,
+        Action, asset, authorize,
         lineage::{self, EdgeKind, Fact, NodeRef},
     },
     db::Sql,
     error::{Code, Error, Result},
-    tracking::{limits, model, run},
+    files,
+    tracking::{artifacts::Home, limits, model, run},
 };
 
 /// What a client says about where a version comes from.
@@ -61,8 +62,8 @@ pub(super) struct Copied {
     pub model_id: i64,
     /// Its number.
     pub version: i64,
-    /// Whether it has files of its own.
-    pub has_own_files: bool,
+    /// Its files, which are the copy's too; none if they are elsewhere.
+    pub pin: Option<Pin>,
     /// Its signature, which is the copy's too.
     pub signature: Option<Signature>,
 }
@@ -85,15 +86,21 @@ pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
         SourceUri::VersionFiles { name, version, path } if path.is_root() => {
             from_version(sql, &mut origin, &name.to_string(), *version)?;
         }
-        SourceUri::VersionFiles { .. } => {
+        SourceUri::PinnedFiles { model_uuid, version, path } if path.is_root() => {
+            from_address(sql, &mut origin, model_uuid, *version)?;
+        }
+        SourceUri::VersionFiles { .. } | SourceUri::PinnedFiles { .. } => {
             return Err(outside(claimed, "It is below the files of a version. Name the version itself"));
         }
         SourceUri::ModelAlias { name, alias } => from_alias(sql, &mut origin, name, alias)?,
-        SourceUri::RunRelative { run_id, .. } | SourceUri::RunArtifacts { run_id, .. } => {
+        SourceUri::RunRelative { run_id, path } | SourceUri::RunArtifacts { run_id, path, .. } => {
             if !claimed.run_id.is_empty() && claimed.run_id != run_id {
                 return Err(outside(claimed, "It belongs to another run"));
             }
             from_run(sql, &mut origin, run_id)?;
+            if claimed.model_id.is_empty() {
+                from_name_in_run(sql, &mut origin, run_id, path)?;
+            }
         }
         SourceUri::Local { .. } if claimed.awaits_files => {}
         SourceUri::Local { .. } => check_local(sql, claimed, &source)?,
@@ -137,9 +144,37 @@ fn from_run(sql: &mut Sql<'_>, origin: &mut Origin, run_id: &str) -> Result<()> 
     Ok(())
 }
 
+/// A run's logged model is called a directory of the run by clients that know no logged models, and by `runs:/`. It is
+/// meant where the run has no such directory.
+fn from_name_in_run(sql: &mut Sql<'_>, origin: &mut Origin, run_id: &str, path: &ArtifactPath) -> Result<()> {
+    let (name, rest) = path.as_str().split_once('/').unwrap_or((path.as_str(), ""));
+    let home = Home::Run(run_id.to_owned());
+    let Some(experiment) = origin.experiment_id.filter(|_| !name.is_empty()) else { return Ok(()) };
+    let place = home.place(sql)?;
+    if files::is_directory(sql, &place.area, path)? {
+        return Ok(());
+    }
+    if let Some(found) = model::of_run(sql, run_id, name, experiment)? {
+        let root = found.artifact_uri();
+        origin.root = if rest.is_empty() { root } else { format!("{root}/{rest}") };
+        origin.logged_model = found.uuid;
+    }
+    Ok(())
+}
+
 fn from_version(sql: &mut Sql<'_>, origin: &mut Origin, name: &str, number: u64) -> Result<()> {
     let number = i64::try_from(number).map_err(|_| versions::missing(name, i64::MAX))?;
     let (_, version) = versions::load(sql, name, names::Levels::Any, number)?;
+    inherit(origin, version)
+}
+
+/// The address that clients are told to download a version from.
+fn from_address(sql: &mut Sql<'_>, origin: &mut Origin, model_uuid: &str, number: u64) -> Result<()> {
+    let missing = || Error::missing(format!("There is no version of a model at '{}'.", origin.source));
+    let found = asset::by_uuid(sql, model_uuid)?.ok_or_else(missing)?;
+    authorize(sql, Action::Read, found.id)?;
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    let version = versions::get(sql, found.id, number)?.ok_or_else(missing)?;
     inherit(origin, version)
 }
 
@@ -167,7 +202,7 @@ fn inherit(origin: &mut Origin, version: Version) -> Result<()> {
     origin.copied = Some(Copied {
         model_id: version.model_id,
         version: version.version,
-        has_own_files: version.has_own_files,
+        pin: version.pin,
         signature: version.signature,
     });
     Ok(())

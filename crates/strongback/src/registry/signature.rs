@@ -16,6 +16,7 @@ use crate::{
     db::Sql,
     error::{Error, Result},
     files::{self, File, Place},
+    objects::ObjectId,
 };
 
 /// The file that tells the signature.
@@ -54,26 +55,42 @@ impl Signature {
     }
 }
 
+/// What was read before a version is made of the file.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// The object that was the MLmodel file; none if there was none.
+    pub mlmodel: Option<ObjectId>,
+    /// What it says.
+    pub signature: Option<Signature>,
+}
+
 /// The MLmodel file in a directory.
 pub(super) fn find(sql: &mut Sql<'_>, place: &Place, dir: &ArtifactPath) -> Result<Option<File>> {
     files::find(sql, &place.area, &dir.join(&ArtifactPath::parse(MLMODEL)?)?)
 }
 
-/// The signature that the file tells which `look` finds; none if there is no file or it has no signature. What goes
-/// wrong here goes wrong again, and is then told, where the version is changed.
+/// The signature that the file tells which `look` finds. What is refused here is refused again, and then told, where the
+/// version is changed.
 pub(super) async fn read(
     ctx: &Ctx,
     look: impl FnOnce(&mut Sql<'_>) -> Result<Option<File>> + Send + 'static,
-) -> Option<Signature> {
-    let file = ctx.read(look).await.ok().flatten()?;
-    let parsed = match bytes(ctx, &file).await {
+) -> Result<Told> {
+    match ctx.read(look).await {
+        Ok(Some(file)) => Ok(Told { mlmodel: Some(file.object), signature: told(ctx, &file).await }),
+        Err(error) if error.is_ours() => Err(error),
+        _ => Ok(Told::default()),
+    }
+}
+
+async fn told(ctx: &Ctx, file: &File) -> Option<Signature> {
+    let parsed = match bytes(ctx, file).await {
         Ok(bytes) => tokio::task::spawn_blocking(move || parse(&bytes)).await,
         Err(why) => Ok(Err(why)),
     };
     match parsed {
         Ok(Ok(found)) => found.map(Signature::Known),
-        Ok(Err(why)) => Some(unreadable(&file, &why)),
-        Err(_) => Some(unreadable(&file, "the MLmodel file cannot be parsed")),
+        Ok(Err(why)) => Some(unreadable(file, &why)),
+        Err(_) => Some(unreadable(file, "the MLmodel file cannot be parsed")),
     }
 }
 

@@ -24,8 +24,8 @@ macro_rules! select_versions {
     ($rest:literal) => {
         concat!(
             "SELECT v.model_id, v.version, v.status, v.status_message, v.stage, v.source, v.origin, v.run_uuid,
-                v.run_link, v.logged_model, v.comment, v.signature, v.has_own_files, v.tags, p.name, v.created_at,
-                v.updated_at
+                v.run_link, v.logged_model, v.comment, v.signature, v.tags, p.name, v.created_at, v.updated_at,
+                v.digest, v.file_count, v.file_bytes, v.pinned_at
             FROM model_version v JOIN asset a ON a.id = v.model_id LEFT JOIN principal p ON p.id = v.owner_id
             WHERE v.deleted_at IS NULL",
             $rest
@@ -56,17 +56,19 @@ statements! {
                 AND w.version > v.version AND w.deleted_at IS NULL)
         ORDER BY v.version");
     VERSION_INSERT = "INSERT INTO model_version (model_id, version, status, status_message, stage, source, origin, run_uuid,
-            run_link, logged_model, comment, signature, has_own_files, tags, owner_id, created_at, updated_at)
-        VALUES ($1, $2, $3, '', 'None', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
-    VERSION_UPDATE = "UPDATE model_version SET status = $3, stage = $4, comment = $5, signature = $6, tags = $7,
-            updated_at = $8
+            run_link, logged_model, comment, tags, owner_id, created_at, updated_at)
+        VALUES ($1, $2, 'PENDING_REGISTRATION', '', 'None', $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)";
+    VERSION_UPDATE = "UPDATE model_version SET stage = $3, comment = $4, tags = $5, updated_at = $6
+        WHERE model_id = $1 AND version = $2";
+    VERSION_READY = "UPDATE model_version SET status = 'READY', status_message = $3, signature = $4, digest = $5,
+            file_count = $6, file_bytes = $7, pinned_at = $8, updated_at = $9
         WHERE model_id = $1 AND version = $2";
     VERSION_DELETE = "UPDATE model_version SET deleted_at = $3, updated_at = $3 WHERE model_id = $1 AND version = $2";
     VERSION_DELETE_ALL = "UPDATE model_version SET deleted_at = $2, updated_at = $2
         WHERE model_id = $1 AND deleted_at IS NULL";
-    /// Versions of a model that have files of their own.
+    /// Versions of a model that have files in this server, or are waiting for some.
     VERSION_WITH_FILES = "SELECT version FROM model_version
-        WHERE model_id = $1 AND has_own_files = 1 AND deleted_at IS NULL ORDER BY version";
+        WHERE model_id = $1 AND (digest IS NOT NULL OR status <> 'READY') AND deleted_at IS NULL ORDER BY version";
     /// Models that were deleted with what they lay in, and whose versions were not told yet.
     MODEL_ORPHANS = "SELECT a.id FROM asset a WHERE a.kind = 'model' AND a.deleted_at IS NOT NULL AND EXISTS (
             SELECT 1 FROM model_version v WHERE v.model_id = a.id AND v.deleted_at IS NULL)

@@ -7,6 +7,7 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+use syntax::source::SourceUri;
 
 use super::{
     aliases::{self, Alias, Move},
@@ -14,7 +15,7 @@ use super::{
     names::{self, Levels},
     signature::Signature,
     store,
-    versions::{self, Stage, Version},
+    versions::{self, Pin, Stage, Status, Version},
 };
 use crate::{
     bind,
@@ -126,12 +127,32 @@ pub struct VersionView {
     /// The logged model it came from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub model_id: String,
+    /// The files that it is made of, once it is ready; they do not change any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesView>,
+    /// Why there is nothing about its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_pinned: Option<String>,
     /// `inputs`, `outputs` and `params` in MLflow's form, as they were when it became ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Map<String, Json>>,
     /// Why its MLmodel file tells no signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature_problem: Option<String>,
+}
+
+/// Which files a version is made of.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct FilesView {
+    /// `files1:` and the SHA-256, in hexadecimal digits, over a text of one line for each file. docs/guides/databricks-uc.md
+    /// says how to make it.
+    pub digest: String,
+    /// How many.
+    pub count: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// When they were settled.
+    pub pinned_at: i64,
 }
 
 /// A move of an alias.
@@ -226,8 +247,27 @@ fn alias_view(sql: &mut Sql<'_>, people: &mut People, alias: &Alias) -> Result<A
     })
 }
 
+impl From<Pin> for FilesView {
+    fn from(Pin { manifest, at }: Pin) -> Self {
+        Self { digest: manifest.digest, count: manifest.files, bytes: manifest.bytes, pinned_at: at }
+    }
+}
+
+/// Why nothing is known about the files of a version.
+fn not_pinned(version: &Version) -> Option<String> {
+    match (&version.pin, version.status) {
+        (Some(_), _) => None,
+        (None, Status::Pending) => Some("its files are on their way".to_owned()),
+        (None, Status::Ready) => Some(match SourceUri::parse(&version.origin) {
+            Ok(SourceUri::Opaque(_)) => "it has no files".to_owned(),
+            _ => format!("external: its files are at {}, outside this server", version.origin),
+        }),
+    }
+}
+
 fn version_view(version: Version, all: &[Alias]) -> VersionView {
     let own = all.iter().filter(|alias| alias.version == version.version);
+    let not_pinned = not_pinned(&version);
     let (signature, signature_problem) = match version.signature {
         Some(Signature::Known(parts)) => (Some(parts), None),
         Some(Signature::Unreadable(why)) => (None, Some(why)),
@@ -245,6 +285,8 @@ fn version_view(version: Version, all: &[Alias]) -> VersionView {
         source: version.source,
         run_id: version.run_id,
         model_id: version.logged_model,
+        files: version.pin.map(FilesView::from),
+        not_pinned,
         signature,
         signature_problem,
     }

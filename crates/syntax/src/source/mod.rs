@@ -79,6 +79,15 @@ pub enum SourceUri {
         /// Below the version's files; may be the root.
         path: ArtifactPath,
     },
+    /// `mlflow-artifacts:/versions/<model id>/<version>`: where the proxy gives out the files of a version.
+    PinnedFiles {
+        /// The registered model's id, which stays when it is renamed: a UUID in small letters.
+        model_uuid: String,
+        /// From 1.
+        version: u64,
+        /// Below the version's files; may be the root.
+        path: ArtifactPath,
+    },
     /// `/path`, `file:/path`: a place on the server's own disk.
     Local {
         /// Below `/`.
@@ -282,6 +291,15 @@ fn read_model_id(text: &str) -> Option<String> {
 fn read_experiment_id(text: &str) -> Option<String> {
     let valid = !text.is_empty() && text.len() <= 19 && text.bytes().all(|byte| byte.is_ascii_digit());
     valid.then(|| text.to_owned())
+}
+
+/// A UUID in its usual form: 32 hex digits in five groups.
+fn read_uuid(text: &str) -> Option<String> {
+    let is_group = |(group, digits): (&str, usize)| {
+        group.len() == digits && group.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let valid = text.split('-').count() == 5 && text.split('-').zip([8, 4, 4, 4, 12]).all(is_group);
+    valid.then(|| text.to_ascii_lowercase())
 }
 
 /// A positive number without sign or leading zero.

@@ -5,14 +5,16 @@ use crate::paths::ArtifactPath;
 
 use super::{
     ArtifactRoot, SourceProblem, SourceUri, local_part, plain_path, read_experiment_id, read_model_id,
-    read_run_id, read_version, rooted,
+    read_run_id, read_uuid, read_version, rooted,
 };
 
-/// `/<exp>/<run>/artifacts[/<path>]`, `/<exp>/models/<model>/artifacts[/<path>]`
+/// `/<exp>/<run>/artifacts[/<path>]`, `/<exp>/models/<model>/artifacts[/<path>]`, `/versions/<model id>/<n>[/<path>]`
 pub(super) fn proxied(rest: &str) -> Result<SourceUri, SourceProblem> {
     const FORM: &str = "mlflow-artifacts:/<experiment>/<run>/artifacts/<path> or mlflow-artifacts:/<experiment>/models/<model id>/artifacts";
     let path = plain_path(rooted(rest)?)?;
-    below_experiment(&path, "models", ArtifactRoot::Proxied).ok_or(SourceProblem::Form(FORM))
+    pinned_files(&path)
+        .or_else(|| below_experiment(&path, "models", ArtifactRoot::Proxied))
+        .ok_or(SourceProblem::Form(FORM))
 }
 
 /// `/databricks/mlflow-tracking/<exp>/…` is a run's or a logged model's; any other place is kept as it is.
@@ -48,6 +50,17 @@ pub(super) fn absolute_path(path: &str) -> Result<SourceUri, SourceProblem> {
 pub(super) fn local(path: &str) -> Result<SourceUri, SourceProblem> {
     let below_root = path.strip_prefix('/').ok_or(SourceProblem::Form("file:/<path>, an absolute path"))?;
     Ok(SourceUri::Local { path: plain_path(below_root)? })
+}
+
+/// `versions/<model id>/<n>/…`
+fn pinned_files(path: &ArtifactPath) -> Option<SourceUri> {
+    let segments: Vec<&str> = path.segments().collect();
+    let ["versions", model, version, below @ ..] = segments.as_slice() else { return None };
+    Some(SourceUri::PinnedFiles {
+        model_uuid: read_uuid(model)?,
+        version: read_version(version)?,
+        path: rejoined(below)?,
+    })
 }
 
 /// `<exp>/<run>/artifacts/…`, or `<exp>/<word>/<model>/artifacts/…` where the word announces a logged model.

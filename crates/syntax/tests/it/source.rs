@@ -73,6 +73,26 @@ fn artifact_places() {
 }
 
 #[test]
+fn addresses_of_versions() {
+    const ID: &str = "019ab0c1-0000-7000-8000-00000000000a";
+    let files =
+        |below: &str| SourceUri::PinnedFiles { model_uuid: ID.to_owned(), version: 3, path: path(below) };
+    accepted(&format!("mlflow-artifacts:/versions/{ID}/3"), files(""));
+    accepted(&format!("mlflow-artifacts:///versions/{}/3/a/b", ID.to_uppercase()), files("a/b"));
+    for rest in [
+        "versions",
+        &format!("versions/{ID}"),
+        &format!("versions/{ID}/0"),
+        &format!("versions/{ID}/x"),
+        &format!("versions/{ID}0/3"),
+        &format!("versions/{}/3", ID.replace('-', "")),
+        "versions/019ab0c1-0000-7000-8000-00000000000g/3",
+    ] {
+        refused(&format!("mlflow-artifacts:/{rest}"), "Write it as mlflow-artifacts:/");
+    }
+}
+
+#[test]
 fn other_places() {
     let external = |scheme: &str, authority: &str, below: &str| SourceUri::External {
         scheme: scheme.to_owned(),

@@ -8,9 +8,10 @@ CREATE TABLE model (
 ) {strict};
 
 -- `source` is what the client said. `origin` is the same once copies are followed: where the files of a copy's first
--- ancestor are, by an address that holds no model's name, since names change and are given again. `has_own_files` is 1
--- where files were uploaded for the version itself, or for the one that it is a copy of; else they are those of
--- `origin`. `signature` is JSON, as it was when the version became ready.
+-- ancestor were, by an address that holds no model's name, since names change and are given again. `signature` is JSON,
+-- as it was when the version became ready.
+-- `digest`, the number of files, their bytes and `pinned_at` say which files the version is made of, since when: those in
+-- its own area. They are null until it is ready, and after that where the files are elsewhere, at `origin`.
 CREATE TABLE model_version (
     model_id {int} NOT NULL REFERENCES model (asset_id),
     version {int} NOT NULL,
@@ -24,7 +25,10 @@ CREATE TABLE model_version (
     logged_model {text} NOT NULL,
     comment {text} NOT NULL,
     signature {text},
-    has_own_files {int} NOT NULL,
+    digest {text},
+    file_count {int},
+    file_bytes {int},
+    pinned_at {int},
     tags {text} NOT NULL,
     owner_id {int} NOT NULL REFERENCES principal (id),
     created_at {int} NOT NULL,

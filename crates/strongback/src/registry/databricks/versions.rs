@@ -4,8 +4,8 @@ use http::Method;
 use syntax::search::Grammar;
 
 use super::wire::{
-    Credentials, CredentialsRequest, CredentialsResponse, VersionOut, VersionResponse, VersionsResponse,
-    storage_location,
+    Background, Credentials, CredentialsRequest, CredentialsResponse, VersionOut, VersionResponse,
+    VersionsResponse, storage_location,
 };
 use crate::{
     catalog::Action,
@@ -113,7 +113,7 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<VersionsResponse> {
     ctx.read(move |sql| {
         let found = search.versions(sql)?;
         let model_versions = found.show(|model, version, aliases| {
-            VersionOut::new(model, version, aliases.iter().copied(), Vec::new())
+            VersionOut::new(model, version, aliases.iter().copied(), Background::default())
         });
         Ok(VersionsResponse { model_versions, next_page_token: found.next_page_token })
     })

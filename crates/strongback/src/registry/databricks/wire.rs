@@ -14,7 +14,10 @@ use crate::{
         versions::Version,
     },
     router::wire::Int64,
-    tracking::{model, wire::KeyValue},
+    tracking::{
+        model, run,
+        wire::{KeyValue, MetricOut},
+    },
 };
 
 /// A request without fields that are looked at.
@@ -133,6 +136,9 @@ pub struct VersionOut {
     /// The run it comes from.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub run_id: String,
+    /// That run's experiment, where one version is asked for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub run_experiment_id: String,
     /// `READY` or `PENDING_REGISTRATION`.
     pub status: &'static str,
     /// Why it stands there.
@@ -152,6 +158,20 @@ pub struct VersionOut {
     /// Parameters of that logged model, where one version is asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub model_params: Vec<Param>,
+    /// Metrics of that logged model, where one version is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub model_metrics: Vec<MetricOut>,
+}
+
+/// What is known of the run and the logged model behind a version.
+#[derive(Debug, Default)]
+pub struct Background {
+    /// MLflow's id of the run's experiment.
+    pub run_experiment_id: String,
+    /// Parameters of the logged model.
+    pub params: Vec<Param>,
+    /// Its metrics.
+    pub metrics: Vec<MetricOut>,
 }
 
 /// A parameter, whose key this face calls its name.
@@ -169,7 +189,7 @@ impl VersionOut {
         model: &Model,
         version: &Version,
         aliases: impl IntoIterator<Item = &'a Alias>,
-        model_params: Vec<Param>,
+        background: Background,
     ) -> Self {
         let own = aliases
             .into_iter()
@@ -183,37 +203,48 @@ impl VersionOut {
             description: version.description.clone(),
             source: version.source.clone(),
             run_id: version.run_id.clone(),
+            run_experiment_id: background.run_experiment_id,
             status: version.status.name(),
             status_message: version.status_message.clone(),
             storage_location: storage_location(model, version.version),
             aliases: own.map(AliasOut::from).collect(),
             tags: tags::pairs(&version.tags),
             model_id: version.logged_model.clone(),
-            model_params,
+            model_params: background.params,
+            model_metrics: background.metrics,
         }
     }
 
-    /// The same with aliases and parameters looked up.
+    /// The same with aliases and background looked up.
     pub fn load(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<Self> {
         let all = aliases::list(sql, &[version.model_id])?;
-        Ok(Self::new(model, version, &all, params(sql, version)?))
+        Ok(Self::new(model, version, &all, background(sql, version)?))
     }
 }
 
-/// Parameters of the logged model behind a version, if the caller may read it and it is still there.
-pub fn params(sql: &mut Sql<'_>, version: &Version) -> Result<Vec<Param>> {
-    if version.logged_model.is_empty() {
-        return Ok(Vec::new());
+/// What lies behind a version, as far as the caller may read it and it is still there.
+pub fn background(sql: &mut Sql<'_>, version: &Version) -> Result<Background> {
+    let mut found = Background::default();
+    if let Some(run) = readable(&version.run_id, |id| run::load(sql, id))? {
+        found.run_experiment_id = run.home.mlflow_id.to_string();
     }
-    match model::load(sql, &version.logged_model) {
-        Ok(found) => Ok(found
-            .document
-            .params
-            .iter()
-            .map(|(name, value)| Param { name: name.clone(), value: value.clone() })
-            .collect()),
+    if let Some(model) = readable(&version.logged_model, |id| model::load(sql, id))? {
+        let param = |(name, value): (&String, &String)| Param { name: name.clone(), value: value.clone() };
+        found.params = model.document.params.iter().map(param).collect();
+        found.metrics = model::wire::ModelOut::from(&model).data.metrics;
+    }
+    Ok(found)
+}
+
+/// What an id means; none if it is empty, or says nothing to this caller.
+fn readable<T>(id: &str, load: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    match load(id) {
+        Ok(found) => Ok(Some(found)),
         Err(error) if error.is_ours() => Err(error),
-        Err(_) => Ok(Vec::new()),
+        Err(_) => Ok(None),
     }
 }
 

@@ -5,8 +5,8 @@
 //! `/WorkspaceInternal/Mlflow/Artifacts/<experiment>/Runs/<run>/artifacts/…` (or `LoggedModels/<model>`) for clients
 //! whose tracking URI is `databricks`. The bytes are [`crate::files`]' concern.
 //!
-//! What must stay true: a version's own files change only until it is finalized; a version without own files shows those
-//! of its origin, read-only, to whoever may read the version; what is missing is `NOT_FOUND` here, not MLflow's code.
+//! What must stay true: a version's files change only until it is ready, and are shown to whoever may read the version;
+//! what is missing is `NOT_FOUND` here, not MLflow's code.
 
 mod directories;
 mod multipart;

@@ -12,7 +12,7 @@ use crate::{
     error::{Code, Error, Result},
     files::{Guard, Place},
     registry::{
-        location::{self, Location},
+        location,
         names::Levels,
         versions::{self, Status, Version},
     },
@@ -124,10 +124,10 @@ async fn read_version(
     below: &ArtifactPath,
 ) -> Result<Resolved> {
     let wanted = name.to_owned();
-    let (place, dir) = ctx
+    let place = ctx
         .read(move |sql| {
             let (_, version) = versions::load(sql, &wanted, levels.into(), number)?;
-            files_of(sql, &version)
+            location::of(&version).ok_or_else(|| elsewhere(&version))
         })
         .await
         .map_err(as_files_api)?;
@@ -136,13 +136,13 @@ async fn read_version(
         versions::load(sql, &name, levels.into(), number).map_err(as_files_api)?;
         Ok(place.clone())
     });
-    Ok(Resolved { guard, path: dir.join(below)? })
+    Ok(Resolved { guard, path: below.clone() })
 }
 
 fn write_version(sql: &mut Sql<'_>, name: &str, levels: Three, number: i64) -> Result<Place> {
     let (model, version) = versions::load(sql, name, levels.into(), number)?;
     authorize(sql, Action::Edit, model.id)?;
-    if version.status != Status::Pending || !version.has_own_files {
+    if version.status != Status::Pending {
         return Err(Error::new(
             Code::ResourceConflict,
             format!(
@@ -152,18 +152,6 @@ fn write_version(sql: &mut Sql<'_>, name: &str, levels: Three, number: i64) -> R
         ));
     }
     Ok(location::own(version.model_id, version.version))
-}
-
-/// The place of a version's files, and the directory there.
-fn files_of(sql: &mut Sql<'_>, version: &Version) -> Result<(Place, ArtifactPath)> {
-    match location::of(version) {
-        Location::Own(place) => Ok((place, ArtifactPath::root())),
-        Location::Tracked(home, dir) if home.artifact_uri(sql)?.starts_with("mlflow-artifacts:") => {
-            Ok((home.place(sql)?, dir))
-        }
-        // What clients store in a bucket by themselves is elsewhere, too.
-        Location::Tracked(..) | Location::Elsewhere => Err(elsewhere(version)),
-    }
 }
 
 fn elsewhere(version: &Version) -> Error {

@@ -98,7 +98,6 @@ pub(in crate::registry) fn new_version(
         description: checked_description("description", request.description)?,
         tags: checked_tags(&request.tags)?,
         awaits_files,
-        signature: None,
     };
     Ok((name, new))
 }
@@ -123,8 +122,8 @@ async fn get(ctx: Ctx, request: VersionRequest) -> Result<VersionResponse> {
 async fn download_uri(ctx: Ctx, request: VersionRequest) -> Result<DownloadUriResponse> {
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
     ctx.read(move |sql| {
-        let (_, version) = versions::load(sql, &name, Levels::Any, number)?;
-        Ok(DownloadUriResponse { artifact_uri: location::download_uri(sql, &version)? })
+        let (model, version) = versions::load(sql, &name, Levels::Any, number)?;
+        Ok(DownloadUriResponse { artifact_uri: location::download_uri(sql, &model, &version)? })
     })
     .await
 }

@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     registry::{
         aliases, answered,
+        databricks::wire::Background,
         names::{self, Levels},
         tags::{checked_description, checked_tags},
         versions::{self, NewVersion},
@@ -51,7 +52,6 @@ async fn create(ctx: Ctx, request: CreateVersionRequest) -> Result<VersionInfo> 
         description: checked_description("comment", request.comment)?,
         tags: checked_tags(&request.tags)?,
         awaits_files: true,
-        signature: None,
     };
     versions::version_create(&ctx, name, Levels::Three, new, VersionInfo::load).await
 }
@@ -71,8 +71,10 @@ async fn list(ctx: Ctx, request: VersionListRequest) -> Result<VersionsResponse>
             None => None,
         };
         let aliases = aliases::list(sql, &[model.id])?;
-        let model_versions =
-            found.iter().map(|version| VersionInfo::new(&model, version, &aliases, Vec::new())).collect();
+        let model_versions = found
+            .iter()
+            .map(|version| VersionInfo::new(&model, version, &aliases, Background::default()))
+            .collect();
         Ok(VersionsResponse { model_versions, next_page_token })
     })
     .await

@@ -9,13 +9,13 @@ use crate::{
     error::{Error, Result},
     registry::{
         aliases::{self, Alias},
-        databricks::wire::{Param, params, storage_location},
+        databricks::wire::{Background, Param, background, storage_location},
         models::Model,
         tags,
         versions::Version,
     },
     router::wire::{Int64, required},
-    tracking::wire::KeyValue,
+    tracking::wire::{KeyValue, MetricOut},
 };
 
 /// A model by its full name, and what is said about it.
@@ -236,11 +236,14 @@ pub struct VersionInfo {
     /// Parameters of that logged model, where one version is asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub model_params: Vec<Param>,
+    /// Metrics of that logged model, where one version is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub model_metrics: Vec<MetricOut>,
 }
 
 impl VersionInfo {
     /// A version with the model's aliases.
-    pub fn new(model: &Model, version: &Version, aliases: &[Alias], model_params: Vec<Param>) -> Self {
+    pub fn new(model: &Model, version: &Version, aliases: &[Alias], background: Background) -> Self {
         let own = aliases.iter().filter(|alias| alias.version == version.version).map(AliasInfo::from);
         Self {
             model_name: model.leaf.clone(),
@@ -259,14 +262,15 @@ impl VersionInfo {
             aliases: own.collect(),
             tags: tags::pairs(&version.tags),
             model_id: version.logged_model.clone(),
-            model_params,
+            model_params: background.params,
+            model_metrics: background.metrics,
         }
     }
 
-    /// The same with aliases and parameters looked up.
+    /// The same with aliases and background looked up.
     pub fn load(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<Self> {
         let aliases = aliases::list(sql, &[model.id])?;
-        Ok(Self::new(model, version, &aliases, params(sql, version)?))
+        Ok(Self::new(model, version, &aliases, background(sql, version)?))
     }
 }
 

@@ -3,13 +3,13 @@
 use serde_json::json;
 use syntax::paths::ArtifactPath;
 
-use super::{Status, Version, change, get, load, require};
+use super::{Pin, Status, Version, load, pin, require};
 use crate::{
     bind,
     catalog::{Action, asset},
     context::Ctx,
     db::{Change, Sql},
-    error::{Error, Result},
+    error::Result,
     events::{Event, EventKind},
     files,
     registry::{
@@ -18,7 +18,7 @@ use crate::{
         names::{self, Levels},
         provenance::{self, Claimed, Origin},
         search::is_prompt,
-        signature::{self, Signature},
+        signature::{self, Signature, Told},
         store,
         tags::{self, Tags},
     },
@@ -41,8 +41,6 @@ pub struct NewVersion {
     pub tags: Tags,
     /// Whether the client will upload files for it and then finalize it.
     pub awaits_files: bool,
-    /// What was read of its signature; a copy has that of its source.
-    pub signature: Option<Signature>,
 }
 
 impl NewVersion {
@@ -61,89 +59,123 @@ impl NewVersion {
     fn mlmodel(&self, sql: &mut Sql<'_>, name: &str, levels: Levels) -> Result<Option<files::File>> {
         let model = names::load(sql, name, levels)?;
         let origin = self.trace(sql, &model)?;
-        let tracked = location::tracked(&origin.root, &origin.logged_model);
-        match tracked.filter(|_| origin.copied.is_none()) {
-            Some((home, dir)) => {
-                let place = home.place(sql)?;
-                signature::find(sql, &place, &dir)
-            }
+        if origin.copied.is_some() {
+            return Ok(None);
+        }
+        match location::kept(sql, &origin.root, &origin.logged_model)? {
+            Some((place, dir)) => signature::find(sql, &place, &dir),
             None => Ok(None),
         }
     }
 }
 
-/// Makes the next version of a model, with the signature that its files tell. `answer` is run in the transaction.
+/// Makes the next version of a model. One that does not wait for files is ready, and made of the files that lie at its
+/// source, with the signature that they tell. `answer` is run in the transaction.
 pub async fn version_create<T: Send + 'static>(
     ctx: &Ctx,
     name: String,
     levels: Levels,
-    mut new: NewVersion,
+    new: NewVersion,
     answer: impl Fn(&mut Sql<'_>, &Model, &Version) -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    let mut told = Told::default();
     if !new.awaits_files {
         let (name, wanted) = (name.clone(), new.clone());
-        new.signature = signature::read(ctx, move |sql| wanted.mlmodel(sql, &name, levels)).await;
+        told = signature::read(ctx, move |sql| wanted.mlmodel(sql, &name, levels)).await?;
     }
     ctx.write(move |tx| {
-        let made = create(tx, &name, levels, &new)?;
+        let made = create(tx, &name, levels, &new, &told)?;
         answered(made, |(model, version)| answer(tx, &model, &version))
     })
     .await
 }
 
 /// Makes the next version of a model, with the lineage that its source tells.
-pub fn create(
+fn create(
     tx: &mut Sql<'_>,
     name: &str,
     levels: Levels,
     new: &NewVersion,
+    told: &Told,
 ) -> Result<Change<(Model, Version)>> {
     let model = names::lock(tx, name, levels, Action::Edit)?;
     let origin = new.trace(tx, &model)?;
-    let status = if new.awaits_files { Status::Pending } else { Status::Ready };
     let number: i64 = tx.one(&store::MODEL_TAKE_NUMBER, bind![model.id], |row| row.get(0))?;
-    let shared = origin.copied.as_ref().filter(|copied| copied.has_own_files && !new.awaits_files);
-    if let Some(copied) = shared {
-        let (from, to) = (location::own(copied.model_id, copied.version), location::own(model.id, number));
-        let count = files::copy(tx, &from.area, &ArtifactPath::root(), &to.area)?;
-        // It may have been deleted in this moment, and its files with it.
-        if count == 0 && get(tx, copied.model_id, copied.version)?.is_none() {
-            return Err(Error::missing(format!("The version '{}' was deleted.", origin.source)));
-        }
-    }
-    let copied = origin.copied.as_ref().and_then(|copied| copied.signature.as_ref());
-    let signature = copied.or(new.signature.as_ref()).filter(|_| !new.awaits_files);
     let (now, by) = (tx.now(), tx.caller().id);
     tx.execute(
         &store::VERSION_INSERT,
         bind![
             model.id,
             number,
-            status.name(),
             &origin.source,
             &origin.root,
             &origin.run_id,
             &new.run_link,
             &origin.logged_model,
             &new.description,
-            signature.map(Signature::to_json).as_deref(),
-            new.awaits_files || shared.is_some(),
             &tags::to_json(&new.tags)?,
             by,
             now
         ],
     )?;
+    if !new.awaits_files {
+        make_ready(tx, &model, number, &origin, told)?;
+    }
     provenance::record(tx, &origin, model.id, number)?;
     let revision = asset::touch(tx, model.id)?;
+    let version = require(tx, &model, number)?;
     let event = Event::new(EventKind::ModelVersionCreate)
         .asset(model.id, revision)
         .subject(number.to_string())
         .detail(json!({
             "source": origin.source, "run_id": origin.run_id, "model_id": origin.logged_model,
-            "status": status.name(), "description": new.description, "tags": new.tags,
+            "status": version.status.name(), "description": new.description, "tags": new.tags,
+            "pinned": pin::detail(version.pin.as_ref()),
         }));
-    let version = require(tx, &model, number)?;
     Ok(Change::Made((model, version), event))
+}
+
+/// Makes a new version ready, of the files that lie at its source.
+fn make_ready(tx: &mut Sql<'_>, model: &Model, number: i64, origin: &Origin, told: &Told) -> Result<()> {
+    let own = location::own(model.id, number);
+    if let Some(copied) = &origin.copied {
+        let pin = pin::from_version(tx, copied, &own)?;
+        return ready(tx, model.id, number, copied.signature.as_ref(), pin.as_ref());
+    }
+    let pin = match location::kept(tx, &origin.root, &origin.logged_model)? {
+        Some(source) => Some(pin::from_source(tx, &source, &own, told)?),
+        None => None,
+    };
+    ready(tx, model.id, number, told.signature.as_ref(), pin.as_ref())
+}
+
+/// What is said of a version that was made of a source where nothing lies.
+const NO_FILES: &str = "No file lay at its source when it was registered.";
+
+fn ready(
+    tx: &mut Sql<'_>,
+    model_id: i64,
+    number: i64,
+    signature: Option<&Signature>,
+    pin: Option<&Pin>,
+) -> Result<()> {
+    let message = if pin.is_some_and(|pin| pin.manifest.files == 0) { NO_FILES } else { "" };
+    let (signature, now) = (signature.map(Signature::to_json), tx.now());
+    tx.execute(
+        &store::VERSION_READY,
+        bind![
+            model_id,
+            number,
+            message,
+            signature.as_deref(),
+            pin.map(|pin| pin.manifest.digest.as_str()),
+            pin.map(|pin| pin.manifest.files as i64),
+            pin.map(|pin| pin.manifest.bytes as i64),
+            pin.map(|pin| pin.at),
+            now
+        ],
+    )?;
+    Ok(())
 }
 
 /// Declares the files of a version complete, and reads its signature in them. `answer` is run in the transaction.
@@ -162,27 +194,34 @@ pub async fn version_finalize<T: Send + 'static>(
             Status::Ready => Ok(None),
         }
     };
-    let signature = signature::read(ctx, mlmodel).await;
+    let told = signature::read(ctx, mlmodel).await?;
     ctx.write(move |tx| {
-        let changed = finalize(tx, &name, levels, number, signature.as_ref())?;
+        let changed = finalize(tx, &name, levels, number, &told)?;
         answered(changed, |(model, version)| answer(tx, &model, &version))
     })
     .await
 }
 
 /// Declares the files of a version complete. Nothing happens to one that is ready.
-pub fn finalize(
+fn finalize(
     tx: &mut Sql<'_>,
     name: &str,
     levels: Levels,
     number: i64,
-    signature: Option<&Signature>,
+    told: &Told,
 ) -> Result<Change<(Model, Version)>> {
-    change(tx, name, levels, number, EventKind::ModelVersionFinalize, |version| {
-        if version.status == Status::Pending {
-            version.status = Status::Ready;
-            version.signature = signature.cloned();
-        }
-        json!({})
-    })
+    let model = names::lock(tx, name, levels, Action::Edit)?;
+    let version = require(tx, &model, number)?;
+    if version.status == Status::Ready {
+        return Ok(Change::Nothing((model, version)));
+    }
+    let pin = pin::uploaded(tx, &model, &version, told)?;
+    ready(tx, model.id, number, told.signature.as_ref(), pin.as_ref())?;
+    let revision = asset::touch(tx, model.id)?;
+    let event = Event::new(EventKind::ModelVersionFinalize)
+        .asset(model.id, revision)
+        .subject(number.to_string())
+        .detail(json!({ "pinned": pin::detail(pin.as_ref()) }));
+    let version = require(tx, &model, number)?;
+    Ok(Change::Made((model, version), event))
 }

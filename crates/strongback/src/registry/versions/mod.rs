@@ -1,11 +1,13 @@
 //! Versions of models: making, finishing, changing and deleting them.
 
 mod create;
+mod pin;
 mod stage;
 
 use serde_json::json;
 
-pub use create::{NewVersion, create, finalize, version_create, version_finalize};
+pub use create::{NewVersion, version_create, version_finalize};
+pub use pin::{Pin, detail as pin_detail};
 pub use stage::{Stage, transition};
 
 use super::{
@@ -23,7 +25,7 @@ use crate::{
     db::{Change, Row, Sql},
     error::{Error, Result},
     events::{Event, EventKind},
-    files,
+    files::{self, Manifest},
     objects::ObjectId,
 };
 
@@ -80,8 +82,8 @@ pub struct Version {
     pub description: String,
     /// What it takes and gives, as it was when it became ready; none if nothing was said about it.
     pub signature: Option<Signature>,
-    /// Whether files were uploaded for it or its first ancestor; else its files are those of its origin.
-    pub has_own_files: bool,
+    /// The files that it is made of; none as long as it is pending, and where they are elsewhere.
+    pub pin: Option<Pin>,
     /// Its tags.
     pub tags: Tags,
     /// Who made it.
@@ -107,11 +109,21 @@ pub(super) fn read(row: &Row<'_>) -> Result<Version> {
         logged_model: row.get(9)?,
         description: row.get(10)?,
         signature: row.get::<Option<String>>(11)?.map(|text| Signature::from_json(&text)).transpose()?,
-        has_own_files: row.flag(12)?,
-        tags: tags::from_json(&row.get::<String>(13)?)?,
-        created_by: row.get::<Option<String>>(14)?.unwrap_or_default(),
-        created_at: row.get(15)?,
-        updated_at: row.get(16)?,
+        tags: tags::from_json(&row.get::<String>(12)?)?,
+        created_by: row.get::<Option<String>>(13)?.unwrap_or_default(),
+        created_at: row.get(14)?,
+        updated_at: row.get(15)?,
+        pin: match row.get::<Option<String>>(16)? {
+            Some(digest) => Some(Pin {
+                manifest: Manifest {
+                    digest,
+                    files: row.get::<i64>(17)? as u64,
+                    bytes: row.get::<i64>(18)? as u64,
+                },
+                at: row.get(19)?,
+            }),
+            None => None,
+        },
     })
 }
 
@@ -201,10 +213,7 @@ fn change(
     let before = require(tx, &model, number)?;
     let mut version = before.clone();
     let detail = edit(&mut version);
-    let is_same = version.status == before.status
-        && version.description == before.description
-        && version.tags == before.tags;
-    if is_same {
+    if version.description == before.description && version.tags == before.tags {
         return Ok(Change::Nothing((model, before)));
     }
     save(tx, &mut version)?;
@@ -216,20 +225,10 @@ fn change(
 fn save(tx: &mut Sql<'_>, version: &mut Version) -> Result<()> {
     version.updated_at = tx.now();
     let tags = tags::to_json(&version.tags)?;
-    let (status, stage) = (version.status.name(), version.stage.name());
-    let signature = version.signature.as_ref().map(Signature::to_json);
+    let stage = version.stage.name();
     tx.execute(
         &store::VERSION_UPDATE,
-        bind![
-            version.model_id,
-            version.version,
-            status,
-            stage,
-            &version.description,
-            signature.as_deref(),
-            &tags,
-            version.updated_at
-        ],
+        bind![version.model_id, version.version, stage, &version.description, &tags, version.updated_at],
     )?;
     Ok(())
 }
@@ -246,9 +245,9 @@ fn delete(tx: &mut Sql<'_>, name: &str, levels: Levels, number: i64) -> Result<C
     let model = names::lock(tx, name, levels, Action::Delete)?;
     let version = require(tx, &model, number)?;
     let dropped = aliases::drop_all(tx, model.id, Some(number), "the version was deleted")?;
-    let garbage = match version.has_own_files {
-        true => files::clear(tx, &location::own(model.id, number).area)?,
-        false => Vec::new(),
+    let garbage = match location::of(&version) {
+        Some(place) => files::clear(tx, &place.area)?,
+        None => Vec::new(),
     };
     let now = tx.now();
     tx.execute(&store::VERSION_DELETE, bind![model.id, number, now])?;

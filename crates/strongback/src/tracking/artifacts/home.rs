@@ -1,13 +1,16 @@
 //! Whose files a path means, and who may touch them.
+//!
+//! The proxy also gives out the files of versions of assets, at `versions/<the asset's id>/<number>`, to whoever may read
+//! the asset. It takes none for them: what a version is made of is settled by those who make versions.
 
 use std::sync::Arc;
 
 use syntax::paths::ArtifactPath;
 
 use crate::{
-    catalog::{Action, authorize},
+    catalog::{Action, asset, authorize},
     db::Sql,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     files::{Guard, Place},
     tracking::{model, run},
 };
@@ -32,12 +35,23 @@ pub enum Home {
     Model(String),
 }
 
+/// Whose files a path of the proxy means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Owner {
+    Home(Home),
+    /// A version of an asset, which has this id outside.
+    Version {
+        asset: String,
+        number: i64,
+    },
+}
+
 /// A path of the proxy, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
-    /// Whose.
-    pub home: Home,
-    /// The root as the client wrote it: `<experiment>/<run>/artifacts` or `<experiment>/models/<model>/artifacts`.
+    owner: Owner,
+    /// The root as the client wrote it: `<experiment>/<run>/artifacts`, `<experiment>/models/<model>/artifacts` or
+    /// `versions/<asset>/<number>`.
     pub root: String,
     /// Below the root; empty for the root itself.
     pub path: ArtifactPath,
@@ -49,6 +63,9 @@ impl Located {
     pub fn parse(raw: &str) -> Result<Self> {
         let whole = ArtifactPath::parse_directory(raw)?;
         let parts: Vec<&str> = whole.segments().collect();
+        if let Some(version) = version_of(&parts) {
+            return Self::new(version, &parts, 3);
+        }
         let found = parts.windows(2).enumerate().find_map(|(at, pair)| {
             let before = at.checked_sub(1).map(|before| parts[before]);
             let home = match before {
@@ -58,29 +75,36 @@ impl Located {
             };
             (pair[1] == "artifacts").then_some((home, at + 2))
         });
-        let Some((home, end)) = found else {
-            return Err(Error::missing(format!(
-                "No run and no logged model has its artifacts at '{whole}'."
-            )));
-        };
+        match found {
+            Some((home, end)) => Self::new(Owner::Home(home), &parts, end),
+            None => Err(nobodys(whole.as_str())),
+        }
+    }
+
+    fn new(owner: Owner, parts: &[&str], end: usize) -> Result<Self> {
         let path = ArtifactPath::parse_directory(&parts[end..].join("/"))?;
-        Ok(Self { home, root: parts[..end].join("/"), path })
+        Ok(Self { owner, root: parts[..end].join("/"), path })
     }
 
     /// The guard for what the path means.
     pub fn guard(&self, access: Access) -> Guard {
-        let (located, inner) = (self.clone(), guard(&self.home, access));
-        Arc::new(move |sql| {
-            let place = inner(sql)?;
-            let uri = located.home.artifact_uri(sql)?;
-            if proxied_root(&uri).is_some_and(|root| root != located.root) {
-                return Err(Error::missing(format!(
-                    "No run and no logged model has its artifacts at '{}'.",
-                    located.root
-                )));
+        let root = self.root.clone();
+        match self.owner.clone() {
+            Owner::Version { asset, number } => {
+                Arc::new(move |sql| version_place(sql, &asset, number, access, &root))
             }
-            Ok(place)
-        })
+            Owner::Home(home) => {
+                let inner = guard(&home, access);
+                Arc::new(move |sql| {
+                    let place = inner(sql)?;
+                    let uri = home.artifact_uri(sql)?;
+                    if proxied_root(&uri).is_some_and(|proxied| proxied != root) {
+                        return Err(nobodys(&root));
+                    }
+                    Ok(place)
+                })
+            }
+        }
     }
 }
 
@@ -114,6 +138,34 @@ impl Home {
             }
         }
     }
+}
+
+/// The address at which the proxy gives out the files of a version of an asset, by the id that leaves the server.
+pub fn version_uri(asset: &str, number: i64) -> String {
+    format!("mlflow-artifacts:/versions/{asset}/{number}")
+}
+
+/// `versions/<asset>/<number>/…`
+fn version_of(parts: &[&str]) -> Option<Owner> {
+    let ["versions", asset, number, ..] = *parts else { return None };
+    let asset = uuid::Uuid::try_parse(asset).ok()?.to_string();
+    let number = number.parse().ok().filter(|number| *number > 0)?;
+    Some(Owner::Version { asset, number })
+}
+
+fn version_place(sql: &mut Sql<'_>, uuid: &str, number: i64, access: Access, root: &str) -> Result<Place> {
+    let found = asset::by_uuid(sql, uuid)?.ok_or_else(|| nobodys(root))?;
+    authorize(sql, Action::Read, found.id)?;
+    if access == Access::Read {
+        return Ok(Place::of_version(found.id, number));
+    }
+    let message =
+        format!("The files at '{root}' are those of a version: they do not change. Register a new one.");
+    Err(Error::new(Code::ResourceConflict, message))
+}
+
+fn nobodys(path: &str) -> Error {
+    Error::missing(format!("No run, no logged model and no version of a model has its files at '{path}'."))
 }
 
 /// The guard for a run's or a logged model's files.
@@ -181,30 +233,51 @@ mod tests {
     use crate::error::Code;
 
     const RUN: &str = "0123456789abcdef0123456789abcdef";
+    const ASSET: &str = "019ab0c1-0000-7000-8000-000000000001";
 
     #[test]
     fn paths_of_the_proxy_are_taken_apart() {
-        let check = |raw: &str, home: Home, root: &str, path: &str| {
+        let check = |raw: &str, owner: Owner, root: &str, path: &str| {
             let located = Located::parse(raw).unwrap();
             assert_eq!(
-                (located.home, located.root.as_str(), located.path.as_str()),
-                (home, root, path),
+                (located.owner, located.root.as_str(), located.path.as_str()),
+                (owner, root, path),
                 "{raw}"
             );
         };
-        let run = || Home::Run(RUN.into());
+        let run = || Owner::Home(Home::Run(RUN.into()));
         check(&format!("5/{RUN}/artifacts/a/b"), run(), &format!("5/{RUN}/artifacts"), "a/b");
         check(&format!("5/{RUN}/artifacts"), run(), &format!("5/{RUN}/artifacts"), "");
         check(&format!("5/{RUN}/artifacts/"), run(), &format!("5/{RUN}/artifacts"), "");
         check(&format!("own/place/{RUN}/artifacts/x"), run(), &format!("own/place/{RUN}/artifacts"), "x");
-        let model = Home::Model(format!("m-{RUN}"));
+        let model = Owner::Home(Home::Model(format!("m-{RUN}")));
         check(&format!("5/models/m-{RUN}/artifacts/x"), model, &format!("5/models/m-{RUN}/artifacts"), "x");
+        let version = || Owner::Version { asset: ASSET.into(), number: 3 };
+        let root = version_uri(ASSET, 3).strip_prefix("mlflow-artifacts:/").unwrap().to_owned();
+        check(&root, version(), &root, "");
+        // Whatever a version's directories are called.
+        check(
+            &format!("{root}/data/{RUN}/artifacts/x"),
+            version(),
+            &root,
+            &format!("data/{RUN}/artifacts/x"),
+        );
     }
 
     #[test]
     fn other_paths_are_nobodys_or_refused() {
-        for raw in ["", "5", "5/x/artifacts", &format!("5/{RUN}/other/x"), &format!("5/m-{RUN}/artifacts/x")]
-        {
+        let version = |rest: &str| format!("versions/{ASSET}{rest}");
+        for raw in [
+            "",
+            "5",
+            "5/x/artifacts",
+            &format!("5/{RUN}/other/x"),
+            &format!("5/m-{RUN}/artifacts/x"),
+            "versions/5/3",
+            &version(""),
+            &version("/0/x"),
+            &version("/x/y"),
+        ] {
             assert_eq!(Located::parse(raw).unwrap_err().code(), Code::ResourceDoesNotExist, "{raw}");
         }
         for raw in [&format!("5/{RUN}/artifacts/../x"), &format!("/5/{RUN}/artifacts"), "c:/x", "a#b"] {

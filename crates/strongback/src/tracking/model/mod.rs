@@ -172,6 +172,16 @@ pub fn find(sql: &mut Sql<'_>, uuid: &str) -> Result<Option<LoggedModel>> {
     sql.first(&store::LOGGED_MODEL_BY_UUID, bind![uuid], read)
 }
 
+/// The newest living model of a name that a run of an experiment made, without asking whether the caller may see it.
+pub fn of_run(
+    sql: &mut Sql<'_>,
+    run_uuid: &str,
+    name: &str,
+    experiment_id: i64,
+) -> Result<Option<LoggedModel>> {
+    sql.first(&store::LOGGED_MODEL_OF_RUN, bind![run_uuid, name, experiment_id], read)
+}
+
 /// The model with this id, deleted ones too, kept from others until the transaction ends, for a caller who may change it.
 fn lock(tx: &mut Sql<'_>, uuid: &str, action: Action) -> Result<LoggedModel> {
     let model = tx.first(&store::LOGGED_MODEL_LOCK, bind![uuid], read)?.ok_or_else(|| unknown(uuid))?;

@@ -15,6 +15,12 @@ statements! {
             m.created_at, m.updated_at, m.deleted_at, m.document, e.mlflow_id, e.artifact_location
         FROM logged_model m JOIN experiment e ON e.asset_id = m.experiment_id
         WHERE m.experiment_id = $1 AND m.deleted_at IS NULL";
+    /// The newest one of a name that a run made.
+    LOGGED_MODEL_OF_RUN = "SELECT m.uuid, m.experiment_id, m.name, m.model_type, m.source_run, m.status, m.status_message, m.owner_id,
+            m.created_at, m.updated_at, m.deleted_at, m.document, e.mlflow_id, e.artifact_location
+        FROM logged_model m JOIN experiment e ON e.asset_id = m.experiment_id
+        WHERE m.source_run = $1 AND m.name = $2 AND m.experiment_id = $3 AND m.deleted_at IS NULL
+        ORDER BY m.created_at DESC, m.id DESC LIMIT 1";
     LOGGED_MODEL_INSERT = "INSERT INTO logged_model (uuid, experiment_id, name, model_type, source_run, status, status_message, owner_id,
             created_at, updated_at, document)
         VALUES ($1, $2, $3, $4, $5, 1, '', $6, $7, $7, $8)";

@@ -95,6 +95,29 @@ fn a_name_is_a_file_or_a_directory() {
     });
 }
 
+/// Several writers store at once on PostgreSQL: whoever comes second is refused, and never are both there.
+#[test]
+fn a_name_is_never_both_although_both_come_at_once() {
+    on_every_store(|test| async move {
+        let ctx = test.system();
+        for round in 0..20 {
+            let area = format!("round/{round}");
+            let (file, dir) = (guard(&area), guard(&area));
+            let (name, below, deeper) = (path("a"), path("a/b"), path("a/c/d"));
+            let (file, below, deeper) = tokio::join!(
+                files::put(&ctx, &file, &name, body("file")),
+                files::put(&ctx, &dir, &below, body("below")),
+                files::put(&ctx, &dir, &deeper, body("deeper")),
+            );
+            // What lies beside each other does not exclude each other.
+            assert_eq!(below.is_ok(), deeper.is_ok(), "{round}: {below:?} {deeper:?}");
+            assert_ne!(file.is_ok(), below.is_ok(), "{round}: {file:?} {below:?}");
+            let refused = file.err().or(below.err()).unwrap();
+            assert_eq!(refused.code(), Code::InvalidParameterValue, "{round}: {refused}");
+        }
+    });
+}
+
 #[test]
 fn directories_are_read_off_paths_in_pages() {
     on_every_store(|test| async move {

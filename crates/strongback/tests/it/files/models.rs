@@ -1,4 +1,4 @@
-//! The Files API over versions of models: its own files until it is finalized, those of its source else.
+//! The Files API over versions of models, whose files change only until the version is ready.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use strongback::{
         asset::{self, Kind, NewAsset},
         authorize_admin, bootstrap, principal,
     },
-    db::Change,
+    db::{Change, Sql},
     events::{Event, EventKind},
     registry::{
         aliases, models,
@@ -61,15 +61,20 @@ async fn make_schema(test: &TestApp) {
     })
     .await
     .unwrap();
-    let made =
-        |tx: &mut strongback::db::Sql<'_>| models::create(tx, MODEL, Levels::Three, "", &BTreeMap::default());
+    let made = |tx: &mut Sql<'_>| models::create(tx, MODEL, Levels::Three, "", &BTreeMap::default());
     ctx.write(made).await.unwrap();
 }
 
 async fn make_version(test: &TestApp, source: &str, awaits_files: bool) -> i64 {
     let new = NewVersion { source: source.to_owned(), awaits_files, ..NewVersion::default() };
-    let made = test.system().write(move |tx| versions::create(tx, MODEL, Levels::Three, &new)).await;
-    made.unwrap().1.version
+    let number = |_: &mut Sql<'_>, _: &models::Model, version: &versions::Version| Ok(version.version);
+    versions::version_create(&test.system(), MODEL.into(), Levels::Three, new, number).await.unwrap()
+}
+
+async fn finalize(test: &TestApp, number: i64) {
+    versions::version_finalize(&test.system(), MODEL.into(), Levels::Three, number, |_, _, _| Ok(()))
+        .await
+        .unwrap();
 }
 
 async fn make_logged_model(test: &TestApp) -> String {
@@ -93,10 +98,7 @@ fn a_version_takes_files_until_it_is_final() {
         assert_eq!((status, &body[..]), (200, &b"weights!"[..]));
         assert_eq!(headers[header::CONTENT_LENGTH], "8");
         assert!(headers[header::LAST_MODIFIED].to_str().unwrap().ends_with("GMT"));
-        test.system()
-            .write(move |tx| versions::finalize(tx, MODEL, Levels::Three, number, None))
-            .await
-            .unwrap();
+        finalize(&test, number).await;
         let (status, _, body) = send(&test, "PUT", &format!("{file}?overwrite=true"), "changed").await;
         assert_eq!(status, 409, "{body:?}");
         assert_eq!(send(&test, "DELETE", &file, "").await.0, 409);
@@ -135,7 +137,7 @@ fn directories_of_a_version_are_listed_with_absolute_paths() {
 }
 
 #[test]
-fn a_version_without_own_files_shows_those_of_its_source() {
+fn a_version_that_was_not_uploaded_has_the_files_of_its_source() {
     on_every_store(|test| async move {
         make_schema(&test).await;
         let model = make_logged_model(&test).await;
@@ -205,7 +207,7 @@ fn signed_addresses_serve_files_and_parts() {
 async fn make_ready(test: &TestApp, text: &'static str) -> i64 {
     let number = make_version(test, "s3://bucket/model", true).await;
     assert_eq!(send(test, "PUT", &format!("{FILES}/{number}/MLmodel"), text).await.0, 204);
-    test.system().write(move |tx| versions::finalize(tx, MODEL, Levels::Three, number, None)).await.unwrap();
+    finalize(test, number).await;
     number
 }
 

@@ -5,6 +5,7 @@ mod copies;
 mod faces;
 mod names;
 mod owners;
+mod pins;
 mod signatures;
 mod sources;
 mod versions;
