@@ -41,4 +41,5 @@ fn none(method: Method, path: &'static str, answer: fn() -> Value) -> Route {
         "For MLflow's pages: none of these are here",
         move |_, _, _| async move { crate::router::wire::json_response(&answer()) },
     )
+    .giving_content("application/json")
 }

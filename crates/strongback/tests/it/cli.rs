@@ -74,7 +74,7 @@ fn settings_that_cannot_be_kept_are_refused_by_name() {
     refused(&output, "without TLS");
     assert!(!text(&output.stderr).contains("hush"));
     refused(&run(dir.path(), &["up", "--host", "0.0.0.0"], &[]), "--auth tokens");
-    refused(&run(dir.path(), &["up", "--log", "a=b=c"], &[]), "is not a filter");
+    refused(&run(dir.path(), &["up", "--log", "a=b=c"], &[]), "Write e.g. info");
     std::fs::write(dir.path().join("strongback.toml"), "colour = 'red'").unwrap();
     refused(&run(dir.path(), &["config", "show"], &[]), "\"colour\", which is not a setting");
     assert!(!dir.path().join("strongback-data").exists(), "nothing was made");

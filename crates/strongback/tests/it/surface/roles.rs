@@ -37,6 +37,10 @@ const NO_EVENT: &[&str] = &[
     "POST /api/2.0/mlflow/unity-catalog/model-versions/generate-temporary-credentials",
     "POST /api/2.1/unity-catalog/temporary-model-version-credentials",
     "POST /graphql",
+    "POST /ajax-api/3.0/mlflow/ui-telemetry",
+    "POST /ajax-api/3.0/mlflow/datasets/search",
+    "POST /ajax-api/3.0/mlflow/traces/search",
+    "POST /ajax-api/3.0/mlflow/traces/metrics",
 ];
 
 /// A file that is stored at once is an operation: its intent before the bytes, its outcome after them.

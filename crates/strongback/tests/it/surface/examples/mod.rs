@@ -28,6 +28,7 @@ pub fn all() -> Vec<Example> {
         registry::unity(),
         files::examples(),
         answers(),
+        for_pages(),
         absent(),
     ]
     .concat()
@@ -68,6 +69,22 @@ fn answers() -> Vec<Example> {
         Example::new("GET", "/api/1.0/model", json!({ "name": "$gov$" })),
         Example::new("GET", "/api/1.0/overview", json!({})).note("lists what the caller may read"),
         Example::new("POST", "/graphql", json!({ "query": question, "variables": {} })).note(OPEN),
+    ]
+}
+
+/// What MLflow's pages ask about things that are not here: nothing of it.
+fn for_pages() -> Vec<Example> {
+    let page = |method, path| Example::new(method, path, json!({}));
+    vec![
+        page("GET", "/ajax-api/2.0/mlflow/gateway-proxy"),
+        page("GET", "/ajax-api/3.0/mlflow/assistant/config"),
+        page("GET", "/ajax-api/3.0/mlflow/assistant/providers"),
+        page("GET", "/ajax-api/3.0/mlflow/scorers/list"),
+        page("GET", "/ajax-api/3.0/mlflow/ui-telemetry"),
+        page("POST", "/ajax-api/3.0/mlflow/ui-telemetry"),
+        page("POST", "/ajax-api/3.0/mlflow/datasets/search"),
+        page("POST", "/ajax-api/3.0/mlflow/traces/search"),
+        page("POST", "/ajax-api/3.0/mlflow/traces/metrics"),
     ]
 }
 
