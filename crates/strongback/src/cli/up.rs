@@ -55,6 +55,8 @@ pub(super) fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let (host, port) = (config.host.value.clone(), config.port.value);
+    // Before anybody can see an answer: whoever sees one may end the server.
+    let stopped = stop_signal()?;
     // The port first: without it there is nothing to open a store for. Who connects early waits for an answer.
     let (listener, address) = serve::bind(&host, port).await?;
     let app = app::open(config).await?;
@@ -64,7 +66,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     std::fs::write(&address_file, &reached_at)
         .with_context(|| format!("cannot write {}", address_file.display()))?;
     greet(&app.config, address, &reached_at);
-    let outcome = serve::run(Arc::clone(&app), listener, Limits::of_this_process(), stop_signal()).await;
+    let outcome = serve::run(Arc::clone(&app), listener, Limits::of_this_process(), stopped).await;
     let _ = std::fs::remove_file(&address_file);
     background.stop().await;
     tokio::task::spawn_blocking(move || app.db.close()).await?;
@@ -113,20 +115,16 @@ fn greet(config: &Config, address: SocketAddr, reached_at: &str) {
     printer::talk("  stop      Ctrl-C; nothing acknowledged is lost");
 }
 
-async fn stop_signal() {
+/// Listens for signals from the call on; the future ends with the first.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!(
-            "signals cannot be received; stop the server with SIGKILL, which loses nothing acknowledged"
-        );
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
