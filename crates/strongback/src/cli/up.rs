@@ -10,6 +10,7 @@ use super::{printer, settings::ServerArgs};
 use crate::{
     app,
     config::{Auth, Config, LogFormat},
+    context::App,
     error::Error,
     router::serve::{self, Limits},
 };
@@ -65,7 +66,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let address_file = app.config.data_dir.value.join(ADDRESS_FILE);
     std::fs::write(&address_file, &reached_at)
         .with_context(|| format!("cannot write {}", address_file.display()))?;
-    greet(&app.config, address, &reached_at);
+    greet(&app, address, &reached_at);
     let outcome = serve::run(Arc::clone(&app), listener, Limits::of_this_process(), stopped).await;
     let _ = std::fs::remove_file(&address_file);
     background.stop().await;
@@ -85,7 +86,8 @@ fn reached_at(config: &Config, address: SocketAddr) -> String {
 }
 
 /// Says where it is and what comes next: to a person in words, to a log collector as one of its lines.
-fn greet(config: &Config, address: SocketAddr, reached_at: &str) {
+fn greet(app: &App, address: SocketAddr, reached_at: &str) {
+    let config = &app.config;
     let data_dir = config.data_dir.value.display();
     if config.log_format.value == LogFormat::Json {
         tracing::info!(%address, %data_dir, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -108,7 +110,8 @@ fn greet(config: &Config, address: SocketAddr, reached_at: &str) {
         Auth::Off => "  auth      off: everybody on this machine is the principal `local`, an administrator",
         Auth::Tokens => "  auth      tokens: clients send one that `strongback token create` made",
     });
-    if config.mlflow_ui.value != "off" {
+    // The log says why, where they were asked for and not found.
+    if !app.pages.is_empty() {
         printer::talk(&format!("  pages     {reached_at}/mlflow/"));
     }
     printer::talk(&format!("  next      export MLFLOW_TRACKING_URI={reached_at}"));
