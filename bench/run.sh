@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 # One selection of packages, as everywhere: another would compile shared dependencies again.
 cargo build --workspace --release --locked
-STRONGBACK_BIN=${STRONGBACK_BIN:-$target/release/strongback}
+# Not what STRONGBACK_BIN may name: elsewhere that is a debug binary. `--binary` names another one.
+STRONGBACK_BIN=$target/release/strongback
 export STRONGBACK_BIN STRONGBACK_VENV
 # A build fills the load average; what is measured is the machine, not the compiler that just ran.
 waited=0

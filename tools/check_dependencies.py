@@ -14,6 +14,8 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# How Cargo names crates.io, also where a mirror replaces it.
+CRATES_IO = {"registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"}
 TOKEN = re.compile(r"\(|\)|[A-Za-z0-9.+-]+")
 
 
@@ -69,9 +71,9 @@ def refusals(packages: list[dict], rules: dict) -> list[str]:
             found.append(f"{name} names no licence")
         elif not licence_allowed(licence, allowed):
             found.append(f"{name} is under '{licence}', which [licenses] does not allow")
-        source = package["source"] or "path"
-        if not source.startswith(("path", "registry+", "sparse+")):
-            found.append(f"{name} comes from {source}; only a registry and this workspace are allowed")
+        source = package["source"]
+        if source is not None and source not in CRATES_IO:
+            found.append(f"{name} comes from {source}; only crates.io and this workspace are allowed")
     for ban in rules["bans"]["deny"]:
         crate = ban["crate"]
         if not ban.get("deny-multiple-versions"):

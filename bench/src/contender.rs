@@ -133,14 +133,26 @@ impl Contender {
         self.venv.as_ref().map(|venv| venv.join("bin/python"))
     }
 
-    /// What the server says it is.
-    pub fn version(&self) -> String {
-        self.client().get("/version").map(|answer| answer.text().trim().to_string()).unwrap_or_default()
+    /// What the server says it is. Ours answers MLflow's clients with the version of MLflow that it stands for, and says
+    /// its own in its description of itself.
+    pub fn version(&self) -> Result<String> {
+        let mut client = self.client();
+        Ok(match self.side {
+            Side::Ours => {
+                let described = client.get("/api/openapi.json")?.json();
+                described["info"]["version"].as_str().context("a version in the description")?.to_string()
+            }
+            Side::Peer => client.get("/version")?.text().trim().to_string(),
+        })
     }
 
-    /// Bytes of all files in the data directory, as the file system has allocated them.
-    pub fn stored_bytes(&self) -> Result<u64> {
-        allocated_bytes(&self.data_dir)
+    /// Bytes of all files in the data directory, as the file system has allocated them; none where the metadata are
+    /// elsewhere.
+    pub fn stored_bytes(&self) -> Result<Option<u64>> {
+        if self.launch.arguments.iter().any(|argument| argument == "--database-url") {
+            return Ok(None);
+        }
+        allocated_bytes(&self.data_dir).map(Some)
     }
 
     /// Memory of the server process and all its descendants.

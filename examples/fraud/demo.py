@@ -26,15 +26,15 @@ CHECKPOINT = "checkpoint.json"
 BEST_RUN = ["runs", "best", "--metric", "val_ap", "--where", "tags.dataset_version = '2024-Q4-v2'"]
 PYTHON_FOLDER = Path(sys.executable).parent
 STEPS = 12
-COMMAND_LIMIT_S = 300
+COMMAND_LIMIT_S = 600
 DATA_DIR = "STRONGBACK_DATA_DIR"
 
 
 class CommandError(Exception):
     """A command of a step failed."""
 
-    def __init__(self, command: str, code: int, stderr: list[str]):
-        super().__init__(f"{command} ended with exit code {code}")
+    def __init__(self, what: str, stderr: list[str]):
+        super().__init__(what)
         self.stderr = stderr
 
 
@@ -79,17 +79,21 @@ class Demo:
             )
             limit = threading.Timer(COMMAND_LIMIT_S, process.kill)
             limit.start()
+            is_late = False
             try:
                 for line in process.stdout or ():
                     self.console.line(line.rstrip())
                 code = process.wait()
+                is_late = code == -signal.SIGKILL and limit.finished.is_set()
             finally:
                 limit.cancel()
                 if process.poll() is None:
                     process.kill()
                     process.wait()
+        if is_late:
+            raise CommandError(f"{shown} was stopped after its limit of {COMMAND_LIMIT_S} s", last_lines(errors, 15))
         if code != 0:
-            raise CommandError(shown, code, last_lines(errors, 15))
+            raise CommandError(f"{shown} ended with exit code {code}", last_lines(errors, 15))
         return time.perf_counter() - start
 
 
@@ -159,6 +163,8 @@ def summary(demo: Demo) -> None:
     pages = [f"{server.url}/         what is here: models, aliases, recent runs, the loop"]
     if server.status("/mlflow/") == 200:
         pages.append(f"{server.url}/mlflow/  the MLflow web UI of your own installation, on the same data")
+    else:
+        pages.append(f"(no MLflow web UI: none was found through {sys.executable}; the server's log says why)")
     kept = os.environ.get("STRONGBACK_DEMO_KEEP") == "1"
     asked = not kept and sys.stdout.isatty() and sys.stdin.isatty() and "CI" not in os.environ
     if not kept and not asked:
@@ -218,6 +224,10 @@ def main() -> int:
     except data.Unreachable as problem:
         console.failure(str(problem))
         return data.EXIT_UNREACHABLE
+    except data.DownloadError as problem:
+        console.failure("pip could not download the data.")
+        console.excerpt("Its last lines", list(problem.args[0]))
+        return 1
     except data.Corrupt as problem:
         console.failure(f"The data cannot be trusted: {problem}.")
         return 1

@@ -44,7 +44,9 @@ pub fn measure(options: &Options, contenders: &mut [Contender]) -> Result<Vec<Fi
         let (tally, writers) = closed_loop(options.clients, duration, prepare, Writer::send)?;
         let sample = Sample::rate(&tally, f64::from(POINTS_PER_BATCH))?;
         let points = (tally.done * u64::from(POINTS_PER_BATCH)) as f64;
-        growth.push((contender.side, contender.stored_bytes()?.saturating_sub(before) as f64 / points));
+        if let (Some(before), Some(after)) = (before, contender.stored_bytes()?) {
+            growth.push((contender.side, after.saturating_sub(before) as f64 / points));
+        }
         writers.into_iter().try_for_each(Writer::check)?;
         Ok(sample)
     })?;

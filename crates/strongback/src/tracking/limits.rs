@@ -14,6 +14,10 @@ use crate::{
 pub const PARAM_VALUE_CHARS: usize = 6_000;
 /// Longest value of a run's tag, in characters; longer ones are cut.
 pub const TAG_VALUE_CHARS: usize = 8_000;
+/// Longest value of a tag or param of a logged model, in characters. Nothing is cut there: the client keeps JSON in one.
+pub const LOGGED_MODEL_VALUE_CHARS: usize = 100_000;
+/// Params, tags and metrics of a logged model together, in bytes as JSON.
+pub const LOGGED_MODEL_BYTES: usize = 8 << 20;
 /// Longest value of an experiment's tag, in characters.
 pub const EXPERIMENT_TAG_VALUE_CHARS: usize = 20_000;
 /// Longest artifact location, in characters.

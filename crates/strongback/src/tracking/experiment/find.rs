@@ -1,5 +1,7 @@
 //! Looking up experiments, and the data sets of their runs.
 
+use std::collections::BTreeSet;
+
 use http::Method;
 
 use super::{
@@ -18,6 +20,10 @@ use crate::{
 
 /// Experiments that one request may ask for data sets of.
 const DATASET_EXPERIMENTS: usize = 20;
+/// Data sets that are listed; MLflow's number.
+const DATASET_SUMMARIES: usize = 1_000;
+/// Uses of data sets, told apart by their tags, that are looked at in one experiment.
+const DATASET_USES: i64 = 20_000;
 
 pub(super) fn routes() -> Vec<Route> {
     let policy = Policy::Asset(Action::Read);
@@ -93,26 +99,28 @@ async fn search_datasets(ctx: Ctx, request: DatasetsRequest) -> Result<DatasetsR
     }
     let ids = ids.iter().map(|id| limits::experiment_id(id)).collect::<Result<Vec<_>>>()?;
     ctx.read(move |sql| {
-        let mut dataset_summaries = Vec::new();
+        // One line for each experiment, data set and context: other tags of a use do not make another.
+        let mut found = BTreeSet::new();
         for id in ids {
             let experiment = load(sql, id, Action::Read)?;
-            let rows = sql.all(&store::EXPERIMENT_DATASETS, bind![experiment.id], |row| {
+            let rows = sql.all(&store::EXPERIMENT_DATASETS, bind![experiment.id, DATASET_USES], |row| {
                 Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<String>(2)?))
             })?;
             for (name, digest, tags) in rows {
                 let mut tags: Tags = serde_json::from_str(&tags).map_err(Error::internal)?;
                 let context = tags.remove(DATASET_CONTEXT_TAG);
-                dataset_summaries.push(DatasetSummary {
-                    experiment_id: id.to_string(),
-                    name,
-                    digest,
-                    context,
-                });
+                found.insert((id, name, digest, context));
             }
         }
-        dataset_summaries
-            .dedup_by(|a, b| (&a.name, &a.digest, &a.context) == (&b.name, &b.digest, &b.context));
-        Ok(DatasetsResponse { dataset_summaries })
+        let summary = |(id, name, digest, context): (i64, _, _, _)| DatasetSummary {
+            experiment_id: id.to_string(),
+            name,
+            digest,
+            context,
+        };
+        Ok(DatasetsResponse {
+            dataset_summaries: found.into_iter().take(DATASET_SUMMARIES).map(summary).collect(),
+        })
     })
     .await
 }

@@ -28,5 +28,5 @@ statements! {
     EXPERIMENT_UPDATE = "UPDATE experiment SET lifecycle = $2, tags = $3, updated_at = $4 WHERE asset_id = $1";
     /// Data sets of an experiment's runs, each with the contexts in which they were used.
     EXPERIMENT_DATASETS = "SELECT DISTINCT d.name, d.digest, i.tags FROM dataset d JOIN run_input i ON i.dataset_id = d.id
-        WHERE d.experiment_id = $1 ORDER BY d.name, d.digest, i.tags LIMIT 1000";
+        WHERE d.experiment_id = $1 ORDER BY d.name, d.digest, i.tags LIMIT $2";
 }

@@ -13,10 +13,13 @@ use crate::{
     catalog::{Action, names::refused},
     context::Ctx,
     db::Change,
-    error::{Error, Result},
+    error::Result,
     events::{Event, EventKind},
     router::{Limits, Policy, Route, wire::required},
-    tracking::{experiment, limits, run::names},
+    tracking::{
+        experiment, limits,
+        run::{self, names},
+    },
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -53,13 +56,19 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<ModelResponse> {
     for (key, value) in params::checked(&request.params)? {
         document.params.insert(key, value);
     }
-    let text = serde_json::to_string(&document).map_err(Error::internal)?;
+    let uuid = format!("m-{}", uuid::Uuid::new_v4().simple());
+    let text = document.encode(&uuid)?;
     ctx.write(move |tx| {
         let home = experiment::load(tx, mlflow_id, Action::Create)?;
         home.require_active()?;
+        // Whoever registers `runs:/<run>/<name>` trusts that the run's own people made it. An id that is no run here
+        // came from elsewhere, and nothing here is reached by it.
+        if let Some(run) = run::find(tx, &source_run)? {
+            run::authorize_change(tx, &run, Action::Edit)?;
+        }
         let (now, owner_id) = (tx.now(), tx.caller().id);
         let model = LoggedModel {
-            uuid: format!("m-{}", uuid::Uuid::new_v4().simple()),
+            uuid: uuid.clone(),
             experiment_id: home.id,
             name: name.clone(),
             model_type: model_type.clone(),

@@ -89,7 +89,8 @@ fn note(metrics: &mut Vec<Metric>, run_id: &str, measurement: &Measurement) -> b
         return true;
     };
     let newest = Point::new(stored.timestamp_ms, stored.step, stored.number());
-    if point.step_order(&newest).is_le() {
+    // MLflow orders a model's metrics by time first, a run's by step first.
+    if point <= newest {
         return false;
     }
     (stored.value, stored.timestamp_ms, stored.step) = (finite(point), point.timestamp_ms, point.step);

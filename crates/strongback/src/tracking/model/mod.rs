@@ -24,6 +24,7 @@ use crate::{
     db::{Row, Sql},
     error::{Error, Result},
     router::Route,
+    tracking::limits,
 };
 
 pub(in crate::tracking) use measure::{Measurement, lock_measured, measure};
@@ -105,6 +106,22 @@ pub struct Document {
     pub metrics: Vec<Metric>,
 }
 
+impl Document {
+    /// As it is stored, within [`limits::LOGGED_MODEL_BYTES`].
+    fn encode(&self, uuid: &str) -> Result<String> {
+        let text = serde_json::to_string(self).map_err(Error::internal)?;
+        if text.len() > limits::LOGGED_MODEL_BYTES {
+            return Err(Error::invalid(format!(
+                "The logged model '{uuid}' would hold {} bytes of params, tags and metrics; at most {} are allowed. \
+                 Log large values as artifacts.",
+                text.len(),
+                limits::LOGGED_MODEL_BYTES
+            )));
+        }
+        Ok(text)
+    }
+}
+
 /// A metric of a logged model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
@@ -143,7 +160,7 @@ impl LoggedModel {
     /// Stores status, times and document as they are now.
     fn save(&mut self, tx: &mut Sql<'_>) -> Result<()> {
         self.updated_at = tx.now();
-        let document = serde_json::to_string(&self.document).map_err(Error::internal)?;
+        let document = self.document.encode(&self.uuid)?;
         let deleted_at = self.deleted.then_some(self.updated_at);
         tx.execute(
             &store::LOGGED_MODEL_UPDATE,

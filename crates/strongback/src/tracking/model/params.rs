@@ -39,7 +39,8 @@ pub(super) fn checked(params: &[KeyValue]) -> Result<Vec<(String, String)>> {
     }
     let checked = |(at, param): (usize, &KeyValue)| {
         let key = limits::key(&format!("params[{at}].key"), param.key.as_deref())?;
-        Ok((key.to_owned(), limits::cut(param.value(), limits::PARAM_VALUE_CHARS).to_owned()))
+        let path = format!("params[{at}].value");
+        Ok((key.to_owned(), limits::text(&path, param.value(), limits::LOGGED_MODEL_VALUE_CHARS)?.to_owned()))
     };
     params.iter().enumerate().map(checked).collect()
 }

@@ -93,6 +93,7 @@ impl Fields for Measured {
 }
 
 /// A filter made ready: a comparison of a metric holds if some metric of that key and of the chosen data sets fits.
+/// Without such a comparison, a choice of data sets finds the models that have any metric on one of them.
 struct Filter {
     rest: Predicate,
     metrics: Vec<(String, Predicate)>,
@@ -121,7 +122,9 @@ impl Filter {
         let of_choice = |metric: &Metric| {
             self.datasets.is_empty() || self.datasets.iter().any(|choice| choice.fits(metric))
         };
+        let measured = || !self.metrics.is_empty() || model.document.metrics.iter().any(of_choice);
         self.rest.matches(model)
+            && (self.datasets.is_empty() || measured())
             && self.metrics.iter().all(|(key, predicate)| {
                 let mut own =
                     model.document.metrics.iter().filter(|metric| metric.key == *key && of_choice(metric));
@@ -173,7 +176,7 @@ fn place(order: &[Field], model: &LoggedModel) -> Place {
             let own =
                 model.document.metrics.iter().filter(|metric| metric.key == *key && dataset.fits(metric));
             let point = |metric: &Metric| Point::new(metric.timestamp_ms, metric.step, metric.number());
-            match own.map(point).max_by(Point::step_order).map(|point| point.value.get()) {
+            match own.map(point).max().map(|point| point.value.get()) {
                 Some(value) if value.is_nan() => Key::NaN,
                 Some(value) => Key::Number(value),
                 None => Key::Missing,

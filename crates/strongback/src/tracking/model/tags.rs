@@ -55,7 +55,8 @@ pub(super) fn checked(tags: &[KeyValue]) -> Result<Vec<(String, String)>> {
     }
     let checked = |(at, tag): (usize, &KeyValue)| {
         let key = limits::key(&format!("tags[{at}].key"), tag.key.as_deref())?;
-        Ok((key.to_owned(), limits::cut(tag.value(), limits::TAG_VALUE_CHARS).to_owned()))
+        let path = format!("tags[{at}].value");
+        Ok((key.to_owned(), limits::text(&path, tag.value(), limits::LOGGED_MODEL_VALUE_CHARS)?.to_owned()))
     };
     tags.iter().enumerate().map(checked).collect()
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{M, experiment, log, run, settled};
-use crate::support::{ok, on_every_store};
+use crate::support::{TestApp, ok, on_every_store, on_every_store_with, request, token_of};
 
 #[test]
 fn a_logged_model_as_clients_get_it() {
@@ -63,5 +63,155 @@ fn a_point_of_an_unknown_model_stores_nothing() {
         assert_eq!((answer.status, answer.error_code()), (404, "RESOURCE_DOES_NOT_EXIST"), "{answer:?}");
         let got = test.get(&format!("{M}/runs/get?run_id={id}")).await;
         assert!(ok(&got)["run"]["data"]["metrics"].is_null());
+    });
+}
+
+/// Makes a logged model of a run and answers its id.
+async fn model(test: &TestApp, home: &str, run: &str, name: &str) -> String {
+    let body = json!({ "experiment_id": home, "name": name, "source_run_id": run });
+    let made = test.post(&format!("{M}/logged-models"), body).await;
+    ok(&made)["model"]["info"]["model_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn nobody_puts_a_model_into_the_run_of_another() {
+    on_every_store_with(&[("auth", "tokens")], |test| async move {
+        let (ana, bo) = (token_of(&test, "ana", false).await, token_of(&test, "bo", false).await);
+        let call = async |token: &str, path: &str, body| {
+            let mut request = request("POST", &format!("{M}{path}"), Some(body));
+            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+            test.send(request).await
+        };
+        let made = call(&ana, "/experiments/create", json!({ "name": "hers" })).await;
+        let home = ok(&made)["experiment_id"].as_str().unwrap().to_owned();
+        let made = call(&ana, "/runs/create", json!({ "experiment_id": home })).await;
+        let run = ok(&made)["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+        let body = json!({ "experiment_id": home, "name": "model", "source_run_id": run });
+
+        let refused = call(&bo, "/logged-models", body.clone()).await;
+        assert_eq!((refused.status, refused.error_code()), (403, "PERMISSION_DENIED"), "{refused:?}");
+        ok(&call(&ana, "/logged-models", body).await);
+        // Without a run, or of one that is none here, it is nobody's but the maker's.
+        for run in ["", "0123456789abcdef0123456789abcdef"] {
+            let body = json!({ "experiment_id": home, "name": "model", "source_run_id": run });
+            ok(&call(&bo, "/logged-models", body).await);
+        }
+    });
+}
+
+#[test]
+fn long_values_are_kept_whole_or_refused() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "long").await;
+        let id = run(&test, &home, "r").await;
+        let model = model(&test, &home, &id, "m").await;
+        // The client keeps a JSON list in a tag, which grows with every registration.
+        let long = "x".repeat(100_000);
+        let tags = json!({ "tags": [{ "key": "mlflow.modelVersions", "value": long }] });
+        let path = format!("{M}/logged-models/{model}");
+        ok(&test.send(request("PATCH", &format!("{path}/tags"), Some(tags))).await);
+        ok(&test.post(&format!("{path}/params"), json!({ "params": [{ "key": "p", "value": long }] })).await);
+        let got = test.get(&path).await;
+        assert_eq!(ok(&got)["model"]["info"]["tags"][0]["value"], json!(long));
+        assert_eq!(got.json["model"]["data"]["params"][0]["value"], json!(long));
+
+        let longer = json!({ "tags": [{ "key": "t", "value": "x".repeat(100_001) }] });
+        let refused = test.send(request("PATCH", &format!("{path}/tags"), Some(longer))).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(
+            refused.json["message"].as_str().unwrap().contains("'tags[0].value' exceeds the maximum length"),
+            "{refused:?}"
+        );
+    });
+}
+
+#[test]
+fn a_logged_model_has_a_largest_size() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "large").await;
+        let id = run(&test, &home, "r").await;
+        let model = model(&test, &home, &id, "m").await;
+        let batch = |n: usize| {
+            let tag = |k: usize| json!({ "key": format!("{n}-{k}"), "value": "x".repeat(100_000) });
+            json!({ "tags": (0..80).map(tag).collect::<Vec<_>>() })
+        };
+        let path = format!("{M}/logged-models/{model}/tags");
+        ok(&test.send(request("PATCH", &path, Some(batch(1)))).await);
+        let refused = test.send(request("PATCH", &path, Some(batch(2)))).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(
+            refused.json["message"].as_str().unwrap().contains("Log large values as artifacts"),
+            "{refused:?}"
+        );
+    });
+}
+
+#[test]
+fn a_choice_of_data_sets_finds_what_was_measured_on_them() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "choice").await;
+        let id = run(&test, &home, "r").await;
+        let (measured, other) =
+            (model(&test, &home, &id, "measured").await, model(&test, &home, &id, "other").await);
+        let point = json!({ "key": "acc", "value": 0.9, "timestamp": 5, "step": 1, "model_id": measured,
+            "dataset_name": "d", "dataset_digest": "1" });
+        let elsewhere = json!({ "key": "acc", "value": 0.9, "timestamp": 5, "step": 1, "model_id": other });
+        log(&test, &id, json!({ "metrics": [point, elsewhere] })).await;
+        for (name, filter, found) in [
+            ("d", "", 1),
+            ("nope", "", 0),
+            ("d", "name = 'other'", 0),
+            ("d", "metrics.acc > 0.1", 1),
+            ("d", "metrics.loss > 0.1", 0),
+        ] {
+            let body =
+                json!({ "experiment_ids": [home], "filter": filter, "datasets": [{ "dataset_name": name }] });
+            let answer = test.post(&format!("{M}/logged-models/search"), body).await;
+            let models = ok(&answer)["models"].as_array().map_or(0, Vec::len);
+            assert_eq!(models, found, "{name} {filter}: {answer:?}");
+        }
+    });
+}
+
+#[test]
+fn the_newest_metric_of_a_model_is_the_latest_in_time() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "latest").await;
+        let id = run(&test, &home, "r").await;
+        let (a, b) = (model(&test, &home, &id, "a").await, model(&test, &home, &id, "b").await);
+        let point = |model: &str, value: f64, timestamp: i64, step: i64| json!({ "key": "z", "value": value, "timestamp": timestamp, "step": step, "model_id": model });
+        let points = json!([point(&a, 1.0, 5, 1), point(&a, 9.0, 1, 7), point(&b, 4.0, 3, 3)]);
+        log(&test, &id, json!({ "metrics": points })).await;
+        let body = json!({ "experiment_ids": [home], "order_by": [{ "field_name": "metrics.z" }] });
+        let answer = test.post(&format!("{M}/logged-models/search"), body).await;
+        let found = ok(&answer)["models"].as_array().unwrap();
+        let names: Vec<_> = found.iter().map(|model| model["info"]["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["a", "b"]);
+    });
+}
+
+#[test]
+fn a_data_set_is_listed_once_an_experiment_and_context() {
+    on_every_store(|test| async move {
+        let (one, two) = (experiment(&test, "one").await, experiment(&test, "two").await);
+        let data = json!({ "name": "day", "digest": "1", "source_type": "local", "source": "{}" });
+        for (home, other) in [(&one, "x"), (&one, "y"), (&two, "x")] {
+            let id = run(&test, home, "r").await;
+            // Another tag than the context sorts before it, so that equal lines are no neighbours.
+            let tags =
+                json!([{ "key": "a", "value": other }, { "key": "mlflow.data.context", "value": "train" }]);
+            let body = json!({ "run_id": id, "datasets": [{ "dataset": data, "tags": tags }] });
+            ok(&test.post(&format!("{M}/runs/log-inputs"), body).await);
+        }
+        let body = json!({ "experiment_ids": [one, two] });
+        let answer = test.post(&format!("{M}/experiments/search-datasets"), body).await;
+        let summaries = ok(&answer)["dataset_summaries"].as_array().unwrap();
+        let mut homes: Vec<_> =
+            summaries.iter().map(|line| line["experiment_id"].as_str().unwrap().to_owned()).collect();
+        homes.sort();
+        let mut expected = vec![one, two];
+        expected.sort();
+        assert_eq!(homes, expected, "{answer:?}");
+        assert!(summaries.iter().all(|line| line["context"] == "train" && line["name"] == "day"));
     });
 }
