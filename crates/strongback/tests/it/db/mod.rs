@@ -1,5 +1,6 @@
 //! The store: statements, groups, replay, migrations.
 
+mod ids;
 mod outcome;
 mod schema;
 
