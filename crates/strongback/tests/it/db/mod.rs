@@ -2,6 +2,7 @@
 
 mod ids;
 mod outcome;
+mod plans;
 mod schema;
 
 use std::sync::{
