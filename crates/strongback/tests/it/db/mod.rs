@@ -1,6 +1,7 @@
 //! The store: statements, groups, replay, migrations.
 
 mod ids;
+mod limits;
 mod outcome;
 mod plans;
 mod schema;
