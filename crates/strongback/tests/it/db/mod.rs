@@ -5,6 +5,7 @@ mod limits;
 mod outcome;
 mod plans;
 mod schema;
+mod stored;
 
 use std::sync::{
     Arc,
