@@ -11,6 +11,10 @@ use crate::error::{Error, Result};
 const CONNECT: Duration = Duration::from_secs(10);
 /// When a silent connection is asked whether it still lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long after a question that had no answer it is asked again.
+const KEEPALIVE_AGAIN: Duration = Duration::from_secs(10);
+/// Questions without an answer after which a connection is dead.
+const KEEPALIVE_RETRIES: u32 = 3;
 /// How long sent bytes may go without a sign from the other side. Above the limit of a statement.
 const SILENT: Duration = Duration::from_secs(75);
 
@@ -24,6 +28,12 @@ pub(super) fn postgres(url: &str) -> Result<Client> {
         config.tcp_user_timeout(SILENT);
     }
     config.keepalives_idle(KEEPALIVE);
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(KEEPALIVE_AGAIN);
+    }
+    if config.get_keepalives_retries().is_none() {
+        config.keepalives_retries(KEEPALIVE_RETRIES);
+    }
     if config.get_application_name().is_none() {
         config.application_name("strongback");
     }

@@ -37,6 +37,18 @@ const FIND_OUT: Duration = Duration::from_secs(20);
 /// Between two such questions.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
+/// What a session begins with. An acknowledged write is on disk whatever the role's default is. Nothing waits for ever:
+/// what waits is refused before its caller stops waiting, also when the group that it came in is replayed after a lock
+/// was waited for in vain; and a transaction of a process that was halted, or whose machine is gone, lets go of its
+/// locks. Shorter limits that the database or the role has stand.
+const SETTINGS: &str = "SELECT set_config(name, longest, false) \
+     FROM (VALUES ('lock_timeout', '15s'), ('statement_timeout', '40s'), \
+                  ('idle_in_transaction_session_timeout', '60s')) AS limits (name, longest) \
+     WHERE current_setting(name)::interval NOT BETWEEN interval '1ms' AND longest::interval; \
+     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
+     SELECT set_config('synchronous_commit', 'on', false) \
+     WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+
 struct Session {
     client: Client,
     prepared: Prepared,
@@ -45,15 +57,7 @@ struct Session {
 impl Session {
     fn connect(url: &str) -> Result<Self> {
         let mut client = connect::postgres(url)?;
-        // An acknowledged write is on disk whatever the role's default is; nothing waits for ever, and what waits is
-        // refused before its caller stops waiting.
-        client
-            .batch_execute(
-                "SET lock_timeout = '40s'; SET statement_timeout = '40s'; \
-                 SELECT set_config('synchronous_commit', 'on', false) \
-                 WHERE current_setting('synchronous_commit') IN ('off', 'local')",
-            )
-            .map_err(postgres_error)?;
+        client.batch_execute(SETTINGS).map_err(postgres_error)?;
         Ok(Self { client, prepared: Prepared::new() })
     }
 
@@ -94,7 +98,10 @@ pub(super) fn open(
 
 /// Reads on a connection of its own.
 pub(super) fn inspect<T>(url: &str, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
-    let readers = Readers { url: url.to_owned(), free: Mutex::new(vec![None]) };
+    let mut session = Session::connect(url)?;
+    // A backup's snapshot is held open, idle, for as long as pg_dump takes.
+    session.batch("SET idle_in_transaction_session_timeout = 0")?;
+    let readers = Readers { url: url.to_owned(), free: Mutex::new(vec![Some(session)]) };
     readers.run(&Origin::system(), read)
 }
 

@@ -386,8 +386,23 @@ pub(super) fn postgres_error(error: postgres::Error) -> Error {
         {
             conflict(error)
         }
+        // Its transaction, with all that it did before, is rolled back by whoever ran it.
+        Some(code) if *code == S::LOCK_NOT_AVAILABLE => Error::unavailable(
+            "Another session of the database holds a lock that this request needs and did not let go of it in time. \
+             Nothing was changed. Repeat the request; if that does not help, end the long transaction that holds it \
+             (pg_stat_activity and pg_blocking_pids show which).",
+        )
+        .because(error),
+        Some(code) if *code == S::QUERY_CANCELED => Error::unavailable(
+            "The database cancelled a statement of this request: it took longer than its limit, or somebody cancelled \
+             it. Nothing was changed. Repeat the request later or ask for less at once; if that does not help, look at \
+             what keeps the database busy (pg_stat_activity).",
+        )
+        .because(error),
         Some(code)
-            if *code == S::DISK_FULL || code.code().starts_with("57P") || code.code().starts_with("53") =>
+            if *code == S::DISK_FULL
+                || *code == S::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+                || code.code().starts_with("57P") || code.code().starts_with("53") =>
         {
             Error::unavailable("The metadata store cannot be used at the moment. Repeat the request later.")
                 .because(error)

@@ -266,3 +266,6 @@ pub fn unpack(stored: &[u8]) -> Result<Vec<u8>> {
         None => Err(Error::internal("an event block is empty")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,6 +92,23 @@ fn doctor_looks_and_changes_nothing() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it left something behind");
 }
 
+/// Removes the newest asset from a store, as a purge does, and answers its number.
+fn purge_newest(data: &Path, url: Option<&str>) -> i64 {
+    const PURGE: [&str; 2] = [
+        "DELETE FROM experiment WHERE asset_id = (SELECT MAX(id) FROM asset)",
+        "DELETE FROM asset WHERE id = (SELECT MAX(id) FROM asset) RETURNING id",
+    ];
+    if let Some(url) = url {
+        let mut client = ::postgres::Client::connect(url, ::postgres::NoTls).unwrap();
+        client.execute(PURGE[0], &[]).unwrap();
+        return client.query_one(PURGE[1], &[]).unwrap().get(0);
+    }
+    let store = rusqlite::Connection::open(data.join("metadata.db")).unwrap();
+    store.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    store.execute(PURGE[0], []).unwrap();
+    store.query_row(PURGE[1], [], |row| row.get(0)).unwrap()
+}
+
 /// A server with a run, a file and a model, backed up while it runs and brought back elsewhere.
 fn back_up_and_bring_back(databases: Option<(&str, &str)>) {
     let launch = Launch::strongback(binary(), databases.map(|(url, _)| url));
@@ -104,6 +121,9 @@ fn back_up_and_bring_back(databases: Option<(&str, &str)>) {
     let root = run_made["run"]["info"]["artifact_uri"].as_str().unwrap().replace("mlflow-artifacts:/", "");
     let file = format!("/api/2.0/mlflow-artifacts/artifacts/{}/a.bin", root.trim_start_matches('/'));
     assert_eq!(http.put(&file, &vec![7; 100_000]).unwrap().status, 200);
+
+    http.post("/api/2.0/mlflow/experiments/create", &json!({ "name": "purged" })).unwrap();
+    let purged = purge_newest(&server.data_dir(), databases.map(|(url, _)| url));
 
     let place = tempfile::tempdir().unwrap();
     let backup = place.path().join("backup");
@@ -146,6 +166,9 @@ fn back_up_and_bring_back(databases: Option<(&str, &str)>) {
     };
     assert_eq!((named(&mut http, "kept"), named(&mut http, "later")), (200, 404));
     assert_eq!(http.get(&file).unwrap().body, vec![7; 100_000]);
+    http.post("/api/2.0/mlflow/experiments/create", &json!({ "name": "new" })).unwrap();
+    let newest = purge_newest(&data, databases.map(|(_, url)| url));
+    assert!(newest > purged, "a copy gave number {newest} again, which was {purged} before");
     let verified: Value =
         serde_json::from_str(&done(&server.command(&["audit-log", "verify", "--json"]).unwrap())).unwrap();
     assert_eq!(verified["wrong"], 0, "{verified}");

@@ -119,3 +119,4 @@ CREATE TABLE lineage_fact (
 CREATE INDEX lineage_fact_run ON lineage_fact (run_uuid);
 CREATE INDEX lineage_fact_newest ON lineage_fact (edge_id, at);
 CREATE INDEX lineage_fact_version ON lineage_fact (edge_id, target_version);
+CREATE INDEX lineage_fact_source ON lineage_fact (edge_id, source_version);

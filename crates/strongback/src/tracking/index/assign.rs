@@ -35,8 +35,8 @@ pub(super) enum Target {
 pub(super) struct Work {
     /// Marked runs by their segment.
     pub groups: BTreeMap<Target, Vec<Mark>>,
-    /// Runs whose history is to be compacted.
-    pub due: Vec<i64>,
+    /// Runs whose history is to be compacted, and whether each has ended.
+    pub due: Vec<(i64, bool)>,
 }
 
 /// Takes at most `batch` marks of an experiment.
@@ -58,14 +58,14 @@ pub(super) fn assign(sql: &mut Sql<'_>, experiment: i64, batch: i64) -> Result<W
     Ok(work)
 }
 
-fn due(sql: &mut Sql<'_>, marks: &[Mark]) -> Result<Vec<i64>> {
+fn due(sql: &mut Sql<'_>, marks: &[Mark]) -> Result<Vec<(i64, bool)>> {
     let ids: Vec<i64> = marks.iter().map(|(id, _)| *id).collect();
     let loose = compact::loose(sql, &ids)?;
     let mut due = Vec::new();
     for run in runs(sql, &loose.keys().copied().collect::<Vec<_>>())? {
         let has_ended = !matches!(run.status, Status::Running | Status::Scheduled);
         if loose.get(&run.id).is_some_and(|loose| loose.is_due(has_ended)) {
-            due.push(run.id);
+            due.push((run.id, has_ended));
         }
     }
     Ok(due)

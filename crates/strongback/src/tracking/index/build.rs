@@ -83,8 +83,8 @@ pub(super) async fn release(db: &Db, holder: &str) -> Result<()> {
 /// Indexes a batch of one experiment; whether the lease held.
 async fn index_experiment(db: &Db, holder: &str, experiment: i64) -> Result<bool> {
     let work = db.read(&Origin::system(), move |sql| assign::assign(sql, experiment, BATCH)).await?;
-    for run_id in work.due {
-        if let Err(error) = compact::compact(db, run_id).await {
+    for (run_id, has_ended) in work.due {
+        if let Err(error) = compact::compact(db, run_id, has_ended).await {
             tracing::warn!(?error, run_id, "a run's metric history could not be compacted");
         }
     }

@@ -2,6 +2,10 @@
 //!
 //! Keys with many points become chunks; what is left of the others becomes one piece. What is read is immutable, so
 //! everything is worked out beside the writer, and the write only swaps rows, if they are still the same.
+//!
+//! What must stay true: a run that goes on for long is not rewritten by every pass. A chunk or a piece is merged only
+//! with at least half as many newer points, so that the bytes that compaction writes for a point grow with the logarithm
+//! of the history and not with its length. Readers put up with what is left: a few rows more, which may overlap.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,11 +16,11 @@ use crate::{
     error::{Error, Result},
     tracking::{
         document::{Point, Series},
-        series::{ChunkStats, Source, decode_piece, encode_piece, merge, touched},
+        series::{Source, decode_piece, encode_piece, merge, tail},
     },
 };
 
-/// Loose points from which a run is compacted while it goes on.
+/// Loose points, beside the largest piece, from which a run is compacted while it goes on.
 const POINTS_RUNNING: i64 = 16_384;
 /// Pieces from which a run is compacted while it goes on.
 const PIECES_RUNNING: i64 = 256;
@@ -32,13 +36,15 @@ const POINTS_OF_CHUNK: usize = 512;
 pub(in crate::tracking) struct Loose {
     pieces: i64,
     points: i64,
+    /// Points of the largest piece, which an earlier compaction may have left.
+    largest: i64,
 }
 
 /// Pieces and points of runs, for those that have any.
 pub(in crate::tracking) fn loose(sql: &mut Sql<'_>, run_ids: &[i64]) -> Result<HashMap<i64, Loose>> {
     let ids = serde_json::to_string(run_ids).map_err(Error::internal)?;
     let rows = sql.all(&store::PIECE_COUNTS, bind![&ids], |row| {
-        Ok((row.get::<i64>(0)?, Loose { pieces: row.get(1)?, points: row.get(2)? }))
+        Ok((row.get::<i64>(0)?, Loose { pieces: row.get(1)?, points: row.get(2)?, largest: row.get(3)? }))
     })?;
     Ok(rows.into_iter().collect())
 }
@@ -49,7 +55,7 @@ impl Loose {
         if has_ended {
             self.pieces >= PIECES_ENDED || (self.pieces > 1 && self.points >= POINTS_ENDED)
         } else {
-            self.pieces >= PIECES_RUNNING || self.points >= POINTS_RUNNING
+            self.pieces >= PIECES_RUNNING || self.points - self.largest >= POINTS_RUNNING
         }
     }
 }
@@ -65,38 +71,81 @@ struct Swap {
 }
 
 /// Compacts one run. Nothing happens where somebody else did it meanwhile.
-pub(in crate::tracking) async fn compact(db: &Db, run_id: i64) -> Result<()> {
-    let swap = db.read(&Origin::system(), move |sql| plan(sql, run_id)).await?;
+pub(in crate::tracking) async fn compact(db: &Db, run_id: i64, has_ended: bool) -> Result<()> {
+    let swap = db.read(&Origin::system(), move |sql| plan(sql, run_id, has_ended)).await?;
     if swap.pieces_out.is_empty() {
         return Ok(());
     }
     db.derive(move |tx| apply(tx, run_id, &swap)).await
 }
 
-fn plan(sql: &mut Sql<'_>, run_id: i64) -> Result<Swap> {
-    let pieces = sql.all(&store::PIECES_OF_RUN, bind![run_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let pieces: Vec<(i64, Vec<u8>)> = pieces;
-    let mut swap = Swap { pieces_out: pieces.iter().map(|(seq, _)| *seq).collect(), ..Swap::default() };
+/// Number and points of each of a run's pieces, or of a key's chunks, oldest first.
+type Sizes = Vec<(i64, i64)>;
+
+fn plan(sql: &mut Sql<'_>, run_id: i64, has_ended: bool) -> Result<Swap> {
+    let sizes: Sizes = sql.all(&store::PIECE_SIZES, bind![run_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let taken = worthwhile(&sizes, has_ended);
+    let (Some((first, _)), Some((last, _))) = (taken.first(), taken.last()) else {
+        return Ok(Swap::default());
+    };
+    let pieces: Vec<(i64, Vec<u8>)> =
+        sql.all(&store::PIECES_FROM, bind![run_id, *first, *last], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let by_key = gather(&pieces)?;
+    let keys = serde_json::to_string(&by_key.keys().collect::<Vec<_>>()).map_err(Error::internal)?;
+    let mut chunks: HashMap<String, Sizes> = HashMap::new();
+    sql.each(&store::CHUNK_SIZES, bind![run_id, &keys], |row| {
+        chunks.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
+        Ok(true)
+    })?;
+    let seqs = pieces.iter().map(|(seq, _)| *seq).collect();
+    work_out(seqs, by_key, &chunks, |key, first| {
+        sql.all(&store::CHUNKS_FROM, bind![run_id, key, first], |row| row.get(0))
+    })
+}
+
+/// The newest pieces that are worth rewriting: all of a run that has ended, else without those old ones that hold more
+/// than twice the points of all after them. One alone is as it should be.
+fn worthwhile(sizes: &[(i64, i64)], has_ended: bool) -> &[(i64, i64)] {
+    let mut newer: i64 = sizes.iter().map(|(_, points)| *points).sum();
+    let mut taken = sizes;
+    while let Some(((_, points), rest)) = taken.split_first() {
+        newer -= points;
+        if has_ended || *points <= newer.saturating_mul(2) {
+            break;
+        }
+        taken = rest;
+    }
+    if taken.len() > 1 { taken } else { &[] }
+}
+
+/// The points of pieces by their key, each once.
+fn gather(pieces: &[(i64, Vec<u8>)]) -> Result<BTreeMap<String, BTreeSet<Point>>> {
     let mut by_key: BTreeMap<String, BTreeSet<Point>> = BTreeMap::new();
-    for (_, body) in &pieces {
+    for (_, body) in pieces {
         for series in decode_piece(body)? {
             by_key.entry(series.key).or_default().extend(series.points);
         }
     }
-    let keys = serde_json::to_string(&by_key.keys().collect::<Vec<_>>()).map_err(Error::internal)?;
-    let mut chunks: HashMap<String, Vec<(i64, Vec<u8>)>> = HashMap::new();
-    sql.each(&store::CHUNKS_OF_RUN, bind![run_id, &keys], |row| {
-        chunks.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
-        Ok(true)
-    })?;
+    Ok(by_key)
+}
+
+/// What to swap for the pieces with these numbers and points. `bodies` loads the chunks of a key from a number on.
+fn work_out(
+    pieces: Vec<i64>,
+    by_key: BTreeMap<String, BTreeSet<Point>>,
+    chunks: &HashMap<String, Sizes>,
+    mut bodies: impl FnMut(&str, i64) -> Result<Vec<Vec<u8>>>,
+) -> Result<Swap> {
+    let mut swap = Swap { pieces_out: pieces, ..Swap::default() };
     let mut rest: Vec<Series> = Vec::new();
     for (key, points) in by_key {
         let points: Vec<Point> = points.into_iter().collect();
-        let stored = chunks.remove(&key).unwrap_or_default();
-        if stored.is_empty() && points.len() < POINTS_OF_CHUNK {
-            rest.push(Series { key, points });
-        } else {
-            chunk_key(&mut swap, &key, points, &stored)?;
+        match chunks.get(&key) {
+            None if points.len() < POINTS_OF_CHUNK => rest.push(Series { key, points }),
+            stored => {
+                let stored = stored.map_or(&[][..], Vec::as_slice);
+                chunk_key(&mut swap, &key, points, stored, &mut bodies)?;
+            }
         }
     }
     let count = rest.iter().map(|series| series.points.len()).sum::<usize>();
@@ -109,24 +158,32 @@ fn plan(sql: &mut Sql<'_>, run_id: i64) -> Result<Swap> {
         // So many keys do not fit into one piece.
         Err(_) => {
             for series in rest {
-                chunk_key(&mut swap, &series.key, series.points, &[])?;
+                chunk_key(&mut swap, &series.key, series.points, &[], &mut bodies)?;
             }
         }
     }
     Ok(swap)
 }
 
-/// Merges a key's loose points with the chunks that they touch.
-fn chunk_key(swap: &mut Swap, key: &str, points: Vec<Point>, stored: &[(i64, Vec<u8>)]) -> Result<()> {
-    let stats = stored.iter().map(|(_, body)| ChunkStats::read(body)).collect::<Result<Vec<_>, _>>()?;
-    let mut sources = Vec::new();
-    for at in touched(&stats, &points) {
-        let (seq, body) = &stored[at];
-        swap.chunks_out.push((key.to_owned(), *seq));
-        sources.push(Source::Chunk(body));
-    }
+/// Merges a key's loose points with the newest of its chunks, as many as are worth it.
+fn chunk_key(
+    swap: &mut Swap,
+    key: &str,
+    points: Vec<Point>,
+    stored: &[(i64, i64)],
+    bodies: &mut impl FnMut(&str, i64) -> Result<Vec<Vec<u8>>>,
+) -> Result<()> {
+    let sizes: Vec<usize> =
+        stored.iter().map(|(_, points)| usize::try_from(*points).unwrap_or(usize::MAX)).collect();
+    let merged = &stored[tail(&sizes, points.len())..];
+    let loaded = match merged.first() {
+        Some((first, _)) => bodies(key, *first)?,
+        None => Vec::new(),
+    };
+    swap.chunks_out.extend(merged.iter().map(|(seq, _)| (key.to_owned(), *seq)));
+    let mut sources: Vec<Source<'_>> = loaded.iter().map(|body| Source::Chunk(body)).collect();
     sources.push(Source::Points(points));
-    let next = stored.iter().map(|(seq, _)| seq + 1).max().unwrap_or_default();
+    let next = stored.last().map(|(seq, _)| seq + 1).unwrap_or_default();
     for (seq, chunk) in (next..).zip(merge(sources)?) {
         swap.chunks_in.push((key.to_owned(), seq, chunk.stats.points as i64, chunk.bytes));
     }
@@ -153,3 +210,6 @@ fn apply(tx: &mut Sql<'_>, run_id: i64, swap: &Swap) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

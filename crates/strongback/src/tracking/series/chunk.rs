@@ -118,16 +118,19 @@ pub fn merge(sources: Vec<Source<'_>>) -> Result<Vec<Chunk>, Damaged> {
     Ok(chunks.filter_map(|points| ChunkStats::of(points).map(|stats| encode(points, stats))).collect())
 }
 
-/// Which of a key's stored chunks a compaction must merge with `added` points: those that overlap them in time, and
-/// the last one while it has room. The others stay as they are, so appending costs the same however long a history is.
-pub fn touched(stored: &[ChunkStats], added: &[Point]) -> Vec<usize> {
-    let Some(new) = ChunkStats::of(added) else { return Vec::new() };
-    let last = (0..stored.len()).max_by_key(|at| (stored[*at].time_max_ms, stored[*at].time_min_ms));
-    let has_room = |at: usize| Some(at) == last && stored[at].points < POINTS_MAX;
-    (0..stored.len())
-        .filter(|at| {
-            let chunk = stored[*at];
-            has_room(*at) || (chunk.time_min_ms <= new.time_max_ms && new.time_min_ms <= chunk.time_max_ms)
-        })
-        .collect()
+/// Where the tail of a key's stored chunks begins that a compaction merges with `added` new points. `stored` holds the
+/// points of each chunk, oldest first. A chunk is rewritten only together with at least half as many newer points, and a
+/// full one never: so a point is rewritten a number of times that grows with the logarithm of a chunk's size, whatever
+/// the size of the batches, and a key has few chunks that are not full, each more than twice as large as all after it.
+pub fn tail(stored: &[usize], added: usize) -> usize {
+    let mut newer = added;
+    let mut begin = stored.len();
+    while let Some(points) = begin.checked_sub(1).and_then(|at| stored.get(at)) {
+        if *points >= POINTS_MAX || *points > newer.saturating_mul(2) {
+            break;
+        }
+        newer = newer.saturating_add(*points);
+        begin -= 1;
+    }
+    begin
 }

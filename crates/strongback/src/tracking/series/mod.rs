@@ -18,7 +18,7 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
-pub use chunk::{Chunk, ChunkStats, decode_chunk, encode_chunk, merge, touched};
+pub use chunk::{Chunk, ChunkStats, decode_chunk, encode_chunk, merge, tail};
 pub use history::{History, Source};
 pub use piece::{decode_piece, encode_piece, piece_series};
 pub use sample::sample_ordinals;

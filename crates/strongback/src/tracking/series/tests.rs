@@ -95,21 +95,33 @@ fn sampling_takes_the_points_that_mlflow_takes() {
 }
 
 #[test]
-fn appending_leaves_full_chunks_alone() {
+fn a_history_of_several_chunks_is_sampled_as_one() {
     let points = losses(POINTS_MAX + 1_000);
     let chunks = merge(vec![Source::Points(points.clone())]).unwrap();
     let stats: Vec<ChunkStats> = chunks.iter().map(|chunk| chunk.stats).collect();
     assert_eq!(stats.iter().map(|stats| stats.points).collect::<Vec<_>>(), [POINTS_MAX, 1_000]);
-    let later = Point::new(i64::MAX, 9, 1.0);
-    assert_eq!(touched(&stats, &[later]), [1]);
-    assert_eq!(touched(&stats, &[points[3]]), [0, 1]);
-    assert_eq!(touched(&stats[..1], &[later]), [0_usize; 0]);
-    assert_eq!(touched(&stats, &[]), [0_usize; 0]);
     let history = History::open(chunks.iter().map(|chunk| Source::Chunk(&chunk.bytes)).collect()).unwrap();
     let sample = history.sample(None, 100).unwrap();
     let expected: Vec<Point> =
         sample_ordinals(points.len(), 100).into_iter().map(|ordinal| points[ordinal]).collect();
     assert_eq!(sample, expected);
+}
+
+#[test]
+fn a_chunk_is_rewritten_only_with_half_as_many_newer_points() {
+    let check = |stored: &[usize], added: usize, begin: usize| {
+        assert_eq!(tail(stored, added), begin, "{stored:?} and {added}");
+    };
+    check(&[], 5, 0);
+    check(&[10], 5, 0);
+    check(&[11], 5, 1);
+    check(&[90, 30, 10], 5, 0);
+    check(&[91, 30, 10], 5, 1);
+    check(&[90, 31, 10], 5, 2);
+    check(&[10, 1_000, 10], 5, 2);
+    check(&[POINTS_MAX - 1], POINTS_MAX / 2, 0);
+    check(&[POINTS_MAX], POINTS_MAX, 1);
+    check(&[10, POINTS_MAX, 10], 5, 2);
 }
 
 fn point() -> impl Strategy<Value = Point> {

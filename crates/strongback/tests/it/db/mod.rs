@@ -1,7 +1,11 @@
 //! The store: statements, groups, replay, migrations.
 
+mod ids;
+mod limits;
 mod outcome;
+mod plans;
 mod schema;
+mod stored;
 
 use std::sync::{
     Arc,

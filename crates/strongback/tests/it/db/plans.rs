@@ -1,0 +1,42 @@
+//! Statements whose cost would grow with what is stored if they did not find their index.
+
+use strongback::db::{self, Location};
+
+use crate::support::TestApp;
+
+/// The statement of the product that has these words, as SQLite plans it.
+fn plan(store: &rusqlite::Connection, words: &str) -> String {
+    let found: Vec<&str> = db::all_statements()
+        .into_iter()
+        .map(|statement| statement.text(db::Dialect::Sqlite))
+        .filter(|text| text.contains(words))
+        .collect();
+    let [text] = found[..] else { panic!("{} statements have the words {words}", found.len()) };
+    let mut explained = store.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+    let nothing = vec![rusqlite::types::Null; explained.parameter_count()];
+    let steps =
+        explained.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3)).unwrap();
+    steps.map(Result::unwrap).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn lineage_of_a_version_is_looked_up_by_the_version() {
+    let test = TestApp::open(&[], None).await;
+    let Location::Sqlite(path) = test.app.db.location() else { panic!("not on SQLite") };
+    let store = rusqlite::Connection::open(path).unwrap();
+    for (words, index, columns) in [
+        (
+            "e.source_id = ?1 AND f.source_version = ?2",
+            "lineage_fact_source",
+            "(edge_id=? AND source_version=?)",
+        ),
+        (
+            "e.target_id = ?1 AND f.target_version = ?2",
+            "lineage_fact_version",
+            "(edge_id=? AND target_version=?)",
+        ),
+    ] {
+        let plan = plan(&store, words);
+        assert!(plan.contains(&format!("{index} {columns}")), "{plan}");
+    }
+}
