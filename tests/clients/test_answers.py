@@ -164,7 +164,7 @@ def test_best_run_for_a_version_of_the_data(ask, logged):
     ("arguments", "code", "part"),
     [
         (("--metric", "auk"), 1, "Did you mean 'auc'?"),
-        (("--metric", "auc", "--where", "tags.dataset_version = 'none'"), 1, "No run fits."),
+        (("--metric", "auc", "--where", "tags.dataset_version = 'none'"), 1, "No run finished and fits"),
         (("--metric", "auc", "--where", "tags.x == 'y'"), 2, "tags.x == 'y'\n"),
         (("--metric", "auc", "--experiment", "/answers/swep"), 3, "Did you mean '/answers/sweep'?"),
         (("--metric", "auc", "-n", "0"), 2, "--limit"),

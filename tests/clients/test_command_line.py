@@ -154,8 +154,9 @@ def test_backup_restore_and_proof(strongback, stores, catalog, tmp_path):
     strongback("restore", tmp_path / "b", *there)
     verify = ("audit-log", "verify", "--checkpoint", kept)
     assert "\nverified" in strongback(*verify, *there).stdout
-    events = json.loads(strongback("audit-log", "list", "--asset", catalog, "--json", *there).stdout)
-    assert [event["action"] for event in events] == ["catalog.create"]
+    found = json.loads(strongback("audit-log", "list", "--asset", catalog, "--json", *there).stdout)
+    assert [event["action"] for event in found["events"]] == ["catalog.create"]
+    assert not found["is_cut"]
     kept.write_text(json.dumps(json.loads(kept.read_text()) | {"public_key": "00" * 32}))
     assert "NOT verified" in strongback(*verify, *here, code=NO).stdout
 

@@ -22,11 +22,19 @@ use crate::{
 
 /// A file that lies in a data directory while a backup is brought back into it.
 pub const RESTORING: &str = "restoring";
+/// The file in a data directory that says where its server is, for commands that find the directory locked.
+pub const ADDRESS_FILE: &str = "address";
 
 /// Opens everything below a configuration. The data directory is locked until the process ends: two servers in one
 /// would break each other's event chain.
 pub async fn open(config: Config) -> Result<Arc<App>> {
-    let app = open_parts(config).await?;
+    let lock = lock(&config.data_dir.value)?;
+    open_locked(config, lock).await
+}
+
+/// Opens everything in a data directory that this process has taken.
+pub async fn open_locked(config: Config, lock: fs::File) -> Result<Arc<App>> {
+    let app = open_parts(config, lock).await?;
     let ctx = Ctx::system(&app);
     let begun = async {
         bootstrap::run(&ctx).await?;
@@ -44,7 +52,8 @@ pub async fn open(config: Config) -> Result<Arc<App>> {
 
 /// Makes the data directory of a configuration the one that its store belongs to. Answers whether it was not.
 pub async fn adopt(config: Config) -> Result<bool> {
-    let app = open_parts(config).await?;
+    let lock = lock(&config.data_dir.value)?;
+    let app = open_parts(config, lock).await?;
     let (public, holder) = (key::public(&app.signing_key), key::name(&app.signing_key));
     let adopted = Ctx::system(&app)
         .write(move |tx| {
@@ -60,14 +69,14 @@ pub async fn adopt(config: Config) -> Result<bool> {
     adopted
 }
 
-async fn open_parts(config: Config) -> Result<Arc<App>> {
-    let app = tokio::task::spawn_blocking(move || open_blocking(config)).await.map_err(Error::internal)??;
+async fn open_parts(config: Config, lock: fs::File) -> Result<Arc<App>> {
+    let open = move || open_blocking(config, lock);
+    let app = tokio::task::spawn_blocking(open).await.map_err(Error::internal)??;
     Ok(Arc::new(app))
 }
 
-fn open_blocking(config: Config) -> Result<App> {
+fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
     let dir = config.data_dir.value.clone();
-    let lock = lock(&dir)?;
     if dir.join(RESTORING).exists() {
         return Err(Error::new(
             Code::InvalidState,
@@ -84,8 +93,24 @@ fn open_blocking(config: Config) -> Result<App> {
     Ok(App { config, db, objects, pages, readiness: Readiness::default(), signing_key, _lock: lock })
 }
 
-/// Takes the data directory for this process; it is made if it does not exist.
+/// Takes the data directory for this process, or refuses; it is made if it does not exist.
 pub fn lock(dir: &Path) -> Result<fs::File> {
+    try_lock(dir)?.ok_or_else(|| in_use(dir))
+}
+
+/// The error for a data directory that another process has.
+pub fn in_use(dir: &Path) -> Error {
+    Error::new(
+        Code::InvalidState,
+        format!(
+            "The data directory {} is in use by another Strongback process. Stop it, or take another directory with --data-dir.",
+            dir.display()
+        ),
+    )
+}
+
+/// Takes the data directory for this process unless another has it; it is made if it does not exist.
+pub fn try_lock(dir: &Path) -> Result<Option<fs::File>> {
     let unusable = |error: std::io::Error| {
         Error::unavailable(format!("The data directory {} cannot be used: {error}.", dir.display()))
     };
@@ -98,16 +123,13 @@ pub fn lock(dir: &Path) -> Result<fs::File> {
         .mode(0o600)
         .open(dir.join("lock"))
         .map_err(unusable)?;
-    match file.try_lock_exclusive() {
-        Ok(true) => Ok(file),
-        Ok(false) => Err(Error::new(
-            Code::InvalidState,
-            format!(
-                "The data directory {} is in use by another Strongback process. Stop it, or take another directory with --data-dir.",
-                dir.display()
-            ),
-        )),
-        Err(error) => Err(unusable(error)),
+    if !file.try_lock_exclusive().map_err(unusable)? {
+        return Ok(None);
+    }
+    // The address of a server that was killed: whoever listens there now is somebody else.
+    match fs::remove_file(dir.join(ADDRESS_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unusable(error)),
+        _ => Ok(Some(file)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every setting is read as text from each layer and parsed by one function, so that a wrong value is refused in the
 //! same words wherever it stands.
 
-use std::{fmt, path::PathBuf};
+use std::{env, fmt, net::IpAddr, path::PathBuf};
 
 use crate::{
     auth,
@@ -12,6 +12,9 @@ use crate::{
 
 /// Name of the file in the working directory.
 pub const FILE: &str = "strongback.toml";
+
+/// Settings that may be set to nothing. Elsewhere an empty text is a variable that somebody forgot to fill.
+const MAY_BE_EMPTY: &[&str] = &["allowed_hosts"];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +120,7 @@ macro_rules! settings {
                     match said {
                         Some((text, source)) => {
                             let parse: fn(&str) -> Result<$type, String> = $parse;
-                            let value = parse(&text).map_err(|why| wrong(name, &text, &source, &why))?;
+                            let value = not_empty(name, &text).and_then(parse).map_err(|why| wrong(name, &text, &source, &why))?;
                             Setting { value, source }
                         }
                         None => Setting { value: $default, source: Source::Default },
@@ -180,7 +183,7 @@ impl Config {
     pub fn load(flags: Layer, file: Option<PathBuf>) -> Result<Self> {
         let mut environment = Layer::default();
         for name in Self::NAMES {
-            if let Ok(text) = std::env::var(variable(name)) {
+            if let Some(text) = read_variable(&variable(name))? {
                 environment.set(name, text);
             }
         }
@@ -199,17 +202,21 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         let loopback = matches!(self.host.value.as_str(), "127.0.0.1" | "localhost" | "::1");
         if !loopback && self.auth.value == Auth::Off {
-            return Err(Error::invalid(format!(
-                "Listening on {} would let anybody on the network in, since authentication is off. Start with --auth tokens \
-                 (make the first token with: strongback token create --principal NAME --admin), or listen on 127.0.0.1.",
-                self.host.value
-            )));
+            return Err(open_to_the_network(&self.host.value));
         }
         if self.auth.value == Auth::Off && self.allowed_hosts.value.iter().any(|name| name == "*") {
             return Err(Error::invalid(
                 "allowed_hosts = * with authentication off would let any web page that a browser here opens reach the \
                  server by a name of its own. Name the hosts, or start with --auth tokens.",
             ));
+        }
+        Ok(())
+    }
+
+    /// Refuses to serve at the address that the host turned out to be, as [`Config::check`] does by its name.
+    pub fn check_address(&self, ip: IpAddr) -> Result<()> {
+        if self.auth.value == Auth::Off && !ip.to_canonical().is_loopback() {
+            return Err(open_to_the_network(&format!("{} ({ip})", self.host.value)));
         }
         Ok(())
     }
@@ -223,9 +230,27 @@ impl Config {
     }
 }
 
+fn open_to_the_network(place: &str) -> Error {
+    Error::invalid(format!(
+        "Listening on {place} would let anybody on the network in, since authentication is off. Start with --auth tokens \
+         (make the first token with: strongback token create --principal NAME --admin), or listen on 127.0.0.1."
+    ))
+}
+
 /// The environment variable of a setting.
 pub fn variable(name: &str) -> String {
     format!("STRONGBACK_{}", name.to_uppercase())
+}
+
+/// The text of an environment variable. One that is no text is refused: what somebody wrote is never left out in silence.
+pub(crate) fn read_variable(variable: &str) -> Result<Option<String>> {
+    match env::var(variable) {
+        Ok(text) => Ok(Some(text)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(Error::invalid(format!(
+            "The environment variable {variable} is not valid UTF-8. Write it anew, or unset it."
+        ))),
+    }
 }
 
 fn read_file(path: &std::path::Path) -> Result<Layer> {
@@ -237,22 +262,44 @@ fn read_file(path: &std::path::Path) -> Result<Layer> {
     })?;
     let mut layer = Layer::default();
     for (name, value) in table {
-        let text = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Array(values) => {
-                values.iter().map(|value| value.as_str().unwrap_or_default()).collect::<Vec<_>>().join(",")
-            }
-            other => other.to_string(),
-        };
-        if !layer.set(&name, text) {
+        if !Config::NAMES.contains(&name.as_str()) {
             return Err(Error::invalid(format!(
                 "The configuration file {} sets {name:?}, which is not a setting. Settings are: {}.",
                 path.display(),
                 Config::NAMES.join(", ")
             )));
         }
+        let text = text_of(&name, value).map_err(|why| {
+            Error::invalid(format!(
+                "The setting {name} (file {}) has the wrong type: it must be {why}.",
+                path.display()
+            ))
+        })?;
+        layer.set(&name, text);
     }
     Ok(layer)
+}
+
+/// What the file says of a setting, as another layer would write it; or what would have been right.
+fn text_of(name: &str, value: toml::Value) -> Result<String, &'static str> {
+    match (name, value) {
+        (_, toml::Value::String(text)) => Ok(text),
+        ("port", toml::Value::Integer(number)) => Ok(number.to_string()),
+        ("port", _) => Err("a number"),
+        ("allowed_hosts", toml::Value::Array(hosts)) => {
+            let hosts: Option<Vec<&str>> = hosts.iter().map(toml::Value::as_str).collect();
+            hosts.map(|hosts| hosts.join(",")).ok_or("a list of texts in quotes")
+        }
+        ("allowed_hosts", _) => Err("a list of texts in quotes"),
+        _ => Err("a text in quotes"),
+    }
+}
+
+fn not_empty<'t>(name: &str, text: &'t str) -> Result<&'t str, String> {
+    if text.trim().is_empty() && !MAY_BE_EMPTY.contains(&name) {
+        return Err("it is empty. Leave it out (or unset the variable) to have the default.".into());
+    }
+    Ok(text)
 }
 
 fn wrong(name: &str, text: &str, source: &Source, why: &str) -> Error {
@@ -287,9 +334,6 @@ fn parse_list(text: &str) -> Result<Vec<String>, String> {
 
 fn parse_database_url(text: &str) -> Result<Option<DatabaseUrl>, String> {
     let text = text.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         crate::db::connect::parse(text)?;
         Ok(Some(DatabaseUrl(text.to_owned())))
@@ -348,7 +392,66 @@ mod tests {
                 .check()
                 .is_ok()
         );
-        assert!(resolve(&[("host", "127.0.0.1", Source::Flag)]).unwrap().check().is_ok());
+        let open = resolve(&[("host", "localhost", Source::Flag)]).unwrap();
+        assert!(open.check().is_ok());
+        // Whatever the resolver makes of the name.
+        for (ip, is_ok) in [
+            ("127.0.0.1", true),
+            ("127.0.1.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("192.0.2.7", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("::ffff:192.0.2.7", false),
+        ] {
+            assert_eq!(open.check_address(ip.parse().unwrap()).is_ok(), is_ok, "{ip}");
+        }
+        let with_tokens = resolve(&[("auth", "tokens", Source::Flag)]).unwrap();
+        assert!(with_tokens.check_address("192.0.2.7".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn an_empty_setting_is_refused_by_name() {
+        for name in Config::NAMES {
+            let outcome = resolve(&[(name, " ", Source::Environment(variable(name)))]);
+            if MAY_BE_EMPTY.contains(name) {
+                assert!(outcome.is_ok(), "{name}");
+                continue;
+            }
+            let error = outcome.unwrap_err();
+            let message = error.message();
+            assert!(message.contains(&variable(name)) && message.contains("it is empty"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_file_has_types_and_nothing_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.toml");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read_file(&path)
+        };
+        for (text, name) in [
+            ("allowed_hosts = [1, 2]", "allowed_hosts"),
+            ("allowed_hosts = ['a', ['b']]", "allowed_hosts"),
+            ("allowed_hosts = 5", "allowed_hosts"),
+            ("data_dir = ['a', 'b']", "data_dir"),
+            ("data_dir = 7", "data_dir"),
+            ("auth = false", "auth"),
+            ("port = 5000.0", "port"),
+            ("database_url = { password = 'hush' }", "database_url"),
+        ] {
+            let error = read(text).unwrap_err();
+            let message = error.message();
+            assert!(message.contains(&format!("The setting {name} (file ")), "{text}: {message}");
+            assert!(message.contains("wrong type") && !message.contains("hush"), "{text}: {message}");
+        }
+        let layer = read("allowed_hosts = ['a', 'b']\nport = 7001\nauth = 'off'").unwrap();
+        assert_eq!(layer.allowed_hosts.as_deref(), Some("a,b"));
+        assert_eq!(layer.port.as_deref(), Some("7001"));
+        assert_eq!(layer.auth.as_deref(), Some("off"));
     }
 
     #[test]

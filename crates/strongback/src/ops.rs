@@ -9,17 +9,23 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{
     context::{App, Ctx},
     error::{Error, Result},
+    events::key,
     router::{Limits, PathParams, Policy, Route},
 };
 
 /// MLflow's own version number, which its clients parse to learn what the server can do.
 pub(crate) const SPEAKS_LIKE: &str = "3.17.2";
+
+/// The header of a challenge to `/health`.
+pub(crate) const CHALLENGE: &str = "x-strongback-challenge";
+/// The header of the answer to it.
+pub(crate) const PROOF: &str = "x-strongback-proof";
 
 const TEXT: &str = "text/plain";
 
@@ -27,10 +33,7 @@ const TEXT: &str = "text/plain";
 pub fn routes() -> Vec<Route> {
     let public = Policy::Public;
     vec![
-        Route::raw(Method::GET, "/health", public, Limits::SMALL, "Alive", |_, _, _| async {
-            Ok("OK".into_response())
-        })
-        .giving_content(TEXT),
+        Route::raw(Method::GET, "/health", public, Limits::SMALL, "Alive", health).giving_content(TEXT),
         Route::raw(
             Method::GET,
             "/version",
@@ -95,6 +98,23 @@ impl Readiness {
         *last = Some((Instant::now(), found.clone()));
         found
     }
+}
+
+/// Alive. Who sends a challenge along learns whether this is the server of a data directory whose key they can read, before
+/// they trust it with a token.
+async fn health(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {
+    let mut response = "OK".into_response();
+    if let Some(challenge) = request.headers().get(CHALLENGE) {
+        let proof = challenge.to_str().ok().and_then(|text| key::prove(&ctx.app.signing_key, text));
+        let proof = proof.ok_or_else(|| {
+            Error::invalid(format!(
+                "The header {CHALLENGE} is not allowed: it is {} random bytes in hexadecimal.",
+                key::CHALLENGE
+            ))
+        })?;
+        response.headers_mut().insert(PROOF, HeaderValue::from_str(&proof).map_err(Error::internal)?);
+    }
+    Ok(response)
 }
 
 async fn ready(ctx: Ctx, _: PathParams, _: Request<Body>) -> Result<Response> {

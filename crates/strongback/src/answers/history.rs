@@ -66,6 +66,8 @@ pub struct HistoryResponse {
     pub move_at: Option<Move>,
     /// Newest first.
     pub moves: Vec<Move>,
+    /// Whether there are older moves than `max_results` left room for.
+    pub is_cut: bool,
 }
 
 /// One move.
@@ -98,7 +100,8 @@ async fn history(ctx: Ctx, request: HistoryRequest) -> Result<HistoryResponse> {
             "Invalid value {most} for parameter 'max_results' supplied: it is 1 to {MOVES_MAX}."
         )));
     }
-    let at = request.at.as_deref().filter(|at| !at.is_empty()).map(moment::parse).transpose()?;
+    let at = request.at.as_deref().filter(|at| !at.is_empty());
+    let at = at.map(|at| moment::parse(at, "at")).transpose()?.map(|at| at.last);
     let (name, alias) = split(&request)?;
     ctx.read(move |sql| {
         let model = target::find(sql, &name, Some(Kind::Model))?.asset;
@@ -109,7 +112,10 @@ async fn history(ctx: Ctx, request: HistoryRequest) -> Result<HistoryResponse> {
             )));
         }
         let people = &mut People::default();
-        let rows = sql.all(&store::MOVES, bind![model.id, &alias, most], read)?;
+        // One more than is shown tells whether there are more.
+        let mut rows = sql.all(&store::MOVES, bind![model.id, &alias, most + 1], read)?;
+        let is_cut = rows.len() as i64 > most;
+        rows.truncate(most as usize);
         if rows.is_empty() {
             let known = target::aliases(sql, &model)?;
             return Err(Error::missing(format!("The model '{name}' never had an alias '{alias}'. {known}")));
@@ -128,6 +134,7 @@ async fn history(ctx: Ctx, request: HistoryRequest) -> Result<HistoryResponse> {
             version_at: move_at.as_ref().and_then(|found| found.to_version),
             move_at,
             moves: rows.into_iter().map(|row| finish(sql, people, row)).collect::<Result<_>>()?,
+            is_cut,
         })
     })
     .await

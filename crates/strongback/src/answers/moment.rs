@@ -1,32 +1,43 @@
 //! A point in time as people write it.
 //!
-//! What is left out counts to its end: a date means the end of that day, `09:30` the end of that minute, `09:30:05` of
-//! that second. So whoever copies a time that a table shows, to the second, sees what had happened by then.
+//! What is left out makes it a span: a date is all of that day, `09:30` all of that minute, `09:30:05` all of that second.
+//! Until a time, or at it, means its end; since a time means its beginning. So whoever copies a time that a table shows, to
+//! the second, finds what the table shows with it.
 
 use crate::error::{Error, Result};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Milliseconds since the epoch of `2026-11-24`, of `2026-11-24 09:30[:05[.123]]` (UTC, or with a zone as RFC 3339 writes
-/// it), or of a number of milliseconds.
-pub(crate) fn parse(text: &str) -> Result<i64> {
+/// The span that was written, in milliseconds since the epoch; both ends belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Its beginning.
+    pub first: i64,
+    /// Its end.
+    pub last: i64,
+}
+
+/// Reads `2026-11-24`, `2026-11-24 09:30[:05[.123]]` (UTC, or with a zone as RFC 3339 writes it), or a number of
+/// milliseconds since the epoch, as the value of a parameter.
+pub(crate) fn parse(text: &str, parameter: &str) -> Result<Moment> {
     let wrong = || {
         Error::invalid(format!(
-            "Invalid value '{text}' for parameter 'at' supplied: write a date (2026-11-24), a time in UTC (2026-11-24 \
+            "Invalid value '{text}' for parameter '{parameter}' supplied: write a date (2026-11-24), a time in UTC (2026-11-24 \
              09:30), one with a zone (2026-11-24T09:30:00+01:00) or milliseconds since 1970."
         ))
     };
     if let Ok(ms) = text.parse::<i64>() {
-        return Ok(ms);
+        return Ok(Moment { first: ms, last: ms });
     }
     if !text.is_ascii() {
         return Err(wrong());
     }
     let midnight = text.get(..10).and_then(date).ok_or_else(wrong)?;
-    match text.get(10..).unwrap_or_default() {
-        "" => Ok(midnight + DAY_MS - 1),
-        rest => Ok(midnight + time(rest).ok_or_else(wrong)?),
-    }
+    let (first, length) = match text.get(10..).unwrap_or_default() {
+        "" => (midnight, DAY_MS),
+        rest => time(rest).map(|(of_day, length)| (midnight + of_day, length)).ok_or_else(wrong)?,
+    };
+    Ok(Moment { first, last: first + length - 1 })
 }
 
 /// `YYYY-MM-DD` to the milliseconds of its midnight.
@@ -52,8 +63,8 @@ fn date(text: &str) -> Option<i64> {
     Some(days * DAY_MS)
 }
 
-/// `THH:MM[:SS[.fff]][Z|±HH:MM]` to milliseconds after midnight in UTC, which may be negative.
-fn time(text: &str) -> Option<i64> {
+/// `THH:MM[:SS[.fff]][Z|±HH:MM]` to milliseconds after midnight in UTC, which may be negative, and how many it means.
+fn time(text: &str) -> Option<(i64, i64)> {
     let text = text.strip_prefix(['T', 't', ' '])?;
     let (clock, offset_minutes) = match (text.strip_suffix(['Z', 'z']), text.rfind(['+', '-'])) {
         (Some(clock), _) => (clock, 0),
@@ -67,19 +78,19 @@ fn time(text: &str) -> Option<i64> {
     let (clock, fraction) = clock.split_once('.').map_or((clock, None), |(clock, f)| (clock, Some(f)));
     let mut parts = clock.splitn(3, ':').map(digits);
     let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next());
-    let ms = match (seconds, fraction) {
-        (None, None) => 59_999,
-        (Some(seconds), None) => seconds? * 1000 + 999,
+    let (ms, length) = match (seconds, fraction) {
+        (None, None) => (0, 60_000),
+        (Some(seconds), None) => (seconds? * 1000, 1000),
         (Some(seconds), Some(fraction)) => {
             digits(fraction)?;
-            seconds? * 1000 + digits(&format!("{fraction:0<3}")[..3])?
+            (seconds? * 1000 + digits(&format!("{fraction:0<3}")[..3])?, 1)
         }
         (None, Some(_)) => return None,
     };
     if hours > 23 || minutes > 59 || ms > 60_999 {
         return None;
     }
-    Some((hours * 60 + minutes - offset_minutes) * 60_000 + ms)
+    Some(((hours * 60 + minutes - offset_minutes) * 60_000 + ms, length))
 }
 
 fn digits(text: &str) -> Option<i64> {
@@ -90,22 +101,29 @@ fn digits(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{Moment, parse};
 
     #[test]
-    fn what_is_left_out_counts_to_its_end() {
-        let check = |text: &str, ms: i64| assert_eq!(parse(text).unwrap(), ms, "{text}");
-        check("1970-01-01", 86_399_999);
-        check("2000-02-29T00:00:00.000Z", 951_782_400_000);
-        check("2000-02-29T00:00:00Z", 951_782_400_999);
-        check("2000-02-29 00:00:00", 951_782_400_999);
-        check("2000-02-29 00:00", 951_782_459_999);
-        check("2000-02-29T01:00+01:00", 951_782_459_999);
-        check("2000-02-29 00:00:00.5", 951_782_400_500);
-        check("2026-11-24T04:20:00.095Z", 1_795_494_000_095);
-        check("2026-11-24T05:20:00.095+01:00", 1_795_494_000_095);
-        check("2026-11-23 23:20:00.095-05:00", 1_795_494_000_095);
-        check("1795494000095", 1_795_494_000_095);
+    fn what_is_left_out_makes_it_a_span() {
+        let check = |text: &str, first: i64, last: i64| {
+            assert_eq!(parse(text, "at").unwrap(), Moment { first, last }, "{text}");
+        };
+        check("1970-01-01", 0, 86_399_999);
+        check("2000-02-29T00:00:00.000Z", 951_782_400_000, 951_782_400_000);
+        check("2000-02-29T00:00:00Z", 951_782_400_000, 951_782_400_999);
+        check("2000-02-29 00:00:00", 951_782_400_000, 951_782_400_999);
+        check("2000-02-29 00:00", 951_782_400_000, 951_782_459_999);
+        check("2000-02-29T01:00+01:00", 951_782_400_000, 951_782_459_999);
+        check("2000-02-29 00:00:00.5", 951_782_400_500, 951_782_400_500);
+        check("2026-11-24T04:20:00.095Z", 1_795_494_000_095, 1_795_494_000_095);
+        check("2026-11-24T05:20:00.095+01:00", 1_795_494_000_095, 1_795_494_000_095);
+        check("2026-11-23 23:20:00.095-05:00", 1_795_494_000_095, 1_795_494_000_095);
+        check("1795494000095", 1_795_494_000_095, 1_795_494_000_095);
+    }
+
+    #[test]
+    fn a_refusal_names_the_parameter() {
+        assert!(parse("soon", "since").unwrap_err().message().contains("for parameter 'since'"));
     }
 
     #[test]
@@ -125,7 +143,7 @@ mod tests {
             "2026-1-1",
             "2026-11-24T10:00:00.Z",
         ] {
-            assert!(parse(text).is_err(), "{text}");
+            assert!(parse(text, "at").is_err(), "{text}");
         }
     }
 }

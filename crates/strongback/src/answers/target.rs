@@ -29,11 +29,19 @@ pub(super) struct Target {
 /// Finds `runs:/<id>` (or the id alone), `models:/<name>/<version>`, `models:/<name>@<alias>`, or an asset by name, and
 /// authorises reading it.
 pub(super) fn find(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Target> {
-    if let Some(id) = run_id(name) {
-        return find_run(sql, id);
+    if let Some(rest) = name.strip_prefix("runs:/") {
+        let id = rest.split('/').next().unwrap_or_default();
+        return find_run(sql, id)?.ok_or_else(|| Error::missing(format!("The run '{id}' does not exist.")));
     }
     if let Some(rest) = name.strip_prefix("models:/") {
         return find_version(sql, rest.trim_start_matches('/'));
+    }
+    // A run's id alone; but a model or an experiment may be called so as well.
+    if kind.is_none()
+        && is_run_id(name)
+        && let Some(run) = find_run(sql, name)?
+    {
+        return Ok(run);
     }
     let asset = resolve(sql, name, kind)?;
     authorize(sql, Action::Read, asset.id)?;
@@ -42,6 +50,9 @@ pub(super) fn find(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<
 
 fn resolve(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Asset> {
     match names::resolve(sql, name, kind) {
+        Err(error) if error.code() == Code::ResourceDoesNotExist && kind.is_none() && is_run_id(name) => {
+            Err(Error::missing(format!("The run '{name}' does not exist, and nothing else has that name.")))
+        }
         Err(error) if error.code() == Code::ResourceDoesNotExist => {
             let meant = meant(sql, name, kind)?.map(|meant| format!(" Did you mean '{meant}'?"));
             Err(Error::missing(format!("{}{}", error.message(), meant.unwrap_or_default())))
@@ -76,24 +87,20 @@ pub(super) fn aliases(sql: &mut Sql<'_>, model: &Asset) -> Result<String> {
     })
 }
 
-fn run_id(name: &str) -> Option<&str> {
-    let is_id = |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match name.strip_prefix("runs:/") {
-        Some(rest) => Some(rest.split('/').next().unwrap_or_default()),
-        None => is_id(name).then_some(name),
-    }
+fn is_run_id(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn find_run(sql: &mut Sql<'_>, id: &str) -> Result<Target> {
-    let missing = || Error::missing(format!("The run '{id}' does not exist."));
+/// The run with this id, if there is one.
+fn find_run(sql: &mut Sql<'_>, id: &str) -> Result<Option<Target>> {
     if id.contains('\0') {
-        return Err(missing());
+        return Ok(None);
     }
-    let experiment: i64 =
-        sql.first(&store::RUN_EXPERIMENT, bind![id], |row| row.get(0))?.ok_or_else(missing)?;
+    let found: Option<i64> = sql.first(&store::RUN_EXPERIMENT, bind![id], |row| row.get(0))?;
+    let Some(experiment) = found else { return Ok(None) };
     authorize(sql, Action::Read, experiment)?;
-    let asset = crate::catalog::asset::get(sql, experiment)?.ok_or_else(missing)?;
-    Ok(Target { asset, run: Some(id.to_owned()), version: None })
+    let asset = crate::catalog::asset::get(sql, experiment)?;
+    Ok(asset.map(|asset| Target { asset, run: Some(id.to_owned()), version: None }))
 }
 
 fn find_version(sql: &mut Sql<'_>, rest: &str) -> Result<Target> {

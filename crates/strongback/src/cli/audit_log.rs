@@ -10,14 +10,18 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::{exit, printer, settings::StoreArgs};
 use crate::{
     answers::moment,
     app,
-    catalog::audit::{self, ListRequest},
-    db,
+    catalog::{
+        audit::{self, ListRequest, Listed},
+        names,
+    },
+    db::{self, Sql},
     error::{Error, Result},
     events::{
         EventKind,
@@ -29,6 +33,8 @@ use crate::{
 
 /// Characters of an event's detail that a line of the table shows.
 const DETAIL_SHOWN: usize = 100;
+/// Events that are read at a time.
+const PAGE: usize = 1_000;
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -154,26 +160,61 @@ fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
         subject: args.subject,
         since: args.since.map(Int64),
         until: args.until.map(Int64),
-        max_results: Some(Int64(args.limit)),
+        max_results: None,
         page_token: None,
     };
-    let events = db::inspect(&location, |sql| {
-        let mut events = Vec::new();
-        loop {
-            let page = audit::event_list(sql, &request)?;
-            events.extend(page.events);
-            request.max_results = Some(Int64(args.limit - events.len() as i64));
-            request.page_token = page.next_page_token;
-            if request.page_token.is_none() || events.len() as i64 >= args.limit {
-                return Ok(events);
-            }
-        }
+    let (found, is_name_known) = db::inspect(&location, |sql| {
+        let found = newest(sql, &mut request, args.limit as usize)?;
+        Ok((found, is_name_known(sql, request.asset.as_deref())?))
     })?;
-    if args.json {
-        printer::json(&events)?;
-        return Ok(ExitCode::SUCCESS);
+    if found.events.is_empty() && !is_name_known {
+        printer::talk(
+            "Nothing has that name now. Names are compared whole, as this list shows them; what was deleted keeps its last one.",
+        );
     }
-    let rows: Vec<Vec<String>> = events
+    if args.json {
+        printer::json(&found)?;
+    } else {
+        show_events(found);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was found, newest first.
+#[derive(Debug, Serialize)]
+struct Found {
+    events: Vec<Listed>,
+    /// Whether there are older ones that `-n` left out.
+    is_cut: bool,
+}
+
+fn newest(sql: &mut Sql<'_>, request: &mut ListRequest, limit: usize) -> Result<Found> {
+    let mut events = Vec::new();
+    loop {
+        // One more than is shown tells whether there are more.
+        request.max_results = Some(Int64((limit + 1 - events.len()).min(PAGE) as i64));
+        let page = audit::event_list(sql, request)?;
+        events.extend(page.events);
+        request.page_token = page.next_page_token;
+        if request.page_token.is_none() || events.len() > limit {
+            let is_cut = events.len() > limit;
+            events.truncate(limit);
+            return Ok(Found { events, is_cut });
+        }
+    }
+}
+
+/// Whether an asset has this name now, where one was given.
+fn is_name_known(sql: &mut Sql<'_>, name: Option<&str>) -> Result<bool> {
+    Ok(match name {
+        Some(name) => !names::candidates(sql, name)?.is_empty(),
+        None => true,
+    })
+}
+
+fn show_events(found: Found) {
+    let rows: Vec<Vec<String>> = found
+        .events
         .into_iter()
         .map(|event| {
             let what = [event.asset, event.subject].into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -182,7 +223,9 @@ fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
         })
         .collect();
     printer::table(&["TIME (UTC)", "BLOCK", "PRINCIPAL", "EVENT", "WHAT", "DETAIL"], &rows);
-    Ok(ExitCode::SUCCESS)
+    if found.is_cut {
+        printer::talk("There are older ones (-n).");
+    }
 }
 
 fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
@@ -293,14 +336,12 @@ fn public_key(text: &str) -> std::result::Result<String, &'static str> {
 
 /// A date, the end of that day included.
 fn until(text: &str) -> Result<i64> {
-    moment::parse(text)
+    Ok(moment::parse(text, "until")?.last)
 }
 
 /// A date, from the beginning of that day.
 fn since(text: &str) -> Result<i64> {
-    const DAY_MS: i64 = 86_400_000;
-    let is_date = text.contains('-') && text.len() == 10;
-    Ok(if is_date { moment::parse(text)? + 1 - DAY_MS } else { moment::parse(text)? })
+    Ok(moment::parse(text, "since")?.first)
 }
 
 #[cfg(test)]

@@ -10,7 +10,10 @@ use serde_json::Value as Json;
 
 use crate::{
     auth::Secret,
+    config::read_variable,
     error::{Code, Error, Result},
+    events::key,
+    ops,
 };
 
 /// Where a server is looked for when nobody says.
@@ -36,18 +39,22 @@ pub(super) struct Remote {
 
 impl Remote {
     /// Whether a server was named.
-    pub(super) fn is_named(&self) -> bool {
-        self.named().is_some()
+    pub(super) fn is_named(&self) -> Result<bool> {
+        Ok(self.named()?.is_some())
     }
 
     /// A client for it.
     pub(super) fn client(&self) -> Result<Client> {
-        Client::new(self.named().as_deref().unwrap_or(DEFAULT_URL))
+        Client::new(self.named()?.as_deref().unwrap_or(DEFAULT_URL))
     }
 
     /// Read here and not by the parser, whose usage lines would ask for the flag once the variable is set.
-    fn named(&self) -> Option<String> {
-        self.server.clone().or_else(|| std::env::var(URL).ok()).filter(|server| !server.is_empty())
+    fn named(&self) -> Result<Option<String>> {
+        let said = match &self.server {
+            Some(server) => Some(server.clone()),
+            None => read_variable(URL)?,
+        };
+        Ok(said.filter(|server| !server.is_empty()))
     }
 }
 
@@ -60,8 +67,18 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client of the server at an address.
+    /// A client of the server at an address, with the token of the environment.
     pub(super) fn new(server: &str) -> Result<Self> {
+        let token = read_variable(TOKEN)?.filter(|token| !token.is_empty()).map(Secret::from_text);
+        Self::with_token(server, token)
+    }
+
+    /// A client that asks what anybody may ask.
+    pub(super) fn without_token(server: &str) -> Result<Self> {
+        Self::with_token(server, None)
+    }
+
+    fn with_token(server: &str, token: Option<Secret>) -> Result<Self> {
         let base = server.trim_end_matches('/').to_owned();
         let wrong = |why: &str| Error::invalid(format!("'{server}' is no address of a server: {why}"));
         if !["http://", "https://"].iter().any(|scheme| base.starts_with(scheme)) {
@@ -69,7 +86,6 @@ impl Client {
         }
         let url = url::Url::parse(&base).map_err(|error| wrong(&format!("{error}.")))?;
         let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).map(Secret::from_text);
         if token.is_some() && url.scheme() == "http" && !is_loopback {
             super::printer::talk("warning: the token goes over the network in the clear; use https://");
         }
@@ -96,6 +112,16 @@ impl Client {
     pub(super) fn answers(&self) -> bool {
         let request = self.http.get(format!("{}/health", self.base)).timeout(CONNECT_TIMEOUT);
         self.runtime.block_on(async { request.send().await.is_ok_and(|answer| answer.status().is_success()) })
+    }
+
+    /// Whether what listens there has the key of a data directory. It is asked without the token.
+    pub(super) fn has_key(&self, signing_key: &ed25519_dalek::SigningKey) -> bool {
+        let challenge = hex::encode(rand::random::<[u8; key::CHALLENGE]>());
+        let request = self.http.get(format!("{}/health", self.base)).timeout(CONNECT_TIMEOUT);
+        let request = request.header(ops::CHALLENGE, &challenge);
+        let Ok(answer) = self.runtime.block_on(request.send()) else { return false };
+        let proof = answer.headers().get(ops::PROOF).and_then(|proof| proof.to_str().ok());
+        proof.is_some() && proof == key::prove(signing_key, &challenge).as_deref()
     }
 
     /// Gets JSON.

@@ -5,7 +5,7 @@ use std::{
     io::{ErrorKind, Write},
     net::TcpListener,
     path::Path,
-    process::{Command, ExitCode},
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -20,14 +20,14 @@ use crate::{
     context::now_ms,
     db::{self, Location, migrate},
     events::store,
+    ops::SPEAKS_LIKE,
+    ui::python,
 };
 
 /// Syncs that are timed.
 const SYNCS: usize = 100;
 /// Free space below which it is called a problem.
 const FREE_BYTES_MIN: u64 = 2 << 30;
-/// The client that this version is tested with.
-const TESTED_CLIENT: &str = "3.17.2";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -174,7 +174,8 @@ fn port(config: &Config) -> Finding {
 /// The version of the Strongback that listens there.
 fn listening(host: &str, port: u16) -> Option<String> {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let client = Client::new(&format!("http://{host}:{port}")).ok().filter(Client::answers)?;
+    // Without the token: it is not known yet who that is.
+    let client = Client::without_token(&format!("http://{host}:{port}")).ok().filter(Client::answers)?;
     let document: Json = client.get("/api/openapi.json", &[]).ok()?;
     let info = &document["info"];
     (info["title"] == "Strongback").then(|| info["version"].as_str().unwrap_or_default().to_owned())
@@ -198,23 +199,26 @@ fn metadata(config: &Config) -> Finding {
     }
 }
 
+/// The mlflow that `up --mlflow-ui auto` finds as well.
 fn client() -> Finding {
-    let script = "from importlib.metadata import version; print(version('mlflow'))";
-    match Command::new("python3").args(["-c", script]).output() {
-        Ok(output) if output.status.success() => {
-            let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            let verdict = if version == TESTED_CLIENT { Verdict::Good } else { Verdict::Note };
-            finding(
-                "client",
-                verdict,
-                format!("mlflow {version} under python3 (tested with {TESTED_CLIENT})"),
-            )
+    let mut why = Vec::new();
+    for (python, package) in python::packages() {
+        let python = python.display();
+        match package {
+            Ok(package) => {
+                let version = python::version(&package).unwrap_or_else(|| "of an unknown version".to_owned());
+                let verdict = if version == SPEAKS_LIKE { Verdict::Good } else { Verdict::Note };
+                return finding(
+                    "client",
+                    verdict,
+                    format!("mlflow {version} under {python} (tested with {SPEAKS_LIKE})"),
+                );
+            }
+            Err(error) => why.push(format!("{python}: {error}")),
         }
-        Ok(_) => {
-            finding("client", Verdict::Note, "no mlflow under python3; install it with: pip install mlflow")
-        }
-        Err(_) => finding("client", Verdict::Note, "no python3 on the path"),
     }
+    let why = why.join("; ");
+    finding("client", Verdict::Note, format!("no mlflow; install it with: pip install mlflow ({why})"))
 }
 
 fn clock(config: &Config) -> Finding {

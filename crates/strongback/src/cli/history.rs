@@ -80,6 +80,9 @@ pub(super) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
         })
         .collect();
     printer::table(&["TIME (UTC)", "FROM", "TO", "BY", "WHY"], &rows);
+    if found.is_cut {
+        printer::talk("There are older moves (-n).");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

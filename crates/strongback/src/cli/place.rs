@@ -4,7 +4,7 @@
 //! directory when no server has it. Naming a server (`--server`, STRONGBACK_URL) always goes through it, and so does a
 //! call from elsewhere, where there is no data directory: a token in a new store would be of no use to the server.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use http::Method;
 use serde_json::{Value as Json, json};
@@ -13,7 +13,6 @@ use super::{
     client::{Client, Remote, segment},
     printer,
     settings::StoreArgs,
-    up,
 };
 use crate::{
     app,
@@ -21,6 +20,7 @@ use crate::{
     config::Source,
     context::{App, Ctx},
     error::{Code, Error, Result},
+    events::key,
     router::wire::Int64,
 };
 
@@ -43,7 +43,7 @@ pub(super) struct NewToken {
 impl Place {
     /// Opens the data directory if no server was named and none holds it.
     pub(super) fn open(store: StoreArgs, remote: &Remote) -> anyhow::Result<Self> {
-        if remote.is_named() {
+        if remote.is_named()? {
             return Ok(Self::Server(remote.client()?));
         }
         let config = store.config()?;
@@ -60,24 +60,10 @@ impl Place {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let dir = config.data_dir.value.clone();
-        match runtime.block_on(app::open(config)) {
-            Ok(app) => {
-                printer::talk(&format!(
-                    "Using the data directory {}; no server is running on it.",
-                    dir.display()
-                ));
-                Ok(Self::Here(app, runtime))
-            }
-            Err(error) if error.code() == Code::InvalidState => {
-                let address = std::fs::read_to_string(dir.join(up::ADDRESS_FILE)).map_err(|_| error)?;
-                printer::talk(&format!(
-                    "The data directory {} is that of {address}; asking it.",
-                    dir.display()
-                ));
-                Ok(Self::Server(Client::new(&address)?))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let Some(lock) = app::try_lock(&dir)? else { return Ok(Self::Server(server_of(&dir)?)) };
+        let app = runtime.block_on(app::open_locked(config, lock))?;
+        printer::talk(&format!("Using the data directory {}; no server is running on it.", dir.display()));
+        Ok(Self::Here(app, runtime))
     }
 
     /// Creates a principal.
@@ -138,6 +124,33 @@ impl Place {
             }
         }
     }
+}
+
+/// The server that has a data directory. Its address alone is not enough: the directory may be one that another machine or
+/// a container shares, whose loopback is another one. A token goes only to who has the directory's key.
+fn server_of(dir: &Path) -> Result<Client> {
+    let Ok(address) = std::fs::read_to_string(dir.join(app::ADDRESS_FILE)) else {
+        return Err(app::in_use(dir));
+    };
+    let client = Client::new(address.trim())?;
+    let is_its_server = key::read(dir)?.is_some_and(|key| client.has_key(&key));
+    if !is_its_server {
+        return Err(Error::new(
+            Code::InvalidState,
+            format!(
+                "The data directory {} is in use, and says that its server is at {}. What answers there does not have this \
+                 directory's key, so that nothing was asked of it. Name the server with --server or STRONGBACK_URL.",
+                dir.display(),
+                client.address()
+            ),
+        ));
+    }
+    printer::talk(&format!(
+        "The data directory {} is that of {}; asking it.",
+        dir.display(),
+        client.address()
+    ));
+    Ok(client)
 }
 
 impl Drop for Place {

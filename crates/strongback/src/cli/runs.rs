@@ -27,8 +27,12 @@ Examples:
   strongback runs best --metric loss --min -n 5 --experiment /Shared/forecast
   strongback runs best --metric val_ap --json
 
-A run counts with the newest value of the metric. The exit code is 1 when no
-run fits.";
+A run counts with the newest value of the metric. Only runs that finished are
+looked at, unless --any-status says otherwise. The exit code is 1 when no run
+fits.";
+
+/// Which runs are looked at when nobody says otherwise. One that still runs may win now and lose later.
+const FINISHED: &str = "attributes.status = 'FINISHED'";
 
 /// Find runs
 #[derive(Debug, Subcommand)]
@@ -49,6 +53,9 @@ pub(super) struct BestArgs {
     /// Which runs, in MLflow's search language, e.g. "tags.dataset_version = 'X' and params.depth = '8'"
     #[arg(long = "where", value_name = "FILTER")]
     filter: Option<String>,
+    /// Also runs that did not finish: running, failed, killed
+    #[arg(long)]
+    any_status: bool,
     /// Only of this experiment, by name; may be repeated
     #[arg(long, value_name = "NAME")]
     experiment: Vec<String>,
@@ -60,6 +67,15 @@ pub(super) struct BestArgs {
     json: bool,
     #[command(flatten)]
     remote: Remote,
+}
+
+impl BestArgs {
+    /// The filter that is asked for. Ours stands first, so that what a refusal shows ends as the caller wrote it.
+    fn whole_filter(&self) -> String {
+        let theirs = self.filter.as_deref().map(str::trim).filter(|filter| !filter.is_empty());
+        let ours = (!self.any_status).then_some(FINISHED);
+        ours.into_iter().chain(theirs).collect::<Vec<_>>().join(" AND ")
+    }
 }
 
 pub(super) fn run(command: RunsCommand) -> anyhow::Result<ExitCode> {
@@ -78,7 +94,7 @@ fn best(args: &BestArgs) -> anyhow::Result<ExitCode> {
     let ids: Vec<&str> = experiments.iter().map(|(id, _)| id.as_str()).collect();
     let body = json!({
         "experiment_ids": ids,
-        "filter": args.filter.as_deref().unwrap_or_default(),
+        "filter": args.whole_filter(),
         "run_view_type": "ACTIVE_ONLY",
         "order_by": [order],
         "max_results": args.limit,
@@ -96,15 +112,17 @@ fn best(args: &BestArgs) -> anyhow::Result<ExitCode> {
         printer::table(&heading, &rows);
     }
     if runs.is_empty() {
-        printer::talk(&nothing_found(&args.metric, &others));
+        printer::talk(&nothing_found(&args.metric, &others, args.any_status));
     }
     Ok(exit::answer(!runs.is_empty()))
 }
 
 /// Why there is no best run: nothing fits, or what fits was not measured so.
-fn nothing_found(metric: &str, others: &[Json]) -> String {
+fn nothing_found(metric: &str, others: &[Json], is_any_status: bool) -> String {
+    let fits =
+        if is_any_status { "fits" } else { "finished and fits (--any-status looks at the others too)" };
     if others.is_empty() {
-        return "No run fits.".to_owned();
+        return format!("No run {fits}.");
     }
     let measured = |run: &Json| run["data"]["metrics"].as_array().cloned().unwrap_or_default();
     let keys: BTreeSet<String> = others
@@ -121,7 +139,7 @@ fn nothing_found(metric: &str, others: &[Json]) -> String {
             format!(" One has: {}.", shown.join(", "))
         }
     };
-    format!("No run that fits has a number for the metric '{metric}'.{has}")
+    format!("No run that {fits} has a number for the metric '{metric}'.{has}")
 }
 
 /// Ids and names of the named experiments, or of all that the caller may see.
@@ -169,7 +187,7 @@ fn row(run: &Json, metric: &str, experiments: &[(String, String)]) -> Vec<String
     vec![
         text(&run["info"]["run_id"]),
         text(&run["info"]["run_name"]),
-        value(run, metric).map(|value| value.to_string()).unwrap_or_default(),
+        value(run, metric).map(number).unwrap_or_default(),
         experiments
             .iter()
             .find(|(id, _)| run["info"]["experiment_id"] == id.as_str())
@@ -179,7 +197,35 @@ fn row(run: &Json, metric: &str, experiments: &[(String, String)]) -> Vec<String
     ]
 }
 
+/// A value to its last digit, in as many places as a person can read.
+fn number(value: f64) -> String {
+    let is_short = value == 0.0 || (1e-5..1e15).contains(&value.abs());
+    if is_short { value.to_string() } else { format!("{value:e}") }
+}
+
 /// The newest value of a metric, unless it is missing or NaN.
 fn value(run: &Json, key: &str) -> Option<f64> {
     run["data"]["metrics"].as_array()?.iter().find(|metric| metric["key"] == key)?["value"].as_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_exact_and_short() {
+        for (value, shown) in [
+            (0.0, "0"),
+            (0.92, "0.92"),
+            (-284_807.0, "-284807"),
+            (0.000_012_5, "0.0000125"),
+            (1.25e-7, "1.25e-7"),
+            (1e15, "1e15"),
+            (f64::MAX, "1.7976931348623157e308"),
+            (f64::MIN, "-1.7976931348623157e308"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(number(value), shown, "{value:e}");
+        }
+    }
 }

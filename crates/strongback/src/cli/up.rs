@@ -28,10 +28,6 @@ For others than yourself, a first token and then a server that asks for one:
   strongback token create --principal ana@example.com --admin
   strongback up --host 0.0.0.0 --auth tokens --allowed-hosts ml.example.com";
 
-/// The file in the data directory that says where its server is, for commands that find the directory locked. It may be
-/// left over from a killed server; then the lock is free and nobody reads it.
-pub(super) const ADDRESS_FILE: &str = "address";
-
 /// Start the server
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -55,15 +51,14 @@ pub(super) fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let (host, port) = (config.host.value.clone(), config.port.value);
     // Before anybody can see an answer: whoever sees one may end the server.
     let stopped = stop_signal()?;
     // The port first: without it there is nothing to open a store for. Who connects early waits for an answer.
-    let (listener, address) = serve::bind(&host, port).await?;
+    let (listener, address) = serve::bind(&config).await?;
     let app = app::open(config).await?;
     let background = app::start_background(&app);
     let reached_at = reached_at(&app.config, address);
-    let address_file = app.config.data_dir.value.join(ADDRESS_FILE);
+    let address_file = app.config.data_dir.value.join(app::ADDRESS_FILE);
     std::fs::write(&address_file, &reached_at)
         .with_context(|| format!("cannot write {}", address_file.display()))?;
     greet(&app, address, &reached_at);

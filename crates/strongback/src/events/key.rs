@@ -4,12 +4,18 @@
 //! directory at a time, since the objects that it names lie there. Another directory is refused, until somebody takes
 //! the store over, which is an event of its own ([`adopt`]).
 
-use std::{fs, io, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 use ed25519_dalek::{
     SigningKey,
     pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding},
 };
+use sha2::{Digest, Sha256};
 
 use super::{Event, EventKind, slots, store};
 use crate::{
@@ -32,30 +38,57 @@ pub fn name(key: &SigningKey) -> String {
     hex::encode(&key.verifying_key().to_bytes()[..8])
 }
 
+/// Bytes of a challenge.
+pub const CHALLENGE: usize = 32;
+
+/// What only a process with the key of a data directory can answer to a challenge, which is new each time and written in
+/// hexadecimal; `None` for what is no challenge. It is a digest and no signature: what the key signs are checkpoints alone.
+pub fn prove(key: &SigningKey, challenge: &str) -> Option<String> {
+    let mut bytes = [0; CHALLENGE];
+    hex::decode_to_slice(challenge, &mut bytes).ok()?;
+    let mut digest = Sha256::new_with_prefix(b"strongback: has this data directory\0");
+    digest.update(key.to_bytes());
+    digest.update(bytes);
+    Some(hex::encode(digest.finalize()))
+}
+
 /// Loads the signing key of a data directory, or makes it. A crash in between leaves no key or a whole one.
 pub fn load(data_dir: &Path) -> Result<SigningKey> {
-    let path = data_dir.join(DIRECTORY).join(FILE);
-    let unusable = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::new(
-            Code::InvalidState,
-            format!(
-                "The signing key {} cannot be used. Bring it back from a backup; without it this data directory signs \
-                 no more checkpoints.",
-                path.display()
-            ),
-        )
-        .because(error)
-    };
-    match fs::read_to_string(&path) {
-        Ok(pem) => SigningKey::from_pkcs8_pem(&pem).map_err(|error| unusable(Box::new(error))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = SigningKey::from_bytes(&rand::random());
-            let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| unusable(Box::new(error)))?;
-            keep(data_dir, pem.as_bytes()).map_err(|error| unusable(Box::new(error)))?;
-            Ok(key)
-        }
-        Err(error) => Err(unusable(Box::new(error))),
+    if let Some(key) = read(data_dir)? {
+        return Ok(key);
     }
+    let key = SigningKey::from_bytes(&rand::random());
+    let unusable = |error| unusable(data_dir, error);
+    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| unusable(Box::new(error)))?;
+    keep(data_dir, pem.as_bytes()).map_err(|error| unusable(Box::new(error)))?;
+    Ok(key)
+}
+
+/// The signing key of a data directory, if it has one yet.
+pub fn read(data_dir: &Path) -> Result<Option<SigningKey>> {
+    match fs::read_to_string(path(data_dir)) {
+        Ok(pem) => {
+            SigningKey::from_pkcs8_pem(&pem).map(Some).map_err(|error| unusable(data_dir, Box::new(error)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(data_dir, Box::new(error))),
+    }
+}
+
+fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(DIRECTORY).join(FILE)
+}
+
+fn unusable(data_dir: &Path, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::new(
+        Code::InvalidState,
+        format!(
+            "The signing key {} cannot be used. Bring it back from a backup; without it this data directory signs no more \
+             checkpoints.",
+            path(data_dir).display()
+        ),
+    )
+    .because(error)
 }
 
 /// Written under another name, synced, renamed, and the directories synced that name it.
@@ -143,6 +176,26 @@ mod tests {
         // What the process had written when it died.
         fs::write(dir.path().join(DIRECTORY).join(".making"), "-----BEGIN PRIV").unwrap();
         assert!(load(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_challenge_is_answered_by_its_key_alone_and_never_twice_the_same() {
+        let [one, other] = [1, 2].map(|seed| SigningKey::from_bytes(&[seed; 32]));
+        let [first, second] = ["00", "01"].map(|byte| byte.repeat(CHALLENGE));
+        let proof = prove(&one, &first).unwrap();
+        assert_eq!(prove(&one, &first).unwrap(), proof);
+        assert_ne!(prove(&one, &second).unwrap(), proof);
+        assert_ne!(prove(&other, &first).unwrap(), proof);
+        for wrong in ["", "00", "zz", &"00".repeat(CHALLENGE + 1)] {
+            assert_eq!(prove(&one, wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn reading_makes_no_key() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read(dir.path()).unwrap().is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

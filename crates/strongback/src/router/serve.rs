@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{build, stalled::Stalled};
 use crate::{
+    config::Config,
     context::App,
     error::{Error, Result},
 };
@@ -62,8 +63,10 @@ fn open_files() -> usize {
     limit.current.map_or(usize::MAX, |files| files as usize)
 }
 
-/// Binds the configured address. Port 0 takes a free one.
-pub async fn bind(host: &str, port: u16) -> Result<(TcpListener, SocketAddr)> {
+/// Binds the configured address. Port 0 takes a free one. What a name such as `localhost` stands for is known only
+/// afterwards, so that the address itself is looked at, whatever it was called.
+pub async fn bind(config: &Config) -> Result<(TcpListener, SocketAddr)> {
+    let (host, port) = (config.host.value.as_str(), config.port.value);
     let listener = TcpListener::bind((host, port)).await.map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
             " Another process listens there; take another port with --port, or --port 0 for a free one."
@@ -73,6 +76,7 @@ pub async fn bind(host: &str, port: u16) -> Result<(TcpListener, SocketAddr)> {
         Error::unavailable(format!("Cannot listen on {host}:{port}: {error}.{hint}"))
     })?;
     let address = listener.local_addr().map_err(Error::internal)?;
+    config.check_address(address.ip())?;
     Ok((listener, address))
 }
 

@@ -5,10 +5,7 @@
 
 use std::{
     collections::HashMap,
-    io::Read,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use axum::{
@@ -17,6 +14,7 @@ use axum::{
 };
 use http::{HeaderValue, Method, Request, header};
 
+use super::python;
 use crate::{
     context::Ctx,
     error::{Error, Result},
@@ -28,8 +26,6 @@ use crate::{
 const FILES_MAX: usize = 20_000;
 /// Directories within directories.
 const DEPTH_MAX: usize = 16;
-/// How long a Python may take to say where its mlflow is.
-const PYTHON_LIMIT: Duration = Duration::from_secs(10);
 /// Where the pages lie in the package.
 const BELOW_PACKAGE: &str = "server/js/build";
 
@@ -74,13 +70,9 @@ impl Pages {
 
 /// The pages of the first Python that has them: of the active environment, then of the path.
 fn find_by_python() -> std::result::Result<Pages, String> {
-    let active = ["VIRTUAL_ENV", "CONDA_PREFIX"]
-        .into_iter()
-        .filter_map(std::env::var_os)
-        .map(|environment| Path::new(&environment).join("bin/python3"));
     let mut why = Vec::new();
-    for python in active.chain(["python3", "python"].map(PathBuf::from)) {
-        match ask(&python).and_then(|package| {
+    for (python, package) in python::packages() {
+        match package.and_then(|package| {
             let dir = package.join(BELOW_PACKAGE);
             list(&dir).map(|pages| (dir, pages))
         }) {
@@ -94,53 +86,10 @@ fn find_by_python() -> std::result::Result<Pages, String> {
     Err(why.join("; "))
 }
 
-/// Where a Python's mlflow lies. The package is looked up, not imported, and not in the working directory.
-fn ask(python: &Path) -> std::result::Result<PathBuf, String> {
-    const SCRIPT: &str = "import sys; sys.path[:] = [p for p in sys.path if p]\n\
-        import importlib.util as u; s = u.find_spec('mlflow')\n\
-        s and s.origin and print(s.submodule_search_locations[0])";
-    let mut child = Command::new(python)
-        .args(["-c", SCRIPT])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| format!("cannot be started ({error})"))?;
-    let deadline = Instant::now() + PYTHON_LIMIT;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
-            Ok(None) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("did not answer within {} s", PYTHON_LIMIT.as_secs()));
-            }
-            Err(error) => return Err(format!("cannot be waited for ({error})")),
-        }
-    };
-    let mut said = String::new();
-    if let Some(mut out) = child.stdout.take() {
-        out.read_to_string(&mut said).map_err(|error| format!("its answer cannot be read ({error})"))?;
-    }
-    match said.trim() {
-        _ if !status.success() => Err(format!("ended with {status}")),
-        "" => Err("has no mlflow".to_owned()),
-        package => Ok(PathBuf::from(package)),
-    }
-}
-
 /// Which version the pages are of, and a warning where it is not one that they were tried with.
 fn say_version(dir: &Path) {
     // From …/mlflow/server/js/build to …/mlflow/version.py.
-    let version = dir
-        .ancestors()
-        .nth(3)
-        .and_then(|package| std::fs::read_to_string(package.join("version.py")).ok())
-        .and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("VERSION"))?;
-            line.split(['"', '\'']).nth(1).map(str::to_owned)
-        });
+    let version = dir.ancestors().nth(3).and_then(python::version);
     let minor = |version: &str| version.splitn(3, '.').take(2).map(str::to_owned).collect::<Vec<_>>();
     let dir = dir.display();
     match version {

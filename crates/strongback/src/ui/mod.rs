@@ -8,6 +8,7 @@ pub(crate) mod graphql;
 mod home;
 mod mlflow;
 mod nothing;
+pub(crate) mod python;
 pub(crate) mod refusal;
 mod sections;
 

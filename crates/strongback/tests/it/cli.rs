@@ -1,6 +1,7 @@
 //! Commands of the binary, as a person or a script calls them.
 
 use std::{
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::Path,
     process::{Command, Output},
 };
@@ -11,6 +12,10 @@ use testkit::{
     process::Launch,
     server::{Server, strongback_binary},
 };
+
+mod asked;
+mod hostile;
+mod place;
 
 fn binary() -> std::path::PathBuf {
     strongback_binary(option_env!("CARGO_BIN_EXE_strongback")).unwrap()
@@ -77,7 +82,48 @@ fn settings_that_cannot_be_kept_are_refused_by_name() {
     refused(&run(dir.path(), &["up", "--log", "a=b=c"], &[]), "Write e.g. info");
     std::fs::write(dir.path().join("strongback.toml"), "colour = 'red'").unwrap();
     refused(&run(dir.path(), &["config", "show"], &[]), "\"colour\", which is not a setting");
+    std::fs::write(dir.path().join("strongback.toml"), "allowed_hosts = [1, 2]").unwrap();
+    refused(&run(dir.path(), &["config", "show"], &[]), "The setting allowed_hosts (file strongback.toml)");
+    std::fs::remove_file(dir.path().join("strongback.toml")).unwrap();
+    for name in ["STRONGBACK_DATA_DIR", "STRONGBACK_HOST", "STRONGBACK_DATABASE_URL"] {
+        let empty = run(dir.path(), &["config", "show"], &[(name, "")]);
+        refused(&empty, &format!("(environment {name}) is not allowed: it is empty"));
+    }
     assert!(!dir.path().join("strongback-data").exists(), "nothing was made");
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let no_text = std::ffi::OsStr::from_bytes(b"/tmp/x\xff");
+    for (name, arguments) in [
+        ("STRONGBACK_DATA_DIR", ["config", "show"]),
+        ("STRONGBACK_URL", ["catalog", "list"]),
+        ("STRONGBACK_TOKEN", ["catalog", "list"]),
+    ] {
+        let output =
+            Command::new(binary()).current_dir(dir.path()).args(arguments).env(name, no_text).output();
+        refused(&output.unwrap(), &format!("{name} is not valid UTF-8"));
+    }
+}
+
+#[test]
+fn doctor_finds_the_mlflow_of_the_active_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let (environment, package) = (dir.path().join("venv"), dir.path().join("site/mlflow"));
+    let python = environment.join("bin/python3");
+    std::fs::create_dir_all(python.parent().unwrap()).unwrap();
+    std::fs::create_dir_all(&package).unwrap();
+    std::fs::write(package.join("version.py"), "VERSION = \"2.9.2\"\n").unwrap();
+    std::fs::write(&python, format!("#!/bin/sh\necho '{}'\n", package.display())).unwrap();
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let variables = [("VIRTUAL_ENV", environment.to_str().unwrap()), ("STRONGBACK_PORT", "0")];
+    let output = run(dir.path(), &["doctor", "--json"], &variables);
+    let findings: Vec<Value> = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let client = findings.iter().find(|finding| finding["check"] == "client").unwrap();
+    let what = client["what"].as_str().unwrap();
+    assert!(what.contains(&format!("mlflow 2.9.2 under {}", python.display())), "{what}");
+    assert_eq!(client["verdict"], "note", "it is not the tested version");
 }
 
 #[test]

@@ -129,3 +129,28 @@ fn a_renamed_model_keeps_its_history_and_a_deleted_name_begins_anew() {
         assert_eq!(ok(&moves("n").await)["moves"].as_array().unwrap().len(), 1);
     });
 }
+
+#[test]
+fn a_model_called_like_a_run_is_found_by_its_name() {
+    on_every_store(|test| async move {
+        let name = "0123456789abcdef0123456789abcdef";
+        make_model(&test, name).await;
+        make_version(&test, name).await;
+        let alias = json!({ "name": name, "alias": "champion", "version": "1" });
+        ok(&test.post(&format!("{MLFLOW}/registered-models/alias"), alias).await);
+        for path in [
+            format!("/api/1.0/lineage?name={name}"),
+            format!("/api/1.0/lineage?name={name}&kind=model"),
+            format!("/api/1.0/history?name={name}@champion"),
+        ] {
+            let found = test.get(&path).await;
+            assert_eq!(ok(&found)["name"], name, "{path}");
+        }
+        // What is neither is still told as the run that it looks like.
+        let absent = test.get("/api/1.0/lineage?name=fedcba9876543210fedcba9876543210").await;
+        assert_eq!(absent.status, 404);
+        assert!(absent.json["message"].as_str().unwrap().contains("The run 'fedcba"), "{absent:?}");
+        let as_run = test.get(&format!("/api/1.0/lineage?name=runs:/{name}")).await;
+        assert_eq!(as_run.status, 404, "{as_run:?}");
+    });
+}

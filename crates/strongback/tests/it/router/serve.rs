@@ -13,7 +13,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::support::{TestApp, on_every_store};
+use crate::support::{TestApp, config, on_every_store};
 
 const LIMITS: Limits = Limits {
     connections: 4,
@@ -23,6 +23,24 @@ const LIMITS: Limits = Limits {
 };
 const HEALTH: &str = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+#[test]
+fn without_authentication_only_loopback_is_listened_at_whatever_it_is_called() {
+    on_every_store(|test| async move {
+        let bind = async |host: &str, auth: &str| {
+            let settings = [("host", host), ("auth", auth), ("port", "0")];
+            serve::bind(&config(test.dir.path(), &settings, None)).await.map(|(_, address)| address.ip())
+        };
+        assert!(bind("localhost", "off").await.unwrap().is_loopback());
+        // The name is not asked about here: this is what a resolver may make of any.
+        let refused = bind("0.0.0.0", "off").await.unwrap_err();
+        assert!(
+            refused.message().contains("0.0.0.0") && refused.message().contains("--auth tokens"),
+            "{refused}"
+        );
+        assert!(bind("0.0.0.0", "tokens").await.unwrap().is_unspecified());
+    });
+}
+
 struct Serving {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -30,7 +48,7 @@ struct Serving {
 }
 
 async fn serving(test: &TestApp, limits: Limits) -> Serving {
-    let (listener, address) = serve::bind("127.0.0.1", 0).await.unwrap();
+    let (listener, address) = serve::bind(&config(test.dir.path(), &[("port", "0")], None)).await.unwrap();
     let (stop, stopped) = oneshot::channel();
     let app = Arc::clone(&test.app);
     let task = tokio::spawn(serve::run(app, listener, limits, async {
