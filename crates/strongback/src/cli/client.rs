@@ -119,7 +119,8 @@ impl Client {
         let challenge = hex::encode(rand::random::<[u8; key::CHALLENGE]>());
         let request = self.http.get(format!("{}/health", self.base)).timeout(CONNECT_TIMEOUT);
         let request = request.header(ops::CHALLENGE, &challenge);
-        let Ok(answer) = self.runtime.block_on(request.send()) else { return false };
+        // A request looks for its runtime as soon as it is sent, which is inside.
+        let Ok(answer) = self.runtime.block_on(async { request.send().await }) else { return false };
         let proof = answer.headers().get(ops::PROOF).and_then(|proof| proof.to_str().ok());
         proof.is_some() && proof == key::prove(signing_key, &challenge).as_deref()
     }
