@@ -233,9 +233,6 @@ pub fn delete_below(tx: &mut Sql<'_>, id: i64) -> Result<Vec<Gone>> {
 /// Assets whose deletion took along something that is shown by this name.
 pub fn deleted_above(sql: &mut Sql<'_>, name: &str) -> Result<HashSet<i64>> {
     let mut above = HashSet::new();
-    if name.contains('\0') {
-        return Ok(above);
-    }
     let leaf = name.rsplit('.').next().unwrap_or_default();
     let found = sql.all(&store::ASSET_DELETED_WITH, bind![leaf, name], |row| {
         Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))

@@ -60,7 +60,6 @@ fn a_forced_deletion_says_what_went_and_is_an_event_of_all_of_it() {
             // It was gone before.
             ("prod.risk.early", &["table.delete", "table.declare"]),
             ("risk", &[]),
-            ("t%00", &[]),
         ] {
             assert_eq!(actions(&test, asset).await, expected, "{asset}");
         }
