@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from databricks.sdk.errors import DatabricksError, NotFound
+from databricks.sdk.errors import BadRequest, DatabricksError, NotFound
+from databricks.sdk.service.catalog import CatalogIsolationMode, EnablePredictiveOptimization
 from mlflow import MlflowClient
 
 from expect import names
@@ -54,6 +55,32 @@ def test_catalog_life_cycle(w, catalog, fresh):
         w.catalogs.get(renamed)
     with pytest.raises(NotFound):
         w.catalogs.delete(renamed)
+
+
+def test_what_is_not_kept_is_refused(w, catalog, fresh):
+    def refused(field: str):
+        return pytest.raises(BadRequest, match=f"'{field}' is not supported")
+
+    isolated, optimized = CatalogIsolationMode.ISOLATED, EnablePredictiveOptimization.ENABLE
+    with refused("isolation_mode"):
+        w.catalogs.update(catalog, isolation_mode=isolated)
+    with refused("options"):
+        w.catalogs.create(fresh("other"), options={"k": "v"})
+    with refused("custom_max_retention_hours"):
+        w.catalogs.update(catalog, custom_max_retention_hours=24)
+    w.schemas.create("risk", catalog)
+    with refused("enable_predictive_optimization"):
+        w.schemas.update(f"{catalog}.risk", enable_predictive_optimization=optimized)
+    with refused("storage_root"):
+        w.schemas.create("other", catalog, storage_root="s3://bucket")
+    w.registered_models.create(name="m", catalog_name=catalog, schema_name="risk", comment="words")
+    with refused("storage_location"):
+        w.registered_models.update(f"{catalog}.risk.m", storage_location="s3://bucket")
+    # What is so anyway may be asked for.
+    w.catalogs.update(catalog, comment="open", isolation_mode=CatalogIsolationMode.OPEN)
+    inherit = EnablePredictiveOptimization.INHERIT
+    assert w.schemas.update(f"{catalog}.risk", comment="so", enable_predictive_optimization=inherit).comment == "so"
+    assert w.registered_models.update(f"{catalog}.risk.m", comment="others").comment == "others"
 
 
 def test_schema_life_cycle(w, catalog):

@@ -1,5 +1,7 @@
 //! One table for every kind of named thing.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value as Json};
 
 use super::store;
@@ -205,14 +207,42 @@ pub fn child_kinds(sql: &mut Sql<'_>, id: i64) -> Result<Vec<(String, i64)>> {
     sql.all(&store::ASSET_CHILD_KINDS, bind![id], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// Deletes all that lies below an asset, two levels deep, and answers how many of which kinds that was.
-pub fn delete_below(tx: &mut Sql<'_>, id: i64) -> Result<Vec<(String, i64)>> {
-    // Whoever is creating something below a child holds a lock on that child: wait for it, then count.
+/// An asset that went with the one above it.
+#[derive(Debug)]
+pub struct Gone {
+    /// Its internal id.
+    pub id: i64,
+    /// What it was.
+    pub kind: Kind,
+    /// Its last revision.
+    pub revision: i64,
+}
+
+/// Deletes all that lies below an asset, two levels deep, and answers what that was, by id.
+pub fn delete_below(tx: &mut Sql<'_>, id: i64) -> Result<Vec<Gone>> {
+    // Whoever is creating something below a child holds a lock on that child: wait for it, then delete.
     tx.all(&store::ASSET_CHILDREN_LOCK, bind![id], |row| row.get::<i64>(0))?;
-    let gone = tx.all(&store::ASSET_BELOW_KINDS, bind![id], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (now, by) = (tx.now(), tx.caller().id);
-    tx.execute(&store::ASSET_DELETE_BELOW, bind![id, now, by])?;
+    let mut gone = tx.all(&store::ASSET_DELETE_BELOW, bind![id, now, by], |row| {
+        Ok(Gone { id: row.get(0)?, kind: Kind::parse(&row.get::<String>(1)?)?, revision: row.get(2)? })
+    })?;
+    gone.sort_unstable_by_key(|asset| asset.id);
     Ok(gone)
+}
+
+/// Assets whose deletion took along something that is shown by this name.
+pub fn deleted_above(sql: &mut Sql<'_>, name: &str) -> Result<HashSet<i64>> {
+    let mut above = HashSet::new();
+    let leaf = name.rsplit('.').next().unwrap_or_default();
+    let found = sql.all(&store::ASSET_DELETED_WITH, bind![leaf, name], |row| {
+        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))
+    })?;
+    for (id, with) in found {
+        if display_name(sql, id)? == name {
+            above.insert(with);
+        }
+    }
+    Ok(above)
 }
 
 /// Counts the revision up because something that belongs to the asset changed; answers the new revision. It also locks.

@@ -1,6 +1,6 @@
 //! Reading the audit log: newest first, filtered, with names in place of numbers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use http::Method;
 use schemars::JsonSchema;
@@ -13,6 +13,7 @@ use crate::{
     db::Sql,
     error::{Error, Result},
     events::{
+        EventKind,
         chain::{Block, Detail, Entry},
         checkpoint, store,
     },
@@ -57,7 +58,7 @@ pub struct ListRequest {
     pub principal: Option<String>,
     /// Only this kind of event, e.g. `alias.move`, or all of a noun, e.g. `alias`.
     pub action: Option<String>,
-    /// Only events of the asset with this display name.
+    /// Only events of the asset with this display name, and the one by which it went with the catalog or schema above.
     pub asset: Option<String>,
     /// Only events of this subject, e.g. a run id.
     pub subject: Option<String>,
@@ -142,6 +143,10 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
     let since = request.since.map_or(i64::MIN, |at| at.0);
     let mut place = Place::of(request.page_token.as_deref())?;
     let mut names = Names::default();
+    let above = match request.asset.as_deref() {
+        Some(name) => asset::deleted_above(sql, name)?,
+        None => HashSet::new(),
+    };
     let (mut events, mut looked_through) = (Vec::new(), 0);
     loop {
         let values = bind![place.last_at, place.slot, place.n, since, until, BLOCKS];
@@ -164,7 +169,8 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
                     continue;
                 }
                 let asset = entry.asset.map(|id| names.asset(sql, id)).transpose()?;
-                if request.asset.as_deref().is_some_and(|wanted| asset.as_deref() != Some(wanted)) {
+                let is_of = |wanted: &str| asset.as_deref() == Some(wanted) || took_along(&entry, &above);
+                if request.asset.as_deref().is_some_and(|wanted| !is_of(wanted)) {
                     continue;
                 }
                 let principal = names.principal(sql, entry.principal)?;
@@ -177,6 +183,12 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
             return Ok(ListResponse { events, next_page_token: Some(place.token()) });
         }
     }
+}
+
+/// Whether an entry is the deletion of one of these catalogs and schemas, and so of what went with them.
+fn took_along(entry: &Entry, above: &HashSet<i64>) -> bool {
+    let kinds = [EventKind::CatalogDelete, EventKind::SchemaDelete];
+    entry.asset.is_some_and(|id| above.contains(&id)) && kinds.iter().any(|kind| kind.name() == entry.action)
 }
 
 impl ListRequest {

@@ -10,7 +10,8 @@ use super::{
     Action,
     asset::{self, Asset, Kind, NewAsset},
     authorize, bootstrap, names,
-    securable::{self, Paging, People, Properties, Wanted, refuse_field},
+    securable::{self, Paging, People, Properties, Wanted},
+    unsupported::{Unsupported, UnsupportedOfCatalogs},
 };
 use crate::{
     context::Ctx,
@@ -98,25 +99,20 @@ pub struct CreateRequest {
     pub comment: Option<String>,
     /// Free properties.
     pub properties: Option<Properties>,
-    /// Refused: there are no managed storage locations.
-    pub storage_root: Option<String>,
-    /// Refused: there are no foreign catalogs.
-    pub connection_name: Option<String>,
-    /// Refused: there is no sharing.
-    pub provider_name: Option<String>,
-    /// Refused: there is no sharing.
-    pub share_name: Option<String>,
+    /// What a catalog cannot have.
+    #[serde(flatten)]
+    pub unsupported: UnsupportedOfCatalogs,
+    /// What neither catalogs nor schemas can have.
+    #[serde(flatten)]
+    pub unsupported_anywhere: Unsupported,
 }
 
 async fn create(ctx: Ctx, request: CreateRequest) -> Result<CatalogInfo> {
     check_catalog_name(&request.name).map_err(names::refused)?;
     securable::check_comment(request.comment.as_deref())?;
     securable::check_properties(request.properties.as_ref())?;
-    let root = request.storage_root.as_deref();
-    refuse_field("storage_root", root, "a catalog has no storage of its own here.")?;
-    refuse_field("connection_name", request.connection_name.as_deref(), "there are no foreign catalogs.")?;
-    refuse_field("provider_name", request.provider_name.as_deref(), "there is no sharing.")?;
-    refuse_field("share_name", request.share_name.as_deref(), "there is no sharing.")?;
+    request.unsupported.check()?;
+    request.unsupported_anywhere.check("a catalog")?;
     let properties = request.properties.as_ref().map(securable::to_map);
     ctx.write(move |tx| {
         let root = bootstrap::metastore(tx)?;
@@ -203,12 +199,20 @@ pub struct UpdateRequest {
     pub comment: Option<String>,
     /// Free properties, in place of all earlier ones.
     pub properties: Option<Properties>,
+    /// What a catalog cannot have.
+    #[serde(flatten)]
+    pub unsupported: UnsupportedOfCatalogs,
+    /// What neither catalogs nor schemas can have.
+    #[serde(flatten)]
+    pub unsupported_anywhere: Unsupported,
 }
 
 async fn update(ctx: Ctx, request: UpdateRequest) -> Result<CatalogInfo> {
     if let Some(name) = &request.new_name {
         check_catalog_name(name).map_err(names::refused)?;
     }
+    request.unsupported.check()?;
+    request.unsupported_anywhere.check("a catalog")?;
     ctx.write(move |tx| {
         let root = bootstrap::metastore(tx)?;
         let found = names::catalog(tx, &request.name)?;

@@ -9,6 +9,14 @@
 //!   they were given; what a client created through a flat face comes back byte for byte (`wire_name`);
 //! - [`authorize`] stands next to the read or the write that it guards, in the same transaction;
 //! - a principal is never an absence: the unauthenticated loopback caller is `local`.
+//!
+//! Whether something is there is no secret, what is in it is. The rule of every slice, as Unity Catalog has it:
+//! - whoever names an asset, or a run or version of one, and may not do what they ask, is told 403 and whose it is, so
+//!   that they know whom to ask; 404 is for what is not there. Both are for callers with a credential: the others are
+//!   told 401, whatever they name;
+//! - lists, searches and suggestions hold what the caller may read. The list of what lies in a catalog or schema is
+//!   that also where the caller may not read the catalog itself: they may own something in it;
+//! - lineage shows that something stands where the caller may not read it, and neither its name nor its facts.
 
 pub mod asset;
 pub mod audit;
@@ -26,6 +34,7 @@ pub mod securable;
 pub mod store;
 pub mod tables;
 pub mod tokens;
+pub mod unsupported;
 
 pub use asset::{Asset, Kind};
 pub use authorize::{Action, authorize, authorize_admin};

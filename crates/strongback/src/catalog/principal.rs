@@ -19,9 +19,6 @@ pub const ADMINS: i64 = 3;
 /// The group that everybody belongs to.
 pub const USERS: i64 = 4;
 
-/// Groups within groups are followed to this depth.
-const DEPTH: usize = 16;
-
 /// The caller behind a token's hash, unless it expired or was revoked.
 pub fn by_token(sql: &mut Sql<'_>, hash: &[u8; 32]) -> Result<Option<Arc<Caller>>> {
     let now = sql.now();
@@ -33,24 +30,10 @@ pub fn by_token(sql: &mut Sql<'_>, hash: &[u8; 32]) -> Result<Option<Arc<Caller>
 
 /// Ids of all groups that a principal belongs to, ascending.
 pub fn groups_of(sql: &mut Sql<'_>, id: i64) -> Result<Vec<i64>> {
-    let mut groups = vec![USERS];
-    let mut edge = vec![id];
-    for _ in 0..DEPTH {
-        let mut next = Vec::new();
-        for member in edge {
-            for group in sql.all(&store::MEMBERSHIP_GROUPS, bind![member], |row| row.get::<i64>(0))? {
-                if !groups.contains(&group) {
-                    groups.push(group);
-                    next.push(group);
-                }
-            }
-        }
-        if next.is_empty() {
-            break;
-        }
-        edge = next;
-    }
+    let mut groups = sql.all(&store::MEMBERSHIP_CLOSURE, bind![id], |row| row.get::<i64>(0))?;
+    groups.push(USERS);
     groups.sort_unstable();
+    groups.dedup();
     Ok(groups)
 }
 

@@ -10,7 +10,8 @@ use super::{
     Action,
     asset::{self, Asset, Kind, NewAsset},
     authorize, bootstrap, names,
-    securable::{self, Paging, People, Properties, Wanted, refuse_field},
+    securable::{self, Paging, People, Properties, Wanted},
+    unsupported::Unsupported,
 };
 use crate::{
     context::Ctx,
@@ -101,19 +102,16 @@ pub struct CreateRequest {
     pub comment: Option<String>,
     /// Free properties.
     pub properties: Option<Properties>,
-    /// Refused: there are no managed storage locations.
-    pub storage_root: Option<String>,
+    /// What a schema cannot have.
+    #[serde(flatten)]
+    pub unsupported: Unsupported,
 }
 
 async fn create(ctx: Ctx, request: CreateRequest) -> Result<SchemaInfo> {
     check_schema_name(&request.name).map_err(names::refused)?;
     securable::check_comment(request.comment.as_deref())?;
     securable::check_properties(request.properties.as_ref())?;
-    refuse_field(
-        "storage_root",
-        request.storage_root.as_deref(),
-        "a schema has no storage of its own here.",
-    )?;
+    request.unsupported.check("a schema")?;
     let properties = request.properties.as_ref().map(securable::to_map);
     ctx.write(move |tx| {
         let above = names::catalog(tx, &request.catalog_name)?;
@@ -214,12 +212,16 @@ pub struct UpdateRequest {
     pub comment: Option<String>,
     /// Free properties, in place of all earlier ones.
     pub properties: Option<Properties>,
+    /// What a schema cannot have.
+    #[serde(flatten)]
+    pub unsupported: Unsupported,
 }
 
 async fn update(ctx: Ctx, request: UpdateRequest) -> Result<SchemaInfo> {
     if let Some(name) = &request.new_name {
         check_schema_name(name).map_err(names::refused)?;
     }
+    request.unsupported.check("a schema")?;
     ctx.write(move |tx| {
         let (above, found) = names::schema(tx, &request.full_name)?;
         let wanted = Wanted {

@@ -6,11 +6,12 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
+use sha2::{Digest, Sha256};
 use syntax::names::fold_case;
 
 use super::{
     Action,
-    asset::{self, Asset, Kind},
+    asset::{self, Asset, Gone, Kind},
     authorize::{authorize, is_allowed},
     bootstrap, names, principal, store,
 };
@@ -37,6 +38,10 @@ const PROPERTY_VALUE_CHARS_MAX: usize = 10_000;
 const PAGE: usize = 200;
 /// Entries a page at most; whoever asks for more gets so many and a token.
 const PAGE_MAX: usize = 1_000;
+/// Assets that the event of a forced deletion lists.
+const GONE_LISTED_MAX: usize = 200;
+/// Bytes that this list takes at most, far below what an event's detail may have.
+const GONE_BYTES_MAX: usize = 24 << 10;
 /// Version of the page tokens.
 const TOKEN_VERSION: u8 = 1;
 
@@ -153,16 +158,6 @@ pub fn check_text(path: &str, text: &str, chars_max: usize) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a field that means something this product does not have, rather than dropping it silently.
-pub fn refuse_field(path: &str, value: Option<&str>, why: &str) -> Result<()> {
-    match value {
-        Some(text) if !text.is_empty() => {
-            Err(Error::invalid(format!("'{path}' is not supported: {why} Leave it out.")))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Properties as an asset keeps them.
 pub fn to_map(properties: &Properties) -> Map<String, Json> {
     properties.iter().map(|(key, value)| (key.clone(), Json::String(value.clone()))).collect()
@@ -261,9 +256,42 @@ pub fn delete(tx: &mut Sql<'_>, found: &Asset, is_forced: bool, kind: EventKind)
         )));
     }
     let gone = asset::delete_below(tx, asset.id)?;
+    let mut detail = json!({ "name": name, "with": counts(&gone) });
+    if !gone.is_empty() {
+        detail["assets"] = obituary(tx, &gone)?;
+    }
     let revision = asset::delete(tx, asset.id)?;
-    let with: Map<String, Json> = gone.into_iter().map(|(kind, count)| (kind, json!(count))).collect();
-    Ok(Event::new(kind).asset(asset.id, revision).detail(json!({ "name": name, "with": with })))
+    Ok(Event::new(kind).asset(asset.id, revision).detail(detail))
+}
+
+/// How many of which kinds.
+fn counts(gone: &[Gone]) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    for asset in gone {
+        *counts.entry(asset.kind.name()).or_default() += 1;
+    }
+    counts
+}
+
+/// What went with a catalog or schema, as its event keeps it: the first by id, name and last revision, as many as fit,
+/// how many more there were, and the SHA-256 of `id revision` of all of them, a line each and by id. The rows of what
+/// is deleted never change again and say what they were deleted with, so that the digest can be found again from them.
+fn obituary(sql: &mut Sql<'_>, gone: &[Gone]) -> Result<Json> {
+    let (mut listed, mut bytes) = (Vec::new(), 0);
+    for asset in gone.iter().take(GONE_LISTED_MAX) {
+        let line = json!({ "id": asset.id, "name": asset::display_name(sql, asset.id)?, "revision": asset.revision });
+        bytes += line.to_string().len();
+        if bytes > GONE_BYTES_MAX {
+            break;
+        }
+        listed.push(line);
+    }
+    let mut digest = Sha256::new();
+    for asset in gone {
+        digest.update(format!("{} {}\n", asset.id, asset.revision));
+    }
+    let left_out = gone.len() - listed.len();
+    Ok(json!({ "listed": listed, "left_out": left_out, "sha256": hex::encode(digest.finalize()) }))
 }
 
 /// Names of principals, each looked up once.

@@ -32,14 +32,16 @@ statements! {
         WHERE parent_id = $1 AND kind = $2 AND leaf_key > $3 AND deleted_at IS NULL ORDER BY leaf_key LIMIT $4";
     ASSET_CHILD_KINDS = "SELECT kind, COUNT(*) FROM asset WHERE parent_id = $1 AND deleted_at IS NULL
         GROUP BY kind ORDER BY kind";
-    /// Everything down to two levels below one.
-    ASSET_BELOW_KINDS = "SELECT kind, COUNT(*) FROM asset WHERE deleted_at IS NULL
-            AND (parent_id = $1 OR parent_id IN (SELECT id FROM asset WHERE parent_id = $1 AND deleted_at IS NULL))
-        GROUP BY kind ORDER BY kind";
     ASSET_CHILDREN_LOCK = "SELECT id FROM asset WHERE parent_id = $1 AND deleted_at IS NULL ORDER BY id {lock}";
-    ASSET_DELETE_BELOW = "UPDATE asset SET deleted_at = $2, updated_at = $2, updated_by = $3, revision = revision + 1
+    /// Everything down to two levels below one.
+    ASSET_DELETE_BELOW = "UPDATE asset SET deleted_at = $2, deleted_with = $1, updated_at = $2, updated_by = $3,
+            revision = revision + 1
         WHERE deleted_at IS NULL
-            AND (parent_id = $1 OR parent_id IN (SELECT id FROM asset WHERE parent_id = $1 AND deleted_at IS NULL))";
+            AND (parent_id = $1 OR parent_id IN (SELECT id FROM asset WHERE parent_id = $1 AND deleted_at IS NULL))
+        RETURNING id, kind, revision";
+    /// What went with another and may have been called so: by its leaf or by its wire name.
+    ASSET_DELETED_WITH = "SELECT id, deleted_with FROM asset
+        WHERE deleted_with IS NOT NULL AND (leaf = $1 OR wire_name = $2)";
     ASSET_SET_OWNER = "UPDATE asset SET owner_id = $2, updated_at = $3, updated_by = $4, revision = revision + 1
         WHERE id = $1 AND deleted_at IS NULL RETURNING revision";
     ASSET_CHILDREN = "SELECT COUNT(*) FROM asset WHERE parent_id = $1 AND deleted_at IS NULL";
@@ -71,7 +73,11 @@ statements! {
     MEMBERSHIP_GET = "SELECT group_id FROM membership WHERE group_id = $1 AND member_id = $2";
     MEMBERSHIP_MEMBERS = "SELECT p.name FROM membership m JOIN principal p ON p.id = m.member_id
         WHERE m.group_id = $1 ORDER BY p.name";
-    MEMBERSHIP_GROUPS = "SELECT group_id FROM membership WHERE member_id = $1";
+    /// All groups of a principal, directly and through other groups. Circles end, since no row is found twice.
+    MEMBERSHIP_CLOSURE = "WITH RECURSIVE closure (id) AS (
+            SELECT group_id FROM membership WHERE member_id = $1
+            UNION SELECT m.group_id FROM membership m JOIN closure c ON m.member_id = c.id)
+        SELECT id FROM closure";
     CREDENTIAL_PRINCIPAL = "SELECT p.id, p.name FROM credential c JOIN principal p ON p.id = c.principal_id
         WHERE c.token_hash = $1 AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > $2)";
     CREDENTIAL_INSERT = "INSERT INTO credential (token_hash, id, principal_id, comment, created_at, expires_at)

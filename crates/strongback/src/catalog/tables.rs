@@ -57,7 +57,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::json(
             Method::GET,
             EXISTS,
-            Policy::Visible,
+            on(Action::Read),
             Limits::SMALL,
             "Whether a table is declared",
             exists,
@@ -316,20 +316,20 @@ async fn get(ctx: Ctx, request: GetRequest) -> Result<TableInfo> {
 /// Whether it is there.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ExistsResponse {
-    /// Also false where the caller may not read it.
+    /// A table that the caller may not read is refused, as by a get.
     pub table_exists: bool,
 }
 
 async fn exists(ctx: Ctx, request: GetRequest) -> Result<ExistsResponse> {
     let name = FullName::parse(&request.full_name).map_err(names::refused)?;
     ctx.read(move |sql| {
-        let root = super::bootstrap::metastore(sql)?;
-        authorize::is_allowed(sql, Action::Read, root.id)?;
-        let table_exists = match names::leaf(sql, &name, Kind::Table)? {
-            Some(found) => authorize::is_allowed(sql, Action::Read, found.id)?,
-            None => false,
-        };
-        Ok(ExistsResponse { table_exists })
+        let found = names::leaf(sql, &name, Kind::Table)?;
+        match &found {
+            Some(found) => authorize(sql, Action::Read, found.id)?,
+            // That a name is free is nobody's secret.
+            None => authorize::visible(sql),
+        }
+        Ok(ExistsResponse { table_exists: found.is_some() })
     })
     .await
 }

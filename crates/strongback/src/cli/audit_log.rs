@@ -84,7 +84,7 @@ pub(super) struct ListArgs {
     /// Only this kind, e.g. alias.move, or all kinds of a noun, e.g. alias
     #[arg(long, value_name = "KIND", value_parser = action)]
     action: Option<String>,
-    /// Only events of this asset
+    /// Only events of this asset, also the one by which it went with its catalog or schema
     #[arg(long, value_name = "NAME")]
     asset: Option<String>,
     /// Only events of this run, version or alias

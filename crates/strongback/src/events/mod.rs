@@ -2,7 +2,8 @@
 //!
 //! Every mutation leaves exactly one [`Event`], written in its own transaction. The events of a commit group form an
 //! *event block*; the blocks of a writer's slot form a hash chain; the heads of all slots are signed as a *checkpoint*.
-//! The stream is audit log, outbox and invalidation at once ([`cursor`]). (The audit log's faces are in `catalog`, which knows names.)
+//! The stream is audit log, and can be outbox and invalidation ([`cursor`], which nothing uses yet). (The audit log's
+//! faces are in `catalog`, which knows names.)
 //!
 //! What must stay true:
 //! - a block is never changed or removed; whoever holds a newer checkpoint elsewhere can prove it if one was;

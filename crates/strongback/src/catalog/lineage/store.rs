@@ -36,14 +36,16 @@ statements! {
     EDGES_OUT_OF_RUNS = "SELECT e.id, e.source_id, e.target_id, e.kind, e.first_seen FROM lineage_edge e
         WHERE e.source_id = $1 AND e.id IN (SELECT edge_id FROM lineage_fact WHERE run_uuid IN {texts:$2})
         ORDER BY e.id LIMIT $3";
-    /// Edges into $1 by which its version $2 came to be, with the run of each fact.
-    EDGES_IN_OF_VERSION = "SELECT e.id, e.source_id, e.target_id, e.kind, e.first_seen, f.run_uuid
-        FROM lineage_edge e JOIN lineage_fact f ON f.edge_id = e.id
-        WHERE e.target_id = $1 AND f.target_version = $2 ORDER BY e.id LIMIT $3";
-    /// Edges out of $1 that its version $2 fed, with the run of each fact.
-    EDGES_OUT_OF_VERSION = "SELECT e.id, e.source_id, e.target_id, e.kind, e.first_seen, f.run_uuid
-        FROM lineage_edge e JOIN lineage_fact f ON f.edge_id = e.id
-        WHERE e.source_id = $1 AND f.source_version = $2 ORDER BY e.id LIMIT $3";
+    /// Edges into $1 by which these versions of it came to be.
+    EDGES_IN_OF_VERSIONS = "SELECT e.id, e.source_id, e.target_id, e.kind, e.first_seen FROM lineage_edge e
+        WHERE e.target_id = $1 AND EXISTS (SELECT 1 FROM lineage_fact f
+            WHERE f.edge_id = e.id AND f.target_version IN {texts:$2})
+        ORDER BY e.id LIMIT $3";
+    /// Edges out of $1 that these versions of it fed.
+    EDGES_OUT_OF_VERSIONS = "SELECT e.id, e.source_id, e.target_id, e.kind, e.first_seen FROM lineage_edge e
+        WHERE e.source_id = $1 AND EXISTS (SELECT 1 FROM lineage_fact f
+            WHERE f.edge_id = e.id AND f.source_version IN {texts:$2})
+        ORDER BY e.id LIMIT $3";
 
     FACT_EXISTS = "SELECT at FROM lineage_fact
         WHERE edge_id = $1 AND run_uuid = $2 AND target_version = $3 AND source_version = $4";
@@ -53,10 +55,28 @@ statements! {
     FACT_COUNT = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM lineage_fact WHERE edge_id = $1 LIMIT $2) AS counted";
     FACT_NEWEST = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
         WHERE edge_id = $1 ORDER BY at DESC LIMIT 1";
-    /// Counts and finds the facts of some runs; $3 is the version on either side, or empty for any.
-    FACT_COUNT_OF_RUNS = "SELECT COUNT(*) FROM lineage_fact WHERE edge_id = $1 AND run_uuid IN {texts:$2}
-        AND ($3 = '' OR target_version = $3 OR source_version = $3)";
+    FACT_COUNT_OF_RUNS = "SELECT COUNT(*) FROM lineage_fact WHERE edge_id = $1 AND run_uuid IN {texts:$2}";
     FACT_NEWEST_OF_RUNS = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
-        WHERE edge_id = $1 AND run_uuid IN {texts:$2} AND ($3 = '' OR target_version = $3 OR source_version = $3)
+        WHERE edge_id = $1 AND run_uuid IN {texts:$2} ORDER BY at DESC LIMIT 1";
+    /// Facts of these runs, from these versions, or to these.
+    FACT_COUNT_OF_ANY = "SELECT COUNT(*) FROM lineage_fact WHERE edge_id = $1
+        AND (run_uuid IN {texts:$2} OR source_version IN {texts:$3} OR target_version IN {texts:$4})";
+    FACT_NEWEST_OF_ANY = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
+        WHERE edge_id = $1
+            AND (run_uuid IN {texts:$2} OR source_version IN {texts:$3} OR target_version IN {texts:$4})
         ORDER BY at DESC LIMIT 1";
+
+    FACTS_OF_EDGE = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
+        WHERE edge_id = $1 ORDER BY at DESC LIMIT $2";
+    /// Facts of edge $1 that share a run with edge $2.
+    FACTS_SHARED = "SELECT f.run_uuid, f.source_version, f.target_version, f.at, f.detail FROM lineage_fact f
+        WHERE f.edge_id = $1 AND EXISTS (SELECT 1 FROM lineage_fact o
+            WHERE o.edge_id = $2 AND o.run_uuid = f.run_uuid)
+        ORDER BY f.at DESC LIMIT $3";
+    FACTS_OF_RUNS = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
+        WHERE edge_id = $1 AND run_uuid IN {texts:$2} ORDER BY at DESC LIMIT $3";
+    FACTS_FROM_VERSIONS = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
+        WHERE edge_id = $1 AND source_version IN {texts:$2} ORDER BY at DESC LIMIT $3";
+    FACTS_TO_VERSIONS = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
+        WHERE edge_id = $1 AND target_version IN {texts:$2} ORDER BY at DESC LIMIT $3";
 }

@@ -1,10 +1,14 @@
 //! Walking lineage upward (what it came from) and downward (what came from it), level by level, with limits.
+//!
+//! What must stay true: a walk goes on only along what the facts of an edge say. Through an experiment it follows the
+//! runs that took part, through a model the versions that were made or copied, so that a version never inherits what
+//! other versions of a model that it was copied from were made of.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde_json::Value as Json;
 
-use super::store;
+use super::{EdgeKind, store};
 use crate::{
     bind,
     catalog::Kind,
@@ -14,6 +18,8 @@ use crate::{
 
 /// Facts of an edge are counted up to this many.
 pub const FACTS_COUNTED_MAX: i64 = 10_000;
+/// Facts of an edge are followed up to this many; where there are more, the answer is cut.
+const FACTS_FOLLOWED_MAX: usize = 10_000;
 
 /// Against or along the arrows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,10 +88,30 @@ pub struct Edge {
     pub kind: String,
     /// Milliseconds since the epoch.
     pub first_seen: i64,
-    /// The runs that the walk was narrowed to when it came by, as a JSON list; none if it was not.
-    pub runs: Option<String>,
-    /// The version that the walk began at, on the edges that touch it; else empty.
-    pub version: String,
+    /// Which of its facts the walk came by; all of them if it was not narrowed.
+    pub narrowed: Option<Narrowed>,
+}
+
+/// Facts of an edge: those of these runs, from these versions of the source, or to these versions of the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Narrowed {
+    runs: BTreeSet<String>,
+    sources: BTreeSet<String>,
+    targets: BTreeSet<String>,
+}
+
+impl Edge {
+    /// Takes in the facts by which the walk came along once more.
+    fn widen(&mut self, other: Option<Narrowed>) {
+        match (&mut self.narrowed, other) {
+            (Some(known), Some(more)) => {
+                known.runs.extend(more.runs);
+                known.sources.extend(more.sources);
+                known.targets.extend(more.targets);
+            }
+            (known, _) => *known = None,
+        }
+    }
 }
 
 /// What was found.
@@ -106,10 +132,10 @@ enum Via {
     All,
     /// By this edge: through an experiment only on to edges that share a run with it.
     Edge(i64),
-    /// By these runs alone, as a JSON list.
-    Runs(String),
-    /// Starting at this version.
-    Version(String),
+    /// By these runs alone.
+    Runs(BTreeSet<String>),
+    /// By these versions of the node alone.
+    Versions(BTreeSet<String>),
 }
 
 /// Walks in one direction and adds to what was found before.
@@ -122,8 +148,8 @@ pub fn walk(
 ) -> Result<()> {
     let via = match start {
         Start::Node(_) => Via::All,
-        Start::Run(_, run) => Via::Runs(json_list([run.as_str()])),
-        Start::Version(_, version) => Via::Version(version.clone()),
+        Start::Run(_, run) => Via::Runs(BTreeSet::from([run.clone()])),
+        Start::Version(_, version) => Via::Versions(BTreeSet::from([version.clone()])),
     };
     let mut walk = Walk { sql, direction, bounds, known: HashMap::new(), graph };
     for node in &walk.graph.nodes {
@@ -145,7 +171,8 @@ struct Walk<'w, 's> {
 impl Walk<'_, '_> {
     fn run(&mut self, start: i64, via: Via) -> Result<()> {
         let mut seen = HashSet::from([(start, via.clone())]);
-        let mut edges_seen: HashSet<i64> = self.graph.edges.iter().map(|edge| edge.id).collect();
+        let mut edges_seen: HashMap<i64, usize> =
+            self.graph.edges.iter().enumerate().map(|(at, edge)| (edge.id, at)).collect();
         let mut waiting = VecDeque::from([(start, via, 0)]);
         while let Some((node, via, depth)) = waiting.pop_front() {
             let found = self.edges(node, &via)?;
@@ -153,7 +180,7 @@ impl Walk<'_, '_> {
                 self.graph.is_cut |= !found.is_empty();
                 continue;
             }
-            for (edge, onward) in found {
+            for edge in found {
                 let next = match self.direction {
                     Direction::Up => edge.source_id,
                     Direction::Down => edge.target_id,
@@ -165,16 +192,15 @@ impl Walk<'_, '_> {
                     }
                     self.add_node(next)?;
                 }
-                // Where a node is no experiment, the way there does not matter.
-                let is_experiment = self.known.get(&next) == Some(&Some(Kind::Experiment));
-                let onward = if is_experiment { onward } else { Via::All };
-                if !edges_seen.contains(&edge.id) {
-                    if edges_seen.len() >= self.bounds.edges_max {
-                        self.graph.is_cut = true;
-                        return Ok(());
-                    }
-                    edges_seen.insert(edge.id);
+                let onward = self.onward(&edge, next, &via)?;
+                if let Some(at) = edges_seen.get(&edge.id) {
+                    self.graph.edges[*at].widen(edge.narrowed);
+                } else if edges_seen.len() < self.bounds.edges_max {
+                    edges_seen.insert(edge.id, self.graph.edges.len());
                     self.graph.edges.push(edge);
+                } else {
+                    self.graph.is_cut = true;
+                    return Ok(());
                 }
                 if seen.insert((next, onward.clone())) {
                     waiting.push_back((next, onward, depth + 1));
@@ -194,58 +220,88 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The edges that lead on from a node, and how the walk is to go on behind each.
-    fn edges(&mut self, node: i64, via: &Via) -> Result<Vec<(Edge, Via)>> {
+    /// The edges that lead on from a node.
+    fn edges(&mut self, node: i64, via: &Via) -> Result<Vec<Edge>> {
         let is_up = self.direction == Direction::Up;
         // One more than the answer could hold, so that a bound that cuts is noticed.
         let most = self.bounds.nodes_max as i64 + 1;
-        let plain = |row: &Row<'_>| read_edge(row, None);
-        let found = match via {
+        match via {
             Via::All => {
                 let stmt = if is_up { &store::EDGES_IN } else { &store::EDGES_OUT };
-                self.sql.all(stmt, bind![node, most], plain)?
+                self.sql.all(stmt, bind![node, most], |row| read_edge(row, None))
             }
             Via::Edge(edge) => {
                 let stmt = if is_up { &store::EDGES_IN_SHARED } else { &store::EDGES_OUT_SHARED };
-                self.sql.all(stmt, bind![node, *edge, most], plain)?
+                self.sql.all(stmt, bind![node, *edge, most], |row| read_edge(row, None))
             }
             Via::Runs(runs) => {
                 let stmt = if is_up { &store::EDGES_IN_OF_RUNS } else { &store::EDGES_OUT_OF_RUNS };
-                self.sql.all(stmt, bind![node, runs, most], |row| read_edge(row, Some(runs.clone())))?
+                let narrowed = Narrowed { runs: runs.clone(), ..Narrowed::default() };
+                self.sql.all(stmt, bind![node, &json_list(runs), most], |row| {
+                    read_edge(row, Some(narrowed.clone()))
+                })
             }
-            Via::Version(version) => return self.edges_of_version(node, version, most),
-        };
-        Ok(found
-            .into_iter()
-            .map(|edge| {
-                let onward = edge.runs.clone().map_or(Via::Edge(edge.id), Via::Runs);
-                (edge, onward)
-            })
-            .collect())
-    }
-
-    fn edges_of_version(&mut self, node: i64, version: &str, most: i64) -> Result<Vec<(Edge, Via)>> {
-        let is_up = self.direction == Direction::Up;
-        let stmt = if is_up { &store::EDGES_IN_OF_VERSION } else { &store::EDGES_OUT_OF_VERSION };
-        let rows = self.sql.all(stmt, bind![node, version, most], |row| {
-            Ok((read_edge(row, None)?, row.get::<String>(5)?))
-        })?;
-        let mut merged: Vec<(Edge, Vec<String>)> = Vec::new();
-        for (edge, run) in rows {
-            match merged.last_mut() {
-                Some((last, runs)) if last.id == edge.id => runs.push(run),
-                _ => merged.push((edge, vec![run])),
+            Via::Versions(versions) => {
+                let (stmt, narrowed) = if is_up {
+                    let narrowed = Narrowed { targets: versions.clone(), ..Narrowed::default() };
+                    (&store::EDGES_IN_OF_VERSIONS, narrowed)
+                } else {
+                    let narrowed = Narrowed { sources: versions.clone(), ..Narrowed::default() };
+                    (&store::EDGES_OUT_OF_VERSIONS, narrowed)
+                };
+                self.sql.all(stmt, bind![node, &json_list(versions), most], |row| {
+                    read_edge(row, Some(narrowed.clone()))
+                })
             }
         }
-        Ok(merged
-            .into_iter()
-            .map(|(mut edge, runs)| {
-                let runs = json_list(runs.iter().map(String::as_str));
-                edge.runs = Some(runs.clone());
-                version.clone_into(&mut edge.version);
-                (edge, Via::Runs(runs))
-            })
-            .collect())
+    }
+
+    /// How the walk goes on behind an edge that it came to by `via`.
+    fn onward(&mut self, edge: &Edge, next: i64, via: &Via) -> Result<Via> {
+        if self.known.get(&next) == Some(&Some(Kind::Experiment)) {
+            return Ok(match via {
+                Via::All | Via::Edge(_) => Via::Edge(edge.id),
+                Via::Runs(runs) => Via::Runs(runs.clone()),
+                Via::Versions(_) => Via::Runs(self.followed(edge, via, |fact| fact.run_uuid)?),
+            });
+        }
+        // What is read has no making of its own here, so that its versions lead nowhere.
+        if edge.kind == EdgeKind::Reads.name() {
+            return Ok(Via::All);
+        }
+        let versions = match self.direction {
+            Direction::Up => self.followed(edge, via, |fact| fact.source_version)?,
+            Direction::Down => self.followed(edge, via, |fact| fact.target_version)?,
+        };
+        // A fact without a version says nothing that could narrow the way.
+        Ok(if versions.contains("") { Via::All } else { Via::Versions(versions) })
+    }
+
+    /// One side of those facts of an edge by which the walk came along.
+    fn followed(
+        &mut self,
+        edge: &Edge,
+        via: &Via,
+        side: impl Fn(Occurrence) -> String,
+    ) -> Result<BTreeSet<String>> {
+        let most = FACTS_FOLLOWED_MAX as i64 + 1;
+        let read = |row: &Row<'_>| read_occurrence(row).map(&side);
+        let found = match via {
+            Via::All => self.sql.all(&store::FACTS_OF_EDGE, bind![edge.id, most], read)?,
+            Via::Edge(other) => self.sql.all(&store::FACTS_SHARED, bind![edge.id, *other, most], read)?,
+            Via::Runs(runs) => {
+                self.sql.all(&store::FACTS_OF_RUNS, bind![edge.id, &json_list(runs), most], read)?
+            }
+            Via::Versions(versions) => {
+                let stmt = match self.direction {
+                    Direction::Up => &store::FACTS_TO_VERSIONS,
+                    Direction::Down => &store::FACTS_FROM_VERSIONS,
+                };
+                self.sql.all(stmt, bind![edge.id, &json_list(versions), most], read)?
+            }
+        };
+        self.graph.is_cut |= found.len() > FACTS_FOLLOWED_MAX;
+        Ok(found.into_iter().take(FACTS_FOLLOWED_MAX).collect())
     }
 }
 
@@ -273,34 +329,42 @@ pub struct Occurrence {
     pub detail: Json,
 }
 
-/// Counts the facts of an edge and reads the newest; of the runs and the version that the walk was narrowed to, if it
-/// was.
+/// Counts the facts of an edge and reads the newest; of those that the walk came by, if it was narrowed.
 pub fn occurrences(sql: &mut Sql<'_>, edge: &Edge) -> Result<Occurrences> {
-    let read = |row: &Row<'_>| {
-        Ok(Occurrence {
-            run_uuid: row.get(0)?,
-            source_version: row.get(1)?,
-            target_version: row.get(2)?,
-            at: row.get(3)?,
-            detail: read_json(&row.get::<String>(4)?)?,
-        })
+    let Some(Narrowed { runs, sources, targets }) = &edge.narrowed else {
+        let count = sql.one(&store::FACT_COUNT, bind![edge.id, FACTS_COUNTED_MAX], |row| row.get(0))?;
+        return Ok(Occurrences {
+            count,
+            newest: sql.first(&store::FACT_NEWEST, bind![edge.id], read_occurrence)?,
+        });
     };
-    let (count, newest) = match &edge.runs {
-        Some(runs) => {
-            let narrowed = bind![edge.id, runs, &edge.version];
-            let count = sql.one(&store::FACT_COUNT_OF_RUNS, narrowed, |row| row.get(0))?;
-            (count, sql.first(&store::FACT_NEWEST_OF_RUNS, narrowed, read)?)
-        }
-        None => {
-            let count = sql.one(&store::FACT_COUNT, bind![edge.id, FACTS_COUNTED_MAX], |row| row.get(0))?;
-            (count, sql.first(&store::FACT_NEWEST, bind![edge.id], read)?)
-        }
-    };
-    Ok(Occurrences { count, newest })
+    let runs = json_list(runs);
+    if sources.is_empty() && targets.is_empty() {
+        let values = bind![edge.id, &runs];
+        let count = sql.one(&store::FACT_COUNT_OF_RUNS, values, |row| row.get(0))?;
+        return Ok(Occurrences {
+            count,
+            newest: sql.first(&store::FACT_NEWEST_OF_RUNS, values, read_occurrence)?,
+        });
+    }
+    let (sources, targets) = (json_list(sources), json_list(targets));
+    let values = bind![edge.id, &runs, &sources, &targets];
+    let count = sql.one(&store::FACT_COUNT_OF_ANY, values, |row| row.get(0))?;
+    Ok(Occurrences { count, newest: sql.first(&store::FACT_NEWEST_OF_ANY, values, read_occurrence)? })
 }
 
-fn json_list<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
-    Json::from_iter(texts).to_string()
+fn read_occurrence(row: &Row<'_>) -> Result<Occurrence> {
+    Ok(Occurrence {
+        run_uuid: row.get(0)?,
+        source_version: row.get(1)?,
+        target_version: row.get(2)?,
+        at: row.get(3)?,
+        detail: read_json(&row.get::<String>(4)?)?,
+    })
+}
+
+fn json_list(texts: &BTreeSet<String>) -> String {
+    Json::from_iter(texts.iter().map(String::as_str)).to_string()
 }
 
 fn read_json(text: &str) -> Result<Json> {
@@ -321,14 +385,13 @@ fn read_node(row: &Row<'_>) -> Result<Node> {
     })
 }
 
-fn read_edge(row: &Row<'_>, runs: Option<String>) -> Result<Edge> {
+fn read_edge(row: &Row<'_>, narrowed: Option<Narrowed>) -> Result<Edge> {
     Ok(Edge {
         id: row.get(0)?,
         source_id: row.get(1)?,
         target_id: row.get(2)?,
         kind: row.get(3)?,
         first_seen: row.get(4)?,
-        runs,
-        version: String::new(),
+        narrowed,
     })
 }

@@ -45,7 +45,8 @@ CREATE TABLE credential (
 
 CREATE INDEX credential_principal ON credential (principal_id);
 
--- Every named thing. `leaf_key` is the leaf as names compare; `wire_name` is what a client created it with.
+-- Every named thing. `leaf_key` is the leaf as names compare; `wire_name` is what a client created it with. What went
+-- with a catalog or schema that was deleted by force says so in `deleted_with`: one event is about all of it.
 CREATE TABLE asset (
     id {id},
     uuid {text} NOT NULL UNIQUE,
@@ -62,9 +63,11 @@ CREATE TABLE asset (
     updated_at {int} NOT NULL,
     updated_by {int} NOT NULL,
     deleted_at {int},
+    deleted_with {int} REFERENCES asset (id),
     revision {int} NOT NULL
 ) {strict};
 
+CREATE INDEX asset_deleted_with ON asset (deleted_with) WHERE deleted_with IS NOT NULL;
 -- Names are unique among the living: a deleted name can be taken again.
 CREATE UNIQUE INDEX asset_living ON asset (parent_id, kind, leaf_key) WHERE deleted_at IS NULL;
 -- A root has no parent, and NULL is never equal to NULL: without this two replicas could each make a metastore.

@@ -4,7 +4,8 @@ use http::Method;
 use syntax::search::Grammar;
 
 use super::wire::{
-    CreateModelRequest, ListRequest, ModelInfo, ModelRequest, ModelsResponse, full_name, joined,
+    CreateModelRequest, ListRequest, ModelInfo, ModelRequest, ModelsResponse, UpdateModelRequest, full_name,
+    joined,
 };
 use crate::{
     catalog::{Action, Kind, names::schema_of, securable},
@@ -44,6 +45,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn create(ctx: Ctx, request: CreateModelRequest) -> Result<ModelInfo> {
     let name = joined(&request.catalog_name, &request.schema_name, &request.name, "name")?;
+    request.check(&ctx.origin.caller.name)?;
     let comment = checked_description("comment", request.comment)?;
     let tags = checked_tags(&request.tags)?;
     ctx.write(move |tx| {
@@ -87,8 +89,9 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ModelsResponse> {
     .await
 }
 
-async fn update(ctx: Ctx, request: ModelRequest) -> Result<ModelInfo> {
+async fn update(ctx: Ctx, request: UpdateModelRequest) -> Result<ModelInfo> {
     let name = full_name(&request.full_name)?;
+    request.check(&name)?;
     let description = match request.comment {
         Some(text) => Some(checked_description("comment", Some(text))?),
         None => None,

@@ -3,8 +3,8 @@
 use http::Method;
 
 use super::wire::{
-    CreateVersionRequest, VersionInfo, VersionListRequest, VersionRequest, VersionsResponse, full_name,
-    joined, number,
+    CreateVersionRequest, UpdateVersionRequest, VersionInfo, VersionListRequest, VersionRequest,
+    VersionsResponse, full_name, joined, number,
 };
 use crate::{
     catalog::Action,
@@ -89,8 +89,9 @@ async fn get(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
     .await
 }
 
-async fn update(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
+async fn update(ctx: Ctx, request: UpdateVersionRequest) -> Result<VersionInfo> {
     let (name, number) = (full_name(&request.full_name)?, number(request.version)?);
+    request.check()?;
     let comment = match request.comment {
         Some(text) => Some(checked_description("comment", Some(text))?),
         None => None,

@@ -2,9 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use syntax::names::FullName;
 
 use crate::{
-    catalog::securable::Paging,
+    catalog::{
+        bootstrap::{DEFAULT_CATALOG, DEFAULT_SCHEMA},
+        securable::Paging,
+        unsupported::{refuse, refuse_text},
+    },
     db::Sql,
     error::{Error, Result},
     registry::{
@@ -23,12 +29,67 @@ use crate::{
 pub struct ModelRequest {
     /// Three levels.
     pub full_name: Option<String>,
+}
+
+/// What to change of a model; absent fields stay.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct UpdateModelRequest {
+    /// Three levels.
+    pub full_name: Option<String>,
     /// A new last part, or a whole new name.
     pub new_name: Option<String>,
     /// Its description.
     pub comment: Option<String>,
     /// Its owner.
     pub owner: Option<String>,
+    /// Refused unless it is the last part of the name: `new_name` renames.
+    pub name: Option<String>,
+    /// Refused unless it is the model's: `new_name` moves.
+    pub catalog_name: Option<String>,
+    /// Refused unless it is the model's: `new_name` moves.
+    pub schema_name: Option<String>,
+    /// What a model cannot be given here.
+    #[serde(flatten)]
+    pub elsewhere: SetElsewhere,
+}
+
+impl UpdateModelRequest {
+    /// Refuses what it could not do.
+    pub fn check(&self, full_name: &str) -> Result<()> {
+        let known = FullName::parse(full_name).unwrap_or_else(|_| FullName {
+            catalog: DEFAULT_CATALOG.to_owned(),
+            schema: DEFAULT_SCHEMA.to_owned(),
+            leaf: full_name.to_owned(),
+        });
+        for (path, value, known) in [
+            ("name", &self.name, &known.leaf),
+            ("catalog_name", &self.catalog_name, &known.catalog),
+            ("schema_name", &self.schema_name, &known.schema),
+        ] {
+            refuse_text(path, value.as_deref(), known, "a model is renamed and moved by 'new_name'.")?;
+        }
+        self.elsewhere.check("a model")
+    }
+}
+
+/// What Unity Catalog's messages have room for and what is not set by them: refused, rather than dropped silently.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct SetElsewhere {
+    /// Refused: aliases are moved one by one, by routes of their own.
+    #[serde(default)]
+    pub aliases: Option<Vec<Json>>,
+    /// Refused: the registry has its own place for files.
+    pub storage_location: Option<String>,
+}
+
+impl SetElsewhere {
+    /// Refuses what `what` (a model, a version) cannot be given.
+    fn check(&self, what: &str) -> Result<()> {
+        let has_aliases = self.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty());
+        refuse("aliases", has_aliases, "an alias is set by a request of its own.")?;
+        let place = self.storage_location.as_deref();
+        refuse_text("storage_location", place, "", &format!("the files of {what} have their place already."))
+    }
 }
 
 /// A new model.
@@ -45,6 +106,20 @@ pub struct CreateModelRequest {
     /// Its tags.
     #[serde(default)]
     pub tags: Vec<KeyValue>,
+    /// Refused unless it is the caller.
+    pub owner: Option<String>,
+    /// What a model cannot be given here.
+    #[serde(flatten)]
+    pub elsewhere: SetElsewhere,
+}
+
+impl CreateModelRequest {
+    /// Refuses what it could not do for this caller.
+    pub fn check(&self, caller: &str) -> Result<()> {
+        let why = "whoever creates a model owns it, and may give it away afterwards.";
+        refuse_text("owner", self.owner.as_deref(), caller, why)?;
+        self.elsewhere.check("a model")
+    }
 }
 
 /// Whose models to list: those of a schema, or all.
@@ -66,8 +141,41 @@ pub struct VersionRequest {
     pub full_name: Option<String>,
     /// The number.
     pub version: Option<Int64>,
+}
+
+/// What to change of a version; absent fields stay.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct UpdateVersionRequest {
+    /// Three levels.
+    pub full_name: Option<String>,
+    /// The number.
+    pub version: Option<Int64>,
     /// Its description.
     pub comment: Option<String>,
+    /// Refused: what a version was made of does not change.
+    pub source: Option<String>,
+    /// Refused: what a version was made of does not change.
+    pub run_id: Option<String>,
+    /// Refused: a version becomes ready by being finalized.
+    pub status: Option<String>,
+    /// Refused: a version's dependencies are its model's files.
+    pub model_version_dependencies: Option<Map<String, Json>>,
+    /// What a version cannot be given here.
+    #[serde(flatten)]
+    pub elsewhere: SetElsewhere,
+}
+
+impl UpdateVersionRequest {
+    /// Refuses what it could not do.
+    pub fn check(&self) -> Result<()> {
+        for (path, value) in [("source", &self.source), ("run_id", &self.run_id)] {
+            refuse_text(path, value.as_deref(), "", "what a version was made of does not change.")?;
+        }
+        refuse_text("status", self.status.as_deref(), "", "a version becomes ready by being finalized.")?;
+        let has_more = self.model_version_dependencies.as_ref().is_some_and(|more| !more.is_empty());
+        refuse("model_version_dependencies", has_more, "a version stands for its files alone.")?;
+        self.elsewhere.check("a version")
+    }
 }
 
 /// Which page of a model's versions.

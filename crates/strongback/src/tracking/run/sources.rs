@@ -1,7 +1,8 @@
 //! The tag by which a run names the table its data came from.
 //!
 //! A tag `feature_store_table` that names a known table becomes lineage: the table feeds the experiment, and this run
-//! is an occurrence of it. One that names none is kept, since it is the client's, and a second tag says what is wrong.
+//! is an occurrence of it. One that names none, or one that the caller may not read, is kept, since it is the client's,
+//! and a second tag says what is wrong.
 
 use serde_json::json;
 use syntax::names::FullName;
@@ -60,22 +61,18 @@ fn look_up(sql: &mut Sql<'_>, name: &str) -> Result<(Option<Asset>, Option<Strin
         );
         return Ok((None, Some(warning)));
     };
-    let table = visible_table(sql, &full)?;
-    let warning = table.is_none().then(|| {
-        format!(
+    let warning = match names::leaf(sql, &full, Kind::Table)? {
+        Some(table) if is_allowed(sql, Action::Read, table.id)? => return Ok((Some(table), None)),
+        Some(_) => format!(
+            "Whoever set the tag may not read the table '{shown}', so no lineage was recorded. Ask its owner, or an \
+             administrator, then set the tag {TABLE_TAG} again."
+        ),
+        None => format!(
             "The table '{shown}' is not known here, so no lineage was recorded. Declare it, then set the tag \
              {TABLE_TAG} again."
-        )
-    });
-    Ok((table, warning))
-}
-
-/// The table of this name, if the caller may know that it is there.
-fn visible_table(sql: &mut Sql<'_>, name: &FullName) -> Result<Option<Asset>> {
-    match names::leaf(sql, name, Kind::Table)? {
-        Some(table) if is_allowed(sql, Action::Read, table.id)? => Ok(Some(table)),
-        _ => Ok(None),
-    }
+        ),
+    };
+    Ok((None, Some(warning)))
 }
 
 /// Records the table that [`resolve`] found: it feeds the experiment, by this run. Whether that is news.

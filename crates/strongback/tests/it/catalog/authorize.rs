@@ -137,3 +137,25 @@ fn a_refusal_names_the_owner() {
         assert_eq!(exists, json!({ "table_exists": true }));
     });
 }
+
+#[test]
+fn groups_reach_through_any_number_of_groups() {
+    on_every_store(async |test: TestApp| {
+        let body = json!({ "name": "ana" });
+        ok(&test.post("/api/1.0/principals", body).await);
+        let mut member = "ana".to_owned();
+        for n in 0..20 {
+            let group = format!("g{n}");
+            ok(&test.post("/api/1.0/principals", json!({ "name": group, "kind": "group" })).await);
+            ok(&test.post(&format!("/api/1.0/groups/{group}/members"), json!({ "member": member })).await);
+            // A second way to one of them, so that a group is reached twice.
+            if n == 1 {
+                ok(&test.post(&format!("/api/1.0/groups/{group}/members"), json!({ "member": "ana" })).await);
+            }
+            member = group;
+        }
+        let groups = acting_as(&test, "ana").await.origin.caller.groups.clone();
+        assert_eq!(groups.len(), 21, "twenty, and everybody's: {groups:?}");
+        assert!(groups.is_sorted());
+    });
+}

@@ -1,6 +1,7 @@
 //! The catalog: names, who may do what, principals and tokens, lineage.
 
 mod authorize;
+mod cascade;
 mod lineage;
 mod names;
 mod tokens;

@@ -86,3 +86,119 @@ fn a_client_uploads_from_its_own_disk_and_others_do_not_read_there() {
         assert!(address.starts_with("mlflow-artifacts:/versions/"), "{address}");
     });
 }
+
+/// A run of the default experiment that read this data set.
+async fn run_reading(test: &TestApp, dataset: &str) -> String {
+    let body = json!({ "experiment_id": "0", "start_time": 1 });
+    let made = test.post(&format!("{MLFLOW}/runs/create"), body).await;
+    let run = ok(&made)["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    let dataset = json!({ "name": dataset, "digest": "d", "source_type": "http", "source": dataset });
+    let body = json!({ "run_id": run, "datasets": [{ "tags": [], "dataset": dataset }] });
+    ok(&test.post(&format!("{MLFLOW}/runs/log-inputs"), body).await);
+    run
+}
+
+/// What lineage names in one direction, and how often each copying was seen.
+async fn lineage(test: &TestApp, name: &str, direction: &str) -> (Vec<String>, Vec<i64>) {
+    let answer = test.get(&format!("/api/1.0/lineage?name={name}&direction={direction}")).await;
+    assert_eq!(ok(&answer)["is_cut"], false);
+    let nodes = answer.json["nodes"].as_array().unwrap();
+    let mut names: Vec<String> = nodes.iter().map(|node| node["name"].as_str().unwrap().to_owned()).collect();
+    names.retain(|name| name != "Default");
+    names.sort();
+    let edges = answer.json["edges"].as_array().unwrap();
+    let copies = edges.iter().filter(|edge| edge["kind"] == "copies");
+    (names, copies.map(|edge| edge["count"].as_i64().unwrap()).collect())
+}
+
+/// Two runs make two versions of `dev`; each goes on into `prod`, and from there into `live` or `shadow`.
+#[test]
+fn lineage_follows_the_version_that_was_copied() {
+    on_every_store(|test| async move {
+        for name in ["dev", "prod", "live", "shadow"] {
+            make_model(&test, name).await;
+        }
+        for dataset in ["clean", "dirty"] {
+            let run = run_reading(&test, dataset).await;
+            let body = json!({ "name": "dev", "source": "s3://bucket/m", "run_id": run });
+            ok(&test.post(&format!("{MLFLOW}/model-versions/create"), body).await);
+        }
+        for (name, source) in [
+            ("prod", "models:/dev/1"),
+            ("live", "models:/prod/1"),
+            ("prod", "models:/dev/2"),
+            ("shadow", "models:/prod/2"),
+            ("prod", "models:/dev/1"),
+        ] {
+            ok(&register(&test, name, source).await);
+        }
+        for (name, direction, names, copies) in [
+            ("models:/prod/1", "up", &["clean", "dev", "prod"][..], &[1][..]),
+            ("models:/prod/2", "up", &["dev", "dirty", "prod"], &[1]),
+            ("models:/live/1", "up", &["clean", "dev", "live", "prod"], &[1, 1]),
+            ("models:/shadow/1", "up", &["dev", "dirty", "prod", "shadow"], &[1, 1]),
+            ("models:/dev/1", "down", &["dev", "live", "prod"], &[2, 1]),
+            ("models:/dev/2", "down", &["dev", "prod", "shadow"], &[1, 1]),
+            // A model that was asked about as a whole has only what its own versions were made of.
+            ("live", "up", &["clean", "dev", "live", "prod"], &[1, 1]),
+            ("prod", "up", &["clean", "dev", "dirty", "prod"], &[3]),
+            ("dev", "down", &["dev", "live", "prod", "shadow"], &[3, 1, 1]),
+        ] {
+            assert_eq!(
+                lineage(&test, name, direction).await,
+                (names.iter().map(|name| (*name).to_owned()).collect(), copies.to_vec()),
+                "{name} {direction}"
+            );
+        }
+    });
+}
+
+#[test]
+fn lineage_of_a_run_goes_down_to_copies_of_its_own_version() {
+    on_every_store(|test| async move {
+        for name in ["dev", "prod", "live"] {
+            make_model(&test, name).await;
+        }
+        let mut runs = Vec::new();
+        for dataset in ["clean", "dirty"] {
+            let run = run_reading(&test, dataset).await;
+            let body = json!({ "name": "dev", "source": "s3://bucket/m", "run_id": run });
+            ok(&test.post(&format!("{MLFLOW}/model-versions/create"), body).await);
+            runs.push(run);
+        }
+        ok(&register(&test, "prod", "models:/dev/1").await);
+        ok(&register(&test, "live", "models:/dev/2").await);
+        for (run, names) in [(&runs[0], ["dev", "prod"]), (&runs[1], ["dev", "live"])] {
+            assert_eq!(lineage(&test, &format!("runs:/{run}"), "down").await.0, names);
+        }
+    });
+}
+
+/// Versions that go back and forth between two models share their edges: each way is counted.
+#[test]
+fn lineage_passes_an_edge_as_often_as_versions_do() {
+    on_every_store(|test| async move {
+        for name in ["dev", "prod"] {
+            make_model(&test, name).await;
+        }
+        for (name, source) in [
+            ("dev", "s3://bucket/first"),
+            ("prod", "models:/dev/1"),
+            ("dev", "models:/prod/1"),
+            ("prod", "models:/dev/2"),
+            ("dev", "s3://bucket/other"),
+            ("prod", "models:/dev/3"),
+        ] {
+            ok(&register(&test, name, source).await);
+        }
+        let both = vec!["dev".to_owned(), "prod".to_owned()];
+        for (name, direction, copies) in [
+            ("models:/prod/2", "up", &[2, 1][..]),
+            ("models:/dev/1", "down", &[2, 1]),
+            ("models:/prod/3", "up", &[1]),
+            ("models:/dev/2", "both", &[1, 2]),
+        ] {
+            assert_eq!(lineage(&test, name, direction).await, (both.clone(), copies.to_vec()), "{name}");
+        }
+    });
+}

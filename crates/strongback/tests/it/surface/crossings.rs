@@ -65,9 +65,9 @@ fn what_is_mine_does_not_reach_what_is_yours() {
     });
 }
 
-/// A tag that names a table which one may not read says no more than one that names nothing.
+/// A tag that names a table which one may not read says so, as a get of the table does.
 #[test]
-fn a_run_cannot_ask_for_tables_that_it_may_not_see() {
+fn a_run_is_told_of_a_table_that_it_may_not_read() {
     on_every_store_with(&[("auth", "tokens")], async |test: TestApp| {
         let theirs = Tokens::new(&test).await;
         let table = World::new(&test, &theirs).get("table").await;
@@ -82,8 +82,51 @@ fn a_run_cannot_ask_for_tables_that_it_may_not_see() {
             let tags = run["run"]["data"]["tags"].as_array().unwrap();
             let warning =
                 tags.iter().find(|tag| tag["key"] == "strongback.warning.feature_store_table").unwrap();
-            warning["value"].as_str().unwrap().replace(name, "")
+            warning["value"].as_str().unwrap().to_owned()
         };
-        assert_eq!(warning_for(&table).await, warning_for("no.such.table").await);
+        let theirs = warning_for(&table).await;
+        assert!(theirs.contains("may not read the table") && theirs.contains(&table), "{theirs}");
+        let absent = warning_for("no.such.table").await;
+        assert!(absent.contains("is not known here"), "{absent}");
+    });
+}
+
+/// Whoever names what is there and not theirs is refused, and not told that it is absent; what is absent is absent for
+/// everybody.
+#[test]
+fn existence_is_told_in_one_way() {
+    on_every_store_with(&[("auth", "tokens")], async |test: TestApp| {
+        let tokens = Tokens::new(&test).await;
+        let mut world = World::new(&test, &tokens);
+        let (catalog, schema) = (world.get("catalog").await, world.get("schema").await);
+        let (table, gov) = (world.get("table").await, world.get("gov").await);
+        for (path, there, absent) in [
+            ("/api/2.1/unity-catalog/catalogs/{name}", &catalog, "absent"),
+            ("/api/2.1/unity-catalog/schemas/{full_name}", &schema, "absent.s"),
+            ("/api/2.1/unity-catalog/tables/{full_name}", &table, "absent.s.t"),
+            ("/api/2.1/unity-catalog/tables/{full_name}/exists", &table, "absent.s.t"),
+            ("/api/2.1/unity-catalog/models/{full_name}", &gov, "absent.s.m"),
+            ("/api/2.0/mlflow/registered-models/get", &gov, "absent.s.m"),
+            ("/api/2.0/mlflow/unity-catalog/registered-models/get", &gov, "absent.s.m"),
+            ("/api/1.0/lineage", &table, "absent.s.t"),
+            ("/api/1.0/lineage", &gov, "absent.s.m"),
+        ] {
+            let key = if path.contains("{full_name}") { "full_name" } else { "name" };
+            let mut ask = async |name: &str, token: &Option<String>| {
+                let answer =
+                    Example::new("GET", path, json!({ key: name })).send(&mut world, token.as_deref()).await;
+                (answer.status, answer.json["message"].as_str().unwrap_or_default().to_owned())
+            };
+            let (status, message) = ask(there, &tokens.stranger).await;
+            assert_eq!(status, 403, "{path}: {message}");
+            assert!(message.contains("Its owner is ada"), "{path}: {message}");
+            let missing = if path.ends_with("/exists") { 200 } else { 404 };
+            for token in [&tokens.stranger, &tokens.admin] {
+                assert_eq!(ask(absent, token).await.0, missing, "{path}");
+            }
+            for name in [there.as_str(), absent] {
+                assert_eq!(ask(name, &None).await.0, 401, "{path}");
+            }
+        }
     });
 }

@@ -9,6 +9,7 @@ mod crossings;
 mod examples;
 mod openapi;
 mod roles;
+mod unsupported;
 mod world;
 
 use std::collections::HashSet;

@@ -55,7 +55,7 @@ fn securables() -> Vec<Example> {
             "/api/2.1/unity-catalog/tables/{full_name}/exists",
             json!({ "full_name": "$table$" }),
         )
-        .note("answers no where the caller may not read it"),
+        .note("what the caller may not read is refused as by a get, and not denied"),
         Example::new(
             "PATCH",
             "/api/1.0/owner",
