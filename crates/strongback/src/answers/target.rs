@@ -6,7 +6,7 @@ use syntax::names::closest;
 use super::store;
 use crate::{
     bind,
-    catalog::{Action, Asset, Kind, authorize, authorize::is_allowed, names},
+    catalog::{Action, Asset, Kind, asset, authorize, authorize::is_allowed, names},
     db::Sql,
     error::{Code, Error, Result},
 };
@@ -61,7 +61,7 @@ fn resolve(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Asset> {
     }
 }
 
-/// A name close to one that is not there.
+/// A name close to one that is not there. A plain model is suggested by the name that finds it now.
 fn meant(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Option<String>> {
     let kinds = kind.map_or(vec![Kind::Table, Kind::Model, Kind::Experiment], |kind| vec![kind]);
     let kinds: Vec<&str> = kinds.into_iter().map(Kind::name).collect();
@@ -72,7 +72,7 @@ fn meant(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Option<Str
         let Some(at) = known.iter().position(|(_, name)| *name == close) else { break };
         let (id, _) = known.swap_remove(at);
         if is_allowed(sql, Action::Read, id)? {
-            return Ok(Some(close));
+            return asset::display_name(sql, id).map(Some);
         }
     }
     Ok(None)
@@ -99,7 +99,7 @@ fn find_run(sql: &mut Sql<'_>, id: &str) -> Result<Option<Target>> {
     let found: Option<i64> = sql.first(&store::RUN_EXPERIMENT, bind![id], |row| row.get(0))?;
     let Some(experiment) = found else { return Ok(None) };
     authorize(sql, Action::Read, experiment)?;
-    let asset = crate::catalog::asset::get(sql, experiment)?;
+    let asset = asset::get(sql, experiment)?;
     Ok(asset.map(|asset| Target { asset, run: Some(id.to_owned()), version: None }))
 }
 

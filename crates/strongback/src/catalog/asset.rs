@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value as Json};
 
-use super::store;
+use super::{names, store};
 use crate::{
     bind,
     db::{Row, Sql},
@@ -257,8 +257,8 @@ pub fn delete(tx: &mut Sql<'_>, id: i64) -> Result<i64> {
     tx.one(&store::ASSET_DELETE, bind![id, now, by], |row| row.get(0))
 }
 
-/// The name of an asset: its wire name if it lives in the default schema, else `catalog.schema.leaf` or as many levels
-/// as it has. Also for deleted ones, so that history stays readable.
+/// The name of an asset: its wire name if that means it, else `catalog.schema.leaf` or as many levels as it has. Also for
+/// deleted ones, so that history stays readable.
 pub fn display_name(sql: &mut Sql<'_>, id: i64) -> Result<String> {
     let found = sql.first(&store::ASSET_NAME, bind![id], |row| {
         let part = |at| row.get::<Option<String>>(at);
@@ -267,11 +267,14 @@ pub fn display_name(sql: &mut Sql<'_>, id: i64) -> Result<String> {
     let Some((Some(kind), leaf, wire, parent, grand)) = found else {
         return Ok(format!("asset {id}"));
     };
-    if let Some(wire) = wire {
+    let kind = Kind::parse(&kind)?;
+    if let Some(wire) = wire
+        && !(kind == Kind::Model && names::is_governed(sql, &wire)?)
+    {
         return Ok(wire);
     }
     let leaf = leaf.unwrap_or_default();
-    Ok(match (Kind::parse(&kind)?, parent, grand) {
+    Ok(match (kind, parent, grand) {
         (Kind::Metastore | Kind::Catalog, ..) => leaf,
         (Kind::Schema, Some(catalog), _) => format!("{catalog}.{leaf}"),
         (_, Some(schema), Some(catalog)) => format!("{catalog}.{schema}.{leaf}"),

@@ -2,12 +2,17 @@
 //!
 //! Three-level names compare without case and are shown as they were given. Whoever asks for a name that is not there
 //! learns which level is missing and how to make it.
+//!
+//! A model's name of three levels whose catalog and schema exist is that governed model's and nothing else's. A plain
+//! model that was made under it before goes by its own three levels, `main.default.<escaped leaf>`, as long as that
+//! lasts. Whether it does is asked when the name is used and stored nowhere, so that making, renaming and deleting a
+//! schema changes no row of a model.
 
-use syntax::names::{self, FullName, NameError, fold_case};
+use syntax::names::{self, FullName, NameError, check_model_name, fold_case, unescape_wire_name};
 
 use super::{
     asset::{self, Asset, Kind},
-    bootstrap,
+    bootstrap::{self, DEFAULT_CATALOG, DEFAULT_SCHEMA},
 };
 use crate::{
     db::Sql,
@@ -52,21 +57,53 @@ pub fn schema_of(sql: &mut Sql<'_>, catalog_name: &str, leaf: &str) -> Result<(A
     Ok((above, found))
 }
 
+/// Reads a name of three levels. That of a plain model, whose leaf is escaped, may be longer than what people give.
+pub fn three_levels(name: &str) -> Result<FullName, NameError> {
+    FullName::parse(name).or_else(|refused| of_plain_model(name).ok_or(refused))
+}
+
+/// Whether a name is the three levels of a plain model.
+pub fn is_of_plain_model(name: &str) -> bool {
+    of_plain_model(name).is_some()
+}
+
+fn of_plain_model(name: &str) -> Option<FullName> {
+    let (catalog, rest) = name.split_once('.')?;
+    let (schema, leaf) = rest.split_once('.')?;
+    let is_plain = fold_case(catalog) == DEFAULT_CATALOG
+        && fold_case(schema) == DEFAULT_SCHEMA
+        && check_model_name(&unescape_wire_name(leaf)?).is_ok();
+    let full = || FullName { catalog: catalog.to_owned(), schema: schema.to_owned(), leaf: leaf.to_owned() };
+    is_plain.then(full)
+}
+
+/// The living schema that a three-level name lies in; `None` if it or its catalog is not there.
+pub fn schema_above(sql: &mut Sql<'_>, name: &FullName) -> Result<Option<Asset>> {
+    let root = bootstrap::metastore(sql)?;
+    match asset::find(sql, Some(root.id), Kind::Catalog, &fold_case(&name.catalog))? {
+        Some(catalog) => asset::find(sql, Some(catalog.id), Kind::Schema, &fold_case(&name.schema)),
+        None => Ok(None),
+    }
+}
+
 /// The living asset of a kind with this three-level name; `None` if any of its levels is not there.
 pub fn leaf(sql: &mut Sql<'_>, name: &FullName, kind: Kind) -> Result<Option<Asset>> {
-    let root = bootstrap::metastore(sql)?;
-    let mut parent = root.id;
-    for (kind, part) in [(Kind::Catalog, &name.catalog), (Kind::Schema, &name.schema)] {
-        match asset::find(sql, Some(parent), kind, &fold_case(part))? {
-            Some(found) => parent = found.id,
-            None => return Ok(None),
-        }
+    match schema_above(sql, name)? {
+        Some(schema) => asset::find(sql, Some(schema.id), kind, &fold_case(&name.leaf)),
+        None => Ok(None),
     }
-    asset::find(sql, Some(parent), kind, &fold_case(&name.leaf))
+}
+
+/// Whether a model's name is that of a governed one, also where there is no such model: its catalog and schema exist.
+pub fn is_governed(sql: &mut Sql<'_>, name: &str) -> Result<bool> {
+    match three_levels(name) {
+        Ok(full) => Ok(schema_above(sql, &full)?.is_some()),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Every living asset that a person may mean by a name: a catalog, a schema, what has that three-level name, and what
-/// was created under exactly that name through a flat face.
+/// was created under exactly that name through a flat face. A model's name that is governed means no other model.
 pub fn candidates(sql: &mut Sql<'_>, name: &str) -> Result<Vec<Asset>> {
     if name.contains('\0') {
         return Ok(Vec::new());
@@ -83,10 +120,13 @@ pub fn candidates(sql: &mut Sql<'_>, name: &str) -> Result<Vec<Asset>> {
         }
         _ => {}
     }
-    let full = FullName::parse(name).ok();
+    let full = three_levels(name).ok();
     for kind in [Kind::Table, Kind::Model, Kind::Experiment] {
         if let Some(full) = &full {
             found.extend(leaf(sql, full, kind)?);
+        }
+        if kind == Kind::Model && is_governed(sql, name)? {
+            continue;
         }
         if let Some(wired) = asset::find_by_wire_name(sql, kind, name)?
             && found.iter().all(|other| other.id != wired.id)

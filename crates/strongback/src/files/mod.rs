@@ -31,6 +31,7 @@ mod upload;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use syntax::paths::{ArtifactPath, PathError};
 
 pub use answer::serve;
@@ -76,6 +77,17 @@ impl Place {
 /// Finds the place that a request means and authorises the caller for it, in the transaction that it is given.
 /// It may run several times.
 pub type Guard = Arc<dyn Fn(&mut Sql<'_>) -> Result<Place> + Send + Sync>;
+
+/// What becomes of a file that is there already. It is looked at when an upload begins and, since that may be hours
+/// before, once more in the transaction that stores the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Existing {
+    /// The new one takes its place.
+    #[default]
+    Replaced,
+    /// It stays, and the new one is refused.
+    Kept,
+}
 
 /// A stored file.
 #[derive(Debug, Clone)]

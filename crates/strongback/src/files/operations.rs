@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use syntax::paths::ArtifactPath;
 use uuid::Uuid;
 
-use super::{Place, store};
+use super::{Existing, Place, store};
 use crate::{
     bind,
     db::Sql,
@@ -25,15 +25,18 @@ pub(super) struct Intent {
     pub path: String,
     pub asset: i64,
     pub subject: String,
+    #[serde(default)]
+    pub existing: Existing,
 }
 
 impl Intent {
-    pub(super) fn new(place: &Place, path: &ArtifactPath) -> Self {
+    pub(super) fn new(place: &Place, path: &ArtifactPath, existing: Existing) -> Self {
         Self {
             area: place.area.clone(),
             path: path.as_str().to_owned(),
             asset: place.asset,
             subject: place.subject.clone(),
+            existing,
         }
     }
 
@@ -49,8 +52,9 @@ pub(super) fn begin(
     kind: &str,
     place: &Place,
     path: &ArtifactPath,
+    existing: Existing,
 ) -> Result<(Uuid, Event)> {
-    let intent = serde_json::to_value(Intent::new(place, path)).map_err(Error::internal)?;
+    let intent = serde_json::to_value(Intent::new(place, path, existing)).map_err(Error::internal)?;
     let (id, event) = operation::begin(tx, kind, &intent)?;
     Ok((id, event.asset(place.asset, 0).subject(place.subject.as_str())))
 }

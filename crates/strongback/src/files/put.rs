@@ -6,28 +6,31 @@ use serde_json::json;
 use syntax::paths::ArtifactPath;
 use uuid::Uuid;
 
-use super::{FILE_BYTES_MAX, File, Guard, Place, below, hold::hold, operations, read, store, unnamed};
+use super::{
+    Existing, FILE_BYTES_MAX, File, Guard, Place, below, find, hold::hold, operations, read, store, unnamed,
+};
 use crate::{
     bind,
     context::Ctx,
     db::{Change, Sql},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     events::{Event, EventKind, operation},
     objects::{Claim, ObjectId, Written},
 };
 
-/// Stores a file; it replaces one of the same path. Durable when it answers.
+/// Stores a file. Durable when it answers.
 pub async fn put(
     ctx: &Ctx,
     guard: &Guard,
     path: &ArtifactPath,
+    existing: Existing,
     body: BoxStream<'_, Result<Bytes>>,
 ) -> Result<File> {
-    let id = intend(ctx, guard, path).await?;
+    let id = intend(ctx, guard, path, existing).await?;
     let objects = &ctx.app.objects;
     let claim = objects.claim(ObjectId::of_operation(id));
     let kept = match objects.write(&claim, FILE_BYTES_MAX, body).await {
-        Ok(written) => keep(ctx, guard, path, id, claim, written).await,
+        Ok(written) => keep(ctx, guard, path, existing, (id, claim, written)).await,
         Err(error) => Err(error),
     };
     match kept {
@@ -42,12 +45,12 @@ pub async fn put(
     }
 }
 
-async fn intend(ctx: &Ctx, guard: &Guard, path: &ArtifactPath) -> Result<Uuid> {
+async fn intend(ctx: &Ctx, guard: &Guard, path: &ArtifactPath, existing: Existing) -> Result<Uuid> {
     let (guard, path) = (guard.clone(), path.clone());
     ctx.write(move |tx| {
         let place = guard(tx)?;
-        check_free(tx, &place.area, &path)?;
-        let (id, event) = operations::begin(tx, operations::PUT, &place, &path)?;
+        check_free(tx, &place.area, &path, existing)?;
+        let (id, event) = operations::begin(tx, operations::PUT, &place, &path, existing)?;
         Ok(Change::Made(id, event))
     })
     .await
@@ -60,15 +63,14 @@ async fn keep(
     ctx: &Ctx,
     guard: &Guard,
     path: &ArtifactPath,
-    id: Uuid,
-    claim: Claim,
-    written: Written,
+    existing: Existing,
+    (id, claim, written): (Uuid, Claim, Written),
 ) -> Result<Kept> {
     let (guard, path) = (guard.clone(), path.clone());
     ctx.write(move |tx| {
         let place = hold(tx, &guard, &path)?;
         operation::open(tx, id, operations::PUT)?;
-        check_free(tx, &place.area, &path)?;
+        check_free(tx, &place.area, &path, existing)?;
         let kept = row_put(tx, &place, &path, claim.id(), &written)?;
         operation::end(tx, id, "done")?;
         let event = put_event(&place, &kept.0, id);
@@ -112,10 +114,19 @@ pub(super) fn put_event(place: &Place, file: &File, id: Uuid) -> Event {
         .detail(json!({ "path": file.path, "size": file.size, "sha256": hex::encode(&file.sha256) }))
 }
 
-/// Refuses a file where a directory is, or below a file. Who means to store it holds the path.
-pub(super) fn check_free(tx: &mut Sql<'_>, area: &str, path: &ArtifactPath) -> Result<()> {
+/// Refuses a file where a directory is, below a file, or where one is that is to stay. Who means to store it holds the
+/// path.
+pub(super) fn check_free(
+    tx: &mut Sql<'_>,
+    area: &str,
+    path: &ArtifactPath,
+    existing: Existing,
+) -> Result<()> {
     if path.is_root() {
         return Err(Error::invalid("Invalid path '': it is the root; name a file."));
+    }
+    if existing == Existing::Kept && find(tx, area, path)?.is_some() {
+        return Err(Error::new(Code::AlreadyExists, format!("The file '{path}' exists already.")));
     }
     let (low, high) = below(path);
     if tx.first(&store::FILES_BELOW, bind![area, &low, &high, 1], |_| Ok(()))?.is_some() {

@@ -10,7 +10,7 @@ use syntax::paths::ArtifactPath;
 use uuid::Uuid;
 
 use super::{
-    FILE_BYTES_MAX, File, Guard, get,
+    Existing, FILE_BYTES_MAX, File, Guard, get,
     hold::hold,
     operations::{self, Intent, UPLOAD, parts_delete},
     put::{check_free, put_event, row_put},
@@ -46,12 +46,12 @@ struct Part {
 }
 
 /// Begins an upload.
-pub async fn begin(ctx: &Ctx, guard: &Guard, path: &ArtifactPath) -> Result<Uuid> {
+pub async fn begin(ctx: &Ctx, guard: &Guard, path: &ArtifactPath, existing: Existing) -> Result<Uuid> {
     let (guard, path) = (guard.clone(), path.clone());
     ctx.write(move |tx| {
         let place = guard(tx)?;
-        check_free(tx, &place.area, &path)?;
-        let (id, mut event) = operations::begin(tx, UPLOAD, &place, &path)?;
+        check_free(tx, &place.area, &path, existing)?;
+        let (id, mut event) = operations::begin(tx, UPLOAD, &place, &path, existing)?;
         event.kind = EventKind::UploadBegin;
         Ok(Change::Made(id, event))
     })
@@ -187,13 +187,14 @@ fn whole_put(
     let place = hold(tx, guard, path)?;
     // Two may complete at once: the first one's file stands, and the second waits here to see it.
     operation::lock(tx, id)?;
-    if state(tx, id, &place.area)?.state == "done" {
+    let State { state, intent } = state(tx, id, &place.area)?;
+    if state == "done" {
         let file = get(tx, &place.area, path)?;
         let unused = if file.object == claim.id() { Vec::new() } else { vec![claim.id()] };
         return Ok(Change::Nothing((file, unused)));
     }
     operation::open(tx, id, UPLOAD)?;
-    check_free(tx, &place.area, path)?;
+    check_free(tx, &place.area, path, intent.existing)?;
     let (file, mut garbage) = row_put(tx, &place, path, claim.id(), written)?;
     let parts = parts_delete(tx, id)?;
     garbage.extend(unnamed(tx, &parts)?);

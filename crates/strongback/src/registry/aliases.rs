@@ -8,6 +8,7 @@ use serde_json::json;
 use syntax::names::{check_alias, check_alias_not_reserved};
 
 use super::{
+    limits::ALIASES_MAX,
     models::Model,
     names::{self, Levels},
     store,
@@ -87,12 +88,27 @@ pub fn alias_set(
     if from == to {
         return Ok(Change::Nothing(model));
     }
+    if from.is_none() {
+        refuse_too_many(tx, &model)?;
+    }
     let revision = asset::touch(tx, model.id)?;
     let n = shift(tx, model.id, alias, (from, to), moves, reason)?;
     let event = Event::new(EventKind::AliasMove).asset(model.id, revision).subject(alias).detail(
         json!({ "n": n, "from": from, "to": to, "reason": reason, "pinned": pin_detail(pin.as_ref()) }),
     );
     Ok(Change::Made(model, event))
+}
+
+/// Refuses one more alias than a model can have. The model is locked, so that nobody sets another one meanwhile.
+fn refuse_too_many(tx: &mut Sql<'_>, model: &Model) -> Result<()> {
+    let there: i64 = tx.one(&store::ALIAS_COUNT, bind![model.id], |row| row.get(0))?;
+    if there < ALIASES_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "'{}' has {there} aliases, and a model can have at most {ALIASES_MAX} aliases at a time. Delete some first.",
+        model.name()
+    )))
 }
 
 /// Takes away the aliases of a version, or of all versions, as part of their deletion. Answers which.

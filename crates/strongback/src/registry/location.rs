@@ -61,11 +61,27 @@ fn tracked(origin: &str, logged_model: &str) -> Option<(Home, ArtifactPath)> {
     }
 }
 
-/// The address by which MLflow's plain client downloads the files. `runs:/` is for that client to follow.
+/// The address by which MLflow's plain client downloads the files.
 pub(super) fn download_uri(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<String> {
-    if of(version).is_some() {
-        return Ok(version_uri(&model.uuid, version.version));
+    match of(version) {
+        Some(_) => Ok(version_uri(&model.uuid, version.version)),
+        None => elsewhere(sql, version),
     }
+}
+
+/// Where the faces with the Files API say that the files lie: a path of it, where this server keeps them.
+pub(super) fn storage(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<String> {
+    match of(version) {
+        Some(_) => {
+            let Model { catalog, schema, leaf, .. } = model;
+            Ok(format!("/Models/{catalog}/{schema}/{leaf}/{}", version.version))
+        }
+        None => elsewhere(sql, version),
+    }
+}
+
+/// The address of files that this server does not keep. `runs:/` is for clients to follow.
+fn elsewhere(sql: &mut Sql<'_>, version: &Version) -> Result<String> {
     let as_it_is = || Ok(version.origin.clone());
     match SourceUri::parse(&version.origin) {
         Ok(SourceUri::RunRelative { .. }) | Err(_) => as_it_is(),

@@ -19,6 +19,7 @@
 pub mod aliases;
 pub mod databricks;
 pub mod files;
+mod limits;
 mod location;
 pub mod mlflow;
 pub mod models;

@@ -1,5 +1,7 @@
 //! Registered models: making, changing and deleting them.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 
 use super::{
@@ -10,10 +12,13 @@ use super::{
 };
 use crate::{
     bind,
-    catalog::{Action, asset, authorize, authorize_admin},
+    catalog::{
+        Action, asset, authorize, authorize_admin,
+        names::{schema_above, three_levels},
+    },
     context::Ctx,
     db::{Change, Row, Sql},
-    error::Result,
+    error::{Error, Result},
     events::{Event, EventKind},
     objects::ObjectId,
 };
@@ -29,7 +34,7 @@ pub struct Model {
     pub schema_id: i64,
     /// Last part of its name; escaped where the name is a plain one.
     pub leaf: String,
-    /// The plain name it was made with.
+    /// The plain name it was made with; none where that name means a governed model by now.
     pub wire_name: Option<String>,
     /// Name of its schema.
     pub schema: String,
@@ -52,7 +57,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Its name as every face gives it: the plain name it was made with, else all three levels.
+    /// Its name as every face gives it, and by which every face finds it: the plain name it was made with, else all three
+    /// levels.
     pub fn name(&self) -> String {
         self.wire_name.clone().unwrap_or_else(|| self.full_name())
     }
@@ -63,9 +69,9 @@ impl Model {
     }
 }
 
-/// Columns of the statements that list models.
-pub(super) fn read(row: &Row<'_>) -> Result<Model> {
-    let name_of = |at| Ok::<_, crate::error::Error>(row.get::<Option<String>>(at)?.unwrap_or_default());
+/// Columns of the statements that list models; [`settle`] follows.
+fn read(row: &Row<'_>) -> Result<Model> {
+    let name_of = |at| Ok::<_, Error>(row.get::<Option<String>>(at)?.unwrap_or_default());
     Ok(Model {
         id: row.get(0)?,
         uuid: row.get(1)?,
@@ -84,14 +90,45 @@ pub(super) fn read(row: &Row<'_>) -> Result<Model> {
     })
 }
 
+/// Takes plain names away that mean governed models by now. Each schema is asked for once.
+fn settle(sql: &mut Sql<'_>, models: &mut [Model]) -> Result<()> {
+    let mut known: HashMap<(String, String), bool> = HashMap::new();
+    for model in models {
+        let levels = model.wire_name.as_deref().and_then(|name| three_levels(name).ok());
+        let Some(full) = levels else { continue };
+        let above = (full.catalog.clone(), full.schema.clone());
+        let is_governed = match known.get(&above) {
+            Some(known) => *known,
+            None => {
+                let found = schema_above(sql, &full)?.is_some();
+                known.insert(above, found);
+                found
+            }
+        };
+        if is_governed {
+            model.wire_name = None;
+        }
+    }
+    Ok(())
+}
+
 /// The living model with this `asset.id`, without asking whether the caller may see it.
 pub fn get(sql: &mut Sql<'_>, id: i64) -> Result<Option<Model>> {
-    sql.first(&store::MODEL_BY_ID, bind![id], read)
+    let mut found = sql.first(&store::MODEL_BY_ID, bind![id], read)?;
+    settle(sql, found.as_mut_slice())?;
+    Ok(found)
+}
+
+/// All living models, whoever may see them.
+pub(super) fn all(sql: &mut Sql<'_>) -> Result<Vec<Model>> {
+    let mut found = sql.all(&store::MODEL_ALL, bind![], read)?;
+    settle(sql, &mut found)?;
+    Ok(found)
 }
 
 /// The model as it is now, within a change of it.
 pub(super) fn again(tx: &mut Sql<'_>, id: i64) -> Result<Model> {
-    tx.one(&store::MODEL_BY_ID, bind![id], read)
+    get(tx, id)?.ok_or_else(|| Error::internal(format!("the model {id} went while it was changed")))
 }
 
 /// Makes a model, owned by the caller.
@@ -106,9 +143,7 @@ pub fn create(
     // Nobody deletes the schema while something is made in it.
     asset::lock(tx, place.schema.id)?;
     authorize(tx, Action::Create, place.schema.id)?;
-    if let Some(other) = names::find(tx, name)?.map(|id| get(tx, id)).transpose()?.flatten() {
-        return Err(names::taken(name, &other));
-    }
+    place.refuse_taken(tx, name, None)?;
     let new = place.new_asset(tx, Some(description).filter(|text| !text.is_empty()));
     let made = asset::create(tx, &new)?;
     tx.execute(&store::MODEL_INSERT, bind![made.id, &tags::to_json(tags)?])?;
@@ -139,10 +174,6 @@ pub fn update(tx: &mut Sql<'_>, name: &str, levels: Levels, wanted: &ModelChange
     let mut changes = serde_json::Map::new();
     if let Some(new_name) = &wanted.new_name {
         let place = target(tx, &model, new_name, levels)?;
-        if place.schema.id != model.schema_id {
-            asset::lock(tx, place.schema.id)?;
-            authorize(tx, Action::Create, place.schema.id)?;
-        }
         stored.parent_id = Some(place.schema.id);
         stored.leaf.clone_from(&place.leaf);
         stored.wire_name.clone_from(&place.wire_name);
@@ -178,18 +209,20 @@ pub fn update(tx: &mut Sql<'_>, name: &str, levels: Levels, wanted: &ModelChange
     Ok(Change::Made(again(tx, stored.id)?, event))
 }
 
-/// Where a renamed model goes; the name must be free, or the model's own in another case.
+/// Where a renamed model goes, for a caller who may make something there; the name must be free, or the model's own in
+/// another case. Which names are taken in a schema is no stranger's business, so that rights are asked first.
 fn target(tx: &mut Sql<'_>, model: &Model, new_name: &str, levels: Levels) -> Result<names::Place> {
     let whole = match levels {
         Levels::Three if !new_name.contains('.') => format!("{}.{}.{new_name}", model.catalog, model.schema),
         _ => new_name.to_owned(),
     };
     let place = names::place(tx, &whole, levels)?;
-    let other = names::find(tx, &whole)?.filter(|other| *other != model.id);
-    match other.map(|other| get(tx, other)).transpose()?.flatten() {
-        Some(other) => Err(names::taken(&whole, &other)),
-        None => Ok(place),
+    if place.schema.id != model.schema_id {
+        asset::lock(tx, place.schema.id)?;
+        authorize(tx, Action::Create, place.schema.id)?;
     }
+    place.refuse_taken(tx, &whole, Some(model.id))?;
+    Ok(place)
 }
 
 /// Deletes a model with its versions, their files, and its aliases. Its name is free again.
@@ -258,7 +291,7 @@ pub fn change_tags(
 ) -> Result<Change<()>> {
     let mut model = names::lock(tx, name, levels, Action::Edit)?;
     let before = model.tags.clone();
-    tags::apply(&mut model.tags, set, remove);
+    tags::apply(&mut model.tags, set, remove)?;
     if model.tags == before {
         return Ok(Change::Nothing(()));
     }

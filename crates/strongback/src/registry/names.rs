@@ -3,9 +3,10 @@
 //! A name of three parts whose catalog and schema exist is that governed model, on every face. Any other name is plain
 //! MLflow's: it lives in `main.default` under an escaped leaf, is compared byte for byte, and every face gives it back
 //! as it was made. A plain model is thus also `main.default.<leaf>`, and the faces that want three levels know it by
-//! that name and by its own.
+//! that name and by its own. One whose own name became a governed one is known by `main.default.<leaf>` alone, and
+//! whoever looks for it under its former name is told so (docs/decisions/0010).
 
-use syntax::names::{FullName, check_model_name, escape_wire_name, fold_case};
+use syntax::names::{FullName, NameError, check_model_name, escape_wire_name, fold_case};
 
 use super::{
     models::{self, Model},
@@ -16,13 +17,17 @@ use crate::{
     catalog::{
         Action, Asset, Kind,
         asset::{self, NewAsset},
-        authorize, bootstrap,
-        names::{leaf, refused, schema_of},
+        authorize::{authorize, is_allowed},
+        bootstrap,
+        names::{is_of_plain_model, refused, schema_above, schema_of, three_levels},
         store as catalog_store,
     },
     db::Sql,
-    error::{Code, Error, Result},
+    error::{Error, Result},
 };
+
+/// Models of nearly the same name that are looked at.
+const NEAR_MAX: i64 = 20;
 
 /// Which names a face takes for something that is not there yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +65,36 @@ impl Place {
             properties: None,
         }
     }
+
+    /// Refuses a name that another model than `own` has here.
+    pub fn refuse_taken(&self, tx: &mut Sql<'_>, name: &str, own: Option<i64>) -> Result<()> {
+        let other = asset::find(tx, Some(self.schema.id), Kind::Model, &self.leaf_key)?;
+        match other
+            .filter(|other| Some(other.id) != own)
+            .map(|other| models::get(tx, other.id))
+            .transpose()?
+        {
+            Some(Some(other)) => Err(taken(name, &other)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads a name: its three levels, or why it has none.
+fn read(name: &str) -> Result<std::result::Result<FullName, NameError>> {
+    // Escaped and with two levels before it, a plain name is longer than one may be.
+    if !is_of_plain_model(name) {
+        check_model_name(name).map_err(refused)?;
+    }
+    Ok(three_levels(name))
 }
 
 /// Where a model of this name would be made.
 pub(super) fn place(sql: &mut Sql<'_>, name: &str, levels: Levels) -> Result<Place> {
-    check_model_name(name).map_err(refused)?;
-    let governed = match (FullName::parse(name), levels) {
+    let governed = match (read(name)?, levels) {
         (Ok(full), Levels::Three) => Some((schema_of(sql, &full.catalog, &full.schema)?.1, full)),
         (Err(error), Levels::Three) => return Err(refused(error)),
-        (Ok(full), Levels::Any) => existing_schema(sql, &full)?.map(|schema| (schema, full)),
+        (Ok(full), Levels::Any) => schema_above(sql, &full)?.map(|schema| (schema, full)),
         (Err(_), Levels::Any) => None,
     };
     Ok(match governed {
@@ -83,24 +109,10 @@ pub(super) fn place(sql: &mut Sql<'_>, name: &str, levels: Levels) -> Result<Pla
     })
 }
 
-fn existing_schema(sql: &mut Sql<'_>, full: &FullName) -> Result<Option<Asset>> {
-    match schema_of(sql, &full.catalog, &full.schema) {
-        Ok((_, schema)) => Ok(Some(schema)),
-        Err(error) if error.code() == Code::ResourceDoesNotExist => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// `asset.id` of the living model that this name means. It asks nobody's leave.
 pub fn find(sql: &mut Sql<'_>, name: &str) -> Result<Option<i64>> {
-    check_model_name(name).map_err(refused)?;
-    if let Ok(full) = FullName::parse(name)
-        && let Some(found) = leaf(sql, &full, Kind::Model)?
-    {
-        return Ok(Some(found.id));
-    }
-    let schema = bootstrap::default_schema(sql)?;
-    let found = asset::find(sql, Some(schema.id), Kind::Model, &escape_wire_name(name))?;
+    let Place { schema, leaf_key, .. } = place(sql, name, Levels::Any)?;
+    let found = asset::find(sql, Some(schema.id), Kind::Model, &leaf_key)?;
     Ok(found.map(|found| found.id))
 }
 
@@ -125,17 +137,29 @@ fn require(sql: &mut Sql<'_>, name: &str, levels: Levels) -> Result<i64> {
         return Ok(id);
     }
     // Says which level is missing, where there must be three.
-    let place = place(sql, name, levels)?;
-    let near = match place.wire_name {
-        Some(_) => sql.first(&store::MODEL_NEAR_NAME, bind![name], |row| row.get::<String>(0))?,
-        None => None,
+    place(sql, name, levels)?;
+    let Some(near) = near(sql, name)? else { return Err(missing(name)) };
+    let why = if near.wire_name.is_some() {
+        format!("There is '{}': plain model names are case sensitive.", near.name())
+    } else {
+        format!(
+            "Its catalog and schema exist, so the name is that of a governed model. The plain model that was made under it \
+             before is '{}' now.",
+            near.name()
+        )
     };
-    Err(match near {
-        Some(near) => Error::missing(format!(
-            "Registered Model with name={name} not found. There is '{near}': plain model names are case sensitive."
-        )),
-        None => missing(name),
-    })
+    Err(Error::missing(format!("{} {why}", missing(name).message())))
+}
+
+/// A plain model that the caller may have meant, if they may read it: it was made under this name before that became a
+/// governed one, or under one that differs from it in case.
+fn near(sql: &mut Sql<'_>, name: &str) -> Result<Option<Model>> {
+    for id in sql.all(&store::MODEL_NEAR_NAME, bind![name, NEAR_MAX], |row| row.get::<i64>(0))? {
+        if is_allowed(sql, Action::Read, id)? {
+            return models::get(sql, id);
+        }
+    }
+    Ok(None)
 }
 
 /// The error for a name that means nothing.

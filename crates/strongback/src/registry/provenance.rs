@@ -1,7 +1,8 @@
 //! What a version came from: the logged model, the run and the version behind its source, and the lineage they make.
 //!
 //! What must stay true: nothing is taken from a place that the caller may not read, because whoever may read the version
-//! may then read the files; what a client says beside the source must agree with it; a source on the server's own disk
+//! may then read the files; what a client says beside the source must agree with it, and a run that is known from the
+//! source is the version's run whatever else is said; a source on the server's own disk
 //! lies below the files of the run that is named with it. What a copy is made of is worked out once, when it is made:
 //! from then on no name is followed.
 
@@ -94,9 +95,7 @@ pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
         }
         SourceUri::ModelAlias { name, alias } => from_alias(sql, &mut origin, name, alias)?,
         SourceUri::RunRelative { run_id, path } | SourceUri::RunArtifacts { run_id, path, .. } => {
-            if !claimed.run_id.is_empty() && claimed.run_id != run_id {
-                return Err(outside(claimed, "It belongs to another run"));
-            }
+            same_run(claimed, run_id, claimed.run_id)?;
             from_run(sql, &mut origin, run_id)?;
             if claimed.model_id.is_empty() {
                 from_name_in_run(sql, &mut origin, run_id, path)?;
@@ -109,7 +108,12 @@ pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
     }
     if !claimed.model_id.is_empty() {
         if origin.logged_model.is_empty() {
+            let of_source = (origin.run_id.clone(), origin.experiment_id);
             from_logged_model(sql, &mut origin, claimed.model_id)?;
+            same_run(claimed, &of_source.0, &origin.run_id)?;
+            if !of_source.0.is_empty() {
+                (origin.run_id, origin.experiment_id) = of_source;
+            }
         } else if origin.logged_model != claimed.model_id {
             return Err(Error::invalid(format!(
                 "Invalid model version source: '{}'. It comes from the logged model {}, and model_id names {}.",
@@ -117,13 +121,19 @@ pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
             )));
         }
     }
-    if !claimed.run_id.is_empty() && claimed.run_id != origin.run_id {
-        if origin.copied.is_some() && !origin.run_id.is_empty() {
-            return Err(outside(claimed, "It is a version of another run"));
-        }
+    same_run(claimed, &origin.run_id, claimed.run_id)?;
+    if origin.run_id.is_empty() && !claimed.run_id.is_empty() {
         from_run(sql, &mut origin, claimed.run_id)?;
     }
     Ok(origin)
+}
+
+/// Refuses another run beside the one that is known from the source. Where either is unknown they agree.
+fn same_run(claimed: Claimed<'_>, known: &str, said: &str) -> Result<()> {
+    if known.is_empty() || said.is_empty() || known == said {
+        return Ok(());
+    }
+    Err(outside(claimed, &format!("It comes from the run {known}, and the request names the run {said}")))
 }
 
 fn from_logged_model(sql: &mut Sql<'_>, origin: &mut Origin, model_id: &str) -> Result<()> {

@@ -40,6 +40,7 @@ pub(super) struct Search {
     most: usize,
     question: Question,
     after: Option<Key>,
+    hide_prompts: bool,
 }
 
 /// One page.
@@ -58,7 +59,7 @@ pub(super) struct FoundVersions {
 
 impl FoundVersions {
     /// Shows each version with its model and its own aliases.
-    pub fn show<T>(&self, show: impl Fn(&Model, &Version, &[&Alias]) -> T) -> Vec<T> {
+    pub fn show<T>(&self, mut show: impl FnMut(&Model, &Version, &[&Alias]) -> Result<T>) -> Result<Vec<T>> {
         let mut own: HashMap<(i64, i64), Vec<&Alias>> = HashMap::new();
         for alias in &self.aliases {
             own.entry((alias.model_id, alias.version)).or_default().push(alias);
@@ -91,8 +92,10 @@ impl Search {
         page_token: Option<&str>,
     ) -> Result<Self> {
         let question = Question::of(&(filter, order_by))?;
+        let filter = parse_filter(grammar, filter).map_err(|error| Error::from(error).in_field("filter"))?;
         Ok(Self {
-            filter: parse_filter(grammar, filter).map_err(|error| Error::from(error).in_field("filter"))?,
+            hide_prompts: !filter.mentions_tag(PROMPT_TAG),
+            filter,
             order: parse_order_by(grammar, order_by)
                 .map_err(|error| Error::from(error).in_field("order_by"))?,
             most,
@@ -101,19 +104,23 @@ impl Search {
         })
     }
 
+    /// The same with prompts in it, for faces that know models alone.
+    pub fn with_prompts(self) -> Self {
+        Self { hide_prompts: false, ..self }
+    }
+
     /// Models that the caller may see and that match.
     pub fn models(&self, sql: &mut Sql<'_>) -> Result<Found<Model>> {
         let filter = self.with_stored_names(sql)?;
         let all = match named(&filter) {
             Some(name) => by_name(sql, name)?,
-            None => sql.all(&store::MODEL_ALL, bind![], models::read)?,
+            None => models::all(sql)?,
         };
         let visible = visible(sql, all)?;
-        let hide_prompts = !filter.mentions_tag(PROMPT_TAG);
         let predicate = Predicate::new(&filter);
         let found = visible
             .into_values()
-            .filter(|model| !(hide_prompts && is_prompt(&model.tags)) && predicate.matches(model))
+            .filter(|model| !(self.hide_prompts && is_prompt(&model.tags)) && predicate.matches(model))
             .map(|model| (model_key(&model), model))
             .collect();
         self.page(found, |a, b| a.name.cmp(&b.name))
@@ -134,16 +141,15 @@ impl Search {
                 Some(run) => sql.all(&store::VERSION_BY_RUN, bind![run], versions::read)?,
                 None => sql.all(&store::VERSION_ALL, bind![], versions::read)?,
             };
-            (sql.all(&store::MODEL_ALL, bind![], models::read)?, rows)
+            (models::all(sql)?, rows)
         };
         let visible = visible(sql, models)?;
-        let hide_prompts = !filter.mentions_tag(PROMPT_TAG);
         let predicate = Predicate::new(&filter);
         let mut found = Vec::new();
         for version in rows {
             let Some(model) = visible.get(&version.model_id) else { continue };
             let named = Named { name: model.name(), version: &version };
-            let hidden = hide_prompts && (is_prompt(&model.tags) || is_prompt(&version.tags));
+            let hidden = self.hide_prompts && (is_prompt(&model.tags) || is_prompt(&version.tags));
             if !hidden && predicate.matches(&named) {
                 let key = Key {
                     name: named.name,

@@ -36,9 +36,9 @@ macro_rules! select_versions {
 statements! {
     MODEL_BY_ID = select_models!(" AND m.asset_id = $1");
     MODEL_ALL = select_models!("");
-    /// A wire name that differs from this one in case only.
-    MODEL_NEAR_NAME = "SELECT wire_name FROM asset WHERE kind = 'model' AND deleted_at IS NULL
-            AND LOWER(wire_name) = LOWER($1) LIMIT 1";
+    /// Plain models that were made under this name, or one that differs from it in case only; that one first.
+    MODEL_NEAR_NAME = "SELECT id FROM asset WHERE kind = 'model' AND deleted_at IS NULL
+            AND LOWER(wire_name) = LOWER($1) ORDER BY CASE WHEN wire_name = $1 THEN 0 ELSE 1 END, id LIMIT $2";
     MODEL_INSERT = "INSERT INTO model (asset_id, next_version, tags) VALUES ($1, 1, $2)";
     MODEL_SET_TAGS = "UPDATE model SET tags = $2 WHERE asset_id = $1";
     MODEL_TAKE_NUMBER = "UPDATE model SET next_version = next_version + 1 WHERE asset_id = $1 RETURNING next_version - 1";
@@ -78,6 +78,7 @@ statements! {
 
     ALIAS_LIST = "SELECT model_id, alias, version FROM alias WHERE model_id IN {ints:$1} AND version IS NOT NULL
         ORDER BY model_id, alias";
+    ALIAS_COUNT = "SELECT COUNT(*) FROM alias WHERE model_id = $1 AND version IS NOT NULL";
     ALIAS_VERSION = "SELECT version FROM alias WHERE model_id = $1 AND alias = $2 AND version IS NOT NULL";
     ALIAS_LOCK = "SELECT version, moves FROM alias WHERE model_id = $1 AND alias = $2 {lock}";
     ALIAS_PUT = "INSERT INTO alias (model_id, alias, version, moves) VALUES ($1, $2, $3, $4)

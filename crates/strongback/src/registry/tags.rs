@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::limits::{DESCRIPTION_CHARS, LINK_CHARS, TAG_VALUE_CHARS, TAGS_CHARS, TAGS_MAX};
 use crate::{
     error::{Error, Result},
     tracking::{limits, wire::KeyValue},
@@ -9,15 +10,6 @@ use crate::{
 
 /// Tags by key.
 pub type Tags = BTreeMap<String, String>;
-
-/// Longest value of a tag, in characters.
-const TAG_VALUE_CHARS: usize = 100_000;
-/// Tags that one model or version may have.
-const TAGS_MAX: usize = 1_000;
-/// Longest description, in characters.
-const DESCRIPTION_CHARS: usize = 100_000;
-/// Longest link to a run, in characters.
-const LINK_CHARS: usize = 2_048;
 
 /// The tags of a request; of a key that comes twice the last value counts.
 pub fn checked_tags(tags: &[KeyValue]) -> Result<Tags> {
@@ -32,7 +24,9 @@ pub fn checked_tags(tags: &[KeyValue]) -> Result<Tags> {
         let value = limits::text(&format!("tags[{at}].value"), tag.value(), TAG_VALUE_CHARS)?;
         Ok((key.to_owned(), value.to_owned()))
     };
-    tags.iter().enumerate().map(checked).collect()
+    let tags = tags.iter().enumerate().map(checked).collect::<Result<_>>()?;
+    check_chars(&tags)?;
+    Ok(tags)
 }
 
 /// One tag of a request: its key and value.
@@ -53,6 +47,11 @@ pub fn checked_description(path: &str, text: Option<String>) -> Result<String> {
     let text = text.unwrap_or_default();
     limits::text(path, &text, DESCRIPTION_CHARS)?;
     Ok(text)
+}
+
+/// A description that is changed; absent leaves it, and empty takes it away.
+pub fn changed_description(path: &str, text: Option<String>) -> Result<Option<String>> {
+    text.map(|text| checked_description(path, Some(text))).transpose()
 }
 
 /// A link to a run somewhere else; absent is empty.
@@ -77,8 +76,29 @@ pub(super) fn from_json(text: &str) -> Result<Tags> {
     serde_json::from_str(text).map_err(Error::internal)
 }
 
-/// Sets and removes tags.
-pub(super) fn apply(tags: &mut Tags, set: &Tags, remove: &[String]) {
+/// Sets and removes tags. Limits hold for what is there afterwards, however many requests it took.
+pub(super) fn apply(tags: &mut Tags, set: &Tags, remove: &[String]) -> Result<()> {
     tags.extend(set.iter().map(|(key, value)| (key.clone(), value.clone())));
     tags.retain(|key, _| !remove.contains(key));
+    if set.is_empty() {
+        return Ok(());
+    }
+    if tags.len() > TAGS_MAX {
+        return Err(Error::invalid(format!(
+            "A model or a version can have at most {TAGS_MAX} tags; it would have {}. Delete some first.",
+            tags.len()
+        )));
+    }
+    check_chars(tags)
+}
+
+fn check_chars(tags: &Tags) -> Result<()> {
+    let chars: usize = tags.iter().map(|(key, value)| key.chars().count() + value.chars().count()).sum();
+    if chars <= TAGS_CHARS {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The tags of a model or a version can have at most {TAGS_CHARS} characters together, with their keys; they would \
+         have {chars}. Keep long texts in an artifact, and name it in a tag."
+    )))
 }

@@ -15,7 +15,7 @@ use crate::{
         models::{self, ModelChange},
         names::{self, Levels},
         search::Search,
-        tags::{Tags, checked_description, checked_key, checked_tag, checked_tags},
+        tags::{Tags, changed_description, checked_description, checked_key, checked_tag, checked_tags},
     },
     router::{Limits, Policy, Route, wire::Empty},
     tracking::limits,
@@ -84,10 +84,7 @@ async fn get(ctx: Ctx, request: ModelRequest) -> Result<ModelResponse> {
 
 async fn update(ctx: Ctx, request: ModelRequest) -> Result<ModelResponse> {
     let name = name(request.name.as_ref())?;
-    let description = match request.description {
-        Some(text) => Some(checked_description("description", Some(text))?),
-        None => None,
-    };
+    let description = changed_description("description", request.description)?;
     let new_name = request.new_name.filter(|name| !name.is_empty());
     let wanted = ModelChange { new_name, description, ..ModelChange::default() };
     ctx.write(move |tx| {

@@ -5,7 +5,7 @@ use syntax::search::Grammar;
 
 use super::wire::{
     Background, Credentials, CredentialsRequest, CredentialsResponse, VersionOut, VersionResponse,
-    VersionsResponse, storage_location,
+    VersionsResponse,
 };
 use crate::{
     catalog::Action,
@@ -13,7 +13,7 @@ use crate::{
     db::Sql,
     error::Result,
     registry::{
-        answered,
+        answered, location,
         mlflow::{
             versions::new_version,
             wire::{
@@ -24,7 +24,7 @@ use crate::{
         models::Model,
         names::Levels,
         search::Search,
-        tags::{Tags, checked_description, checked_key, checked_tag},
+        tags::{Tags, changed_description, checked_key, checked_tag},
         versions::{self, Version},
     },
     router::{Limits, Policy, Route, wire::Empty},
@@ -91,9 +91,9 @@ async fn get(ctx: Ctx, request: VersionRequest) -> Result<VersionResponse> {
 
 async fn update(ctx: Ctx, request: VersionRequest) -> Result<VersionResponse> {
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
-    let description = checked_description("description", request.description)?;
+    let description = changed_description("description", request.description)?;
     ctx.write(move |tx| {
-        let changed = versions::describe(tx, &name, Levels::Three, number, &description)?;
+        let changed = versions::describe(tx, &name, Levels::Three, number, description.as_deref())?;
         answered(changed, |(model, version)| response(tx, &model, &version))
     })
     .await
@@ -113,8 +113,8 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<VersionsResponse> {
     ctx.read(move |sql| {
         let found = search.versions(sql)?;
         let model_versions = found.show(|model, version, aliases| {
-            VersionOut::new(model, version, aliases.iter().copied(), Background::default())
-        });
+            VersionOut::new(sql, model, version, aliases.iter().copied(), Background::default())
+        })?;
         Ok(VersionsResponse { model_versions, next_page_token: found.next_page_token })
     })
     .await
@@ -124,8 +124,7 @@ async fn download_uri(ctx: Ctx, request: VersionRequest) -> Result<DownloadUriRe
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
     ctx.read(move |sql| {
         let (model, version) = versions::load(sql, &name, Levels::Three, number)?;
-        let artifact_uri = storage_location(&model, version.version);
-        Ok(DownloadUriResponse { artifact_uri })
+        Ok(DownloadUriResponse { artifact_uri: location::storage(sql, &model, &version)? })
     })
     .await
 }

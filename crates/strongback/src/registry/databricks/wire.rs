@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     registry::{
         aliases::{self, Alias},
+        location,
         mlflow::wire::AliasOut,
         models::Model,
         tags,
@@ -109,11 +110,6 @@ impl ModelOut {
     }
 }
 
-/// Where the files of a version lie, as a path of the Files API.
-pub fn storage_location(model: &Model, number: i64) -> String {
-    format!("/Models/{}/{}/{}/{number}", model.catalog, model.schema, model.leaf)
-}
-
 /// A version of a governed model.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct VersionOut {
@@ -144,7 +140,7 @@ pub struct VersionOut {
     /// Why it stands there.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub status_message: String,
-    /// Where its files lie, as a path of the Files API.
+    /// Where its files lie: a path of the Files API, or an address outside of this server.
     pub storage_location: String,
     /// Its aliases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -186,15 +182,16 @@ pub struct Param {
 impl VersionOut {
     /// A version with the model's aliases.
     pub fn new<'a>(
+        sql: &mut Sql<'_>,
         model: &Model,
         version: &Version,
         aliases: impl IntoIterator<Item = &'a Alias>,
         background: Background,
-    ) -> Self {
+    ) -> Result<Self> {
         let own = aliases
             .into_iter()
             .filter(|alias| (alias.model_id, alias.version) == (version.model_id, version.version));
-        Self {
+        Ok(Self {
             name: model.name(),
             version: version.version.to_string(),
             creation_timestamp: version.created_at,
@@ -206,19 +203,20 @@ impl VersionOut {
             run_experiment_id: background.run_experiment_id,
             status: version.status.name(),
             status_message: version.status_message.clone(),
-            storage_location: storage_location(model, version.version),
+            storage_location: location::storage(sql, model, version)?,
             aliases: own.map(AliasOut::from).collect(),
             tags: tags::pairs(&version.tags),
             model_id: version.logged_model.clone(),
             model_params: background.params,
             model_metrics: background.metrics,
-        }
+        })
     }
 
     /// The same with aliases and background looked up.
     pub fn load(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<Self> {
         let all = aliases::list(sql, &[version.model_id])?;
-        Ok(Self::new(model, version, &all, background(sql, version)?))
+        let background = background(sql, version)?;
+        Self::new(sql, model, version, &all, background)
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     as_files_api,
     place::Located,
-    single::refuse_existing,
+    single::{existing, say_overwrite},
     wire::{
         AbortAddress, Address, FileAction, Initiated, PartAddress, PartAddresses, PartIn, Session, UrlRequest,
     },
@@ -88,10 +88,8 @@ async fn act(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
 
 async fn initiate(ctx: &Ctx, at: &Located, body: &FileAction) -> Result<Response> {
     let to = at.resolve(ctx, Access::Write).await?;
-    if !body.overwrite {
-        refuse_existing(ctx, &to, at).await?;
-    }
-    let session_token = files::begin(ctx, &to.guard, &to.path).await?.to_string();
+    let begun = files::begin(ctx, &to.guard, &to.path, existing(body.overwrite)).await;
+    let session_token = begun.map_err(|error| say_overwrite(error, at))?.to_string();
     json_response(&Initiated { multipart_upload: Session { session_token } })
 }
 
@@ -99,7 +97,8 @@ async fn complete(ctx: &Ctx, at: &Located, body: FileAction) -> Result<Response>
     let id = session(required(&body.session_token, "session_token")?)?;
     let to = at.resolve(ctx, Access::Write).await?;
     let parts = body.parts.into_iter().map(given).collect::<Result<_>>()?;
-    files::complete(ctx, &to.guard, id, &to.path, parts).await.map_err(as_files_api)?;
+    let completed = files::complete(ctx, &to.guard, id, &to.path, parts).await;
+    completed.map_err(|error| say_overwrite(as_files_api(error), at))?;
     json_response(&Empty {})
 }
 

@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode, request::Parts};
 
 use super::{
     as_files_api,
-    place::{Located, Resolved},
+    place::Located,
     wire::{Address, PutRequest, UrlRequest},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     context::Ctx,
     error::{Code, Error, Result},
     files::{
-        self,
+        self, Existing,
         http::{base_url, body_stream, encode_path, param, read_json, read_query},
         sign,
     },
@@ -80,29 +80,23 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
     let at = Located::parse(param(&params, "path"))?;
     let to = at.resolve(&ctx, Access::Write).await?;
     let asked: PutRequest = read_query(request.uri().query())?;
-    if !asked.overwrite {
-        refuse_existing(&ctx, &to, &at).await?;
-    }
-    files::put(&ctx, &to.guard, &to.path, body_stream(request)).await?;
+    let stored = files::put(&ctx, &to.guard, &to.path, existing(asked.overwrite), body_stream(request)).await;
+    stored.map_err(|error| say_overwrite(error, &at))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Refuses to replace a file, where the client did not say that it may be replaced.
-pub(super) async fn refuse_existing(ctx: &Ctx, to: &Resolved, at: &Located) -> Result<()> {
-    let (guard, path) = (to.guard.clone(), to.path.clone());
-    let found = ctx
-        .read(move |sql| {
-            let place = guard(sql)?;
-            files::find(sql, &place.area, &path)
-        })
-        .await?;
-    match found {
-        Some(_) => Err(Error::new(
-            Code::AlreadyExists,
-            format!("The file '/{}' exists already. Send overwrite=true to replace it.", at.whole),
-        )),
-        None => Ok(()),
+/// A file stays unless the client said that it may be replaced.
+pub(super) fn existing(overwrite: bool) -> Existing {
+    if overwrite { Existing::Replaced } else { Existing::Kept }
+}
+
+/// Says of a file that stays how it is replaced on this face.
+pub(super) fn say_overwrite(error: Error, at: &Located) -> Error {
+    if error.code() != Code::AlreadyExists {
+        return error;
     }
+    let message = format!("The file '/{}' exists already. Send overwrite=true to replace it.", at.whole);
+    Error::new(Code::AlreadyExists, message)
 }
 
 async fn get(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
@@ -169,6 +163,6 @@ async fn put_signed(ctx: Ctx, params: PathParams, request: Request<Body>) -> Res
     let claim = sign::Claim { verb: PUT, resource: raw };
     let ctx = sign::on_behalf(&ctx, claim, request.uri().query().unwrap_or_default()).await?;
     let to = Located::parse(raw)?.resolve(&ctx, Access::Write).await?;
-    files::put(&ctx, &to.guard, &to.path, body_stream(request)).await?;
+    files::put(&ctx, &to.guard, &to.path, Existing::Replaced, body_stream(request)).await?;
     Ok(StatusCode::OK.into_response())
 }

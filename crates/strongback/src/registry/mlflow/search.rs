@@ -54,7 +54,7 @@ async fn search_versions(ctx: Ctx, request: SearchRequest) -> Result<VersionsRes
     ctx.read(move |sql| {
         let found = search.versions(sql)?;
         let model_versions =
-            found.show(|model, version, aliases| VersionOut::new(&model.name(), version, aliases));
+            found.show(|model, version, aliases| Ok(VersionOut::new(&model.name(), version, aliases)))?;
         Ok(VersionsResponse { model_versions, next_page_token: found.next_page_token })
     })
     .await

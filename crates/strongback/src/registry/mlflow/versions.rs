@@ -130,9 +130,10 @@ async fn download_uri(ctx: Ctx, request: VersionRequest) -> Result<DownloadUriRe
 
 async fn update(ctx: Ctx, request: VersionRequest) -> Result<VersionResponse> {
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
+    // Absent is empty here: MLflow's own server stores what its client did not say as no description.
     let description = checked_description("description", request.description)?;
     ctx.write(move |tx| {
-        let changed = versions::describe(tx, &name, Levels::Any, number, &description)?;
+        let changed = versions::describe(tx, &name, Levels::Any, number, Some(&description))?;
         answered(changed, |(model, version)| {
             Ok(VersionResponse { model_version: VersionOut::load(tx, &model.name(), &version)? })
         })

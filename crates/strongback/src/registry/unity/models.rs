@@ -16,7 +16,7 @@ use crate::{
         models::{self, Model, ModelChange},
         names::{self, Levels},
         search::Search,
-        tags::{checked_description, checked_tags},
+        tags::{changed_description, checked_description, checked_tags},
     },
     router::{
         Limits, Policy, Route,
@@ -80,6 +80,7 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ModelsResponse> {
         } else {
             let token = request.paging.page_token.as_deref();
             let found = Search::new(Grammar::RegisteredModels, "", &[], request.paging.limit()?, token)?
+                .with_prompts()
                 .models(sql)?;
             (found.items, found.next_page_token)
         };
@@ -92,10 +93,7 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ModelsResponse> {
 async fn update(ctx: Ctx, request: UpdateModelRequest) -> Result<ModelInfo> {
     let name = full_name(&request.full_name)?;
     request.check(&name)?;
-    let description = match request.comment {
-        Some(text) => Some(checked_description("comment", Some(text))?),
-        None => None,
-    };
+    let description = changed_description("comment", request.comment)?;
     let new_name = request.new_name.filter(|name| !name.is_empty());
     let wanted =
         ModelChange { new_name, description, owner: request.owner.filter(|owner| !owner.is_empty()) };

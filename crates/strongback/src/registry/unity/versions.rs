@@ -9,13 +9,12 @@ use super::wire::{
 use crate::{
     catalog::Action,
     context::Ctx,
-    db::Change,
     error::Result,
     registry::{
         aliases, answered,
         databricks::wire::Background,
         names::{self, Levels},
-        tags::{checked_description, checked_tags},
+        tags::{changed_description, checked_description, checked_tags},
         versions::{self, NewVersion},
     },
     router::{
@@ -73,8 +72,8 @@ async fn list(ctx: Ctx, request: VersionListRequest) -> Result<VersionsResponse>
         let aliases = aliases::list(sql, &[model.id])?;
         let model_versions = found
             .iter()
-            .map(|version| VersionInfo::new(&model, version, &aliases, Background::default()))
-            .collect();
+            .map(|version| VersionInfo::new(sql, &model, version, &aliases, Background::default()))
+            .collect::<Result<_>>()?;
         Ok(VersionsResponse { model_versions, next_page_token })
     })
     .await
@@ -92,15 +91,9 @@ async fn get(ctx: Ctx, request: VersionRequest) -> Result<VersionInfo> {
 async fn update(ctx: Ctx, request: UpdateVersionRequest) -> Result<VersionInfo> {
     let (name, number) = (full_name(&request.full_name)?, number(request.version)?);
     request.check()?;
-    let comment = match request.comment {
-        Some(text) => Some(checked_description("comment", Some(text))?),
-        None => None,
-    };
+    let comment = changed_description("comment", request.comment)?;
     ctx.write(move |tx| {
-        let changed = match &comment {
-            Some(comment) => versions::describe(tx, &name, Levels::Three, number, comment)?,
-            None => Change::Nothing(versions::load(tx, &name, Levels::Three, number)?),
-        };
+        let changed = versions::describe(tx, &name, Levels::Three, number, comment.as_deref())?;
         answered(changed, |(model, version)| VersionInfo::load(tx, &model, &version))
     })
     .await

@@ -15,7 +15,8 @@ use crate::{
     error::{Error, Result},
     registry::{
         aliases::{self, Alias},
-        databricks::wire::{Background, Param, background, storage_location},
+        databricks::wire::{Background, Param, background},
+        location,
         models::Model,
         tags,
         versions::Version,
@@ -320,7 +321,7 @@ pub struct VersionInfo {
     pub run_id: String,
     /// `READY` or `PENDING_REGISTRATION`.
     pub status: &'static str,
-    /// Where its files lie, as a path of the Files API.
+    /// Where its files lie: a path of the Files API, or an address outside of this server.
     pub storage_location: String,
     /// Its description.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -351,9 +352,15 @@ pub struct VersionInfo {
 
 impl VersionInfo {
     /// A version with the model's aliases.
-    pub fn new(model: &Model, version: &Version, aliases: &[Alias], background: Background) -> Self {
+    pub fn new(
+        sql: &mut Sql<'_>,
+        model: &Model,
+        version: &Version,
+        aliases: &[Alias],
+        background: Background,
+    ) -> Result<Self> {
         let own = aliases.iter().filter(|alias| alias.version == version.version).map(AliasInfo::from);
-        Self {
+        Ok(Self {
             model_name: model.leaf.clone(),
             catalog_name: model.catalog.clone(),
             schema_name: model.schema.clone(),
@@ -361,7 +368,7 @@ impl VersionInfo {
             source: version.source.clone(),
             run_id: version.run_id.clone(),
             status: version.status.name(),
-            storage_location: storage_location(model, version.version),
+            storage_location: location::storage(sql, model, version)?,
             comment: version.description.clone(),
             created_at: version.created_at,
             created_by: version.created_by.clone(),
@@ -372,13 +379,14 @@ impl VersionInfo {
             model_id: version.logged_model.clone(),
             model_params: background.params,
             model_metrics: background.metrics,
-        }
+        })
     }
 
     /// The same with aliases and background looked up.
     pub fn load(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<Self> {
         let aliases = aliases::list(sql, &[model.id])?;
-        Ok(Self::new(model, version, &aliases, background(sql, version)?))
+        let background = background(sql, version)?;
+        Self::new(sql, model, version, &aliases, background)
     }
 }
 

@@ -170,17 +170,18 @@ pub fn missing(name: &str, number: i64) -> Error {
     Error::missing(format!("Model Version (name={name}, version={number}) not found"))
 }
 
-/// Changes the description of a version.
+/// Changes the description of a version; absent leaves it.
 pub fn describe(
     tx: &mut Sql<'_>,
     name: &str,
     levels: Levels,
     number: i64,
-    description: &str,
+    description: Option<&str>,
 ) -> Result<Change<(Model, Version)>> {
     change(tx, name, levels, number, EventKind::ModelVersionUpdate, |version| {
-        let before = std::mem::replace(&mut version.description, description.to_owned());
-        json!({ "description": [before, description] })
+        let after = description.unwrap_or(&version.description).to_owned();
+        let before = std::mem::replace(&mut version.description, after.clone());
+        Ok(json!({ "description": [before, after] }))
     })
 }
 
@@ -195,8 +196,8 @@ pub fn change_tags(
 ) -> Result<Change<(Model, Version)>> {
     let kind = if set.is_empty() { EventKind::ModelVersionTagDelete } else { EventKind::ModelVersionTagSet };
     change(tx, name, levels, number, kind, |version| {
-        tags::apply(&mut version.tags, set, remove);
-        json!({ "set": set, "removed": remove })
+        tags::apply(&mut version.tags, set, remove)?;
+        Ok(json!({ "set": set, "removed": remove }))
     })
 }
 
@@ -207,12 +208,12 @@ fn change(
     levels: Levels,
     number: i64,
     kind: EventKind,
-    edit: impl FnOnce(&mut Version) -> serde_json::Value,
+    edit: impl FnOnce(&mut Version) -> Result<serde_json::Value>,
 ) -> Result<Change<(Model, Version)>> {
     let model = names::lock(tx, name, levels, Action::Edit)?;
     let before = require(tx, &model, number)?;
     let mut version = before.clone();
-    let detail = edit(&mut version);
+    let detail = edit(&mut version)?;
     if version.description == before.description && version.tags == before.tags {
         return Ok(Change::Nothing((model, before)));
     }

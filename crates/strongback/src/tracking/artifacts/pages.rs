@@ -173,6 +173,7 @@ async fn upload_to_run(ctx: Ctx, _: PathParams, request: Request<Body>) -> Resul
     let asked: RunFileRequest = read_query(request.uri().query())?;
     let home = run_of(asked.run_id, asked.run_uuid)?;
     let path = ArtifactPath::parse(&asked.path.ok_or_else(|| Error::required("path"))?)?;
-    files::put(&ctx, &guard(&home, Access::Write), &path, body_stream(request)).await?;
+    files::put(&ctx, &guard(&home, Access::Write), &path, files::Existing::Replaced, body_stream(request))
+        .await?;
     json_response(&Empty {})
 }

@@ -80,7 +80,8 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let at = Located::parse(param(&params, "path"))?;
-    files::put(&ctx, &at.guard(Access::Write), &at.path, body_stream(request)).await?;
+    files::put(&ctx, &at.guard(Access::Write), &at.path, files::Existing::Replaced, body_stream(request))
+        .await?;
     Ok(StatusCode::OK.into_response())
 }
 

@@ -13,7 +13,7 @@ use strongback::{
     db::{Change, Origin},
     error::{Code, Error, Result},
     events::{Event, EventKind},
-    files::{self, Guard, PartGiven, Place},
+    files::{self, Existing, Guard, PartGiven, Place},
 };
 use syntax::paths::ArtifactPath;
 
@@ -40,7 +40,7 @@ pub fn body(text: &str) -> BoxStream<'static, Result<Bytes>> {
 /// Stores small files in an area.
 pub async fn put(ctx: &Ctx, area: &str, names: &[&str]) {
     for name in names {
-        files::put(ctx, &guard(area), &path(name), body(name)).await.unwrap();
+        files::put(ctx, &guard(area), &path(name), Existing::Replaced, body(name)).await.unwrap();
     }
 }
 
@@ -73,8 +73,11 @@ pub fn objects(ctx: &Ctx) -> usize {
 fn a_file_is_replaced_and_its_object_goes() {
     on_every_store(|test| async move {
         let ctx = test.system();
-        files::put(&ctx, &guard("a"), &path("x/y"), body("long first text")).await.unwrap();
-        let file = files::put(&ctx, &guard("a"), &path("x/y"), body("short")).await.unwrap();
+        files::put(&ctx, &guard("a"), &path("x/y"), Existing::Replaced, body("long first text"))
+            .await
+            .unwrap();
+        let file =
+            files::put(&ctx, &guard("a"), &path("x/y"), Existing::Replaced, body("short")).await.unwrap();
         assert_eq!((file.size, text(&ctx, "a", "x/y").await.as_deref()), (5, Some("short")));
         assert_eq!(objects(&ctx), 1);
         assert_eq!(text(&ctx, "b", "x/y").await, None);
@@ -87,7 +90,8 @@ fn a_name_is_a_file_or_a_directory() {
         let ctx = test.system();
         put(&ctx, "a", &["dir/file"]).await;
         for (name, why) in [("dir", "it is a directory"), ("dir/file/below/it", "'dir/file' is a file")] {
-            let error = files::put(&ctx, &guard("a"), &path(name), body("")).await.unwrap_err();
+            let error =
+                files::put(&ctx, &guard("a"), &path(name), Existing::Replaced, body("")).await.unwrap_err();
             assert_eq!(error.code(), Code::InvalidParameterValue);
             assert!(error.message().contains(why), "{error}");
         }
@@ -105,9 +109,9 @@ fn a_name_is_never_both_although_both_come_at_once() {
             let (file, dir) = (guard(&area), guard(&area));
             let (name, below, deeper) = (path("a"), path("a/b"), path("a/c/d"));
             let (file, below, deeper) = tokio::join!(
-                files::put(&ctx, &file, &name, body("file")),
-                files::put(&ctx, &dir, &below, body("below")),
-                files::put(&ctx, &dir, &deeper, body("deeper")),
+                files::put(&ctx, &file, &name, Existing::Replaced, body("file")),
+                files::put(&ctx, &dir, &below, Existing::Replaced, body("below")),
+                files::put(&ctx, &dir, &deeper, Existing::Replaced, body("deeper")),
             );
             // What lies beside each other does not exclude each other.
             assert_eq!(below.is_ok(), deeper.is_ok(), "{round}: {below:?} {deeper:?}");
@@ -189,11 +193,12 @@ fn a_refused_or_broken_upload_leaves_nothing() {
     on_every_store(|test| async move {
         let ctx = test.system();
         let nobody: Guard = Arc::new(|_| Err(Error::denied("no")));
-        let error = files::put(&ctx, &nobody, &path("x"), body("x")).await.unwrap_err();
+        let error = files::put(&ctx, &nobody, &path("x"), Existing::Replaced, body("x")).await.unwrap_err();
         assert_eq!(error.code(), Code::PermissionDenied);
         let broken =
             stream::iter([Ok(Bytes::from_static(b"half")), Err(Error::new(Code::BadRequest, "broke off"))]);
-        let error = files::put(&ctx, &guard("a"), &path("x"), broken.boxed()).await.unwrap_err();
+        let error =
+            files::put(&ctx, &guard("a"), &path("x"), Existing::Replaced, broken.boxed()).await.unwrap_err();
         assert_eq!(error.message(), "broke off");
         assert_eq!((text(&ctx, "a", "x").await, objects(&ctx)), (None, 0));
         assert_eq!(recovery::open_operations(&ctx).await, 0);
@@ -205,7 +210,7 @@ fn parts_become_a_file_once() {
     on_every_store(|test| async move {
         let ctx = test.system();
         let (guard, name) = (guard("a"), path("big"));
-        let id = files::begin(&ctx, &guard, &name).await.unwrap();
+        let id = files::begin(&ctx, &guard, &name, Existing::Replaced).await.unwrap();
         for (number, text) in [(3, "three"), (1, "wrong"), (2, "two"), (1, "one")] {
             files::part(&ctx, &guard, id, number, body(text)).await.unwrap();
         }
@@ -232,7 +237,7 @@ fn an_aborted_upload_is_gone() {
     on_every_store(|test| async move {
         let ctx = test.system();
         let (guard, name) = (guard("a"), path("big"));
-        let id = files::begin(&ctx, &guard, &name).await.unwrap();
+        let id = files::begin(&ctx, &guard, &name, Existing::Replaced).await.unwrap();
         files::part(&ctx, &guard, id, 1, body("one")).await.unwrap();
         files::abort(&ctx, &guard, id).await.unwrap();
         files::abort(&ctx, &guard, id).await.unwrap();

@@ -106,6 +106,55 @@ fn a_version_takes_files_until_it_is_final() {
     });
 }
 
+/// Sends one file in one part and answers the path that completes it, with what it needs.
+async fn upload_in_parts(test: &TestApp, file: &str, overwrite: bool, text: &'static str) -> (String, Value) {
+    let begun = test.post(&format!("{file}?action=initiate-upload&overwrite={overwrite}"), json!({})).await;
+    let token = ok(&begun)["multipart_upload"]["session_token"].as_str().unwrap().to_owned();
+    let path = file.strip_prefix("/api/2.0/fs/files").unwrap();
+    let wanted = json!({ "path": path, "session_token": token, "start_part_number": 1, "count": 1 });
+    let urls = test.post("/api/2.0/fs/create-upload-part-urls", wanted).await;
+    let url = local(&ok(&urls)["upload_part_urls"][0]["url"]);
+    let (status, headers, _) = send(test, "PUT", &url, text).await;
+    assert_eq!(status, 200);
+    let parts = json!({ "parts": [{ "part_number": 1, "etag": headers[header::ETAG].to_str().unwrap() }] });
+    (format!("{file}?action=complete-upload&upload_type=multipart&session_token={token}"), parts)
+}
+
+#[test]
+fn of_many_that_store_a_file_without_overwriting_one_does() {
+    on_every_store(|test| async move {
+        make_schema(&test).await;
+        let number = make_version(&test, "s3://bucket/model", true).await;
+        let file = format!("{FILES}/{number}/race");
+        let texts = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let sent = futures::future::join_all(texts.map(|text| send(&test, "PUT", &file, text))).await;
+        let stored: Vec<usize> =
+            sent.iter().enumerate().filter(|(_, answer)| answer.0 == 204).map(|(at, _)| at).collect();
+        let refused = sent.iter().filter(|answer| answer.0 == 409).count();
+        assert_eq!((stored.len(), refused), (1, 7), "{sent:?}");
+        assert_eq!(&send(&test, "GET", &file, "").await.2[..], texts[stored[0]].as_bytes());
+        assert_eq!(super::recovery::open_operations(&test.system()).await, 0);
+        assert_eq!(super::objects(&test.system()), 1);
+
+        // Whoever began before the file was there, and did not say that it may be replaced, does not replace it.
+        let file = format!("{FILES}/{number}/parts");
+        let (first, first_parts) = upload_in_parts(&test, &file, false, "first").await;
+        let (second, second_parts) = upload_in_parts(&test, &file, false, "second").await;
+        let (third, third_parts) = upload_in_parts(&test, &file, true, "third").await;
+        ok(&test.post(&first, first_parts.clone()).await);
+        let late = test.post(&second, second_parts).await;
+        assert_eq!((late.status, late.error_code()), (409, "ALREADY_EXISTS"), "{late:?}");
+        assert!(late.json["message"].as_str().unwrap().contains("overwrite=true"), "{late:?}");
+        // Completing twice is no second file.
+        ok(&test.post(&first, first_parts).await);
+        assert_eq!(&send(&test, "GET", &file, "").await.2[..], b"first");
+        ok(&test.post(&third, third_parts).await);
+        assert_eq!(&send(&test, "GET", &file, "").await.2[..], b"third");
+        let early = test.post(&format!("{file}?action=initiate-upload"), json!({})).await;
+        assert_eq!((early.status, early.error_code()), (409, "ALREADY_EXISTS"), "{early:?}");
+    });
+}
+
 #[test]
 fn directories_of_a_version_are_listed_with_absolute_paths() {
     on_every_store(|test| async move {

@@ -8,7 +8,7 @@ use strongback::{
     context::Ctx,
     db::Origin,
     events::operation,
-    files,
+    files::{self, Existing},
     objects::{ObjectId, Objects},
 };
 
@@ -45,7 +45,7 @@ fn an_upload_without_outcome_is_reverted_at_start() {
         // The bytes never end, and the server gives up in the middle of them.
         let endless = stream::iter([Ok(Bytes::from(vec![1; 3 << 20]))]).chain(stream::pending()).boxed();
         let (guard, name) = (guard("a"), path("lost"));
-        let upload = files::put(&ctx, &guard, &name, endless);
+        let upload = files::put(&ctx, &guard, &name, Existing::Replaced, endless);
         assert!(tokio::time::timeout(Duration::from_millis(500), upload).await.is_err());
         // As if it had died between the bytes and the outcome.
         let ids = open_ids(&ctx).await;
@@ -68,7 +68,7 @@ fn an_upload_in_parts_outlives_a_start() {
     on_every_store(|test| async move {
         let ctx = test.system();
         let name = path("big");
-        let id = files::begin(&ctx, &guard("a"), &name).await.unwrap();
+        let id = files::begin(&ctx, &guard("a"), &name, Existing::Replaced).await.unwrap();
         files::part(&ctx, &guard("a"), id, 1, body("one")).await.unwrap();
         drop(ctx);
         let test = test.reopen().await;
@@ -85,7 +85,7 @@ fn only_what_nothing_names_is_swept() {
     on_every_store(|test| async move {
         let ctx = test.system();
         put(&ctx, "a", &["1", "2", "3"]).await;
-        let id = files::begin(&ctx, &guard("a"), &path("big")).await.unwrap();
+        let id = files::begin(&ctx, &guard("a"), &path("big"), Existing::Replaced).await.unwrap();
         files::part(&ctx, &guard("a"), id, 1, body("part")).await.unwrap();
         for _ in 0..20 {
             write_orphan(&ctx.app.objects, ObjectId::random()).await;

@@ -194,3 +194,47 @@ fn lists_of_unity_catalog_continue() {
         }
     });
 }
+
+#[test]
+fn a_version_keeps_its_description_where_the_face_leaves_absent_things() {
+    on_every_store(|test| async move {
+        prod_risk(&test).await;
+        super::make_model(&test, NAME).await;
+        super::make_version(&test, NAME).await;
+        let update = async |face: &str, body: Value| {
+            let answer = send(&test, "PATCH", &format!("{face}/model-versions/update"), body).await;
+            ok(&answer)["model_version"]["description"].clone()
+        };
+        let said = json!({ "name": NAME, "version": "1", "description": "hello" });
+        assert_eq!(update(GOVERNED, said.clone()).await, "hello");
+        let silent = json!({ "name": NAME, "version": "1" });
+        assert_eq!(update(GOVERNED, silent.clone()).await, "hello");
+        assert_eq!(check_alike(&versions(&test, "1").await)[3], "hello");
+        // Empty text takes it away.
+        let empty = json!({ "name": NAME, "version": "1", "description": "" });
+        assert_eq!(update(GOVERNED, empty).await, Value::Null);
+        // MLflow's own server stores what its plain client did not say as no description, and so does this face.
+        assert_eq!(update(MLFLOW, said).await, "hello");
+        assert_eq!(update(MLFLOW, silent).await, Value::Null);
+    });
+}
+
+#[test]
+fn prompts_stand_in_every_list_of_unity_catalog() {
+    on_every_store(|test| async move {
+        let tags = json!([{ "key": "mlflow.prompt.is_prompt", "value": "true" }]);
+        let body = json!({ "name": "greeting", "tags": tags });
+        ok(&test.post(&format!("{MLFLOW}/registered-models/create"), body).await);
+        for query in ["", "?catalog_name=main&schema_name=default"] {
+            let found = test.get(&format!("{UNITY}/models{query}")).await;
+            let models = ok(&found)["registered_models"].as_array().unwrap();
+            assert_eq!(models.len(), 1, "{query}: {models:?}");
+            assert_eq!(models[0]["full_name"], "main.default.greeting");
+        }
+        // MLflow's faces keep them out of lists of models, as its own server does.
+        for face in [MLFLOW, GOVERNED] {
+            let found = test.get(&format!("{face}/registered-models/search")).await;
+            assert!(!ok(&found).to_string().contains("greeting"), "{found:?}");
+        }
+    });
+}

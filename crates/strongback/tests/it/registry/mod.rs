@@ -3,6 +3,7 @@
 mod aliases;
 mod copies;
 mod faces;
+mod limits;
 mod names;
 mod owners;
 mod pins;

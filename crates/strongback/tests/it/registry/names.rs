@@ -1,9 +1,10 @@
 //! Names: plain ones byte for byte, three-level ones without case, and the places where they meet.
 
 use serde_json::json;
+use strongback::db::Origin;
 
 use super::{GOVERNED, MLFLOW, UNITY, make_model, make_version, prod_risk, send};
-use crate::support::{ok, on_every_store};
+use crate::support::{TestApp, ok, on_every_store};
 
 #[test]
 fn three_level_names_compare_without_case_and_say_so() {
@@ -73,18 +74,132 @@ fn a_plain_model_has_a_three_level_name_too() {
 }
 
 #[test]
-fn a_name_made_before_its_catalog_stays_the_same_model() {
+fn a_name_of_three_parts_is_governed_once_its_schema_is_there() {
     on_every_store(|test| async move {
-        make_model(&test, "prod.risk.early").await;
-        make_version(&test, "prod.risk.early").await;
+        let early = make_model(&test, "prod.risk.Early").await;
+        make_version(&test, "prod.risk.Early").await;
+        let alias = json!({ "name": "prod.risk.Early", "alias": "champion", "version": "1" });
+        ok(&test.post(&format!("{MLFLOW}/registered-models/alias"), alias).await);
         prod_risk(&test).await;
-        for path in [MLFLOW, GOVERNED] {
-            let found = test.get(&format!("{path}/model-versions/get?name=prod.risk.early&version=1")).await;
-            assert_eq!(ok(&found)["model_version"]["name"], "prod.risk.early");
-            let body = json!({ "name": "prod.risk.early" });
-            let taken = test.post(&format!("{path}/registered-models/create"), body).await;
-            assert_eq!(taken.error_code(), "RESOURCE_ALREADY_EXISTS");
+        let now = "main.default.prod~0risk~0~early";
+        // No face serves it under the governed name; who may read it is told where it is.
+        for path in [
+            format!("{MLFLOW}/registered-models/get?name=prod.risk.Early"),
+            format!("{MLFLOW}/model-versions/get?name=prod.risk.early&version=1"),
+            format!("{MLFLOW}/registered-models/alias?name=prod.risk.Early&alias=champion"),
+            format!("{GOVERNED}/registered-models/alias?name=prod.risk.Early&alias=champion"),
+            format!("{UNITY}/models/prod.risk.Early"),
+            format!("{UNITY}/models/PROD.risk.early/aliases/champion"),
+            "/api/1.0/model?name=prod.risk.Early".to_owned(),
+            "/api/1.0/history?name=prod.risk.Early@champion".to_owned(),
+            "/api/1.0/lineage?name=prod.risk.Early".to_owned(),
+        ] {
+            let missing = test.get(&path).await;
+            assert_eq!((missing.status, missing.error_code()), (404, "RESOURCE_DOES_NOT_EXIST"), "{path}");
+            assert!(missing.json["message"].as_str().unwrap().contains(now), "{path}: {missing:?}");
         }
+        // Its files' path is not that of the governed model either.
+        let file = test.get("/api/2.0/fs/files/Models/prod/risk/Early/1/MLmodel").await;
+        assert!(
+            file.json["message"].as_str().unwrap().contains("name=prod.risk.Early not found"),
+            "{file:?}"
+        );
+        // What lists show is what finds it, with its versions and its history.
+        for name in listed(&test).await {
+            assert_eq!(name, now);
+            let version = test.get(&format!("{MLFLOW}/model-versions/get?name={name}&version=1")).await;
+            assert_eq!(ok(&version)["model_version"]["name"], now);
+            let moves = test.get(&format!("/api/1.0/history?name={name}@champion")).await;
+            assert_eq!(ok(&moves)["moves"][0]["to_version"], 1);
+            assert_eq!(ok(&test.get(&format!("{UNITY}/models/{name}")).await)["full_name"], now);
+        }
+        // The governed one is another model, under its own rules.
+        let governed = make_model(&test, "prod.risk.early").await;
+        assert_ne!(governed, early);
+        let found = test.get(&format!("{GOVERNED}/registered-models/get?name=prod.risk.EARLY")).await;
+        assert_eq!(ok(&found)["registered_model"]["name"], "prod.risk.early");
+        let missing = test.get(&format!("{MLFLOW}/model-versions/get?name=prod.risk.early&version=1")).await;
+        assert_eq!(missing.status, 404);
+        assert_eq!(listed(&test).await, [now, "prod.risk.early"]);
+    });
+}
+
+/// The names that the lists of all faces show, which must be the same.
+async fn listed(test: &TestApp) -> Vec<String> {
+    let mut seen: Vec<Vec<String>> = Vec::new();
+    for (path, list, field) in [
+        (format!("{MLFLOW}/registered-models/search?order_by=name"), "registered_models", "name"),
+        (format!("{GOVERNED}/registered-models/search?order_by=name"), "registered_models", "name"),
+        (format!("{UNITY}/models"), "registered_models", "full_name"),
+        ("/api/1.0/overview".to_owned(), "models", "name"),
+    ] {
+        let answer = test.get(&path).await;
+        let mut names: Vec<String> = ok(&answer)[list]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|model| model[field].as_str().unwrap().to_owned())
+            .collect();
+        names.sort_unstable();
+        seen.push(names);
+    }
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
+    seen.remove(0)
+}
+
+#[test]
+fn a_plain_name_is_its_own_again_when_the_schema_goes_and_can_be_moved_into_it() {
+    on_every_store(|test| async move {
+        let early = make_model(&test, "prod.risk.early").await;
+        prod_risk(&test).await;
+        ok(&send(&test, "DELETE", &format!("{UNITY}/schemas/prod.risk"), json!({})).await);
+        let found = test.get(&format!("{MLFLOW}/registered-models/get?name=prod.risk.early")).await;
+        assert_eq!(ok(&found)["registered_model"]["name"], "prod.risk.early");
+        ok(&test.post(&format!("{UNITY}/schemas"), json!({ "name": "risk", "catalog_name": "prod" })).await);
+        // A change that says nothing of the name leaves it.
+        let now = "main.default.prod~0risk~0early";
+        let body = json!({ "name": now, "description": "words" });
+        ok(&send(&test, "PATCH", &format!("{MLFLOW}/registered-models/update"), body).await);
+        let body = json!({ "name": now, "new_name": "prod.risk.early" });
+        let moved = test.post(&format!("{MLFLOW}/registered-models/rename"), body).await;
+        assert_eq!(ok(&moved)["registered_model"]["name"], "prod.risk.early");
+        let path = format!("{UNITY}/models/prod.risk.early");
+        assert_eq!(ok(&test.get(&path).await)["comment"], "words");
+        let found = test
+            .app
+            .db
+            .read(&Origin::system(), |sql| strongback::registry::names::find(sql, "prod.risk.early"))
+            .await;
+        assert_eq!(found.unwrap(), Some(early));
+    });
+}
+
+#[test]
+fn a_long_plain_name_is_found_by_the_three_levels_that_lists_show() {
+    on_every_store(|test| async move {
+        // Escaped, it is longer than a leaf and than a plain name may be.
+        for name in ["X".repeat(256), format!("prod.risk.{}", "Y".repeat(246))] {
+            make_model(&test, &name).await;
+        }
+        prod_risk(&test).await;
+        let page = test.get(&format!("{UNITY}/models?max_results=10")).await;
+        let models = ok(&page)["registered_models"].as_array().unwrap().clone();
+        assert_eq!(models.len(), 2);
+        for model in models {
+            let name = model["full_name"].as_str().unwrap();
+            assert!(name.len() > 500, "{name}");
+            for path in [
+                format!("{UNITY}/models/{name}"),
+                format!("{MLFLOW}/registered-models/get?name={name}"),
+                format!("/api/1.0/model?name={name}"),
+                format!("/api/1.0/lineage?name={name}"),
+            ] {
+                ok(&test.get(&path).await);
+            }
+        }
+        let long = format!("main.default.{}", "x".repeat(257));
+        let refused = test.get(&format!("{MLFLOW}/registered-models/get?name={long}")).await;
+        assert_eq!((refused.status, refused.error_code()), (400, "INVALID_PARAMETER_VALUE"));
     });
 }
 

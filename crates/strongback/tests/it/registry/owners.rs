@@ -2,9 +2,14 @@
 
 use http::header;
 use serde_json::{Value, json};
-use strongback::catalog::{
-    principals::{CreateRequest, principal_create},
-    tokens::{self, token_create},
+use strongback::{
+    auth::Caller,
+    catalog::{
+        principals::{CreateRequest, principal_create},
+        tokens::{self, token_create},
+    },
+    db::{Origin, Sql},
+    registry::names::{self, Levels},
 };
 
 use super::{GOVERNED, MLFLOW, UNITY};
@@ -159,5 +164,60 @@ fn whoever_makes_a_model_owns_it() {
         ok(&bob
             .call("DELETE", &format!("{MLFLOW}/registered-models/delete"), json!({ "name": "of-ana" }))
             .await);
+    });
+}
+
+#[test]
+fn an_older_plain_model_stands_in_no_ones_way_and_only_its_readers_are_told_of_it() {
+    with_tokens(async |test: TestApp| {
+        let admin = Person::new(&test, "admin", true).await;
+        let ana = Person::new(&test, "ana", false).await;
+        ok(&ana.make("newcat.s.m").await);
+        ok(&ana.make_version("newcat.s.m").await);
+        ok(&admin.call("POST", &format!("{UNITY}/catalogs"), json!({ "name": "newcat" })).await);
+        let schema = json!({ "name": "s", "catalog_name": "newcat" });
+        ok(&admin.call("POST", &format!("{UNITY}/schemas"), schema).await);
+        let path = format!("{MLFLOW}/registered-models/get?name=newcat.s.m");
+        let missing = admin.call("GET", &path, json!({})).await;
+        let told =
+            |answer: &Answer| answer.json["message"].as_str().unwrap().contains("main.default.newcat~0s~0m");
+        assert!(missing.status == 404 && told(&missing), "{missing:?}");
+        // Whoever has a token may read the default schema; whoever has none is told nothing.
+        let nobody = Origin { caller: Caller::nobody(), ..Origin::system() };
+        let load = |sql: &mut Sql<'_>| names::load(sql, "newcat.s.m", Levels::Any).map(|_| ());
+        let error = test.app.db.read(&nobody, load).await.unwrap_err();
+        assert_eq!(error.message(), "Registered Model with name=newcat.s.m not found");
+        // What was put there is served to nobody under the governed name, and blocks nothing.
+        let alias = format!("{GOVERNED}/registered-models/alias?name=newcat.s.m&alias=latest");
+        assert_eq!(admin.call("GET", &alias, json!({})).await.status, 404);
+        assert_eq!(ana.make("newcat.s.m").await.error_code(), DENIED);
+        let body = json!({ "name": "newcat.s.m" });
+        ok(&admin.call("POST", &format!("{GOVERNED}/registered-models/create"), body).await);
+        assert_eq!(ana.call("GET", &path, json!({})).await.error_code(), DENIED);
+    });
+}
+
+#[test]
+fn a_rename_tells_no_stranger_which_names_are_there() {
+    with_tokens(async |test: TestApp| {
+        let admin = set_up(&test).await;
+        ok(&admin.make("prod.risk.Secret_Model").await);
+        let bob = Person::new(&test, "bob", false).await;
+        ok(&bob.make("of-bob").await);
+        for new_name in ["PROD.RISK.secret_model", "PROD.RISK.none"] {
+            for (method, path) in [
+                ("POST", format!("{MLFLOW}/registered-models/rename")),
+                ("PATCH", format!("{GOVERNED}/registered-models/update")),
+            ] {
+                let name = if path.starts_with(GOVERNED) { "main.default.of-bob" } else { "of-bob" };
+                let body = json!({ "name": name, "new_name": new_name });
+                let refused = bob.call(method, &path, body).await;
+                assert_eq!(refused.error_code(), DENIED, "{new_name}: {refused:?}");
+                assert!(!refused.json.to_string().contains("Secret_Model"), "{refused:?}");
+            }
+            let body = json!({ "new_name": new_name });
+            let path = format!("{UNITY}/models/main.default.of-bob");
+            assert_eq!(bob.call("PATCH", &path, body).await.error_code(), DENIED, "{new_name}");
+        }
     });
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{GOVERNED, MLFLOW, make_model, prod_risk};
+use super::{GOVERNED, MLFLOW, UNITY, make_model, prod_risk};
 use crate::support::{Answer, TestApp, ok, on_every_store};
 
 async fn make_run(test: &TestApp) -> Value {
@@ -102,6 +102,104 @@ fn what_the_client_adds_must_agree_with_the_source() {
             let body = json!({ "name": "m", "source": source, "run_id": run_id, "model_id": model_id });
             let answer = register(&test, MLFLOW, body).await;
             assert_eq!(answer.status, status, "{source}: {answer:?}");
+        }
+    });
+}
+
+#[test]
+fn a_version_claims_no_other_run_than_that_of_its_source() {
+    on_every_store(|test| async move {
+        prod_risk(&test).await;
+        for name in ["prod.risk.m", "prod.risk.copy"] {
+            make_model(&test, name).await;
+        }
+        let (run, other) = (make_run(&test).await, make_run(&test).await);
+        let (run_id, other_id) = (run["run_id"].as_str().unwrap(), other["run_id"].as_str().unwrap());
+        let logged = make_logged_model(&test, &run).await;
+        let (model_id, root) = (&logged["model_id"], logged["artifact_uri"].as_str().unwrap());
+        let by_id = format!("models:/{}", model_id.as_str().unwrap());
+        let nobody = "0".repeat(32);
+        ok(&register(&test, MLFLOW, json!({ "name": "prod.risk.m", "source": by_id })).await);
+        for (source, model) in [
+            (by_id.as_str(), &Value::Null),
+            (&by_id, model_id),
+            (root, &Value::Null),
+            ("s3://bucket/x", model_id),
+            ("models:/prod.risk.m/1", &Value::Null),
+            (&format!("runs:/{run_id}/model"), &Value::Null),
+        ] {
+            for face in [MLFLOW, GOVERNED] {
+                for claimed in [other_id, &nobody] {
+                    let body = json!({ "name": "prod.risk.copy", "source": source, "run_id": claimed, "model_id": model });
+                    let refused = register(&test, face, body).await;
+                    let answer = (refused.status, refused.error_code());
+                    assert_eq!(answer, (400, "INVALID_PARAMETER_VALUE"), "{source}: {refused:?}");
+                    let message = refused.json["message"].as_str().unwrap();
+                    assert!(message.contains(run_id) && message.contains(claimed), "{message}");
+                }
+                for claimed in [json!(run_id), Value::Null] {
+                    let body = json!({ "name": "prod.risk.copy", "source": source, "run_id": claimed, "model_id": model });
+                    let made = register(&test, face, body).await;
+                    assert_eq!(ok(&made)["model_version"]["run_id"], run_id, "{source}: {made:?}");
+                }
+            }
+        }
+        // A logged model of one run, said beside files of another.
+        let body = json!({ "name": "prod.risk.copy", "source": format!("runs:/{other_id}/model"), "model_id": model_id });
+        let refused = register(&test, MLFLOW, body).await;
+        let message = refused.json["message"].as_str().unwrap_or_default();
+        assert!(
+            refused.status == 400 && message.contains(run_id) && message.contains(other_id),
+            "{refused:?}"
+        );
+    });
+}
+
+#[test]
+fn a_logged_model_of_no_run_leaves_the_claim_standing() {
+    on_every_store(|test| async move {
+        make_model(&test, "m").await;
+        let run = make_run(&test).await;
+        let made =
+            test.post(&format!("{MLFLOW}/logged-models"), json!({ "experiment_id": "0", "name": "m" })).await;
+        let source = format!("models:/{}", ok(&made)["model"]["info"]["model_id"].as_str().unwrap());
+        let body = json!({ "name": "m", "source": source, "run_id": run["run_id"] });
+        let made = register(&test, MLFLOW, body).await;
+        assert_eq!(ok(&made)["model_version"]["run_id"], run["run_id"]);
+    });
+}
+
+#[test]
+fn where_files_are_is_told_alike_on_every_face() {
+    on_every_store(|test| async move {
+        prod_risk(&test).await;
+        make_model(&test, "prod.risk.m").await;
+        let body = json!({ "name": "outside", "artifact_location": "s3://bucket/outside" });
+        let made = test.post(&format!("{MLFLOW}/experiments/create"), body).await;
+        let body = json!({ "experiment_id": ok(&made)["experiment_id"], "name": "m" });
+        let made = test.post(&format!("{MLFLOW}/logged-models"), body).await;
+        let logged = ok(&made)["model"]["info"].clone();
+        let by_id = format!("models:/{}", logged["model_id"].as_str().unwrap());
+        for (number, source, expected) in [
+            ("1", "s3://bucket/x", "s3://bucket/x"),
+            ("2", by_id.as_str(), logged["artifact_uri"].as_str().unwrap()),
+        ] {
+            ok(&register(&test, MLFLOW, json!({ "name": "prod.risk.m", "source": source })).await);
+            let query = format!("name=prod.risk.m&version={number}");
+            let get = async |path: String| ok(&test.get(&path).await).clone();
+            assert_eq!(download_uri(&test, "prod.risk.m", number).await, expected);
+            let told = get(format!("{GOVERNED}/model-versions/get-download-uri?{query}")).await;
+            assert_eq!(told["artifact_uri"], expected);
+            let told = get(format!("{GOVERNED}/model-versions/get?{query}")).await;
+            assert_eq!(told["model_version"]["storage_location"], expected);
+            let told = get(format!("{UNITY}/models/prod.risk.m/versions/{number}")).await;
+            assert_eq!(told["storage_location"], expected);
+            let filter = "filter=name='prod.risk.m'%20and%20version_number";
+            let told = get(format!("{GOVERNED}/model-versions/search?{filter}={number}")).await;
+            assert_eq!(told["model_versions"][0]["storage_location"], expected);
+            let told = get(format!("{UNITY}/models/prod.risk.m/versions")).await;
+            let versions = told["model_versions"].as_array().unwrap();
+            assert_eq!(versions.last().unwrap()["storage_location"], expected);
         }
     });
 }
