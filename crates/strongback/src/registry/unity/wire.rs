@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    catalog::securable::Paging,
     db::Sql,
     error::{Error, Result},
     registry::{
@@ -54,9 +53,12 @@ pub struct ListRequest {
     pub catalog_name: Option<String>,
     /// The schema.
     pub schema_name: Option<String>,
-    /// Which page.
-    #[serde(flatten)]
-    pub paging: Paging,
+    /// At most so many; 0 or absent leaves it to the server.
+    #[serde(alias = "maxResults")]
+    pub max_results: Option<Int64>,
+    /// Where the page before ended.
+    #[serde(alias = "pageToken")]
+    pub page_token: Option<String>,
 }
 
 /// A version, or all of a model's.
@@ -75,9 +77,12 @@ pub struct VersionRequest {
 pub struct VersionListRequest {
     /// Three levels.
     pub full_name: Option<String>,
-    /// Which page.
-    #[serde(flatten)]
-    pub paging: Paging,
+    /// At most so many; 0 or absent leaves it to the server.
+    #[serde(alias = "maxResults")]
+    pub max_results: Option<Int64>,
+    /// Where the page before ended.
+    #[serde(alias = "pageToken")]
+    pub page_token: Option<String>,
 }
 
 /// A new version.
