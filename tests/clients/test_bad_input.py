@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 
 import pytest
 
@@ -199,11 +200,27 @@ def valid_body(fields, known):
     return {name.rstrip("!"): fill(value, known) for name, (_, value) in fields.items()}
 
 
+def names(message, field):
+    """Whether a message names a field as a field: quoted, with the path to it or within it.
+
+    That the name occurs somewhere says nothing, because messages show what was sent.
+    """
+    quoted = re.findall(r"'([\w.\[\]]+)'", message)
+    return any(field in re.split(r"[.\[\]]", path) for path in quoted)
+
+
+def test_only_a_name_in_its_place_names_a_field():
+    assert names("Missing value for required parameter 'tags[0].key'.", "key")
+    assert names("Invalid value \"x\" for parameter 'value' supplied", "value")
+    assert not names("Invalid value {\"key\":\"m\",\"value\":\"x\"} for parameter '.' supplied: no number.", "value")
+    assert not names("Invalid value 'x' for parameter 'other_value' supplied", "value")
+
+
 def check_refused(answer, field=None):
     assert answer.status == 400, answer
     assert answer.error_code in REFUSED, answer
     if field:
-        assert field in answer.message, answer
+        assert names(answer.message, field), answer
 
 
 def cases(surface, make):

@@ -20,7 +20,7 @@ use crate::{
     events::{Event, EventKind},
     router::{
         Limits, Policy, Route,
-        wire::{Empty, flag, required},
+        wire::{Empty, Int64, flag, required},
     },
 };
 
@@ -152,9 +152,12 @@ pub struct ListRequest {
     /// Name of the catalog.
     #[serde(alias = "catalogName")]
     pub catalog_name: Option<String>,
-    /// Which page.
-    #[serde(flatten)]
-    pub paging: Paging,
+    /// At most so many; 0 or absent leaves it to the server.
+    #[serde(alias = "maxResults")]
+    pub max_results: Option<Int64>,
+    /// Where the page before ended.
+    #[serde(alias = "pageToken")]
+    pub page_token: Option<String>,
 }
 
 /// A page of schemas.
@@ -168,10 +171,11 @@ pub struct ListResponse {
 }
 
 async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
+    let paging = Paging::new(request.max_results, request.page_token);
     required(&request.catalog_name, "catalog_name")?;
     ctx.read(move |sql| {
         let above = names::catalog(sql, request.catalog_name.as_deref().unwrap_or_default())?;
-        let (assets, next_page_token) = securable::page(sql, above.id, Kind::Schema, &request.paging)?;
+        let (assets, next_page_token) = securable::page(sql, above.id, Kind::Schema, &paging)?;
         let mut people = People::default();
         let schemas = assets
             .into_iter()

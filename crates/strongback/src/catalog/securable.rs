@@ -57,6 +57,12 @@ pub struct Paging {
 }
 
 impl Paging {
+    /// Of a request that says more besides. Its fields stand in the request itself, because `serde(flatten)` forgets which
+    /// field was wrong.
+    pub fn new(max_results: Option<Int64>, page_token: Option<String>) -> Self {
+        Self { max_results, page_token }
+    }
+
     /// How many entries the page holds at most.
     pub fn limit(&self) -> Result<usize> {
         match self.max_results.map_or(0, |n| n.0) {

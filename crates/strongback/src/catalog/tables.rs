@@ -27,7 +27,7 @@ use crate::{
     events::{Event, EventKind},
     router::{
         Limits, Policy, Route,
-        wire::{Empty, flag, required},
+        wire::{Empty, Int64, flag, required},
     },
 };
 
@@ -241,9 +241,12 @@ pub struct ListRequest {
     /// Name of the schema.
     #[serde(alias = "schemaName")]
     pub schema_name: Option<String>,
-    /// Which page.
-    #[serde(flatten)]
-    pub paging: Paging,
+    /// At most so many; 0 or absent leaves it to the server.
+    #[serde(alias = "maxResults")]
+    pub max_results: Option<Int64>,
+    /// Where the page before ended.
+    #[serde(alias = "pageToken")]
+    pub page_token: Option<String>,
     /// Leaves the columns out.
     #[serde(default, deserialize_with = "flag")]
     pub omit_columns: bool,
@@ -263,11 +266,12 @@ pub struct ListResponse {
 }
 
 async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
+    let paging = Paging::new(request.max_results, request.page_token);
     let catalog_name = required(&request.catalog_name, "catalog_name")?.to_owned();
     let schema_name = required(&request.schema_name, "schema_name")?.to_owned();
     ctx.read(move |sql| {
         let (catalog, schema) = names::schema_of(sql, &catalog_name, &schema_name)?;
-        let (assets, next_page_token) = securable::page(sql, schema.id, Kind::Table, &request.paging)?;
+        let (assets, next_page_token) = securable::page(sql, schema.id, Kind::Table, &paging)?;
         let mut people = People::default();
         let mut tables = Vec::with_capacity(assets.len());
         for asset in assets {

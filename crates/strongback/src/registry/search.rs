@@ -27,8 +27,10 @@ use crate::{
         Action,
         authorize::{self, is_allowed},
     },
+    context::Deadline,
     db::Sql,
     error::{Error, Result},
+    router::Limits,
     tracking::page::{self, Question},
 };
 
@@ -41,6 +43,8 @@ pub(super) struct Search {
     question: Question,
     after: Option<Key>,
     hide_prompts: bool,
+    /// When to give up.
+    until: Deadline,
 }
 
 /// One page.
@@ -101,6 +105,7 @@ impl Search {
             most,
             question,
             after: page::anchor(question, page_token)?,
+            until: Deadline::after(Limits::JSON.time),
         })
     }
 
@@ -118,11 +123,13 @@ impl Search {
         };
         let visible = visible(sql, all)?;
         let predicate = Predicate::new(&filter);
-        let found = visible
-            .into_values()
-            .filter(|model| !(self.hide_prompts && is_prompt(&model.tags)) && predicate.matches(model))
-            .map(|model| (model_key(&model), model))
-            .collect();
+        let mut found = Vec::new();
+        for model in visible.into_values() {
+            let hidden = self.hide_prompts && is_prompt(&model.tags);
+            if !hidden && predicate.matches_while(&model, || self.until.check())? {
+                found.push((model_key(&model), model));
+            }
+        }
         self.page(found, |a, b| a.name.cmp(&b.name))
     }
 
@@ -150,7 +157,7 @@ impl Search {
             let Some(model) = visible.get(&version.model_id) else { continue };
             let named = Named { name: model.name(), version: &version };
             let hidden = self.hide_prompts && (is_prompt(&model.tags) || is_prompt(&version.tags));
-            if !hidden && predicate.matches(&named) {
+            if !hidden && predicate.matches_while(&named, || self.until.check())? {
                 let key = Key {
                     name: named.name,
                     version: version.version,

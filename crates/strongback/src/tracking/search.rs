@@ -1,4 +1,6 @@
 //! Searching runs: `runs/search`, answered from the index and from the documents that are newer than it.
+//!
+//! A search is bounded in time and its page in bytes, because each holds a reader and memory that others wait for.
 
 use std::cell::RefCell;
 
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     bind,
-    context::Ctx,
+    context::{Ctx, Deadline},
     db::Sql,
     error::{Error, Result},
     router::{
@@ -30,6 +32,8 @@ use crate::{
 
 /// Runs of a page that asks for no number.
 const PAGE: i64 = 1_000;
+/// Bytes of documents and inputs from which a page ends, however many runs were asked for.
+const PAGE_BYTES: u64 = 32 << 20;
 /// Experiments of one search.
 const EXPERIMENTS: usize = 10_000;
 
@@ -86,6 +90,8 @@ pub struct RunSearch {
     pub limit: usize,
     /// Where the page before this one ended.
     pub after: Option<Anchor>,
+    /// When to give up.
+    pub until: Deadline,
 }
 
 impl From<ViewType> for View {
@@ -122,7 +128,8 @@ pub(crate) async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchRes
         Some(place) => Some(decode(&place, &order)?),
         None => None,
     };
-    let asked = RunSearch { experiments, filter, order, view: request.run_view_type.into(), limit, after };
+    let (view, until) = (request.run_view_type.into(), Deadline::after(Limits::JSON.time));
+    let asked = RunSearch { experiments, filter, order, view, limit, after, until };
     ctx.read(move |sql| {
         let (runs, next) = find(sql, &asked)?;
         let next_page_token = match next {
@@ -141,7 +148,8 @@ fn decode(place: &str, order: &[OrderBy]) -> Result<Anchor> {
     })
 }
 
-/// Runs a search for the caller of `sql`: the runs of the page, and where the next one goes on.
+/// Runs a search for the caller of `sql`: the runs of the page, and where the next one goes on. There may be fewer runs
+/// than asked for and more behind them.
 pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<Anchor>)> {
     let experiments = experiment::named(sql, &asked.experiments)?;
     let homes: Vec<i64> = experiments.iter().map(|experiment| experiment.id).collect();
@@ -157,13 +165,15 @@ pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<An
     sql.each(&run::store::RUN_FRESH, bind![&ids], |row| {
         let run = run::read(row)?;
         let facts = RunFacts { deleted: run.is_deleted(), ..index::facts(&run)? };
-        search.fresh(FreshRun { run_id: run.id, facts }, || run.home.artifact_location.clone());
+        let root = || run.home.artifact_location.clone();
+        search.fresh(FreshRun { run_id: run.id, facts }, root, || asked.until.check())?;
         Ok(true)
     })?;
     let segments = index::segments(sql, &homes)?;
-    let source = Stored { sql: RefCell::new(sql), segments, experiments };
-    let page = search.page(&source).map_err(|Failed(error)| error)?;
+    let source = Stored { sql: RefCell::new(sql), segments, experiments, until: asked.until };
+    let mut page = search.page(&source).map_err(|Failed(error)| error)?;
     let sql = source.sql.into_inner();
+    page.end_after(run::count_within(sql, &page.run_ids, PAGE_BYTES)?);
     Ok((run::in_order(sql, &page.run_ids)?, page.next))
 }
 
@@ -172,6 +182,7 @@ struct Stored<'s, 'c> {
     sql: RefCell<&'s mut Sql<'c>>,
     segments: Vec<Segment>,
     experiments: Vec<Experiment>,
+    until: Deadline,
 }
 
 /// What fails a scan, as the scan wants it.
@@ -195,6 +206,10 @@ impl ColumnSource for Stored<'_, '_> {
         let code = i64::from(kind.code());
         let mut sql = self.sql.borrow_mut();
         sql.first(&index::store::COLUMN_GET, bind![segment.id, code, key], |row| row.get(0)).map_err(Failed)
+    }
+
+    fn keep_going(&self) -> Result<(), Failed> {
+        self.until.check().map_err(Failed)
     }
 
     fn is_deleted(&self, experiment: i64) -> bool {

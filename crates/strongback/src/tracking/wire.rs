@@ -116,11 +116,11 @@ impl ViewType {
 
 impl<'de> Deserialize<'de> for ViewType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match EnumIn::deserialize(deserializer)? {
-            EnumIn::Name(name) if name == "DELETED_ONLY" || name == "2" => Self::DeletedOnly,
-            EnumIn::Name(name) if name == "ALL" || name == "3" => Self::All,
-            EnumIn::Number(2) => Self::DeletedOnly,
-            EnumIn::Number(3) => Self::All,
+        Ok(match Option::<EnumIn>::deserialize(deserializer)? {
+            Some(EnumIn::Name(name)) if name == "DELETED_ONLY" || name == "2" => Self::DeletedOnly,
+            Some(EnumIn::Name(name)) if name == "ALL" || name == "3" => Self::All,
+            Some(EnumIn::Number(2)) => Self::DeletedOnly,
+            Some(EnumIn::Number(3)) => Self::All,
             _ => Self::ActiveOnly,
         })
     }

@@ -22,6 +22,11 @@ pub trait Fields {
     /// Value of a text subject: params, tags, other attributes.
     fn text(&self, subject: &Subject) -> Option<Cow<'_, str>>;
 
+    /// Whether a missing prompt tag counts as `false`; of runs, which are never prompts, it is just missing.
+    fn may_be_prompt(&self) -> bool {
+        true
+    }
+
     /// Values of a data set field, one for each input that has it.
     fn texts(&self, subject: &Subject) -> Vec<Cow<'_, str>> {
         self.text(subject).into_iter().collect()
@@ -34,18 +39,30 @@ pub struct Predicate {
     tests: Vec<(Subject, Test)>,
 }
 
+/// One comparison made ready, for one value or for whole columns of them.
 #[derive(Debug, Clone)]
-enum Test {
+pub enum Test {
+    /// Of a number.
     Number(Operator, f64),
-    Equal(String),
-    NotEqual(String),
-    Like(LikeMatcher),
-    OneOf(HashSet<String>),
-    NoneOf(HashSet<String>),
+    /// Of a text.
+    Text(TextTest),
+    /// `IS NULL`
     Missing,
+    /// `IS NOT NULL`
     Present,
     /// An operand that does not fit its operator, which no parser produces.
     Never,
+}
+
+/// A comparison of texts; equality is a list of one.
+#[derive(Debug, Clone)]
+pub enum TextTest {
+    /// `=`, `IN`
+    OneOf(HashSet<String>),
+    /// `!=`, `NOT IN`
+    NoneOf(HashSet<String>),
+    /// `LIKE`, `ILIKE`
+    Like(LikeMatcher),
 }
 
 impl Expr {
@@ -62,61 +79,86 @@ impl Predicate {
         Self { tests: tests.collect() }
     }
 
+    /// The comparisons, each with what it looks at.
+    pub fn tests(&self) -> &[(Subject, Test)] {
+        &self.tests
+    }
+
     /// Whether the thing satisfies every comparison.
     pub fn matches(&self, fields: &impl Fields) -> bool {
         self.tests.iter().all(|(subject, test)| test.holds(subject, fields))
+    }
+
+    /// The same for who has little time: `keep_going` is asked before each comparison, and its failure is the answer.
+    pub fn matches_while<E>(
+        &self,
+        fields: &impl Fields,
+        keep_going: impl Fn() -> Result<(), E>,
+    ) -> Result<bool, E> {
+        for (subject, test) in &self.tests {
+            keep_going()?;
+            if !test.holds(subject, fields) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
 impl Test {
     fn new(comparison: &Comparison) -> Self {
-        let set = |values: &[String]| values.iter().cloned().collect();
+        let one = |text: &String| HashSet::from([text.clone()]);
+        let all = |list: &[String]| list.iter().cloned().collect();
         match (comparison.op, &comparison.value) {
-            (op, Operand::Number(number)) => Test::Number(op, *number),
-            (Operator::Eq, Operand::Text(text)) => Test::Equal(text.clone()),
-            (Operator::Ne, Operand::Text(text)) => Test::NotEqual(text.clone()),
-            (Operator::Like, Operand::Text(pattern)) => Test::Like(like(pattern)),
-            (Operator::ILike, Operand::Text(pattern)) => Test::Like(ilike(pattern)),
-            (Operator::In, Operand::List(values)) => Test::OneOf(set(values)),
-            (Operator::NotIn, Operand::List(values)) => Test::NoneOf(set(values)),
-            (Operator::IsNull, Operand::None) => Test::Missing,
-            (Operator::IsNotNull, Operand::None) => Test::Present,
-            _ => Test::Never,
+            (op, Operand::Number(number)) => Self::Number(op, *number),
+            (Operator::Eq, Operand::Text(text)) => Self::Text(TextTest::OneOf(one(text))),
+            (Operator::Ne, Operand::Text(text)) => Self::Text(TextTest::NoneOf(one(text))),
+            (Operator::Like, Operand::Text(pattern)) => Self::Text(TextTest::Like(like(pattern))),
+            (Operator::ILike, Operand::Text(pattern)) => Self::Text(TextTest::Like(ilike(pattern))),
+            (Operator::In, Operand::List(list)) => Self::Text(TextTest::OneOf(all(list))),
+            (Operator::NotIn, Operand::List(list)) => Self::Text(TextTest::NoneOf(all(list))),
+            (Operator::IsNull, Operand::None) => Self::Missing,
+            (Operator::IsNotNull, Operand::None) => Self::Present,
+            _ => Self::Never,
         }
     }
 
     fn holds(&self, subject: &Subject, fields: &impl Fields) -> bool {
         match self {
-            Test::Number(op, value) => fields.number(subject).is_some_and(|n| compare(n, *op, *value)),
-            Test::Missing => fields.text(subject).is_none(),
-            Test::Present => fields.text(subject).is_some(),
-            _ if matches!(subject, Subject::Dataset(_)) => {
-                fields.texts(subject).iter().any(|text| self.holds_for(text))
+            Self::Number(op, value) => fields.number(subject).is_some_and(|n| compare(n, *op, *value)),
+            Self::Missing => fields.text(subject).is_none(),
+            Self::Present => fields.text(subject).is_some(),
+            Self::Text(test) if matches!(subject, Subject::Dataset(_)) => {
+                fields.texts(subject).iter().any(|text| test.holds(text))
             }
-            _ => match fields.text(subject) {
-                Some(text) => self.holds_for(&text),
-                None => self.holds_for_missing(subject),
+            Self::Text(test) => match fields.text(subject) {
+                Some(text) => test.holds(&text),
+                None => {
+                    let is_prompt_tag = matches!(subject, Subject::Tag(key) if key == PROMPT_TAG);
+                    is_prompt_tag && fields.may_be_prompt() && test.holds_for_no_prompt()
+                }
             },
+            Self::Never => false,
+        }
+    }
+}
+
+impl TextTest {
+    /// Whether a text passes.
+    pub fn holds(&self, text: &str) -> bool {
+        match self {
+            Self::OneOf(list) => list.contains(text),
+            Self::NoneOf(list) => !list.contains(text),
+            Self::Like(matcher) => matcher.matches(text),
         }
     }
 
-    fn holds_for(&self, text: &str) -> bool {
+    /// Whether what has no prompt tag passes for what is no prompt: clients ask `= 'false'` or `!= 'true'`.
+    fn holds_for_no_prompt(&self) -> bool {
         match self {
-            Test::Equal(value) => text == value,
-            Test::NotEqual(value) => text != value,
-            Test::Like(matcher) => matcher.matches(text),
-            Test::OneOf(values) => values.contains(text),
-            Test::NoneOf(values) => !values.contains(text),
-            Test::Number(..) | Test::Missing | Test::Present | Test::Never => false,
-        }
-    }
-
-    fn holds_for_missing(&self, subject: &Subject) -> bool {
-        let prompt = matches!(subject, Subject::Tag(key) if key == PROMPT_TAG);
-        match self {
-            Test::Equal(value) => prompt && value == "false",
-            Test::NotEqual(value) => prompt && value == "true",
-            _ => false,
+            Self::OneOf(list) => list.contains("false"),
+            Self::NoneOf(list) => list.contains("true"),
+            Self::Like(_) => false,
         }
     }
 }

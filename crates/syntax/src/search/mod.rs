@@ -34,9 +34,9 @@ mod parser;
 
 pub use ast::{Attribute, Comparison, DatasetField, Expr, Operand, Operator, OrderBy, Span, Subject};
 pub use error::SyntaxError;
-pub use evaluate::{Fields, PROMPT_TAG, Predicate, compare_numbers, compare_texts};
+pub use evaluate::{Fields, PROMPT_TAG, Predicate, Test, TextTest, compare_numbers, compare_texts};
 pub use grammar::Grammar;
-pub use like::{LikeMatcher, ilike, like};
+pub use like::{LikeMatcher, PATTERN_CHARS_MAX, WILDCARDS_MAX, ilike, like};
 pub use order::{parse_order_by, parse_order_field};
 pub use parser::parse_filter;
 

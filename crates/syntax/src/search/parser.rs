@@ -139,6 +139,7 @@ impl<'s> Parser<'s> {
         let value = self.operand(&subject, &raw)?;
         let op = self.checked(&subject, &operator)?;
         self.check_list_fits(op, &operator, &value, raw.span)?;
+        self.check_pattern(op, &value, raw.span)?;
         Ok(Comparison { subject, op, value, span: first.to(raw.span) })
     }
 

@@ -64,6 +64,30 @@ proptest! {
     }
 }
 
+/// A segment with `_` is found in one pass: what made a second of work for one text makes none.
+#[test]
+fn a_pattern_costs_its_text_and_not_their_product() {
+    let text = "a".repeat(1 << 20);
+    let pattern = format!("%{}b%", "_a".repeat(63));
+    let started = Instant::now();
+    assert!(!like(&pattern).matches(&text));
+    assert!(!ilike(&pattern).matches(&text));
+    assert!(like(&pattern).matches(&format!("{text}b")));
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[test]
+fn segments_longer_than_a_word_of_the_machine_are_found() {
+    for length in [1, 62, 63, 64, 65, 127, 128, 129, 500] {
+        let body = "xy".repeat(length);
+        let text = format!("aaé{body}z");
+        assert!(like(&format!("%_{body}%")).matches(&text), "{length}");
+        assert!(like(&format!("%{}_%", &body)).matches(&text), "{length}");
+        assert!(!like(&format!("%_{body}y%")).matches(&text), "{length}");
+        assert!(!like(&format!("%{body}__%")).matches(&text), "{length}");
+    }
+}
+
 #[test]
 fn hostile_patterns_cost_little() {
     let text = "a".repeat(20_000);

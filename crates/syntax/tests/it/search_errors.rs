@@ -2,7 +2,8 @@
 
 use syntax::search::{
     Attribute, COMPARISONS_MAX, Comparison, DatasetField, Expr, FILTER_BYTES_MAX, Grammar, Operand, Operator,
-    OrderBy, Span, Subject, parse_filter, parse_order_by, parse_order_field,
+    OrderBy, PATTERN_CHARS_MAX, Span, Subject, WILDCARDS_MAX, parse_filter, parse_order_by,
+    parse_order_field,
 };
 
 /// The carets stand under exactly this piece of the text.
@@ -41,6 +42,19 @@ fn caret_stands_under_the_offending_token() {
     check_caret(Grammar::Experiments, "experiment_id IN ('1', 'x')", "'x'");
     check_caret(Grammar::ModelVersions, "version_number > 1.5", "1.5");
     check_caret(Grammar::LoggedModels, "metrics.a LIKE 1", "LIKE");
+}
+
+#[test]
+fn patterns_are_bounded_with_a_caret_under_them() {
+    let filter = |op: &str, pattern: &str| format!("tags.a {op} '{pattern}'");
+    for op in ["LIKE", "ILIKE"] {
+        parse_filter(Grammar::Runs, &filter(op, &"ä".repeat(PATTERN_CHARS_MAX))).unwrap();
+        parse_filter(Grammar::Runs, &filter(op, &"%_".repeat(WILDCARDS_MAX / 2))).unwrap();
+        let (long, wild) = ("a".repeat(PATTERN_CHARS_MAX + 1), "_".repeat(WILDCARDS_MAX + 1));
+        check_caret(Grammar::Runs, &filter(op, &long), &format!("'{long}'"));
+        check_caret(Grammar::Experiments, &filter(op, &wild), &format!("'{wild}'"));
+    }
+    parse_filter(Grammar::Runs, &filter("=", &"_".repeat(PATTERN_CHARS_MAX + 1))).unwrap();
 }
 
 #[test]

@@ -15,7 +15,6 @@ CREATE TABLE run (
     id {id},
     uuid {text} NOT NULL UNIQUE,
     experiment_id {int} NOT NULL REFERENCES experiment (asset_id),
-    parent_uuid {text},
     owner_id {int} NOT NULL REFERENCES principal (id),
     user_name {text} NOT NULL,
     status {int} NOT NULL,
@@ -28,7 +27,6 @@ CREATE TABLE run (
 ) {strict};
 
 CREATE INDEX run_experiment ON run (experiment_id, id);
-CREATE INDEX run_parent ON run (parent_uuid) WHERE parent_uuid IS NOT NULL;
 
 -- Runs whose document is newer than the index. A writer marks the run with its revision; the index builder takes the
 -- mark away in the transaction that indexes what it read, if it is still the mark that it saw.
@@ -45,7 +43,8 @@ CREATE TABLE run_segment (
     experiment_id {int} NOT NULL,
     first_run {int} NOT NULL,
     last_run {int} NOT NULL,
-    runs {int} NOT NULL
+    runs {int} NOT NULL,
+    bytes {int} NOT NULL
 ) {strict};
 
 CREATE INDEX run_segment_experiment ON run_segment (experiment_id, first_run);

@@ -24,7 +24,7 @@ pub struct ModelRequest {
     /// Its name.
     pub name: Option<String>,
     /// Tags, where one is made.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub tags: Vec<KeyValue>,
     /// Its description.
     pub description: Option<String>,
@@ -61,7 +61,7 @@ pub struct CreateVersionRequest {
     #[serde(alias = "runLink")]
     pub run_link: Option<String>,
     /// Its tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub tags: Vec<KeyValue>,
     /// Its description.
     pub description: Option<String>,

@@ -8,7 +8,11 @@ use super::wire::{
     joined,
 };
 use crate::{
-    catalog::{Action, Kind, names::schema_of, securable},
+    catalog::{
+        Action, Kind,
+        names::schema_of,
+        securable::{self, Paging},
+    },
     context::Ctx,
     error::Result,
     registry::{
@@ -65,21 +69,22 @@ async fn get(ctx: Ctx, request: ModelRequest) -> Result<ModelInfo> {
 }
 
 async fn list(ctx: Ctx, request: ListRequest) -> Result<ModelsResponse> {
+    let paging = Paging::new(request.max_results, request.page_token);
     ctx.read(move |sql| {
         let named = [&request.catalog_name, &request.schema_name].iter().any(|part| part.is_some());
         let (found, next_page_token): (Vec<Model>, _) = if named {
             let catalog = required(&request.catalog_name, "catalog_name")?;
             let schema = required(&request.schema_name, "schema_name")?;
             let (_, schema) = schema_of(sql, catalog, schema)?;
-            let (assets, next) = securable::page(sql, schema.id, Kind::Model, &request.paging)?;
+            let (assets, next) = securable::page(sql, schema.id, Kind::Model, &paging)?;
             let mut models = Vec::with_capacity(assets.len());
             for asset in assets {
                 models.extend(models::get(sql, asset.id)?);
             }
             (models, next)
         } else {
-            let token = request.paging.page_token.as_deref();
-            let found = Search::new(Grammar::RegisteredModels, "", &[], request.paging.limit()?, token)?
+            let token = paging.page_token.as_deref();
+            let found = Search::new(Grammar::RegisteredModels, "", &[], paging.limit()?, token)?
                 .with_prompts()
                 .models(sql)?;
             (found.items, found.next_page_token)

@@ -7,7 +7,7 @@ use super::wire::{
     VersionsResponse, full_name, joined, number,
 };
 use crate::{
-    catalog::Action,
+    catalog::{Action, securable::Paging},
     context::Ctx,
     error::Result,
     registry::{
@@ -57,9 +57,10 @@ async fn create(ctx: Ctx, request: CreateVersionRequest) -> Result<VersionInfo> 
 
 async fn list(ctx: Ctx, request: VersionListRequest) -> Result<VersionsResponse> {
     let name = full_name(&request.full_name)?;
-    let most = request.paging.limit()?;
+    let paging = Paging::new(request.max_results, request.page_token);
+    let most = paging.limit()?;
     let question = Question::of(&("versions", &name))?;
-    let after: Option<i64> = page::anchor(question, request.paging.page_token.as_deref())?;
+    let after: Option<i64> = page::anchor(question, paging.page_token.as_deref())?;
     ctx.read(move |sql| {
         let model = names::load(sql, &name, Levels::Three)?;
         let mut found = versions::page(sql, model.id, after.unwrap_or(0), most as i64 + 1)?;

@@ -8,7 +8,6 @@ use syntax::names::FullName;
 use crate::{
     catalog::{
         bootstrap::{DEFAULT_CATALOG, DEFAULT_SCHEMA},
-        securable::Paging,
         unsupported::{refuse, refuse_text},
     },
     db::Sql,
@@ -130,9 +129,12 @@ pub struct ListRequest {
     pub catalog_name: Option<String>,
     /// The schema.
     pub schema_name: Option<String>,
-    /// Which page.
-    #[serde(flatten)]
-    pub paging: Paging,
+    /// At most so many; 0 or absent leaves it to the server.
+    #[serde(alias = "maxResults")]
+    pub max_results: Option<Int64>,
+    /// Where the page before ended.
+    #[serde(alias = "pageToken")]
+    pub page_token: Option<String>,
 }
 
 /// A version, or all of a model's.
@@ -184,9 +186,12 @@ impl UpdateVersionRequest {
 pub struct VersionListRequest {
     /// Three levels.
     pub full_name: Option<String>,
-    /// Which page.
-    #[serde(flatten)]
-    pub paging: Paging,
+    /// At most so many; 0 or absent leaves it to the server.
+    #[serde(alias = "maxResults")]
+    pub max_results: Option<Int64>,
+    /// Where the page before ended.
+    #[serde(alias = "pageToken")]
+    pub page_token: Option<String>,
 }
 
 /// A new version.

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{files::Entry, router::wire::Int64};
+use crate::{
+    files::Entry,
+    router::wire::{Int64, list},
+};
 
 /// A file or a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -156,7 +159,7 @@ pub struct EndUploadRequest {
     #[serde(alias = "uploadId")]
     pub upload_id: Option<String>,
     /// The parts that make the file.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub parts: Vec<PartIn>,
 }
 

@@ -1,4 +1,7 @@
 //! Building and updating a segment.
+//!
+//! A segment may be large where runs have many long texts, so its columns are never in memory at once: the runs that
+//! changed are applied first, then the stored columns pass through one by one ([`SegmentBuilder::merge`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,7 +10,7 @@ use crate::tracking::document::Damaged;
 use super::encode::{encode_floats, encode_ints, encode_texts, encode_uuids};
 use super::{Cell, Column, ColumnId, Kind, RunFacts, SEGMENT_RUNS_MAX};
 
-/// A segment taken apart, to which runs are applied.
+/// The runs of a segment, and what is new of some of them.
 #[derive(Debug, Default)]
 pub struct SegmentBuilder {
     stored_ids: Vec<i64>,
@@ -15,8 +18,9 @@ pub struct SegmentBuilder {
     /// Of each run that was applied or removed, which application is the valid one.
     applied: HashMap<i64, u32>,
     applications: u32,
+    /// Columns of the runs that were applied.
     tracks: BTreeMap<Kind, BTreeMap<String, Track>>,
-    texts: Interner,
+    changes: SegmentChanges,
 }
 
 /// What has to be stored so that a segment is as its builder has it.
@@ -30,6 +34,8 @@ pub struct SegmentChanges {
     pub runs: usize,
     /// Smallest and largest internal run id; `None` of an empty segment.
     pub run_ids: Option<(i64, i64)>,
+    /// What its columns take up unpacked, in bytes.
+    pub bytes: u64,
 }
 
 /// The segment has its [`SEGMENT_RUNS_MAX`] runs; this one goes into another.
@@ -44,7 +50,7 @@ enum Track {
     /// By their bits.
     Floats(Cells<u64>),
     /// By their number in the interner.
-    Texts(Cells<u32>),
+    Texts(Cells<u32>, Interner),
     Uuids(Cells<[u8; 16]>),
 }
 
@@ -61,32 +67,20 @@ struct Cells<T> {
 struct Interner {
     numbers: HashMap<String, u32>,
     texts: Vec<String>,
+    /// Of all texts together, in bytes.
+    length: u64,
 }
 
 impl SegmentBuilder {
-    /// Takes *all* columns of a segment; none of them for a new one.
-    pub fn from_columns<B: AsRef<[u8]>>(
-        columns: impl IntoIterator<Item = (ColumnId, B)>,
-    ) -> Result<Self, Damaged> {
-        let columns: Vec<(ColumnId, B)> = columns.into_iter().collect();
-        let mut builder = Self::default();
-        if let Some((_, bytes)) = columns.iter().find(|(id, _)| id.kind == Kind::Rows) {
-            let rows = Column::read(bytes.as_ref())?;
-            builder.stored_ids = (0..rows.rows())
-                .filter_map(|row| rows.slot(row))
-                .filter_map(|slot| rows.int_at(slot))
-                .collect();
-            if !builder.stored_ids.is_sorted_by(|a, b| a < b) || builder.stored_ids.len() != rows.rows() {
-                return Err(Damaged { format: "index column", at: 0, why: "run ids do not ascend" });
-            }
-            builder.ids = builder.stored_ids.iter().copied().collect();
+    /// Takes the stored run ids of a segment.
+    pub fn from_rows(rows: &[u8]) -> Result<Self, Damaged> {
+        let rows = Column::read(rows)?;
+        let ids: Vec<i64> =
+            (0..rows.rows()).filter_map(|row| rows.slot(row)).filter_map(|slot| rows.int_at(slot)).collect();
+        if !ids.is_sorted_by(|a, b| a < b) || ids.len() != rows.rows() {
+            return Err(Damaged { format: "index column", at: 0, why: "run ids do not ascend" });
         }
-        for (id, bytes) in columns.into_iter().filter(|(id, _)| id.kind != Kind::Rows) {
-            let column = Column::read(bytes.as_ref())?;
-            let track = Track::read(&column, &builder.stored_ids, &mut builder.texts);
-            builder.tracks.entry(id.kind).or_default().insert(id.key, track);
-        }
-        Ok(builder)
+        Ok(Self { ids: ids.iter().copied().collect(), stored_ids: ids, ..Self::default() })
     }
 
     /// Runs of the segment.
@@ -111,14 +105,14 @@ impl SegmentBuilder {
         }
         self.ids.insert(run_id);
         let application = self.begin(run_id);
-        let (tracks, texts) = (&mut self.tracks, &mut self.texts);
+        let tracks = &mut self.tracks;
         facts.visit(|kind, key, cell| {
             let tracks = tracks.entry(kind).or_default();
             if let Some(track) = tracks.get_mut(key) {
-                track.push(run_id, application, cell, texts);
+                track.push(run_id, application, cell);
             } else {
                 let mut track = Track::for_cell(cell);
-                track.push(run_id, application, cell, texts);
+                track.push(run_id, application, cell);
                 tracks.insert(key.to_owned(), track);
             }
         });
@@ -131,36 +125,57 @@ impl SegmentBuilder {
         self.ids.remove(&run_id)
     }
 
-    /// Encodes what changed since [`SegmentBuilder::from_columns`].
-    pub fn finish(self) -> SegmentChanges {
-        let ids: Vec<i64> = self.ids.iter().copied().collect();
-        // Rows are places: when a run comes in between or goes, all columns change.
-        let moved = !ids.starts_with(&self.stored_ids);
-        let mut changes = SegmentChanges {
-            runs: ids.len(),
-            run_ids: ids.first().copied().zip(ids.last().copied()),
-            ..SegmentChanges::default()
-        };
+    /// Takes one stored column, once all runs are applied. Every column must pass, but that of the run ids.
+    pub fn merge(&mut self, id: ColumnId, bytes: &[u8]) -> Result<(), Damaged> {
+        let column = Column::read(bytes)?;
+        let applied = self.tracks.get_mut(&id.kind).and_then(|tracks| tracks.remove(&id.key));
+        let mut track = applied.unwrap_or_else(|| Track::for_column(&column));
+        track.load(&column, &self.stored_ids);
+        let (ids, moved) = self.rows();
+        self.put(id, track, &ids, moved);
+        Ok(())
+    }
+
+    /// Encodes what changed since [`SegmentBuilder::from_rows`].
+    pub fn finish(mut self) -> SegmentChanges {
+        let (ids, moved) = self.rows();
+        for (kind, tracks) in std::mem::take(&mut self.tracks) {
+            for (key, track) in tracks {
+                self.put(ColumnId { kind, key }, track, &ids, moved);
+            }
+        }
         if ids != self.stored_ids {
             let id = ColumnId { kind: Kind::Rows, key: String::new() };
             if ids.is_empty() {
-                changes.removed.push(id);
+                self.changes.removed.push(id);
             } else {
                 let cells: Vec<(u16, i64)> = (0..).zip(ids.iter().copied()).collect();
-                changes.written.push((id, encode_ints(ids.len(), &cells)));
+                self.changes.written.push((id, encode_ints(ids.len(), &cells)));
             }
         }
-        for (kind, tracks) in self.tracks {
-            for (key, track) in tracks {
-                let id = ColumnId { kind, key };
-                match track.finish(&ids, moved, &self.applied, &self.texts) {
-                    Outcome::Same => {}
-                    Outcome::Written(bytes) => changes.written.push((id, bytes)),
-                    Outcome::Removed => changes.removed.push(id),
-                }
-            }
-        }
+        let mut changes = self.changes;
+        changes.written.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        changes.removed.sort_unstable();
+        changes.runs = ids.len();
+        changes.run_ids = ids.first().copied().zip(ids.last().copied());
         changes
+    }
+
+    /// The run ids, and whether rows moved: rows are places, so when a run comes in between or goes, all columns change.
+    fn rows(&self) -> (Vec<i64>, bool) {
+        let ids: Vec<i64> = self.ids.iter().copied().collect();
+        let moved = !ids.starts_with(&self.stored_ids);
+        (ids, moved)
+    }
+
+    fn put(&mut self, id: ColumnId, track: Track, ids: &[i64], moved: bool) {
+        let (outcome, bytes) = track.finish(ids, moved, &self.applied);
+        self.changes.bytes += bytes;
+        match outcome {
+            Outcome::Same => {}
+            Outcome::Written(bytes) => self.changes.written.push((id, bytes)),
+            Outcome::Removed => self.changes.removed.push(id),
+        }
     }
 
     fn begin(&mut self, run_id: i64) -> u32 {
@@ -182,50 +197,70 @@ impl Track {
         match cell {
             Cell::Int(_) => Self::Ints(Cells::new()),
             Cell::Float(_) => Self::Floats(Cells::new()),
-            Cell::Text(_) => Self::Texts(Cells::new()),
+            Cell::Text(_) => Self::Texts(Cells::new(), Interner::default()),
             Cell::Uuid(_) => Self::Uuids(Cells::new()),
         }
     }
 
-    fn read(column: &Column, ids: &[i64], texts: &mut Interner) -> Self {
+    fn for_column(column: &Column) -> Self {
         if column.ints().is_some() {
-            Self::Ints(Cells::read(column, ids, |slot| column.int_at(slot)))
+            Self::Ints(Cells::new())
         } else if column.floats().is_some() {
-            Self::Floats(Cells::read(column, ids, |slot| column.float_at(slot).map(f64::to_bits)))
-        } else if let Some(view) = column.texts() {
-            let numbers: Vec<u32> = (0..view.entries()).map(|code| texts.number(view.entry(code))).collect();
-            let mut cells = Cells::read(column, ids, |slot| numbers.get(view.code_at(slot)).copied());
-            cells.stored.sort_unstable();
-            Self::Texts(cells)
+            Self::Floats(Cells::new())
+        } else if column.texts().is_some() {
+            Self::Texts(Cells::new(), Interner::default())
         } else {
-            Self::Uuids(Cells::read(column, ids, |slot| column.uuid_at(slot).copied()))
+            Self::Uuids(Cells::new())
         }
     }
 
-    /// A key's data never changes its type within a kind, so a cell of another type is not one of ours.
-    fn push(&mut self, run_id: i64, application: u32, cell: Cell<'_>, texts: &mut Interner) {
+    /// Takes the stored cells in. A key's data never changes its type within a kind, so cells of another type are none
+    /// of ours and fall away.
+    fn load(&mut self, column: &Column, ids: &[i64]) {
+        match self {
+            Self::Ints(cells) => cells.load(column, ids, |slot| column.int_at(slot)),
+            Self::Floats(cells) => cells.load(column, ids, |slot| column.float_at(slot).map(f64::to_bits)),
+            Self::Uuids(cells) => cells.load(column, ids, |slot| column.uuid_at(slot).copied()),
+            Self::Texts(cells, texts) => {
+                let Some(view) = column.texts() else { return };
+                let numbers: Vec<u32> =
+                    (0..view.entries()).map(|code| texts.number(view.entry(code))).collect();
+                cells.load(column, ids, |slot| numbers.get(view.code_at(slot)).copied());
+                cells.stored.sort_unstable();
+            }
+        }
+    }
+
+    /// The same of types as in [`Track::load`].
+    fn push(&mut self, run_id: i64, application: u32, cell: Cell<'_>) {
         match (self, cell) {
             (Self::Ints(cells), Cell::Int(value)) => cells.applied.push((run_id, application, value)),
             (Self::Floats(cells), Cell::Float(value)) => {
                 cells.applied.push((run_id, application, value.to_bits()));
             }
-            (Self::Texts(cells), Cell::Text(text)) => {
+            (Self::Texts(cells, texts), Cell::Text(text)) => {
                 cells.applied.push((run_id, application, texts.number(text)));
             }
             (Self::Uuids(cells), Cell::Uuid(uuid)) => cells.applied.push((run_id, application, uuid)),
             (track, cell) => {
                 *track = Self::for_cell(cell);
-                track.push(run_id, application, cell, texts);
+                track.push(run_id, application, cell);
             }
         }
     }
 
-    fn finish(self, ids: &[i64], moved: bool, applied: &HashMap<i64, u32>, texts: &Interner) -> Outcome {
+    /// What became of it, and how many bytes its cells take up.
+    fn finish(self, ids: &[i64], moved: bool, applied: &HashMap<i64, u32>) -> (Outcome, u64) {
         match self {
             Self::Ints(cells) => cells.finish(ids, moved, applied, encode_ints),
             Self::Floats(cells) => cells.finish(ids, moved, applied, encode_floats),
             Self::Uuids(cells) => cells.finish(ids, moved, applied, encode_uuids),
-            Self::Texts(cells) => cells.finish(ids, moved, applied, |rows, cells| texts.encode(rows, cells)),
+            Self::Texts(cells, texts) => {
+                let length = texts.length;
+                let (outcome, bytes) =
+                    cells.finish(ids, moved, applied, |rows, cells| texts.encode(rows, cells));
+                (outcome, bytes + length)
+            }
         }
     }
 }
@@ -235,9 +270,9 @@ impl<T: Copy + Ord> Cells<T> {
         Self { stored: Vec::new(), applied: Vec::new() }
     }
 
-    fn read(column: &Column, ids: &[i64], value: impl Fn(usize) -> Option<T>) -> Self {
+    fn load(&mut self, column: &Column, ids: &[i64], value: impl Fn(usize) -> Option<T>) {
         let cells = column.cells().filter_map(|(row, slot)| Some((*ids.get(row)?, value(slot)?)));
-        Self { stored: cells.collect(), applied: Vec::new() }
+        self.stored = cells.collect();
     }
 
     fn finish(
@@ -246,17 +281,18 @@ impl<T: Copy + Ord> Cells<T> {
         moved: bool,
         applied: &HashMap<i64, u32>,
         encode: impl FnOnce(usize, &[(u16, T)]) -> Vec<u8>,
-    ) -> Outcome {
+    ) -> (Outcome, u64) {
         let kept = self.stored.iter().filter(|(id, _)| !applied.contains_key(id)).copied();
         let valid = self.applied.iter().filter(|(id, application, _)| applied.get(id) == Some(application));
         let mut cells: Vec<(i64, T)> = kept.chain(valid.map(|(id, _, value)| (*id, *value))).collect();
         cells.sort();
         cells.dedup();
+        let bytes = size_of_val(cells.as_slice()) as u64;
         if cells == self.stored && (cells.is_empty() || !moved) {
-            return Outcome::Same;
+            return (Outcome::Same, bytes);
         }
         if cells.is_empty() {
-            return Outcome::Removed;
+            return (Outcome::Removed, bytes);
         }
         let mut row = 0;
         let placed: Vec<(u16, T)> = cells
@@ -266,7 +302,7 @@ impl<T: Copy + Ord> Cells<T> {
                 (row as u16, *value)
             })
             .collect();
-        Outcome::Written(encode(ids.len(), &placed))
+        (Outcome::Written(encode(ids.len(), &placed)), bytes)
     }
 }
 
@@ -277,6 +313,7 @@ impl Interner {
         }
         let number = self.texts.len() as u32;
         self.texts.push(text.to_owned());
+        self.length += text.len() as u64;
         self.numbers.insert(text.to_owned(), number);
         number
     }

@@ -35,7 +35,10 @@ fn facts(run_id: i64, document: &RunDocument) -> RunFacts<'_> {
     }
 }
 
-fn store(columns: &mut Columns, builder: SegmentBuilder) -> SegmentChanges {
+fn store(columns: &mut Columns, mut builder: SegmentBuilder) -> SegmentChanges {
+    for (id, bytes) in columns.iter().filter(|(id, _)| id.kind != Kind::Rows) {
+        builder.merge(id.clone(), bytes).unwrap();
+    }
     let changes = builder.finish();
     for id in &changes.removed {
         columns.remove(id).unwrap();
@@ -45,7 +48,8 @@ fn store(columns: &mut Columns, builder: SegmentBuilder) -> SegmentChanges {
 }
 
 fn load(columns: &Columns) -> SegmentBuilder {
-    SegmentBuilder::from_columns(columns.iter().map(|(id, bytes)| (id.clone(), bytes))).unwrap()
+    let rows = ColumnId { kind: Kind::Rows, key: String::new() };
+    columns.get(&rows).map_or_else(SegmentBuilder::default, |rows| SegmentBuilder::from_rows(rows).unwrap())
 }
 
 fn read_all(columns: &Columns) -> Model {
@@ -150,6 +154,25 @@ fn only_what_changed_is_written() {
     assert_eq!(written, ["auc"]);
     assert_eq!(changes.removed, [ColumnId { kind: Kind::Metric, key: "late".into() }]);
     assert_eq!((changes.runs, changes.run_ids), (3, Some((1, 3))));
+}
+
+#[test]
+fn a_segment_says_how_large_it_is_unpacked() {
+    let text = "x".repeat(10_000);
+    let mut columns = Columns::new();
+    let mut builder = SegmentBuilder::default();
+    builder.apply(1, &facts(1, &document(&[("a", text.as_str()), ("b", "1")], &[]))).unwrap();
+    let one = store(&mut columns, builder).bytes;
+    assert!((10_000..11_000).contains(&one), "{one}");
+    // The same text again costs its place only, wherever it came from; another one costs its length.
+    let mut builder = load(&columns);
+    builder.apply(2, &facts(2, &document(&[("a", text.as_str())], &[]))).unwrap();
+    let two = store(&mut columns, builder).bytes;
+    assert!((one..one + 1_000).contains(&two), "{two}");
+    let mut builder = load(&columns);
+    builder.apply(3, &facts(3, &document(&[("a", &text.to_uppercase())], &[]))).unwrap();
+    let three = store(&mut columns, builder).bytes;
+    assert!((two + 10_000..two + 11_000).contains(&three), "{three}");
 }
 
 #[test]

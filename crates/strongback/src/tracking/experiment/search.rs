@@ -4,7 +4,7 @@ use std::{borrow::Cow, cmp::Ordering};
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use syntax::search::{self as grammar, Attribute, Fields, Grammar, OrderBy, Predicate, Subject};
+use syntax::search::{self as grammar, Attribute, Expr, Fields, Grammar, OrderBy, Predicate, Subject};
 
 use super::{
     Experiment, read, store,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     bind,
     catalog::{Action, authorize::is_allowed},
-    context::Ctx,
+    context::{Ctx, Deadline},
     db::Sql,
     error::{Error, Result},
     router::{Limits, Policy, Route},
@@ -67,12 +67,11 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
     let most = limits::max_results(request.max_results.map(|n| n.0), PAGE, limits::PAGE)?;
     let filter = request.filter.unwrap_or_default();
     let in_field = |field| move |error: grammar::SyntaxError| Error::from(error).in_field(field);
-    let predicate = match filter.as_str() {
-        "" => None,
-        text => Some(Predicate::new(
-            &grammar::parse_filter(Grammar::Experiments, text).map_err(in_field("filter"))?,
-        )),
+    let parsed = match filter.as_str() {
+        "" => Expr::And(Vec::new()),
+        text => grammar::parse_filter(Grammar::Experiments, text).map_err(in_field("filter"))?,
     };
+    let (predicate, until) = (Predicate::new(&parsed), Deadline::after(Limits::JSON.time));
     let order =
         grammar::parse_order_by(Grammar::Experiments, &request.order_by).map_err(in_field("order_by"))?;
     let view = request.view_type;
@@ -80,11 +79,13 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
     let after: Option<Anchor> = page::anchor(question, request.page_token.as_deref())?;
     let after = after.map(Experiment::from);
     ctx.read(move |sql| {
-        let mut found = visible(sql, view)?;
-        found.retain(|experiment| {
-            predicate.as_ref().is_none_or(|predicate| predicate.matches(experiment))
-                && after.as_ref().is_none_or(|after| compare(&order, experiment, after).is_gt())
-        });
+        let mut found = Vec::new();
+        for experiment in visible(sql, view)? {
+            let is_behind = after.as_ref().is_none_or(|after| compare(&order, &experiment, after).is_gt());
+            if is_behind && predicate.matches_while(&experiment, || until.check())? {
+                found.push(experiment);
+            }
+        }
         found.sort_by(|a, b| compare(&order, a, b));
         let more = found.len() > most;
         found.truncate(most);

@@ -52,7 +52,7 @@ pub struct CreateRequest {
     #[serde(alias = "artifactLocation")]
     pub artifact_location: Option<String>,
     /// Its first tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub tags: Vec<KeyValue>,
 }
 

@@ -4,6 +4,8 @@
 //! was slow, and whose lease somebody else had meanwhile, read what is no longer so; that its lease ran out is not
 //! enough to know, so nobody renews a lease that had another holder in between.
 
+use std::collections::HashSet;
+
 use super::{
     assign::{self, Mark, Target},
     store,
@@ -21,8 +23,6 @@ use crate::{
     },
 };
 
-/// Runs that one pass takes of an experiment: enough that a column is rewritten rarely, few enough to hold in memory.
-const BATCH: i64 = 3_000;
 const LEASE: &str = "tracking.index";
 const LEASE_MS: i64 = 10_000;
 
@@ -37,74 +37,114 @@ pub(super) enum Pass {
     Elsewhere,
 }
 
-/// Indexes a batch of every experiment that has marked runs.
-pub(super) async fn pass(db: &Db, holder: &str) -> Result<Pass> {
-    let fresh = |sql: &mut Sql<'_>| {
-        sql.all(&store::FRESH_EXPERIMENTS, bind![], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))
-    };
-    let fresh = db.read(&Origin::system(), fresh).await?;
-    if fresh.is_empty() {
-        return Ok(Pass::CaughtUp);
-    }
-    if !take_lease(db, holder).await? {
-        return Ok(Pass::Elsewhere);
-    }
-    let mut behind = false;
-    for (experiment, count) in fresh {
-        behind |= count > BATCH;
-        if !index_experiment(db, holder, experiment).await? {
-            return Ok(Pass::Elsewhere);
-        }
-    }
-    Ok(if behind { Pass::Behind } else { Pass::CaughtUp })
+/// One who builds, pass by pass.
+pub(super) struct Builder<'a> {
+    db: &'a Db,
+    holder: String,
+    /// Marks of runs that cannot be read: said once, and left for who mends them.
+    damaged: HashSet<Mark>,
 }
 
-async fn take_lease(db: &Db, holder: &str) -> Result<bool> {
-    let holder = holder.to_owned();
-    db.derive(move |tx| {
-        let now = tx.now();
-        Ok(tx.execute(&LEASE_TAKE, bind![LEASE, &holder, now + LEASE_MS, now])? > 0)
-    })
-    .await
+/// What became of one experiment in one pass.
+enum Indexed {
+    /// Whether there is more to do, and it can be done.
+    Batch { is_behind: bool },
+    /// Somebody else has had the lease.
+    LeaseLost,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(db: &'a Db) -> Self {
+        Self { db, holder: uuid::Uuid::now_v7().to_string(), damaged: HashSet::new() }
+    }
+
+    /// Indexes a batch of every experiment that has marked runs. What cannot be read in one of them is logged and does
+    /// not keep the others waiting.
+    pub(super) async fn pass(&mut self) -> Result<Pass> {
+        let fresh = |sql: &mut Sql<'_>| sql.all(&store::FRESH_EXPERIMENTS, bind![], |row| row.get::<i64>(0));
+        let fresh = self.db.read(&Origin::system(), fresh).await?;
+        if fresh.is_empty() {
+            return Ok(Pass::CaughtUp);
+        }
+        if !self.take_lease().await? {
+            return Ok(Pass::Elsewhere);
+        }
+        let mut is_behind = false;
+        for experiment in fresh {
+            match self.index_experiment(experiment).await {
+                Ok(Indexed::Batch { is_behind: more }) => is_behind |= more,
+                Ok(Indexed::LeaseLost) => return Ok(Pass::Elsewhere),
+                Err(error) => {
+                    tracing::warn!(
+                        ?error,
+                        experiment,
+                        "the search index of an experiment could not be brought up to date; it is tried again"
+                    );
+                }
+            }
+        }
+        Ok(if is_behind { Pass::Behind } else { Pass::CaughtUp })
+    }
+
+    async fn take_lease(&self) -> Result<bool> {
+        let holder = self.holder.clone();
+        self.db
+            .derive(move |tx| {
+                let now = tx.now();
+                Ok(tx.execute(&LEASE_TAKE, bind![LEASE, &holder, now + LEASE_MS, now])? > 0)
+            })
+            .await
+    }
+
+    /// Lets the lease go, so that the next builder need not wait until it has run out.
+    pub(super) async fn release(&self) -> Result<()> {
+        let holder = self.holder.clone();
+        self.db.derive(move |tx| tx.execute(&store::LEASE_KEEP, bind![LEASE, &holder, 0]).map(drop)).await
+    }
+
+    async fn index_experiment(&mut self, experiment: i64) -> Result<Indexed> {
+        let damaged = self.damaged.clone();
+        let assigned = move |sql: &mut Sql<'_>| assign::assign(sql, experiment, &damaged);
+        let work = self.db.read(&Origin::system(), assigned).await?;
+        for (run_id, has_ended) in work.due {
+            if let Err(error) = compact::compact(self.db, run_id, has_ended).await {
+                tracing::warn!(?error, run_id, "a run's metric history could not be compacted");
+            }
+        }
+        for (target, marks) in work.groups {
+            let built = self.db.read(&Origin::system(), move |sql| build(sql, target, &marks)).await?;
+            for (mark, error) in built.damaged {
+                tracing::error!(
+                    ?error,
+                    experiment,
+                    run_id = mark.0,
+                    "a run cannot be read and is left out of the search index"
+                );
+                self.damaged.insert(mark);
+            }
+            let (holder, changes, marks) = (self.holder.clone(), built.changes, built.marks);
+            let is_held = self
+                .db
+                .derive(move |tx| {
+                    let is_held = keep_lease(tx, &holder)?;
+                    if is_held {
+                        store_segment(tx, experiment, target, &changes, &marks)?;
+                    }
+                    Ok(is_held)
+                })
+                .await?;
+            if !is_held {
+                return Ok(Indexed::LeaseLost);
+            }
+        }
+        Ok(Indexed::Batch { is_behind: work.is_behind })
+    }
 }
 
 /// Renews the lease; whether nobody had it since it was taken.
 fn keep_lease(tx: &mut Sql<'_>, holder: &str) -> Result<bool> {
     let until = tx.now() + LEASE_MS;
     Ok(tx.execute(&store::LEASE_KEEP, bind![LEASE, holder, until])? > 0)
-}
-
-/// Lets the lease go, so that the next builder need not wait until it has run out.
-pub(super) async fn release(db: &Db, holder: &str) -> Result<()> {
-    let holder = holder.to_owned();
-    db.derive(move |tx| tx.execute(&store::LEASE_KEEP, bind![LEASE, &holder, 0]).map(drop)).await
-}
-
-/// Indexes a batch of one experiment; whether the lease held.
-async fn index_experiment(db: &Db, holder: &str, experiment: i64) -> Result<bool> {
-    let work = db.read(&Origin::system(), move |sql| assign::assign(sql, experiment, BATCH)).await?;
-    for (run_id, has_ended) in work.due {
-        if let Err(error) = compact::compact(db, run_id, has_ended).await {
-            tracing::warn!(?error, run_id, "a run's metric history could not be compacted");
-        }
-    }
-    for (target, marks) in work.groups {
-        let (holder, read) = (holder.to_owned(), marks.clone());
-        let changes = db.read(&Origin::system(), move |sql| build(sql, target, &read)).await?;
-        let is_held = db
-            .derive(move |tx| {
-                let is_held = keep_lease(tx, &holder)?;
-                if is_held {
-                    store_segment(tx, experiment, target, &changes, &marks)?;
-                }
-                Ok(is_held)
-            })
-            .await?;
-        if !is_held {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Segments of experiments, by first run.
@@ -121,33 +161,60 @@ pub(in crate::tracking) fn segments(sql: &mut Sql<'_>, experiments: &[i64]) -> R
     })
 }
 
-pub(super) fn runs(sql: &mut Sql<'_>, ids: &[i64]) -> Result<Vec<Run>> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids = serde_json::to_string(ids).map_err(Error::internal)?;
-    sql.all(&run::store::RUN_BY_IDS, bind![&ids], run::read)
+/// A segment as it is to be.
+struct Built {
+    changes: SegmentChanges,
+    /// Of the runs that are in it as they are now.
+    marks: Vec<Mark>,
+    /// Of the runs that cannot be read, and why.
+    damaged: Vec<(Mark, Error)>,
 }
 
 /// A segment's columns with the marked runs as they are now.
-fn build(sql: &mut Sql<'_>, target: Target, marks: &[Mark]) -> Result<SegmentChanges> {
-    let mut columns = Vec::new();
-    if let Target::Stored(id) = target {
-        sql.each(&store::COLUMNS_OF, bind![id], |row| {
-            let code = row.get::<i64>(0)?;
-            let kind = u8::try_from(code).ok().and_then(Kind::from_code);
-            let kind =
-                kind.ok_or_else(|| Error::internal(format!("an index column has the unknown kind {code}")))?;
-            columns.push((ColumnId { kind, key: row.get(1)? }, row.get::<Vec<u8>>(2)?));
-            Ok(true)
-        })?;
-    }
-    let mut builder = SegmentBuilder::from_columns(columns)?;
+fn build(sql: &mut Sql<'_>, target: Target, marks: &[Mark]) -> Result<Built> {
+    let mut builder = match target {
+        Target::Stored(id) => assign::run_ids(sql, id)?,
+        Target::New(_) => SegmentBuilder::default(),
+    };
     let ids: Vec<i64> = marks.iter().map(|(id, _)| *id).collect();
-    for run in runs(sql, &ids)? {
-        builder.apply(run.id, &facts(&run)?).map_err(Error::internal)?;
+    let ids = serde_json::to_string(&ids).map_err(Error::internal)?;
+    let mut unread: Vec<(i64, Error)> = Vec::new();
+    sql.each(&run::store::RUN_BY_IDS, bind![&ids], |row| {
+        let id = row.get(0)?;
+        match run::read(row).and_then(|run| builder.apply(id, &facts(&run)?).map_err(Error::internal)) {
+            Ok(()) => {}
+            Err(error) => unread.push((id, error)),
+        }
+        Ok(true)
+    })?;
+    if let Target::Stored(id) = target {
+        merge_stored(sql, id, &mut builder)?;
     }
-    Ok(builder.finish())
+    let is_unread = |(id, _): &&Mark| unread.iter().any(|(run, _)| run == id);
+    let read = marks.iter().filter(|mark| !is_unread(mark)).copied().collect();
+    let damaged = unread.iter().filter_map(|(run, error)| {
+        let mark = marks.iter().find(|(id, _)| id == run)?;
+        Some((*mark, error.clone()))
+    });
+    let damaged = damaged.collect();
+    Ok(Built { changes: builder.finish(), marks: read, damaged })
+}
+
+/// Lets the stored columns of a segment pass through its builder, one at a time.
+fn merge_stored(sql: &mut Sql<'_>, segment: i64, builder: &mut SegmentBuilder) -> Result<()> {
+    let columns = sql.all(&store::COLUMN_IDS, bind![segment], |row| {
+        let code = row.get::<i64>(0)?;
+        let kind = u8::try_from(code).ok().and_then(Kind::from_code);
+        let kind =
+            kind.ok_or_else(|| Error::internal(format!("an index column has the unknown kind {code}")))?;
+        Ok(ColumnId { kind, key: row.get(1)? })
+    })?;
+    for id in columns.into_iter().filter(|id| id.kind != Kind::Rows) {
+        let code = i64::from(id.kind.code());
+        let bytes: Vec<u8> = sql.one(&store::COLUMN_GET, bind![segment, code, &id.key], |row| row.get(0))?;
+        builder.merge(id, &bytes)?;
+    }
+    Ok(())
 }
 
 /// What the index says of a run. Whether its experiment was deleted is no fact of the run: searches look that up.
@@ -173,14 +240,14 @@ fn store_segment(
     marks: &[Mark],
 ) -> Result<()> {
     let Some((first, last)) = changes.run_ids else { return Ok(()) };
-    let runs = changes.runs as i64;
+    let (runs, bytes) = (changes.runs as i64, changes.bytes.cast_signed());
     let segment = match target {
         Target::Stored(id) => {
-            tx.execute(&store::SEGMENT_UPDATE, bind![id, first, last, runs])?;
+            tx.execute(&store::SEGMENT_UPDATE, bind![id, first, last, runs, bytes])?;
             id
         }
         Target::New(_) => {
-            tx.one(&store::SEGMENT_INSERT, bind![experiment, first, last, runs], |row| row.get(0))?
+            tx.one(&store::SEGMENT_INSERT, bind![experiment, first, last, runs, bytes], |row| row.get(0))?
         }
     };
     for (id, body) in &changes.written {

@@ -5,6 +5,8 @@
 //! the columns, only if it is still the mark that was read. So a search, which reads the documents of marked runs beside
 //! the index, sees every run exactly once and as new as it is.
 //!
+//! A run that cannot be read keeps its mark, and keeps nobody else from being indexed.
+//!
 //! What must stay true: one builder at a time a store (a lease says which, and a builder that lost it stores nothing);
 //! everything here is derived, so losing any of it costs time and nothing else.
 
@@ -21,7 +23,7 @@ use crate::{
     error::{Error, Result},
 };
 
-use build::Pass;
+use build::{Builder, Pass};
 
 pub(in crate::tracking) use build::{facts, segments};
 
@@ -34,11 +36,11 @@ const WAIT: Duration = Duration::from_mins(1);
 
 /// Indexes and compacts what is marked now, or waits until another builder has done so.
 pub async fn catch_up(app: &App) -> Result<()> {
-    let holder = uuid::Uuid::now_v7().to_string();
+    let mut builder = Builder::new(&app.db);
     let end = tokio::time::Instant::now() + WAIT;
     loop {
-        match build::pass(&app.db, &holder).await? {
-            Pass::CaughtUp => return build::release(&app.db, &holder).await,
+        match builder.pass().await? {
+            Pass::CaughtUp => return builder.release().await,
             Pass::Behind => {}
             Pass::Elsewhere if tokio::time::Instant::now() < end => tokio::time::sleep(LOOK_AGAIN).await,
             Pass::Elsewhere => {
@@ -53,9 +55,9 @@ pub async fn catch_up(app: &App) -> Result<()> {
 
 /// Runs until `stopped` changes.
 pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
-    let holder = uuid::Uuid::now_v7().to_string();
+    let mut builder = Builder::new(&app.db);
     loop {
-        let rest = match build::pass(&app.db, &holder).await {
+        let rest = match builder.pass().await {
             Ok(Pass::Behind) => Duration::ZERO,
             Ok(Pass::CaughtUp | Pass::Elsewhere) => REST,
             Err(error) => {
@@ -67,7 +69,7 @@ pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
             break;
         }
     }
-    if let Err(error) = build::release(&app.db, &holder).await {
+    if let Err(error) = builder.release().await {
         tracing::debug!(?error, "the lease of the index builder was not let go; it runs out by itself");
     }
 }

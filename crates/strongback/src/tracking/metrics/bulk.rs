@@ -7,22 +7,20 @@ use super::{
     wire::{BulkRequest, BulkResponse, IntervalRequest},
 };
 use crate::{
-    catalog::Action,
+    catalog::{
+        Action,
+        authorize::{authorize, visible},
+    },
     context::Ctx,
     db::Sql,
     error::{Error, Result},
     router::{Limits, Policy, Route, wire::required},
-    tracking::{
-        document::Point,
-        limits,
-        run::{self, Run},
-        wire::MetricOut,
-    },
+    tracking::{document::Point, limits, run, wire::MetricOut},
 };
 
 /// Runs of one request.
 const RUNS: usize = 100;
-/// Points a run of `get-history-bulk`.
+/// Points of `get-history-bulk`, over all runs.
 const BULK_POINTS: i64 = 25_000;
 /// Points a run of `get-history-bulk-interval`.
 const SAMPLE_POINTS: i64 = 2_500;
@@ -47,11 +45,13 @@ pub(super) fn routes() -> Vec<Route> {
 async fn get_bulk(ctx: Ctx, request: BulkRequest) -> Result<BulkResponse> {
     let mut runs = checked_runs(&request.run_id, "GetMetricHistoryBulk", "run_id")?;
     runs.sort_unstable();
+    runs.dedup();
     let key = required(&request.metric_key, "metric_key")?.to_owned();
     let most =
         limits::max_results(request.max_results.map(|n| n.0.min(BULK_POINTS)), BULK_POINTS, BULK_POINTS)?;
     ctx.read(move |sql| {
-        let metrics = collect(sql, &runs, &key, |stored| Ok(stored.history()?.page(None, most)?))?;
+        let metrics =
+            collect(sql, &runs, &key, |stored, found| Ok(stored.history()?.page(None, most - found)?), most)?;
         Ok(BulkResponse { metrics })
     })
     .await
@@ -76,7 +76,8 @@ pub(crate) async fn get_interval(ctx: Ctx, request: IntervalRequest) -> Result<B
         }
     };
     ctx.read(move |sql| {
-        let metrics = collect(sql, &runs, &key, |stored| Ok(stored.history()?.sample(steps, most)?))?;
+        let metrics =
+            collect(sql, &runs, &key, |stored, _| Ok(stored.history()?.sample(steps, most)?), usize::MAX)?;
         Ok(BulkResponse { metrics })
     })
     .await
@@ -95,16 +96,24 @@ fn checked_runs(runs: &[String], request: &str, field: &str) -> Result<Vec<Strin
     runs.iter().map(|id| limits::run_id(field, Some(id)).map(str::to_owned)).collect()
 }
 
+/// Points of runs, one run after the other, until there are `most`. `points` is told how many there are. As in MLflow,
+/// a run that is nowhere has none: a chart of many runs shows the others.
 fn collect(
     sql: &mut Sql<'_>,
     ids: &[String],
     key: &str,
-    points: impl Fn(&Stored) -> Result<Vec<Point>>,
+    points: impl Fn(&Stored, usize) -> Result<Vec<Point>>,
+    most: usize,
 ) -> Result<Vec<MetricOut>> {
+    visible(sql);
     let mut metrics = Vec::new();
     for id in ids {
-        let run: Run = run::load(sql, id)?;
-        for point in points(&Stored::load(sql, &run, key)?)? {
+        if metrics.len() >= most {
+            break;
+        }
+        let Some(run) = run::find(sql, id)? else { continue };
+        authorize(sql, Action::Read, run.experiment_id)?;
+        for point in points(&Stored::load(sql, &run, key)?, metrics.len())? {
             metrics.push(MetricOut { run_id: Some(id.clone()), ..MetricOut::new(key, point) });
         }
     }

@@ -47,7 +47,7 @@ pub struct BulkRequest {
     pub run_id: Vec<String>,
     /// The metric's key.
     pub metric_key: Option<String>,
-    /// Points a run at most.
+    /// Points at most, over all runs: 25,000 if absent.
     pub max_results: Option<Int64>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{PARENT_TAG, Run, lock, save, sources};
+use super::{RUN_NAME_TAG, Run, lock, save, sources};
 use crate::{
     catalog::Action,
     db::{Change, Sql},
@@ -88,14 +88,13 @@ impl Batch {
         Ok(())
     }
 
-    /// Checks and adds a tag; a long value is cut.
+    /// Checks and adds a tag; a long value is cut. A run keeps its name: an empty one changes nothing, as in MLflow.
     pub fn add_tag(&mut self, tag: &KeyValue, place: impl Fn() -> String) -> Result<()> {
         let key = key_at(tag.key.as_deref(), &place)?;
         let value = limits::cut(tag.value(), limits::TAG_VALUE_CHARS);
-        if key == PARENT_TAG {
-            limits::text(&format!("{}value", place()), value, limits::TAG_VALUE_CHARS)?;
+        if key != RUN_NAME_TAG || !value.is_empty() {
+            self.tags.push((key.to_owned(), value.to_owned()));
         }
-        self.tags.push((key.to_owned(), value.to_owned()));
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{
-    Home, PARENT_TAG, RUN_NAME_TAG, Run, Status, USER_TAG, mark_fresh, names, sources, store,
+    Home, RUN_NAME_TAG, Run, Status, USER_TAG, mark_fresh, names, sources, store,
     wire::{CreateRequest, RunResponse},
 };
 use crate::{
@@ -39,9 +39,6 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<RunResponse> {
         Some(user) => limits::text("user_id", user, 256)?.to_owned(),
         None => String::new(),
     };
-    if let Some(parent) = document.tag(PARENT_TAG) {
-        limits::text("tags.mlflow.parentRunId", parent, limits::TAG_VALUE_CHARS)?;
-    }
     let start_time = request.start_time.unwrap_or_default().0;
     ctx.write(move |tx| {
         let home = experiment::load(tx, mlflow_id, Action::Create)?;
@@ -74,13 +71,11 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<RunResponse> {
 
 fn insert(tx: &mut Sql<'_>, run: &mut Run) -> Result<()> {
     let document = run.document.encode();
-    let parent = run.document.tag(PARENT_TAG);
     run.id = tx.one(
         &store::RUN_INSERT,
         bind![
             &run.uuid,
             run.experiment_id,
-            parent,
             run.owner_id,
             &run.user,
             run.status as i64,

@@ -1,12 +1,15 @@
 //! Reading a run, with what it read and wrote.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use http::Method;
 
 use super::{
     Run, load, store,
-    wire::{self, Dataset, DatasetUse, IdRequest, ModelInput, ModelOutput, RunOut, RunResponse},
+    wire::{self, Dataset, DatasetUseOut, IdRequest, ModelInput, ModelOutput, RunOut, RunResponse},
 };
 use crate::{
     bind,
@@ -38,25 +41,12 @@ pub(crate) async fn get(ctx: Ctx, request: IdRequest) -> Result<RunResponse> {
     .await
 }
 
-/// Runs as clients see them, with inputs and outputs, in the same order. Two statements however many they are.
+/// Runs as clients see them, with inputs and outputs, in the same order. Three statements however many they are; a data
+/// set is read once however many runs read it.
 pub(in crate::tracking) fn complete(sql: &mut Sql<'_>, runs: &[Run]) -> Result<Vec<RunOut>> {
     let ids =
         serde_json::to_string(&runs.iter().map(|run| run.id).collect::<Vec<_>>()).map_err(Error::internal)?;
-    let mut inputs: HashMap<i64, Vec<DatasetUse>> = HashMap::new();
-    sql.each(&store::INPUT_LIST, bind![&ids], |row| {
-        let tags: Tags = serde_json::from_str(&row.get::<String>(7)?).map_err(Error::internal)?;
-        let dataset = Dataset {
-            name: row.get(1)?,
-            digest: row.get(2)?,
-            source_type: row.get(3)?,
-            source: row.get(4)?,
-            schema: row.get(5)?,
-            profile: row.get(6)?,
-        };
-        let tags = tags.iter().map(|(key, value)| KeyValue::new(key, value)).collect();
-        inputs.entry(row.get(0)?).or_default().push(DatasetUse { tags, dataset: Some(dataset) });
-        Ok(true)
-    })?;
+    let mut inputs = inputs(sql, &ids)?;
     let mut models: HashMap<i64, Vec<(i64, String, i64)>> = HashMap::new();
     sql.each(&store::MODEL_LIST, bind![&ids], |row| {
         models.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?, row.get(3)?));
@@ -76,4 +66,37 @@ pub(in crate::tracking) fn complete(sql: &mut Sql<'_>, runs: &[Run]) -> Result<V
         out
     };
     Ok(runs.iter().map(complete).collect())
+}
+
+/// What runs read, by run.
+fn inputs(sql: &mut Sql<'_>, run_ids: &str) -> Result<HashMap<i64, Vec<DatasetUseOut>>> {
+    let uses = sql.all(&store::INPUT_LIST, bind![run_ids], |row| {
+        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<String>(2)?))
+    })?;
+    let named: BTreeSet<i64> = uses.iter().map(|(_, dataset, _)| *dataset).collect();
+    let mut inputs: HashMap<i64, Vec<DatasetUseOut>> = HashMap::new();
+    if named.is_empty() {
+        return Ok(inputs);
+    }
+    let ids = serde_json::to_string(&named).map_err(Error::internal)?;
+    let datasets = sql.all(&store::DATASET_BY_IDS, bind![&ids], |row| {
+        let dataset = Dataset {
+            name: row.get(1)?,
+            digest: row.get(2)?,
+            source_type: row.get(3)?,
+            source: row.get(4)?,
+            schema: row.get(5)?,
+            profile: row.get(6)?,
+        };
+        Ok((row.get::<i64>(0)?, Arc::new(dataset)))
+    })?;
+    let datasets: HashMap<i64, Arc<Dataset>> = datasets.into_iter().collect();
+    for (run, dataset, tags) in uses {
+        let tags: Tags = serde_json::from_str(&tags).map_err(Error::internal)?;
+        let tags = tags.iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+        if let Some(dataset) = datasets.get(&dataset) {
+            inputs.entry(run).or_default().push(DatasetUseOut { tags, dataset: Arc::clone(dataset) });
+        }
+    }
+    Ok(inputs)
 }

@@ -16,11 +16,15 @@ use crate::{
         Limits, Policy, Route,
         wire::{Empty, required},
     },
-    tracking::wire::KeyValue,
+    tracking::{limits, wire::KeyValue},
 };
 
 /// Where clients before 3.0 keep the models of a run: a tag with a JSON list.
 const MODEL_HISTORY_TAG: &str = "mlflow.log-model.history";
+/// Longest description of a model, in characters.
+const MODEL_CHARS: usize = 256 << 10;
+/// Longest list of them, in bytes: it is part of the run's document, which every write to the run writes anew.
+const MODEL_HISTORY_BYTES: usize = 1 << 20;
 
 pub(super) fn routes() -> Vec<Route> {
     let (policy, limits, post) = (Policy::Asset(Action::Edit), Limits::JSON, Method::POST);
@@ -81,7 +85,7 @@ async fn log_batch(ctx: Ctx, request: BatchRequest) -> Result<Empty> {
 async fn log_metric(ctx: Ctx, request: MetricRequest) -> Result<Empty> {
     let run_id = wire::run_id(&request.run_id, &request.run_uuid)?.to_owned();
     let mut batch = Batch::default();
-    batch.add_metric(&request.metric, String::new)?;
+    batch.add_metric(&request.into_metric(), String::new)?;
     apply(ctx, run_id, batch, EventKind::RunLog).await
 }
 
@@ -102,7 +106,7 @@ async fn set_tag(ctx: Ctx, request: PairRequest) -> Result<Empty> {
 /// Appends a model's description to the tag that older clients read. A model with the same id is not added twice.
 async fn log_model(ctx: Ctx, request: LogModelRequest) -> Result<Empty> {
     let run_id = wire::run_id(&request.run_id, &None)?.to_owned();
-    let text = required(&request.model_json, "model_json")?;
+    let text = limits::text("model_json", required(&request.model_json, "model_json")?, MODEL_CHARS)?;
     let model: Json = serde_json::from_str(text).map_err(|error| {
         Error::invalid(format!(
             "Malformed model info for parameter 'model_json': it is not valid JSON ({error})."
@@ -127,6 +131,13 @@ async fn log_model(ctx: Ctx, request: LogModelRequest) -> Result<Empty> {
             models.push(model.clone());
         }
         let value = Json::Array(models).to_string();
+        if value.len() > MODEL_HISTORY_BYTES {
+            return Err(Error::invalid(format!(
+                "Invalid value for parameter 'model_json' supplied: with it, the run's models would take up {} bytes; a \
+                 run keeps at most {MODEL_HISTORY_BYTES} in this way. Log further models into another run.",
+                value.len()
+            )));
+        }
         let mut batch = Batch::default();
         batch.add_uncut_tag(MODEL_HISTORY_TAG, value);
         batch.apply(tx, &run_id, EventKind::RunTagSet)

@@ -38,8 +38,6 @@ use crate::{
 
 /// The tag that names a run.
 pub use crate::tracking::columns::RUN_NAME_TAG;
-/// The tag that names the run above a nested one.
-pub const PARENT_TAG: &str = "mlflow.parentRunId";
 /// The tag that says who started a run.
 pub const USER_TAG: &str = "mlflow.user";
 /// The input tag that says what a data set was used for.
@@ -197,7 +195,6 @@ pub fn save(tx: &mut Sql<'_>, run: &mut Run, plan: &crate::tracking::document::A
         &store::RUN_UPDATE,
         bind![
             run.id,
-            run.document.tag(PARENT_TAG),
             run.status as i64,
             run.deleted,
             run.start_time,
@@ -220,6 +217,21 @@ pub fn save(tx: &mut Sql<'_>, run: &mut Run, plan: &crate::tracking::document::A
 /// Says that the index is behind this run.
 fn mark_fresh(tx: &mut Sql<'_>, run: &Run) -> Result<()> {
     tx.execute(&store::FRESH_PUT, bind![run.experiment_id, run.id, run.revision]).map(drop)
+}
+
+/// How many of these runs, from the first, make at most so many bytes of an answer.
+pub(in crate::tracking) fn count_within(sql: &mut Sql<'_>, ids: &[i64], bytes_max: u64) -> Result<usize> {
+    let text = serde_json::to_string(ids).map_err(Error::internal)?;
+    let sizes = sql.all(&store::RUN_SIZES, bind![&text], |row| {
+        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?.cast_unsigned() + row.get::<i64>(2)?.cast_unsigned()))
+    })?;
+    let sizes: HashMap<i64, u64> = sizes.into_iter().collect();
+    let mut bytes = 0;
+    let fits = |id: &&i64| {
+        bytes += sizes.get(*id).copied().unwrap_or_default();
+        bytes <= bytes_max
+    };
+    Ok(ids.iter().take_while(fits).count())
 }
 
 /// Runs by internal id, in the order of the ids.

@@ -22,11 +22,17 @@ statements! {
             r.revision, r.document, e.mlflow_id, e.artifact_location, e.lifecycle
         FROM run_fresh f JOIN run r ON r.id = f.run_id JOIN experiment e ON e.asset_id = r.experiment_id
         WHERE f.experiment_id IN {ints:$1}";
-    RUN_INSERT = "INSERT INTO run (uuid, experiment_id, parent_uuid, owner_id, user_name, status, lifecycle, start_time, end_time,
+    /// What a run takes up in an answer: its document, and what it read.
+    RUN_SIZES = "SELECT r.id, CAST(OCTET_LENGTH(r.document) AS BIGINT), CAST(COALESCE((
+            SELECT SUM(OCTET_LENGTH(i.tags) + OCTET_LENGTH(d.source) + COALESCE(OCTET_LENGTH(d.schema), 0)
+                + COALESCE(OCTET_LENGTH(d.profile), 0))
+            FROM run_input i JOIN dataset d ON d.id = i.dataset_id WHERE i.run_id = r.id), 0) AS BIGINT)
+        FROM run r WHERE r.id IN {ints:$1}";
+    RUN_INSERT = "INSERT INTO run (uuid, experiment_id, owner_id, user_name, status, lifecycle, start_time, end_time,
             revision, document)
-        VALUES ($1, $2, $3, $4, $5, $6, 0, $7, NULL, 1, $8) RETURNING id";
-    RUN_UPDATE = "UPDATE run SET parent_uuid = $2, status = $3, lifecycle = $4, start_time = $5, end_time = $6, deleted_at = $7,
-            revision = $8, document = $9 WHERE id = $1";
+        VALUES ($1, $2, $3, $4, $5, 0, $6, NULL, 1, $7) RETURNING id";
+    RUN_UPDATE = "UPDATE run SET status = $2, lifecycle = $3, start_time = $4, end_time = $5, deleted_at = $6, revision = $7,
+            document = $8 WHERE id = $1";
     FRESH_PUT = "INSERT INTO run_fresh (experiment_id, run_id, revision) VALUES ($1, $2, $3)
         ON CONFLICT (experiment_id, run_id) DO UPDATE SET revision = excluded.revision";
     /// `seq` is the run's revision: ascending, and known without looking.
@@ -35,8 +41,9 @@ statements! {
     DATASET_FIND = "SELECT id FROM dataset WHERE experiment_id = $1 AND name = $2 AND digest = $3";
     DATASET_INSERT = "INSERT INTO dataset (experiment_id, name, digest, source_type, source, schema, profile)
         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
-    INPUT_LIST = "SELECT i.run_id, d.name, d.digest, d.source_type, d.source, d.schema, d.profile, i.tags
-        FROM run_input i JOIN dataset d ON d.id = i.dataset_id WHERE i.run_id IN {ints:$1} ORDER BY i.run_id, d.name, d.digest";
+    INPUT_LIST = "SELECT i.run_id, d.id, i.tags FROM run_input i JOIN dataset d ON d.id = i.dataset_id
+        WHERE i.run_id IN {ints:$1} ORDER BY i.run_id, d.name, d.digest";
+    DATASET_BY_IDS = "SELECT id, name, digest, source_type, source, schema, profile FROM dataset WHERE id IN {ints:$1}";
     INPUT_FIND = "SELECT tags FROM run_input WHERE run_id = $1 AND dataset_id = $2";
     INPUT_PUT = "INSERT INTO run_input (run_id, dataset_id, tags) VALUES ($1, $2, $3)
         ON CONFLICT (run_id, dataset_id) DO UPDATE SET tags = excluded.tags";

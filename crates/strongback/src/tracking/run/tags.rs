@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{
-    lock, save, sources,
+    RUN_NAME_TAG, lock, save, sources,
     wire::{self, PairRequest},
 };
 use crate::{
@@ -35,6 +35,11 @@ pub(super) fn routes() -> Vec<Route> {
 async fn delete(ctx: Ctx, request: PairRequest) -> Result<Empty> {
     let id = wire::run_id(&request.run_id, &request.run_uuid)?.to_owned();
     let key = required(&request.key, "key")?.to_owned();
+    if key == RUN_NAME_TAG {
+        return Err(Error::invalid(format!(
+            "Invalid value \"{key}\" for parameter 'key' supplied: a run keeps its name. Set another one instead."
+        )));
+    }
     ctx.write(move |tx| {
         let mut run = lock(tx, &id, Action::Edit)?;
         run.require_active()?;

@@ -1,11 +1,13 @@
 //! MLflow's messages about runs.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Run;
 use crate::{
-    router::wire::Int64,
+    router::wire::{Double, Int64, list},
     tracking::wire::{EnumIn, KeyValue, MetricIn, MetricOut},
 };
 
@@ -99,13 +101,28 @@ pub struct Dataset {
 }
 
 /// A data set that a run read.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct DatasetUse {
     /// What it was used for, and more.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "list")]
     pub tags: Vec<KeyValue>,
     /// The data set.
     pub dataset: Option<Dataset>,
+}
+
+/// A data set that a run read, in an answer. Many runs share the description of one.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DatasetUseOut {
+    /// What it was used for, and more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<KeyValue>,
+    /// The data set.
+    #[serde(serialize_with = "shared")]
+    pub dataset: Arc<Dataset>,
+}
+
+fn shared<S: Serializer>(dataset: &Arc<Dataset>, serializer: S) -> Result<S::Ok, S::Error> {
+    dataset.as_ref().serialize(serializer)
 }
 
 /// A logged model that a run read.
@@ -132,7 +149,7 @@ pub struct ModelOutput {
 pub struct RunInputs {
     /// Data sets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub dataset_inputs: Vec<DatasetUse>,
+    pub dataset_inputs: Vec<DatasetUseOut>,
     /// Logged models.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub model_inputs: Vec<ModelInput>,
@@ -193,7 +210,7 @@ pub struct CreateRequest {
     #[serde(alias = "startTime")]
     pub start_time: Option<Int64>,
     /// Its first tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub tags: Vec<KeyValue>,
 }
 
@@ -244,13 +261,13 @@ pub struct BatchRequest {
     #[serde(alias = "runUuid")]
     pub run_uuid: Option<String>,
     /// At most 1,000 points.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub metrics: Vec<MetricIn>,
     /// At most 100.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub params: Vec<KeyValue>,
     /// At most 100.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub tags: Vec<KeyValue>,
 }
 
@@ -263,9 +280,31 @@ pub struct MetricRequest {
     /// The same, under its older name.
     #[serde(alias = "runUuid")]
     pub run_uuid: Option<String>,
-    /// The point.
-    #[serde(flatten)]
-    pub metric: MetricIn,
+    /// The metric's key.
+    pub key: Option<String>,
+    /// The value.
+    pub value: Option<Double>,
+    /// Milliseconds since the epoch.
+    pub timestamp: Option<Int64>,
+    /// The step; 0 if absent.
+    pub step: Option<Int64>,
+    /// The logged model that was measured.
+    #[serde(alias = "modelId")]
+    pub model_id: Option<String>,
+    /// The data set it was measured on.
+    #[serde(alias = "datasetName")]
+    pub dataset_name: Option<String>,
+    /// That data set's digest.
+    #[serde(alias = "datasetDigest")]
+    pub dataset_digest: Option<String>,
+}
+
+impl MetricRequest {
+    /// The point. It is not read by `serde(flatten)`, which forgets which field was wrong.
+    pub fn into_metric(self) -> MetricIn {
+        let Self { key, value, timestamp, step, model_id, dataset_name, dataset_digest, .. } = self;
+        MetricIn { key, value, timestamp, step, model_id, dataset_name, dataset_digest }
+    }
 }
 
 /// `runs/log-parameter`, `runs/set-tag`, `runs/delete-tag`
@@ -290,10 +329,10 @@ pub struct InputsRequest {
     #[serde(alias = "runId")]
     pub run_id: Option<String>,
     /// Data sets that it read.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub datasets: Vec<DatasetUse>,
     /// Logged models that it read.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub models: Vec<ModelInput>,
 }
 
@@ -304,7 +343,7 @@ pub struct OutputsRequest {
     #[serde(alias = "runId")]
     pub run_id: Option<String>,
     /// Logged models that it wrote.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub models: Vec<ModelOutput>,
 }
 

@@ -1,171 +1,166 @@
-//! Filters over columns and over fresh runs: one set of rules, compiled once.
+//! Filters over fresh runs and over columns. What a comparison means is said once, in [`syntax::search`]; here are the
+//! loops that ask it of a column's values.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 
-use syntax::search::{
-    Attribute, Comparison, DatasetField, Expr, LikeMatcher, Operand, Operator, Subject, ilike, like,
-};
+use syntax::search::{Attribute, DatasetField, Expr, Fields, Operator, Predicate, Subject, Test, TextTest};
 
-use crate::tracking::columns::{Bitmap, Column, Presence, RunFacts, Texts, Zone};
+use crate::tracking::columns::{Bitmap, Column, Presence, RUN_NAME_TAG, RunFacts, Texts, Zone};
 
 use super::View;
+
+/// Texts that are tested between two looks at whether to go on.
+pub(super) const TEXTS_AT_ONCE: usize = 64;
 
 /// A filter made ready.
 #[derive(Debug)]
 pub(super) struct Filter {
     pub(super) view: View,
-    pub(super) tests: Vec<(Subject, Test)>,
-}
-
-/// One comparison made ready.
-#[derive(Debug)]
-pub(super) enum Test {
-    Number(Operator, f64),
-    Text(TextTest),
-    Missing,
-    Present,
-    /// An operand that does not fit its operator, which no parser produces.
-    Never,
-}
-
-/// A comparison of texts.
-#[derive(Debug)]
-pub(super) enum TextTest {
-    OneOf(HashSet<String>),
-    NoneOf(HashSet<String>),
-    Like(LikeMatcher),
+    predicate: Predicate,
 }
 
 impl Filter {
     pub(super) fn new(filter: Option<&Expr>, view: View) -> Self {
-        let comparisons = filter.map(Expr::comparisons).unwrap_or_default();
-        let tests = comparisons.into_iter().map(|c| (c.subject.clone(), Test::new(c))).collect();
-        Self { view, tests }
+        Self { view, predicate: Predicate::new(filter.unwrap_or(&Expr::And(Vec::new()))) }
+    }
+
+    /// The comparisons, each with what it looks at.
+    pub(super) fn tests(&self) -> &[(Subject, Test)] {
+        self.predicate.tests()
     }
 
     /// Whether a fresh run passes.
-    pub(super) fn holds(&self, facts: &RunFacts<'_>, root: impl Fn() -> String) -> bool {
+    pub(super) fn holds<E>(
+        &self,
+        facts: &RunFacts<'_>,
+        root: impl Fn() -> String,
+        keep_going: impl Fn() -> Result<(), E>,
+    ) -> Result<bool, E> {
         let seen = match self.view {
             View::Active => !facts.deleted,
             View::Deleted => facts.deleted,
             View::All => true,
         };
-        seen && self.tests.iter().all(|(subject, test)| test.holds(subject, facts, &root))
+        Ok(seen && self.predicate.matches_while(&Fresh { facts, root }, keep_going)?)
     }
 }
 
-impl Test {
-    fn new(comparison: &Comparison) -> Self {
-        let one = |text: &String| HashSet::from([text.clone()]);
-        let all = |list: &[String]| list.iter().cloned().collect();
-        match (comparison.op, &comparison.value) {
-            (op, Operand::Number(number)) => Self::Number(op, *number),
-            (Operator::Eq, Operand::Text(text)) => Self::Text(TextTest::OneOf(one(text))),
-            (Operator::Ne, Operand::Text(text)) => Self::Text(TextTest::NoneOf(one(text))),
-            (Operator::Like, Operand::Text(pattern)) => Self::Text(TextTest::Like(like(pattern))),
-            (Operator::ILike, Operand::Text(pattern)) => Self::Text(TextTest::Like(ilike(pattern))),
-            (Operator::In, Operand::List(list)) => Self::Text(TextTest::OneOf(all(list))),
-            (Operator::NotIn, Operand::List(list)) => Self::Text(TextTest::NoneOf(all(list))),
-            (Operator::IsNull, Operand::None) => Self::Missing,
-            (Operator::IsNotNull, Operand::None) => Self::Present,
-            _ => Self::Never,
-        }
-    }
+/// A fresh run as filters see it; `root` is the artifact root of its experiment.
+struct Fresh<'f, F> {
+    facts: &'f RunFacts<'f>,
+    root: F,
+}
 
-    fn holds(&self, subject: &Subject, facts: &RunFacts<'_>, root: &impl Fn() -> String) -> bool {
-        let document = facts.document;
-        let number = |number: f64| matches!(self, Self::Number(op, value) if compares(number, *op, *value));
-        let text = |text: Option<&str>| match (self, text) {
-            (Self::Text(test), Some(text)) => test.holds(text),
-            (Self::Missing, found) => found.is_none(),
-            (Self::Present, found) => found.is_some(),
-            _ => false,
-        };
+impl<F: Fn() -> String> Fields for Fresh<'_, F> {
+    fn number(&self, subject: &Subject) -> Option<f64> {
         match subject {
-            Subject::Metric(key) => document.metric(key).is_some_and(|m| number(m.latest.value.get())),
-            Subject::Param(key) => text(document.param(key)),
-            Subject::Tag(key) => text(document.tag(key)),
-            Subject::Dataset(field) => document.datasets().iter().any(|input| match field {
-                DatasetField::Name => text(Some(&input.name)),
-                DatasetField::Digest => text(Some(&input.digest)),
-                DatasetField::Context => input.context.is_some() && text(input.context.as_deref()),
-            }),
-            Subject::Attribute(attribute) => match attribute {
-                Attribute::RunId => text(Some(&run_uuid_text(&facts.uuid))),
-                Attribute::RunName => text(document.tag(crate::tracking::columns::RUN_NAME_TAG)),
-                Attribute::UserId => text(Some(facts.user)),
-                Attribute::Status => text(Some(facts.status)),
-                Attribute::ArtifactUri => text(Some(&artifact_uri(&root(), &facts.uuid))),
-                Attribute::StartTime => number(facts.start_time_ms as f64),
-                Attribute::EndTime => facts.end_time_ms.is_some_and(|end| number(end as f64)),
-                _ => false,
-            },
+            Subject::Metric(key) => Some(self.facts.document.metric(key)?.latest.value.get()),
+            Subject::Attribute(Attribute::StartTime) => Some(self.facts.start_time_ms as f64),
+            Subject::Attribute(Attribute::EndTime) => self.facts.end_time_ms.map(|end| end as f64),
+            _ => None,
         }
     }
 
-    /// The rows of a column that pass; `None` stands for a column that the segment does not have.
-    pub(super) fn select(&self, column: Option<&Column>, rows: usize) -> Bitmap {
-        let Some(column) = column else {
-            return if matches!(self, Self::Missing) { Bitmap::all(rows) } else { Bitmap::none(rows) };
-        };
-        match self {
-            Self::Number(op, value) => select_numbers(column, rows, *op, *value),
-            Self::Text(test) => {
-                column.texts().map_or(Bitmap::none(rows), |texts| test.select(column, texts, rows))
+    fn text(&self, subject: &Subject) -> Option<Cow<'_, str>> {
+        let (facts, document) = (self.facts, self.facts.document);
+        match subject {
+            Subject::Param(key) => document.param(key).map(Cow::Borrowed),
+            Subject::Tag(key) => document.tag(key).map(Cow::Borrowed),
+            Subject::Attribute(Attribute::RunName) => document.tag(RUN_NAME_TAG).map(Cow::Borrowed),
+            Subject::Attribute(Attribute::RunId) => Some(run_uuid_text(&facts.uuid).into()),
+            Subject::Attribute(Attribute::UserId) => Some(facts.user.into()),
+            Subject::Attribute(Attribute::Status) => Some(facts.status.into()),
+            Subject::Attribute(Attribute::ArtifactUri) => {
+                Some(artifact_uri(&(self.root)(), &facts.uuid).into())
             }
-            Self::Present => column.present(rows),
-            Self::Missing => {
-                let mut missing = Bitmap::all(rows);
-                missing.and_not(&column.present(rows));
-                missing
-            }
-            Self::Never => Bitmap::none(rows),
+            _ => None,
         }
+    }
+
+    fn texts(&self, subject: &Subject) -> Vec<Cow<'_, str>> {
+        let Subject::Dataset(field) = subject else { return self.text(subject).into_iter().collect() };
+        let inputs = self.facts.document.datasets().iter();
+        let texts = inputs.filter_map(|input| match field {
+            DatasetField::Name => Some(input.name.as_str()),
+            DatasetField::Digest => Some(input.digest.as_str()),
+            DatasetField::Context => input.context.as_deref(),
+        });
+        texts.map(Cow::Borrowed).collect()
+    }
+
+    fn may_be_prompt(&self) -> bool {
+        false
     }
 }
 
-impl TextTest {
-    pub(super) fn holds(&self, text: &str) -> bool {
-        match self {
-            Self::OneOf(list) => list.contains(text),
-            Self::NoneOf(list) => !list.contains(text),
-            Self::Like(matcher) => matcher.matches(text),
+/// The rows of a column that pass a test; `None` stands for a column that the segment does not have. `keep_going` ends
+/// it early.
+pub(super) fn select<E>(
+    test: &Test,
+    column: Option<&Column>,
+    rows: usize,
+    keep_going: impl Fn() -> Result<(), E>,
+) -> Result<Bitmap, E> {
+    let Some(column) = column else {
+        return Ok(if matches!(test, Test::Missing) { Bitmap::all(rows) } else { Bitmap::none(rows) });
+    };
+    Ok(match test {
+        Test::Number(op, value) => select_numbers(column, rows, *op, *value),
+        Test::Text(test) => match column.texts() {
+            Some(texts) => select_texts(test, column, texts, rows, keep_going)?,
+            None => Bitmap::none(rows),
+        },
+        Test::Present => column.present(rows),
+        Test::Missing => {
+            let mut missing = Bitmap::all(rows);
+            missing.and_not(&column.present(rows));
+            missing
         }
-    }
+        Test::Never => Bitmap::none(rows),
+    })
+}
 
-    /// Entries of the dictionary are tested, rows only look their code up.
-    fn select(&self, column: &Column, texts: Texts<'_>, rows: usize) -> Bitmap {
-        let entries = texts.entries();
-        let mut passes = vec![matches!(self, Self::NoneOf(_)); entries];
-        match self {
-            Self::OneOf(list) | Self::NoneOf(list) => {
-                for code in list.iter().filter_map(|text| texts.find(text).ok()) {
-                    passes[code] = matches!(self, Self::OneOf(_));
-                }
+/// Entries of the dictionary are tested, rows only look their code up.
+fn select_texts<E>(
+    test: &TextTest,
+    column: &Column,
+    texts: Texts<'_>,
+    rows: usize,
+    keep_going: impl Fn() -> Result<(), E>,
+) -> Result<Bitmap, E> {
+    let entries = texts.entries();
+    let mut passes = vec![matches!(test, TextTest::NoneOf(_)); entries];
+    match test {
+        TextTest::OneOf(list) | TextTest::NoneOf(list) => {
+            for code in list.iter().filter_map(|text| texts.find(text).ok()) {
+                passes[code] = matches!(test, TextTest::OneOf(_));
             }
-            Self::Like(matcher) => {
-                for (code, pass) in passes.iter_mut().enumerate() {
-                    *pass = matcher.matches(texts.entry(code));
+        }
+        TextTest::Like(matcher) => {
+            for (code, pass) in passes.iter_mut().enumerate() {
+                if code % TEXTS_AT_ONCE == 0 {
+                    keep_going()?;
                 }
+                *pass = matcher.matches(texts.entry(code));
             }
-        }
-        if !passes.contains(&true) {
-            return Bitmap::none(rows);
-        }
-        if !passes.contains(&false) {
-            return column.present(rows);
-        }
-        let pass = |code: usize| passes.get(code).copied().unwrap_or(false);
-        match texts.codes() {
-            (1, codes) => select_slots(column, rows, codes.iter(), |code| pass(usize::from(*code))),
-            (2, codes) => select_slots(column, rows, codes.as_chunks::<2>().0.iter(), |code| {
-                pass(usize::from(u16::from_le_bytes(*code)))
-            }),
-            (_, codes) => select_slots(column, rows, codes.as_chunks::<4>().0.iter(), |code| {
-                pass(u32::from_le_bytes(*code) as usize)
-            }),
         }
     }
+    if !passes.contains(&true) {
+        return Ok(Bitmap::none(rows));
+    }
+    if !passes.contains(&false) {
+        return Ok(column.present(rows));
+    }
+    let pass = |code: usize| passes.get(code).copied().unwrap_or(false);
+    Ok(match texts.codes() {
+        (1, codes) => select_slots(column, rows, codes.iter(), |code| pass(usize::from(*code))),
+        (2, codes) => select_slots(column, rows, codes.as_chunks::<2>().0.iter(), |code| {
+            pass(usize::from(u16::from_le_bytes(*code)))
+        }),
+        (_, codes) => select_slots(column, rows, codes.as_chunks::<4>().0.iter(), |code| {
+            pass(u32::from_le_bytes(*code) as usize)
+        }),
+    })
 }
 
 /// Bounds first; where they leave it open, one loop for each operator and width.
@@ -242,19 +237,6 @@ fn may_hold(zone: Zone, op: Operator, value: f64) -> bool {
         Operator::Gt => max > value,
         Operator::Ge => max >= value,
         _ => true,
-    }
-}
-
-/// IEEE comparison: with a NaN on either side only `!=` holds.
-fn compares(left: f64, op: Operator, right: f64) -> bool {
-    match op {
-        Operator::Eq => left == right,
-        Operator::Ne => left != right,
-        Operator::Lt => left < right,
-        Operator::Le => left <= right,
-        Operator::Gt => left > right,
-        Operator::Ge => left >= right,
-        _ => false,
     }
 }
 

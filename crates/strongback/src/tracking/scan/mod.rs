@@ -11,6 +11,7 @@
 //! - A page goes on after an [`Anchor`], a place in the order and not an offset: runs that are created meanwhile
 //!   neither repeat nor skip others.
 //! - The index knows whether a run was deleted by itself; a deleted experiment deletes its runs without a word to it.
+//! - A search that takes too long ends in the middle ([`ColumnSource::keep_going`]), since it holds a reader.
 //! - Only columns that filter and order name are asked for, besides run ids and lifecycle.
 
 mod anchor;
@@ -94,6 +95,10 @@ pub trait ColumnSource {
     /// One column of a segment; `None` if no run has such a value.
     fn column(&self, segment: &Segment, kind: Kind, key: &str) -> Result<Option<Self::Bytes>, Self::Error>;
 
+    /// Fails when the search has worked for long enough. Asked before every column and every few texts of one, so that
+    /// between two answers there is a bounded piece of work.
+    fn keep_going(&self) -> Result<(), Self::Error>;
+
     /// Whether an experiment was deleted, and all of its runs with it, whatever the index says of each.
     fn is_deleted(&self, experiment: i64) -> bool;
 
@@ -102,12 +107,25 @@ pub trait ColumnSource {
 }
 
 /// One page of a search.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Page {
     /// Internal ids of the runs found, in order.
     pub run_ids: Vec<i64>,
     /// Where the next page goes on; `None` on the last.
     pub next: Option<Anchor>,
+    found: Vec<Candidate>,
+}
+
+impl Page {
+    /// Ends the page after so many runs, at least one; the next goes on behind them.
+    pub fn end_after(&mut self, runs: usize) {
+        let runs = runs.max(1);
+        if runs < self.run_ids.len() {
+            self.run_ids.truncate(runs);
+            self.found.truncate(runs);
+            self.next = self.found.last().map(Candidate::anchor);
+        }
+    }
 }
 
 /// A search under way: first it is shown the fresh runs, one by one, then it goes through the index. Of what it was
@@ -136,17 +154,24 @@ impl<'q> Search<'q> {
         }
     }
 
-    /// Takes a fresh run; `root` is the artifact root of its experiment.
-    pub fn fresh(&mut self, run: FreshRun<'_>, root: impl Fn() -> String) {
+    /// Takes a fresh run; `root` is the artifact root of its experiment, and `keep_going` ends the search early.
+    pub fn fresh<E>(
+        &mut self,
+        run: FreshRun<'_>,
+        root: impl Fn() -> String,
+        keep_going: impl Fn() -> Result<(), E>,
+    ) -> Result<(), E> {
+        keep_going()?;
         self.hidden.push(run.run_id);
-        if !self.filter.holds(&run.facts, &root) {
-            return;
+        if !self.filter.holds(&run.facts, &root, keep_going)? {
+            return Ok(());
         }
         let candidate = self.order.candidate(run.run_id, &run.facts, root);
         if self.after.as_ref().is_none_or(|after| self.order.compare(after, &candidate).is_lt()) {
             self.best.push(candidate);
             self.best.settle_if_crowded(&self.order);
         }
+        Ok(())
     }
 
     /// Goes through the index, and answers the page.
@@ -208,6 +233,7 @@ impl Best {
         let more = self.candidates.len() > limit;
         self.candidates.truncate(limit);
         let next = if more { self.candidates.last().map(Candidate::anchor) } else { None };
-        Page { run_ids: self.candidates.iter().map(|candidate| candidate.run_id).collect(), next }
+        let run_ids = self.candidates.iter().map(|candidate| candidate.run_id).collect();
+        Page { run_ids, next, found: self.candidates }
     }
 }

@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use syntax::search::{Attribute, Subject};
+use syntax::search::{Attribute, Subject, Test, TextTest};
 
 use crate::tracking::columns::{Bitmap, Column, Kind, Zone, attribute};
 
-use super::filter::{Filter, Test, TextTest, artifact_root_of, artifact_uri, run_uuid, run_uuid_text};
+use super::filter::{Filter, TEXTS_AT_ONCE, artifact_root_of, artifact_uri, run_uuid, run_uuid_text, select};
 use super::order::{By, Candidate, Clause, Key, Order, RANK_MISSING, RANK_NAN, column_of};
 use super::{Best, ColumnSource, Segment, View};
 
@@ -88,9 +88,9 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
         if let Some(stage) = stage {
             let column = self.column(Kind::Attribute, attribute::LIFECYCLE_STAGE)?;
             let test = Test::Text(TextTest::OneOf([stage.to_owned()].into()));
-            selected.and(&test.select(column.as_deref(), rows));
+            selected.and(&select(&test, column.as_deref(), rows, || self.source.keep_going())?);
         }
-        for (subject, test) in &filter.tests {
+        for (subject, test) in filter.tests() {
             if selected.is_empty() {
                 return Ok(None);
             }
@@ -101,7 +101,7 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
                 subject => match column_of(subject) {
                     Some((kind, key)) => {
                         let column = self.column(kind, key)?;
-                        selected.and(&test.select(column.as_deref(), rows));
+                        selected.and(&select(test, column.as_deref(), rows, || self.source.keep_going())?);
                     }
                     None => return Ok(None),
                 },
@@ -138,7 +138,10 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
         };
         let uuid = |row: usize| uuids.as_deref().and_then(|uuids| uuids.uuid_at(uuids.slot(row)?));
         let rows: Vec<usize> = selected.iter().collect();
-        for row in rows {
+        for (place, row) in rows.into_iter().enumerate() {
+            if place % TEXTS_AT_ONCE == 0 {
+                self.source.keep_going()?;
+            }
             let passes = match (test, &wanted) {
                 (_, Some(wanted)) => uuid(row).is_some_and(|uuid| wanted.contains(uuid)),
                 (Test::Text(test), _) => uuid(row).is_some_and(|uuid| test.holds(&text(uuid))),
@@ -232,6 +235,7 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
         if let Some((_, _, column)) = self.columns.iter().find(|(k, name, _)| *k == kind && name == key) {
             return Ok(column.clone());
         }
+        self.source.keep_going()?;
         let bytes = self.source.column(self.segment, kind, key)?;
         let column = bytes.map(|bytes| Column::open(bytes.as_ref())).transpose()?.map(Rc::new);
         self.columns.push((kind, key.to_owned(), column.clone()));

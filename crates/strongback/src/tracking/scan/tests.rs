@@ -1,5 +1,6 @@
 //! Searches against filtering and sorting every run one by one.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
@@ -46,6 +47,8 @@ struct Memory {
     segments: Vec<Segment>,
     deleted: Vec<i64>,
     columns: HashMap<(i64, ColumnId), Vec<u8>>,
+    /// How often the search may still ask whether to go on; `None`: as often as it likes.
+    patience: Option<Cell<usize>>,
 }
 
 impl Memory {
@@ -81,6 +84,17 @@ impl ColumnSource for Memory {
 
     fn column(&self, segment: &Segment, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, Damaged> {
         Ok(self.columns.get(&(segment.id, ColumnId { kind, key: key.into() })).cloned())
+    }
+
+    fn keep_going(&self) -> Result<(), Damaged> {
+        let Some(left) = &self.patience else { return Ok(()) };
+        match left.get().checked_sub(1) {
+            Some(fewer) => {
+                left.set(fewer);
+                Ok(())
+            }
+            None => Err(Damaged { format: "patience", at: 0, why: "it is at an end" }),
+        }
     }
 
     fn is_deleted(&self, experiment: i64) -> bool {
@@ -314,7 +328,8 @@ proptest! {
         runs.extend(updates.clone());
         let fresh = |search: &mut Search<'_>| for (run_id, run) in &updates {
             let facts = RunFacts { deleted: is_deleted(run), ..run.facts() };
-            search.fresh(FreshRun { run_id: *run_id, facts }, || memory.artifact_root(run.experiment));
+            let root = || memory.artifact_root(run.experiment);
+            search.fresh(FreshRun { run_id: *run_id, facts }, root, || Ok::<_, Damaged>(())).unwrap();
         };
 
         let mut expected: Vec<(&i64, &Run)> = runs.iter()
@@ -349,6 +364,64 @@ proptest! {
             prop_assert_eq!(Anchor::decode(&anchor.encode(), &order).unwrap(), anchor);
         }
     }
+}
+
+fn plain_run(n: u8, document: RunDocument) -> Run {
+    Run {
+        uuid: [n; 16],
+        user: String::new(),
+        start: i64::from(n),
+        end: None,
+        deleted: false,
+        experiment: 1,
+        document,
+    }
+}
+
+/// However many texts a column has, only a few are tested before somebody is asked whether to go on.
+#[test]
+fn a_search_without_patience_ends_in_the_middle_of_a_column() {
+    let runs: BTreeMap<i64, Run> = (0..200_u8)
+        .map(|n| {
+            let mut document = RunDocument::default();
+            document.set_tag("t", &n.to_string());
+            (i64::from(n), plain_run(n, document))
+        })
+        .collect();
+    let filter = syntax::search::parse_filter(syntax::search::Grammar::Runs, "tags.t LIKE '%_'").unwrap();
+    let query = Query { filter: Some(&filter), order: &[], view: View::All, limit: 1_000, after: None };
+    let asked = |patience: usize| {
+        let memory = Memory { patience: Some(Cell::new(patience)), ..Memory::build(&runs, 4_096) };
+        let page = Search::new(&query).page(&memory);
+        page.map(|page| (page.run_ids.len(), patience - memory.patience.unwrap().get()))
+    };
+    let (found, times) = asked(1_000).unwrap();
+    assert_eq!(found, 200);
+    // Four columns, and four times 64 texts.
+    assert!(times >= 8, "{times}");
+    for patience in 0..times {
+        assert_eq!(asked(patience).unwrap_err().format, "patience");
+    }
+    assert_eq!(asked(times).unwrap().0, 200);
+}
+
+#[test]
+fn a_page_that_ends_early_goes_on_behind_its_last_run() {
+    let runs: BTreeMap<i64, Run> =
+        (0..9).map(|n| (i64::from(n), plain_run(n, RunDocument::default()))).collect();
+    let memory = Memory::build(&runs, 4);
+    let (mut found, mut after) = (Vec::new(), None::<Anchor>);
+    for pages in 1.. {
+        let query = Query { filter: None, order: &[], view: View::All, limit: 5, after: after.as_ref() };
+        let mut page = Search::new(&query).page(&memory).unwrap();
+        page.end_after(if pages == 1 { 0 } else { 2 });
+        found.extend(page.run_ids);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, (0..9).rev().collect::<Vec<_>>());
 }
 
 #[test]

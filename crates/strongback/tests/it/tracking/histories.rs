@@ -78,3 +78,57 @@ fn samples_are_the_same_before_and_after_compaction() {
         assert_eq!((points[0]["step"].as_i64(), points[49]["step"].as_i64()), (Some(0), Some(2_999)));
     });
 }
+
+/// Which run has how many of an answer's points, in the order of the answer.
+async fn points_by_run(test: &TestApp, path: &str) -> Vec<(String, usize)> {
+    let answer = test.get(path).await;
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for point in ok(&answer)["metrics"].as_array().into_iter().flatten() {
+        let run = point["run_id"].as_str().unwrap();
+        match counts.last_mut() {
+            Some((last, count)) if last == run => *count += 1,
+            _ => counts.push((run.to_owned(), 1)),
+        }
+    }
+    counts
+}
+
+#[test]
+fn histories_in_bulk_are_limited_over_all_runs_and_each_run_comes_once() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "bulk").await;
+        let mut runs = [run(&test, &home, "a").await, run(&test, &home, "b").await];
+        runs.sort();
+        for id in &runs {
+            fill(&test, id, 0).await;
+        }
+        let [a, b] = runs;
+        let bulk = |most: usize| {
+            format!(
+                "{M}/metrics/get-history-bulk?run_id={b}&run_id={a}&run_id={b}&metric_key=auc&max_results={most}"
+            )
+        };
+        let all = [(a.clone(), 10), (b.clone(), 10)];
+        assert_eq!(points_by_run(&test, &bulk(100)).await, all);
+        assert_eq!(points_by_run(&test, &bulk(15)).await, [(a.clone(), 10), (b.clone(), 5)]);
+        assert_eq!(points_by_run(&test, &bulk(5)).await, [(a.clone(), 5)]);
+    });
+}
+
+#[test]
+fn a_run_that_is_nowhere_keeps_no_chart_from_the_others() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "chart").await;
+        let id = run(&test, &home, "a").await;
+        fill(&test, &id, 0).await;
+        let nowhere = "f".repeat(32);
+        for (path, field) in [("get-history-bulk", "run_id"), ("get-history-bulk-interval", "run_ids")] {
+            let path = |runs: &[&str]| {
+                let runs: String = runs.iter().map(|run| format!("{field}={run}&")).collect();
+                format!("{M}/metrics/{path}?{runs}metric_key=auc")
+            };
+            assert_eq!(points_by_run(&test, &path(&[&nowhere, &id])).await, [(id.clone(), 10)]);
+            assert_eq!(points_by_run(&test, &path(&[&nowhere])).await, []);
+        }
+    });
+}

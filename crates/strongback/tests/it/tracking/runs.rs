@@ -207,3 +207,111 @@ fn what_is_not_part_of_the_product_says_so() {
         }
     });
 }
+
+async fn name_of(test: &TestApp, run: &str) -> String {
+    let got = test.get(&format!("{M}/runs/get?run_id={run}")).await;
+    let got = ok(&got)["run"].clone();
+    let tags = got["data"]["tags"].as_array().unwrap();
+    let tag = tags.iter().find(|tag| tag["key"] == "mlflow.runName").unwrap();
+    assert_eq!(tag["value"], got["info"]["run_name"]);
+    got["info"]["run_name"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_run_keeps_its_name() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "named").await;
+        let id = run(&test, &home, "first").await;
+        let key = "mlflow.runName";
+        ok(&test.post(&format!("{M}/runs/set-tag"), json!({ "run_id": id, "key": key, "value": "" })).await);
+        log(&test, &id, json!({ "tags": [{ "key": key, "value": "" }, { "key": "other", "value": "" }] }))
+            .await;
+        ok(&test.post(&format!("{M}/runs/update"), json!({ "run_id": id, "run_name": "" })).await);
+        assert_eq!(name_of(&test, &id).await, "first");
+        let deleted = test.post(&format!("{M}/runs/delete-tag"), json!({ "run_id": id, "key": key })).await;
+        assert_eq!((deleted.status, deleted.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{deleted:?}");
+        assert_eq!(name_of(&test, &id).await, "first");
+        let renamed = json!({ "run_id": id, "key": key, "value": "second" });
+        ok(&test.post(&format!("{M}/runs/set-tag"), renamed).await);
+        assert_eq!(name_of(&test, &id).await, "second");
+        assert_eq!(events_of(&test, &id).await, ["run.create", "run.log", "run.tag.set"]);
+    });
+}
+
+#[test]
+fn the_models_that_older_clients_note_are_bounded() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "noted").await;
+        let id = run(&test, &home, "r").await;
+        let note = async |name: String, size: usize| {
+            let model = json!({
+                "run_id": id, "artifact_path": name, "flavors": { "x": "x".repeat(size) }, "utc_time_created": "now",
+            });
+            let body = json!({ "run_id": id, "model_json": model.to_string() });
+            test.post(&format!("{M}/runs/log-model"), body).await
+        };
+        let refused = |answer: &crate::support::Answer| {
+            assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{answer:?}");
+            assert!(answer.json["message"].as_str().unwrap().contains("'model_json'"), "{answer:?}");
+        };
+        refused(&note("large".into(), 300 << 10).await);
+        for n in 0..4 {
+            ok(&note(format!("m{n}"), 250 << 10).await);
+        }
+        refused(&note("one too many".into(), 250 << 10).await);
+        // What is there already is no more than there was.
+        ok(&note("m0".into(), 250 << 10).await);
+    });
+}
+
+#[test]
+fn null_is_the_same_as_absent() {
+    on_every_store(|test| async move {
+        let made = json!({ "name": "null", "tags": null });
+        let made = test.post(&format!("{M}/experiments/create"), made).await;
+        let home = ok(&made)["experiment_id"].as_str().unwrap().to_owned();
+        let run =
+            test.post(&format!("{M}/runs/create"), json!({ "experiment_id": home, "tags": null })).await;
+        let id = ok(&run)["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+        log(&test, &id, json!({ "metrics": null, "params": null, "tags": null })).await;
+        let source = json!({ "name": "d", "digest": "1", "source_type": "x", "source": "y", "schema": null });
+        let inputs =
+            json!({ "run_id": id, "datasets": [{ "tags": null, "dataset": source }], "models": null });
+        ok(&test.post(&format!("{M}/runs/log-inputs"), inputs).await);
+        let search =
+            json!({ "experiment_ids": [home], "run_view_type": null, "order_by": null, "filter": null });
+        let found = test.post(&format!("{M}/runs/search"), search).await;
+        assert_eq!(ok(&found)["runs"].as_array().unwrap().len(), 1);
+        for path in ["experiments/search", "experiments/search-datasets"] {
+            let body =
+                json!({ "view_type": null, "order_by": null, "experiment_ids": [home], "max_results": 5 });
+            ok(&test.post(&format!("{M}/{path}"), body).await);
+        }
+        let model = json!({ "name": "null", "tags": null });
+        ok(&test.post(&format!("{M}/registered-models/create"), model).await);
+        // A required one is still missing.
+        let refused = test.post(&format!("{M}/runs/outputs"), json!({ "run_id": id, "models": null })).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+    });
+}
+
+#[test]
+fn a_wrong_field_of_a_point_is_named() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "wrong").await;
+        let id = run(&test, &home, "r").await;
+        let point =
+            json!({ "run_id": id, "key": "m", "value": 1, "timestamp": 1, "step": 1, "model_id": null });
+        let path = format!("{M}/runs/log-metric");
+        ok(&test.post(&path, point.clone()).await);
+        for (field, value) in [("value", "x"), ("timestamp", "later"), ("step", "next")] {
+            let mut wrong = point.clone();
+            wrong[field] = json!(value);
+            let answer = test.post(&path, wrong).await;
+            assert_eq!(answer.status, 400);
+            let message = answer.json["message"].as_str().unwrap();
+            let start = format!("Invalid value \"{value}\" for parameter '{field}' supplied");
+            assert!(message.starts_with(&start), "{message}");
+        }
+    });
+}

@@ -1,6 +1,15 @@
 //! Searching runs: the same answer from fresh documents, from the index, and from both at once.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
+use strongback::{
+    bind,
+    context::Deadline,
+    db,
+    error::Code,
+    tracking::{scan::View, search},
+};
 
 use super::{M, experiment, log, run};
 use crate::support::{TestApp, ok, on_every_store};
@@ -118,5 +127,133 @@ fn a_token_continues_its_own_search_only() {
             let answer = test.post(&path, search(filter, token)).await;
             assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{answer:?}");
         }
+    });
+}
+
+#[test]
+fn a_search_ends_when_its_time_is_up() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "slow").await;
+        fill(&test, &home, 0..3).await;
+        let within = async |time: Duration| {
+            let experiments = vec![home.parse().unwrap()];
+            let asked = search::RunSearch {
+                experiments,
+                filter: None,
+                order: Vec::new(),
+                view: View::Active,
+                limit: 10,
+                after: None,
+                until: Deadline::after(time),
+            };
+            test.system().read(move |sql| Ok(search::find(sql, &asked)?.0.len())).await
+        };
+        // Over documents, then over the index.
+        for _ in 0..2 {
+            assert_eq!(within(Duration::from_mins(1)).await.unwrap(), 3);
+            assert_eq!(
+                within(Duration::ZERO).await.map_err(|error| error.code()),
+                Err(Code::DeadlineExceeded)
+            );
+            strongback::tracking::catch_up(&test.app).await.unwrap();
+        }
+    });
+}
+
+/// What one text and one pattern could cost: seconds of work in which a reader was held.
+#[test]
+fn a_hostile_pattern_is_refused_or_cheap() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "patterns").await;
+        let id = run(&test, &home, "r").await;
+        log(&test, &id, json!({ "tags": [{ "key": "t", "value": "a".repeat(8_000) }] })).await;
+        let found = async |pattern: String| {
+            let filter = format!("tags.t LIKE '{pattern}'");
+            test.post(&format!("{M}/runs/search"), json!({ "experiment_ids": [home], "filter": filter }))
+                .await
+        };
+        let refused = found(format!("%{}b%", "_a".repeat(2_000))).await;
+        assert_eq!((refused.status, refused.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{refused:?}");
+        let message = refused.json["message"].as_str().unwrap();
+        assert!(message.contains("at most 1000 characters") && message.contains('^'), "{message}");
+        assert_eq!(found("_".repeat(65)).await.status, 400);
+        let started = Instant::now();
+        for _ in 0..2 {
+            assert_eq!(ok(&found(format!("%{}b%", "_a".repeat(62))).await).get("runs"), None);
+            strongback::tracking::catch_up(&test.app).await.unwrap();
+        }
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    });
+}
+
+static SPOIL: db::Stmt = db::Stmt::new("UPDATE run SET document = $2 WHERE uuid = $1");
+static MARKED: db::Stmt =
+    db::Stmt::new("SELECT r.uuid FROM run_fresh f JOIN run r ON r.id = f.run_id ORDER BY r.id");
+
+async fn marked(test: &TestApp) -> Vec<String> {
+    let read = |sql: &mut db::Sql<'_>| sql.all(&MARKED, bind![], |row| row.get(0));
+    test.app.db.read(&db::Origin::system(), read).await.unwrap()
+}
+
+#[test]
+fn a_damaged_run_keeps_its_mark_and_nobody_else_waiting() {
+    on_every_store(|test| async move {
+        let (early, late) = (experiment(&test, "early").await, experiment(&test, "late").await);
+        fill(&test, &early, 0..3).await;
+        let bad = run(&test, &early, "bad").await;
+        fill(&test, &early, 3..6).await;
+        fill(&test, &late, 0..6).await;
+        let spoil = async |document: &'static [u8]| {
+            let bad = bad.clone();
+            let spoilt = test.app.db.derive(move |tx| tx.execute(&SPOIL, bind![&bad, document])).await;
+            assert_eq!(spoilt.unwrap(), 1);
+        };
+        spoil(b"no document").await;
+        // Twice: the second time it is known to be damaged.
+        for _ in 0..2 {
+            strongback::tracking::catch_up(&test.app).await.unwrap();
+            assert_eq!(marked(&test).await, [bad.clone()]);
+        }
+        assert_eq!(names(&test, &late, "metrics.auc >= 0.5", &[], 100).await.len(), 6);
+        // Once it is mended it is indexed like any other: an empty document of version 1.
+        spoil(b"\x01\0\0\0\0").await;
+        strongback::tracking::catch_up(&test.app).await.unwrap();
+        assert_eq!(marked(&test).await, Vec::<String>::new());
+        assert_eq!(names(&test, &early, "", &[], 4).await.len(), 7);
+    });
+}
+
+#[test]
+fn a_page_ends_by_its_bytes_and_a_data_set_is_shared() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "profiles").await;
+        let profile = "p".repeat(9 << 20);
+        for n in 0..7 {
+            let id = run(&test, &home, &format!("run-{n}")).await;
+            let mut dataset = json!({ "name": "d", "digest": "1", "source_type": "x", "source": "y" });
+            if n == 0 {
+                dataset["profile"] = json!(profile);
+            }
+            let uses = json!([{ "tags": [{ "key": "mlflow.data.context", "value": n.to_string() }], "dataset": dataset }]);
+            ok(&test.post(&format!("{M}/runs/log-inputs"), json!({ "run_id": id, "datasets": uses })).await);
+        }
+        let (mut token, mut pages, mut contexts) = (String::new(), Vec::new(), Vec::new());
+        loop {
+            let body = json!({ "experiment_ids": [home], "order_by": ["run_name"], "page_token": token });
+            let answer = test.post(&format!("{M}/runs/search"), body).await;
+            let runs = ok(&answer)["runs"].as_array().unwrap();
+            pages.push(runs.len());
+            for run in runs {
+                let used = &run["inputs"]["dataset_inputs"][0];
+                assert_eq!(used["dataset"]["profile"].as_str().map(str::len), Some(9 << 20));
+                contexts.push(used["tags"][0]["value"].as_str().unwrap().to_owned());
+            }
+            match answer.json["next_page_token"].as_str() {
+                Some(next) => next.clone_into(&mut token),
+                None => break,
+            }
+        }
+        assert_eq!(pages, [3, 3, 1]);
+        assert_eq!(contexts, ["0", "1", "2", "3", "4", "5", "6"]);
     });
 }

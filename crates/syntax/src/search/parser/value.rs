@@ -4,6 +4,7 @@ use super::super::ast::{Attribute, Operand, Span, Subject};
 use super::super::error::SyntaxError;
 use super::super::grammar::{ValueKind, read_integer, read_number};
 use super::super::lexer::{Kind, Token};
+use super::super::like::{PATTERN_CHARS_MAX, WILDCARDS_MAX};
 use super::{Operator, Parser, shortened};
 
 const QUOTES_MISSING: &str = "Use either single or double quotes.";
@@ -216,6 +217,28 @@ impl<'s> Parser<'s> {
             }
         }
         Ok(values)
+    }
+
+    /// Patterns are bounded, because each is tried on every text that is searched.
+    pub(super) fn check_pattern(&self, op: Operator, value: &Operand, span: Span) -> Result<(), SyntaxError> {
+        let (Operator::Like | Operator::ILike, Operand::Text(pattern)) = (op, value) else { return Ok(()) };
+        let chars = pattern.chars().count();
+        if chars > PATTERN_CHARS_MAX {
+            let message = format!(
+                "A pattern of {} can have at most {PATTERN_CHARS_MAX} characters; this one has {chars}.",
+                op.symbol()
+            );
+            return Err(self.error(span, message));
+        }
+        let wildcards = pattern.matches(['%', '_']).count();
+        if wildcards > WILDCARDS_MAX {
+            let message = format!(
+                "A pattern of {} can have at most {WILDCARDS_MAX} of the signs '%' and '_'; this one has {wildcards}.",
+                op.symbol()
+            );
+            return Err(self.error(span, message));
+        }
+        Ok(())
     }
 
     /// Says which subjects take lists.

@@ -57,9 +57,18 @@ fn problem_of(answer: &Answer) -> Option<String> {
     answer.json["message"].as_str().is_none_or(str::is_empty).then(|| "no message".into())
 }
 
-/// Whether a refusal is one for bad input that names the field.
+fn message(answer: &Answer) -> &str {
+    answer.json["message"].as_str().unwrap_or_default()
+}
+
+/// Whether a refusal names the field as a field: quoted, with the path to it or within it. That its name occurs
+/// somewhere says nothing, because messages show what was sent.
 fn names(answer: &Answer, field: &str) -> bool {
-    answer.json["message"].as_str().is_some_and(|message| message.contains(field))
+    let is_path = |text: &&str| {
+        !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']'))
+    };
+    let quoted = message(answer).split('\'').skip(1).filter(is_path);
+    quoted.flat_map(|path| path.split(['.', '[', ']'])).any(|part| part == field)
 }
 
 /// Whether a refusal says which field it means: by its name, or in the words that MLflow has for it ("experiment ID").
@@ -149,7 +158,7 @@ impl<'t> Base<'t> {
     /// Sends it with one field replaced, in the body or in the query.
     async fn send_with(&mut self, field: &fields::Field, value: Value, in_query: bool) -> Answer {
         let answer = self.try_with(field, value.clone(), in_query).await;
-        let may_be_used_up = matches!(answer.status, 404 | 409) || names(&answer, "state");
+        let may_be_used_up = matches!(answer.status, 404 | 409) || message(&answer).contains("state");
         if !self.is_used || !may_be_used_up {
             self.is_used |= answer.status < 400 && !self.example.reads();
             return answer;

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::{Example, examples, world::Tokens};
 use super::{
-    Base, Refusals, TOKENS, assert_none, complain, examples_with_fields, fields, for_each, is_refused, names,
-    problem_of, says, values,
+    Base, Refusals, TOKENS, assert_none, complain, examples_with_fields, fields, for_each, is_refused,
+    message, names, problem_of, says, values,
 };
 use crate::support::{Answer, TestApp, on_every_store_with};
 
@@ -44,7 +44,7 @@ fn unrefused(example: &Example, field: &fields::Field, answer: &Answer) -> Optio
     if !is_refused(answer) {
         return Some("not refused".to_owned());
     }
-    let is_named = names(answer, field.name()) || field.in_path && names(answer, "Invalid path");
+    let is_named = names(answer, field.name()) || field.in_path && message(answer).contains("Invalid path");
     (!is_named).then(|| "the field is not named".to_owned())
 }
 
