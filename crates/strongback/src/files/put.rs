@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{FILE_BYTES_MAX, File, Guard, Place, below, hold::hold, operations, read, store, unnamed};
 use crate::{
-    bind,
+    auth, bind,
     context::Ctx,
     db::{Change, Sql},
     error::{Error, Result},
@@ -55,7 +55,7 @@ async fn intend(ctx: &Ctx, guard: &Guard, path: &ArtifactPath) -> Result<Uuid> {
 
 type Kept = (File, Vec<ObjectId>);
 
-/// Commits the outcome. The claim goes into the write, since only its end says that the row names the object.
+/// Commits the outcome, for a caller who may still do this now that the bytes are there. The claim goes into the write, since only its end says that the row names the object.
 async fn keep(
     ctx: &Ctx,
     guard: &Guard,
@@ -66,6 +66,7 @@ async fn keep(
 ) -> Result<Kept> {
     let (guard, path) = (guard.clone(), path.clone());
     ctx.write(move |tx| {
+        auth::renew(tx)?;
         let place = hold(tx, &guard, &path)?;
         operation::open(tx, id, operations::PUT)?;
         check_free(tx, &place.area, &path)?;
