@@ -5,9 +5,11 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use fs4::fs_std::FileExt;
+use tokio::time::Instant;
 
 use crate::{
     catalog::{authorize_admin, bootstrap},
@@ -140,12 +142,21 @@ pub struct Background {
 }
 
 impl Background {
-    /// Lets every task end after what it is doing.
-    pub async fn stop(self) {
+    /// How long tasks may go on with what they are doing once they were told to stop.
+    pub const PATIENCE: Duration = Duration::from_secs(15);
+
+    /// Lets every task end after what it is doing; one that does not in time is given up.
+    pub async fn stop(self, patience: Duration) {
         let _ = self.stop.send(true);
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a background task ended with a panic");
+        let until = Instant::now() + patience;
+        for mut task in self.tasks {
+            match tokio::time::timeout_at(until, &mut task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a background task ended with a panic"),
+                Err(_) => {
+                    tracing::warn!(seconds = patience.as_secs(), "a background task did not end in time");
+                    task.abort();
+                }
             }
         }
     }
@@ -174,5 +185,25 @@ async fn checkpoints(app: Arc<App>, mut stopped: tokio::sync::watch::Receiver<bo
         if last {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_does_not_end_is_given_up() {
+        let (stop, mut stopped) = tokio::sync::watch::channel(false);
+        let ends = tokio::spawn(async move {
+            let _ = stopped.changed().await;
+        });
+        let endless = tokio::spawn(std::future::pending::<()>());
+        let given_up = endless.abort_handle();
+        let background = Background { stop, tasks: vec![endless, ends] };
+        let stopping = background.stop(Duration::from_millis(50));
+        tokio::time::timeout(Duration::from_secs(20), stopping).await.expect("it waits for ever");
+        tokio::task::yield_now().await;
+        assert!(given_up.is_finished());
     }
 }

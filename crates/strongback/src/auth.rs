@@ -6,7 +6,8 @@
 //! makes a client configured with some token work on a laptop.
 //!
 //! What must stay true: a request without a valid credential never becomes a caller when authentication is on; secrets
-//! are never logged; comparing a secret takes the same time whether it is right or wrong (the look-up is by hash).
+//! are never logged; comparing a secret takes the same time whether it is right or wrong (the look-up is by hash); what
+//! takes long asks again before it commits ([`renew`]).
 
 use std::sync::{Arc, LazyLock};
 
@@ -16,7 +17,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     catalog::principal,
-    db::Db,
+    context::now_ms,
+    db::{Db, Sql},
     error::{Code, Error, Result},
 };
 
@@ -71,6 +73,17 @@ impl Caller {
     }
 }
 
+/// By what a caller is known, so that it can be asked again when a long request comes to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing that could be taken away: the server itself, or a request that needs no credential.
+    Nothing,
+    /// A token, by its hash.
+    Token([u8; 32]),
+    /// A signed address, which stands for a principal that has a valid token.
+    Address,
+}
+
 /// A secret text that is never shown by accident.
 #[derive(Clone)]
 pub struct Secret(String);
@@ -112,24 +125,49 @@ pub enum Mode {
     Tokens,
 }
 
-/// Finds the caller of a request.
-pub async fn authenticate(db: &Db, mode: Mode, headers: &HeaderMap) -> Result<Arc<Caller>> {
+/// Finds the caller of a request, and by what it is known.
+pub async fn authenticate(db: &Db, mode: Mode, headers: &HeaderMap) -> Result<(Arc<Caller>, Proof)> {
     if mode == Mode::Open {
-        return Ok(Caller::local());
+        return Ok((Caller::local(), Proof::Nothing));
     }
     let (claimed, token) = credential(headers)?;
     let hash = token.hash();
     let origin = crate::db::Origin::system();
-    let found = db.read(&origin, move |sql| principal::by_token(sql, &hash)).await?;
-    let caller = found.ok_or_else(|| {
-        unauthenticated("The token is not known, has expired or was revoked. Ask an administrator for a new one (strongback token create).")
-    })?;
+    let caller = db.read(&origin, move |sql| by_token(sql, &hash)).await?;
     match claimed {
         Some(name) if name != caller.name && name != "token" => {
             Err(unauthenticated(format!("The token does not belong to the user {name:?} that came with it.")))
         }
-        _ => Ok(caller),
+        _ => Ok((caller, Proof::Token(hash))),
     }
+}
+
+/// Puts the caller of a transaction in its place anew: whether its credential is valid still, and which groups it
+/// belongs to now. For the end of what may take hours, before the caller is authorised once more.
+pub fn renew(tx: &mut Sql<'_>) -> Result<()> {
+    let caller = match tx.proof() {
+        Proof::Nothing => return Ok(()),
+        Proof::Token(hash) => by_token(tx, &hash)?,
+        Proof::Address => by_address(tx, tx.caller().id)?,
+    };
+    tx.renew_caller(caller);
+    Ok(())
+}
+
+fn by_token(sql: &mut Sql<'_>, hash: &[u8; 32]) -> Result<Arc<Caller>> {
+    let found = principal::by_token(sql, hash, now_ms())?;
+    found.ok_or_else(|| {
+        unauthenticated("The token is not known, has expired or was revoked. Ask an administrator for a new one (strongback token create).")
+    })
+}
+
+/// The principal that a signed address stands for. The address goes where no credential does, and no longer than its
+/// principal has one.
+pub fn by_address(sql: &mut Sql<'_>, principal: i64) -> Result<Arc<Caller>> {
+    let found = principal::with_token(sql, principal, now_ms())?;
+    found.ok_or_else(|| {
+        Error::denied("The principal that asked for this address has no valid token any more. Ask for a new address with a valid one.")
+    })
 }
 
 /// The user that basic authentication claims, and the token.

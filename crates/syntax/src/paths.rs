@@ -58,6 +58,9 @@ pub enum PathProblem {
     /// NUL and its like.
     #[error("it contains a control character; rename the file")]
     ControlCharacter,
+    /// A code point that Unicode keeps from ever standing for a character, among them the last one.
+    #[error("it contains U+{:04X}, which stands for no character; rename the file", u32::from(*.0))]
+    Noncharacter(char),
     /// Percent encoding of bytes that are no text, such as overlong forms of a dot.
     #[error("its percent encoding is not UTF-8; send the name itself")]
     NotUtf8,
@@ -184,6 +187,9 @@ fn check_plain(path: &str) -> Result<(), PathProblem> {
     if path.chars().any(char::is_control) {
         return Err(PathProblem::ControlCharacter);
     }
+    if let Some(none) = path.chars().find(|c| is_noncharacter(*c)) {
+        return Err(PathProblem::Noncharacter(none));
+    }
     if path.contains('\\') {
         return Err(PathProblem::Backslash);
     }
@@ -201,6 +207,11 @@ fn check_plain(path: &str) -> Result<(), PathProblem> {
         "." | ".." => Err(PathProblem::DotSegment),
         _ => Ok(()),
     })
+}
+
+/// The last two code points of every plane, and 32 in the middle of the first.
+fn is_noncharacter(c: char) -> bool {
+    u32::from(c) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c)
 }
 
 /// Decodes one layer: `%2e`, and `%u002e` as some servers read it. Anything else stays.

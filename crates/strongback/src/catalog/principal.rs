@@ -19,13 +19,30 @@ pub const ADMINS: i64 = 3;
 /// The group that everybody belongs to.
 pub const USERS: i64 = 4;
 
-/// The caller behind a token's hash, unless it expired or was revoked.
-pub fn by_token(sql: &mut Sql<'_>, hash: &[u8; 32]) -> Result<Option<Arc<Caller>>> {
-    let now = sql.now();
-    let found = sql.first(&store::CREDENTIAL_PRINCIPAL, bind![&hash[..], now], |row| {
-        Ok((row.get::<i64>(0)?, row.get::<String>(1)?))
-    })?;
-    found.map(|(id, name)| Ok(Arc::new(Caller { id, name, groups: groups_of(sql, id)? }))).transpose()
+/// The caller behind a token's hash, unless the token expired before `now` or was revoked.
+pub fn by_token(sql: &mut Sql<'_>, hash: &[u8; 32], now: i64) -> Result<Option<Arc<Caller>>> {
+    let found = sql.first(&store::CREDENTIAL_PRINCIPAL, bind![&hash[..], now], named)?;
+    found.map(|named| as_caller(sql, named)).transpose()
+}
+
+/// A principal as a caller, unless it has no token that is valid at `now`.
+pub fn with_token(sql: &mut Sql<'_>, id: i64, now: i64) -> Result<Option<Arc<Caller>>> {
+    let found = sql.first(&store::CREDENTIAL_ANY, bind![id, now], named)?;
+    found.map(|named| as_caller(sql, named)).transpose()
+}
+
+/// A principal as a caller, whatever tokens it has.
+pub fn by_id(sql: &mut Sql<'_>, id: i64) -> Result<Arc<Caller>> {
+    let name = name_of(sql, id)?;
+    as_caller(sql, (id, name))
+}
+
+fn named(row: &Row<'_>) -> Result<(i64, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn as_caller(sql: &mut Sql<'_>, (id, name): (i64, String)) -> Result<Arc<Caller>> {
+    Ok(Arc::new(Caller { id, name, groups: groups_of(sql, id)? }))
 }
 
 /// Ids of all groups that a principal belongs to, ascending.

@@ -80,6 +80,9 @@ statements! {
         SELECT id FROM closure";
     CREDENTIAL_PRINCIPAL = "SELECT p.id, p.name FROM credential c JOIN principal p ON p.id = c.principal_id
         WHERE c.token_hash = $1 AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > $2)";
+    /// Whoever has a valid token.
+    CREDENTIAL_ANY = "SELECT p.id, p.name FROM credential c JOIN principal p ON p.id = c.principal_id
+        WHERE c.principal_id = $1 AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > $2) LIMIT 1";
     CREDENTIAL_INSERT = "INSERT INTO credential (token_hash, id, principal_id, comment, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6)";
     CREDENTIAL_COUNT = "SELECT COUNT(*) FROM credential

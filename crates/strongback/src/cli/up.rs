@@ -1,6 +1,6 @@
 //! `strongback up`: the server.
 
-use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
@@ -8,7 +8,7 @@ use tracing_subscriber::{EnvFilter, filter::FilterFn, layer::SubscriberExt, util
 
 use super::{printer, settings::ServerArgs};
 use crate::{
-    app,
+    app::{self, Background},
     config::{Auth, Config, LogFormat},
     context::App,
     error::Error,
@@ -27,6 +27,11 @@ With the web pages of your installed mlflow at /mlflow/:
 For others than yourself, a first token and then a server that asks for one:
   strongback token create --principal ana@example.com --admin
   strongback up --host 0.0.0.0 --auth tokens --allowed-hosts ml.example.com";
+
+/// How long writes that wait may take to be made once the server was told to stop: longer than one of them may take.
+const WRITERS: Duration = Duration::from_mins(1);
+/// How long threads may take to end after that. What was acknowledged is on disk by then.
+const THREADS: Duration = Duration::from_secs(10);
 
 /// Start the server
 #[derive(Debug, Args)]
@@ -47,7 +52,10 @@ pub(super) fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         .max_blocking_threads(64)
         .enable_all()
         .build()?;
-    runtime.block_on(serve(config))
+    let outcome = runtime.block_on(serve(config));
+    // What is still at work on a thread of its own has nobody who waits for it, and is told so when its task goes.
+    runtime.shutdown_timeout(THREADS);
+    outcome
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
@@ -64,8 +72,12 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     greet(&app, address, &reached_at);
     let outcome = serve::run(Arc::clone(&app), listener, Limits::of_this_process(), stopped).await;
     let _ = std::fs::remove_file(&address_file);
-    background.stop().await;
-    tokio::task::spawn_blocking(move || app.db.close()).await?;
+    background.stop(Background::PATIENCE).await;
+    let closing = tokio::task::spawn_blocking(move || app.db.close());
+    match tokio::time::timeout(WRITERS, closing).await {
+        Ok(closed) => closed?,
+        Err(_) => tracing::error!(seconds = WRITERS.as_secs(), "writes that were begun did not end in time"),
+    }
     outcome?;
     tracing::info!("stopped; everything acknowledged is on disk");
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
     Change, Origin, Sql,
+    limit::Limit,
     sql::Conn,
     ticket::{Answer, Ticket},
 };
@@ -236,7 +237,7 @@ fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran> 
     let mut pending = Vec::with_capacity(jobs.len());
     for job in jobs {
         let origin = job.origin().clone();
-        let mut sql = Sql::new(engine.conn(), origin.caller.clone(), true, origin.now);
+        let mut sql = Sql::on_behalf(engine.conn(), &origin, true, Limit::write())?;
         match job.run(&mut sql) {
             // PostgreSQL answers COMMIT of a broken transaction with a silent rollback.
             Ok(_) if sql.is_broken() => {

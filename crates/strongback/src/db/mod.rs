@@ -11,12 +11,13 @@
 //! - a change whose caller was never authorised does not commit;
 //! - a closure may run more than once (a group that fails is replayed one by one), so it owns what it needs and
 //!   changes nothing but the database;
-//! - nothing waits for ever: the queue is bounded and says so when it is full;
+//! - nothing waits for ever: the queue is bounded and says so when it is full, and what is begun ends ([`limit`]);
 //! - nobody is told that nothing happened when something may have ([`ticket`]).
 
 pub(crate) mod connect;
 mod dialect;
 mod group;
+mod limit;
 pub mod migrate;
 mod postgres_store;
 mod sql;
@@ -37,11 +38,12 @@ pub use dialect::{Dialect, Stmt};
 pub use sql::{Row, Sql, Value};
 
 use crate::{
-    auth::Caller,
+    auth::{Caller, Proof},
     error::{Error, Result},
     events::Event,
 };
 use group::{Job, Typed};
+use limit::Limit;
 
 /// Writes that may wait before a new one is refused.
 const QUEUE_LIMIT: usize = 4096;
@@ -77,6 +79,8 @@ pub enum Change<T> {
 pub struct Origin {
     /// The principal and what it may do.
     pub caller: Arc<Caller>,
+    /// By what it is known to be the caller.
+    pub proof: Proof,
     /// The request's id, which the event carries.
     pub request_id: uuid::Uuid,
     /// When it came in, milliseconds since the epoch.
@@ -135,22 +139,25 @@ impl Db {
         read: impl FnOnce(&mut Sql<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let origin = origin.clone();
-        self.on_reader(move |readers| match readers {
-            Readers::Sqlite(readers) => readers.run(&origin, read),
-            Readers::Postgres(readers) => readers.run(&origin, read),
+        self.on_reader(move |readers, limit| match readers {
+            Readers::Sqlite(readers) => readers.run(&origin, limit, read),
+            Readers::Postgres(readers) => readers.run(&origin, limit, read),
         })
         .await
     }
 
-    /// Waits for a reader connection and blocks a thread only then. The turn ends with the work, not with the caller.
+    /// Waits for a reader connection and blocks a thread only then. The turn ends with the work, which is told to end
+    /// when its caller goes away.
     async fn on_reader<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Readers) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Readers, Limit) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let turn = self.0.turns.take().await?;
         let inner = Arc::clone(&self.0);
+        let limit = Limit::read();
+        let _waiting = limit.waiting();
         tokio::task::spawn_blocking(move || {
-            let outcome = work(&inner.readers);
+            let outcome = work(&inner.readers, limit);
             drop(turn);
             outcome
         })
@@ -210,7 +217,7 @@ impl Db {
 
     /// Prepares a statement without running it: how the tests check every statement on both databases.
     pub async fn prepare(&self, statement: &'static Stmt) -> Result<()> {
-        self.on_reader(move |readers| match readers {
+        self.on_reader(move |readers, _| match readers {
             Readers::Sqlite(readers) => readers.prepare(statement),
             Readers::Postgres(readers) => readers.prepare(statement),
         })
@@ -265,7 +272,8 @@ pub fn inspect_any<T>(location: &Location, read: impl FnOnce(&mut Sql<'_>) -> Re
 impl Origin {
     /// The server acting on its own behalf.
     pub fn system() -> Self {
-        Self { caller: Caller::system(), request_id: uuid::Uuid::now_v7(), now: crate::context::now_ms() }
+        let (request_id, now) = (uuid::Uuid::now_v7(), crate::context::now_ms());
+        Self { caller: Caller::system(), proof: Proof::Nothing, request_id, now }
     }
 }
 

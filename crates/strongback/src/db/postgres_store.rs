@@ -8,7 +8,6 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -19,6 +18,7 @@ use postgres::Client;
 use super::{
     Dialect, GROUP_LIMIT, Origin, READERS, Sql, Stmt, connect,
     group::{self, Commit, Engine, Job},
+    limit::Limit,
     migrate,
     sql::{Conn, Prepared, postgres_error},
 };
@@ -102,12 +102,17 @@ pub(super) fn inspect<T>(url: &str, read: impl FnOnce(&mut Sql<'_>) -> Result<T>
     // A backup's snapshot is held open, idle, for as long as pg_dump takes.
     session.batch("SET idle_in_transaction_session_timeout = 0")?;
     let readers = Readers { url: url.to_owned(), free: Mutex::new(vec![Some(session)]) };
-    readers.run(&Origin::system(), read)
+    readers.run(&Origin::system(), Limit::none(), read)
 }
 
 impl Readers {
-    pub(super) fn run<T>(&self, origin: &Origin, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
-        self.with(|place| self.snapshot(place, origin, read))
+    pub(super) fn run<T>(
+        &self,
+        origin: &Origin,
+        limit: Limit,
+        read: impl FnOnce(&mut Sql<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.with(|place| self.snapshot(place, origin, limit, read))
     }
 
     pub(super) fn prepare(&self, statement: &'static Stmt) -> Result<()> {
@@ -137,6 +142,7 @@ impl Readers {
         &self,
         place: &mut Option<Session>,
         origin: &Origin,
+        limit: Limit,
         read: impl FnOnce(&mut Sql<'_>) -> Result<T>,
     ) -> Result<T> {
         const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -146,7 +152,7 @@ impl Readers {
             self.session(place)?.batch(BEGIN)?;
         }
         let session = self.session(place)?;
-        let mut sql = Sql::new(session.conn(), Arc::clone(&origin.caller), false, origin.now);
+        let mut sql = Sql::on_behalf(session.conn(), origin, false, limit)?;
         let outcome = catch_unwind(AssertUnwindSafe(|| read(&mut sql)))
             .unwrap_or_else(|_| Err(Error::internal("a read panicked")));
         if session.batch("ROLLBACK").is_err() {

@@ -2,16 +2,21 @@
 //!
 //! [`Sql`] runs the statements of one transaction, or of one reader, on behalf of one [`Caller`]. What must stay true:
 //! a reader never writes; a statement is always prepared and kept; and what a transaction does is guarded by
-//! `catalog::authorize`, which leaves its mark here ([`Sql::is_authorized`]) so that an unguarded change cannot commit.
+//! `catalog::authorize`, which leaves its mark here ([`Sql::is_authorized`]) so that an unguarded change cannot commit;
+//! what runs on somebody's behalf ends within its [`Limit`].
 
 use std::{collections::HashMap, sync::Arc};
 
 use postgres::types::{IsNull, ToSql, Type};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
-use super::dialect::{Dialect, Stmt};
+use super::{
+    Origin,
+    dialect::{Dialect, Stmt},
+    limit::Limit,
+};
 use crate::{
-    auth::Caller,
+    auth::{Caller, Proof},
     error::{Code, Error, Result},
 };
 
@@ -142,6 +147,11 @@ impl<T: rusqlite::types::FromSql + for<'a> postgres::types::FromSql<'a>> Column 
 /// The prepared statements of one PostgreSQL connection.
 pub(super) type Prepared = HashMap<usize, postgres::Statement>;
 
+/// Rows of an answer between two looks at the limit.
+const ROWS: usize = 1024;
+/// Steps of SQLite's virtual machine between two looks at the limit: well below a millisecond.
+const STEPS: i32 = 10_000;
+
 pub(super) enum Conn<'a> {
     Sqlite(&'a rusqlite::Connection),
     Postgres(&'a mut postgres::Client, &'a mut Prepared),
@@ -152,6 +162,9 @@ pub(super) enum Conn<'a> {
 pub struct Sql<'a> {
     conn: Conn<'a>,
     caller: Arc<Caller>,
+    proof: Proof,
+    /// `None` for what the store does for itself.
+    limit: Option<Limit>,
     may_write: bool,
     wrote: bool,
     authorized: bool,
@@ -163,12 +176,42 @@ pub struct Sql<'a> {
 
 impl<'a> Sql<'a> {
     pub(super) fn new(conn: Conn<'a>, caller: Arc<Caller>, may_write: bool, now: i64) -> Self {
-        Self { conn, caller, may_write, wrote: false, authorized: false, filtered: false, broken: false, now }
+        Self {
+            conn,
+            caller,
+            proof: Proof::Nothing,
+            limit: None,
+            may_write,
+            wrote: false,
+            authorized: false,
+            filtered: false,
+            broken: false,
+            now,
+        }
+    }
+
+    /// Runs statements for who asked, within a limit.
+    pub(super) fn on_behalf(conn: Conn<'a>, origin: &Origin, may_write: bool, limit: Limit) -> Result<Self> {
+        if let Conn::Sqlite(conn) = conn {
+            conn.progress_handler(STEPS, Some(limit.brake())).map_err(store_error)?;
+        }
+        let sql = Self::new(conn, Arc::clone(&origin.caller), may_write, origin.now);
+        Ok(Self { proof: origin.proof, limit: Some(limit), ..sql })
     }
 
     /// On whose behalf the statements run.
     pub fn caller(&self) -> &Arc<Caller> {
         &self.caller
+    }
+
+    /// By what the caller is known.
+    pub fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// Puts the caller as it is now in place of the one that it was when the request came in. Only `auth` calls it.
+    pub(crate) fn renew_caller(&mut self, caller: Arc<Caller>) {
+        self.caller = caller;
     }
 
     /// The time of this request, milliseconds since the epoch.
@@ -254,16 +297,25 @@ impl<'a> Sql<'a> {
         mut visit: impl FnMut(&Row<'_>) -> Result<bool>,
     ) -> Result<()> {
         self.about_to_run(stmt)?;
+        let (limit, broken) = (self.limit.as_ref(), &mut self.broken);
+        let mut seen = 0_usize;
+        let mut visit = |row: &Row<'_>| {
+            seen += 1;
+            if seen.is_multiple_of(ROWS) {
+                check(limit)?;
+            }
+            visit(row)
+        };
         match &mut self.conn {
             Conn::Sqlite(conn) => {
-                let mut prepared = conn
-                    .prepare_cached(stmt.text(Dialect::Sqlite))
-                    .map_err(|error| broke(&mut self.broken, error))?;
-                let mut rows = prepared
-                    .query(rusqlite::params_from_iter(params))
-                    .map_err(|error| broke(&mut self.broken, error))?;
+                let mut broke = |error| {
+                    *broken = true;
+                    sqlite_error(limit, error)
+                };
+                let mut prepared = conn.prepare_cached(stmt.text(Dialect::Sqlite)).map_err(&mut broke)?;
+                let mut rows = prepared.query(rusqlite::params_from_iter(params)).map_err(&mut broke)?;
                 let mut more = true;
-                while let Some(row) = rows.next().map_err(|error| broke(&mut self.broken, error))? {
+                while let Some(row) = rows.next().map_err(&mut broke)? {
                     // A writing statement runs to its end, or SQLite would take it back.
                     more = more && visit(&Row::Sqlite(row))?;
                     if !more && !stmt.is_write() {
@@ -276,7 +328,7 @@ impl<'a> Sql<'a> {
                 let rows = match run_postgres(client, prepared, stmt, params) {
                     Ok(rows) => rows,
                     Err(error) => {
-                        self.broken = true;
+                        *broken = true;
                         return Err(postgres_error(error));
                     }
                 };
@@ -298,7 +350,7 @@ impl<'a> Sql<'a> {
                 .prepare_cached(stmt.text(Dialect::Sqlite))
                 .and_then(|mut prepared| prepared.execute(rusqlite::params_from_iter(params)))
                 .map(|count| count as u64)
-                .map_err(store_error),
+                .map_err(|error| sqlite_error(self.limit.as_ref(), error)),
             Conn::Postgres(client, prepared) => prepare(client, prepared, stmt)
                 .and_then(|statement| client.execute(&statement, &as_dyn(params)))
                 .map_err(postgres_error),
@@ -308,6 +360,7 @@ impl<'a> Sql<'a> {
     }
 
     fn about_to_run(&mut self, stmt: &'static Stmt) -> Result<()> {
+        check(self.limit.as_ref())?;
         if stmt.is_write() {
             if !self.may_write {
                 return Err(Error::internal("a reader was given a statement that writes"));
@@ -318,9 +371,18 @@ impl<'a> Sql<'a> {
     }
 }
 
-fn broke(broken: &mut bool, error: rusqlite::Error) -> Error {
-    *broken = true;
-    store_error(error)
+fn check(limit: Option<&Limit>) -> Result<()> {
+    limit.map_or(Ok(()), Limit::check)
+}
+
+/// What a failed statement of SQLite means; one that was interrupted says what the limit was.
+fn sqlite_error(limit: Option<&Limit>, error: rusqlite::Error) -> Error {
+    match check(limit) {
+        Err(over) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) => {
+            over.because(error)
+        }
+        _ => store_error(error),
+    }
 }
 
 fn as_dyn<'v>(params: &'v [Value<'v>]) -> Vec<&'v (dyn ToSql + Sync)> {

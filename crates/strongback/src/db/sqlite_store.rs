@@ -24,6 +24,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{
     Dialect, GROUP_LIMIT, Origin, READERS, Sql, Stmt,
     group::{self, Commit, Engine, Job},
+    limit::Limit,
     migrate,
     sql::{Conn, store_error},
 };
@@ -93,7 +94,7 @@ pub(super) fn inspect<T>(path: &Path, read: impl FnOnce(&mut Sql<'_>) -> Result<
         )));
     }
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    snapshot(&conn, &Origin::system(), read)
+    snapshot(&conn, &Origin::system(), Limit::none(), read)
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
@@ -113,8 +114,13 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
 }
 
 impl Readers {
-    pub(super) fn run<T>(&self, origin: &Origin, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
-        self.with(|conn| snapshot(conn, origin, read))
+    pub(super) fn run<T>(
+        &self,
+        origin: &Origin,
+        limit: Limit,
+        read: impl FnOnce(&mut Sql<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.with(|conn| snapshot(conn, origin, limit, read))
     }
 
     pub(super) fn prepare(&self, statement: &'static Stmt) -> Result<()> {
@@ -133,10 +139,11 @@ impl Readers {
 fn snapshot<T>(
     conn: &Connection,
     origin: &Origin,
+    limit: Limit,
     read: impl FnOnce(&mut Sql<'_>) -> Result<T>,
 ) -> Result<T> {
+    let mut sql = Sql::on_behalf(Conn::Sqlite(conn), origin, false, limit)?;
     conn.execute_batch("BEGIN").map_err(store_error)?;
-    let mut sql = Sql::new(Conn::Sqlite(conn), Arc::clone(&origin.caller), false, origin.now);
     let outcome = catch_unwind(AssertUnwindSafe(|| read(&mut sql)))
         .unwrap_or_else(|_| Err(Error::internal("a read panicked")));
     conn.execute_batch("ROLLBACK").map_err(store_error)?;
@@ -273,4 +280,63 @@ fn checkpoint(conn: &Connection, mode: &str) -> i64 {
         tracing::warn!(%error, mode, "a checkpoint of the write-ahead log failed");
         0
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{bind, error::Code};
+
+    static ENDLESS: Stmt = Stmt::new(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n WHERE i < 0",
+    );
+    static KEEP: Stmt = Stmt::new("INSERT INTO kept VALUES (1)");
+    static KEEP_ENDLESSLY: Stmt = Stmt::new(
+        "INSERT INTO kept WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0",
+    );
+
+    fn store(dir: &tempfile::TempDir) -> Connection {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let conn = connect(&dir.path().join("test.db"), flags).unwrap();
+        conn.execute_batch("CREATE TABLE kept (n INTEGER) STRICT").unwrap();
+        conn
+    }
+
+    #[test]
+    fn a_read_ends_at_its_limit_within_a_statement_and_the_connection_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = store(&dir);
+        let limit = Limit::of(Duration::from_millis(50));
+        let read = |sql: &mut Sql<'_>| sql.one(&ENDLESS, bind![], |row| row.get::<i64>(0));
+        let error = snapshot(&conn, &Origin::system(), limit, read).unwrap_err();
+        assert_eq!(error.code(), Code::TemporarilyUnavailable);
+        assert!(error.message().contains("its limit of 0 s"), "{error}");
+        let next = snapshot(&conn, &Origin::system(), Limit::read(), count_kept).unwrap();
+        assert_eq!(next, 0);
+    }
+
+    fn count_kept(sql: &mut Sql<'_>) -> Result<i64> {
+        static COUNT: Stmt = Stmt::new("SELECT COUNT(*) FROM kept");
+        sql.one(&COUNT, bind![], |row| row.get(0))
+    }
+
+    /// SQLite takes the transaction back when it interrupts a change: a statement behind it would commit by itself.
+    #[test]
+    fn a_write_ends_at_its_limit_and_nothing_of_it_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = store(&dir);
+        conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let limit = Limit::of(Duration::from_millis(50));
+        let mut tx = Sql::on_behalf(Conn::Sqlite(&conn), &Origin::system(), true, limit).unwrap();
+        tx.execute(&KEEP, bind![]).unwrap();
+        for statement in [&KEEP_ENDLESSLY, &KEEP] {
+            assert_eq!(tx.execute(statement, bind![]).unwrap_err().code(), Code::TemporarilyUnavailable);
+        }
+        assert!(tx.is_broken());
+        drop(tx);
+        if !conn.is_autocommit() {
+            conn.execute_batch("ROLLBACK").unwrap();
+        }
+        assert_eq!(snapshot(&conn, &Origin::system(), Limit::read(), count_kept).unwrap(), 0);
+    }
 }

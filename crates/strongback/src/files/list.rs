@@ -2,7 +2,7 @@
 
 use syntax::paths::ArtifactPath;
 
-use super::{below, read, store};
+use super::{below, past, read, store};
 use crate::{bind, db::Sql, error::Result};
 
 /// Entries that one listing answers at most.
@@ -47,15 +47,17 @@ pub fn list(
     limit: usize,
 ) -> Result<(Vec<Entry>, bool)> {
     let (low, high) = below(dir);
-    let mut cursor = match after {
+    let mut from = match after {
         // A directory `name` is stepped over with all below it; a file `name` has nothing below it.
-        Some(name) if is_directory(sql, area, &dir.join(&ArtifactPath::parse(name)?)?)? => past(&low, name),
-        Some(name) => format!("{low}{name}"),
+        Some(name) if is_directory(sql, area, &dir.join(&ArtifactPath::parse(name)?)?)? => {
+            past(&format!("{low}{name}"))
+        }
+        Some(name) => next(&format!("{low}{name}")),
         None => low.clone(),
     };
     let mut entries: Vec<Entry> = Vec::new();
     loop {
-        let rows = sql.all(&store::FILES_BELOW, bind![area, &cursor, &high, ROWS], read)?;
+        let rows = sql.all(&store::FILES_BELOW, bind![area, &from, &high, ROWS], read)?;
         let is_last = (rows.len() as i64) < ROWS;
         for file in &rows {
             let rest = &file.path[low.len()..];
@@ -63,7 +65,8 @@ pub fn list(
                 Some((name, _)) => (name, None),
                 None => (rest, Some(file.size)),
             };
-            cursor = if size.is_none() { past(&low, name) } else { file.path.clone() };
+            // Behind the row in either case, so that the next look finds others.
+            from = if size.is_none() { past(&format!("{low}{name}")) } else { next(&file.path) };
             if size.is_none() && entries.last().is_some_and(|last| last.is_dir() && last.name == name) {
                 continue;
             }
@@ -78,7 +81,7 @@ pub fn list(
     }
 }
 
-/// The last place that a path below a directory can have.
-fn past(low: &str, name: &str) -> String {
-    format!("{low}{name}/{}", char::MAX)
+/// The first place in the order of paths behind this one. No path has a control character.
+fn next(path: &str) -> String {
+    format!("{path}\u{1}")
 }

@@ -32,7 +32,7 @@ mod upload;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use syntax::paths::{ArtifactPath, PathError};
+use syntax::paths::{ArtifactPath, PathError, SEGMENT_BYTES_MAX};
 
 pub use answer::serve;
 pub use copy::{clear, copy};
@@ -155,13 +155,19 @@ fn unnamed(tx: &mut Sql<'_>, objects: &[ObjectId]) -> Result<Vec<ObjectId>> {
     Ok(objects.iter().filter(|id| !named.contains(id)).copied().collect())
 }
 
-/// The paths below a directory are those between these two, both excluded, in byte order.
+/// The paths below a directory are those from the first of these on and before the second, in byte order, whatever
+/// characters they are made of.
 fn below(dir: &ArtifactPath) -> (String, String) {
     if dir.is_root() {
-        return (String::new(), char::MAX.to_string());
+        // Longer than any segment, of the last character that there is: every path sorts before it.
+        return (String::new(), char::MAX.to_string().repeat(SEGMENT_BYTES_MAX / char::MAX.len_utf8() + 1));
     }
-    // '0' is what follows '/'.
-    (format!("{dir}/"), format!("{dir}0"))
+    (format!("{dir}/"), past(dir.as_str()))
+}
+
+/// The first place in the order of paths behind all that can lie below a directory: `0` is what follows `/`.
+fn past(dir: &str) -> String {
+    format!("{dir}0")
 }
 
 #[cfg(test)]
@@ -171,12 +177,14 @@ mod tests {
     #[test]
     fn bounds_hold_what_lies_below_and_nothing_else() {
         let (low, high) = below(&ArtifactPath::parse("a/b").unwrap());
-        let is_below = |path: &str| path > low.as_str() && path < high.as_str();
-        assert!(is_below("a/b/c") && is_below("a/b/ü") && is_below("a/b/c/d"));
+        let is_below = |path: &str| path >= low.as_str() && path < high.as_str();
+        assert!(is_below("a/b/c") && is_below("a/b/ü") && is_below("a/b/c/d") && is_below("a/b/\u{10ffff}"));
         assert!(!is_below("a/b") && !is_below("a/b.txt") && !is_below("a/bc/d") && !is_below("a/b0"));
         let (low, high) = below(&ArtifactPath::root());
-        assert!(
-            ["!", "a", "ü/x", "\u{1f600}"].iter().all(|path| *path > low.as_str() && *path < high.as_str())
-        );
+        let longest = char::MAX.to_string().repeat(SEGMENT_BYTES_MAX / 4);
+        let below = format!("{longest}/{longest}");
+        for path in ["!", "a", "ü/x", "\u{1f600}", &longest, &below] {
+            assert!(path >= low.as_str() && path < high.as_str(), "{path}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     Existing, FILE_BYTES_MAX, File, Guard, Place, below, find, hold::hold, operations, read, store, unnamed,
 };
 use crate::{
-    bind,
+    auth, bind,
     context::Ctx,
     db::{Change, Sql},
     error::{Code, Error, Result},
@@ -58,7 +58,7 @@ async fn intend(ctx: &Ctx, guard: &Guard, path: &ArtifactPath, existing: Existin
 
 type Kept = (File, Vec<ObjectId>);
 
-/// Commits the outcome. The claim goes into the write, since only its end says that the row names the object.
+/// Commits the outcome, for a caller who may still do this now that the bytes are there. The claim goes into the write, since only its end says that the row names the object.
 async fn keep(
     ctx: &Ctx,
     guard: &Guard,
@@ -68,6 +68,7 @@ async fn keep(
 ) -> Result<Kept> {
     let (guard, path) = (guard.clone(), path.clone());
     ctx.write(move |tx| {
+        auth::renew(tx)?;
         let place = hold(tx, &guard, &path)?;
         operation::open(tx, id, operations::PUT)?;
         check_free(tx, &place.area, &path, existing)?;

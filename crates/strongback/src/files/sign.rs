@@ -2,9 +2,7 @@
 //!
 //! The signature is made with the server's own key and covers what may be done, to what, on whose behalf and until when.
 //! What must stay true: an address stands for a principal, not for a right. When it is used, that principal is authorised
-//! anew, so that a right that was taken away is gone.
-
-use std::sync::Arc;
+//! anew, so that a right that was taken away is gone; and where callers need a token, it must have a valid one.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, Signer, SigningKey};
@@ -12,9 +10,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    auth::Caller,
+    auth::{self, Mode, Proof},
     catalog::principal,
     context::{Ctx, now_ms},
+    db::{Origin, Sql},
     error::{Error, Result},
     files::http::read_query,
     router::wire::Int64,
@@ -53,15 +52,13 @@ pub fn query(ctx: &Ctx, claim: Claim<'_>) -> String {
 /// The context of the principal on whose behalf a signed address was made.
 pub async fn on_behalf(ctx: &Ctx, claim: Claim<'_>, query: &str) -> Result<Ctx> {
     let by = verify(&ctx.app.signing_key, claim, query, now_ms())?;
-    let caller = ctx
-        .app
-        .db
-        .read(&crate::db::Origin::system(), move |sql| {
-            Ok(Caller { id: by, name: principal::name_of(sql, by)?, groups: principal::groups_of(sql, by)? })
-        })
-        .await?;
+    let is_open = ctx.app.config.auth_mode() == Mode::Open;
+    let read = move |sql: &mut Sql<'_>| {
+        if is_open { principal::by_id(sql, by) } else { auth::by_address(sql, by) }
+    };
     let mut ctx = ctx.clone();
-    ctx.origin.caller = Arc::new(caller);
+    ctx.origin.caller = ctx.app.db.read(&Origin::system(), read).await?;
+    ctx.origin.proof = if is_open { Proof::Nothing } else { Proof::Address };
     Ok(ctx)
 }
 

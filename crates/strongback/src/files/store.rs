@@ -11,21 +11,21 @@ statements! {
             created_at = excluded.created_at, created_by = excluded.created_by";
     /// Which of some paths are files.
     FILES_AMONG = "SELECT path FROM file WHERE area = $1 AND path IN {texts:$2}";
-    /// Files between two paths, both excluded.
+    /// Files from a path on and before another.
     FILES_BELOW = "SELECT path, object, size, sha256, created_at FROM file
-        WHERE area = $1 AND path > $2 AND path < $3 ORDER BY path LIMIT $4";
+        WHERE area = $1 AND path >= $2 AND path < $3 ORDER BY path LIMIT $4";
     /// A file, or the files below a directory.
     TREE_LOCK = "SELECT path, object, size, sha256, created_at FROM file
-        WHERE area = $1 AND (path = $2 OR (path > $3 AND path < $4)) ORDER BY path {lock}";
+        WHERE area = $1 AND (path = $2 OR (path >= $3 AND path < $4)) ORDER BY path {lock}";
     /// The files below a directory.
     BELOW_LOCK = "SELECT path, object, size, sha256, created_at FROM file
-        WHERE area = $1 AND path > $2 AND path < $3 ORDER BY path LIMIT $4 {lock}";
-    TREE_DELETE = "DELETE FROM file WHERE area = $1 AND (path = $2 OR (path > $3 AND path < $4))";
+        WHERE area = $1 AND path >= $2 AND path < $3 ORDER BY path LIMIT $4 {lock}";
+    TREE_DELETE = "DELETE FROM file WHERE area = $1 AND (path = $2 OR (path >= $3 AND path < $4))";
     /// Files below a directory, once more at the root of another area. $5: the character at which their paths below
     /// the directory begin.
     TREE_COPY = "INSERT INTO file (area, path, object, size, sha256, created_at, created_by)
         SELECT $4, substr(path, CAST($5 AS INTEGER)), object, size, sha256, CAST($6 AS BIGINT), CAST($7 AS BIGINT) FROM file
-        WHERE area = $1 AND path > $2 AND path < $3
+        WHERE area = $1 AND path >= $2 AND path < $3
         ON CONFLICT (area, path) DO NOTHING";
     /// Keeps what a key stands for from others until the transaction ends; the first leaves it to others who do the same.
     PATH_SHARE = "SELECT {share:$1}";

@@ -17,7 +17,7 @@ use super::{
     store, unnamed,
 };
 use crate::{
-    bind,
+    auth, bind,
     context::Ctx,
     db::{Change, Row, Sql},
     error::{Code, Error, Result},
@@ -27,6 +27,9 @@ use crate::{
 
 /// Parts of an upload at most.
 pub const PARTS_MAX: u32 = 10_000;
+
+/// How often it is tried to complete an upload of which parts are stored again meanwhile.
+const ATTEMPTS: usize = 3;
 
 /// A part as a client names it when it completes an upload.
 #[derive(Debug, Clone)]
@@ -89,6 +92,7 @@ fn part_put(
     claim: &Claim,
     written: &Written,
 ) -> Result<Change<Vec<ObjectId>>> {
+    auth::renew(tx)?;
     let place = guard(tx)?;
     operation::open(tx, id, UPLOAD)?;
     let key = id.to_string();
@@ -112,48 +116,69 @@ pub async fn complete(
     path: &ArtifactPath,
     given: Vec<PartGiven>,
 ) -> Result<File> {
-    let (reader, wanted) = (guard.clone(), path.clone());
-    let found = ctx
-        .read(move |sql| {
-            let place = reader(sql)?;
-            let state = state(sql, id, &place.area)?;
-            state.require_path(id, &wanted)?;
-            if state.state == "done" {
-                return get(sql, &place.area, &wanted).map(Found::File);
-            }
-            state.require_open(id)?;
-            let stored = sql.all(&store::PARTS, bind![&id.to_string()], read)?;
-            choose(given, stored).map(Found::Parts)
-        })
-        .await?;
-    let parts = match found {
-        Found::File(file) => return Ok(file),
-        Found::Parts(parts) => parts,
-    };
-    match finish(ctx, guard, id, path, &parts).await {
-        Ok(file) => Ok(file),
-        // Another call may have completed it meanwhile, and taken the parts away.
-        Err(error) => completed(ctx, guard, id, path).await?.ok_or(error),
+    let mut found = look(ctx, guard, id, path, &given).await?;
+    let mut attempts = 0;
+    loop {
+        let parts = match found {
+            Found::File(file) => return Ok(file),
+            Found::Parts(parts) => parts,
+        };
+        let error = match finish(ctx, guard, id, path, &parts).await {
+            Ok(Some(file)) => return Ok(file),
+            Ok(None) => stored_again(id),
+            Err(error) => error,
+        };
+        attempts += 1;
+        // Another call may have completed it meanwhile and taken the parts away, or stored a part again.
+        found = look(ctx, guard, id, path, &given).await?;
+        if matches!(&found, Found::Parts(now) if attempts == ATTEMPTS || same(now, &parts)) {
+            return Err(error);
+        }
     }
 }
 
-async fn finish(ctx: &Ctx, guard: &Guard, id: Uuid, path: &ArtifactPath, parts: &[Part]) -> Result<File> {
+/// The file of an upload that is complete already, or the parts that the client means as they are now.
+async fn look(ctx: &Ctx, guard: &Guard, id: Uuid, path: &ArtifactPath, given: &[PartGiven]) -> Result<Found> {
+    let (guard, path, given) = (guard.clone(), path.clone(), given.to_vec());
+    ctx.read(move |sql| {
+        let place = guard(sql)?;
+        let state = state(sql, id, &place.area)?;
+        state.require_path(id, &path)?;
+        if state.state == "done" {
+            return get(sql, &place.area, &path).map(Found::File);
+        }
+        state.require_open(id)?;
+        choose(given, stored(sql, id)?).map(Found::Parts)
+    })
+    .await
+}
+
+/// `None` if a part was stored again since it was looked at.
+async fn finish(
+    ctx: &Ctx,
+    guard: &Guard,
+    id: Uuid,
+    path: &ArtifactPath,
+    parts: &[Part],
+) -> Result<Option<File>> {
     let (claim, written) = join(ctx, parts).await?;
-    let (guard, path) = (guard.clone(), path.clone());
-    let (file, garbage) = ctx.write(move |tx| whole_put(tx, &guard, id, &path, &claim, &written)).await?;
+    let (guard, path, parts) = (guard.clone(), path.clone(), parts.to_vec());
+    let whole = move |tx: &mut Sql<'_>| whole_put(tx, &guard, id, &path, &parts, (&claim, &written));
+    let (file, garbage) = ctx.write(whole).await?;
     ctx.app.objects.remove(garbage).await;
     Ok(file)
 }
 
-/// The file of an upload that is complete already.
-async fn completed(ctx: &Ctx, guard: &Guard, id: Uuid, path: &ArtifactPath) -> Result<Option<File>> {
-    let (guard, path) = (guard.clone(), path.clone());
-    ctx.read(move |sql| {
-        let place = guard(sql)?;
-        let state = state(sql, id, &place.area)?;
-        if state.state == "done" { get(sql, &place.area, &path).map(Some) } else { Ok(None) }
-    })
-    .await
+fn same(some: &[Part], others: &[Part]) -> bool {
+    some.iter().map(|part| part.object).eq(others.iter().map(|part| part.object))
+}
+
+fn stored_again(id: Uuid) -> Error {
+    let message = format!(
+        "Parts of the upload {id} were stored again each time that it was being completed. Complete it when all \
+         parts are there."
+    );
+    Error::new(Code::ResourceConflict, message)
 }
 
 enum Found {
@@ -181,9 +206,10 @@ fn whole_put(
     guard: &Guard,
     id: Uuid,
     path: &ArtifactPath,
-    claim: &Claim,
-    written: &Written,
-) -> Result<Change<(File, Vec<ObjectId>)>> {
+    parts: &[Part],
+    (claim, written): (&Claim, &Written),
+) -> Result<Change<(Option<File>, Vec<ObjectId>)>> {
+    auth::renew(tx)?;
     let place = hold(tx, guard, path)?;
     // Two may complete at once: the first one's file stands, and the second waits here to see it.
     operation::lock(tx, id)?;
@@ -191,16 +217,21 @@ fn whole_put(
     if state == "done" {
         let file = get(tx, &place.area, path)?;
         let unused = if file.object == claim.id() { Vec::new() } else { vec![claim.id()] };
-        return Ok(Change::Nothing((file, unused)));
+        return Ok(Change::Nothing((Some(file), unused)));
     }
     operation::open(tx, id, UPLOAD)?;
+    // A part that came again took the object of the former one with it. None can come from here on.
+    let now = stored(tx, id)?;
+    if !parts.iter().all(|part| now.iter().any(|now| now.object == part.object)) {
+        return Ok(Change::Nothing((None, unnamed(tx, &[claim.id()])?)));
+    }
     check_free(tx, &place.area, path, intent.existing)?;
     let (file, mut garbage) = row_put(tx, &place, path, claim.id(), written)?;
     let parts = parts_delete(tx, id)?;
     garbage.extend(unnamed(tx, &parts)?);
     operation::end(tx, id, "done")?;
     let event = put_event(&place, &file, id);
-    Ok(Change::Made((file, garbage), event))
+    Ok(Change::Made((Some(file), garbage), event))
 }
 
 /// Gives an upload up; its parts go. Nothing if that was done before.
@@ -313,6 +344,11 @@ fn choose(mut given: Vec<PartGiven>, stored: Vec<Part>) -> Result<Vec<Part>> {
             )))
         })
         .collect()
+}
+
+/// The parts of an upload that are there.
+fn stored(sql: &mut Sql<'_>, id: Uuid) -> Result<Vec<Part>> {
+    sql.all(&store::PARTS, bind![&id.to_string()], read)
 }
 
 fn read(row: &Row<'_>) -> Result<Part> {

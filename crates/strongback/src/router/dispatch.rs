@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Handler, PathParams, Policy, Route, guard, wire};
 use crate::{
-    auth::{self, Caller},
+    auth::{self, Caller, Proof},
     context::{App, Ctx, now_ms},
     db::Origin,
     error::{Code, Error, Result},
@@ -106,8 +106,8 @@ async fn answer(
             "Invalid value for parameter '{name}' supplied: it contains a NUL character. Remove it."
         )));
     }
-    let caller = match route.policy {
-        Policy::Public => Caller::nobody(),
+    let (caller, proof) = match route.policy {
+        Policy::Public => (Caller::nobody(), Proof::Nothing),
         _ => auth::authenticate(&app.db, app.config.auth_mode(), request.headers()).await?,
     };
     if route.policy == Policy::Admin && !caller.is_admin() {
@@ -116,7 +116,7 @@ async fn answer(
             caller.name
         )));
     }
-    let ctx = Ctx { app: Arc::clone(app), origin: Origin { caller, request_id, now: now_ms() } };
+    let ctx = Ctx { app: Arc::clone(app), origin: Origin { caller, proof, request_id, now: now_ms() } };
     let limit = route.limits.time;
     let work = async {
         match &route.handler {

@@ -1,14 +1,8 @@
 //! Principals, groups and tokens, with authentication on.
 
-use crate::support::{Answer, TestApp, ok, on_every_store_with, request, token_of};
-use http::header;
-use serde_json::{Value, json};
+use serde_json::json;
 
-async fn call(test: &TestApp, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
-    let mut request = request(method, path, body);
-    request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
-    test.send(request).await
-}
+use crate::support::{TestApp, call, ok, on_every_store_with, token_of};
 
 fn with_tokens<F: Future<Output = ()>>(test: impl Fn(TestApp) -> F) {
     on_every_store_with(&[("auth", "tokens")], test);

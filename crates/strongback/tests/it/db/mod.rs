@@ -1,5 +1,6 @@
 //! The store: statements, groups, replay, migrations.
 
+mod endless;
 mod ids;
 mod limits;
 mod outcome;

@@ -1,7 +1,10 @@
 //! The engine of files on both stores: what is there, what goes, and what a crash leaves.
 
 mod models;
+mod order;
 mod recovery;
+mod rights;
+mod uploads;
 
 use std::sync::Arc;
 

@@ -156,6 +156,13 @@ pub fn on_every_store_with<F: Future<Output = ()>>(settings: &[(&str, &str)], te
     }
 }
 
+/// A call with a token.
+pub async fn call(test: &TestApp, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+    let mut request = request(method, path, body);
+    request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+    test.send(request).await
+}
+
 /// A new user's token.
 pub async fn token_of(test: &TestApp, name: &str, admin: bool) -> String {
     let ctx = test.system();

@@ -46,6 +46,8 @@ const HOSTILE: &[&str] = &[
     "%ff%fe",
     "%f0%28%8c%28",
     "%ed%a0%80",
+    "%f4%8f%bf%bfx",
+    "x%ef%bf%be",
     "%",
     "%zz",
     "%2",
@@ -63,7 +65,7 @@ fn must_be_refused(raw: &str) -> bool {
     }
     text.starts_with('/')
         || text.contains('\0')
-        || text.contains('\u{fffd}')
+        || text.contains(['\u{fffd}', '\u{fffe}', '\u{10ffff}'])
         || text.split('/').any(|part| part == "..")
 }
 
