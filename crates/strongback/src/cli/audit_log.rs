@@ -1,6 +1,7 @@
 //! `strongback audit-log`: reads the stream of events where it lies, also beside a running server.
 //!
-//! It reads the store itself and not through the server: an auditor does not take the server's word for it.
+//! It reads the store itself and not through the server: an auditor does not take the server's word for it. What is
+//! written (`erase`) goes the way of every write.
 
 use std::{
     collections::BTreeSet,
@@ -81,7 +82,7 @@ pub(super) struct ListArgs {
     /// Only events of this asset
     #[arg(long, value_name = "NAME")]
     asset: Option<String>,
-    /// Only events of this run, version or alias
+    /// Only events of this run, logged model or version
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
     /// Not before: a date (2026-11-24), a time (2026-11-24T09:30:00Z) or milliseconds since 1970
@@ -215,15 +216,25 @@ fn conclude(report: &Report) {
             printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
         }
         Some(proven) => {
+            let kept = if proven.kept_elsewhere { "the kept " } else { "" };
             printer::data(&format!(
-                "verified: nothing was changed, removed, inserted or reordered before checkpoint {} of {} UTC",
+                "verified: nothing was changed, removed, inserted or reordered before {kept}checkpoint {} of {} UTC",
                 proven.checkpoint,
                 printer::time(proven.at)
             ));
+            if let Some(signed) = &report.signed_since {
+                printer::data(&format!(
+                    "signed since then: up to checkpoint {} of {} UTC; only who can write the store and has the key can \
+                     have changed that",
+                    signed.checkpoint,
+                    printer::time(signed.at)
+                ));
+            }
             printer::talk("What came after it is consistent, which is no proof.");
             if !proven.kept_elsewhere {
                 printer::talk(
-                    "A cut-off end is found only by a checkpoint that was kept elsewhere (--checkpoint FILE).",
+                    "Who can write the store and has the key can have changed it, or cut off its end: only a checkpoint \
+                     that was kept elsewhere (--checkpoint FILE) shows that.",
                 );
             }
         }

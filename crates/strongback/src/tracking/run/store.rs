@@ -27,6 +27,7 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, NULL, 1, $8) RETURNING id";
     RUN_UPDATE = "UPDATE run SET parent_uuid = $2, status = $3, lifecycle = $4, start_time = $5, end_time = $6, deleted_at = $7,
             revision = $8, document = $9 WHERE id = $1";
+    RUN_TOUCH = "UPDATE run SET revision = $2 WHERE id = $1";
     FRESH_PUT = "INSERT INTO run_fresh (experiment_id, run_id, revision) VALUES ($1, $2, $3)
         ON CONFLICT (experiment_id, run_id) DO UPDATE SET revision = excluded.revision";
     /// `seq` is the run's revision: ascending, and known without looking.
