@@ -12,6 +12,7 @@
 
 pub mod asset;
 pub mod audit;
+pub mod audit_erase;
 pub mod authorize;
 pub mod bootstrap;
 pub mod catalogs;
@@ -43,6 +44,7 @@ pub fn routes() -> Vec<Route> {
         principals::routes(),
         tokens::routes(),
         audit::routes(),
+        audit_erase::routes(),
     ]
     .concat()
 }

@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
 
-use super::{exit, printer, settings::StoreArgs};
+use super::{audit_erase, exit, printer, settings::StoreArgs};
 use crate::{
     answers::moment,
     app,
@@ -66,6 +66,9 @@ pub(super) enum AuditLogCommand {
     /// Print the newest signed checkpoint, to be kept where nobody who can change this store can change it
     #[command(after_help = VERIFY_EXAMPLES)]
     ExportCheckpoint(StoreArgs),
+    /// Erase what some events say; the log still verifies, and an event of its own says how much went and why
+    #[command(after_help = audit_erase::EXAMPLES)]
+    Erase(audit_erase::EraseArgs),
     /// Let this data directory, with its own key, succeed the one that the metadata store belonged to, when that is lost
     #[command(after_help = ADOPT_EXAMPLES)]
     AdoptKey(StoreArgs),
@@ -120,6 +123,7 @@ pub(super) fn run(command: AuditLogCommand) -> anyhow::Result<ExitCode> {
     match command {
         AuditLogCommand::List(args) => list(args),
         AuditLogCommand::Verify(args) => verify(args),
+        AuditLogCommand::Erase(args) => audit_erase::run(args),
         AuditLogCommand::AdoptKey(store) => adopt_key(store),
         AuditLogCommand::ExportCheckpoint(store) => {
             let newest = db::inspect(&store.config()?.location(), checkpoint::newest)?;
@@ -303,12 +307,12 @@ fn public_key(text: &str) -> std::result::Result<String, &'static str> {
 }
 
 /// A date, the end of that day included.
-fn until(text: &str) -> Result<i64> {
+pub(super) fn until(text: &str) -> Result<i64> {
     moment::parse(text)
 }
 
 /// A date, from the beginning of that day.
-fn since(text: &str) -> Result<i64> {
+pub(super) fn since(text: &str) -> Result<i64> {
     const DAY_MS: i64 = 86_400_000;
     let is_date = text.contains('-') && text.len() == 10;
     Ok(if is_date { moment::parse(text)? + 1 - DAY_MS } else { moment::parse(text)? })

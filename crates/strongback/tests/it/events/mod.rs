@@ -2,6 +2,7 @@
 
 mod bounds;
 mod cursor;
+mod erase;
 mod key;
 mod list;
 mod order;
