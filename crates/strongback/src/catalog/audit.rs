@@ -94,9 +94,15 @@ pub struct Listed {
     /// Name of the asset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asset: Option<String>,
-    /// Run id, version, alias.
+    /// Id of a run or a logged model, number of a version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The asset's revision since then: orders the events of one asset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// The subject's revision since then: orders the events of one run or logged model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_revision: Option<i64>,
     /// The request.
     pub request_id: String,
     /// The operation that this is intent or outcome of.
@@ -138,19 +144,14 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
             "Invalid value {most} for parameter 'max_results' supplied: it is 1 to {PAGE_MAX}."
         )));
     }
-    let by = request.principal.as_deref().map(|name| principal::require(sql, name)).transpose()?;
-    let until = request.until.map_or(i64::MAX, |at| at.0);
-    let since = request.since.map_or(i64::MIN, |at| at.0);
+    let mut filter = Filter::of(sql, request)?;
     let mut place = Place::of(request.page_token.as_deref())?;
-    let mut names = Names::default();
-    let above = match request.asset.as_deref() {
-        Some(name) => asset::deleted_above(sql, name)?,
-        None => HashSet::new(),
-    };
+    if let Some(name) = request.asset.as_deref() {
+        filter.above = asset::deleted_above(sql, name)?;
+    }
     let (mut events, mut looked_through) = (Vec::new(), 0);
     loop {
-        let values = bind![place.last_at, place.slot, place.n, since, until, BLOCKS];
-        let blocks = sql.all(&store::BLOCKS_NEWEST, values, store::block)?;
+        let blocks = filter.blocks_after(sql, place)?;
         if blocks.is_empty() {
             return Ok(ListResponse { events, next_page_token: None });
         }
@@ -162,18 +163,11 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
                     let token = Place::within(&block, at).token();
                     return Ok(ListResponse { events, next_page_token: Some(token) });
                 }
-                let fits = (since..=until).contains(&entry.at)
-                    && by.is_none_or(|by| by == entry.principal)
-                    && request.wants(&entry);
-                if !fits {
+                if !filter.fits(sql, &entry)? {
                     continue;
                 }
-                let asset = entry.asset.map(|id| names.asset(sql, id)).transpose()?;
-                let is_of = |wanted: &str| asset.as_deref() == Some(wanted) || took_along(&entry, &above);
-                if request.asset.as_deref().is_some_and(|wanted| !is_of(wanted)) {
-                    continue;
-                }
-                let principal = names.principal(sql, entry.principal)?;
+                let asset = entry.asset.map(|id| filter.names.asset(sql, id)).transpose()?;
+                let principal = filter.names.principal(sql, entry.principal)?;
                 events.push(Listed::new(entry, detail, principal, asset, &block));
             }
             place = Place::after(&block);
@@ -191,13 +185,52 @@ fn took_along(entry: &Entry, above: &HashSet<i64>) -> bool {
     entry.asset.is_some_and(|id| above.contains(&id)) && kinds.iter().any(|kind| kind.name() == entry.action)
 }
 
-impl ListRequest {
-    /// Whether action and subject of an entry are the wanted ones.
-    fn wants(&self, entry: &Entry) -> bool {
+/// Which events are meant: all of what is named must fit.
+pub(super) struct Filter<'a> {
+    request: &'a ListRequest,
+    by: Option<i64>,
+    since: i64,
+    until: i64,
+    names: Names,
+    /// Catalogs and schemas whose deletion counts as an event of the asset, which went with them.
+    above: HashSet<i64>,
+}
+
+impl<'a> Filter<'a> {
+    /// Refuses a principal that nobody is.
+    pub(super) fn of(sql: &mut Sql<'_>, request: &'a ListRequest) -> Result<Self> {
+        Ok(Self {
+            request,
+            by: request.principal.as_deref().map(|name| principal::require(sql, name)).transpose()?,
+            since: request.since.map_or(i64::MIN, |at| at.0),
+            until: request.until.map_or(i64::MAX, |at| at.0),
+            names: Names::default(),
+            above: HashSet::new(),
+        })
+    }
+
+    /// Some blocks that may hold what is meant, newest first.
+    pub(super) fn blocks_after(&self, sql: &mut Sql<'_>, place: Place) -> Result<Vec<Block>> {
+        let values = bind![place.last_at, place.slot, place.n, self.since, self.until, BLOCKS];
+        sql.all(&store::BLOCKS_NEWEST, values, store::block)
+    }
+
+    /// Whether this entry is meant.
+    pub(super) fn fits(&mut self, sql: &mut Sql<'_>, entry: &Entry) -> Result<bool> {
+        let request = self.request;
         let is_action =
             |wanted: &str| entry.action == wanted || entry.action.split('.').next() == Some(wanted);
-        self.action.as_deref().is_none_or(is_action)
-            && self.subject.as_deref().is_none_or(|wanted| entry.subject.as_deref() == Some(wanted))
+        let fits = (self.since..=self.until).contains(&entry.at)
+            && self.by.is_none_or(|by| by == entry.principal)
+            && request.action.as_deref().is_none_or(is_action)
+            && request.subject.as_deref().is_none_or(|wanted| entry.subject.as_deref() == Some(wanted));
+        match (&request.asset, entry.asset) {
+            (Some(wanted), Some(id)) if fits => {
+                Ok(self.names.asset(sql, id)? == *wanted || took_along(entry, &self.above))
+            }
+            (Some(_), _) => Ok(false),
+            (None, _) => Ok(fits),
+        }
     }
 }
 
@@ -215,6 +248,8 @@ impl Listed {
             action: entry.action,
             asset,
             subject: entry.subject,
+            revision: entry.revision,
+            subject_revision: entry.subject_revision,
             request_id: entry.request.to_string(),
             operation: entry.operation.map(|id| id.to_string()),
             detail: detail.and_then(|detail| serde_json::from_str(&detail.json).ok()),
@@ -226,7 +261,7 @@ impl Listed {
 /// Where a page begins: before a block in the order of the list, and how many entries of the block just before it,
 /// counted from its end, were listed already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+pub(super) struct Place {
     last_at: i64,
     slot: i64,
     n: i64,
@@ -237,7 +272,7 @@ impl Place {
     const FIRST: Self = Self { last_at: i64::MAX, slot: i64::MAX, n: i64::MAX, seen: 0 };
 
     /// After the whole of a block.
-    fn after(block: &Block) -> Self {
+    pub(super) fn after(block: &Block) -> Self {
         Self { last_at: block.last_at, slot: block.slot, n: block.n, seen: 0 }
     }
 
@@ -250,11 +285,11 @@ impl Place {
         if Self::within(block, self.seen) == *self { self.seen } else { 0 }
     }
 
-    fn token(self) -> String {
+    pub(super) fn token(self) -> String {
         format!("{}.{}.{}.{}", self.last_at, self.slot, self.n, self.seen)
     }
 
-    fn of(token: Option<&str>) -> Result<Self> {
+    pub(super) fn of(token: Option<&str>) -> Result<Self> {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(Self::FIRST) };
         let parts: Vec<i64> = token.split('.').map_while(|part| part.parse().ok()).collect();
         match parts[..] {

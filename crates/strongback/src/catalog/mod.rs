@@ -20,6 +20,7 @@
 
 pub mod asset;
 pub mod audit;
+pub mod audit_erase;
 pub mod authorize;
 pub mod bootstrap;
 pub mod catalogs;
@@ -52,6 +53,7 @@ pub fn routes() -> Vec<Route> {
         principals::routes(),
         tokens::routes(),
         audit::routes(),
+        audit_erase::routes(),
     ]
     .concat()
 }

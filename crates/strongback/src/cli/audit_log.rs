@@ -1,6 +1,7 @@
 //! `strongback audit-log`: reads the stream of events where it lies, also beside a running server.
 //!
-//! It reads the store itself and not through the server: an auditor does not take the server's word for it.
+//! It reads the store itself and not through the server: an auditor does not take the server's word for it. What is
+//! written (`erase`) goes the way of every write.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +14,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{exit, printer, settings::StoreArgs};
+use super::{audit_erase, exit, printer, settings::StoreArgs};
 use crate::{
     answers::moment,
     app,
@@ -71,6 +72,9 @@ pub(super) enum AuditLogCommand {
     /// Print the newest signed checkpoint, to be kept where nobody who can change this store can change it
     #[command(after_help = VERIFY_EXAMPLES)]
     ExportCheckpoint(StoreArgs),
+    /// Erase what some events say; the log still verifies, and an event of its own says how much went and why
+    #[command(after_help = audit_erase::EXAMPLES)]
+    Erase(audit_erase::EraseArgs),
     /// Let this data directory, with its own key, succeed the one that the metadata store belonged to, when that is lost
     #[command(after_help = ADOPT_EXAMPLES)]
     AdoptKey(StoreArgs),
@@ -87,7 +91,7 @@ pub(super) struct ListArgs {
     /// Only events of this asset, also the one by which it went with its catalog or schema
     #[arg(long, value_name = "NAME")]
     asset: Option<String>,
-    /// Only events of this run, version or alias
+    /// Only events of this run, logged model or version
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
     /// Not before: a date (2026-11-24), a time (2026-11-24T09:30:00Z) or milliseconds since 1970
@@ -125,6 +129,7 @@ pub(super) fn run(command: AuditLogCommand) -> anyhow::Result<ExitCode> {
     match command {
         AuditLogCommand::List(args) => list(args),
         AuditLogCommand::Verify(args) => verify(args),
+        AuditLogCommand::Erase(args) => audit_erase::run(args),
         AuditLogCommand::AdoptKey(store) => adopt_key(store),
         AuditLogCommand::ExportCheckpoint(store) => {
             let newest = db::inspect(&store.config()?.location(), checkpoint::newest)?;
@@ -258,15 +263,25 @@ fn conclude(report: &Report) {
             printer::data(&format!("NOT verified: {} things are wrong", report.wrong));
         }
         Some(proven) => {
+            let kept = if proven.kept_elsewhere { "the kept " } else { "" };
             printer::data(&format!(
-                "verified: nothing was changed, removed, inserted or reordered before checkpoint {} of {} UTC",
+                "verified: nothing was changed, removed, inserted or reordered before {kept}checkpoint {} of {} UTC",
                 proven.checkpoint,
                 printer::time(proven.at)
             ));
+            if let Some(signed) = &report.signed_since {
+                printer::data(&format!(
+                    "signed since then: up to checkpoint {} of {} UTC; only who can write the store and has the key can \
+                     have changed that",
+                    signed.checkpoint,
+                    printer::time(signed.at)
+                ));
+            }
             printer::talk("What came after it is consistent, which is no proof.");
             if !proven.kept_elsewhere {
                 printer::talk(
-                    "A cut-off end is found only by a checkpoint that was kept elsewhere (--checkpoint FILE).",
+                    "Who can write the store and has the key can have changed it, or cut off its end: only a checkpoint \
+                     that was kept elsewhere (--checkpoint FILE) shows that.",
                 );
             }
         }
@@ -335,12 +350,12 @@ fn public_key(text: &str) -> std::result::Result<String, &'static str> {
 }
 
 /// A date, the end of that day included.
-fn until(text: &str) -> Result<i64> {
+pub(super) fn until(text: &str) -> Result<i64> {
     Ok(moment::parse(text, "until")?.last)
 }
 
 /// A date, from the beginning of that day.
-fn since(text: &str) -> Result<i64> {
+pub(super) fn since(text: &str) -> Result<i64> {
     Ok(moment::parse(text, "since")?.first)
 }
 

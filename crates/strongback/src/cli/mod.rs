@@ -3,6 +3,7 @@
 //! What must stay true: data goes to standard output, talk to standard error; exit codes are those of [`exit`]; every
 //! command shows examples, and a test parses each of them and each command that a document shows.
 
+mod audit_erase;
 mod audit_log;
 mod backup;
 mod catalog;

@@ -1,4 +1,4 @@
-//! Where a command about principals and tokens does its work: in the data directory itself, or through a server.
+//! Where a command about principals, tokens and what the audit log forgets does its work: in the data directory itself, or through a server.
 //!
 //! The first token must be there before a server that asks for tokens can be spoken to, so these commands open the data
 //! directory when no server has it. Naming a server (`--server`, STRONGBACK_URL) always goes through it, and so does a
@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     app,
-    catalog::{principals, tokens},
+    catalog::{
+        audit_erase::{self, EraseRequest, EraseResponse},
+        principals, tokens,
+    },
     config::Source,
     context::{App, Ctx},
     error::{Code, Error, Result},
@@ -95,6 +98,19 @@ impl Place {
             }
         }
         Ok(())
+    }
+
+    /// Erases some of what was said in the audit log.
+    pub(super) fn audit_erase(&self, request: &EraseRequest) -> Result<EraseResponse> {
+        match self {
+            Self::Here(app, runtime) => {
+                runtime.block_on(audit_erase::event_erase(&Ctx::system(app), request.clone()))
+            }
+            Self::Server(client) => {
+                let body = serde_json::to_value(request).map_err(Error::internal)?;
+                client.send(Method::POST, audit_erase::PATH, &body)
+            }
+        }
     }
 
     /// Creates a token for a principal. `lifetime_s` in seconds; none for one that does not end.

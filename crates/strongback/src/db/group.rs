@@ -244,7 +244,7 @@ fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran> 
                 return Err(Error::internal("a write went on after a failed statement"));
             }
             Ok(event) => {
-                pending.extend(event.map(|event| Pending::new(event, &origin)));
+                pending.extend(event.map(|event| Pending::new(event, &origin)).transpose()?);
                 outcomes.push(Ok(()));
             }
             Err(error) if sql.wrote() || sql.is_broken() => return Err(error),

@@ -7,10 +7,11 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Event, store};
+pub use super::detail::Detail;
+use super::{Event, EventKind, detail, store};
 use crate::{
     bind,
-    db::{Origin, Sql},
+    db::{GROUP_LIMIT, Origin, Sql},
     error::{Error, Result},
 };
 
@@ -22,6 +23,16 @@ const DOMAIN: &[u8] = b"strongback event block 1\n";
 const COMPRESS_ABOVE: usize = 512;
 const PLAIN: u8 = 1;
 const ZSTD: u8 = 2;
+/// Bytes of a subject: an id of 32 digits or 36 characters with a prefix, or two numbers.
+const SUBJECT_BYTES_MAX: usize = 64;
+/// Bytes of an entry's line at most: names of its fields, five numbers, two UUIDs, a digest, action and subject.
+const ENTRY_BYTES_MAX: usize = 1024;
+/// Bytes that a stored body, or the details beside it, may unpack to.
+const UNPACKED_BYTES_MAX: usize = 256 << 20;
+
+// What one commit group may write, everybody can read: the largest group of the largest entries fits.
+const _: () = assert!(GROUP_LIMIT * ENTRY_BYTES_MAX <= UNPACKED_BYTES_MAX);
+const _: () = assert!(GROUP_LIMIT * (detail::STORED_BYTES_MAX + 1) + 2 <= UNPACKED_BYTES_MAX);
 
 /// An entry as it is hashed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,9 +49,12 @@ pub struct Entry {
     /// The asset's revision after the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// Run id, version, alias.
+    /// The id of a run or a logged model, or the number of a version: what a server gave, never what a caller wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The subject's revision after the change, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_revision: Option<i64>,
     /// The request's id.
     pub request: uuid::Uuid,
     /// The operation that this is the intent or outcome of.
@@ -51,26 +65,6 @@ pub struct Entry {
     pub detail: Option<String>,
 }
 
-/// What an entry's digest stands for; it lies beside the hashed bytes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Detail {
-    /// 16 random bytes in hexadecimal, so that the digest of an erased detail cannot be guessed.
-    pub salt: String,
-    /// The detail as JSON text.
-    pub json: String,
-}
-
-impl Detail {
-    fn new(value: &serde_json::Value) -> Self {
-        Self { salt: hex::encode(rand::random::<[u8; 16]>()), json: value.to_string() }
-    }
-
-    /// The digest that the entry carries.
-    pub fn digest(&self) -> String {
-        hex::encode(Sha256::new().chain_update(&self.salt).chain_update(&self.json).finalize())
-    }
-}
-
 /// An event with its origin, waiting for the group's block.
 pub struct Pending {
     entry: Entry,
@@ -78,9 +72,10 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Adds who, when and under which request.
-    pub fn new(event: Event, origin: &Origin) -> Self {
-        let detail = (!event.detail.is_null()).then(|| Detail::new(&event.detail));
+    /// Adds who, when and under which request. Fails where the subject is no id.
+    pub fn new(event: Event, origin: &Origin) -> Result<Self> {
+        check_subject(event.kind, event.subject.as_deref())?;
+        let detail = (!event.detail.is_null()).then(|| Detail::new(event.detail));
         let entry = Entry {
             at: origin.now,
             principal: origin.caller.id,
@@ -88,11 +83,25 @@ impl Pending {
             asset: event.asset.map(|mark| mark.id),
             revision: event.asset.map(|mark| mark.revision).filter(|revision| *revision > 0),
             subject: event.subject,
+            subject_revision: event.subject_revision,
             request: origin.request_id,
             operation: event.operation,
             detail: detail.as_ref().map(Detail::digest),
         };
-        Self { entry, detail }
+        Ok(Self { entry, detail })
+    }
+}
+
+/// A subject is hashed, so that it can never be erased: it is an id that a server gave, and not a person's text. What a
+/// caller chose (a path, a key, an alias) belongs into the detail.
+fn check_subject(kind: EventKind, subject: Option<&str>) -> Result<()> {
+    let is_id = |text: &str| {
+        text.len() <= SUBJECT_BYTES_MAX
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'/'))
+    };
+    match subject.filter(|text| !is_id(text)) {
+        Some(text) => Err(Error::internal(format!("{} has a subject that is no id: {text:?}", kind.name()))),
+        None => Ok(()),
     }
 }
 
@@ -145,6 +154,29 @@ impl Block {
     /// What lies beside the entries, in their order.
     pub fn read_details(&self) -> Result<Vec<Option<Detail>>> {
         serde_json::from_slice(&self.details).map_err(Error::internal)
+    }
+
+    /// Erases the details of entries that `wants` names, where they are what was said: one that does not fit its digest is
+    /// evidence, and stays. Answers how many; nothing is stored yet.
+    pub fn erase(&mut self, mut wants: impl FnMut(&Entry) -> Result<bool>) -> Result<usize> {
+        let mut details = self.read_details()?;
+        let mut erased = 0;
+        for (entry, detail) in self.read_entries()?.iter().zip(&mut details) {
+            let is_genuine =
+                detail.as_ref().is_some_and(|detail| entry.detail.as_ref() == Some(&detail.digest()));
+            if is_genuine && wants(entry)? {
+                *detail = None;
+                erased += 1;
+            }
+        }
+        self.details = serde_json::to_vec(&details).map_err(Error::internal)?;
+        Ok(erased)
+    }
+
+    /// Stores what is left beside the hashed bytes of a block that this transaction holds.
+    pub fn update_details(&self, tx: &mut Sql<'_>) -> Result<()> {
+        let details = pack(&self.details)?;
+        tx.execute(&store::BLOCK_DETAILS_SET, bind![self.slot, self.n, &details]).map(drop)
     }
 
     /// Writes it and answers the number of the transaction that does. The primary key is the fence between two writers
@@ -238,6 +270,12 @@ pub fn to_hash(bytes: &[u8]) -> Result<Hash> {
 
 /// Stored form: a format byte, then the bytes, compressed where it pays.
 pub fn pack(bytes: &[u8]) -> Result<Vec<u8>> {
+    if bytes.len() > UNPACKED_BYTES_MAX {
+        return Err(Error::internal(format!(
+            "an event block of {} bytes could not be read again",
+            bytes.len()
+        )));
+    }
     let mut out = Vec::with_capacity(bytes.len() / 2 + 1);
     if bytes.len() <= COMPRESS_ABOVE {
         out.push(PLAIN);
@@ -249,17 +287,15 @@ pub fn pack(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The bytes of a stored form. A group has a bounded number of entries, and so has what it unpacks to.
+/// The bytes of a stored form. A group has a bounded number of bounded entries, and so has what it unpacks to.
 pub fn unpack(stored: &[u8]) -> Result<Vec<u8>> {
-    /// Far above what a group of bounded entries can hold.
-    const LARGEST: usize = 256 << 20;
     match stored.split_first() {
         Some((&PLAIN, bytes)) => Ok(bytes.to_vec()),
         Some((&ZSTD, bytes)) => {
             let size = zstd::zstd_safe::get_frame_content_size(bytes)
                 .ok()
                 .flatten()
-                .map_or(LARGEST, |size| (size as usize).min(LARGEST));
+                .map_or(UNPACKED_BYTES_MAX, |size| (size as usize).min(UNPACKED_BYTES_MAX));
             zstd::bulk::decompress(bytes, size).map_err(Error::internal)
         }
         Some((format, _)) => Err(Error::internal(format!("an event block has the unknown format {format}"))),

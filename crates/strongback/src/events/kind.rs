@@ -20,6 +20,7 @@ macro_rules! kinds {
 
 kinds! {
     MetastoreCreate = "metastore.create",
+    AuditLogErase = "audit_log.erase",
     SigningKeyAdopt = "signing_key.adopt",
     CatalogCreate = "catalog.create",
     CatalogUpdate = "catalog.update",

@@ -7,14 +7,18 @@
 //!
 //! What must stay true:
 //! - a block is never changed or removed; whoever holds a newer checkpoint elsewhere can prove it if one was;
-//! - personal data never enters the bytes that are hashed: the principal is a number, and what a caller wrote
-//!   ([`Event::detail`]) enters as a salted digest while it lies beside the block, where it can be erased;
+//! - personal data never enters the bytes that are hashed: principal and asset are numbers, the subject is an id that a
+//!   server gave (anything else is refused), and what a caller wrote ([`Event::detail`]: names, paths, keys, aliases,
+//!   reasons) enters as a salted digest while it lies beside the block, where it can be erased;
+//! - what a block holds is bounded, so that what was written can always be read: a detail above its limit is replaced by
+//!   a summary that says so;
 //! - bulk data (points, parameters) is one event a batch: counts and a digest, not one event a value;
 //! - where a second system takes part, an [`operation`] holds the intent, and intent and outcome are two linked events.
 
 pub mod chain;
 pub mod checkpoint;
 pub mod cursor;
+mod detail;
 pub mod key;
 mod kind;
 pub mod operation;
@@ -32,11 +36,14 @@ pub struct Event {
     pub kind: EventKind,
     /// The asset it happened to: its id, and the revision that it has since.
     pub asset: Option<AssetMark>,
-    /// What it happened to when that is no asset: a run id, a model version, an alias.
+    /// What it happened to when that is no asset: the id of a run, the number of a version. Never a caller's text.
     pub subject: Option<String>,
+    /// The subject's revision after the change, which orders the events of one subject across slots; none where it has
+    /// none (a file), or is ordered by its asset's (a version).
+    pub subject_revision: Option<i64>,
     /// The operation that this is the intent or the outcome of.
     pub operation: Option<uuid::Uuid>,
-    /// What a person would want to read about it later. Erasable.
+    /// What a person would want to read about it later. Erasable, and above a limit of bytes summed up.
     pub detail: serde_json::Value,
 }
 
@@ -52,7 +59,8 @@ pub struct AssetMark {
 impl Event {
     /// An event without asset, subject or detail.
     pub fn new(kind: EventKind) -> Self {
-        Self { kind, asset: None, subject: None, operation: None, detail: serde_json::Value::Null }
+        let detail = serde_json::Value::Null;
+        Self { kind, asset: None, subject: None, subject_revision: None, operation: None, detail }
     }
 
     /// Names the asset.
@@ -67,6 +75,13 @@ impl Event {
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
         self
+    }
+
+    /// Names the subject, and the revision that it has since.
+    #[must_use]
+    pub fn subject_at(mut self, subject: impl Into<String>, revision: i64) -> Self {
+        self.subject_revision = Some(revision);
+        self.subject(subject)
     }
 
     /// Links it to an operation.

@@ -2,7 +2,8 @@
 //!
 //! The intent is committed before the effect begins; the effect carries the operation's id; the outcome is committed
 //! with what the effect made visible. What must stay true: after a crash every open operation is finished or reverted
-//! at start, and an effect without an outcome is never visible to anybody.
+//! at start, and an effect without an outcome is never visible to anybody. History is in the stream: a row is kept after
+//! its outcome only where a repeated call is to get the same answer, and then for a bounded time.
 
 use super::{Event, EventKind, store};
 use crate::{
@@ -61,6 +62,16 @@ pub fn open(tx: &mut Sql<'_>, id: uuid::Uuid, kind: &str) -> Result<Operation> {
 pub fn end(tx: &mut Sql<'_>, id: uuid::Uuid, state: &str) -> Result<bool> {
     let now = tx.now();
     Ok(tx.execute(&store::OPERATION_END, bind![&id.to_string(), state, now])? == 1)
+}
+
+/// Ends it without keeping a row, where nobody asks for the outcome again. `false` if it was not open any more.
+pub fn close(tx: &mut Sql<'_>, id: uuid::Uuid) -> Result<bool> {
+    Ok(tx.execute(&store::OPERATION_CLOSE, bind![&id.to_string()])? == 1)
+}
+
+/// Forgets some of those that ended before a moment, the oldest first and at most `limit`; answers how many.
+pub fn forget(tx: &mut Sql<'_>, before: i64, limit: i64) -> Result<u64> {
+    tx.execute(&store::OPERATION_FORGET, bind![before, limit])
 }
 
 /// Operations that are open and began before a moment.

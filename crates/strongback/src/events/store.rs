@@ -11,6 +11,11 @@ statements! {
     /// Blocks of a slot after a number.
     BLOCKS_AFTER = "SELECT slot, n, previous_hash, hash, entries, first_at, last_at, body, details FROM event_block
         WHERE slot = $1 AND n > $2 ORDER BY n LIMIT $3";
+    /// One block, to be given other details.
+    BLOCK_LOCK = "SELECT slot, n, previous_hash, hash, entries, first_at, last_at, body, details FROM event_block
+        WHERE slot = $1 AND n = $2 {lock}";
+    /// What lies beside the hashed bytes, which are never written again.
+    BLOCK_DETAILS_SET = "UPDATE event_block SET details = $3 WHERE slot = $1 AND n = $2";
     /// Blocks of all slots, newest first, after a place ($1 to $3), with entries between two moments ($4, $5).
     BLOCKS_NEWEST = "SELECT slot, n, previous_hash, hash, entries, first_at, last_at, body, details FROM event_block
         WHERE (last_at, slot, n) < ($1, $2, $3) AND last_at >= $4 AND first_at <= $5
@@ -54,8 +59,11 @@ statements! {
     OPERATION_GET = "SELECT id, kind, state, intent, principal_id, started_at FROM operation WHERE id = $1 {lock}";
     OPERATION_OPEN = "SELECT id, kind, state, intent, principal_id, started_at FROM operation
         WHERE state = 'open' AND started_at < $1 ORDER BY started_at";
-    /// Ended operations are history once their events are in the stream.
-    OPERATION_FORGET = "DELETE FROM operation WHERE state <> 'open' AND ended_at < $1";
+    /// Ends an open operation that nobody asks for again.
+    OPERATION_CLOSE = "DELETE FROM operation WHERE id = $1 AND state = 'open'";
+    /// Some of those that ended before a moment.
+    OPERATION_FORGET = "DELETE FROM operation WHERE id IN
+        (SELECT id FROM operation WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)";
 
     /// Takes a lease that is free, has run out, or is ours.
     LEASE_TAKE = "INSERT INTO lease (name, holder, until) VALUES ($1, $2, $3)
@@ -63,7 +71,7 @@ statements! {
         WHERE lease.until < $4 OR lease.holder = excluded.holder";
 }
 
-/// A row of [`BLOCKS_AFTER`] or [`BLOCKS_NEWEST`]. Bytes that cannot be unpacked read as none: whoever verifies the
+/// A row of the statements that list a block's columns. Bytes that cannot be unpacked read as none: whoever verifies the
 /// chain then finds that the hash does not fit, instead of stopping there.
 pub(crate) fn block(row: &Row<'_>) -> Result<Block> {
     Ok(Block {

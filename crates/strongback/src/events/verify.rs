@@ -19,15 +19,27 @@ const PAGE: i64 = 256;
 /// Findings that are listed; more are only counted.
 const LISTED: usize = 50;
 
-/// Up to where the log is proven: the newest checkpoint that is signed with a known key and that the log agrees with.
+/// Up to where the log is proven: the checkpoint that was kept elsewhere, whichever are stored besides; where none was
+/// given, the newest stored one that is signed with a known key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proven {
     /// Its number.
     pub checkpoint: i64,
     /// When it was signed, milliseconds since the epoch.
     pub at: i64,
-    /// Whether it was kept elsewhere, so that nobody can have removed what came before it.
+    /// Whether it was kept elsewhere, so that nobody can have changed what came before it, with the signing key or
+    /// without.
     pub kept_elsewhere: bool,
+}
+
+/// The newest stored checkpoint that is signed with a known key, where it is newer than the one kept elsewhere. Up to it
+/// only somebody who can write the store and has the key can have changed anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Signed {
+    /// Its number.
+    pub checkpoint: i64,
+    /// When it was signed, milliseconds since the epoch.
+    pub at: i64,
 }
 
 /// What was verified and what was found.
@@ -44,6 +56,8 @@ pub struct Report {
     /// Up to where nothing was changed, removed, inserted or reordered. None without a known key: a log that agrees with
     /// itself proves nothing against somebody who can write the store and sign anew.
     pub proven: Option<Proven>,
+    /// Up to where the log was signed since the checkpoint that proves it.
+    pub signed_since: Option<Signed>,
     /// How many things are wrong.
     pub wrong: u64,
     /// The first of them, in words.
@@ -54,6 +68,19 @@ impl Report {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.wrong == 0
+    }
+
+    /// Takes one more signed checkpoint: the stored ones ascending, then the kept one.
+    fn prove(&mut self, proof: Proven) {
+        let newer = self.proven.take().filter(|before| before.checkpoint > proof.checkpoint);
+        self.proven = match newer {
+            Some(newer) if proof.kept_elsewhere => {
+                self.signed_since = Some(Signed { checkpoint: newer.checkpoint, at: newer.at });
+                Some(proof)
+            }
+            Some(newer) => Some(newer),
+            None => Some(proof),
+        };
     }
 
     fn finding(&mut self, text: String) {
@@ -87,7 +114,7 @@ pub fn verify(sql: &mut Sql<'_>, kept: Option<&Checkpoint>, known_keys: &[String
         verify_slot(sql, slot, wanted.get(&slot).unwrap_or(&none), &mut report)?;
     }
     if !report.is_clean() {
-        report.proven = None;
+        (report.proven, report.signed_since) = (None, None);
     }
     Ok(report)
 }
@@ -117,12 +144,8 @@ fn wanted_heads(
         match checkpoint.verify() {
             Err(why) => report.finding(format!("{name}: {why}")),
             Ok(body) => {
-                let proof = Proven { checkpoint: body.n, at: body.at, kept_elsewhere };
-                // Of one checkpoint in the store and elsewhere, the one elsewhere counts.
-                let is_newer =
-                    report.proven.as_ref().is_none_or(|before| before.checkpoint <= proof.checkpoint);
-                if is_known && is_newer {
-                    report.proven = Some(proof);
+                if is_known {
+                    report.prove(Proven { checkpoint: body.n, at: body.at, kept_elsewhere });
                 }
                 agree(&mut wanted, &name, body.heads, report);
             }

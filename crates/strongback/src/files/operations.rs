@@ -60,13 +60,16 @@ pub(super) fn begin(
 }
 
 /// Ends an operation without an outcome. Answers the event and what it leaves to be removed; `None` if it was not open.
+/// That an upload in parts was given up is remembered, for clients that say so twice.
 pub(super) fn revert(
     tx: &mut Sql<'_>,
     id: Uuid,
+    kind: &str,
     intent: &Intent,
     why: &str,
 ) -> Result<Option<(Event, Vec<ObjectId>)>> {
-    if !operation::end(tx, id, "reverted")? {
+    let was_open = if kind == PUT { operation::close(tx, id)? } else { operation::end(tx, id, "reverted")? };
+    if !was_open {
         return Ok(None);
     }
     let mut garbage = parts_delete(tx, id)?;

@@ -73,7 +73,7 @@ async fn keep(
         operation::open(tx, id, operations::PUT)?;
         check_free(tx, &place.area, &path, existing)?;
         let kept = row_put(tx, &place, &path, claim.id(), &written)?;
-        operation::end(tx, id, "done")?;
+        operation::close(tx, id)?;
         let event = put_event(&place, &kept.0, id);
         Ok(Change::Made(kept, event))
     })

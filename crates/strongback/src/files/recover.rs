@@ -21,8 +21,10 @@ use crate::{
 
 /// How long an upload in parts may take, and an upload in one piece that nobody ended. Milliseconds.
 const UPLOAD_MS_MAX: i64 = 24 * 3_600_000;
-/// How long what ended is remembered, so that a repeated call gets the same answer. Milliseconds.
-const ENDED_MS: i64 = 7 * 24 * 3_600_000;
+/// How long an upload in parts that ended is remembered, so that a repeated call gets the same answer. Milliseconds.
+const ENDED_MS: i64 = 24 * 3_600_000;
+/// Ended uploads that one transaction forgets, so that no other write waits for long.
+const FORGET: i64 = 1000;
 /// Between two rounds of [`keep_clean`].
 const ROUND: Duration = Duration::from_hours(24);
 /// Objects that are looked up at a time.
@@ -40,9 +42,7 @@ pub async fn keep_clean(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         let ctx = Ctx::system(&app);
         let round = async {
             revert_open(&ctx, ctx.now() - UPLOAD_MS_MAX).await?;
-            let before = ctx.now() - ENDED_MS;
-            let forget = &crate::events::store::OPERATION_FORGET;
-            app.db.derive(move |tx| tx.execute(forget, bind![before])).await?;
+            forget(&ctx, ctx.now() - ENDED_MS).await?;
             sweep(&ctx).await
         };
         match round.await {
@@ -56,6 +56,12 @@ pub async fn keep_clean(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
             return;
         }
     }
+}
+
+/// Forgets what ended before a moment, batch by batch.
+async fn forget(ctx: &Ctx, before: i64) -> Result<()> {
+    while ctx.app.db.derive(move |tx| operation::forget(tx, before, FORGET)).await? == FORGET as u64 {}
+    Ok(())
 }
 
 /// Reverts open uploads in one piece that began before a moment, and uploads in parts older than a day.
@@ -80,10 +86,12 @@ pub(super) async fn revert(ctx: &Ctx, id: Uuid, why: &str) -> Result<()> {
     let garbage = ctx
         .write(move |tx| {
             authorize_admin(tx, "revert uploads")?;
-            let intent = tx.first(&store::UPLOAD_GET, bind![&id.to_string()], |row| row.get::<String>(2))?;
-            let Some(intent) = intent else { return Ok(Change::Nothing(Vec::new())) };
+            let found = tx.first(&store::UPLOAD_GET, bind![&id.to_string()], |row| {
+                Ok((row.get::<String>(0)?, row.get::<String>(2)?))
+            })?;
+            let Some((kind, intent)) = found else { return Ok(Change::Nothing(Vec::new())) };
             let intent = Intent::read(serde_json::from_str(&intent).map_err(Error::internal)?)?;
-            match operations::revert(tx, id, &intent, &why)? {
+            match operations::revert(tx, id, &kind, &intent, &why)? {
                 Some((event, garbage)) => Ok(Change::Made(garbage, event)),
                 None => Ok(Change::Nothing(Vec::new())),
             }

@@ -247,7 +247,8 @@ pub async fn abort(ctx: &Ctx, guard: &Guard, id: Uuid) -> Result<()> {
             }
             state.require_open(id)?;
             operation::open(tx, id, UPLOAD)?;
-            let Some((mut event, garbage)) = operations::revert(tx, id, &state.intent, "aborted")? else {
+            let Some((mut event, garbage)) = operations::revert(tx, id, UPLOAD, &state.intent, "aborted")?
+            else {
                 return Ok(Change::Nothing(Vec::new()));
             };
             event.kind = EventKind::UploadAbort;

@@ -93,9 +93,10 @@ pub fn alias_set(
     }
     let revision = asset::touch(tx, model.id)?;
     let n = shift(tx, model.id, alias, (from, to), moves, reason)?;
-    let event = Event::new(EventKind::AliasMove).asset(model.id, revision).subject(alias).detail(
-        json!({ "n": n, "from": from, "to": to, "reason": reason, "pinned": pin_detail(pin.as_ref()) }),
-    );
+    // The alias is a text that somebody chose: erasable, and therefore no subject.
+    let event = Event::new(EventKind::AliasMove).asset(model.id, revision).detail(json!({
+        "alias": alias, "n": n, "from": from, "to": to, "reason": reason, "pinned": pin_detail(pin.as_ref()),
+    }));
     Ok(Change::Made(model, event))
 }
 

@@ -60,6 +60,7 @@ CREATE TABLE operation (
 ) {keyed};
 
 CREATE INDEX operation_open ON operation (started_at) WHERE state = 'open';
+CREATE INDEX operation_ended ON operation (ended_at) WHERE ended_at IS NOT NULL;
 
 -- Work that one process at a time may do.
 CREATE TABLE lease (

@@ -120,6 +120,7 @@ CREATE TABLE logged_model (
     created_at {int} NOT NULL,
     updated_at {int} NOT NULL,
     deleted_at {int},
+    revision {int} NOT NULL,
     document {text} NOT NULL
 ) {strict};
 

@@ -120,3 +120,42 @@ fn a_signed_checkpoint_is_fixed() {
     let key = SigningKey::from_bytes(&[7; 32]);
     assert_eq!(hex::encode(key.sign(kept.body.as_bytes()).to_bytes()), kept.signature);
 }
+
+fn largest_event() -> Event {
+    let kind = EventKind::ALL.iter().copied().max_by_key(|kind| kind.name().len()).unwrap();
+    // Quotes, since in a JSON text of a JSON text nothing else takes more room.
+    let detail = json!({ "text": "\"".repeat((detail::JSON_BYTES_MAX - 12) / 2) });
+    Event::new(kind)
+        .asset(i64::MIN, i64::MAX)
+        .subject_at("f".repeat(SUBJECT_BYTES_MAX), i64::MAX)
+        .operation(uuid::Uuid::max())
+        .detail(detail)
+}
+
+#[test]
+fn the_largest_group_that_can_be_written_can_be_read() {
+    let origin = Origin { now: i64::MIN, ..Origin::system() };
+    let group = (0..GROUP_LIMIT).map(|_| Pending::new(largest_event(), &origin).unwrap()).collect();
+    let block = Chain { slot: 1, n: 0, head: [0; 32] }.seal(group).unwrap().unwrap();
+    assert!(block.body.len() <= GROUP_LIMIT * ENTRY_BYTES_MAX, "{}", block.body.len());
+    assert!(block.details.len() <= GROUP_LIMIT * (detail::STORED_BYTES_MAX + 1) + 2);
+    assert!(
+        block.details.len() > GROUP_LIMIT * detail::STORED_BYTES_MAX * 9 / 10,
+        "the test is near the limit"
+    );
+    assert_eq!(unpack(&pack(&block.body).unwrap()).unwrap(), block.body);
+    assert_eq!(unpack(&pack(&block.details).unwrap()).unwrap(), block.details);
+}
+
+#[test]
+fn a_subject_is_an_id() {
+    let subject = |text: &str| {
+        Pending::new(Event::new(EventKind::RunCreate).subject(text), &Origin::system()).map(drop)
+    };
+    for id in ["7", "1000/1001", "m-2537164787b843699abcaffe3f1e74fd", &uuid::Uuid::max().to_string()] {
+        assert!(subject(id).is_ok(), "{id}");
+    }
+    for text in ["ana@example.com", "Ana", "a b", "a_b", "ü", &"1".repeat(SUBJECT_BYTES_MAX + 1)] {
+        assert!(subject(text).is_err(), "{text}");
+    }
+}

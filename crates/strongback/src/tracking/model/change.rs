@@ -12,7 +12,7 @@ use crate::{
     context::Ctx,
     db::Change,
     error::{Error, Result},
-    events::{Event, EventKind},
+    events::EventKind,
     router::{Limits, Policy, Route, wire::Empty},
     tracking::{limits, wire::EnumIn},
 };
@@ -61,10 +61,7 @@ async fn finalize(ctx: Ctx, request: FinalizeRequest) -> Result<ModelResponse> {
         }
         model.status = status;
         model.save(tx)?;
-        let event = Event::new(EventKind::LoggedModelUpdate)
-            .asset(model.experiment_id, 0)
-            .subject(id.as_str())
-            .detail(json!({ "status": status.name() }));
+        let event = model.event(EventKind::LoggedModelUpdate).detail(json!({ "status": status.name() }));
         Ok(Change::Made(ModelResponse { model: (&model).into() }, event))
     })
     .await
@@ -79,10 +76,7 @@ async fn delete(ctx: Ctx, request: IdRequest) -> Result<Empty> {
         }
         model.deleted = true;
         model.save(tx)?;
-        let event = Event::new(EventKind::LoggedModelDelete)
-            .asset(model.experiment_id, 0)
-            .subject(id.as_str())
-            .detail(json!({ "name": model.name }));
+        let event = model.event(EventKind::LoggedModelDelete).detail(json!({ "name": model.name }));
         Ok(Change::Made(Empty {}, event))
     })
     .await

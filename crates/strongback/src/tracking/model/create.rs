@@ -14,7 +14,7 @@ use crate::{
     context::Ctx,
     db::Change,
     error::Result,
-    events::{Event, EventKind},
+    events::EventKind,
     router::{Limits, Policy, Route, wire::required},
     tracking::{
         experiment, limits,
@@ -79,6 +79,7 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<ModelResponse> {
             created_at: now,
             updated_at: now,
             deleted: false,
+            revision: 1,
             document: document.clone(),
             mlflow_id,
             artifact_location: home.artifact_location,
@@ -87,10 +88,8 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<ModelResponse> {
             &store::LOGGED_MODEL_INSERT,
             bind![&model.uuid, home.id, &name, &model_type, &source_run, owner_id, now, &text],
         )?;
-        let event = Event::new(EventKind::LoggedModelCreate)
-            .asset(home.id, 0)
-            .subject(model.uuid.as_str())
-            .detail(json!({ "name": name, "run": source_run }));
+        let event =
+            model.event(EventKind::LoggedModelCreate).detail(json!({ "name": name, "run": source_run }));
         Ok(Change::Made(ModelResponse { model: (&model).into() }, event))
     })
     .await

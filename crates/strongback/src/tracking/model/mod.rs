@@ -23,6 +23,7 @@ use crate::{
     catalog::{Action, authorize},
     db::{Row, Sql},
     error::{Error, Result},
+    events::{Event, EventKind},
     router::Route,
     tracking::limits,
 };
@@ -84,6 +85,8 @@ pub struct LoggedModel {
     pub updated_at: i64,
     /// Whether it was deleted.
     pub deleted: bool,
+    /// Raised by every change; orders its events.
+    pub revision: i64,
     /// Params, tags, metrics.
     pub document: Document,
     /// MLflow's id of its experiment.
@@ -157,9 +160,15 @@ impl LoggedModel {
         format!("{location}/models/{}/artifacts", self.uuid)
     }
 
-    /// Stores status, times and document as they are now.
+    /// What happened to it, with the revision that it has now.
+    fn event(&self, kind: EventKind) -> Event {
+        Event::new(kind).asset(self.experiment_id, 0).subject_at(self.uuid.as_str(), self.revision)
+    }
+
+    /// Stores status, times and document as they are now. Who calls it holds the row.
     fn save(&mut self, tx: &mut Sql<'_>) -> Result<()> {
         self.updated_at = tx.now();
+        self.revision += 1;
         let document = self.document.encode(&self.uuid)?;
         let deleted_at = self.deleted.then_some(self.updated_at);
         tx.execute(
@@ -170,7 +179,8 @@ impl LoggedModel {
                 &self.status_message,
                 self.updated_at,
                 deleted_at,
-                &document
+                &document,
+                self.revision
             ],
         )?;
         Ok(())
@@ -237,6 +247,7 @@ fn read(row: &Row<'_>) -> Result<LoggedModel> {
         document: serde_json::from_str(&row.get::<String>(11)?).map_err(Error::internal)?,
         mlflow_id: row.get(12)?,
         artifact_location: row.get(13)?,
+        revision: row.get(14)?,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::{
     context::Ctx,
     db::Change,
     error::{Error, Result},
-    events::{Event, EventKind},
+    events::EventKind,
     router::{Limits, Policy, Route, wire::Empty},
     tracking::{limits, wire::KeyValue},
 };
@@ -72,10 +72,7 @@ async fn log(ctx: Ctx, request: ParamsRequest) -> Result<Empty> {
             return Ok(Change::Nothing(Empty {}));
         }
         model.save(tx)?;
-        let event = Event::new(EventKind::LoggedModelParams)
-            .asset(model.experiment_id, 0)
-            .subject(id.as_str())
-            .detail(json!({ "params": added }));
+        let event = model.event(EventKind::LoggedModelParams).detail(json!({ "params": added }));
         Ok(Change::Made(Empty {}, event))
     })
     .await

@@ -12,7 +12,7 @@ use crate::{
     context::Ctx,
     db::Change,
     error::{Error, Result},
-    events::{Event, EventKind},
+    events::EventKind,
     router::{
         Limits, Policy, Route,
         wire::{Empty, required},
@@ -72,10 +72,7 @@ async fn set(ctx: Ctx, request: TagsRequest) -> Result<ModelResponse> {
             return Ok(Change::Nothing(ModelResponse { model: (&model).into() }));
         }
         model.save(tx)?;
-        let event = Event::new(EventKind::LoggedModelTagSet)
-            .asset(model.experiment_id, 0)
-            .subject(id.as_str())
-            .detail(json!({ "tags": tags }));
+        let event = model.event(EventKind::LoggedModelTagSet).detail(json!({ "tags": tags }));
         Ok(Change::Made(ModelResponse { model: (&model).into() }, event))
     })
     .await
@@ -93,10 +90,7 @@ async fn delete(ctx: Ctx, request: TagRequest) -> Result<Empty> {
             )));
         }
         model.save(tx)?;
-        let event = Event::new(EventKind::LoggedModelTagDelete)
-            .asset(model.experiment_id, 0)
-            .subject(id.as_str())
-            .detail(json!({ "key": key }));
+        let event = model.event(EventKind::LoggedModelTagDelete).detail(json!({ "key": key }));
         Ok(Change::Made(Empty {}, event))
     })
     .await

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{RUN_NAME_TAG, Run, lock, save, sources};
+use super::{RUN_NAME_TAG, Run, lock, save, sources, touch};
 use crate::{
     catalog::Action,
     db::{Change, Sql},
@@ -136,8 +136,9 @@ impl Batch {
         if !is_changed && measured == 0 && !is_linked {
             return Ok(Change::Nothing(Empty {}));
         }
-        if is_changed {
-            save(tx, &mut run, &plan)?;
+        match is_changed {
+            true => save(tx, &mut run, &plan)?,
+            false => touch(tx, &mut run)?,
         }
         Ok(Change::Made(Empty {}, self.event(&run, &plan, kind)))
     }
@@ -174,7 +175,7 @@ impl Batch {
                 "sha256": self.digest(),
             }),
         };
-        Event::new(kind).asset(run.experiment_id, 0).subject(run.uuid.as_str()).detail(detail)
+        run.event(kind).detail(detail)
     }
 
     /// SHA-256 over the batch as it was applied: each text with its length before it, numbers as little-endian bytes.

@@ -13,7 +13,7 @@ use crate::{
     context::Ctx,
     db::{Change, Sql},
     error::{Error, Result},
-    events::{Event, EventKind},
+    events::EventKind,
     router::wire::required,
     router::{Limits, Policy, Route},
     tracking::{document::RunDocument, experiment, limits, wire::KeyValue},
@@ -60,9 +60,8 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<RunResponse> {
         let source = sources::resolve(tx, &mut run.document)?;
         insert(tx, &mut run)?;
         sources::record(tx, &run, Some(&source))?;
-        let event = Event::new(EventKind::RunCreate)
-            .asset(run.experiment_id, 0)
-            .subject(run.uuid.as_str())
+        let event = run
+            .event(EventKind::RunCreate)
             .detail(json!({ "name": run.name(), "tags": run.document.tags().len() }));
         Ok(Change::Made(RunResponse { run: (&run).into() }, event))
     })

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     DATASET_CONTEXT_TAG, Run,
     get::READ,
-    lock, save, store,
+    lock, save, store, touch,
     wire::{self, Dataset, DatasetUse, InputsRequest},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     context::Ctx,
     db::{Change, Sql},
     error::{Error, Result},
-    events::{Event, EventKind},
+    events::EventKind,
     router::{Limits, Policy, Route, wire::Empty},
     tracking::{
         document::{AppendPlan, DatasetInput},
@@ -164,15 +164,13 @@ async fn log_inputs(ctx: Ctx, request: InputsRequest) -> Result<Empty> {
         if !is_changed {
             return Ok(Change::Nothing(Empty {}));
         }
-        if run.document.datasets().len() != before {
-            save(tx, &mut run, &AppendPlan::default())?;
+        match run.document.datasets().len() == before {
+            true => touch(tx, &mut run)?,
+            false => save(tx, &mut run, &AppendPlan::default())?,
         }
         let datasets: Vec<_> =
             inputs.iter().map(|input| json!({ "name": input.name, "digest": input.digest })).collect();
-        let event = Event::new(EventKind::RunInputs)
-            .asset(run.experiment_id, 0)
-            .subject(id.as_str())
-            .detail(json!({ "datasets": datasets, "models": models }));
+        let event = run.event(EventKind::RunInputs).detail(json!({ "datasets": datasets, "models": models }));
         Ok(Change::Made(Empty {}, event))
     })
     .await

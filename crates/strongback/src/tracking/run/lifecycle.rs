@@ -12,7 +12,7 @@ use crate::{
     context::Ctx,
     db::Change,
     error::{Error, Result},
-    events::{Event, EventKind},
+    events::EventKind,
     router::{Limits, Policy, Route, wire::Empty},
     tracking::{document::AppendPlan, limits, wire::EnumIn},
 };
@@ -71,9 +71,8 @@ async fn update(ctx: Ctx, request: UpdateRequest) -> Result<UpdateResponse> {
             return Ok(Change::Nothing(UpdateResponse { run_info: (&run).into() }));
         }
         save(tx, &mut run, &AppendPlan::default())?;
-        let event = Event::new(EventKind::RunUpdate)
-            .asset(run.experiment_id, 0)
-            .subject(id.as_str())
+        let event = run
+            .event(EventKind::RunUpdate)
             .detail(json!({ "status": run.status.name(), "end_time": run.end_time, "name": named.then(|| run.name()) }));
         Ok(Change::Made(UpdateResponse { run_info: (&run).into() }, event))
     })
@@ -104,8 +103,7 @@ async fn set_deleted(ctx: Ctx, request: IdRequest, deleted: bool) -> Result<Empt
         run.deleted = deleted;
         save(tx, &mut run, &AppendPlan::default())?;
         let kind = if deleted { EventKind::RunDelete } else { EventKind::RunRestore };
-        let event = Event::new(kind).asset(run.experiment_id, 0).subject(id.as_str());
-        Ok(Change::Made(Empty {}, event))
+        Ok(Change::Made(Empty {}, run.event(kind)))
     })
     .await
 }

@@ -28,6 +28,7 @@ use crate::{
     catalog::{Action, authorize},
     db::{Row, Sql},
     error::{Error, Result},
+    events::{Event, EventKind},
     router::Route,
     tracking::{
         document::{Damaged, RunDocument},
@@ -139,6 +140,11 @@ impl Run {
         format!("{location}/{}/artifacts", self.uuid)
     }
 
+    /// What happened to it, with the revision that it has now.
+    fn event(&self, kind: EventKind) -> Event {
+        Event::new(kind).asset(self.experiment_id, 0).subject_at(self.uuid.as_str(), self.revision)
+    }
+
     /// Whether clients see it as deleted.
     pub fn is_deleted(&self) -> bool {
         self.deleted || self.home.deleted
@@ -212,6 +218,13 @@ pub fn save(tx: &mut Sql<'_>, run: &mut Run, plan: &crate::tracking::document::A
     let points: usize = plan.series.iter().map(|series| series.points.len()).sum();
     tx.execute(&store::PIECE_INSERT, bind![run.id, run.revision, points as i64, &body])?;
     Ok(())
+}
+
+/// Counts a change of what belongs to a run and lies beside its row, so that its events have an order. The index does not
+/// look there.
+fn touch(tx: &mut Sql<'_>, run: &mut Run) -> Result<()> {
+    run.revision += 1;
+    tx.execute(&store::RUN_TOUCH, bind![run.id, run.revision]).map(drop)
 }
 
 /// Says that the index is behind this run.

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     get::WROTE,
     inputs::put_model,
-    lock,
+    lock, touch,
     wire::{self, OutputsRequest},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     context::Ctx,
     db::Change,
     error::{Error, Result},
-    events::{Event, EventKind},
+    events::EventKind,
     router::{Limits, Policy, Route, wire::Empty},
     tracking::limits,
 };
@@ -49,7 +49,7 @@ async fn log_outputs(ctx: Ctx, request: OutputsRequest) -> Result<Empty> {
         models.push((model_id.to_owned(), model.step.unwrap_or_default().0));
     }
     ctx.write(move |tx| {
-        let run = lock(tx, &id, Action::Edit)?;
+        let mut run = lock(tx, &id, Action::Edit)?;
         run.require_active()?;
         let mut is_changed = false;
         for (model, step) in &models {
@@ -58,10 +58,8 @@ async fn log_outputs(ctx: Ctx, request: OutputsRequest) -> Result<Empty> {
         if !is_changed {
             return Ok(Change::Nothing(Empty {}));
         }
-        let event = Event::new(EventKind::RunOutputs)
-            .asset(run.experiment_id, 0)
-            .subject(id.as_str())
-            .detail(json!({ "models": models }));
+        touch(tx, &mut run)?;
+        let event = run.event(EventKind::RunOutputs).detail(json!({ "models": models }));
         Ok(Change::Made(Empty {}, event))
     })
     .await

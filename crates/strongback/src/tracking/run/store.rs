@@ -33,6 +33,7 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, 0, $6, NULL, 1, $7) RETURNING id";
     RUN_UPDATE = "UPDATE run SET status = $2, lifecycle = $3, start_time = $4, end_time = $5, deleted_at = $6, revision = $7,
             document = $8 WHERE id = $1";
+    RUN_TOUCH = "UPDATE run SET revision = $2 WHERE id = $1";
     FRESH_PUT = "INSERT INTO run_fresh (experiment_id, run_id, revision) VALUES ($1, $2, $3)
         ON CONFLICT (experiment_id, run_id) DO UPDATE SET revision = excluded.revision";
     /// `seq` is the run's revision: ascending, and known without looking.

@@ -12,7 +12,7 @@ use crate::{
     context::Ctx,
     db::Change,
     error::{Error, Result},
-    events::{Event, EventKind},
+    events::EventKind,
     router::{
         Limits, Policy, Route,
         wire::{Empty, required},
@@ -53,10 +53,7 @@ async fn delete(ctx: Ctx, request: PairRequest) -> Result<Empty> {
             sources::resolve(tx, &mut run.document)?;
         }
         save(tx, &mut run, &AppendPlan::default())?;
-        let event = Event::new(EventKind::RunTagDelete)
-            .asset(run.experiment_id, 0)
-            .subject(id.as_str())
-            .detail(json!({ "key": key }));
+        let event = run.event(EventKind::RunTagDelete).detail(json!({ "key": key }));
         Ok(Change::Made(Empty {}, event))
     })
     .await

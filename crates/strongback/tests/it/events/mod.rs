@@ -1,8 +1,11 @@
 //! The stream of events: what verification finds, and what it leaves in peace.
 
+mod bounds;
 mod cursor;
+mod erase;
 mod key;
 mod list;
+mod order;
 
 use strongback::{
     catalog::authorize_admin,
@@ -252,6 +255,16 @@ fn what_is_proven_needs_a_known_key_and_ends_at_a_checkpoint() {
         assert_eq!((proven.checkpoint, proven.kept_elsewhere), (1, true));
         finds(&with(vec!["00".repeat(32)]).await, "another key than the known one");
 
+        // The kept one is older than the newest stored one: what is proven and what is only signed are told apart.
+        let newer = checkpointed(&test).await.verify().unwrap();
+        let both = report(&test, Some(kept.clone())).await;
+        let proven = both.proven.unwrap();
+        assert_eq!((proven.checkpoint, proven.kept_elsewhere), (1, true));
+        let signed = both.signed_since.unwrap();
+        assert_eq!((newer.n, signed.checkpoint, signed.at), (2, 2, newer.at));
+        let unkept = with(vec![public.clone()]).await;
+        assert_eq!((unkept.proven.map(|proven| proven.checkpoint), unkept.signed_since), (Some(2), None));
+
         // Somebody who can write the store and has a key of his own signs what he likes.
         tamper(&test, "DELETE FROM event_checkpoint WHERE n > 0");
         let mut forger = Maker::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
@@ -260,7 +273,7 @@ fn what_is_proven_needs_a_known_key_and_ends_at_a_checkpoint() {
         assert!(with(Vec::new()).await.proven.is_none());
         let found = report(&test, Some(kept)).await;
         finds(&found, "another key than the known one");
-        assert!(found.proven.is_none(), "what is wrong proves nothing");
+        assert!(found.proven.is_none() && found.signed_since.is_none(), "what is wrong proves nothing");
     });
 }
 

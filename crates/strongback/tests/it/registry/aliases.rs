@@ -170,7 +170,7 @@ fn a_move_on_one_face_is_one_move_and_one_event_for_all() {
             assert_eq!(moves(&test, id, "champion").await.len(), number + 1);
             let events = test.get("/api/1.0/audit-log?action=alias.move").await;
             assert_eq!(ok(&events)["events"].as_array().unwrap().len(), number + 1);
-            assert_eq!(events.json["events"][0]["subject"], "champion");
+            assert_eq!(events.json["events"][0]["detail"]["alias"], "champion");
         }
     });
 }

@@ -77,6 +77,11 @@ fn principals() -> Vec<Example> {
         Example::new("GET", "/api/1.0/audit-log", json!({ "action": "run", "max_results": 5 })),
         Example::new("GET", "/api/1.0/audit-log/checkpoint", json!({}))
             .note("the first is signed by background work, which does not run here"),
+        Example::new(
+            "POST",
+            "/api/1.0/audit-log/erase",
+            json!({ "asset": "$schema$", "reason": "ticket 7", "dry_run": false }),
+        ),
     ]
 }
 
