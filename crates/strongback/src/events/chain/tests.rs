@@ -1,6 +1,7 @@
 //! What is stored and signed today must hash and read the same for ever: fixed bytes, worked out apart from this code.
 
 use ed25519_dalek::{Signer, SigningKey};
+use serde_json::json;
 
 use super::*;
 use crate::events::checkpoint::{Body, Checkpoint, Head};
@@ -32,6 +33,7 @@ fn pending() -> Vec<Pending> {
         asset: Some(7),
         revision: Some(4),
         subject: Some("champion".into()),
+        subject_revision: None,
         request: request(1),
         operation: Some(request(2)),
         detail: Some(detail.digest()),
@@ -43,6 +45,7 @@ fn pending() -> Vec<Pending> {
         asset: None,
         revision: None,
         subject: None,
+        subject_revision: None,
         request: request(3),
         operation: None,
         detail: None,
