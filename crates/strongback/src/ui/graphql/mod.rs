@@ -122,8 +122,9 @@ where
     Res: Serialize,
     Fut: Future<Output = Result<Res>>,
 {
-    let request = serde_json::from_value(input)
-        .map_err(|error| Error::invalid(format!("The GraphQL input is not allowed: {}.", shown(&error.to_string()))))?;
+    let request = serde_json::from_value(input).map_err(|error| {
+        Error::invalid(format!("The GraphQL input is not allowed: {}.", shown(&error.to_string())))
+    })?;
     serde_json::to_value(handler(request).await?).map_err(Error::internal)
 }
 
