@@ -20,6 +20,7 @@ use crate::{
     events::{checkpoint, key},
     objects::Objects,
     ops::{self, Readiness},
+    router::body::Bodies,
 };
 
 /// A file that lies in a data directory while a backup is brought back into it.
@@ -92,7 +93,16 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
     let db = Db::open(&config.location(), &key::name(&signing_key))?;
     let objects = Objects::open(&dir)?;
     let pages = crate::ui::find(&config.mlflow_ui.value)?;
-    Ok(App { config, db, objects, pages, readiness: Readiness::default(), signing_key, _lock: lock })
+    Ok(App {
+        config,
+        db,
+        objects,
+        pages,
+        bodies: Bodies::default(),
+        readiness: Readiness::default(),
+        signing_key,
+        _lock: lock,
+    })
 }
 
 /// Takes the data directory for this process, or refuses; it is made if it does not exist.

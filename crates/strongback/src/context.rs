@@ -56,6 +56,8 @@ pub struct App {
     pub objects: Objects,
     /// MLflow's own web pages, if they are served.
     pub pages: crate::ui::Pages,
+    /// The JSON bodies that are being read.
+    pub bodies: crate::router::body::Bodies,
     /// What was found when somebody last asked whether it is ready.
     pub readiness: crate::ops::Readiness,
     /// Signs checkpoints of the event stream.

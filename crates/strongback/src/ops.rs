@@ -132,6 +132,7 @@ async fn ready(ctx: Ctx, _: PathParams, _: Request<Body>) -> Result<Response> {
 async fn figures(ctx: Ctx, _: PathParams, _: Request<Body>) -> Result<Response> {
     let handle = recorder().ok_or_else(|| Error::internal("the metrics recorder could not be installed"))?;
     metrics::gauge!("strongback_writes_queued").set(ctx.app.db.queued() as f64);
+    metrics::counter!("strongback_reads_total").absolute(ctx.app.db.reads_begun());
     metrics::gauge!("strongback_reads_waiting").set(ctx.app.db.reads_waiting() as f64);
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     Ok((kind, handle.render()).into_response())

@@ -224,6 +224,11 @@ impl Db {
         .await
     }
 
+    /// Reads that were asked for since the store was opened.
+    pub fn reads_begun(&self) -> u64 {
+        self.0.turns.begun()
+    }
+
     /// Reads that wait at this moment.
     pub fn reads_waiting(&self) -> usize {
         self.0.turns.waiting()

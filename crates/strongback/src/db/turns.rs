@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,7 @@ const WAIT: Duration = Duration::from_secs(10);
 /// The turns of one store.
 pub(super) struct Turns {
     free: Arc<Semaphore>,
+    begun: AtomicU64,
     waiting: AtomicUsize,
     waiting_max: usize,
     wait: Duration,
@@ -32,7 +33,18 @@ impl Turns {
     /// As many at once as there are connections.
     pub(super) fn new(connections: usize) -> Self {
         let free = Arc::new(Semaphore::new(connections));
-        Self { free, waiting: AtomicUsize::new(0), waiting_max: WAITING_MAX, wait: WAIT }
+        Self {
+            free,
+            begun: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            waiting_max: WAITING_MAX,
+            wait: WAIT,
+        }
+    }
+
+    /// Turns that were asked for since the store was opened.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Reads that wait at this moment.
@@ -42,6 +54,7 @@ impl Turns {
 
     /// Waits for a turn, which lasts until the permit is dropped.
     pub(super) async fn take(&self) -> Result<OwnedSemaphorePermit> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             return Ok(permit);
         }

@@ -9,13 +9,15 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 use crate::{
+    context::Ctx,
     error::Result,
     objects,
-    router::{Limits, PathParams, wire},
+    router::{
+        PathParams,
+        body::{self, Input},
+        wire,
+    },
 };
-
-/// Bytes of a JSON body at most where the route takes streams too: ten thousand parts with their addresses.
-const JSON_BYTES_MAX: usize = 8 << 20;
 
 /// What stands as it is in a path.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -27,17 +29,18 @@ pub fn body_stream(request: Request<Body>) -> BoxStream<'static, Result<Bytes>> 
 
 /// A JSON request whose handler also needs the headers: body, query and path values, as in [`wire::parse`]. The
 /// clients of these calls may have all fields in the query and no body.
-pub async fn read_json<T: DeserializeOwned>(params: PathParams, request: Request<Body>) -> Result<T> {
-    let limits = request.extensions().get::<Limits>();
-    let most = limits.and_then(|limits| limits.body).unwrap_or(JSON_BYTES_MAX);
-    wire::parse(&wire::read_input(request, params, most).await?, &HashSet::new())
+pub async fn read_json<T: DeserializeOwned>(
+    ctx: &Ctx,
+    params: PathParams,
+    request: Request<Body>,
+) -> Result<T> {
+    wire::parse(&body::read(ctx, params, request).await?, &HashSet::new())
 }
 
 /// The fields of a query, for requests whose body is a stream or nothing.
 pub fn read_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T> {
     let query = query.unwrap_or_default().to_owned();
-    let input = wire::Input { body: Bytes::new(), query, params: PathParams::new() };
-    wire::parse(&input, &HashSet::new())
+    wire::parse(&Input::new(Bytes::new(), query, PathParams::new()), &HashSet::new())
 }
 
 /// The value of a path's placeholder.

@@ -1,9 +1,6 @@
 //! The way of every request: guard, authentication, limits, handler, response, one log line, one measurement.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     body::Body,
@@ -13,10 +10,8 @@ use axum::{
 use futures::FutureExt;
 use http::{HeaderValue, Request};
 use http_body_util::Limited;
-use hyper::body::Body as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Handler, PathParams, Policy, Route, guard, wire};
+use super::{Handler, PathParams, Policy, Route, Takes, body, guard};
 use crate::{
     auth::{self, Caller, Proof},
     context::{App, Ctx, now_ms},
@@ -92,7 +87,7 @@ async fn answer(
     route: &Route,
     request_id: uuid::Uuid,
     params: Result<RawPathParams, RawPathParamsRejection>,
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Result<Response> {
     guard::check(&app.config, &request)?;
     let params: PathParams = params
@@ -117,23 +112,26 @@ async fn answer(
         )));
     }
     let ctx = Ctx { app: Arc::clone(app), origin: Origin { caller, proof, request_id, now: now_ms() } };
-    let limit = route.limits.time;
-    let work = async {
-        match &route.handler {
-            Handler::Raw(handler) => {
-                let mut request = match route.limits.body {
-                    Some(most) => request.map(|body| Body::new(Limited::new(body, most))),
-                    None => request,
-                };
-                request.extensions_mut().insert(route.limits);
-                handler(ctx, params, request).await
+    let mut limit = route.limits.time;
+    request.extensions_mut().insert(route.limits);
+    let (work, _place) = match &route.handler {
+        Handler::Raw(handler) => {
+            let request = match route.limits.body {
+                Some(most) => request.map(|body| Body::new(Limited::new(body, most))),
+                None => request,
+            };
+            if route.shape.body == Takes::Json {
+                limit += body::TIME_MAX;
             }
-            Handler::Typed(handler) => {
-                refuse_form(&request)?;
-                let _place = place_for_body(request.body().size_hint().upper()).await?;
-                let most = route.limits.body.unwrap_or(usize::MAX);
-                handler(ctx, wire::read_input(request, params, most).await?).await
-            }
+            (handler(ctx, params, request), None)
+        }
+        Handler::Typed(handler) => {
+            refuse_form(&request)?;
+            let mut input = body::read(&ctx, params, request).await?;
+            let place = input.take_place();
+            let work = handler(ctx, input);
+            // What was made of a body has its place too, but not for hours.
+            (work, place.filter(|_| !route.limits.is_long()))
         }
     };
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
@@ -148,28 +146,11 @@ async fn answer(
     })
 }
 
-/// A large body, or one of unknown size, lies in memory until its request is answered: so many at once, and no more.
-async fn place_for_body(size: Option<u64>) -> Result<Option<SemaphorePermit<'static>>> {
-    const SMALL: u64 = 256 << 10;
-    const PLACES: usize = 32;
-    const WAIT: Duration = Duration::from_secs(10);
-    static LARGE: Semaphore = Semaphore::const_new(PLACES);
-    if size.is_some_and(|size| size <= SMALL) {
-        return Ok(None);
-    }
-    match tokio::time::timeout(WAIT, LARGE.acquire()).await {
-        Ok(place) => place.map(Some).map_err(Error::internal),
-        Err(_) => Err(Error::unavailable(format!(
-            "{PLACES} bodies of more than {SMALL} bytes are being read already. Repeat the request later, or send less at once."
-        ))),
-    }
-}
-
 /// A plain form can send a POST without a body whose fields stand in the query; it cannot say that it sends JSON.
 fn refuse_form(request: &Request<Body>) -> Result<()> {
     let has_query = request.uri().query().is_some_and(|query| !query.is_empty());
     if request.method() == http::Method::POST && has_query && !guard::is_json(request.headers()) {
-        return Err(wire::not_json());
+        return Err(body::not_json());
     }
     Ok(())
 }

@@ -57,8 +57,7 @@ fn is_allowed(config: &Config, host: &str) -> bool {
 /// Whether a host is loopback, the address that the server listens on, or one that was named.
 fn is_named(config: &Config, host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    matches!(bare, "localhost" | "127.0.0.1" | "::1")
-        || same(bare, &config.host.value)
+    ["localhost", "127.0.0.1", "::1", &config.host.value].iter().any(|ours| same(bare, ours))
         || config.allowed_hosts.value.iter().any(|allowed| same(bare, allowed))
 }
 

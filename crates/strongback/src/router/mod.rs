@@ -8,6 +8,7 @@
 //! - a route whose policy speaks of assets cannot answer from a read or a write that was not authorised;
 //! - an error is turned into a response in one place.
 
+pub mod body;
 mod dispatch;
 pub mod guard;
 pub mod openapi;
@@ -53,7 +54,7 @@ pub enum Policy {
 pub struct Limits {
     /// Largest body in bytes; `None` for streams, whose handler has a limit of its own.
     pub body: Option<usize>,
-    /// How long it may take.
+    /// How long it may take, once a JSON body is there: how that comes has limits of its own, in [`body`].
     pub time: Duration,
 }
 
@@ -64,13 +65,21 @@ impl Limits {
     pub const SMALL: Self = Self { body: Some(64 << 10), time: Duration::from_secs(20) };
     /// A file on its way in or out.
     pub const STREAM: Self = Self { body: None, time: Duration::from_hours(6) };
+    /// A list of the parts that make a file, which are copied into one before the answer: ten thousand of about a
+    /// hundred bytes each.
+    pub const PARTS: Self = Self { body: Some(2 << 20), time: Self::STREAM.time };
+
+    /// Whether a request may go on for long after its body was read.
+    fn is_long(&self) -> bool {
+        self.time > Self::JSON.time
+    }
 }
 
 /// Values of a path's placeholders, percent-decoded once.
 pub type PathParams = BTreeMap<String, String>;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response>> + Send>>;
-type TypedHandler = dyn Fn(Ctx, wire::Input) -> Answer + Send + Sync;
+type TypedHandler = dyn Fn(Ctx, body::Input) -> Answer + Send + Sync;
 type RawHandler = dyn Fn(Ctx, PathParams, Request<Body>) -> Answer + Send + Sync;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -141,15 +150,12 @@ impl Route {
         Fut: Future<Output = Result<Res>> + Send + 'static,
     {
         let lists = wire::list_fields::<Req>();
-        let handler = Handler::Typed(Arc::new(move |ctx, input| {
-            let size = input.body.len();
-            match aside(size, || wire::parse::<Req>(&input, &lists)) {
-                Ok(request) => {
-                    let answer = handler(ctx, request);
-                    Box::pin(async move { wire::json_response(&answer.await?) })
-                }
-                Err(error) => Box::pin(std::future::ready(Err(error))),
+        let handler = Handler::Typed(Arc::new(move |ctx, input| match wire::parse::<Req>(&input, &lists) {
+            Ok(request) => {
+                let answer = handler(ctx, request);
+                Box::pin(async move { wire::json_response(&answer.await?) })
             }
+            Err(error) => Box::pin(std::future::ready(Err(error))),
         }));
         Self {
             method,
@@ -234,13 +240,6 @@ impl Route {
     pub fn is_mutation(&self) -> bool {
         !matches!(self.method, Method::GET | Method::HEAD)
     }
-}
-
-/// Does work on so many bytes; much of it beside the worker, which goes on with other requests meanwhile.
-fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
-    /// A worker is through with less in about a millisecond.
-    const MUCH: usize = 128 << 10;
-    if bytes > MUCH { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Every route of the product.

@@ -15,6 +15,7 @@ mod cli;
 mod db;
 mod events;
 mod files;
+mod graphql;
 mod kill;
 mod registry;
 mod router;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     as_files_api,
-    place::Located,
+    place::{Located, Resolved},
     single::{existing, say_overwrite},
     wire::{
         AbortAddress, Address, FileAction, Initiated, PartAddress, PartAddresses, PartIn, Session, UrlRequest,
@@ -43,7 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
     let signed_part = "/api/2.0/fs/signed/parts/{upload}/{part}/{*path}";
     let signed_abort = "/api/2.0/fs/signed/uploads/{upload}/{*path}";
     vec![
-        Route::raw(post.clone(), file, edit, Limits::STREAM, "Begin or complete an upload in parts", act)
+        Route::raw(post.clone(), file, edit, Limits::PARTS, "Begin or complete an upload in parts", act)
             .taking::<FileAction>()
             .giving::<Initiated>(),
         Route::raw(post.clone(), parts, edit, Limits::SMALL, "Addresses to send parts to", part_urls)
@@ -76,26 +76,28 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn act(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let at = Located::parse(param(&params, "path"))?;
-    let body: FileAction = read_json(PathParams::new(), request).await?;
+    let to = at.resolve(&ctx, Access::Write).await?;
+    // A list of parts is long: it is read from those only who may write here.
+    let guard = to.guard.clone();
+    ctx.read(move |sql| guard(sql)).await?;
+    let body: FileAction = read_json(&ctx, PathParams::new(), request).await?;
     match body.action.as_str() {
-        "initiate-upload" => initiate(&ctx, &at, &body).await,
-        "complete-upload" => complete(&ctx, &at, body).await,
+        "initiate-upload" => initiate(&ctx, &at, &to, &body).await,
+        "complete-upload" => complete(&ctx, &at, &to, body).await,
         other => Err(Error::invalid(format!(
             "Invalid value {other:?} for parameter 'action' supplied: it is initiate-upload or complete-upload."
         ))),
     }
 }
 
-async fn initiate(ctx: &Ctx, at: &Located, body: &FileAction) -> Result<Response> {
-    let to = at.resolve(ctx, Access::Write).await?;
+async fn initiate(ctx: &Ctx, at: &Located, to: &Resolved, body: &FileAction) -> Result<Response> {
     let begun = files::begin(ctx, &to.guard, &to.path, existing(body.overwrite)).await;
     let session_token = begun.map_err(|error| say_overwrite(error, at))?.to_string();
     json_response(&Initiated { multipart_upload: Session { session_token } })
 }
 
-async fn complete(ctx: &Ctx, at: &Located, body: FileAction) -> Result<Response> {
+async fn complete(ctx: &Ctx, at: &Located, to: &Resolved, body: FileAction) -> Result<Response> {
     let id = session(required(&body.session_token, "session_token")?)?;
-    let to = at.resolve(ctx, Access::Write).await?;
     let parts = body.parts.into_iter().map(given).collect::<Result<_>>()?;
     let completed = files::complete(ctx, &to.guard, id, &to.path, parts).await;
     completed.map_err(|error| say_overwrite(as_files_api(error), at))?;
@@ -104,7 +106,7 @@ async fn complete(ctx: &Ctx, at: &Located, body: FileAction) -> Result<Response>
 
 async fn part_urls(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let base = base_url(request.headers());
-    let body: UrlRequest = read_json(params, request).await?;
+    let body: UrlRequest = read_json(&ctx, params, request).await?;
     let at = open_upload(&ctx, &body).await?;
     let upload = required(&body.session_token, "session_token")?;
     let first = part_number("start_part_number", body.start_part_number.map_or(1, |n| n.0))?;
@@ -121,7 +123,7 @@ async fn part_urls(ctx: Ctx, params: PathParams, request: Request<Body>) -> Resu
 
 async fn abort_url(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let base = base_url(request.headers());
-    let body: UrlRequest = read_json(params, request).await?;
+    let body: UrlRequest = read_json(&ctx, params, request).await?;
     let at = open_upload(&ctx, &body).await?;
     let resource = format!("{}/{}", required(&body.session_token, "session_token")?, at.whole);
     let query = sign::query(&ctx, sign::Claim { verb: ABORT, resource: &resource });

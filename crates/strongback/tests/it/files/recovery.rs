@@ -93,7 +93,7 @@ fn an_upload_in_one_piece_leaves_no_operation() {
         let ctx = test.system();
         put(&ctx, "a", &["1", "2"]).await;
         let broken = stream::iter([Err(strongback::error::Error::invalid("cut off"))]).boxed();
-        assert!(files::put(&ctx, &guard("a"), &path("3"), broken).await.is_err());
+        assert!(files::put(&ctx, &guard("a"), &path("3"), Existing::Replaced, broken).await.is_err());
         assert_eq!(states(&ctx).await, [""; 0]);
         assert_eq!(events_of(&test, "operation.begin").await, 3);
         assert_eq!(events_of(&test, "operation.revert").await, 1);
@@ -106,12 +106,12 @@ fn ended_uploads_are_forgotten_in_batches_and_open_ones_are_not() {
         let ctx = test.system();
         for n in 0..5 {
             let name = path(&format!("{n}"));
-            let id = files::begin(&ctx, &guard("a"), &name).await.unwrap();
+            let id = files::begin(&ctx, &guard("a"), &name, Existing::Replaced).await.unwrap();
             files::part(&ctx, &guard("a"), id, 1, body("x")).await.unwrap();
             let given = vec![files::PartGiven { number: 1, etag: String::new() }];
             files::complete(&ctx, &guard("a"), id, &name, given).await.unwrap();
         }
-        files::begin(&ctx, &guard("a"), &path("open")).await.unwrap();
+        files::begin(&ctx, &guard("a"), &path("open"), Existing::Replaced).await.unwrap();
         let now = strongback::context::now_ms();
         for (before, forgotten) in [(0, 0), (now + 1, 2), (now + 1, 2), (now + 1, 1), (now + 1, 0)] {
             let forget = test.app.db.derive(move |tx| operation::forget(tx, before, 2)).await;

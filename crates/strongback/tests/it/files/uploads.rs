@@ -9,7 +9,7 @@ use std::sync::{
 use strongback::{
     context::Ctx,
     error::{Code, Result},
-    files::{self, File, Guard, PartGiven},
+    files::{self, Existing, File, Guard, PartGiven},
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use uuid::Uuid;
@@ -37,7 +37,7 @@ fn staying(area: &str) -> (Guard, UnboundedReceiver<()>, mpsc::Sender<()>) {
 /// Begins an upload of so many parts and completes it; part 1 is stored again after its row was read for that.
 async fn complete_while_part_1_comes_again(ctx: &Ctx, area: &str, etags: &[&str]) -> (Uuid, Result<File>) {
     let (plain, name) = (guard(area), path("big"));
-    let id = files::begin(ctx, &plain, &name).await.unwrap();
+    let id = files::begin(ctx, &plain, &name, Existing::Replaced).await.unwrap();
     for number in 1..=etags.len() as u32 {
         files::part(ctx, &plain, id, number, body(&format!("early{number}."))).await.unwrap();
     }

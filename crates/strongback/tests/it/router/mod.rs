@@ -1,5 +1,6 @@
 //! The way of every request: guard, authentication, errors; and the table as a whole.
 
+mod bodies;
 mod serve;
 
 use axum::body::Body;
@@ -56,6 +57,12 @@ fn a_foreign_page_cannot_drive_the_server() {
         {
             let answer = test.send(with("origin", origin)).await;
             assert_eq!((answer.status, answer.error_code()), (403, "PERMISSION_DENIED"), "{origin}");
+        }
+        // Names of hosts have no case.
+        for (host, origin) in [("LOCALHOST:5000", "http://LocalHost"), ("LocalHost", "http://[::1]:5000")] {
+            let request =
+                Request::builder().uri("/api/1.0/audit-log").header("host", host).header("origin", origin);
+            ok(&test.send(request.body(Body::empty()).unwrap()).await);
         }
         let rebound = Request::builder()
             .uri("/health")

@@ -7,8 +7,8 @@ use strongback::router;
 
 use super::{
     super::{Example, world::Tokens},
-    Base, Refusals, TOKENS, assert_none, complain, examples_with_fields, fields, for_each, is_refused, names,
-    problem_of,
+    Base, Refusals, TOKENS, assert_none, complain, examples_with_fields, fields, for_each, is_refused,
+    message, problem_of,
 };
 use crate::support::{Answer, TestApp, on_every_store_with};
 
@@ -41,6 +41,9 @@ fn broken() -> Vec<(&'static str, Vec<u8>)> {
         ("deep and open", "[".repeat(DEEP).into_bytes()),
         ("huge number", b"{\"max_results\": 1e999}".to_vec()),
         ("long number", format!("{{\"version\": {}}}", "9".repeat(5_000)).into_bytes()),
+        ("a name twice", b"{\"other\": 1, \"other\": 2}".to_vec()),
+        ("a name twice within", b"{\"other\": [{\"x\": 1, \"x\": 1}]}".to_vec()),
+        ("a name twice, once escaped", b"{\"other\": 1, \"oth\\u0065r\": 1}".to_vec()),
         ("byte order mark", b"\xef\xbb\xbf{}".to_vec()),
     ]
 }
@@ -98,7 +101,7 @@ fn a_body_that_is_not_said_to_be_json_or_is_too_large_is_refused() {
             }
             let is_route =
                 |route: &&router::Route| route.method == example.method && route.path == example.path;
-            let most = routes.iter().find(is_route).unwrap().limits.body.unwrap_or(8 << 20);
+            let most = routes.iter().find(is_route).unwrap().limits.body.expect("a JSON body has a limit");
             let mut request = example.request_with(&base.fields, base.token(), false);
             *request.body_mut() = Body::from(large.slice(..=most));
             let answer = base.send(request).await;

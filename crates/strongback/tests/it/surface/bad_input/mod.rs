@@ -5,6 +5,7 @@
 
 mod bodies;
 mod fields;
+mod graphql;
 mod ids;
 mod paths;
 mod types;

@@ -1,0 +1,339 @@
+//! How foreign JSON is read and written: the rules that MLflow's and Databricks' clients share.
+//!
+//! Names in snake_case or camelCase (by serde aliases), unknown fields ignored, 64-bit integers as numbers or decimal
+//! text, doubles as numbers or `NaN`, `Infinity`, `-Infinity`. Where the reference server is lax and loses data (broken
+//! JSON read as an empty object, wrong types dropped, the last of two values for one name kept), the answer here is a
+//! refusal that names the field.
+
+mod check;
+mod number;
+
+use std::collections::HashSet;
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, DeserializeOwned},
+};
+use serde_json::{Map, Value};
+
+pub use number::{Double, Int64};
+
+use super::body::Input;
+use crate::error::{Code, Error, Result};
+
+/// Why a text is refused, wherever it stands.
+const HAS_NUL: &str = "it contains a NUL character; remove it";
+
+/// Names of the fields of a request that are lists.
+pub type ListFields = HashSet<String>;
+
+/// Reads a request type: the body's fields, then the query's, then the path's, later ones winning. None of them may be
+/// given twice in one place. `lists` names the fields that are lists: a query that has such a field once means a list
+/// of one. A large body is read beside the worker, which goes on with other requests meanwhile.
+pub fn parse<T: DeserializeOwned>(input: &Input, lists: &ListFields) -> Result<T> {
+    /// A worker is through with less in about a millisecond.
+    const MUCH: usize = 128 << 10;
+    if input.body.len() > MUCH {
+        tokio::task::block_in_place(|| parse_here(input, lists))
+    } else {
+        parse_here(input, lists)
+    }
+}
+
+fn parse_here<T: DeserializeOwned>(input: &Input, lists: &ListFields) -> Result<T> {
+    let body = input.body.trim_ascii();
+    if !body.is_empty() {
+        check::check(body)?;
+    }
+    if input.params.is_empty() && input.query.is_empty() && body.first() == Some(&b'{') {
+        return from_slice(body);
+    }
+    let mut fields = read_object(body)?;
+    add_query(&mut fields, &input.query, lists)?;
+    fields.extend(input.params.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
+    let whole = Value::Object(fields);
+    serde_path_to_error::deserialize(&whole).map_err(|error| {
+        let path = error.path().to_string();
+        wrong_field(&path, &error.into_inner(), Some(&whole))
+    })
+}
+
+fn add_query(fields: &mut Map<String, Value>, query: &str, lists: &ListFields) -> Result<()> {
+    let wrong = |name: &str, why: &str| {
+        Error::invalid(format!(
+            "Invalid value for parameter '{}' supplied: {why}.",
+            name.replace('\0', "\\0")
+        ))
+    };
+    for pair in query.split('&') {
+        if percent_encoding::percent_decode_str(pair).decode_utf8().is_err() {
+            let name = pair.split('=').next().unwrap_or_default();
+            return Err(wrong(name, "decoded, it is not UTF-8 text"));
+        }
+    }
+    let mut seen = HashSet::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if name.contains('\0') || value.contains('\0') {
+            return Err(wrong(&name, HAS_NUL));
+        }
+        let is_first = seen.insert(name.clone());
+        let value = Value::String(value.into_owned());
+        if lists.contains(name.as_ref()) {
+            match fields.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+                Value::Array(values) => values.push(value),
+                other => *other = Value::Array(vec![value]),
+            }
+        } else if is_first {
+            fields.insert(name.into_owned(), value);
+        } else {
+            return Err(wrong(&name, check::REPEATED));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the body as an object. No body is an empty one; some clients send the object as a JSON text.
+fn read_object(body: &[u8]) -> Result<Map<String, Value>> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    match from_slice::<Value>(body)? {
+        Value::Object(fields) => Ok(fields),
+        Value::String(text) => {
+            check::check(text.as_bytes())?;
+            from_slice(text.as_bytes())
+        }
+        Value::Null => Ok(Map::new()),
+        other => Err(Error::new(
+            Code::BadRequest,
+            format!("The body must be a JSON object; it is {}.", kind_of(&other)),
+        )),
+    }
+}
+
+/// Names of the fields of a request type that are lists, in both spellings.
+pub fn list_fields<T: JsonSchema>() -> ListFields {
+    let schema = schemars::schema_for!(T);
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return HashSet::new() };
+    let is_list = |schema: &Value| match &schema["type"] {
+        Value::String(kind) => kind == "array",
+        Value::Array(kinds) => kinds.iter().any(|kind| kind == "array"),
+        _ => false,
+    };
+    properties
+        .iter()
+        .filter(|(_, schema)| is_list(schema))
+        .flat_map(|(name, _)| [name.clone(), camel_case(name)])
+        .collect()
+}
+
+/// `run_ids` as `runIds`.
+pub fn camel_case(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut raise = false;
+    for letter in name.chars() {
+        match letter {
+            '_' => raise = true,
+            letter if raise => {
+                out.extend(letter.to_uppercase());
+                raise = false;
+            }
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+/// Reads JSON bytes.
+pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_data() {
+            let whole = serde_json::from_slice::<Value>(bytes).ok();
+            wrong_field(&path, &inner, whole.as_ref())
+        } else {
+            broken(&inner)
+        }
+    })?;
+    reader.end().map_err(|error| broken(&error))?;
+    Ok(value)
+}
+
+fn broken(error: &serde_json::Error) -> Error {
+    Error::new(Code::BadRequest, format!("The body is not valid JSON: {error}."))
+}
+
+/// What is wrong with one field, with the value that came.
+fn wrong_field(path: &str, error: &serde_json::Error, whole: Option<&Value>) -> Error {
+    let text = error.to_string();
+    let why = text.split(" at line ").next().unwrap_or(&text);
+    if let Some(field) = why.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        let path = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
+        return Error::required(&path);
+    }
+    let shown = whole.and_then(|whole| lookup(whole, path)).map(|value| {
+        let mut text = value.to_string();
+        if text.len() > 200 {
+            let cut = (0..=200).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.truncate(cut);
+            text.push('…');
+        }
+        text
+    });
+    match shown {
+        Some(value) => {
+            Error::invalid(format!("Invalid value {value} for parameter '{path}' supplied: {why}."))
+        }
+        None => Error::invalid(format!("Invalid value for parameter '{path}' supplied: {why}.")),
+    }
+}
+
+/// Follows a path such as `metrics[3].value`.
+fn lookup<'v>(whole: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split(['.', '[']).filter(|part| !part.is_empty()).try_fold(whole, |value, part| {
+        match part.strip_suffix(']') {
+            Some(index) => value.get(index.parse::<usize>().ok()?),
+            None => value.get(part),
+        }
+    })
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A 200 with JSON.
+pub fn json_response<T: Serialize>(value: &T) -> Result<Response> {
+    let bytes = serde_json::to_vec(value).map_err(Error::internal)?;
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// The empty answer `{}`.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct Empty {}
+
+/// A required text: absent and empty are the same to these protocols.
+pub fn required<'t>(field: &'t Option<String>, path: &str) -> Result<&'t str> {
+    field.as_deref().filter(|text| !text.is_empty()).ok_or_else(|| Error::required(path))
+}
+
+/// A list; null is the empty one.
+pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A truth value that may come as a boolean or, in a query, as text.
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Bool(value) => Ok(value),
+        Value::String(text) if text.eq_ignore_ascii_case("true") || text == "1" => Ok(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") || text == "0" || text.is_empty() => {
+            Ok(false)
+        }
+        Value::Null => Ok(false),
+        other => Err(de::Error::custom(format!("{other} is not true or false"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::router::PathParams;
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[allow(dead_code, reason = "read by the derived code only")]
+    struct Sample {
+        name: Option<String>,
+        #[serde(default, deserialize_with = "list")]
+        ids: Vec<String>,
+        step: Option<Int64>,
+        value: Option<Double>,
+    }
+
+    fn read(body: &str, query: &str) -> Result<Sample> {
+        parse(&input(body, query), &list_fields::<Sample>())
+    }
+
+    fn input(body: &str, query: &str) -> Input {
+        Input::new(Bytes::from(body.to_owned()), query.into(), PathParams::new())
+    }
+
+    #[test]
+    fn integers_and_doubles_come_in_both_forms() {
+        let sample: Sample = read(r#"{"step": "42", "value": "NaN"}"#, "").unwrap();
+        assert_eq!(sample.step, Some(Int64(42)));
+        assert!(sample.value.unwrap().0.is_nan());
+        let sample: Sample = read("", "ids=a&ids=b&step=7").unwrap();
+        assert_eq!((sample.ids, sample.step), (vec!["a".into(), "b".into()], Some(Int64(7))));
+        let sample: Sample = read("", "ids=a").unwrap();
+        assert_eq!(sample.ids, vec!["a"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_value() {
+        let check = |body: &str, code: Code, part: &str| {
+            let error = read(body, "").unwrap_err();
+            assert_eq!(error.code(), code, "{body}: {error}");
+            assert!(error.message().contains(part), "{body}: {error}");
+        };
+        check("{", Code::BadRequest, "not valid JSON");
+        check("[]", Code::BadRequest, "a list");
+        check(r#"{"name": 5}"#, Code::InvalidParameterValue, "Invalid value 5 for parameter 'name'");
+        check(r#"{"step": 1.5}"#, Code::InvalidParameterValue, "'step'");
+        check(r#"{"value": NaN}"#, Code::BadRequest, "not valid JSON");
+        check(&format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)), Code::BadRequest, "nested deeper");
+        let deep = format!("{{\"other\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        check(&deep, Code::BadRequest, "nested deeper");
+        check(r#"{"other": "\ud800"}"#, Code::BadRequest, "not valid JSON");
+        check(r#"{"other": 1e999}"#, Code::BadRequest, "not valid JSON");
+        check(&format!("{{\"other\": {}}}", "9".repeat(400)), Code::BadRequest, "not valid JSON");
+        check(r#"{"name": "a\u0000b"}"#, Code::InvalidParameterValue, "'name'");
+        check(r#"{"ids": "a"}"#, Code::InvalidParameterValue, "'ids'");
+    }
+
+    /// Whichever way a body is read: alone, beside a query, as a text of JSON, with or without an escape somewhere.
+    #[test]
+    fn a_name_that_is_given_twice_is_refused_on_every_way() {
+        let refused = |body: &str, query: &str, field: &str| {
+            let error = read(body, query).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidParameterValue, "{body}?{query}: {error}");
+            let said = format!("parameter '{field}' supplied: it is given more than once");
+            assert!(error.message().contains(&said), "{body}?{query}: {error}");
+        };
+        let twice = |body: &str, field: &str| {
+            refused(body, "", field);
+            refused(body, "step=1", field);
+            let with_escape = format!("{},\"other\":\"\\u0041\"}}", body.strip_suffix('}').unwrap());
+            refused(&with_escape, "", field);
+            refused(&Value::String(body.to_owned()).to_string(), "", field);
+        };
+        twice(r#"{"name":"a","name":"b"}"#, "name");
+        twice(r#"{"name":"a","step":1,"na\u006de":"a"}"#, "name");
+        twice(r#"{"other":{"deep":[1,{"x":1,"x":2}]}}"#, "other.deep[1].x");
+        twice(r#"{"other":1,"other":2}"#, "other");
+        let many: Vec<_> = (0..40).map(|n| format!("\"k{n}\":{n}")).collect();
+        twice(&format!("{{{},\"k39\":1}}", many.join(",")), "k39");
+        twice(&format!("{{{},\"k3\":1}}", many.join(",")), "k3");
+        refused("", "step=1&step=2", "step");
+        // Once in each place: the query's wins.
+        assert_eq!(read(r#"{"name":"a"}"#, "name=b").unwrap().name.unwrap(), "b");
+        read(r#"{"a":{"x":1},"b":{"x":1},"x":[{"x":1},{"x":1}]}"#, "").unwrap();
+    }
+}
