@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{asset, authorize_admin, principal};
 use crate::{
@@ -30,6 +31,9 @@ const BLOCKS: i64 = 128;
 /// its token goes on.
 const BLOCKS_MAX: usize = 20_000;
 
+/// The kind of line that stands for a block that cannot be read.
+const UNREADABLE: &str = "audit_log.unreadable";
+
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::json(
@@ -45,7 +49,8 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/1.0/audit-log/checkpoint",
             Policy::Admin,
             Limits::SMALL,
-            "The newest signed checkpoint, to be kept elsewhere",
+            "The newest signed checkpoint, to be kept elsewhere; it covers all that was acknowledged before, if one is signed \
+             within some seconds",
             newest_checkpoint,
         ),
     ]
@@ -124,16 +129,22 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
 }
 
 async fn newest_checkpoint(ctx: Ctx, _: Nothing) -> Result<serde_json::Value> {
-    ctx.read(|sql| {
-        authorize_admin(sql, "export a checkpoint")?;
-        let newest = checkpoint::newest(sql)?.ok_or_else(|| {
-            Error::missing(
-                "There is no checkpoint yet: the first is made within a second of the first event.",
-            )
-        })?;
-        serde_json::to_value(newest).map_err(Error::internal)
-    })
-    .await
+    let heads = ctx
+        .read(|sql| {
+            authorize_admin(sql, "export a checkpoint")?;
+            checkpoint::heads(sql)
+        })
+        .await?;
+    let deadline = tokio::time::Instant::now() + checkpoint::SIGNED_WITHIN;
+    loop {
+        let newest = ctx.read(checkpoint::newest).await?;
+        let is_covering = newest.as_ref().is_some_and(|newest| newest.covers(&heads));
+        if is_covering || tokio::time::Instant::now() > deadline {
+            let newest = newest.ok_or_else(checkpoint::none_yet)?;
+            return serde_json::to_value(newest).map_err(Error::internal);
+        }
+        tokio::time::sleep(checkpoint::EVERY / 4).await;
+    }
 }
 
 /// Lists events, newest first.
@@ -156,7 +167,22 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
             return Ok(ListResponse { events, next_page_token: None });
         }
         for block in blocks {
-            let entries: Vec<_> = block.read_entries()?.into_iter().zip(block.read_details()?).collect();
+            let entries = match read(&block) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    if events.len() as i64 == most {
+                        return Ok(ListResponse { events, next_page_token: Some(place.token()) });
+                    }
+                    tracing::error!(
+                        ?error,
+                        slot = block.slot,
+                        n = block.n,
+                        "a block of the audit log cannot be read"
+                    );
+                    events.push(Listed::unreadable(&block));
+                    Vec::new()
+                }
+            };
             let begin = place.entries_seen_of(&block);
             for (at, (entry, detail)) in entries.into_iter().rev().enumerate().skip(begin) {
                 if events.len() as i64 == most {
@@ -177,6 +203,12 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
             return Ok(ListResponse { events, next_page_token: Some(place.token()) });
         }
     }
+}
+
+/// The entries of a block, each with its detail unless that is gone or cannot be read.
+fn read(block: &Block) -> Result<Vec<(Entry, Option<Detail>)>> {
+    let details = block.read_details().unwrap_or_default().into_iter().chain(std::iter::repeat(None));
+    Ok(block.read_entries()?.into_iter().zip(details).collect())
 }
 
 /// Whether an entry is the deletion of one of these catalogs and schemas, and so of what went with them.
@@ -235,6 +267,25 @@ impl<'a> Filter<'a> {
 }
 
 impl Listed {
+    /// Stands for all of a block: whatever is asked for, an auditor has to see that it is there.
+    fn unreadable(block: &Block) -> Self {
+        Self {
+            at: block.last_at,
+            principal: String::new(),
+            action: UNREADABLE.to_owned(),
+            asset: None,
+            subject: None,
+            revision: None,
+            subject_revision: None,
+            request_id: String::new(),
+            operation: None,
+            detail: Some(
+                json!({ "entries": block.entries, "remedy": "strongback audit-log verify says what is wrong" }),
+            ),
+            block: format!("{}:{}", block.slot, block.n),
+        }
+    }
+
     fn new(
         entry: Entry,
         detail: Option<Detail>,

@@ -7,9 +7,9 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Instant,
 };
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -131,13 +131,28 @@ pub(super) fn run(command: AuditLogCommand) -> anyhow::Result<ExitCode> {
         AuditLogCommand::Verify(args) => verify(args),
         AuditLogCommand::Erase(args) => audit_erase::run(args),
         AuditLogCommand::AdoptKey(store) => adopt_key(store),
-        AuditLogCommand::ExportCheckpoint(store) => {
-            let newest = db::inspect(&store.config()?.location(), checkpoint::newest)?;
-            printer::json(&newest.context(
-                "There is no checkpoint yet: the first is made within a second of the first event.",
-            )?)?;
-            Ok(ExitCode::SUCCESS)
+        AuditLogCommand::ExportCheckpoint(store) => export_checkpoint(store),
+    }
+}
+
+/// Waits until a running server has signed what there is now; one that does not run signs no more.
+fn export_checkpoint(store: StoreArgs) -> anyhow::Result<ExitCode> {
+    let location = store.config()?.location();
+    let heads = db::inspect(&location, checkpoint::heads)?;
+    let deadline = Instant::now() + checkpoint::SIGNED_WITHIN;
+    loop {
+        let newest = db::inspect(&location, checkpoint::newest)?;
+        let is_covering = newest.as_ref().is_some_and(|newest| newest.covers(&heads));
+        if is_covering || Instant::now() > deadline {
+            printer::json(&newest.ok_or_else(checkpoint::none_yet)?)?;
+            if !is_covering {
+                printer::talk(
+                    "It does not cover the newest events: the next one is signed when a server runs on this store.",
+                );
+            }
+            return Ok(ExitCode::SUCCESS);
         }
+        std::thread::sleep(checkpoint::EVERY / 4);
     }
 }
 

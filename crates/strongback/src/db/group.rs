@@ -236,7 +236,9 @@ fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran> 
     let mut outcomes = Vec::with_capacity(jobs.len());
     let mut pending = Vec::with_capacity(jobs.len());
     for job in jobs {
+        // What is written is dated by its transaction: the request may have begun hours before, with an upload.
         let origin = job.origin().clone();
+        let origin = Origin { now: origin.now.max(crate::context::now_ms()), ..origin };
         let mut sql = Sql::on_behalf(engine.conn(), &origin, true, Limit::write())?;
         match job.run(&mut sql) {
             // PostgreSQL answers COMMIT of a broken transaction with a silent rollback.

@@ -18,6 +18,8 @@ use crate::{
 
 /// How often heads are looked at; a checkpoint is made only when they moved.
 pub const EVERY: Duration = Duration::from_secs(1);
+/// Within this time of an event a checkpoint covers it, where a server runs.
+pub const SIGNED_WITHIN: Duration = Duration::from_secs(3);
 const LEASE: &str = "event.checkpoint";
 const LEASE_MS: i64 = 5_000;
 /// Checkpoints older than this are thinned to one an hour.
@@ -73,6 +75,12 @@ impl Checkpoint {
             .map_err(|_| "the signature does not belong to this checkpoint".to_owned())?;
         serde_json::from_str(&self.body).map_err(|error| format!("the checkpoint cannot be read: {error}"))
     }
+
+    /// Whether it was signed when these heads were there already. One that cannot be verified covers nothing.
+    pub fn covers(&self, heads: &[Head]) -> bool {
+        let Ok(body) = self.verify() else { return false };
+        heads.iter().all(|head| body.heads.iter().any(|seen| seen.slot == head.slot && seen.n >= head.n))
+    }
 }
 
 /// Makes checkpoints: remembers what it saw, so that a store in which nothing happens is not written to.
@@ -127,7 +135,8 @@ fn sign(tx: &mut Sql<'_>, key: &SigningKey, holder: &str) -> Result<(bool, Vec<H
     Ok((true, heads))
 }
 
-fn heads(sql: &mut Sql<'_>) -> Result<Vec<Head>> {
+/// The newest block of every slot.
+pub fn heads(sql: &mut Sql<'_>) -> Result<Vec<Head>> {
     let slots: Vec<i64> = sql.all(&store::SLOTS, bind![], |row| row.get(0))?;
     let mut heads = Vec::with_capacity(slots.len());
     for slot in slots {
@@ -146,6 +155,11 @@ pub(crate) fn read(row: &Row<'_>) -> Result<(i64, Checkpoint)> {
         public_key: hex::encode(row.get::<Vec<u8>>(4)?),
     };
     Ok((row.get(0)?, checkpoint))
+}
+
+/// The error where nothing was signed yet.
+pub fn none_yet() -> Error {
+    Error::missing("There is no checkpoint yet: the first is made within a second of the first event.")
 }
 
 /// The newest checkpoint, for export.

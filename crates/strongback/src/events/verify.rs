@@ -9,13 +9,16 @@ use serde::Serialize;
 
 use super::{
     chain::{Block, Hash},
-    checkpoint::{self, Checkpoint},
+    checkpoint::{self, Body, Checkpoint},
     store,
 };
 use crate::{bind, db::Sql, error::Result};
 
 /// Blocks that are read at a time.
 const PAGE: i64 = 256;
+/// How long after its date a block may become visible, so that a checkpoint in between does not have it. Writes are dated
+/// by their transaction, which takes at most a minute; the clocks of several machines may differ.
+const LATE_MS_MAX: i64 = 15 * 60_000;
 /// Findings that are listed; more are only counted.
 const LISTED: usize = 50;
 
@@ -98,7 +101,8 @@ pub fn verify(sql: &mut Sql<'_>, kept: Option<&Checkpoint>, known_keys: &[String
     let known: Vec<&str> =
         known_keys.iter().map(String::as_str).chain(kept.map(|kept| kept.public_key.as_str())).collect();
     let checkpoints = sql.all(&store::CHECKPOINT_LIST, bind![], checkpoint::read)?;
-    let wanted = wanted_heads(&checkpoints, kept, &known, &mut report);
+    let mut signed = Vec::new();
+    let wanted = wanted_heads(&checkpoints, kept, &known, &mut signed, &mut report);
     let slots = sql.all(&store::SLOT_LIST, bind![], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))?;
     let newest: HashMap<i64, i64> = slots.iter().copied().collect();
     for (slot, heads) in &wanted {
@@ -109,9 +113,14 @@ pub fn verify(sql: &mut Sql<'_>, kept: Option<&Checkpoint>, known_keys: &[String
             ));
         }
     }
+    let writers: Vec<i64> = sql.all(&store::SLOTS, bind![], |row| row.get(0))?;
     let none = BTreeMap::new();
     for (slot, _) in slots {
-        verify_slot(sql, slot, wanted.get(&slot).unwrap_or(&none), &mut report)?;
+        if !writers.contains(&slot) {
+            report.finding(format!("slot {slot} was inserted: it never had a writer"));
+        }
+        let expected = Expected { heads: wanted.get(&slot).unwrap_or(&none), seen: seen_of(slot, &signed) };
+        verify_slot(sql, slot, &expected, &mut report)?;
     }
     if !report.is_clean() {
         (report.proven, report.signed_since) = (None, None);
@@ -119,13 +128,39 @@ pub fn verify(sql: &mut Sql<'_>, kept: Option<&Checkpoint>, known_keys: &[String
     Ok(report)
 }
 
-/// For each slot the heads that checkpoints state: block number → hash and who states it.
-type Wanted = HashMap<i64, BTreeMap<i64, (String, String)>>;
+/// The heads of one slot that checkpoints state: block number → hash and who states it.
+type Heads = BTreeMap<i64, (String, String)>;
+
+/// The same for each slot.
+type Wanted = HashMap<i64, Heads>;
+
+/// What checkpoints say of one slot.
+struct Expected<'w> {
+    heads: &'w Heads,
+    /// When a checkpoint was signed, and the newest block that it saw: none is 0. Ascending by time.
+    seen: Vec<(i64, i64)>,
+}
+
+impl Expected<'_> {
+    /// When the newest checkpoint was signed that has not seen a block.
+    fn unseen_at(&self, n: i64) -> Option<i64> {
+        let unseen = self.seen.partition_point(|(_, head)| *head < n);
+        unseen.checked_sub(1).map(|last| self.seen[last].0)
+    }
+}
+
+fn seen_of(slot: i64, signed: &[Body]) -> Vec<(i64, i64)> {
+    let head = |body: &Body| body.heads.iter().find(|head| head.slot == slot).map_or(0, |head| head.n);
+    let mut seen: Vec<(i64, i64)> = signed.iter().map(|body| (body.at, head(body))).collect();
+    seen.sort_unstable();
+    seen
+}
 
 fn wanted_heads(
     stored: &[(i64, Checkpoint)],
     kept: Option<&Checkpoint>,
     known: &[&str],
+    signed: &mut Vec<Body>,
     report: &mut Report,
 ) -> Wanted {
     let mut wanted = Wanted::new();
@@ -147,7 +182,8 @@ fn wanted_heads(
                 if is_known {
                     report.prove(Proven { checkpoint: body.n, at: body.at, kept_elsewhere });
                 }
-                agree(&mut wanted, &name, body.heads, report);
+                agree(&mut wanted, &name, &body.heads, report);
+                signed.push(body);
             }
         }
     }
@@ -155,7 +191,7 @@ fn wanted_heads(
 }
 
 /// Adds what a checkpoint states to what the others stated.
-fn agree(wanted: &mut Wanted, name: &str, heads: Vec<checkpoint::Head>, report: &mut Report) {
+fn agree(wanted: &mut Wanted, name: &str, heads: &[checkpoint::Head], report: &mut Report) {
     for head in heads {
         let slot = wanted.entry(head.slot).or_default();
         let known = slot.entry(head.n).or_insert_with(|| (head.hash.clone(), name.to_owned()));
@@ -168,12 +204,7 @@ fn agree(wanted: &mut Wanted, name: &str, heads: Vec<checkpoint::Head>, report: 
     }
 }
 
-fn verify_slot(
-    sql: &mut Sql<'_>,
-    slot: i64,
-    wanted: &BTreeMap<i64, (String, String)>,
-    report: &mut Report,
-) -> Result<()> {
+fn verify_slot(sql: &mut Sql<'_>, slot: i64, expected: &Expected<'_>, report: &mut Report) -> Result<()> {
     let (mut n, mut previous): (i64, Hash) = (0, [0; 32]);
     // From the very beginning: a block below 1 is there only if somebody put it there.
     let mut after = i64::MIN;
@@ -197,7 +228,17 @@ fn verify_slot(
             if block.compute_hash() != block.hash {
                 report.finding(format!("slot {slot}: block {} was changed: its hash does not fit", block.n));
             }
-            if let Some((hash, by)) = wanted.get(&block.n)
+            if let Some(at) = expected.unseen_at(block.n)
+                && block.first_at < at - LATE_MS_MAX
+            {
+                report.finding(format!(
+                    "slot {slot}: block {} is dated {} s before a checkpoint that has not seen it: it was inserted, or the \
+                     machine's clock was set back",
+                    block.n,
+                    (at - block.first_at) / 1000
+                ));
+            }
+            if let Some((hash, by)) = expected.heads.get(&block.n)
                 && *hash != hex::encode(block.hash)
             {
                 report.finding(format!("slot {slot}: block {} is not the one that {by} saw", block.n));

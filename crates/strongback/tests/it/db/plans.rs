@@ -26,12 +26,22 @@ async fn lineage_of_a_version_is_looked_up_by_the_version() {
     let store = rusqlite::Connection::open(path).unwrap();
     for (words, index, columns) in [
         (
-            "e.source_id = ?1 AND f.source_version = ?2",
+            "f.edge_id = e.id AND f.source_version IN",
             "lineage_fact_source",
             "(edge_id=? AND source_version=?)",
         ),
         (
-            "e.target_id = ?1 AND f.target_version = ?2",
+            "f.edge_id = e.id AND f.target_version IN",
+            "lineage_fact_version",
+            "(edge_id=? AND target_version=?)",
+        ),
+        (
+            "WHERE edge_id = ?1 AND source_version IN",
+            "lineage_fact_source",
+            "(edge_id=? AND source_version=?)",
+        ),
+        (
+            "WHERE edge_id = ?1 AND target_version IN",
             "lineage_fact_version",
             "(edge_id=? AND target_version=?)",
         ),

@@ -1,6 +1,8 @@
 //! Reading the log page by page, newest first.
 
-use super::note;
+use strongback::db::Location;
+
+use super::{note, tamper};
 use crate::support::{TestApp, on_every_store};
 
 async fn page(test: &TestApp, query: &str) -> (Vec<String>, Option<String>) {
@@ -56,5 +58,42 @@ fn times_bound_the_list_on_both_sides() {
         assert_eq!(page(&test, &format!("&until={until}")).await.0, ["second", "first"]);
         assert_eq!(page(&test, &format!("&since={since}")).await.0, ["third", "second"]);
         assert_eq!(page(&test, &format!("&since={since}&until={until}")).await.0, ["second"]);
+    });
+}
+
+#[test]
+fn a_damaged_block_hides_no_other() {
+    on_every_store(|test| async move {
+        for text in ["first", "second", "third"] {
+            note(&test.system(), text).await;
+        }
+        let listed = test.get("/api/1.0/audit-log?action=catalog.update").await;
+        let block = listed.json["events"][1]["block"].as_str().unwrap().to_owned();
+        let (slot, n) = block.split_once(':').unwrap();
+        let bytes = match test.app.db.location() {
+            Location::Sqlite(_) => "x'09'",
+            Location::Postgres(_) => "'\\x09'",
+        };
+        // The details alone: the entry is there without what was said.
+        tamper(&test, &format!("UPDATE event_block SET details = {bytes} WHERE slot = {slot} AND n = {n}"));
+        let listed = test.get("/api/1.0/audit-log?action=catalog.update").await;
+        let texts: Vec<_> = listed.json["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["detail"]["text"].as_str())
+            .collect();
+        assert_eq!(texts, [Some("third"), None, Some("first")]);
+        // All of it: a line stands for the block, whatever is asked for.
+        tamper(&test, &format!("UPDATE event_block SET body = {bytes} WHERE slot = {slot} AND n = {n}"));
+        let listed = test.get("/api/1.0/audit-log?action=catalog.update").await;
+        let actions: Vec<_> = listed.json["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["action"].as_str().unwrap())
+            .collect();
+        assert_eq!(actions, ["catalog.update", "audit_log.unreadable", "catalog.update"]);
+        assert_eq!(listed.json["events"][1]["block"], block);
     });
 }

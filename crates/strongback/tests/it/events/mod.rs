@@ -10,9 +10,10 @@ mod order;
 use strongback::{
     catalog::authorize_admin,
     context::Ctx,
-    db::{Change, Location},
+    db::{Change, Location, Origin, Sql},
     events::{
         Event, EventKind,
+        chain::{Chain, Pending},
         checkpoint::{self, Checkpoint, Maker},
         verify::{self, Report},
     },
@@ -324,3 +325,53 @@ fn no_personal_text_enters_the_hashed_bytes() {
 }
 
 static BODIES: strongback::db::Stmt = strongback::db::Stmt::new("SELECT body FROM event_block");
+
+/// Appends a block that fits its chain, with an entry that is dated three days ago: what an intruder who knows the
+/// format, and has no key, can do.
+async fn forge(test: &TestApp, slot: i64) {
+    let origin = Origin { now: strongback::context::now_ms() - 3 * 86_400_000, ..Origin::system() };
+    let write = move |tx: &mut Sql<'_>| {
+        let entry = Pending::new(Event::new(EventKind::AliasMove).subject("1"), &origin)?;
+        let block = Chain::load(tx, slot)?.seal(vec![entry])?.unwrap();
+        block.insert(tx)
+    };
+    test.app.db.derive(write).await.unwrap();
+}
+
+#[test]
+fn a_block_of_a_slot_that_nobody_wrote_is_found() {
+    on_every_store(|test| async move {
+        let (kept, _) = prepared(&test).await;
+        forge(&test, 77).await;
+        let found = report(&test, Some(kept)).await;
+        finds(&found, "slot 77 was inserted");
+        assert!(found.proven.is_none());
+    });
+}
+
+#[test]
+fn a_block_that_is_dated_before_a_checkpoint_without_it_is_found() {
+    on_every_store(|test| async move {
+        let (kept, slot) = prepared(&test).await;
+        tamper(&test, "INSERT INTO writer (slot, holder, lease_until) VALUES (77, '', 0)");
+        forge(&test, 77).await;
+        finds(&report(&test, Some(kept.clone())).await, "slot 77: block 1 is dated");
+        tamper(&test, "DELETE FROM event_block WHERE slot = 77");
+        assert!(report(&test, Some(kept.clone())).await.is_clean());
+        forge(&test, slot).await;
+        finds(&report(&test, Some(kept)).await, "before a checkpoint that has not seen it");
+    });
+}
+
+#[test]
+fn an_event_is_dated_when_it_is_written() {
+    on_every_store(|test| async move {
+        let before = strongback::context::now_ms();
+        // As of a request that began an hour ago, with an upload.
+        let mut ctx = test.system();
+        ctx.origin.now = before - 3_600_000;
+        note(&ctx, "late").await;
+        let listed = test.get("/api/1.0/audit-log?action=catalog.update").await;
+        assert!(listed.json["events"][0]["at"].as_i64().unwrap() >= before, "{listed:?}");
+    });
+}
