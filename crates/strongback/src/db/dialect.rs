@@ -110,8 +110,11 @@ fn quoted(rest: &str, out: &mut String) -> usize {
 }
 
 fn token(rest: &str, sqlite: bool, out: &mut String) -> usize {
-    let end = rest.find('}').map_or(rest.len(), |at| at + 1);
-    let name = rest[1..end].trim_end_matches('}');
+    let Some(close) = rest.find('}') else {
+        out.push_str(rest);
+        return rest.len();
+    };
+    let (name, end) = (&rest[1..close], close + 1);
     match name.split_once(":$") {
         Some((kind @ ("keep" | "share"), n)) => out.push_str(&advisory(kind, n, sqlite)),
         Some((kind @ ("ints" | "texts"), n)) => out.push_str(&list(kind, n, sqlite)),
