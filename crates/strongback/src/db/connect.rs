@@ -46,7 +46,7 @@ pub(super) fn postgres(url: &str) -> Result<Client> {
 pub(crate) fn parse(url: &str) -> Result<Config, String> {
     const NO_TLS: &str = "it asks for an encrypted connection (sslmode), and this version speaks to PostgreSQL without \
                           TLS. Use a Unix socket or a network that you trust, or put a tunnel in between (stunnel, \
-                          PgBouncer, your cloud's own proxy) and connect to that.";
+                          PgBouncer in session mode, your cloud's own proxy) and connect to that.";
     if ["verify-ca", "verify-full"].iter().any(|mode| url.contains(&format!("sslmode={mode}"))) {
         return Err(NO_TLS.into());
     }

@@ -2,7 +2,8 @@
 //!
 //! Statements are written once, with `$1` placeholders and a few tokens in braces. [`Stmt`] renders each of them once
 //! a database and keeps the text. What must stay true: every statement of the product is made by [`statements!`], so
-//! that a test can prepare all of them on both databases; values are bound, never formatted into the text.
+//! that a test can prepare all of them on both databases; values are bound, never formatted into the text; what is no
+//! token stays in its braces, which neither database takes.
 //!
 //! | token | SQLite | PostgreSQL |
 //! |---|---|---|
@@ -109,27 +110,22 @@ fn quoted(rest: &str, out: &mut String) -> usize {
 }
 
 fn token(rest: &str, sqlite: bool, out: &mut String) -> usize {
-    let end = rest.find('}').map_or(rest.len(), |at| at + 1);
-    let name = rest[1..end].trim_end_matches('}');
-    if let Some((kind, placeholder)) = name.split_once(':') {
-        let n = placeholder.trim_start_matches('$');
-        if let "keep" | "share" = kind {
-            out.push_str(&advisory(kind, n, sqlite));
-        } else if sqlite {
-            out.push_str("(SELECT value FROM json_each(?");
-            out.push_str(n);
-            out.push_str("))");
-        } else {
-            let cast = if kind == "ints" { "::bigint" } else { "" };
-            out.push_str("(SELECT value");
-            out.push_str(cast);
-            out.push_str(" FROM jsonb_array_elements_text(($");
-            out.push_str(n);
-            out.push_str("::text)::jsonb))");
-        }
-        return end;
+    let Some(close) = rest.find('}') else {
+        out.push_str(rest);
+        return rest.len();
+    };
+    let (name, end) = (&rest[1..close], close + 1);
+    match name.split_once(":$") {
+        Some((kind @ ("keep" | "share"), n)) => out.push_str(&advisory(kind, n, sqlite)),
+        Some((kind @ ("ints" | "texts"), n)) => out.push_str(&list(kind, n, sqlite)),
+        _ => out.push_str(word(name, sqlite).unwrap_or(&rest[..end])),
     }
-    out.push_str(match (name, sqlite) {
+    end
+}
+
+/// What a token without a placeholder stands for; `None` if there is no such token.
+fn word(name: &str, sqlite: bool) -> Option<&'static str> {
+    Some(match (name, sqlite) {
         ("text", true) => "TEXT",
         ("text", false) => "TEXT COLLATE \"C\"",
         ("blob", true) => "BLOB",
@@ -144,13 +140,22 @@ fn token(rest: &str, sqlite: bool, out: &mut String) -> usize {
         ("keyed", true) => "STRICT, WITHOUT ROWID",
         ("strict", true) => "STRICT",
         ("lock", false) => "FOR UPDATE",
+        ("keyed" | "strict", false) | ("lock", true) => "",
         ("transaction", true) => "0",
         ("transaction", false) => "txid_current()",
         ("snapshot", true) => "''",
         ("snapshot", false) => "pg_export_snapshot()",
-        _ => "",
-    });
-    end
+        _ => return None,
+    })
+}
+
+/// The members of a JSON array as rows.
+fn list(kind: &str, n: &str, sqlite: bool) -> String {
+    let cast = if kind == "ints" { "::bigint" } else { "" };
+    match sqlite {
+        true => format!("(SELECT value FROM json_each(?{n}))"),
+        false => format!("(SELECT value{cast} FROM jsonb_array_elements_text((${n}::text)::jsonb))"),
+    }
 }
 
 /// A lock on a text, which may be one of nothing that is stored. Texts that share a hash exclude each other as well.
@@ -189,6 +194,20 @@ mod tests {
             "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
         );
         check("SELECT '{text} $1', $1", "SELECT '{text} $1', ?1", "SELECT '{text} $1', $1");
+    }
+
+    /// A misspelt `{lock}` would otherwise read what it is about to write without a lock, and nothing would tell.
+    #[test]
+    fn what_is_no_token_is_left_for_the_databases_to_refuse() {
+        let store = rusqlite::Connection::open_in_memory().unwrap();
+        for unknown in ["{lok}", "{}", "{Lock}", "{list:$1}", "{keep:1}", "{lock", "{ lock }"] {
+            let source = format!("SELECT 1 {unknown}");
+            for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+                assert_eq!(render(&source, dialect).replace('?', "$"), source, "{dialect:?}");
+            }
+            assert!(store.prepare(&render(&source, Dialect::Sqlite)).is_err(), "{unknown}");
+        }
+        assert!(store.prepare(&render("SELECT 1 {lock}", Dialect::Sqlite)).is_ok());
     }
 
     #[test]

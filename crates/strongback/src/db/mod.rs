@@ -40,7 +40,7 @@ pub use sql::{Row, Sql, Value};
 use crate::{
     auth::{Caller, Proof},
     error::{Error, Result},
-    events::Event,
+    events::{Event, slots},
 };
 use group::{Job, Typed};
 use limit::Limit;
@@ -110,6 +110,11 @@ impl Db {
     /// process at a time can be the holder: what a dead one held in its name is taken over at once. Blocks; call it
     /// before serving.
     pub fn open(location: &Location, holder: &str) -> Result<Self> {
+        Self::open_renewing(location, holder, slots::RENEW_AFTER)
+    }
+
+    /// The same with another pace of renewing the leases of PostgreSQL's slots: for tests, which do not wait so long.
+    pub fn open_renewing(location: &Location, holder: &str, renew_after: Duration) -> Result<Self> {
         let (queue, inbox) = async_channel::bounded(QUEUE_LIMIT);
         let (readers, writers) = match location {
             Location::Sqlite(path) => {
@@ -117,7 +122,7 @@ impl Db {
                 (Readers::Sqlite(readers), vec![writer])
             }
             Location::Postgres(url) => {
-                let (readers, writers) = postgres_store::open(url, holder, &inbox)?;
+                let (readers, writers) = postgres_store::open(url, holder, renew_after, &inbox)?;
                 (Readers::Postgres(readers), writers)
             }
         };

@@ -79,12 +79,13 @@ pub(super) struct Readers {
 pub(super) fn open(
     url: &str,
     holder: &str,
+    renew_after: Duration,
     inbox: &async_channel::Receiver<Box<dyn Job>>,
 ) -> Result<(Readers, Vec<thread::JoinHandle<()>>)> {
     migrate::postgres(&mut Session::connect(url)?.client)?;
     let writers = (0..WRITERS)
         .map(|n| {
-            let mut writer = Writer::claim(url, &format!("{holder}/{n}"))?;
+            let mut writer = Writer::claim(url, format!("{holder}/{n}"), renew_after)?;
             let inbox = inbox.clone();
             thread::Builder::new()
                 .name(format!("strongback-writer-{n}"))
@@ -178,15 +179,16 @@ struct Writer {
     session: Session,
     chain: Chain,
     renewed: Instant,
+    renew_after: Duration,
     lost: bool,
 }
 
 impl Writer {
-    fn claim(url: &str, holder: &str) -> Result<Self> {
+    fn claim(url: &str, holder: String, renew_after: Duration) -> Result<Self> {
         let mut session = Session::connect(url)?;
-        let chain = claim_slot(&mut session, holder)?;
+        let chain = claim_slot(&mut session, &holder)?;
         let renewed = Instant::now();
-        Ok(Self { url: url.to_owned(), holder: holder.to_owned(), session, chain, renewed, lost: false })
+        Ok(Self { url: url.to_owned(), holder, session, chain, renewed, renew_after, lost: false })
     }
 
     fn serve(&mut self, inbox: &async_channel::Receiver<Box<dyn Job>>) {
@@ -217,13 +219,18 @@ impl Writer {
         }
     }
 
+    fn start(&mut self) -> Result<()> {
+        self.ready()?;
+        self.session.batch("BEGIN ISOLATION LEVEL READ COMMITTED")
+    }
+
     /// A live connection with a slot that is ours.
     fn ready(&mut self) -> Result<()> {
         if self.lost || self.session.client.is_closed() {
             self.session = Session::connect(&self.url)?;
             self.chain = claim_slot(&mut self.session, &self.holder)?;
             self.lost = false;
-        } else if self.renewed.elapsed() > slots::RENEW_AFTER {
+        } else if self.renewed.elapsed() > self.renew_after {
             let now = crate::context::now_ms();
             let slot = self.chain.slot();
             let mut sql = Sql::new(self.session.conn(), Caller::system(), true, now);
@@ -284,16 +291,14 @@ impl Engine for Writer {
         self.session.conn()
     }
 
-    /// A dropped connection is noticed by the first statement on it; nothing ran yet, so a new one may try again.
+    /// A dropped connection is noticed by the first statement on it, which renews the lease or begins the transaction;
+    /// nothing ran yet, so a new one may try again.
     fn begin(&mut self) -> Result<()> {
-        const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-        self.ready()?;
-        if self.session.batch(BEGIN).is_ok() {
+        if !self.is_lost() && self.start().is_ok() {
             return Ok(());
         }
         self.lost = true;
-        self.ready()?;
-        self.session.batch(BEGIN)
+        self.start()
     }
 
     fn commit(&mut self, transaction: Option<i64>) -> Commit {

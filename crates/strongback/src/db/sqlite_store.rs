@@ -3,7 +3,8 @@
 //! What must stay true: the write-ahead log is never checkpointed in bulk on the writer thread, where it would stall
 //! every waiting client. A second connection copies the bulk; the writer only copies the few frames that came in
 //! meanwhile, so that the log can start again from its beginning instead of growing. The files of the store are for
-//! their owner alone.
+//! their owner alone. A COMMIT that failed may have left its frames in the log, where a restart after a crash would
+//! find them, so nobody is told that nothing was changed before another write took their place.
 
 use std::{
     fs,
@@ -19,7 +20,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
     Dialect, GROUP_LIMIT, Origin, READERS, Sql, Stmt,
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     auth::Caller,
     error::{Error, Result},
-    events::chain::Chain,
+    events::{chain::Chain, slots},
 };
 
 /// Page cache of a connection in KiB. Each has its own.
@@ -68,7 +69,7 @@ pub(super) fn open(
     let signals = Arc::new(Signals::default());
     let checkpointer = Checkpointer { path: path.to_path_buf(), signals: Arc::clone(&signals) };
     spawn("strongback-checkpoint", move || checkpointer.run())?;
-    let mut engine = Writer { conn: writer, chain, signals };
+    let mut engine = Writer { conn: writer, chain, signals, in_doubt: false };
     let thread = spawn("strongback-writer", move || engine.serve(&inbox))?;
     Ok((Readers { free: Mutex::new(free) }, thread))
 }
@@ -154,6 +155,8 @@ struct Writer {
     conn: Connection,
     chain: Chain,
     signals: Arc<Signals>,
+    /// A COMMIT failed, and no write was durable since.
+    in_doubt: bool,
 }
 
 /// What writer and checkpointer tell each other.
@@ -184,6 +187,11 @@ impl Writer {
             }
         }
         self.signals.closed.store(true, Ordering::Relaxed);
+        if self.in_doubt
+            && let Err(error) = self.settle()
+        {
+            tracing::error!(?error, "the last commit failed: the next start may find it made");
+        }
         checkpoint(&self.conn, "TRUNCATE");
     }
 
@@ -200,6 +208,22 @@ impl Writer {
         }
         true
     }
+
+    /// Makes certain that nothing stands of a COMMIT that failed. Its frames, perhaps with their commit mark, may be in
+    /// the log behind the last frame that counts. This transaction's only frame, of a page that nothing else changes,
+    /// is written over the first of them. As each frame's checksum is carried on from the one before, those that
+    /// follow are void; and where the log starts again from its beginning, they have the salt of the old one.
+    fn settle(&mut self) -> Result<()> {
+        self.conn.execute_batch("BEGIN IMMEDIATE").map_err(store_error)?;
+        let now = crate::context::now_ms();
+        let mut sql = Sql::new(Conn::Sqlite(&self.conn), Caller::system(), true, now);
+        let settled =
+            slots::mark(&mut sql, SLOT).and_then(|()| self.conn.execute_batch("COMMIT").map_err(store_error));
+        self.rollback();
+        settled?;
+        self.in_doubt = false;
+        Ok(())
+    }
 }
 
 fn load_chain(conn: &Connection) -> Result<Chain> {
@@ -212,18 +236,39 @@ impl Engine for Writer {
         Conn::Sqlite(&self.conn)
     }
 
+    /// While a commit is in doubt, nothing else is begun: who looks for it would be shown a state without it, and be
+    /// told by a restart that it was made.
     fn begin(&mut self) -> Result<()> {
+        if self.in_doubt {
+            self.settle().map_err(|error| {
+                Error::unavailable(
+                    "The disk of the metadata store failed in the middle of a commit and takes no write since. \
+                     Nothing of this request was tried. Look after the disk; writes go on as soon as one succeeds.",
+                )
+                .because(error)
+            })?;
+        }
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(store_error)
     }
 
-    /// The answer comes from this process: a COMMIT that failed did not happen.
     fn commit(&mut self, _: Option<i64>) -> Commit {
-        match self.conn.execute_batch("COMMIT") {
-            Ok(()) => {
-                self.signals.commits.fetch_add(1, Ordering::Relaxed);
-                Commit::Stands
+        let Err(error) = self.conn.execute_batch("COMMIT") else {
+            self.signals.commits.fetch_add(1, Ordering::Relaxed);
+            return Commit::Stands;
+        };
+        self.rollback();
+        // What did not fit was not written to its end, where the commit mark is.
+        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            return Commit::Undone(store_error(error));
+        }
+        self.in_doubt = true;
+        match self.settle() {
+            Ok(()) => Commit::Undone(store_error(error)),
+            Err(why) => {
+                tracing::error!(%error, ?why, "a COMMIT failed, and so did the write that was to settle it");
+                let what = "The disk of the metadata store failed in the middle of the commit.";
+                Commit::Unknown(Error::outcome_unknown(what).because(error))
             }
-            Err(error) => Commit::Undone(store_error(error)),
         }
     }
 
@@ -284,8 +329,14 @@ fn checkpoint(conn: &Connection, mode: &str) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
-    use crate::{bind, error::Code};
+    use crate::{
+        bind,
+        db::{Change, group::Typed, ticket::Ticket},
+        error::Code,
+    };
 
     static ENDLESS: Stmt = Stmt::new(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n WHERE i < 0",
@@ -338,5 +389,95 @@ mod tests {
             conn.execute_batch("ROLLBACK").unwrap();
         }
         assert_eq!(snapshot(&conn, &Origin::system(), Limit::read(), count_kept).unwrap(), 0);
+    }
+
+    /// A row without its parent, with which no COMMIT succeeds.
+    static ORPHAN: Stmt = Stmt::new("INSERT INTO child (parent) VALUES (1)");
+    static ADOPTED: Stmt = Stmt::new("INSERT INTO parent (id) VALUES (1)");
+    const WAIT: Duration = Duration::from_secs(10);
+
+    fn writer(dir: &Path) -> Writer {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut conn = connect(&dir.join("meta.db"), flags).unwrap();
+        conn.pragma_update(None, "journal_mode", "WAL").unwrap();
+        migrate::sqlite(&mut conn).unwrap();
+        conn.execute_batch(
+            "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
+             CREATE TABLE child (parent INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
+        )
+        .unwrap();
+        let chain = load_chain(&conn).unwrap();
+        Writer { conn, chain, signals: Arc::new(Signals::default()), in_doubt: false }
+    }
+
+    /// A write of one statement, and how often it was tried.
+    fn job(statement: &'static Stmt) -> (Box<dyn Job>, Ticket<()>, Arc<AtomicUsize>) {
+        let tries = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&tries);
+        let (job, ticket) = Typed::new(Origin::system(), true, move |sql: &mut Sql<'_>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            sql.execute(statement, &[]).map(|_| Change::Nothing(()))
+        });
+        (Box::new(job), ticket, tries)
+    }
+
+    /// Runs one group and answers each one's code (`None`: made) and how often it was tried.
+    async fn group(writer: &mut Writer, statements: &[&'static Stmt]) -> Vec<(Option<Code>, usize)> {
+        let mut jobs = Vec::new();
+        let mut waiting = Vec::new();
+        for statement in statements {
+            let (job, ticket, tries) = job(statement);
+            jobs.push(job);
+            waiting.push((ticket, tries));
+        }
+        group::run(writer, jobs);
+        let mut told = Vec::new();
+        for (ticket, tries) in waiting {
+            let outcome = ticket.outcome(WAIT).await;
+            told.push((outcome.err().map(|error| error.code()), tries.load(Ordering::Relaxed)));
+        }
+        told
+    }
+
+    fn number(writer: &Writer, query: &str) -> i64 {
+        writer.conn.query_row(query, [], |row| row.get(0)).unwrap()
+    }
+
+    const MARK: &str = "SELECT lease_until FROM writer WHERE slot = 1";
+
+    #[tokio::test]
+    async fn a_commit_that_failed_is_undone_once_another_write_took_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let mark = number(&writer, MARK);
+        assert_eq!(group(&mut writer, &[&ORPHAN]).await, [(Some(Code::InternalError), 1)]);
+        assert_eq!((number(&writer, MARK), writer.in_doubt), (mark + 1, false));
+        // What comes later is not held up by it, whatever it is.
+        let told = group(&mut writer, &[&ADOPTED, &ORPHAN]).await;
+        assert_eq!(told, [(None, 1), (None, 1)]);
+        assert_eq!(number(&writer, "SELECT COUNT(*) FROM child"), 1);
+        assert_eq!(number(&writer, MARK), mark + 1);
+    }
+
+    #[tokio::test]
+    async fn while_a_commit_is_in_doubt_nobody_hears_that_it_failed_and_nothing_else_is_tried() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let mark = number(&writer, MARK);
+        let broken = "CREATE TRIGGER broken AFTER UPDATE ON writer BEGIN INSERT INTO child VALUES (2); END";
+        writer.conn.execute_batch(broken).unwrap();
+
+        let told = group(&mut writer, &[&ORPHAN, &ORPHAN]).await;
+        assert_eq!(told, [(Some(Code::DeadlineExceeded), 1), (Some(Code::DeadlineExceeded), 1)]);
+        for _ in 0..2 {
+            let told = group(&mut writer, &[&ADOPTED]).await;
+            assert_eq!(told, [(Some(Code::TemporarilyUnavailable), 0)]);
+        }
+        assert_eq!((number(&writer, MARK), writer.in_doubt), (mark, true));
+
+        writer.conn.execute_batch("DROP TRIGGER broken").unwrap();
+        assert_eq!(group(&mut writer, &[&ADOPTED]).await, [(None, 1)]);
+        assert_eq!((number(&writer, MARK), writer.in_doubt), (mark + 1, false));
+        assert_eq!(number(&writer, "SELECT COUNT(*) FROM child"), 0);
     }
 }

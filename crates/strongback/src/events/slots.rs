@@ -7,7 +7,11 @@
 use std::time::Duration;
 
 use super::store;
-use crate::{bind, db::Sql, error::Result};
+use crate::{
+    bind,
+    db::Sql,
+    error::{Error, Result},
+};
 
 /// After which time a writer renews its lease.
 pub const RENEW_AFTER: Duration = Duration::from_secs(5);
@@ -37,6 +41,14 @@ pub fn is_held_by_another(sql: &mut Sql<'_>, holder: &str) -> Result<bool> {
     let now = sql.now();
     let holders = sql.all(&store::SLOT_HOLDERS, bind![now], |row| row.get::<String>(0))?;
     Ok(holders.iter().any(|other| !other.starts_with(holder)))
+}
+
+/// Changes the row of a slot that has no lease, for a transaction that has to write something.
+pub fn mark(tx: &mut Sql<'_>, slot: i64) -> Result<()> {
+    match tx.execute(&store::SLOT_MARK, bind![slot])? {
+        1 => Ok(()),
+        _ => Err(Error::internal(format!("there is no writer slot {slot}"))),
+    }
 }
 
 /// Gives the slot back, for the next one to take at once.

@@ -43,6 +43,8 @@ statements! {
     SLOT_ADD = "INSERT INTO writer (slot, holder, lease_until)
         SELECT COALESCE(MAX(slot), 0) + 1, $1, $2 FROM writer RETURNING slot";
     SLOT_RENEW = "UPDATE writer SET lease_until = $3 WHERE slot = $1 AND holder = $2";
+    /// Another value each time: a page that stays as it was is not written.
+    SLOT_MARK = "UPDATE writer SET lease_until = lease_until + 1 WHERE slot = $1";
 
     /// Who signs now.
     KEY_NEWEST = "SELECT n, public_key FROM signing_key ORDER BY n DESC LIMIT 1";

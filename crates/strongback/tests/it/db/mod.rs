@@ -37,6 +37,17 @@ fn every_statement_prepares_on_both_databases() {
     });
 }
 
+/// A misspelt token, which must not become nothing.
+static MISSPELT: db::Stmt = db::Stmt::new("SELECT slot FROM writer {lok}");
+
+#[test]
+fn a_statement_with_an_unknown_token_is_refused_by_both_databases() {
+    on_every_store(|test| async move {
+        let error = test.app.db.prepare(&MISSPELT).await.unwrap_err();
+        assert_eq!(error.code(), Code::InternalError, "{error:?}");
+    });
+}
+
 /// Makes a schema below the catalog `main`; `fail` makes it fail after its first write.
 async fn make_schema(ctx: &Ctx, leaf: &str, fail: bool) -> Result<i64> {
     let leaf = leaf.to_owned();

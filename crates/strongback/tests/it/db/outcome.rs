@@ -14,7 +14,7 @@ use strongback::{
     catalog::{asset, authorize_admin},
     db::{self, Change, Location, Origin},
     error::{Code, Result},
-    events::{Event, EventKind},
+    events::{Event, EventKind, slots},
 };
 use testkit::relay::{Loss, Relay};
 
@@ -65,6 +65,21 @@ fn a_group_whose_answer_is_lost_is_not_made_again() {
     });
 }
 
+/// As a restart of PostgreSQL does, or a firewall.
+async fn drop_connections(url: &str) {
+    let url = url.to_owned();
+    let drop_all = move || {
+        let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+        let dropped = client.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            &[],
+        );
+        assert!(!dropped.unwrap().is_empty());
+    };
+    tokio::task::spawn_blocking(drop_all).await.unwrap();
+}
+
 #[test]
 fn dropped_connections_fail_no_request() {
     on_postgres(|url| async move {
@@ -72,17 +87,7 @@ fn dropped_connections_fail_no_request() {
         for round in 0..3 {
             make_schema(&test.system(), &format!("s{round}"), false).await.unwrap();
             assert_eq!(schemas(&test).await.len(), round + 2 + 4 * round);
-            let url = url.clone();
-            let drop_all = move || {
-                let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
-                let dropped = client.query(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                     WHERE datname = current_database() AND pid <> pg_backend_pid()",
-                    &[],
-                );
-                assert!(!dropped.unwrap().is_empty());
-            };
-            tokio::task::spawn_blocking(drop_all).await.unwrap();
+            drop_connections(&url).await;
             // Reads and writes at once, so that each of the connections meets it.
             let asked = (0..8).map(|n| {
                 let (ctx, name) = (test.system(), format!("t{round}x{n}"));
@@ -99,6 +104,28 @@ fn dropped_connections_fail_no_request() {
             }
             assert_eq!(schemas(&test).await.len(), round + 2 + 4 * (round + 1));
         }
+    });
+}
+
+/// What a writer does first after a pause is to renew its lease, and that meets the dropped connection.
+#[test]
+fn connections_dropped_while_nobody_wrote_fail_no_request() {
+    on_postgres(|url| async move {
+        let location = Location::Postgres(url.clone());
+        // Every write finds that it is time to renew.
+        let open = move || db::Db::open_renewing(&location, "another", Duration::ZERO).unwrap();
+        let db = tokio::task::spawn_blocking(open).await.unwrap();
+        for round in 1..=3 {
+            drop_connections(&url).await;
+            let writes = (0..8).map(|_| {
+                let db = db.clone();
+                tokio::spawn(async move { db.derive(|tx| slots::mark(tx, 1)).await })
+            });
+            for write in writes.collect::<Vec<_>>() {
+                write.await.unwrap().unwrap_or_else(|error| panic!("round {round}: {error:?}"));
+            }
+        }
+        tokio::task::spawn_blocking(move || db.close()).await.unwrap();
     });
 }
 
