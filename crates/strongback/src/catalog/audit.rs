@@ -207,8 +207,12 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
 
 /// The entries of a block, each with its detail unless that is gone or cannot be read.
 fn read(block: &Block) -> Result<Vec<(Entry, Option<Detail>)>> {
+    let entries = block.read_entries()?;
+    if entries.len() as i64 != block.entries {
+        return Err(Error::internal(format!("{} entries of {} are there", entries.len(), block.entries)));
+    }
     let details = block.read_details().unwrap_or_default().into_iter().chain(std::iter::repeat(None));
-    Ok(block.read_entries()?.into_iter().zip(details).collect())
+    Ok(entries.into_iter().zip(details).collect())
 }
 
 /// Whether an entry is the deletion of one of these catalogs and schemas, and so of what went with them.

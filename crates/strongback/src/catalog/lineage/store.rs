@@ -73,11 +73,16 @@ statements! {
         WHERE f.edge_id = $1 AND EXISTS (SELECT 1 FROM lineage_fact o
             WHERE o.edge_id = $2 AND o.run_uuid = f.run_uuid)
         ORDER BY f.at DESC LIMIT $3";
-    /// In no order, as the two below: for an order every fact of the edge would be looked at.
+    /// In no order, as the two below: for an order every fact of the edge would be looked at. Those find
+    /// the keys in the index by version first: SQLite would look through the whole edge for the rows themselves.
     FACTS_OF_RUNS = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
         WHERE edge_id = $1 AND run_uuid IN {texts:$2} LIMIT $3";
     FACTS_FROM_VERSIONS = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
-        WHERE edge_id = $1 AND source_version IN {texts:$2} LIMIT $3";
+        WHERE (edge_id, run_uuid, target_version, source_version) IN (
+            SELECT edge_id, run_uuid, target_version, source_version FROM lineage_fact
+            WHERE edge_id = $1 AND source_version IN {texts:$2} LIMIT $3)";
     FACTS_TO_VERSIONS = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
-        WHERE edge_id = $1 AND target_version IN {texts:$2} LIMIT $3";
+        WHERE (edge_id, run_uuid, target_version, source_version) IN (
+            SELECT edge_id, run_uuid, target_version, source_version FROM lineage_fact
+            WHERE edge_id = $1 AND target_version IN {texts:$2} LIMIT $3)";
 }

@@ -8,7 +8,7 @@ use crate::support::on_every_store;
 static PURGE: db::Stmt = db::Stmt::new("DELETE FROM asset WHERE id = $1");
 /// A row of each of the other tables whose rows are numbered and refer to nothing that must be made first.
 static SEGMENT: db::Stmt = db::Stmt::new(
-    "INSERT INTO run_segment (experiment_id, first_run, last_run, runs) VALUES (1, 1, 1, 1) RETURNING id",
+    "INSERT INTO run_segment (experiment_id, first_run, last_run, runs, bytes) VALUES (1, 1, 1, 1, 1) RETURNING id",
 );
 static SEGMENT_PURGE: db::Stmt = db::Stmt::new("DELETE FROM run_segment WHERE id = $1");
 static NODE: db::Stmt = db::Stmt::new(
