@@ -212,7 +212,7 @@ def names(message, field):
 def test_only_a_name_in_its_place_names_a_field():
     assert names("Missing value for required parameter 'tags[0].key'.", "key")
     assert names("Invalid value \"x\" for parameter 'value' supplied", "value")
-    assert not names("Invalid value {\"key\":\"m\",\"value\":\"x\"} for parameter '.' supplied: no number.", "value")
+    assert not names('Invalid value {"key":"m","value":"x"} for parameter \'.\' supplied: no number.', "value")
     assert not names("Invalid value 'x' for parameter 'other_value' supplied", "value")
 
 
