@@ -364,7 +364,7 @@ fn read_occurrence(row: &Row<'_>) -> Result<Occurrence> {
 }
 
 fn json_list(texts: &BTreeSet<String>) -> String {
-    Json::from_iter(texts.iter().map(String::as_str)).to_string()
+    texts.iter().map(String::as_str).collect::<Json>().to_string()
 }
 
 fn read_json(text: &str) -> Result<Json> {

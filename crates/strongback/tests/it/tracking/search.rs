@@ -212,7 +212,7 @@ fn a_damaged_run_keeps_its_mark_and_nobody_else_waiting() {
         // Twice: the second time it is known to be damaged.
         for _ in 0..2 {
             strongback::tracking::catch_up(&test.app).await.unwrap();
-            assert_eq!(marked(&test).await, [bad.clone()]);
+            assert_eq!(marked(&test).await, std::slice::from_ref(&bad));
         }
         assert_eq!(names(&test, &late, "metrics.auc >= 0.5", &[], 100).await.len(), 6);
         // Once it is mended it is indexed like any other: an empty document of version 1.
