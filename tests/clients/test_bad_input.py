@@ -56,7 +56,7 @@ SURFACE = {
         "timestamp!": (INTEGER, 1),
         "step": (INTEGER, 0),
     },
-    ("POST", f"{MLFLOW}/runs/log-parameter"): {"run_id!": (TEXT, "$run"), "key!": (TEXT, "p"), "value!": (TEXT, "1")},
+    ("POST", f"{MLFLOW}/runs/log-parameter"): {"run_id!": (TEXT, "$run"), "key!": (TEXT, "p"), "value": (TEXT, "1")},
     ("POST", f"{MLFLOW}/runs/set-tag"): {"run_id!": (TEXT, "$run"), "key!": (TEXT, "t"), "value": (TEXT, "1")},
     ("POST", f"{MLFLOW}/runs/log-batch"): {
         "run_id!": (TEXT, "$run"),
@@ -205,7 +205,7 @@ def names(message, field):
 
     That the name occurs somewhere says nothing, because messages show what was sent.
     """
-    quoted = re.findall(r"'([\w.\[\]]+)'", message)
+    quoted = re.findall(r"'([\w.\[\]\\]+)'", message)
     return any(field in re.split(r"[.\[\]]", path) for path in quoted)
 
 

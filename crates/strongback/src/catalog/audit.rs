@@ -129,15 +129,11 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
 }
 
 async fn newest_checkpoint(ctx: Ctx, _: Nothing) -> Result<serde_json::Value> {
-    let heads = ctx
-        .read(|sql| {
-            authorize_admin(sql, "export a checkpoint")?;
-            checkpoint::heads(sql)
-        })
-        .await?;
+    let allowed = |sql: &mut Sql<'_>| authorize_admin(sql, "export a checkpoint");
+    let heads = ctx.read(move |sql| allowed(sql).and_then(|()| checkpoint::heads(sql))).await?;
     let deadline = tokio::time::Instant::now() + checkpoint::SIGNED_WITHIN;
     loop {
-        let newest = ctx.read(checkpoint::newest).await?;
+        let newest = ctx.read(move |sql| allowed(sql).and_then(|()| checkpoint::newest(sql))).await?;
         let is_covering = newest.as_ref().is_some_and(|newest| newest.covers(&heads));
         if is_covering || tokio::time::Instant::now() > deadline {
             let newest = newest.ok_or_else(checkpoint::none_yet)?;

@@ -133,7 +133,7 @@ fn same_run(claimed: Claimed<'_>, known: &str, said: &str) -> Result<()> {
     if known.is_empty() || said.is_empty() || known == said {
         return Ok(());
     }
-    Err(outside(claimed, &format!("It comes from the run {known}, and the request names the run {said}")))
+    Err(outside(claimed, &format!("It comes from the run {known}, and 'run_id' is {said}")))
 }
 
 fn from_logged_model(sql: &mut Sql<'_>, origin: &mut Origin, model_id: &str) -> Result<()> {

@@ -5,7 +5,7 @@
 //! segment without `_` costs a linear search. One with `_` is looked for at all places at once ([`Places`]), which costs
 //! one step a character of the text for every 64 characters of the segment, whatever stands in either.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Longest pattern that a filter may hold, in characters.
 pub const PATTERN_CHARS_MAX: usize = 1_000;
@@ -33,8 +33,8 @@ struct Segment {
 /// segment's first `n + 1` characters. (Baeza-Yates and Gonnet, "A new approach to text searching", 1992.)
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Places {
-    /// Where each character may stand in the segment, places of `_` included.
-    fits: HashMap<char, Vec<u64>>,
+    /// Where each character may stand in the segment, places of `_` included; by ascending character.
+    fits: Vec<(char, Vec<u64>)>,
     /// Where any other may stand: the places of `_`.
     any: Vec<u64>,
     /// The bit of the segment's last character, in the last word.
@@ -129,20 +129,24 @@ impl Places {
         for (at, _) in segment.chars().enumerate().filter(|(_, c)| *c == '_') {
             any[at / 64] |= 1 << (at % 64);
         }
-        let mut fits: HashMap<char, Vec<u64>> = HashMap::new();
+        let mut fits: BTreeMap<char, Vec<u64>> = BTreeMap::new();
         for (at, c) in segment.chars().enumerate().filter(|(_, c)| *c != '_') {
             fits.entry(c).or_insert_with(|| any.clone())[at / 64] |= 1 << (at % 64);
         }
-        Self { fits, any, last: 1 << (length.saturating_sub(1) % 64) }
+        Self { fits: fits.into_iter().collect(), any, last: 1 << (length.saturating_sub(1) % 64) }
     }
 
     /// Where the first match ends, in bytes of the text.
     fn first_end(&self, text: &str) -> Option<usize> {
         let mut state = vec![0_u64; self.any.len()];
         for (at, c) in text.char_indices() {
+            let fits = match self.fits.binary_search_by_key(&c, |(known, _)| *known) {
+                Ok(found) => &self.fits[found].1,
+                Err(_) => &self.any,
+            };
             // Every place may be a beginning.
             let mut carry = 1;
-            for (word, fits) in state.iter_mut().zip(self.fits.get(&c).unwrap_or(&self.any)) {
+            for (word, fits) in state.iter_mut().zip(fits) {
                 let next = *word >> 63;
                 *word = ((*word << 1) | carry) & fits;
                 carry = next;

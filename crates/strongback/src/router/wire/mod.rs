@@ -57,6 +57,7 @@ fn parse_here<T: DeserializeOwned>(input: &Input, lists: &ListFields) -> Result<
     let whole = Value::Object(fields);
     serde_path_to_error::deserialize(&whole).map_err(|error| {
         let path = error.path().to_string();
+        let path = finer_path::<T>(&whole, &path).unwrap_or(path);
         wrong_field(&path, &error.into_inner(), Some(&whole))
     })
 }
@@ -155,7 +156,8 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         let inner = error.into_inner();
         if inner.is_data() {
             let whole = serde_json::from_slice::<Value>(bytes).ok();
-            wrong_field(&path, &inner, whole.as_ref())
+            let finer = whole.as_ref().and_then(|whole| finer_path::<T>(whole, &path));
+            wrong_field(finer.as_deref().unwrap_or(&path), &inner, whole.as_ref())
         } else {
             broken(&inner)
         }
@@ -193,13 +195,58 @@ fn wrong_field(path: &str, error: &serde_json::Error, whole: Option<&Value>) -> 
     }
 }
 
+/// The path to the wrong field, where the path of an error ends above it: `serde(flatten)` reads its fields through a
+/// buffer, in which their places are lost. It is the field without which the error is gone; only small requests are
+/// read again for that.
+fn finer_path<T: DeserializeOwned>(whole: &Value, path: &str) -> Option<String> {
+    const FIELDS_MAX: usize = 64;
+    const BYTES_MAX: usize = 64 << 10;
+    const MISSING: &str = "missing field";
+    let fields = lookup(whole, path)?.as_object().filter(|fields| fields.len() <= FIELDS_MAX)?;
+    if whole.to_string().len() > BYTES_MAX {
+        return None;
+    }
+    let error_of = |value: &Value| T::deserialize(value).err().map(|error| error.to_string());
+    let error = error_of(whole).filter(|error| !error.starts_with(MISSING))?;
+    let is_wrong = |name: &&String| {
+        let mut without = whole.clone();
+        match lookup_mut(&mut without, path).and_then(Value::as_object_mut) {
+            Some(fields) => fields.remove(*name),
+            None => return false,
+        };
+        error_of(&without).is_none_or(|other| other != error && !other.starts_with(MISSING))
+    };
+    let name = fields.keys().find(is_wrong)?;
+    Some(if path == "." { name.clone() } else { format!("{path}.{name}") })
+}
+
 /// Follows a path such as `metrics[3].value`.
 fn lookup<'v>(whole: &'v Value, path: &str) -> Option<&'v Value> {
-    path.split(['.', '[']).filter(|part| !part.is_empty()).try_fold(whole, |value, part| {
-        match part.strip_suffix(']') {
-            Some(index) => value.get(index.parse::<usize>().ok()?),
-            None => value.get(part),
-        }
+    steps(path).try_fold(whole, |value, step| match step {
+        Step::Entry(index) => value.get(index?),
+        Step::Field(name) => value.get(name),
+    })
+}
+
+/// A step of a path.
+enum Step<'p> {
+    /// Of a list; `None` is what stands at no number.
+    Entry(Option<usize>),
+    Field(&'p str),
+}
+
+fn steps(path: &str) -> impl Iterator<Item = Step<'_>> {
+    path.split(['.', '[']).filter(|part| !part.is_empty()).map(|part| match part.strip_suffix(']') {
+        Some(index) => Step::Entry(index.parse().ok()),
+        None => Step::Field(part),
+    })
+}
+
+/// The same, to change what is there.
+fn lookup_mut<'v>(whole: &'v mut Value, path: &str) -> Option<&'v mut Value> {
+    steps(path).try_fold(whole, |value, step| match step {
+        Step::Entry(index) => value.get_mut(index?),
+        Step::Field(name) => value.get_mut(name),
     })
 }
 
@@ -284,6 +331,32 @@ mod tests {
         assert_eq!((sample.ids, sample.step), (vec!["a".into(), "b".into()], Some(Int64(7))));
         let sample: Sample = read("", "ids=a").unwrap();
         assert_eq!(sample.ids, vec!["a"]);
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[allow(dead_code, reason = "read by the derived code only")]
+    struct Grouped {
+        name: String,
+        #[serde(default)]
+        below: Vec<Grouped>,
+        #[serde(flatten)]
+        sample: Sample,
+    }
+
+    #[test]
+    fn a_wrong_field_of_a_group_is_named_as_any_other() {
+        let check = |body: &str, query: &str, start: &str| {
+            let lists = list_fields::<Grouped>();
+            let error = parse::<Grouped>(&input(body, query), &lists).unwrap_err();
+            assert!(error.message().starts_with(start), "{body}: {error}");
+        };
+        check(r#"{"name": "a", "step": 1.5}"#, "", "Invalid value 1.5 for parameter 'step'");
+        check(r#"{"name": "a"}"#, "step=x", "Invalid value \"x\" for parameter 'step'");
+        check(r#"{"name": "a", "value": "x", "step": {}}"#, "", "Invalid value ");
+        let below = r#"{"name": "a", "below": [{"name": "b"}, {"name": "c", "value": true}]}"#;
+        check(below, "", "Invalid value true for parameter 'below[1].value'");
+        check(r#"{"name": {"a": 1}}"#, "", "Invalid value {\"a\":1} for parameter 'name'");
+        check(r#"{"value": 1}"#, "", "Missing value for required parameter 'name'");
     }
 
     #[test]

@@ -234,7 +234,7 @@ fn a_run_keeps_its_name() {
         let renamed = json!({ "run_id": id, "key": key, "value": "second" });
         ok(&test.post(&format!("{M}/runs/set-tag"), renamed).await);
         assert_eq!(name_of(&test, &id).await, "second");
-        assert_eq!(events_of(&test, &id).await, ["run.create", "run.log", "run.tag.set"]);
+        assert_eq!(events_of(&test, &id).await, ["run.create", "run.log", "run_tag.set"]);
     });
 }
 

@@ -66,7 +66,8 @@ fn message(answer: &Answer) -> &str {
 /// somewhere says nothing, because messages show what was sent.
 fn names(answer: &Answer, field: &str) -> bool {
     let is_path = |text: &&str| {
-        !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']'))
+        !text.is_empty()
+            && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']' | '\\'))
     };
     let quoted = message(answer).split('\'').skip(1).filter(is_path);
     quoted.flat_map(|path| path.split(['.', '[', ']'])).any(|part| part == field)
