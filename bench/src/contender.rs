@@ -17,6 +17,8 @@ use testkit::process::{Launch, Process, free_port, loopback};
 use crate::options::Options;
 
 const START_DEADLINE: Duration = Duration::from_mins(3);
+/// The peer's slowest search over 100,000 runs takes more than a minute.
+const ANSWER_DEADLINE: Duration = Duration::from_mins(10);
 const STOP_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Which of the two.
@@ -121,7 +123,7 @@ impl Contender {
     }
 
     pub fn client(&self) -> Client {
-        Client::new(self.address)
+        Client::new(self.address).with_timeout(ANSWER_DEADLINE)
     }
 
     pub fn data_dir(&self) -> &Path {
