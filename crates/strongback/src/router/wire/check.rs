@@ -18,10 +18,13 @@ const DEPTH_MAX: usize = 100;
 /// Why a name is refused.
 pub(super) const REPEATED: &str = "it is given more than once";
 
-/// Refuses what is no JSON, what is nested too deep, texts with a NUL, which neither database stores, and a name that
-/// one object has twice: MLflow's own server then takes the last value and drops the others unseen.
+/// Refuses what is nested too deep, texts with a NUL, which neither database stores, and a name that
+/// one object has twice: MLflow's own server then takes the last value and drops the others unseen. What is
+/// no JSON may pass where nothing else is wrong with it: whoever reads it after this sees that.
 pub(super) fn check(json: &[u8]) -> Result<()> {
-    flat(json)?;
+    if scan(json)? {
+        return Ok(());
+    }
     let mut reader = serde_json::Deserializer::from_slice(json);
     match Checked::deserialize(&mut reader).and_then(|_| reader.end()) {
         Ok(()) => Ok(()),
@@ -42,31 +45,114 @@ fn named(json: &[u8]) -> Error {
     }
 }
 
-fn flat(json: &[u8]) -> Result<()> {
+/// Names of one object that are compared here.
+const NAMES_MAX: usize = 16;
+
+/// An object or a list that is open where the scan is.
+struct Level {
+    is_object: bool,
+    /// Where its names begin among those of all open objects.
+    names_from: usize,
+    /// Whether a text that begins now is a name.
+    is_at_name: bool,
+}
+
+/// One pass over the bytes, in which nothing is built: refuses what is no text and what is nested too deep, and answers
+/// whether it is certain that no name is repeated, no text has a NUL, and what no field takes can be read too. It is
+/// certain of nearly every body, and costs a fraction of reading it; names with escapes, many names, odd escapes and huge
+/// numbers are left to the closer look.
+fn scan(json: &[u8]) -> Result<bool> {
     if std::str::from_utf8(json).is_err() {
         return Err(Error::new(Code::BadRequest, "The body is not valid JSON: it is not UTF-8 text."));
     }
-    let (mut depth, mut in_text) = (0_usize, false);
-    let mut bytes = json.iter().copied();
-    while let Some(byte) = bytes.next() {
+    let (mut levels, mut names, mut is_clear) = (Vec::<Level>::new(), Vec::<&[u8]>::new(), true);
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        at += 1;
         match byte {
-            b'\\' if in_text => _ = bytes.next(),
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > DEPTH_MAX {
-                    return Err(Error::new(
-                        Code::BadRequest,
-                        format!("The body is nested deeper than {DEPTH_MAX} levels. Send it flatter."),
-                    ));
+            b'"' => {
+                let text = text_at(&json[at..]);
+                at += text.bytes.len() + 1;
+                is_clear &= !text.is_odd;
+                if let Some(level) = levels.last_mut().filter(|level| level.is_at_name) {
+                    level.is_at_name = false;
+                    let known = &names[level.names_from..];
+                    is_clear &= !text.has_escape && known.len() < NAMES_MAX && !known.contains(&text.bytes);
+                    names.push(text.bytes);
                 }
             }
-            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'{' | b'[' => {
+                let is_object = *byte == b'{';
+                levels.push(Level { is_object, names_from: names.len(), is_at_name: is_object });
+                check_depth(levels.len())?;
+            }
+            b'}' | b']' => {
+                if let Some(level) = levels.pop() {
+                    names.truncate(level.names_from);
+                }
+            }
+            b',' => {
+                if let Some(level) = levels.last_mut() {
+                    level.is_at_name = level.is_object;
+                }
+            }
+            b'-' | b'0'..=b'9' => {
+                let number = number_at(&json[at - 1..]);
+                at += number.len() - 1;
+                is_clear &= is_small(number);
+            }
             _ => {}
         }
     }
-    Ok(())
+    Ok(is_clear)
+}
+
+/// What stands between two quotes.
+struct Text<'t> {
+    bytes: &'t [u8],
+    has_escape: bool,
+    /// Whether an escape may stand for a NUL or for half a character.
+    is_odd: bool,
+}
+
+/// The text that begins here, up to its closing quote, or to the end where there is none.
+fn text_at(rest: &[u8]) -> Text<'_> {
+    let (mut end, mut has_escape, mut is_odd) = (0, false, false);
+    while let Some(byte) = rest.get(end) {
+        match byte {
+            b'"' => break,
+            b'\\' => {
+                has_escape = true;
+                let escaped = &rest[end..];
+                is_odd |= [&b"\\u0000"[..], b"\\ud", b"\\uD"].iter().any(|odd| escaped.starts_with(odd));
+                end += 2;
+            }
+            _ => end += 1,
+        }
+    }
+    Text { bytes: &rest[..end.min(rest.len())], has_escape, is_odd }
+}
+
+fn number_at(rest: &[u8]) -> &[u8] {
+    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+    &rest[..rest.iter().take_while(|byte| is_part(byte)).count()]
+}
+
+/// Whether a number is certainly within the range of a double: by its digits below 10^40, by its exponent below 10^99.
+fn is_small(number: &[u8]) -> bool {
+    let exponent = number.split(|byte| matches!(byte, b'e' | b'E')).nth(1).unwrap_or_default();
+    let digits = exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
+    number.len() <= 40 && digits.len() <= 2
+}
+
+fn check_depth(depth: usize) -> Result<()> {
+    if depth <= DEPTH_MAX {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::BadRequest,
+        format!("The body is nested deeper than {DEPTH_MAX} levels. Send it flatter."),
+    ))
 }
 
 /// A value that was looked at and not kept.
@@ -175,5 +261,34 @@ impl<'de> Deserialize<'de> for Name<'de> {
             }
         }
         deserializer.deserialize_str(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scan;
+
+    #[test]
+    fn the_scan_is_certain_of_ordinary_bodies_and_of_nothing_odd() {
+        let batch = r#"{"run_id":"a","metrics":[{"key":"k","value":-1.5e-05,"step":3},{"key":"k","value":2}],"tags":[]}"#;
+        let texts = r#"{"a":"a","b":{"a":1},"c":"\\u0000 \" , \n"}"#;
+        for sure in [batch, texts, r#"[{"a":1},{"a":1}]"#, "true", ""] {
+            assert!(scan(sure.as_bytes()).unwrap(), "{sure}");
+        }
+        let many = (0..20).map(|n| format!("\"k{n}\":1")).collect::<Vec<_>>().join(",");
+        let odd = [
+            r#"{"a":1,"a":2}"#,
+            r#"{"x":[{"a":{"b":1,"c":[],"b":2}}]}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"a":"\u0000"}"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":1e999}"#,
+            r#"{"a":1E+400}"#,
+            &"9".repeat(400),
+            &format!("{{{many}}}"),
+        ];
+        for odd in odd {
+            assert!(!scan(odd.as_bytes()).unwrap(), "{odd}");
+        }
     }
 }

@@ -85,7 +85,7 @@ async fn log_batch(ctx: Ctx, request: BatchRequest) -> Result<Empty> {
 async fn log_metric(ctx: Ctx, request: MetricRequest) -> Result<Empty> {
     let run_id = wire::run_id(&request.run_id, &request.run_uuid)?.to_owned();
     let mut batch = Batch::default();
-    batch.add_metric(&request.into_metric(), String::new)?;
+    batch.add_metric(&request.metric, String::new)?;
     apply(ctx, run_id, batch, EventKind::RunLog).await
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::Run;
 use crate::{
-    router::wire::{Double, Int64, list},
+    router::wire::{Int64, list},
     tracking::wire::{EnumIn, KeyValue, MetricIn, MetricOut},
 };
 
@@ -280,31 +280,9 @@ pub struct MetricRequest {
     /// The same, under its older name.
     #[serde(alias = "runUuid")]
     pub run_uuid: Option<String>,
-    /// The metric's key.
-    pub key: Option<String>,
-    /// The value.
-    pub value: Option<Double>,
-    /// Milliseconds since the epoch.
-    pub timestamp: Option<Int64>,
-    /// The step; 0 if absent.
-    pub step: Option<Int64>,
-    /// The logged model that was measured.
-    #[serde(alias = "modelId")]
-    pub model_id: Option<String>,
-    /// The data set it was measured on.
-    #[serde(alias = "datasetName")]
-    pub dataset_name: Option<String>,
-    /// That data set's digest.
-    #[serde(alias = "datasetDigest")]
-    pub dataset_digest: Option<String>,
-}
-
-impl MetricRequest {
-    /// The point. It is not read by `serde(flatten)`, which forgets which field was wrong.
-    pub fn into_metric(self) -> MetricIn {
-        let Self { key, value, timestamp, step, model_id, dataset_name, dataset_digest, .. } = self;
-        MetricIn { key, value, timestamp, step, model_id, dataset_name, dataset_digest }
-    }
+    /// The point.
+    #[serde(flatten)]
+    pub metric: MetricIn,
 }
 
 /// `runs/log-parameter`, `runs/set-tag`, `runs/delete-tag`
