@@ -14,7 +14,7 @@ def best_runs():
     """The five best runs on this version of the data, best first."""
     return mlflow.search_runs(
         experiment_names=[EXPERIMENT],
-        filter_string=f"tags.dataset_version = '{TAGS['dataset_version']}' AND metrics.val_auc > 0.9",
+        filter_string=f"tags.dataset_version = '{TAGS['dataset_version']}' AND metrics.val_auc > 0.9 AND status = 'FINISHED'",
         order_by=["metrics.val_ap DESC"],
         max_results=5,
     )

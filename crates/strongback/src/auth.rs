@@ -17,9 +17,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     catalog::principal,
-    context::now_ms,
     db::{Db, Sql},
     error::{Code, Error, Result},
+    time,
 };
 
 /// Prefix of every token, so that secret scanners find one that leaked.
@@ -155,7 +155,7 @@ pub fn renew(tx: &mut Sql<'_>) -> Result<()> {
 }
 
 fn by_token(sql: &mut Sql<'_>, hash: &[u8; 32]) -> Result<Arc<Caller>> {
-    let found = principal::by_token(sql, hash, now_ms())?;
+    let found = principal::by_token(sql, hash, time::now_ms())?;
     found.ok_or_else(|| {
         unauthenticated("The token is not known, has expired or was revoked. Ask an administrator for a new one (strongback token create).")
     })
@@ -164,7 +164,7 @@ fn by_token(sql: &mut Sql<'_>, hash: &[u8; 32]) -> Result<Arc<Caller>> {
 /// The principal that a signed address stands for. The address goes where no credential does, and no longer than its
 /// principal has one.
 pub fn by_address(sql: &mut Sql<'_>, principal: i64) -> Result<Arc<Caller>> {
-    let found = principal::with_token(sql, principal, now_ms())?;
+    let found = principal::with_token(sql, principal, time::now_ms())?;
     found.ok_or_else(|| {
         Error::denied("The principal that asked for this address has no valid token any more. Ask for a new address with a valid one.")
     })

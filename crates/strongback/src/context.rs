@@ -1,50 +1,14 @@
 //! What a handler has: the application's parts, and who asks under which request.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use crate::{
     auth::Caller,
     config::Config,
     db::{Change, Db, Origin, Sql},
-    error::{Code, Error, Result},
+    error::{Error, Result},
     objects::Objects,
 };
-
-/// Milliseconds since the epoch.
-pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64)
-}
-
-/// When work that computes must end: what the database does for it has limits of its own.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline {
-    end: Instant,
-    limit: Duration,
-}
-
-impl Deadline {
-    /// So long from now.
-    pub fn after(limit: Duration) -> Self {
-        Self { end: Instant::now() + limit, limit }
-    }
-
-    /// Fails once it has passed.
-    pub fn check(self) -> Result<()> {
-        if Instant::now() < self.end {
-            return Ok(());
-        }
-        Err(Error::new(
-            Code::DeadlineExceeded,
-            format!(
-                "The search took longer than its limit of {} s. Search less at once, or by fewer patterns of 'filter'.",
-                self.limit.as_secs()
-            ),
-        ))
-    }
-}
 
 /// The parts of the running application.
 pub struct App {

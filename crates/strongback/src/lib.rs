@@ -2,7 +2,7 @@
 //!
 //! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
 //! [`catalog`], [`files`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them
-//! stand the few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`ui`].
+//! stand the few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`time`], [`ui`].
 
 pub mod answers;
 pub mod app;
@@ -19,6 +19,7 @@ pub mod objects;
 pub mod ops;
 pub mod registry;
 pub mod router;
+pub mod time;
 pub mod tracking;
 pub mod ui;
 

@@ -4,6 +4,8 @@
 //! Until a time, or at it, means its end; since a time means its beginning. So whoever copies a time that a table shows, to
 //! the second, finds what the table shows with it.
 
+use chrono::{NaiveDate, NaiveTime};
+
 use crate::error::{Error, Result};
 
 const DAY_MS: i64 = 86_400_000;
@@ -44,23 +46,8 @@ pub(crate) fn parse(text: &str, parameter: &str) -> Result<Moment> {
 fn date(text: &str) -> Option<i64> {
     let mut parts = text.splitn(3, '-').map(digits);
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    let is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    let days_in_month = match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    if !(1..=12).contains(&month) || !(1..=days_in_month).contains(&day) {
-        return None;
-    }
-    // Days since 1970-01-01: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year - era * 400;
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    Some(days * DAY_MS)
+    let date = NaiveDate::from_ymd_opt(year as i32, month as u32, day as u32)?;
+    Some(date.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
 }
 
 /// `THH:MM[:SS[.fff]][Z|±HH:MM]` to milliseconds after midnight in UTC, which may be negative, and how many it means.

@@ -27,6 +27,10 @@ const PAGE: i64 = 100;
 const PAGE_MAX: i64 = 10_000;
 /// Blocks that are read at a time.
 const BLOCKS: i64 = 128;
+/// Bytes of packed blocks that are enough to be read at once.
+const BYTES: usize = 4 << 20;
+/// Bytes of details after which a page ends before its number of events is reached.
+const PAGE_BYTES: usize = 8 << 20;
 /// Blocks that one page looks through at most. A rare event may be further away: then the page is short, or empty, and
 /// its token goes on.
 const BLOCKS_MAX: usize = 20_000;
@@ -156,7 +160,7 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
     if let Some(name) = request.asset.as_deref() {
         filter.above = asset::deleted_above(sql, name)?;
     }
-    let (mut events, mut looked_through) = (Vec::new(), 0);
+    let (mut events, mut looked_through, mut bytes) = (Vec::new(), 0, 0);
     loop {
         let blocks = filter.blocks_after(sql, place)?;
         if blocks.is_empty() {
@@ -181,7 +185,7 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
             };
             let begin = place.entries_seen_of(&block);
             for (at, (entry, detail)) in entries.into_iter().rev().enumerate().skip(begin) {
-                if events.len() as i64 == most {
+                if events.len() as i64 == most || bytes >= PAGE_BYTES {
                     let token = Place::within(&block, at).token();
                     return Ok(ListResponse { events, next_page_token: Some(token) });
                 }
@@ -190,6 +194,7 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
                 }
                 let asset = entry.asset.map(|id| filter.names.asset(sql, id)).transpose()?;
                 let principal = filter.names.principal(sql, entry.principal)?;
+                bytes += detail.as_ref().map_or(0, |detail| detail.json.len());
                 events.push(Listed::new(entry, detail, principal, asset, &block));
             }
             place = Place::after(&block);
@@ -244,7 +249,14 @@ impl<'a> Filter<'a> {
     /// Some blocks that may hold what is meant, newest first.
     pub(super) fn blocks_after(&self, sql: &mut Sql<'_>, place: Place) -> Result<Vec<Block>> {
         let values = bind![place.last_at, place.slot, place.n, self.since, self.until, BLOCKS];
-        sql.all(&store::BLOCKS_NEWEST, values, store::block)
+        let (mut blocks, mut bytes) = (Vec::new(), 0);
+        sql.each(&store::BLOCKS_NEWEST, values, |row| {
+            let block = store::block(row)?;
+            bytes += block.body.len() + block.details.len();
+            blocks.push(block);
+            Ok(bytes < BYTES)
+        })?;
+        Ok(blocks)
     }
 
     /// Whether this entry is meant.

@@ -30,6 +30,7 @@ use crate::{
         verify::{self, Report},
     },
     router::wire::Int64,
+    time,
 };
 
 /// Characters of an event's detail that a line of the table shows.
@@ -239,7 +240,7 @@ fn show_events(found: Found) {
         .map(|event| {
             let what = [event.asset, event.subject].into_iter().flatten().collect::<Vec<_>>().join(" ");
             let detail = event.detail.as_ref().map(said).unwrap_or_default();
-            vec![printer::time(event.at), event.block, event.principal, event.action, what, detail]
+            vec![time::utc(event.at), event.block, event.principal, event.action, what, detail]
         })
         .collect();
     printer::table(&["TIME (UTC)", "BLOCK", "PRINCIPAL", "EVENT", "WHAT", "DETAIL"], &rows);
@@ -282,14 +283,14 @@ fn conclude(report: &Report) {
             printer::data(&format!(
                 "verified: nothing was changed, removed, inserted or reordered before {kept}checkpoint {} of {} UTC",
                 proven.checkpoint,
-                printer::time(proven.at)
+                time::utc(proven.at)
             ));
             if let Some(signed) = &report.signed_since {
                 printer::data(&format!(
                     "signed since then: up to checkpoint {} of {} UTC; only who can write the store and has the key can \
                      have changed that",
                     signed.checkpoint,
-                    printer::time(signed.at)
+                    time::utc(signed.at)
                 ));
             }
             printer::talk("What came after it is consistent, which is no proof.");

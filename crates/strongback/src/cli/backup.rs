@@ -20,10 +20,10 @@ use super::{exit, printer, settings::StoreArgs};
 use crate::{
     app, bind,
     config::Config,
-    context::now_ms,
     db::{self, Location, Sql, migrate},
     error::{Error, Result},
     events::key,
+    time,
 };
 
 crate::statements! {
@@ -158,7 +158,7 @@ fn fill(config: &Config, making: &Path) -> anyhow::Result<(Manifest, Vec<String>
     copy_new(&data.join(key::DIRECTORY), &making.join(key::DIRECTORY))?;
     let manifest = Manifest {
         version: 1,
-        made_at: now_ms(),
+        made_at: time::now_ms(),
         schema: snapshot.schema,
         database: snapshot.database.into(),
         objects,

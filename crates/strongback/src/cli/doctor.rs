@@ -17,10 +17,10 @@ use super::{client::Client, exit, printer, settings::ServerArgs};
 use crate::{
     bind,
     config::Config,
-    context::now_ms,
     db::{self, Location, migrate},
     events::store,
     ops::SPEAKS_LIKE,
+    time,
     ui::python,
 };
 
@@ -224,12 +224,12 @@ fn client() -> Finding {
 fn clock(config: &Config) -> Finding {
     /// 2026-01-01: this software did not exist before.
     const EARLIEST_MS: i64 = 1_767_225_600_000;
-    let now = now_ms();
+    let now = time::now_ms();
     if now < EARLIEST_MS {
         return finding(
             "clock",
             Verdict::Bad,
-            format!("it says {} UTC, which has passed long ago", printer::time(now)),
+            format!("it says {} UTC, which has passed long ago", time::utc(now)),
         );
     }
     let newest = db::inspect(&config.location(), |sql| {
@@ -239,12 +239,8 @@ fn clock(config: &Config) -> Finding {
         Ok(Some(newest)) if newest > now + 60_000 => finding(
             "clock",
             Verdict::Bad,
-            format!(
-                "it says {} UTC, but the store has events until {}",
-                printer::time(now),
-                printer::time(newest)
-            ),
+            format!("it says {} UTC, but the store has events until {}", time::utc(now), time::utc(newest)),
         ),
-        _ => finding("clock", Verdict::Good, format!("{} UTC", printer::time(now))),
+        _ => finding("clock", Verdict::Good, format!("{} UTC", time::utc(now))),
     }
 }

@@ -8,6 +8,7 @@ use super::{client::Remote, exit, printer};
 use crate::{
     answers::{HistoryResponse, Move},
     error::Error,
+    time,
 };
 
 const EXAMPLES: &str = "\
@@ -58,7 +59,7 @@ pub(super) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let full = format!("{}@{}", found.name, found.alias);
     if let Some(at) = found.at {
         // The end of today is not there yet.
-        let at = at.min(crate::context::now_ms());
+        let at = at.min(time::now_ms());
         printer::data(&at_that_time(&full, at, found.move_at.as_ref()));
         return Ok(exit::answer(is_found));
     }
@@ -70,13 +71,7 @@ pub(super) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
         .moves
         .into_iter()
         .map(|one| {
-            vec![
-                printer::time(one.at),
-                version(one.from_version),
-                version(one.to_version),
-                one.by,
-                one.reason,
-            ]
+            vec![time::utc(one.at), version(one.from_version), version(one.to_version), one.by, one.reason]
         })
         .collect();
     printer::table(&["TIME (UTC)", "FROM", "TO", "BY", "WHY"], &rows);
@@ -87,12 +82,12 @@ pub(super) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn at_that_time(full: &str, at: i64, found: Option<&Move>) -> String {
-    let when = printer::time(at);
+    let when = time::utc(at);
     match found {
         None => format!("{full} did not exist yet at {when} UTC."),
         Some(one) => {
             let why = if one.reason.is_empty() { String::new() } else { format!(" ({})", one.reason) };
-            let since = printer::time(one.at);
+            let since = time::utc(one.at);
             match one.to_version {
                 Some(to) => format!(
                     "{full} was version {to} at {when} UTC: moved there by {} at {since}{why}.",

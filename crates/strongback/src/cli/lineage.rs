@@ -8,7 +8,10 @@ use std::{
 use clap::Args;
 
 use super::{client::Remote, kind::AssetKind, printer};
-use crate::answers::{EdgeInfo, LineageResponse, NodeInfo};
+use crate::{
+    answers::{EdgeInfo, LineageResponse, NodeInfo},
+    time,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -141,7 +144,7 @@ fn facts(edge: &EdgeInfo) -> String {
         parts.push(format!("run {run}"));
     }
     if let Some(at) = edge.last_seen {
-        parts.push(printer::time(at));
+        parts.push(time::utc(at));
     }
     if let Some(count) = edge.count.filter(|count| *count > 1) {
         parts.push(format!("{count}{} times", if edge.count_is_least { " or more" } else { "" }));

@@ -115,9 +115,6 @@ enum Command {
     AuditLog(audit_log::AuditLogCommand),
 }
 
-/// Times as people read them.
-pub(crate) use printer::time;
-
 /// Statements that commands run by themselves.
 pub(crate) use backup::STATEMENTS;
 

@@ -6,7 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json};
 
 use super::{client::Remote, printer};
-use crate::registry::view::{ModelView, MoveView, VersionView};
+use crate::{
+    registry::view::{ModelView, MoveView, VersionView},
+    time,
+};
 
 /// Show registered models
 #[derive(Debug, Subcommand)]
@@ -85,7 +88,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     printer::data(&found.name);
     let mut facts = vec![
         ("owner", found.owner.clone()),
-        ("created", format!("{} by {}", printer::time(found.created_at), found.created_by)),
+        ("created", format!("{} by {}", time::utc(found.created_at), found.created_by)),
         ("description", found.description.clone()),
         ("tags", pairs(found.tags.iter())),
     ];
@@ -95,7 +98,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     print_facts(facts);
     if !found.aliases.is_empty() {
         let alias = |alias: crate::registry::view::AliasView| {
-            vec![alias.alias, alias.version.to_string(), printer::time(alias.since), alias.by]
+            vec![alias.alias, alias.version.to_string(), time::utc(alias.since), alias.by]
         };
         section(&["ALIAS", "VERSION", "SINCE (UTC)", "BY"], found.aliases.into_iter().map(alias).collect());
     }
@@ -127,7 +130,7 @@ fn row(version: &VersionView) -> Vec<String> {
         version.version.to_string(),
         version.status.clone(),
         version.aliases.join(" "),
-        printer::time(version.created_at),
+        time::utc(version.created_at),
         version.created_by.clone(),
         version.run_id.clone(),
     ]
@@ -139,7 +142,7 @@ fn print_version(version: &VersionView) {
     print_facts(vec![
         ("status", version.status.clone()),
         ("stage", version.stage.clone().unwrap_or_default()),
-        ("created", format!("{} by {}", printer::time(version.created_at), version.created_by)),
+        ("created", format!("{} by {}", time::utc(version.created_at), version.created_by)),
         ("run", version.run_id.clone()),
         ("logged model", version.model_id.clone()),
         ("source", version.source.clone()),
@@ -155,7 +158,7 @@ fn print_version(version: &VersionView) {
 fn files(version: &VersionView) -> String {
     match (&version.files, &version.not_pinned) {
         (Some(files), _) => {
-            format!("{}, {} bytes, pinned {}", files.count, files.bytes, printer::time(files.pinned_at))
+            format!("{}, {} bytes, pinned {}", files.count, files.bytes, time::utc(files.pinned_at))
         }
         (None, Some(why)) => format!("not pinned; {why}"),
         (None, None) => String::new(),
@@ -208,7 +211,7 @@ fn needed(part: &str, entry: &Map<String, Json>) -> &'static str {
 fn step(step: MoveView) -> Vec<String> {
     let version = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     vec![
-        printer::time(step.at),
+        time::utc(step.at),
         step.alias,
         version(step.from_version),
         version(step.to_version),

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value as Json, json};
 
 use super::{client::Remote, place::Place, printer, settings::StoreArgs};
-use crate::error::Code;
+use crate::{error::Code, time};
 
 const CREATE_EXAMPLES: &str = "\
 The first one, before the server starts:
@@ -109,7 +109,7 @@ fn create(args: CreateArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let end = match made.info["expiry_time"].as_i64() {
-        Some(at) if at >= 0 => format!("ends {} UTC", printer::time(at)),
+        Some(at) if at >= 0 => format!("ends {} UTC", time::utc(at)),
         _ => "does not end".to_owned(),
     };
     let id = made.info["token_id"].as_str().unwrap_or_default();
@@ -147,7 +147,7 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
     }
     let text = |token: &Json, key: &str| token[key].as_str().unwrap_or_default().to_owned();
     let time = |token: &Json, key: &str| match token[key].as_i64() {
-        Some(at) if at >= 0 => printer::time(at),
+        Some(at) if at >= 0 => time::utc(at),
         _ => "never".to_owned(),
     };
     let rows: Vec<Vec<String>> = tokens

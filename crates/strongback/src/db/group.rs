@@ -238,7 +238,7 @@ fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran> 
     for job in jobs {
         // What is written is dated by its transaction: the request may have begun hours before, with an upload.
         let origin = job.origin().clone();
-        let origin = Origin { now: origin.now.max(crate::context::now_ms()), ..origin };
+        let origin = Origin { now: origin.now.max(crate::time::now_ms()), ..origin };
         let mut sql = Sql::on_behalf(engine.conn(), &origin, true, Limit::write())?;
         match job.run(&mut sql) {
             // PostgreSQL answers COMMIT of a broken transaction with a silent rollback.

@@ -4,7 +4,7 @@
 //! time is over; a write, when its time is over. So a defect that would never end, or a question that is too large,
 //! costs one caller an error, and neither the turn of a reader nor the writer, nor keeps it a process from stopping.
 //!
-//! It is looked at before every statement, now and then between the rows of an answer, and by SQLite within a statement.
+//! It is looked at before every statement, by what computes with what was read (a search), now and then between the rows of an answer, and by SQLite within a statement.
 //! PostgreSQL has a limit of its own for a statement. Once it is over it stays so: SQLite rolls a transaction back whose
 //! change is interrupted, and what came after would be none of it.
 
@@ -25,7 +25,7 @@ const WRITE: Duration = Duration::from_secs(40);
 
 /// The limit of one reader or one write. All clones are the same one.
 #[derive(Debug, Clone)]
-pub(super) struct Limit(Arc<Inner>);
+pub struct Limit(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -67,7 +67,7 @@ impl Limit {
     }
 
     /// An error that says what the limit was, if it is over.
-    pub(super) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         if !self.0.is_over() {
             return Ok(());
         }

@@ -38,11 +38,8 @@ pub(super) fn sqlite(conn: &mut Connection) -> Result<()> {
         for statement in statements(text) {
             tx.execute_batch(&render(&statement, Dialect::Sqlite)).map_err(store_error)?;
         }
-        tx.execute(
-            "INSERT INTO schema_version VALUES (?1, ?2, ?3)",
-            (version, name, crate::context::now_ms()),
-        )
-        .map_err(store_error)?;
+        tx.execute("INSERT INTO schema_version VALUES (?1, ?2, ?3)", (version, name, crate::time::now_ms()))
+            .map_err(store_error)?;
         tx.commit().map_err(store_error)?;
     }
     Ok(())
@@ -73,7 +70,7 @@ fn postgres_locked(client: &mut Client) -> Result<()> {
         }
         tx.execute(
             "INSERT INTO schema_version VALUES ($1, $2, $3)",
-            &[&version, &name, &crate::context::now_ms()],
+            &[&version, &name, &crate::time::now_ms()],
         )
         .map_err(postgres_error)?;
         tx.commit().map_err(postgres_error)?;

@@ -35,6 +35,7 @@ use std::{
 };
 
 pub use dialect::{Dialect, Stmt};
+pub use limit::Limit;
 pub use sql::{Row, Sql, Value};
 
 use crate::{
@@ -43,7 +44,6 @@ use crate::{
     events::{Event, slots},
 };
 use group::{Job, Typed};
-use limit::Limit;
 
 /// Writes that may wait before a new one is refused.
 const QUEUE_LIMIT: usize = 4096;
@@ -282,7 +282,7 @@ pub fn inspect_any<T>(location: &Location, read: impl FnOnce(&mut Sql<'_>) -> Re
 impl Origin {
     /// The server acting on its own behalf.
     pub fn system() -> Self {
-        let (request_id, now) = (uuid::Uuid::now_v7(), crate::context::now_ms());
+        let (request_id, now) = (uuid::Uuid::now_v7(), crate::time::now_ms());
         Self { caller: Caller::system(), proof: Proof::Nothing, request_id, now }
     }
 }

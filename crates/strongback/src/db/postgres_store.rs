@@ -211,7 +211,7 @@ impl Writer {
                 thread::sleep(RECONNECT_AFTER);
             }
         }
-        let now = crate::context::now_ms();
+        let now = crate::time::now_ms();
         let slot = self.chain.slot();
         let mut sql = Sql::new(self.session.conn(), Caller::system(), true, now);
         if let Err(error) = slots::release(&mut sql, slot, &self.holder) {
@@ -231,7 +231,7 @@ impl Writer {
             self.chain = claim_slot(&mut self.session, &self.holder)?;
             self.lost = false;
         } else if self.renewed.elapsed() > self.renew_after {
-            let now = crate::context::now_ms();
+            let now = crate::time::now_ms();
             let slot = self.chain.slot();
             let mut sql = Sql::new(self.session.conn(), Caller::system(), true, now);
             if !slots::renew(&mut sql, slot, &self.holder)? {
@@ -246,7 +246,7 @@ impl Writer {
 }
 
 fn claim_slot(session: &mut Session, holder: &str) -> Result<Chain> {
-    let now = crate::context::now_ms();
+    let now = crate::time::now_ms();
     session.batch("BEGIN")?;
     // Two that claim at once would count the same next slot. The number is arbitrary and belongs to this product.
     session.batch("SELECT pg_advisory_xact_lock(7305809156)")?;

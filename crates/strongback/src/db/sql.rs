@@ -204,6 +204,11 @@ impl<'a> Sql<'a> {
         &self.caller
     }
 
+    /// How long this may go on: for work on what was read, which asks now and then.
+    pub fn limit(&self) -> Limit {
+        self.limit.clone().unwrap_or_else(Limit::none)
+    }
+
     /// By what the caller is known.
     pub fn proof(&self) -> Proof {
         self.proof

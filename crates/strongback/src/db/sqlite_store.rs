@@ -215,7 +215,7 @@ impl Writer {
     /// follow are void; and where the log starts again from its beginning, they have the salt of the old one.
     fn settle(&mut self) -> Result<()> {
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(store_error)?;
-        let now = crate::context::now_ms();
+        let now = crate::time::now_ms();
         let mut sql = Sql::new(Conn::Sqlite(&self.conn), Caller::system(), true, now);
         let settled =
             slots::mark(&mut sql, SLOT).and_then(|()| self.conn.execute_batch("COMMIT").map_err(store_error));
@@ -227,7 +227,7 @@ impl Writer {
 }
 
 fn load_chain(conn: &Connection) -> Result<Chain> {
-    let now = crate::context::now_ms();
+    let now = crate::time::now_ms();
     Chain::load(&mut Sql::new(Conn::Sqlite(conn), Caller::system(), false, now), SLOT)
 }
 

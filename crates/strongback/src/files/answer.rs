@@ -9,12 +9,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use syntax::paths::ArtifactPath;
 
 use super::{
-    File, Guard, date, get, http_date,
+    File, Guard, get,
     range::{self, Wanted},
 };
 use crate::{
     context::Ctx,
     error::{Code, Error, Result},
+    time,
 };
 
 /// How often a file is looked up again that was replaced between finding its row and opening its object.
@@ -47,7 +48,7 @@ async fn answer(ctx: &Ctx, file: &File, path: &ArtifactPath, head: &Parts) -> Re
         return describe(status.into_response(), file, path).map(Some);
     }
     let wanted = match header_text(headers, &header::IF_RANGE) {
-        Some(tag) if tag != file.etag() && tag != http_date(file.created_at) => Wanted::Whole,
+        Some(tag) if tag != file.etag() && tag != time::http(file.created_at) => Wanted::Whole,
         _ => range::parse(header_text(headers, &header::RANGE), file.size),
     };
     let (status, range) = match wanted {
@@ -77,7 +78,7 @@ fn precondition(file: &File, headers: &HeaderMap) -> Option<StatusCode> {
     let has_tag = |tags: &str| {
         tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == file.etag())
     };
-    let since = |name| header_text(headers, name).and_then(date::parse);
+    let since = |name| header_text(headers, name).and_then(time::parse_http);
     let changed_at = file.created_at.div_euclid(1000);
     if let Some(tags) = header_text(headers, &header::IF_MATCH) {
         if !has_tag(tags) {
@@ -117,7 +118,7 @@ fn describe(mut response: Response, file: &File, path: &ArtifactPath) -> Result<
     set(&mut response, header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'")?;
     set(&mut response, header::ACCEPT_RANGES, "bytes")?;
     set(&mut response, header::ETAG, &file.etag())?;
-    set(&mut response, header::LAST_MODIFIED, &http_date(file.created_at))?;
+    set(&mut response, header::LAST_MODIFIED, &time::http(file.created_at))?;
     Ok(response)
 }
 

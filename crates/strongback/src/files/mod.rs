@@ -15,7 +15,6 @@
 
 mod answer;
 mod copy;
-mod date;
 mod hold;
 pub mod http;
 mod list;
@@ -36,7 +35,6 @@ use syntax::paths::{ArtifactPath, PathError, SEGMENT_BYTES_MAX};
 
 pub use answer::serve;
 pub use copy::{clear, copy};
-pub use date::http_date;
 pub use list::{ENTRIES_MAX, Entry, is_directory, list};
 pub use manifest::{MANIFEST_FILES_MAX, Manifest, seal};
 pub use put::put;

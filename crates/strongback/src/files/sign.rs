@@ -12,11 +12,12 @@ use serde::Deserialize;
 use crate::{
     auth::{self, Mode, Proof},
     catalog::principal,
-    context::{Ctx, now_ms},
+    context::Ctx,
     db::{Origin, Sql},
     error::{Error, Result},
     files::http::read_query,
     router::wire::Int64,
+    time,
 };
 
 /// How long an address works, milliseconds.
@@ -51,7 +52,7 @@ pub fn query(ctx: &Ctx, claim: Claim<'_>) -> String {
 
 /// The context of the principal on whose behalf a signed address was made.
 pub async fn on_behalf(ctx: &Ctx, claim: Claim<'_>, query: &str) -> Result<Ctx> {
-    let by = verify(&ctx.app.signing_key, claim, query, now_ms())?;
+    let by = verify(&ctx.app.signing_key, claim, query, time::now_ms())?;
     let is_open = ctx.app.config.auth_mode() == Mode::Open;
     let read = move |sql: &mut Sql<'_>| {
         if is_open { principal::by_id(sql, by) } else { auth::by_address(sql, by) }

@@ -27,10 +27,8 @@ use crate::{
         Action,
         authorize::{self, is_allowed},
     },
-    context::Deadline,
     db::Sql,
     error::{Error, Result},
-    router::Limits,
     tracking::page::{self, Question},
 };
 
@@ -43,8 +41,6 @@ pub(super) struct Search {
     question: Question,
     after: Option<Key>,
     hide_prompts: bool,
-    /// When to give up.
-    until: Deadline,
 }
 
 /// One page.
@@ -105,7 +101,6 @@ impl Search {
             most,
             question,
             after: page::anchor(question, page_token)?,
-            until: Deadline::after(Limits::JSON.time),
         })
     }
 
@@ -122,11 +117,11 @@ impl Search {
             None => models::all(sql)?,
         };
         let visible = visible(sql, all)?;
-        let predicate = Predicate::new(&filter);
+        let (predicate, until) = (Predicate::new(&filter), sql.limit());
         let mut found = Vec::new();
         for model in visible.into_values() {
             let hidden = self.hide_prompts && is_prompt(&model.tags);
-            if !hidden && predicate.matches_while(&model, || self.until.check())? {
+            if !hidden && predicate.matches_while(&model, || until.check())? {
                 found.push((model_key(&model), model));
             }
         }
@@ -151,13 +146,13 @@ impl Search {
             (models::all(sql)?, rows)
         };
         let visible = visible(sql, models)?;
-        let predicate = Predicate::new(&filter);
+        let (predicate, until) = (Predicate::new(&filter), sql.limit());
         let mut found = Vec::new();
         for version in rows {
             let Some(model) = visible.get(&version.model_id) else { continue };
             let named = Named { name: model.name(), version: &version };
             let hidden = self.hide_prompts && (is_prompt(&model.tags) || is_prompt(&version.tags));
-            if !hidden && predicate.matches_while(&named, || self.until.check())? {
+            if !hidden && predicate.matches_while(&named, || until.check())? {
                 let key = Key {
                     name: named.name,
                     version: version.version,

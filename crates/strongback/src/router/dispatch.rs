@@ -14,9 +14,10 @@ use http_body_util::Limited;
 use super::{Handler, PathParams, Policy, Route, Takes, body, guard};
 use crate::{
     auth::{self, Caller, Proof},
-    context::{App, Ctx, now_ms},
+    context::{App, Ctx},
     db::Origin,
     error::{Code, Error, Result},
+    time,
     ui::refusal,
 };
 
@@ -111,7 +112,7 @@ async fn answer(
             caller.name
         )));
     }
-    let ctx = Ctx { app: Arc::clone(app), origin: Origin { caller, proof, request_id, now: now_ms() } };
+    let ctx = Ctx { app: Arc::clone(app), origin: Origin { caller, proof, request_id, now: time::now_ms() } };
     let mut limit = route.limits.time;
     request.extensions_mut().insert(route.limits);
     let (work, _place) = match &route.handler {

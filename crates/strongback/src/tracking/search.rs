@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     bind,
-    context::{Ctx, Deadline},
-    db::Sql,
+    context::Ctx,
+    db::{Limit, Sql},
     error::{Error, Result},
     router::{
         Limits, Policy, Route,
@@ -90,8 +90,6 @@ pub struct RunSearch {
     pub limit: usize,
     /// Where the page before this one ended.
     pub after: Option<Anchor>,
-    /// When to give up.
-    pub until: Deadline,
 }
 
 impl From<ViewType> for View {
@@ -128,8 +126,7 @@ pub(crate) async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchRes
         Some(place) => Some(decode(&place, &order)?),
         None => None,
     };
-    let (view, until) = (request.run_view_type.into(), Deadline::after(Limits::JSON.time));
-    let asked = RunSearch { experiments, filter, order, view, limit, after, until };
+    let asked = RunSearch { experiments, filter, order, view: request.run_view_type.into(), limit, after };
     ctx.read(move |sql| {
         let (runs, next) = find(sql, &asked)?;
         let next_page_token = match next {
@@ -161,16 +158,17 @@ pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<An
         after: asked.after.as_ref(),
     };
     let mut search = Search::new(&query);
+    let until = sql.limit();
     let ids = serde_json::to_string(&homes).map_err(Error::internal)?;
     sql.each(&run::store::RUN_FRESH, bind![&ids], |row| {
         let run = run::read(row)?;
         let facts = RunFacts { deleted: run.is_deleted(), ..index::facts(&run)? };
         let root = || run.home.artifact_location.clone();
-        search.fresh(FreshRun { run_id: run.id, facts }, root, || asked.until.check())?;
+        search.fresh(FreshRun { run_id: run.id, facts }, root, || until.check())?;
         Ok(true)
     })?;
     let segments = index::segments(sql, &homes)?;
-    let source = Stored { sql: RefCell::new(sql), segments, experiments, until: asked.until };
+    let source = Stored { sql: RefCell::new(sql), segments, experiments, until };
     let mut page = search.page(&source).map_err(|Failed(error)| error)?;
     let sql = source.sql.into_inner();
     page.end_after(run::count_within(sql, &page.run_ids, PAGE_BYTES)?);
@@ -182,7 +180,7 @@ struct Stored<'s, 'c> {
     sql: RefCell<&'s mut Sql<'c>>,
     segments: Vec<Segment>,
     experiments: Vec<Experiment>,
-    until: Deadline,
+    until: Limit,
 }
 
 /// What fails a scan, as the scan wants it.

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::cli::time;
+use crate::time::utc;
 
 /// How long ago, with the exact time in UTC for who points at it.
 pub(super) fn ago(at: i64, now: i64) -> Markup {
@@ -16,9 +16,9 @@ pub(super) fn ago(at: i64, now: i64) -> Markup {
             1 => "yesterday".to_owned(),
             days => format!("{days} days ago"),
         },
-        _ => time(at).get(..10).unwrap_or_default().to_owned(),
+        _ => utc(at).get(..10).unwrap_or_default().to_owned(),
     };
-    let exact = time(at);
+    let exact = utc(at);
     html! { time datetime=(exact.replace(' ', "T") + "Z") title={ (exact) " UTC" } { (words) } }
 }
 

@@ -16,9 +16,10 @@ use super::sections;
 use crate::{
     answers::{Overview, overview},
     auth::Mode,
-    context::{Ctx, now_ms},
+    context::Ctx,
     error::Result,
     router::{Limits, PathParams, Policy, Route},
+    time,
 };
 
 const STYLE: &str = include_str!("home.css");
@@ -92,7 +93,7 @@ async fn page(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Respons
         caller: ctx.caller().name.clone(),
         tokens: settings.auth_mode() == Mode::Tokens,
         data_dir: data_dir.map(|dir| dir.display().to_string()),
-        now: now_ms(),
+        now: time::now_ms(),
     };
     Ok(send(draw(&overview, &frame)))
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     bind,
     catalog::{Action, authorize::is_allowed},
-    context::{Ctx, Deadline},
+    context::Ctx,
     db::Sql,
     error::{Error, Result},
     router::{Limits, Policy, Route},
@@ -71,7 +71,7 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
         "" => Expr::And(Vec::new()),
         text => grammar::parse_filter(Grammar::Experiments, text).map_err(in_field("filter"))?,
     };
-    let (predicate, until) = (Predicate::new(&parsed), Deadline::after(Limits::JSON.time));
+    let predicate = Predicate::new(&parsed);
     let order =
         grammar::parse_order_by(Grammar::Experiments, &request.order_by).map_err(in_field("order_by"))?;
     let view = request.view_type;
@@ -79,7 +79,7 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
     let after: Option<Anchor> = page::anchor(question, request.page_token.as_deref())?;
     let after = after.map(Experiment::from);
     ctx.read(move |sql| {
-        let mut found = Vec::new();
+        let (mut found, until) = (Vec::new(), sql.limit());
         for experiment in visible(sql, view)? {
             let is_behind = after.as_ref().is_none_or(|after| compare(&order, &experiment, after).is_gt());
             if is_behind && predicate.matches_while(&experiment, || until.check())? {

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     bind,
     context::Ctx,
+    db::Limit,
     error::{Error, Result},
     router::{Limits, Policy, Route},
     tracking::{
@@ -118,18 +119,18 @@ impl Filter {
         Ok(Self { rest: Predicate::new(&Expr::And(rest)), metrics, datasets })
     }
 
-    fn matches(&self, model: &LoggedModel) -> bool {
+    fn matches(&self, model: &LoggedModel, until: &Limit) -> Result<bool> {
         let of_choice = |metric: &Metric| {
             self.datasets.is_empty() || self.datasets.iter().any(|choice| choice.fits(metric))
         };
         let measured = || !self.metrics.is_empty() || model.document.metrics.iter().any(of_choice);
-        self.rest.matches(model)
+        Ok(self.rest.matches_while(model, || until.check())?
             && (self.datasets.is_empty() || measured())
             && self.metrics.iter().all(|(key, predicate)| {
                 let mut own =
                     model.document.metrics.iter().filter(|metric| metric.key == *key && of_choice(metric));
                 own.any(|metric| predicate.matches(&Measured(metric.number())))
-            })
+            }))
     }
 }
 
@@ -221,11 +222,11 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
     let order = fields(&request.order_by)?;
     let filter = Filter::new(&text, request.datasets)?;
     ctx.read(move |sql| {
-        let mut found = Vec::new();
+        let (mut found, until) = (Vec::new(), sql.limit());
         for home in experiment::named(sql, &experiments)? {
             for model in sql.all(&store::LOGGED_MODEL_LIVING, bind![home.id], read)? {
                 let at = place(&order, &model);
-                if filter.matches(&model)
+                if filter.matches(&model, &until)?
                     && after.as_ref().is_none_or(|after| compare(&order, &at, after).is_gt())
                 {
                     found.push((at, model));

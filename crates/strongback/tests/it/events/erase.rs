@@ -85,8 +85,8 @@ fn many_blocks_go_in_batches_with_an_event_each_and_times_bound_them() {
         for n in 0..70 {
             note(&test.system(), &format!("early {n}")).await;
         }
-        let until = strongback::context::now_ms();
-        while strongback::context::now_ms() <= until {
+        let until = strongback::time::now_ms();
+        while strongback::time::now_ms() <= until {
             tokio::task::yield_now().await;
         }
         note(&test.system(), "late").await;

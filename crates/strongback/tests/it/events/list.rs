@@ -44,13 +44,36 @@ fn pages_lose_and_repeat_nothing_while_the_log_grows() {
 }
 
 #[test]
+fn a_page_ends_after_so_many_bytes_and_loses_nothing() {
+    on_every_store(|test| async move {
+        let long = "x".repeat(60_000);
+        for group in 0..4 {
+            let writes = (0..40).map(|n| {
+                let (ctx, text) = (test.system(), format!("{:03} {long}", group * 40 + n));
+                tokio::spawn(async move { note(&ctx, &text).await })
+            });
+            for write in writes.collect::<Vec<_>>() {
+                write.await.unwrap();
+            }
+        }
+        let (first, next) = page(&test, "&max_results=10000").await;
+        assert!((100..160).contains(&first.len()), "{} events of 60,000 bytes", first.len());
+        let (rest, none) = page(&test, &format!("&max_results=10000&page_token={}", next.unwrap())).await;
+        assert_eq!(none, None);
+        let mut found: Vec<String> = first.iter().chain(&rest).map(|text| text[..3].to_owned()).collect();
+        found.sort();
+        assert_eq!(found, (0..160).map(|n| format!("{n:03}")).collect::<Vec<_>>());
+    });
+}
+
+#[test]
 fn times_bound_the_list_on_both_sides() {
     on_every_store(|test| async move {
         let mut moments = Vec::new();
         for text in ["first", "second", "third"] {
             note(&test.system(), text).await;
-            moments.push(strongback::context::now_ms());
-            while strongback::context::now_ms() <= moments[moments.len() - 1] {
+            moments.push(strongback::time::now_ms());
+            while strongback::time::now_ms() <= moments[moments.len() - 1] {
                 tokio::task::yield_now().await;
             }
         }

@@ -329,7 +329,7 @@ static BODIES: strongback::db::Stmt = strongback::db::Stmt::new("SELECT body FRO
 /// Appends a block that fits its chain, with an entry that is dated three days ago: what an intruder who knows the
 /// format, and has no key, can do.
 async fn forge(test: &TestApp, slot: i64) {
-    let origin = Origin { now: strongback::context::now_ms() - 3 * 86_400_000, ..Origin::system() };
+    let origin = Origin { now: strongback::time::now_ms() - 3 * 86_400_000, ..Origin::system() };
     let write = move |tx: &mut Sql<'_>| {
         let entry = Pending::new(Event::new(EventKind::AliasMove).subject("1"), &origin)?;
         let block = Chain::load(tx, slot)?.seal(vec![entry])?.unwrap();
@@ -366,7 +366,7 @@ fn a_block_that_is_dated_before_a_checkpoint_without_it_is_found() {
 #[test]
 fn an_event_is_dated_when_it_is_written() {
     on_every_store(|test| async move {
-        let before = strongback::context::now_ms();
+        let before = strongback::time::now_ms();
         // As of a request that began an hour ago, with an upload.
         let mut ctx = test.system();
         ctx.origin.now = before - 3_600_000;

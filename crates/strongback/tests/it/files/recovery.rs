@@ -112,7 +112,7 @@ fn ended_uploads_are_forgotten_in_batches_and_open_ones_are_not() {
             files::complete(&ctx, &guard("a"), id, &name, given).await.unwrap();
         }
         files::begin(&ctx, &guard("a"), &path("open"), Existing::Replaced).await.unwrap();
-        let now = strongback::context::now_ms();
+        let now = strongback::time::now_ms();
         for (before, forgotten) in [(0, 0), (now + 1, 2), (now + 1, 2), (now + 1, 1), (now + 1, 0)] {
             let forget = test.app.db.derive(move |tx| operation::forget(tx, before, 2)).await;
             assert_eq!(forget.unwrap(), forgotten);

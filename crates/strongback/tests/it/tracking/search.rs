@@ -3,13 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use strongback::{
-    bind,
-    context::Deadline,
-    db,
-    error::Code,
-    tracking::{scan::View, search},
-};
+use strongback::{bind, db};
 
 use super::{M, experiment, log, run};
 use crate::support::{TestApp, ok, on_every_store};
@@ -126,36 +120,6 @@ fn a_token_continues_its_own_search_only() {
         for (filter, token) in [("metrics.auc > 0", token.as_str()), ("", "nonsense")] {
             let answer = test.post(&path, search(filter, token)).await;
             assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{answer:?}");
-        }
-    });
-}
-
-#[test]
-fn a_search_ends_when_its_time_is_up() {
-    on_every_store(|test| async move {
-        let home = experiment(&test, "slow").await;
-        fill(&test, &home, 0..3).await;
-        let within = async |time: Duration| {
-            let experiments = vec![home.parse().unwrap()];
-            let asked = search::RunSearch {
-                experiments,
-                filter: None,
-                order: Vec::new(),
-                view: View::Active,
-                limit: 10,
-                after: None,
-                until: Deadline::after(time),
-            };
-            test.system().read(move |sql| Ok(search::find(sql, &asked)?.0.len())).await
-        };
-        // Over documents, then over the index.
-        for _ in 0..2 {
-            assert_eq!(within(Duration::from_mins(1)).await.unwrap(), 3);
-            assert_eq!(
-                within(Duration::ZERO).await.map_err(|error| error.code()),
-                Err(Code::DeadlineExceeded)
-            );
-            strongback::tracking::catch_up(&test.app).await.unwrap();
         }
     });
 }
