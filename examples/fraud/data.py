@@ -28,15 +28,8 @@ VALIDATION_STARTS_S = 18 * 3600
 DAY_TWO_STARTS_S = 24 * 3600
 
 EXIT_UNREACHABLE = 3
-# What pip says when it reached no registry, or one that does not have the file.
-NO_REGISTRY = (
-    "No matching distribution",
-    "connection broken",
-    "Could not fetch URL",
-    "Max retries",
-    "Network is unreachable",
-    "Name or service",
-)
+# What pip says when it reached no registry, or one that does not hand out the file: one saying a line.
+NO_REGISTRY = (Path(__file__).parents[2] / "tools" / "no_registry.txt").read_text().splitlines()
 
 
 class Unreachable(Exception):
@@ -154,6 +147,9 @@ def main() -> int:
     except Unreachable as problem:
         print(problem, file=sys.stderr)
         return EXIT_UNREACHABLE
+    except DownloadError as problem:
+        print("pip could not download the data:", *problem.args[0], sep="\n  ", file=sys.stderr)
+        return 1
     except Corrupt as problem:
         print(f"The data cannot be trusted: {problem}.", file=sys.stderr)
         return 1

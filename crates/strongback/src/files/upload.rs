@@ -78,8 +78,9 @@ pub async fn part(
     .await?;
     let claim = ctx.app.objects.claim(ObjectId::random());
     let written = ctx.app.objects.write(&claim, FILE_BYTES_MAX, body).await?;
-    let guard = guard.clone();
-    let garbage = ctx.write(move |tx| part_put(tx, &guard, id, number, &claim, &written)).await?;
+    let (guard, object) = (guard.clone(), claim.id());
+    let put = ctx.write(move |tx| part_put(tx, &guard, id, number, &claim, &written)).await;
+    let garbage = take_back(ctx, put, object).await?;
     ctx.app.objects.remove(garbage).await;
     Ok(format!("\"{}\"", hex::encode(written.sha256)))
 }
@@ -148,6 +149,8 @@ async fn look(ctx: &Ctx, guard: &Guard, id: Uuid, path: &ArtifactPath, given: &[
             return get(sql, &place.area, &path).map(Found::File);
         }
         state.require_open(id)?;
+        // Before parts are made into one, which is not for nothing.
+        check_free(sql, &place.area, &path, state.intent.existing)?;
         choose(given, stored(sql, id)?).map(Found::Parts)
     })
     .await
@@ -163,10 +166,24 @@ async fn finish(
 ) -> Result<Option<File>> {
     let (claim, written) = join(ctx, parts).await?;
     let (guard, path, parts) = (guard.clone(), path.clone(), parts.to_vec());
+    let joined = Some(claim.id()).filter(|_| parts.len() > 1);
     let whole = move |tx: &mut Sql<'_>| whole_put(tx, &guard, id, &path, &parts, (&claim, &written));
-    let (file, garbage) = ctx.write(whole).await?;
+    let whole = ctx.write(whole).await;
+    let (file, garbage) = match joined {
+        Some(object) => take_back(ctx, whole, object).await?,
+        None => whole?,
+    };
     ctx.app.objects.remove(garbage).await;
     Ok(file)
+}
+
+/// Removes the new object of a write that was refused: nothing names it. What became of a write that failed otherwise may
+/// be unknown; then the daily sweep looks.
+async fn take_back<T>(ctx: &Ctx, outcome: Result<T>, object: ObjectId) -> Result<T> {
+    if outcome.as_ref().is_err_and(|error| !error.is_ours()) {
+        ctx.app.objects.remove(vec![object]).await;
+    }
+    outcome
 }
 
 fn same(some: &[Part], others: &[Part]) -> bool {

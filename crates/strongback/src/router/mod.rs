@@ -60,7 +60,9 @@ pub struct Limits {
 
 impl Limits {
     /// An ordinary JSON call.
-    pub const JSON: Self = Self { body: Some(32 << 20), time: Duration::from_mins(1) };
+    pub const JSON: Self = Self { body: Some(4 << 20), time: Duration::from_mins(1) };
+    /// A call that brings much: points and parameters, data sets with their schemas and profiles.
+    pub const LARGE: Self = Self { body: Some(32 << 20), ..Self::JSON };
     /// A call without much of a body.
     pub const SMALL: Self = Self { body: Some(64 << 10), time: Duration::from_secs(20) };
     /// A file on its way in or out.

@@ -6,16 +6,17 @@
 //! refusal that names the field.
 
 mod check;
+mod merge;
 mod number;
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{self, DeserializeOwned},
+    de::{self, DeserializeOwned, IgnoredAny, SeqAccess, Unexpected, Visitor},
 };
 use serde_json::{Map, Value};
 
@@ -26,6 +27,11 @@ use crate::error::{Code, Error, Result};
 
 /// Why a text is refused, wherever it stands.
 const HAS_NUL: &str = "it contains a NUL character; remove it";
+
+/// Bytes of a request whose wrong value is shown beside its place.
+const SHOWN_FROM_MAX: usize = 1 << 20;
+/// Entries of a list in a request.
+const ENTRIES_MAX: usize = 100_000;
 
 /// Names of the fields of a request that are lists.
 pub type ListFields = HashSet<String>;
@@ -51,15 +57,10 @@ fn parse_here<T: DeserializeOwned>(input: &Input, lists: &ListFields) -> Result<
     if input.params.is_empty() && input.query.is_empty() && body.first() == Some(&b'{') {
         return from_slice(body);
     }
-    let mut fields = read_object(body)?;
-    add_query(&mut fields, &input.query, lists)?;
-    fields.extend(input.params.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
-    let whole = Value::Object(fields);
-    serde_path_to_error::deserialize(&whole).map_err(|error| {
-        let path = error.path().to_string();
-        let path = finer_path::<T>(&whole, &path).unwrap_or(path);
-        wrong_field(&path, &error.into_inner(), Some(&whole))
-    })
+    let mut given = Map::new();
+    add_query(&mut given, &input.query, lists)?;
+    given.extend(input.params.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
+    from_slice(&merge::over(&object(body)?, &given)?)
 }
 
 fn add_query(fields: &mut Map<String, Value>, query: &str, lists: &ListFields) -> Result<()> {
@@ -96,23 +97,23 @@ fn add_query(fields: &mut Map<String, Value>, query: &str, lists: &ListFields) -
     Ok(())
 }
 
-/// Reads the body as an object. No body is an empty one; some clients send the object as a JSON text.
-fn read_object(body: &[u8]) -> Result<Map<String, Value>> {
-    if body.is_empty() {
-        return Ok(Map::new());
-    }
-    match from_slice::<Value>(body)? {
-        Value::Object(fields) => Ok(fields),
-        Value::String(text) => {
+/// The body as the text of an object. No body is an empty one; some clients send the object as a JSON text.
+fn object(body: &[u8]) -> Result<Cow<'_, [u8]>> {
+    let kind = match body.first() {
+        None => return Ok(Cow::Borrowed(b"{}")),
+        Some(b'{') => return Ok(Cow::Borrowed(body)),
+        Some(b'"') => {
+            let text: String = from_slice(body)?;
             check::check(text.as_bytes())?;
-            from_slice(text.as_bytes())
+            return Ok(Cow::Owned(text.into_bytes()));
         }
-        Value::Null => Ok(Map::new()),
-        other => Err(Error::new(
-            Code::BadRequest,
-            format!("The body must be a JSON object; it is {}.", kind_of(&other)),
-        )),
-    }
+        Some(b'n') => return from_slice::<()>(body).map(|()| Cow::Borrowed(&b"{}"[..])),
+        Some(b'[') => "a list",
+        Some(b't' | b'f') => "a boolean",
+        Some(_) => "a number",
+    };
+    from_slice::<IgnoredAny>(body)?;
+    Err(Error::new(Code::BadRequest, format!("The body must be a JSON object; it is {kind}.")))
 }
 
 /// Names of the fields of a request type that are lists, in both spellings.
@@ -155,7 +156,9 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         let path = error.path().to_string();
         let inner = error.into_inner();
         if inner.is_data() {
-            let whole = serde_json::from_slice::<Value>(bytes).ok();
+            // As values a text takes many times its size: of a large one the place is named alone.
+            let small = Some(bytes).filter(|bytes| bytes.len() <= SHOWN_FROM_MAX);
+            let whole = small.and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
             let finer = whole.as_ref().and_then(|whole| finer_path::<T>(whole, &path));
             wrong_field(finer.as_deref().unwrap_or(&path), &inner, whole.as_ref())
         } else {
@@ -250,17 +253,6 @@ fn lookup_mut<'v>(whole: &'v mut Value, path: &str) -> Option<&'v mut Value> {
     })
 }
 
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
 /// A 200 with JSON.
 pub fn json_response<T: Serialize>(value: &T) -> Result<Response> {
     let bytes = serde_json::to_vec(value).map_err(Error::internal)?;
@@ -279,22 +271,66 @@ pub fn required<'t>(field: &'t Option<String>, path: &str) -> Result<&'t str> {
     field.as_deref().filter(|text| !text.is_empty()).ok_or_else(|| Error::required(path))
 }
 
-/// A list; null is the empty one.
+/// A list; null is the empty one. No list of these protocols has nearly [`ENTRIES_MAX`]; entries take more memory than
+/// their text.
 pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+    struct List<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("a sequence")
+        }
+
+        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(entry) = entries.next_element()? {
+                if list.len() == ENTRIES_MAX {
+                    return Err(de::Error::custom(format_args!("it has more than {ENTRIES_MAX} entries")));
+                }
+                list.push(entry);
+            }
+            Ok(list)
+        }
+    }
+
+    deserializer.deserialize_any(List(PhantomData))
 }
 
-/// A truth value that may come as a boolean or, in a query, as text.
+/// A truth value that may come as a boolean or, in a query, as text; null is false.
 pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Bool(value) => Ok(value),
-        Value::String(text) if text.eq_ignore_ascii_case("true") || text == "1" => Ok(true),
-        Value::String(text) if text.eq_ignore_ascii_case("false") || text == "0" || text.is_empty() => {
+    struct Flag;
+
+    impl Visitor<'_> for Flag {
+        type Value = bool;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("true or false")
+        }
+
+        fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
+            Ok(value)
+        }
+
+        fn visit_unit<E>(self) -> Result<bool, E> {
             Ok(false)
         }
-        Value::Null => Ok(false),
-        other => Err(de::Error::custom(format!("{other} is not true or false"))),
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
+            match text {
+                _ if text.eq_ignore_ascii_case("true") || text == "1" => Ok(true),
+                _ if text.eq_ignore_ascii_case("false") || text == "0" || text.is_empty() => Ok(false),
+                _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+            }
+        }
     }
+
+    deserializer.deserialize_any(Flag)
 }
 
 #[cfg(test)]

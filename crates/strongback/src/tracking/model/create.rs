@@ -28,7 +28,7 @@ pub(super) fn routes() -> Vec<Route> {
         Method::POST,
         "/api/2.0/mlflow/logged-models",
         policy,
-        Limits::JSON,
+        Limits::LARGE,
         "Create a logged model",
         create,
     )]

@@ -22,7 +22,7 @@ pub(super) fn routes() -> Vec<Route> {
         Method::POST,
         "/api/2.0/mlflow/logged-models/{model_id}/params",
         Policy::Asset(Action::Edit),
-        Limits::JSON,
+        Limits::LARGE,
         "Log params of a logged model",
         log,
     )]

@@ -36,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
         Method::POST,
         "/api/2.0/mlflow/runs/log-inputs",
         policy,
-        Limits::JSON,
+        Limits::LARGE,
         "Note the data sets and models that a run read",
         log_inputs,
     )]

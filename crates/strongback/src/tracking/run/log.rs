@@ -27,7 +27,7 @@ const MODEL_CHARS: usize = 256 << 10;
 const MODEL_HISTORY_BYTES: usize = 1 << 20;
 
 pub(super) fn routes() -> Vec<Route> {
-    let (policy, limits, post) = (Policy::Asset(Action::Edit), Limits::JSON, Method::POST);
+    let (policy, limits, post) = (Policy::Asset(Action::Edit), Limits::LARGE, Method::POST);
     vec![
         Route::json(
             post.clone(),

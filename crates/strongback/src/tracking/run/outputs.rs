@@ -28,7 +28,7 @@ pub(super) fn routes() -> Vec<Route> {
         Method::POST,
         "/api/2.0/mlflow/runs/outputs",
         policy,
-        Limits::JSON,
+        Limits::LARGE,
         "Note the models that a run wrote",
         log_outputs,
     )]

@@ -8,7 +8,7 @@ use std::sync::{
 
 use strongback::{
     context::Ctx,
-    error::{Code, Result},
+    error::{Code, Error, Result},
     files::{self, Existing, File, Guard, PartGiven},
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -78,5 +78,46 @@ fn an_upload_is_not_completed_with_a_part_that_its_client_did_not_mean() {
         let given = vec![PartGiven { number: 1, etag: String::new() }];
         files::complete(&ctx, &guard("a"), id, &path("big"), given).await.unwrap();
         assert_eq!(text(&ctx, "a", "big").await.as_deref(), Some("late1."));
+    });
+}
+
+/// Begins an upload of two parts that must not replace anything.
+async fn begun(ctx: &Ctx, guard: &Guard) -> Uuid {
+    let id = files::begin(ctx, guard, &path("big"), Existing::Kept).await.unwrap();
+    for number in 1..=2 {
+        files::part(ctx, guard, id, number, body("part.")).await.unwrap();
+    }
+    id
+}
+
+#[test]
+fn what_is_refused_leaves_no_bytes() {
+    on_every_store(|test| async move {
+        let ctx = test.system();
+        let plain = guard("a");
+        let given = || (1..=2).map(|number| PartGiven { number, etag: String::new() }).collect::<Vec<_>>();
+        let (first, second, third) =
+            (begun(&ctx, &plain).await, begun(&ctx, &plain).await, begun(&ctx, &plain).await);
+        // The second is looked at, and made into one, before the first is there.
+        let (staying, mut stayed, go) = staying("a");
+        let (ctx_, given_) = (ctx.clone(), given());
+        let completing =
+            tokio::spawn(async move { files::complete(&ctx_, &staying, second, &path("big"), given_).await });
+        stayed.recv().await.unwrap();
+        files::complete(&ctx, &plain, first, &path("big"), given()).await.unwrap();
+        go.send(()).unwrap();
+        assert_eq!(completing.await.unwrap().unwrap_err().code(), Code::AlreadyExists);
+        let late = files::complete(&ctx, &plain, third, &path("big"), given()).await;
+        assert_eq!(late.unwrap_err().code(), Code::AlreadyExists);
+        assert_eq!(objects(&ctx), 5, "the file and the parts of two uploads that are open");
+
+        // Nor does a part whose caller may not store it any more once it is there.
+        let (inner, calls) = (guard("a"), Arc::new(AtomicBool::new(true)));
+        let once: Guard = Arc::new(move |sql| match calls.swap(false, Ordering::Relaxed) {
+            true => inner(sql),
+            false => Err(Error::new(Code::PermissionDenied, "not any more")),
+        });
+        let refused = files::part(&ctx, &once, second, 3, body("more")).await.unwrap_err();
+        assert_eq!((refused.code(), objects(&ctx)), (Code::PermissionDenied, 5));
     });
 }
