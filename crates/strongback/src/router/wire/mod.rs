@@ -417,6 +417,41 @@ mod tests {
         check(r#"{"ids": "a"}"#, Code::InvalidParameterValue, "'ids'");
     }
 
+    #[test]
+    fn a_list_ends_somewhere_and_a_truth_has_few_words() {
+        #[derive(Debug, Deserialize, JsonSchema)]
+        struct Asked {
+            #[serde(default, deserialize_with = "list")]
+            ids: Vec<String>,
+            #[serde(default, deserialize_with = "flag")]
+            force: bool,
+        }
+        let read = |body: &str, query: &str| parse::<Asked>(&input(body, query), &list_fields::<Asked>());
+        assert!(read(r#"{"ids": null, "force": null}"#, "").unwrap().ids.is_empty());
+        let many = |n: usize| format!("{{\"ids\": [{}]}}", vec!["\"\""; n].join(","));
+        assert_eq!(
+            parse_here::<Asked>(&input(&many(ENTRIES_MAX), ""), &ListFields::new()).unwrap().ids.len(),
+            ENTRIES_MAX
+        );
+        let error = parse_here::<Asked>(&input(&many(ENTRIES_MAX + 1), ""), &ListFields::new()).unwrap_err();
+        assert!(error.message().contains("'ids' supplied: it has more than 100000 entries"), "{error}");
+        for (query, force) in [("force=True", true), ("force=1", true), ("force=", false), ("", false)] {
+            assert_eq!(read("", query).unwrap().force, force, "{query}");
+        }
+        for body in [r#"{"force": "yes"}"#, r#"{"force": 1}"#, r#"{"force": [0]}"#] {
+            let error = read(body, "").unwrap_err();
+            assert!(error.message().contains("'force' supplied: invalid"), "{error}");
+        }
+    }
+
+    /// As values it would take many times its size.
+    #[test]
+    fn of_a_large_body_the_place_alone_is_told() {
+        let body = format!("{{\"name\": 5, \"other\": [{}0]}}", "0,".repeat(1 << 20));
+        let error = parse_here::<Sample>(&input(&body, ""), &ListFields::new()).unwrap_err();
+        assert!(error.message().starts_with("Invalid value for parameter 'name' supplied"), "{error}");
+    }
+
     /// Whichever way a body is read: alone, beside a query, as a text of JSON, with or without an escape somewhere.
     #[test]
     fn a_name_that_is_given_twice_is_refused_on_every_way() {
