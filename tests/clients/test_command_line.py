@@ -161,6 +161,26 @@ def test_backup_restore_and_proof(strongback, stores, catalog, tmp_path):
     assert "NOT verified" in strongback(*verify, *here, code=NO).stdout
 
 
+def test_erasing_takes_what_was_said_and_the_log_still_verifies(strongback, stores, unique):
+    here, _ = stores
+    name = unique("erased").replace("-", "_")
+    strongback("catalog", "create", name, "--comment", "ana@example.com asked for it")
+    erase = ("audit-log", "erase", "--asset", name, "--json")
+
+    def said():
+        listed = json.loads(strongback("audit-log", "list", "--asset", name, "--json", *here).stdout)
+        return [event.get("detail") for event in listed["events"]]
+
+    assert "ana@example.com" in str(said())
+    strongback(*erase, code=WRONG_CALL)
+    dry = json.loads(strongback(*erase, "--dry-run").stdout)
+    assert (dry["details"], dry["dry_run"], "ana@example.com" in str(said())) == (1, True, True)
+    done = json.loads(strongback(*erase, "--reason", "request 4711").stdout)
+    assert (done["details"], done["dry_run"], said()) == (1, False, [None])
+    assert json.loads(strongback(*erase, "--reason", "request 4711").stdout)["details"] == 0
+    assert json.loads(strongback("audit-log", "verify", "--json", *here).stdout)["erased"] >= 1
+
+
 def test_what_cannot_be_judged_is_not_called_wrong(strongback, stores, tmp_path):
     here, _ = stores
     strongback("audit-log", "verify", "--data-dir", tmp_path / "none", code=REFUSED)
