@@ -109,6 +109,8 @@ pub(super) trait Engine {
     /// The block could not be inserted: the slot may have another writer, so its head is read again before the next
     /// group.
     fn fenced(&mut self);
+    /// By which the store's events are dated.
+    fn mark(&self) -> &crate::events::mark::Mark;
     /// The chain of this writer's slot.
     fn chain(&mut self) -> &mut crate::events::chain::Chain;
 }
@@ -246,6 +248,7 @@ fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran> 
                 return Err(Error::internal("a write went on after a failed statement"));
             }
             Ok(event) => {
+                let origin = Origin { now: engine.mark().date(origin.now), ..origin };
                 pending.extend(event.map(|event| Pending::new(event, &origin)).transpose()?);
                 outcomes.push(Ok(()));
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use super::store;
+use super::{mark::Mark, store};
 use crate::{
     bind,
     db::{Db, Origin, Row, Sql},
@@ -32,7 +32,7 @@ pub struct Body {
     pub version: u32,
     /// Ascending.
     pub n: i64,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the epoch, by the mark that events are dated by.
     pub at: i64,
     /// One a slot, ascending by slot.
     pub heads: Vec<Head>,
@@ -104,14 +104,14 @@ impl Maker {
         if heads == self.seen {
             return Ok(false);
         }
-        let (key, holder) = (self.key.clone(), self.holder.clone());
-        let (made, heads) = db.derive(move |tx| sign(tx, &key, &holder)).await?;
+        let (key, holder, mark) = (self.key.clone(), self.holder.clone(), db.mark());
+        let (made, heads) = db.derive(move |tx| sign(tx, &key, &holder, &mark)).await?;
         self.seen = heads;
         Ok(made)
     }
 }
 
-fn sign(tx: &mut Sql<'_>, key: &SigningKey, holder: &str) -> Result<(bool, Vec<Head>)> {
+fn sign(tx: &mut Sql<'_>, key: &SigningKey, holder: &str, mark: &Mark) -> Result<(bool, Vec<Head>)> {
     let now = tx.now();
     let heads = heads(tx)?;
     if tx.execute(&store::LEASE_TAKE, bind![LEASE, holder, now + LEASE_MS, now])? == 0 {
@@ -124,11 +124,12 @@ fn sign(tx: &mut Sql<'_>, key: &SigningKey, holder: &str) -> Result<(bool, Vec<H
         return Ok((false, heads));
     }
     let n = newest.map_or(0, |(n, _)| n) + 1;
-    let statement = Body { version: 1, n, at: now, heads: heads.clone() };
+    let at = mark.date(now);
+    let statement = Body { version: 1, n, at, heads: heads.clone() };
     let body = serde_json::to_string(&statement).map_err(Error::internal)?;
     let signature = key.sign(body.as_bytes()).to_bytes();
     let public = key.verifying_key().to_bytes();
-    tx.execute(&store::CHECKPOINT_INSERT, bind![n, now, &body, &signature[..], &public[..]])?;
+    tx.execute(&store::CHECKPOINT_INSERT, bind![n, at, &body, &signature[..], &public[..]])?;
     if n % 600 == 0 {
         tx.execute(&store::CHECKPOINT_THIN, bind![now - KEEP_ALL_MS])?;
     }

@@ -27,6 +27,8 @@ statements! {
     /// Slots that have a writer, or had one.
     SLOTS = "SELECT slot FROM writer ORDER BY slot";
 
+    /// When the newest checkpoint was signed.
+    CHECKPOINT_TIME = "SELECT MAX(at) FROM event_checkpoint WHERE n = (SELECT MAX(n) FROM event_checkpoint)";
     CHECKPOINT_NEWEST = "SELECT n, at, body, signature, public_key FROM event_checkpoint ORDER BY n DESC LIMIT 1";
     CHECKPOINT_LIST = "SELECT n, at, body, signature, public_key FROM event_checkpoint ORDER BY n";
     CHECKPOINT_INSERT = "INSERT INTO event_checkpoint (n, at, body, signature, public_key) VALUES ($1, $2, $3, $4, $5)";

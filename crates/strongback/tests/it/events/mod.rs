@@ -1,6 +1,7 @@
 //! The stream of events: what verification finds, and what it leaves in peace.
 
 mod bounds;
+mod clock;
 mod cursor;
 mod erase;
 mod key;
