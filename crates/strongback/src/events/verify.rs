@@ -14,8 +14,6 @@ use super::{
 };
 use crate::{bind, db::Sql, error::Result};
 
-/// Blocks that are read at a time.
-const PAGE: i64 = 256;
 /// How long after its date a block may become visible, so that a checkpoint in between does not have it. Writes are dated
 /// by their transaction, which takes at most a minute, and never before what is there ([`super::mark`]); the clocks of
 /// several machines may differ.
@@ -216,7 +214,7 @@ fn verify_slot(sql: &mut Sql<'_>, slot: i64, expected: &Expected<'_>, report: &m
     // From the very beginning: a block below 1 is there only if somebody put it there.
     let mut after = i64::MIN;
     loop {
-        let blocks = sql.all(&store::BLOCKS_AFTER, bind![slot, after, PAGE], store::block)?;
+        let blocks = store::blocks(sql, &store::BLOCKS_AFTER, bind![slot, after, store::BLOCKS])?;
         if blocks.is_empty() {
             return Ok(());
         }
