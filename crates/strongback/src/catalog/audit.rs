@@ -16,7 +16,8 @@ use crate::{
     events::{
         EventKind,
         chain::{Block, Detail, Entry},
-        checkpoint, store,
+        checkpoint::{self, Awaited, Look},
+        store,
     },
     router::{Limits, Policy, Route, openapi::Nothing, wire::Int64},
 };
@@ -133,15 +134,13 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
 async fn newest_checkpoint(ctx: Ctx, _: Nothing) -> Result<serde_json::Value> {
     let allowed = |sql: &mut Sql<'_>| authorize_admin(sql, "export a checkpoint");
     let heads = ctx.read(move |sql| allowed(sql).and_then(|()| checkpoint::heads(sql))).await?;
-    let deadline = tokio::time::Instant::now() + checkpoint::SIGNED_WITHIN;
+    let awaited = Awaited::new(heads);
     loop {
         let newest = ctx.read(move |sql| allowed(sql).and_then(|()| checkpoint::newest(sql))).await?;
-        let is_covering = newest.as_ref().is_some_and(|newest| newest.covers(&heads));
-        if is_covering || tokio::time::Instant::now() > deadline {
-            let newest = newest.ok_or_else(checkpoint::none_yet)?;
-            return serde_json::to_value(newest).map_err(Error::internal);
+        match awaited.look(newest)? {
+            Look::Ends(newest, _) => return serde_json::to_value(newest).map_err(Error::internal),
+            Look::Wait => tokio::time::sleep(checkpoint::LOOK_EVERY).await,
         }
-        tokio::time::sleep(checkpoint::EVERY / 4).await;
     }
 }
 

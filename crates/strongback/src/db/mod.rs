@@ -131,7 +131,15 @@ impl Db {
         let writers = parking_lot::Mutex::new(writers);
         let turns = turns::Turns::new(READERS);
         let closing = AtomicBool::new(false);
-        Ok(Self(Arc::new(Inner { location: location.clone(), readers, turns, mark, queue, writers, closing })))
+        Ok(Self(Arc::new(Inner {
+            location: location.clone(),
+            readers,
+            turns,
+            mark,
+            queue,
+            writers,
+            closing,
+        })))
     }
 
     /// Where it lies.

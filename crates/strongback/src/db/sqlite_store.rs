@@ -471,6 +471,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_meets_a_limit_is_told_at_once_and_only_those_who_wait_are_tried_again() {
+        static SECOND: Stmt = Stmt::new("INSERT INTO parent (id) VALUES (2)");
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let (first, first_told, first_tries) = job(&ADOPTED);
+        let (left, left_ticket, left_tries) = job(&SECOND);
+        let tries = Arc::new(AtomicUsize::new(0));
+        let (counted, mut left_ticket) = (Arc::clone(&tries), Some(left_ticket));
+        let (slow, told) = Typed::new(Origin::system(), true, move |sql: &mut Sql<'_>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            // Meanwhile the caller of another one gives up.
+            drop(left_ticket.take());
+            sql.execute(&SECOND, &[])?;
+            Err::<Change<()>, _>(Error::unavailable("its limit"))
+        });
+        group::run(&mut writer, vec![first, Box::new(slow), left]);
+        assert!(first_told.outcome(WAIT).await.is_ok());
+        assert_eq!(told.outcome(WAIT).await.unwrap_err().message(), "its limit");
+        let tries = [&first_tries, &tries, &left_tries].map(|tries| tries.load(Ordering::Relaxed));
+        assert_eq!(tries, [2, 1, 0]);
+        assert_eq!(number(&writer, "SELECT SUM(id) FROM parent"), 1);
+    }
+
+    #[tokio::test]
     async fn while_a_commit_is_in_doubt_nobody_hears_that_it_failed_and_nothing_else_is_tried() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = writer(dir.path());

@@ -4,7 +4,7 @@
 //! elsewhere. Nothing can prove more: what was removed *after* the newest checkpoint that somebody kept is not found.
 //! The signature is Ed25519 (RFC 8032) over the body's bytes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,9 @@ use crate::{
 /// How often heads are looked at; a checkpoint is made only when they moved.
 pub const EVERY: Duration = Duration::from_secs(1);
 /// Within this time of an event a checkpoint covers it, where a server runs.
-pub const SIGNED_WITHIN: Duration = Duration::from_secs(3);
+const SIGNED_WITHIN: Duration = Duration::from_secs(3);
+/// How often the newest checkpoint is looked at by who waits for it.
+pub const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LEASE: &str = "event.checkpoint";
 const LEASE_MS: i64 = 5_000;
 /// Checkpoints older than this are thinned to one an hour.
@@ -77,9 +79,44 @@ impl Checkpoint {
     }
 
     /// Whether it was signed when these heads were there already. One that cannot be verified covers nothing.
-    pub fn covers(&self, heads: &[Head]) -> bool {
+    fn covers(&self, heads: &[Head]) -> bool {
         let Ok(body) = self.verify() else { return false };
         heads.iter().all(|head| body.heads.iter().any(|seen| seen.slot == head.slot && seen.n >= head.n))
+    }
+}
+
+/// What somebody waits for who is to have a checkpoint of all that there is.
+pub struct Awaited {
+    heads: Vec<Head>,
+    until: Instant,
+}
+
+/// What a look at the newest checkpoint says.
+pub enum Look {
+    /// Look again after [`LOOK_EVERY`].
+    Wait,
+    /// It is this one, and whether it covers all that there was: where it does not, nothing newer was signed in time.
+    Ends(Checkpoint, bool),
+}
+
+impl Awaited {
+    /// From now on, for what these heads cover.
+    pub fn new(heads: Vec<Head>) -> Self {
+        Self { heads, until: Instant::now() + SIGNED_WITHIN }
+    }
+
+    /// What the newest checkpoint means. Fails when there is none and time is over.
+    pub fn look(&self, newest: Option<Checkpoint>) -> Result<Look> {
+        let is_covering = newest.as_ref().is_some_and(|newest| newest.covers(&self.heads));
+        if !is_covering && Instant::now() <= self.until {
+            return Ok(Look::Wait);
+        }
+        let newest = newest.ok_or_else(|| {
+            Error::missing(
+                "There is no checkpoint yet: the first is made within a second of the first event.",
+            )
+        })?;
+        Ok(Look::Ends(newest, is_covering))
     }
 }
 
@@ -156,11 +193,6 @@ pub(crate) fn read(row: &Row<'_>) -> Result<(i64, Checkpoint)> {
         public_key: hex::encode(row.get::<Vec<u8>>(4)?),
     };
     Ok((row.get(0)?, checkpoint))
-}
-
-/// The error where nothing was signed yet.
-pub fn none_yet() -> Error {
-    Error::missing("There is no checkpoint yet: the first is made within a second of the first event.")
 }
 
 /// The newest checkpoint, for export.

@@ -42,7 +42,10 @@ fn a_clock_that_was_fast_by_hours_leaves_nothing_to_find() {
         }
         // What a row says of itself is by the clock.
         let made = test.post("/api/2.0/mlflow/experiments/create", serde_json::json!({ "name": "e" })).await;
-        let path = format!("/api/2.0/mlflow/experiments/get?experiment_id={}", ok(&made)["experiment_id"].as_str().unwrap());
+        let path = format!(
+            "/api/2.0/mlflow/experiments/get?experiment_id={}",
+            ok(&made)["experiment_id"].as_str().unwrap()
+        );
         let made = test.get(&path).await;
         assert!(ok(&made)["experiment"]["creation_time"].as_i64().unwrap() < fast - 3_600_000, "{made:?}");
     });

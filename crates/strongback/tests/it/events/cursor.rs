@@ -88,7 +88,11 @@ fn what_is_pending_comes_in_pages_of_bounded_bytes() {
         let origin = db::Origin::system();
         let page = test.app.db.read(&origin, |sql| cursor::pending(sql, "other", usize::MAX)).await.unwrap();
         let bytes: usize = page.iter().map(strongback::events::chain::Block::bytes).sum();
-        assert!((4 << 20..5 << 20).contains(&bytes) && page.len() < 90, "{bytes} bytes in {} blocks", page.len());
+        assert!(
+            (4 << 20..5 << 20).contains(&bytes) && page.len() < 90,
+            "{bytes} bytes in {} blocks",
+            page.len()
+        );
         // Read in such pages, nothing is left out.
         let found = super::report(&test, None).await;
         assert!(found.is_clean() && found.entries >= 90, "{found:?}");

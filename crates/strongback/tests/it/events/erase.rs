@@ -166,7 +166,8 @@ fn a_damaged_block_keeps_no_other_from_being_erased() {
         let done = erase(&test, json!({ "subject": "note", "reason": "request 7" })).await;
         assert_eq!((dry, done), (expected.clone(), expected));
         let left = events(&test, "subject=note&action=catalog.update").await;
-        let said = left.iter().filter(|event| event["action"] == "catalog.update" && event.get("detail").is_some());
+        let said =
+            left.iter().filter(|event| event["action"] == "catalog.update" && event.get("detail").is_some());
         assert_eq!(said.count(), 0, "{left:?}");
     });
 }
@@ -190,7 +191,10 @@ fn what_went_with_its_schema_is_erased_where_that_says_its_name() {
         assert_eq!(done["details"], shown.len(), "all that the list shows");
         assert!(events(&test, asset).await.iter().all(|event| event.get("detail").is_none()));
         let all = json!(events(&test, "").await);
-        assert!(!all.as_array().unwrap().iter().any(|event| event["detail"].to_string().contains("ana_model")), "{all}");
+        assert!(
+            !all.as_array().unwrap().iter().any(|event| event["detail"].to_string().contains("ana_model")),
+            "{all}"
+        );
     });
 }
 
