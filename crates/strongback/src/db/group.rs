@@ -157,8 +157,8 @@ fn settle_all(jobs: Vec<Box<dyn Job>>, error: &Error) {
     }
 }
 
-/// Each job that is still waited for, in a transaction of its own. When none can be begun any more, the rest fails at once: each of them would
-/// only wait as long.
+/// Each job that is still waited for, in a transaction of its own. When none can be begun any more, the rest fails at
+/// once: each of them would only wait as long.
 fn replay(engine: &mut impl Engine, jobs: Vec<Box<dyn Job>>) {
     let mut jobs = jobs.into_iter();
     while let Some(job) = jobs.next() {
