@@ -16,7 +16,8 @@ use crate::{
     events::{
         EventKind,
         chain::{Block, Detail, Entry},
-        checkpoint, store,
+        checkpoint::{self, Awaited, Look},
+        store,
     },
     router::{Limits, Policy, Route, openapi::Nothing, wire::Int64},
 };
@@ -25,15 +26,13 @@ use crate::{
 const PAGE: i64 = 100;
 /// Entries a page at most.
 const PAGE_MAX: i64 = 10_000;
-/// Blocks that are read at a time.
-const BLOCKS: i64 = 128;
-/// Bytes of packed blocks that are enough to be read at once.
-const BYTES: usize = 4 << 20;
 /// Bytes of details after which a page ends before its number of events is reached.
 const PAGE_BYTES: usize = 8 << 20;
 /// Blocks that one page looks through at most. A rare event may be further away: then the page is short, or empty, and
 /// its token goes on.
 const BLOCKS_MAX: usize = 20_000;
+/// Bytes of unpacked blocks after which a look ends as well.
+pub(super) const LOOK_BYTES_MAX: usize = 256 << 20;
 
 /// The kind of line that stands for a block that cannot be read.
 const UNREADABLE: &str = "audit_log.unreadable";
@@ -135,15 +134,13 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
 async fn newest_checkpoint(ctx: Ctx, _: Nothing) -> Result<serde_json::Value> {
     let allowed = |sql: &mut Sql<'_>| authorize_admin(sql, "export a checkpoint");
     let heads = ctx.read(move |sql| allowed(sql).and_then(|()| checkpoint::heads(sql))).await?;
-    let deadline = tokio::time::Instant::now() + checkpoint::SIGNED_WITHIN;
+    let awaited = Awaited::new(heads);
     loop {
         let newest = ctx.read(move |sql| allowed(sql).and_then(|()| checkpoint::newest(sql))).await?;
-        let is_covering = newest.as_ref().is_some_and(|newest| newest.covers(&heads));
-        if is_covering || tokio::time::Instant::now() > deadline {
-            let newest = newest.ok_or_else(checkpoint::none_yet)?;
-            return serde_json::to_value(newest).map_err(Error::internal);
+        match awaited.look(newest)? {
+            Look::Ends(newest, _) => return serde_json::to_value(newest).map_err(Error::internal),
+            Look::Wait => tokio::time::sleep(checkpoint::LOOK_EVERY).await,
         }
-        tokio::time::sleep(checkpoint::EVERY / 4).await;
     }
 }
 
@@ -157,10 +154,7 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
     }
     let mut filter = Filter::of(sql, request)?;
     let mut place = Place::of(request.page_token.as_deref())?;
-    if let Some(name) = request.asset.as_deref() {
-        filter.above = asset::deleted_above(sql, name)?;
-    }
-    let (mut events, mut looked_through, mut bytes) = (Vec::new(), 0, 0);
+    let (mut events, mut looked_through, mut looked_bytes, mut bytes) = (Vec::new(), 0, 0, 0);
     loop {
         let blocks = filter.blocks_after(sql, place)?;
         if blocks.is_empty() {
@@ -199,8 +193,9 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
             }
             place = Place::after(&block);
             looked_through += 1;
+            looked_bytes += block.bytes();
         }
-        if looked_through >= BLOCKS_MAX {
+        if looked_through >= BLOCKS_MAX || looked_bytes >= LOOK_BYTES_MAX {
             return Ok(ListResponse { events, next_page_token: Some(place.token()) });
         }
     }
@@ -208,10 +203,7 @@ pub fn event_list(sql: &mut Sql<'_>, request: &ListRequest) -> Result<ListRespon
 
 /// The entries of a block, each with its detail unless that is gone or cannot be read.
 fn read(block: &Block) -> Result<Vec<(Entry, Option<Detail>)>> {
-    let entries = block.read_entries()?;
-    if entries.len() as i64 != block.entries {
-        return Err(Error::internal(format!("{} entries of {} are there", entries.len(), block.entries)));
-    }
+    let entries = block.read_all_entries()?;
     let details = block.read_details().unwrap_or_default().into_iter().chain(std::iter::repeat(None));
     Ok(entries.into_iter().zip(details).collect())
 }
@@ -236,27 +228,22 @@ pub(super) struct Filter<'a> {
 impl<'a> Filter<'a> {
     /// Refuses a principal that nobody is.
     pub(super) fn of(sql: &mut Sql<'_>, request: &'a ListRequest) -> Result<Self> {
+        let above = request.asset.as_deref().map(|name| asset::deleted_above(sql, name)).transpose()?;
         Ok(Self {
             request,
             by: request.principal.as_deref().map(|name| principal::require(sql, name)).transpose()?,
             since: request.since.map_or(i64::MIN, |at| at.0),
             until: request.until.map_or(i64::MAX, |at| at.0),
             names: Names::default(),
-            above: HashSet::new(),
+            above: above.unwrap_or_default(),
         })
     }
 
     /// Some blocks that may hold what is meant, newest first.
     pub(super) fn blocks_after(&self, sql: &mut Sql<'_>, place: Place) -> Result<Vec<Block>> {
-        let values = bind![place.last_at, place.slot, place.n, self.since, self.until, BLOCKS];
-        let (mut blocks, mut bytes) = (Vec::new(), 0);
-        sql.each(&store::BLOCKS_NEWEST, values, |row| {
-            let block = store::block(row)?;
-            bytes += block.body.len() + block.details.len();
-            blocks.push(block);
-            Ok(bytes < BYTES)
-        })?;
-        Ok(blocks)
+        let Place { last_at, slot, n, .. } = place;
+        let values = bind![last_at, slot, n, self.since, self.until, store::BLOCKS];
+        store::blocks(sql, &store::BLOCKS_NEWEST, values)
     }
 
     /// Whether this entry is meant.

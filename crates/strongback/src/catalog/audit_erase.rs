@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    audit::{Filter, ListRequest, Place},
+    audit::{Filter, LOOK_BYTES_MAX, ListRequest, Place},
     authorize_admin, principal,
     securable::check_text,
 };
@@ -60,7 +60,8 @@ pub struct EraseRequest {
     /// Of events that this principal caused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
-    /// Of events of the asset with this display name.
+    /// Of events of the asset with this display name, and of the one by which it went with the catalog or schema above: with
+    /// the names of all that went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset: Option<String>,
     /// Of events of this subject, e.g. a run id.
@@ -90,6 +91,9 @@ pub struct EraseResponse {
     pub details: u64,
     /// Blocks that they lay beside.
     pub blocks: u64,
+    /// Blocks that could not be read, so that nothing was erased from them: `strongback audit-log verify` says what is
+    /// wrong.
+    pub unreadable_blocks: u64,
     /// There may be more: call again with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_page_token: Option<String>,
@@ -119,19 +123,23 @@ pub async fn event_erase(ctx: &Ctx, request: EraseRequest) -> Result<EraseRespon
             find(sql, &list)
         })
         .await?;
-    let next_page_token = batch.next.map(Place::token);
+    let mut done = EraseResponse {
+        details: batch.details as u64,
+        blocks: batch.blocks.len() as u64,
+        unreadable_blocks: batch.unreadable,
+        next_page_token: batch.next.map(Place::token),
+    };
     if request.dry_run || batch.blocks.is_empty() {
-        let (details, blocks) = (batch.details as u64, batch.blocks.len() as u64);
-        return Ok(EraseResponse { details, blocks, next_page_token });
+        return Ok(done);
     }
     let list = request.as_list();
-    let (details, blocks) = ctx
+    (done.details, done.blocks) = ctx
         .write(move |tx| {
             authorize_admin(tx, "erase from the audit log")?;
             write(tx, &list, &batch.blocks, &reason)
         })
         .await?;
-    Ok(EraseResponse { details, blocks, next_page_token })
+    Ok(done)
 }
 
 impl EraseRequest {
@@ -154,50 +162,47 @@ struct Batch {
     /// Slot and number.
     blocks: Vec<(i64, i64)>,
     details: usize,
+    unreadable: u64,
     /// Where the next call goes on, if there may be more.
     next: Option<Place>,
 }
 
-/// Takes what is meant out of a block, in memory; notes the assets that it was about.
-fn take(
-    sql: &mut Sql<'_>,
-    filter: &mut Filter<'_>,
-    block: &mut Block,
-    assets: &mut BTreeSet<i64>,
-) -> Result<usize> {
+/// Takes what is meant out of a block, in memory. Answers whose details it was, unless the block cannot be read.
+fn take(sql: &mut Sql<'_>, filter: &mut Filter<'_>, block: &mut Block) -> Result<Option<Vec<Entry>>> {
     let kept = EventKind::AuditLogErase.name();
-    block.erase(|entry: &Entry| {
-        let is_meant = entry.action != kept && filter.fits(sql, entry)?;
-        assets.extend(entry.asset.filter(|_| is_meant));
-        Ok(is_meant)
-    })
+    block.erase(|entry: &Entry| Ok(entry.action != kept && filter.fits(sql, entry)?))
 }
 
 /// The next blocks that hold something to erase.
 fn find(sql: &mut Sql<'_>, list: &ListRequest) -> Result<Batch> {
     let mut filter = Filter::of(sql, list)?;
     let mut place = Place::of(list.page_token.as_deref())?;
-    let mut batch = Batch { blocks: Vec::new(), details: 0, next: None };
-    let (mut looked_through, mut bytes, mut assets) = (0, 0, BTreeSet::new());
+    let mut batch = Batch { blocks: Vec::new(), details: 0, unreadable: 0, next: None };
+    let (mut looked_through, mut looked_bytes, mut bytes) = (0, 0, 0);
     loop {
         let blocks = filter.blocks_after(sql, place)?;
         if blocks.is_empty() {
             return Ok(batch);
         }
         for mut block in blocks {
-            if batch.blocks.len() == BLOCKS_MAX || bytes >= BYTES_MAX || looked_through >= LOOK_MAX {
+            let is_much = batch.blocks.len() == BLOCKS_MAX || bytes >= BYTES_MAX;
+            if is_much || looked_through >= LOOK_MAX || looked_bytes >= LOOK_BYTES_MAX {
                 batch.next = Some(place);
                 return Ok(batch);
             }
-            let size = block.details.len();
-            let details = take(sql, &mut filter, &mut block, &mut assets)?;
-            if details > 0 {
-                bytes += size;
-                batch.blocks.push((block.slot, block.n));
-                batch.details += details;
+            let (size, details) = (block.bytes(), block.details.len());
+            match take(sql, &mut filter, &mut block)? {
+                None => batch.unreadable += 1,
+                Some(erased) if erased.is_empty() => {}
+                Some(erased) => {
+                    bytes += details;
+                    batch.blocks.push((block.slot, block.n));
+                    batch.details += erased.len();
+                }
             }
             place = Place::after(&block);
             looked_through += 1;
+            looked_bytes += size;
         }
     }
 }
@@ -213,10 +218,11 @@ fn write(
     let (mut erased, mut assets) = ((0, 0), BTreeSet::new());
     for (slot, n) in blocks {
         let Some(mut block) = tx.first(&store::BLOCK_LOCK, bind![*slot, *n], store::block)? else { continue };
-        let details = take(tx, &mut filter, &mut block, &mut assets)?;
-        if details > 0 {
+        let entries = take(tx, &mut filter, &mut block)?.unwrap_or_default();
+        if !entries.is_empty() {
             block.update_details(tx)?;
-            erased = (erased.0 + details as u64, erased.1 + 1);
+            erased = (erased.0 + entries.len() as u64, erased.1 + 1);
+            assets.extend(entries.iter().filter_map(|entry| entry.asset));
         }
     }
     if erased == (0, 0) {

@@ -24,7 +24,8 @@ pub(super) struct EraseArgs {
     /// What is said by events that this principal caused
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
-    /// What is said by events of this asset
+    /// What is said by events of this asset, also by the one by which it went with its catalog or schema, which names all
+    /// that went
     #[arg(long, value_name = "NAME")]
     asset: Option<String>,
     /// What is said by events of this run, logged model or version
@@ -63,21 +64,30 @@ pub(super) fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
         dry_run: args.dry_run,
         page_token: None,
     };
-    let (mut details, mut blocks) = (0, 0);
+    let (mut details, mut blocks, mut unreadable) = (0, 0, 0);
     loop {
         let batch = place.audit_erase(&request)?;
         details += batch.details;
         blocks += batch.blocks;
+        unreadable += batch.unreadable_blocks;
         request.page_token = batch.next_page_token;
         if request.page_token.is_none() {
             break;
         }
     }
     if args.json {
-        printer::json(&json!({ "details": details, "blocks": blocks, "dry_run": args.dry_run }))?;
+        let done = json!({
+            "details": details, "blocks": blocks, "unreadable_blocks": unreadable, "dry_run": args.dry_run,
+        });
+        printer::json(&done)?;
         return Ok(ExitCode::SUCCESS);
     }
     let done = if args.dry_run { "would be erased" } else { "erased" };
     printer::data(&format!("{details} details in {blocks} blocks {done}"));
+    if unreadable > 0 {
+        printer::talk(&format!(
+            "{unreadable} blocks cannot be read, so nothing goes from them: strongback audit-log verify says what is wrong."
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }

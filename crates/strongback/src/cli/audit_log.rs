@@ -7,7 +7,6 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
 };
 
 use clap::{Args, Subcommand};
@@ -26,7 +25,7 @@ use crate::{
     error::{Error, Result},
     events::{
         EventKind,
-        checkpoint::{self, Checkpoint},
+        checkpoint::{self, Awaited, Checkpoint, Look},
         verify::{self, Report},
     },
     router::wire::Int64,
@@ -139,21 +138,20 @@ pub(super) fn run(command: AuditLogCommand) -> anyhow::Result<ExitCode> {
 /// Waits until a running server has signed what there is now; one that does not run signs no more.
 fn export_checkpoint(store: StoreArgs) -> anyhow::Result<ExitCode> {
     let location = store.config()?.location();
-    let heads = db::inspect(&location, checkpoint::heads)?;
-    let deadline = Instant::now() + checkpoint::SIGNED_WITHIN;
+    let awaited = Awaited::new(db::inspect(&location, checkpoint::heads)?);
     loop {
-        let newest = db::inspect(&location, checkpoint::newest)?;
-        let is_covering = newest.as_ref().is_some_and(|newest| newest.covers(&heads));
-        if is_covering || Instant::now() > deadline {
-            printer::json(&newest.ok_or_else(checkpoint::none_yet)?)?;
-            if !is_covering {
-                printer::talk(
-                    "It does not cover the newest events: the next one is signed when a server runs on this store.",
-                );
-            }
-            return Ok(ExitCode::SUCCESS);
+        let Look::Ends(newest, is_covering) = awaited.look(db::inspect(&location, checkpoint::newest)?)?
+        else {
+            std::thread::sleep(checkpoint::LOOK_EVERY);
+            continue;
+        };
+        printer::json(&newest)?;
+        if !is_covering {
+            printer::talk(
+                "It does not cover the newest events: the next one is signed when a server runs on this store.",
+            );
         }
-        std::thread::sleep(checkpoint::EVERY / 4);
+        return Ok(ExitCode::SUCCESS);
     }
 }
 

@@ -3,7 +3,8 @@
 //! The group is optimistic. Jobs run one after another without savepoints. A job that fails before it wrote anything
 //! leaves nothing to undo, which is how nearly all refusals end. If one fails after a write, or a statement breaks the
 //! transaction, the group is rolled back and its jobs are replayed each in a transaction of its own, so that the
-//! guilty one alone fails. This keeps savepoints off the path that every write takes.
+//! guilty one alone fails. One that met a limit, of its own time or of a lock's, is told so and not tried again: it would
+//! hold the writer for as long once more. This keeps savepoints off the path that every write takes.
 //!
 //! What must stay true: a group is replayed only when it is certain that nothing of it stands. Where a commit's answer
 //! was lost, the engine finds out what became of it; where it cannot, everybody is told that nobody knows.
@@ -29,6 +30,8 @@ pub(super) trait Job: Send {
     fn origin(&self) -> &Origin;
     /// `false` if its caller gave up while it waited: then it is not made any more.
     fn begin(&self) -> bool;
+    /// `false` if its caller gave up after that, and was told that it may have been made or not.
+    fn is_awaited(&self) -> bool;
     /// Runs the closure; the event is returned for the group's block.
     fn run(&mut self, sql: &mut Sql<'_>) -> Result<Option<Event>>;
     /// Answers the caller: `Ok` with what [`Self::run`] computed last.
@@ -57,6 +60,10 @@ impl<T: Send, F: FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send> Job for Typed<
 
     fn begin(&self) -> bool {
         self.answer.begin()
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.answer.is_awaited()
     }
 
     fn run(&mut self, sql: &mut Sql<'_>) -> Result<Option<Event>> {
@@ -109,6 +116,8 @@ pub(super) trait Engine {
     /// The block could not be inserted: the slot may have another writer, so its head is read again before the next
     /// group.
     fn fenced(&mut self);
+    /// By which the store's events are dated.
+    fn mark(&self) -> &crate::events::mark::Mark;
     /// The chain of this writer's slot.
     fn chain(&mut self) -> &mut crate::events::chain::Chain;
 }
@@ -127,10 +136,18 @@ pub(super) fn run(engine: &mut impl Engine, jobs: Vec<Box<dyn Job>>) {
             }
         }
         Attempt::NotBegun(error) | Attempt::Unknown(error) => settle_all(jobs, &error),
-        Attempt::Failed(error) if jobs.len() == 1 && !is_conflict(&error) && !engine.is_lost() => {
+        Attempt::Failed(Failure { error, .. })
+            if jobs.len() == 1 && !is_conflict(&error) && !engine.is_lost() =>
+        {
             settle_all(jobs, &error);
         }
-        Attempt::Failed(_) => replay(engine, jobs),
+        Attempt::Failed(Failure { error, by }) => {
+            // Nothing of it stands, and what it met the others may not meet.
+            if let Some(at) = by.filter(|_| is_at_limit(&error) && !engine.is_lost()) {
+                jobs.remove(at).settle(Err(error));
+            }
+            replay(engine, jobs);
+        }
     }
 }
 
@@ -140,11 +157,14 @@ fn settle_all(jobs: Vec<Box<dyn Job>>, error: &Error) {
     }
 }
 
-/// Each job in a transaction of its own. When none can be begun any more, the rest fails at once: each of them would
-/// only wait as long.
+/// Each job that is still waited for, in a transaction of its own. When none can be begun any more, the rest fails at
+/// once: each of them would only wait as long.
 fn replay(engine: &mut impl Engine, jobs: Vec<Box<dyn Job>>) {
     let mut jobs = jobs.into_iter();
     while let Some(job) = jobs.next() {
+        if !job.is_awaited() {
+            continue;
+        }
         if let Some(away) = run_alone(engine, job) {
             return settle_all(jobs.collect(), &away);
         }
@@ -159,11 +179,11 @@ fn run_alone(engine: &mut impl Engine, job: Box<dyn Job>) -> Option<Error> {
     for _ in 0..ATTEMPTS {
         outcome = match attempt(engine, &mut jobs) {
             Attempt::Committed(mut outcomes) => outcomes.pop().unwrap_or(Ok(())),
-            Attempt::Failed(error) if is_conflict(&error) || engine.is_lost() => {
+            Attempt::Failed(Failure { error, .. }) if is_conflict(&error) || engine.is_lost() => {
                 outcome = Err(error);
                 continue;
             }
-            Attempt::Failed(error) | Attempt::Unknown(error) => Err(error),
+            Attempt::Failed(Failure { error, .. }) | Attempt::Unknown(error) => Err(error),
             Attempt::NotBegun(error) => {
                 away = Some(error.clone());
                 Err(error)
@@ -182,13 +202,31 @@ fn is_conflict(error: &Error) -> bool {
     error.code() == Code::ResourceConflict && error.cause_chain().is_some()
 }
 
+/// A limit of time, or a store that cannot go on: trying it again at once would only wait as long.
+fn is_at_limit(error: &Error) -> bool {
+    error.code() == Code::TemporarilyUnavailable
+}
+
+/// Why nothing of a group stands.
+struct Failure {
+    error: Error,
+    /// The job that failed, where it was one.
+    by: Option<usize>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, by: None }
+    }
+}
+
 enum Attempt {
     /// The transaction stands; each job has its own outcome.
     Committed(Vec<Result<()>>),
     /// No transaction was begun, so trying the jobs one by one would only wait as often.
     NotBegun(Error),
     /// Nothing of it stands.
-    Failed(Error),
+    Failed(Failure),
     /// All of it may stand, or nothing.
     Unknown(Error),
 }
@@ -204,15 +242,15 @@ fn attempt(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Attempt {
             Ok(transaction) => Ok((outcomes, Some((block, transaction)))),
             Err(error) => {
                 engine.fenced();
-                Err(error)
+                Err(error.into())
             }
         }
     });
     let (outcomes, block) = match ran {
         Ok(ran) => ran,
-        Err(error) => {
+        Err(failure) => {
             engine.rollback();
-            return Attempt::Failed(error);
+            return Attempt::Failed(failure);
         }
     };
     match engine.commit(block.as_ref().map(|(_, transaction)| *transaction)) {
@@ -224,7 +262,7 @@ fn attempt(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Attempt {
         }
         Commit::Undone(error) => {
             engine.rollback();
-            Attempt::Failed(error)
+            Attempt::Failed(error.into())
         }
         Commit::Unknown(error) => Attempt::Unknown(error),
     }
@@ -232,10 +270,10 @@ fn attempt(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Attempt {
 
 type Ran = (Vec<Result<()>>, Vec<Pending>);
 
-fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran> {
+fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran, Failure> {
     let mut outcomes = Vec::with_capacity(jobs.len());
     let mut pending = Vec::with_capacity(jobs.len());
-    for job in jobs {
+    for (at, job) in jobs.iter_mut().enumerate() {
         // What is written is dated by its transaction: the request may have begun hours before, with an upload.
         let origin = job.origin().clone();
         let origin = Origin { now: origin.now.max(crate::time::now_ms()), ..origin };
@@ -243,13 +281,14 @@ fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran> 
         match job.run(&mut sql) {
             // PostgreSQL answers COMMIT of a broken transaction with a silent rollback.
             Ok(_) if sql.is_broken() => {
-                return Err(Error::internal("a write went on after a failed statement"));
+                return Err(Error::internal("a write went on after a failed statement").into());
             }
             Ok(event) => {
+                let origin = Origin { now: engine.mark().date(origin.now), ..origin };
                 pending.extend(event.map(|event| Pending::new(event, &origin)).transpose()?);
                 outcomes.push(Ok(()));
             }
-            Err(error) if sql.wrote() || sql.is_broken() => return Err(error),
+            Err(error) if sql.wrote() || sql.is_broken() => return Err(Failure { error, by: Some(at) }),
             Err(error) => outcomes.push(Err(error)),
         }
     }

@@ -41,7 +41,7 @@ pub use sql::{Row, Sql, Value};
 use crate::{
     auth::{Caller, Proof},
     error::{Error, Result},
-    events::{Event, slots},
+    events::{Event, mark::Mark, slots},
 };
 use group::{Job, Typed};
 
@@ -95,6 +95,7 @@ struct Inner {
     location: Location,
     readers: Readers,
     turns: turns::Turns,
+    mark: Arc<Mark>,
     queue: async_channel::Sender<Box<dyn Job>>,
     writers: parking_lot::Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: AtomicBool,
@@ -116,25 +117,39 @@ impl Db {
     /// The same with another pace of renewing the leases of PostgreSQL's slots: for tests, which do not wait so long.
     pub fn open_renewing(location: &Location, holder: &str, renew_after: Duration) -> Result<Self> {
         let (queue, inbox) = async_channel::bounded(QUEUE_LIMIT);
+        let mark = Arc::new(Mark::default());
         let (readers, writers) = match location {
             Location::Sqlite(path) => {
-                let (readers, writer) = sqlite_store::open(path, inbox)?;
+                let (readers, writer) = sqlite_store::open(path, inbox, &mark)?;
                 (Readers::Sqlite(readers), vec![writer])
             }
             Location::Postgres(url) => {
-                let (readers, writers) = postgres_store::open(url, holder, renew_after, &inbox)?;
+                let (readers, writers) = postgres_store::open(url, holder, renew_after, &inbox, &mark)?;
                 (Readers::Postgres(readers), writers)
             }
         };
         let writers = parking_lot::Mutex::new(writers);
         let turns = turns::Turns::new(READERS);
         let closing = AtomicBool::new(false);
-        Ok(Self(Arc::new(Inner { location: location.clone(), readers, turns, queue, writers, closing })))
+        Ok(Self(Arc::new(Inner {
+            location: location.clone(),
+            readers,
+            turns,
+            mark,
+            queue,
+            writers,
+            closing,
+        })))
     }
 
     /// Where it lies.
     pub fn location(&self) -> &Location {
         &self.0.location
+    }
+
+    /// By which its events and checkpoints are dated.
+    pub(crate) fn mark(&self) -> Arc<Mark> {
+        Arc::clone(&self.0.mark)
     }
 
     /// Runs a read on a reader connection, in one snapshot.

@@ -8,6 +8,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     auth::Caller,
     error::{Error, Result},
-    events::{chain::Chain, slots},
+    events::{chain::Chain, mark::Mark, slots},
 };
 
 /// Writer threads, each with a connection and a slot.
@@ -81,11 +82,14 @@ pub(super) fn open(
     holder: &str,
     renew_after: Duration,
     inbox: &async_channel::Receiver<Box<dyn Job>>,
+    mark: &Arc<Mark>,
 ) -> Result<(Readers, Vec<thread::JoinHandle<()>>)> {
-    migrate::postgres(&mut Session::connect(url)?.client)?;
+    let mut session = Session::connect(url)?;
+    migrate::postgres(&mut session.client)?;
+    mark.load(&mut Sql::new(session.conn(), Caller::system(), false, crate::time::now_ms()))?;
     let writers = (0..WRITERS)
         .map(|n| {
-            let mut writer = Writer::claim(url, format!("{holder}/{n}"), renew_after)?;
+            let mut writer = Writer::claim(url, format!("{holder}/{n}"), renew_after, Arc::clone(mark))?;
             let inbox = inbox.clone();
             thread::Builder::new()
                 .name(format!("strongback-writer-{n}"))
@@ -178,17 +182,18 @@ struct Writer {
     holder: String,
     session: Session,
     chain: Chain,
+    mark: Arc<Mark>,
     renewed: Instant,
     renew_after: Duration,
     lost: bool,
 }
 
 impl Writer {
-    fn claim(url: &str, holder: String, renew_after: Duration) -> Result<Self> {
+    fn claim(url: &str, holder: String, renew_after: Duration, mark: Arc<Mark>) -> Result<Self> {
         let mut session = Session::connect(url)?;
         let chain = claim_slot(&mut session, &holder)?;
         let renewed = Instant::now();
-        Ok(Self { url: url.to_owned(), holder, session, chain, renewed, renew_after, lost: false })
+        Ok(Self { url: url.to_owned(), holder, session, chain, mark, renewed, renew_after, lost: false })
     }
 
     fn serve(&mut self, inbox: &async_channel::Receiver<Box<dyn Job>>) {
@@ -332,6 +337,10 @@ impl Engine for Writer {
 
     fn fenced(&mut self) {
         self.lost = true;
+    }
+
+    fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     fn chain(&mut self) -> &mut Chain {

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     auth::Caller,
     error::{Error, Result},
-    events::{chain::Chain, slots},
+    events::{chain::Chain, mark::Mark, slots},
 };
 
 /// Page cache of a connection in KiB. Each has its own.
@@ -54,6 +54,7 @@ pub(super) struct Readers {
 pub(super) fn open(
     path: &Path,
     inbox: async_channel::Receiver<Box<dyn Job>>,
+    mark: &Arc<Mark>,
 ) -> Result<(Readers, thread::JoinHandle<()>)> {
     keep_private(path)?;
     let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
@@ -64,12 +65,13 @@ pub(super) fn open(
     migrate::sqlite(&mut writer)?;
 
     let chain = load_chain(&writer)?;
+    mark.load(&mut reading(&writer))?;
     let free =
         (0..READERS).map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect::<Result<Vec<_>>>()?;
     let signals = Arc::new(Signals::default());
     let checkpointer = Checkpointer { path: path.to_path_buf(), signals: Arc::clone(&signals) };
     spawn("strongback-checkpoint", move || checkpointer.run())?;
-    let mut engine = Writer { conn: writer, chain, signals, in_doubt: false };
+    let mut engine = Writer { conn: writer, chain, mark: Arc::clone(mark), signals, in_doubt: false };
     let thread = spawn("strongback-writer", move || engine.serve(&inbox))?;
     Ok((Readers { free: Mutex::new(free) }, thread))
 }
@@ -154,6 +156,7 @@ fn snapshot<T>(
 struct Writer {
     conn: Connection,
     chain: Chain,
+    mark: Arc<Mark>,
     signals: Arc<Signals>,
     /// A COMMIT failed, and no write was durable since.
     in_doubt: bool,
@@ -227,8 +230,11 @@ impl Writer {
 }
 
 fn load_chain(conn: &Connection) -> Result<Chain> {
-    let now = crate::time::now_ms();
-    Chain::load(&mut Sql::new(Conn::Sqlite(conn), Caller::system(), false, now), SLOT)
+    Chain::load(&mut reading(conn), SLOT)
+}
+
+fn reading(conn: &Connection) -> Sql<'_> {
+    Sql::new(Conn::Sqlite(conn), Caller::system(), false, crate::time::now_ms())
 }
 
 impl Engine for Writer {
@@ -287,6 +293,10 @@ impl Engine for Writer {
 
     /// The data directory is locked: nobody else writes this slot.
     fn fenced(&mut self) {}
+
+    fn mark(&self) -> &Mark {
+        &self.mark
+    }
 
     fn chain(&mut self) -> &mut Chain {
         &mut self.chain
@@ -407,7 +417,8 @@ mod tests {
         )
         .unwrap();
         let chain = load_chain(&conn).unwrap();
-        Writer { conn, chain, signals: Arc::new(Signals::default()), in_doubt: false }
+        let (mark, signals) = (Arc::default(), Arc::default());
+        Writer { conn, chain, mark, signals, in_doubt: false }
     }
 
     /// A write of one statement, and how often it was tried.
@@ -457,6 +468,30 @@ mod tests {
         assert_eq!(told, [(None, 1), (None, 1)]);
         assert_eq!(number(&writer, "SELECT COUNT(*) FROM child"), 1);
         assert_eq!(number(&writer, MARK), mark + 1);
+    }
+
+    #[tokio::test]
+    async fn who_meets_a_limit_is_told_at_once_and_only_those_who_wait_are_tried_again() {
+        static SECOND: Stmt = Stmt::new("INSERT INTO parent (id) VALUES (2)");
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let (first, first_told, first_tries) = job(&ADOPTED);
+        let (left, left_ticket, left_tries) = job(&SECOND);
+        let tries = Arc::new(AtomicUsize::new(0));
+        let (counted, mut left_ticket) = (Arc::clone(&tries), Some(left_ticket));
+        let (slow, told) = Typed::new(Origin::system(), true, move |sql: &mut Sql<'_>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            // Meanwhile the caller of another one gives up.
+            drop(left_ticket.take());
+            sql.execute(&SECOND, &[])?;
+            Err::<Change<()>, _>(Error::unavailable("its limit"))
+        });
+        group::run(&mut writer, vec![first, Box::new(slow), left]);
+        assert!(first_told.outcome(WAIT).await.is_ok());
+        assert_eq!(told.outcome(WAIT).await.unwrap_err().message(), "its limit");
+        let tries = [&first_tries, &tries, &left_tries].map(|tries| tries.load(Ordering::Relaxed));
+        assert_eq!(tries, [2, 1, 0]);
+        assert_eq!(number(&writer, "SELECT SUM(id) FROM parent"), 1);
     }
 
     #[tokio::test]

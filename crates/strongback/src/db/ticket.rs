@@ -44,6 +44,11 @@ impl<T> Answer<T> {
         self.progress.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
+    /// Whether somebody still waits for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// Whoever asked may be gone; the write stands all the same.
     pub(super) fn send(self, outcome: Result<T>) {
         let _ = self.sender.send(outcome);

@@ -151,26 +151,44 @@ impl Block {
             .collect()
     }
 
+    /// The entries, where all of them are there.
+    pub fn read_all_entries(&self) -> Result<Vec<Entry>> {
+        let entries = self.read_entries()?;
+        if entries.len() as i64 != self.entries {
+            return Err(Error::internal(format!("{} entries of {} are there", entries.len(), self.entries)));
+        }
+        Ok(entries)
+    }
+
+    /// Bytes that it has in memory.
+    pub fn bytes(&self) -> usize {
+        self.body.len() + self.details.len()
+    }
+
     /// What lies beside the entries, in their order.
     pub fn read_details(&self) -> Result<Vec<Option<Detail>>> {
         serde_json::from_slice(&self.details).map_err(Error::internal)
     }
 
     /// Erases the details of entries that `wants` names, where they are what was said: one that does not fit its digest is
-    /// evidence, and stays. Answers how many; nothing is stored yet.
-    pub fn erase(&mut self, mut wants: impl FnMut(&Entry) -> Result<bool>) -> Result<usize> {
-        let mut details = self.read_details()?;
-        let mut erased = 0;
-        for (entry, detail) in self.read_entries()?.iter().zip(&mut details) {
-            let is_genuine =
-                detail.as_ref().is_some_and(|detail| entry.detail.as_ref() == Some(&detail.digest()));
-            if is_genuine && wants(entry)? {
-                *detail = None;
-                erased += 1;
+    /// evidence, and stays. Answers the entries that had them; nothing is stored yet. `None` for a block that cannot be
+    /// read: nothing can be erased from it.
+    pub fn erase(&mut self, mut wants: impl FnMut(&Entry) -> Result<bool>) -> Result<Option<Vec<Entry>>> {
+        let (Ok(entries), Ok(mut details)) = (self.read_all_entries(), self.read_details()) else {
+            return Ok(None);
+        };
+        let mut erased = Vec::new();
+        for (entry, place) in entries.into_iter().zip(&mut details) {
+            let Some(detail) = place else { continue };
+            if wants(&entry)? && entry.detail.as_ref() == Some(&detail.digest()) {
+                *place = None;
+                erased.push(entry);
             }
         }
-        self.details = serde_json::to_vec(&details).map_err(Error::internal)?;
-        Ok(erased)
+        if !erased.is_empty() {
+            self.details = serde_json::to_vec(&details).map_err(Error::internal)?;
+        }
+        Ok(Some(erased))
     }
 
     /// Stores what is left beside the hashed bytes of a block that this transaction holds.

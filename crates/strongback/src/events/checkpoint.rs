@@ -4,12 +4,12 @@
 //! elsewhere. Nothing can prove more: what was removed *after* the newest checkpoint that somebody kept is not found.
 //! The signature is Ed25519 (RFC 8032) over the body's bytes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use super::store;
+use super::{mark::Mark, store};
 use crate::{
     bind,
     db::{Db, Origin, Row, Sql},
@@ -19,7 +19,9 @@ use crate::{
 /// How often heads are looked at; a checkpoint is made only when they moved.
 pub const EVERY: Duration = Duration::from_secs(1);
 /// Within this time of an event a checkpoint covers it, where a server runs.
-pub const SIGNED_WITHIN: Duration = Duration::from_secs(3);
+const SIGNED_WITHIN: Duration = Duration::from_secs(3);
+/// How often the newest checkpoint is looked at by who waits for it.
+pub const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LEASE: &str = "event.checkpoint";
 const LEASE_MS: i64 = 5_000;
 /// Checkpoints older than this are thinned to one an hour.
@@ -32,7 +34,7 @@ pub struct Body {
     pub version: u32,
     /// Ascending.
     pub n: i64,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the epoch, by the mark that events are dated by.
     pub at: i64,
     /// One a slot, ascending by slot.
     pub heads: Vec<Head>,
@@ -77,9 +79,44 @@ impl Checkpoint {
     }
 
     /// Whether it was signed when these heads were there already. One that cannot be verified covers nothing.
-    pub fn covers(&self, heads: &[Head]) -> bool {
+    fn covers(&self, heads: &[Head]) -> bool {
         let Ok(body) = self.verify() else { return false };
         heads.iter().all(|head| body.heads.iter().any(|seen| seen.slot == head.slot && seen.n >= head.n))
+    }
+}
+
+/// What somebody waits for who is to have a checkpoint of all that there is.
+pub struct Awaited {
+    heads: Vec<Head>,
+    until: Instant,
+}
+
+/// What a look at the newest checkpoint says.
+pub enum Look {
+    /// Look again after [`LOOK_EVERY`].
+    Wait,
+    /// It is this one, and whether it covers all that there was: where it does not, nothing newer was signed in time.
+    Ends(Checkpoint, bool),
+}
+
+impl Awaited {
+    /// From now on, for what these heads cover.
+    pub fn new(heads: Vec<Head>) -> Self {
+        Self { heads, until: Instant::now() + SIGNED_WITHIN }
+    }
+
+    /// What the newest checkpoint means. Fails when there is none and time is over.
+    pub fn look(&self, newest: Option<Checkpoint>) -> Result<Look> {
+        let is_covering = newest.as_ref().is_some_and(|newest| newest.covers(&self.heads));
+        if !is_covering && Instant::now() <= self.until {
+            return Ok(Look::Wait);
+        }
+        let newest = newest.ok_or_else(|| {
+            Error::missing(
+                "There is no checkpoint yet: the first is made within a second of the first event.",
+            )
+        })?;
+        Ok(Look::Ends(newest, is_covering))
     }
 }
 
@@ -104,14 +141,14 @@ impl Maker {
         if heads == self.seen {
             return Ok(false);
         }
-        let (key, holder) = (self.key.clone(), self.holder.clone());
-        let (made, heads) = db.derive(move |tx| sign(tx, &key, &holder)).await?;
+        let (key, holder, mark) = (self.key.clone(), self.holder.clone(), db.mark());
+        let (made, heads) = db.derive(move |tx| sign(tx, &key, &holder, &mark)).await?;
         self.seen = heads;
         Ok(made)
     }
 }
 
-fn sign(tx: &mut Sql<'_>, key: &SigningKey, holder: &str) -> Result<(bool, Vec<Head>)> {
+fn sign(tx: &mut Sql<'_>, key: &SigningKey, holder: &str, mark: &Mark) -> Result<(bool, Vec<Head>)> {
     let now = tx.now();
     let heads = heads(tx)?;
     if tx.execute(&store::LEASE_TAKE, bind![LEASE, holder, now + LEASE_MS, now])? == 0 {
@@ -124,11 +161,12 @@ fn sign(tx: &mut Sql<'_>, key: &SigningKey, holder: &str) -> Result<(bool, Vec<H
         return Ok((false, heads));
     }
     let n = newest.map_or(0, |(n, _)| n) + 1;
-    let statement = Body { version: 1, n, at: now, heads: heads.clone() };
+    let at = mark.date(now);
+    let statement = Body { version: 1, n, at, heads: heads.clone() };
     let body = serde_json::to_string(&statement).map_err(Error::internal)?;
     let signature = key.sign(body.as_bytes()).to_bytes();
     let public = key.verifying_key().to_bytes();
-    tx.execute(&store::CHECKPOINT_INSERT, bind![n, now, &body, &signature[..], &public[..]])?;
+    tx.execute(&store::CHECKPOINT_INSERT, bind![n, at, &body, &signature[..], &public[..]])?;
     if n % 600 == 0 {
         tx.execute(&store::CHECKPOINT_THIN, bind![now - KEEP_ALL_MS])?;
     }
@@ -155,11 +193,6 @@ pub(crate) fn read(row: &Row<'_>) -> Result<(i64, Checkpoint)> {
         public_key: hex::encode(row.get::<Vec<u8>>(4)?),
     };
     Ok((row.get(0)?, checkpoint))
-}
-
-/// The error where nothing was signed yet.
-pub fn none_yet() -> Error {
-    Error::missing("There is no checkpoint yet: the first is made within a second of the first event.")
 }
 
 /// The newest checkpoint, for export.

@@ -10,30 +10,31 @@
 
 use std::collections::HashMap;
 
-use super::{chain::Block, store};
+use super::{
+    chain::Block,
+    store::{self, Page},
+};
 use crate::{bind, db::Sql, error::Result};
 
-/// Blocks of a slot that are read at a time.
-const PAGE: i64 = 256;
-
-/// Blocks that a consumer has not taken yet, at most `limit`: those of a slot in their order.
+/// Blocks that a consumer has not taken yet, at most `limit`, and no more than may be in memory at once: those of a slot in
+/// their order. None where it took all.
 pub fn pending(sql: &mut Sql<'_>, consumer: &str, limit: usize) -> Result<Vec<Block>> {
     let taken: HashMap<i64, i64> = sql
         .all(&store::CURSOR_ALL, bind![consumer], |row| Ok((row.get(0)?, row.get(1)?)))?
         .into_iter()
         .collect();
-    let mut blocks = Vec::new();
+    let mut page = Page::default();
     for slot in sql.all(&store::SLOTS, bind![], |row| row.get::<i64>(0))? {
         let mut after = taken.get(&slot).copied().unwrap_or(0);
-        while blocks.len() < limit {
-            let most = PAGE.min(i64::try_from(limit - blocks.len()).unwrap_or(PAGE));
-            let page = sql.all(&store::BLOCKS_AFTER, bind![slot, after, most], store::block)?;
-            let Some(last) = page.last() else { break };
+        while page.blocks.len() < limit && !page.is_full() {
+            let had = page.blocks.len();
+            let most = store::BLOCKS.min(i64::try_from(limit - had).unwrap_or(store::BLOCKS));
+            page.read(sql, &store::BLOCKS_AFTER, bind![slot, after, most])?;
+            let Some(last) = page.blocks[had..].last() else { break };
             after = last.n;
-            blocks.extend(page);
         }
     }
-    Ok(blocks)
+    Ok(page.blocks)
 }
 
 /// Takes a block for a consumer. `false` if it was taken already, or its predecessor was not: then the effect must not be

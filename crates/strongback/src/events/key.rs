@@ -42,7 +42,8 @@ pub fn name(key: &SigningKey) -> String {
 pub const CHALLENGE: usize = 32;
 
 /// What only a process with the key of a data directory can answer to a challenge, which is new each time and written in
-/// hexadecimal; `None` for what is no challenge. It is a digest and no signature: what the key signs are checkpoints alone.
+/// hexadecimal; `None` for what is no challenge. It is a digest and no signature: what the key signs are checkpoints, which
+/// begin as JSON, and addresses, which begin with their domain.
 pub fn prove(key: &SigningKey, challenge: &str) -> Option<String> {
     let mut bytes = [0; CHALLENGE];
     hex::decode_to_slice(challenge, &mut bytes).ok()?;

@@ -21,6 +21,7 @@ pub mod cursor;
 mod detail;
 pub mod key;
 mod kind;
+pub mod mark;
 pub mod operation;
 pub mod slots;
 pub mod store;

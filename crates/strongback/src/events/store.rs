@@ -1,7 +1,11 @@
 //! Statements of the event stream.
 
 use super::chain::{Block, to_hash, unpack};
-use crate::{db::Row, error::Result, statements};
+use crate::{
+    db::{Row, Sql, Stmt, Value},
+    error::Result,
+    statements,
+};
 
 statements! {
     /// The head of a slot.
@@ -27,6 +31,8 @@ statements! {
     /// Slots that have a writer, or had one.
     SLOTS = "SELECT slot FROM writer ORDER BY slot";
 
+    /// When the newest checkpoint was signed.
+    CHECKPOINT_TIME = "SELECT MAX(at) FROM event_checkpoint WHERE n = (SELECT MAX(n) FROM event_checkpoint)";
     CHECKPOINT_NEWEST = "SELECT n, at, body, signature, public_key FROM event_checkpoint ORDER BY n DESC LIMIT 1";
     CHECKPOINT_LIST = "SELECT n, at, body, signature, public_key FROM event_checkpoint ORDER BY n";
     CHECKPOINT_INSERT = "INSERT INTO event_checkpoint (n, at, body, signature, public_key) VALUES ($1, $2, $3, $4, $5)";
@@ -71,6 +77,41 @@ statements! {
     LEASE_TAKE = "INSERT INTO lease (name, holder, until) VALUES ($1, $2, $3)
         ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
         WHERE lease.until < $4 OR lease.holder = excluded.holder";
+}
+
+/// Blocks that are read at a time.
+pub(crate) const BLOCKS: i64 = 128;
+/// Bytes of unpacked blocks that are enough to be in memory at once.
+const BYTES: usize = 4 << 20;
+
+/// Blocks that are in memory at once: a bounded number of bytes, and one block above it.
+#[derive(Default)]
+pub(crate) struct Page {
+    pub blocks: Vec<Block>,
+    bytes: usize,
+}
+
+impl Page {
+    pub fn is_full(&self) -> bool {
+        self.bytes >= BYTES
+    }
+
+    /// Adds what a statement finds, until the page is full. Its last parameter says how many blocks, at most [`BLOCKS`].
+    pub fn read(&mut self, sql: &mut Sql<'_>, stmt: &'static Stmt, params: &[Value<'_>]) -> Result<()> {
+        sql.each(stmt, params, |row| {
+            let block = block(row)?;
+            self.bytes += block.bytes();
+            self.blocks.push(block);
+            Ok(!self.is_full())
+        })
+    }
+}
+
+/// Some of the blocks that a statement finds, the first of them; none where there are none.
+pub(crate) fn blocks(sql: &mut Sql<'_>, stmt: &'static Stmt, params: &[Value<'_>]) -> Result<Vec<Block>> {
+    let mut page = Page::default();
+    page.read(sql, stmt, params)?;
+    Ok(page.blocks)
 }
 
 /// A row of the statements that list a block's columns. Bytes that cannot be unpacked read as none: whoever verifies the

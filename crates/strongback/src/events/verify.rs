@@ -14,10 +14,9 @@ use super::{
 };
 use crate::{bind, db::Sql, error::Result};
 
-/// Blocks that are read at a time.
-const PAGE: i64 = 256;
 /// How long after its date a block may become visible, so that a checkpoint in between does not have it. Writes are dated
-/// by their transaction, which takes at most a minute; the clocks of several machines may differ.
+/// by their transaction, which takes at most a minute, and never before what is there ([`super::mark`]); the clocks of
+/// several machines may differ.
 const LATE_MS_MAX: i64 = 15 * 60_000;
 /// Findings that are listed; more are only counted.
 const LISTED: usize = 50;
@@ -137,22 +136,28 @@ type Wanted = HashMap<i64, Heads>;
 /// What checkpoints say of one slot.
 struct Expected<'w> {
     heads: &'w Heads,
-    /// When a checkpoint was signed, and the newest block that it saw: none is 0. Ascending by time.
+    /// The newest block that a checkpoint saw, none is 0, and when the newest of those was signed that saw no more.
+    /// Ascending by both: what follows does not rely on a clock that went on.
     seen: Vec<(i64, i64)>,
 }
 
 impl Expected<'_> {
     /// When the newest checkpoint was signed that has not seen a block.
     fn unseen_at(&self, n: i64) -> Option<i64> {
-        let unseen = self.seen.partition_point(|(_, head)| *head < n);
-        unseen.checked_sub(1).map(|last| self.seen[last].0)
+        let unseen = self.seen.partition_point(|(head, _)| *head < n);
+        unseen.checked_sub(1).map(|last| self.seen[last].1)
     }
 }
 
 fn seen_of(slot: i64, signed: &[Body]) -> Vec<(i64, i64)> {
     let head = |body: &Body| body.heads.iter().find(|head| head.slot == slot).map_or(0, |head| head.n);
-    let mut seen: Vec<(i64, i64)> = signed.iter().map(|body| (body.at, head(body))).collect();
+    let mut seen: Vec<(i64, i64)> = signed.iter().map(|body| (head(body), body.at)).collect();
     seen.sort_unstable();
+    let mut newest = i64::MIN;
+    for (_, at) in &mut seen {
+        newest = newest.max(*at);
+        *at = newest;
+    }
     seen
 }
 
@@ -209,7 +214,7 @@ fn verify_slot(sql: &mut Sql<'_>, slot: i64, expected: &Expected<'_>, report: &m
     // From the very beginning: a block below 1 is there only if somebody put it there.
     let mut after = i64::MIN;
     loop {
-        let blocks = sql.all(&store::BLOCKS_AFTER, bind![slot, after, PAGE], store::block)?;
+        let blocks = store::blocks(sql, &store::BLOCKS_AFTER, bind![slot, after, store::BLOCKS])?;
         if blocks.is_empty() {
             return Ok(());
         }
@@ -273,5 +278,29 @@ fn verify_entries(block: &Block, report: &mut Report) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::checkpoint::Head;
+
+    #[test]
+    fn the_newest_checkpoint_without_a_block_is_found_whatever_the_clock_did() {
+        let body = |(n, at, head)| Body {
+            version: 1,
+            n,
+            at,
+            heads: vec![Head { slot: 1, n: head, hash: String::new() }],
+        };
+        // The first was signed while the clock was fast.
+        let signed = [(1, 900, 3), (2, 100, 5), (3, 200, 6), (4, 1_000, 8)].map(body);
+        let heads = Heads::new();
+        let of = |slot| Expected { heads: &heads, seen: seen_of(slot, &signed) };
+        let unseen = [1, 3, 4, 5, 6, 7, 8, 9].map(|n| of(1).unseen_at(n));
+        let fast = Some(900);
+        assert_eq!(unseen, [None, None, fast, fast, fast, fast, fast, Some(1_000)]);
+        assert_eq!(of(2).unseen_at(1), Some(1_000), "nobody saw that slot");
     }
 }

@@ -1,6 +1,6 @@
 //! Reading a JSON body: how much, how fast, and how many at once.
 //!
-//! What must stay true: [`read`] is the one place where such a body comes into memory, whatever kind of route it is for,
+//! What must stay true: `gather` is the one place where such a body comes into memory, whatever kind of route it is for,
 //! so that none escapes the limits; whoever sends nothing holds nothing but a connection; nobody takes all the places; and
 //! a client on a poor line is served: 8 KiB a second are always enough, and what does not come within five minutes at that
 //! rate needs as much as brings it there in time (32 MiB: about 110 KiB a second).
@@ -13,7 +13,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::Request;
+use http::{Request, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::{Body as _, Frame};
 use parking_lot::Mutex;
@@ -62,11 +62,17 @@ impl Input {
 
 /// Reads the whole of a request that brings JSON, within its route's limit.
 pub async fn read(ctx: &Ctx, params: PathParams, request: Request<Body>) -> Result<Input> {
-    let limits = request.extensions().get::<Limits>();
+    let (head, body) = request.into_parts();
+    gather(ctx, params, &head, body).await
+}
+
+/// The same, for whoever needs the request's head afterwards.
+pub(super) async fn gather(ctx: &Ctx, params: PathParams, head: &Parts, body: Body) -> Result<Input> {
+    let limits = head.extensions.get::<Limits>();
     let most = limits.and_then(|limits| limits.body).or(Limits::SMALL.body).unwrap_or(0);
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let is_json = guard::is_json(request.headers());
-    let (body, place) = ctx.app.bodies.gather(ctx.caller().id, request.into_body(), most).await?;
+    let query = head.uri.query().unwrap_or_default().to_owned();
+    let is_json = guard::is_json(&head.headers);
+    let (body, place) = ctx.app.bodies.gather(ctx.caller().id, body, most).await?;
     if !is_json && !body.is_empty() {
         return Err(not_json());
     }

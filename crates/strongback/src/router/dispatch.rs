@@ -1,6 +1,9 @@
 //! The way of every request: guard, authentication, limits, handler, response, one log line, one measurement.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -8,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use http::{HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::Limited;
 
 use super::{Handler, PathParams, Policy, Route, Takes, body, guard};
@@ -20,6 +23,9 @@ use crate::{
     time,
     ui::refusal,
 };
+
+/// How long a body may take before its sender's credential is looked at once more.
+const SLOW_BODY: Duration = Duration::from_secs(3);
 
 /// Runs one request through its route.
 pub(super) async fn run(
@@ -102,17 +108,9 @@ async fn answer(
             "Invalid value for parameter '{name}' supplied: it contains a NUL character. Remove it."
         )));
     }
-    let (caller, proof) = match route.policy {
-        Policy::Public => (Caller::nobody(), Proof::Nothing),
-        _ => auth::authenticate(&app.db, app.config.auth_mode(), request.headers()).await?,
-    };
-    if route.policy == Policy::Admin && !caller.is_admin() {
-        return Err(Error::denied(format!(
-            "{} may not do this: it is for administrators (members of the group admins).",
-            caller.name
-        )));
-    }
-    let ctx = Ctx { app: Arc::clone(app), origin: Origin { caller, proof, request_id, now: time::now_ms() } };
+    let (caller, proof) = admit(app, route, request.headers()).await?;
+    let mut ctx =
+        Ctx { app: Arc::clone(app), origin: Origin { caller, proof, request_id, now: time::now_ms() } };
     let mut limit = route.limits.time;
     request.extensions_mut().insert(route.limits);
     let (work, _place) = match &route.handler {
@@ -128,7 +126,12 @@ async fn answer(
         }
         Handler::Typed(handler) => {
             refuse_form(&request)?;
-            let mut input = body::read(&ctx, params, request).await?;
+            let (head, body) = request.into_parts();
+            let asked = Instant::now();
+            let mut input = body::gather(&ctx, params, &head, body).await?;
+            if asked.elapsed() > SLOW_BODY {
+                (ctx.origin.caller, ctx.origin.proof) = admit(app, route, &head.headers).await?;
+            }
             let place = input.take_place();
             let work = handler(ctx, input);
             // What was made of a body has its place too, but not for hours.
@@ -145,6 +148,21 @@ async fn answer(
             Error::new(Code::DeadlineExceeded, why)
         })
     })
+}
+
+/// Who sends these headers, if the route is for them.
+async fn admit(app: &App, route: &Route, headers: &HeaderMap) -> Result<(Arc<Caller>, Proof)> {
+    let (caller, proof) = match route.policy {
+        Policy::Public => (Caller::nobody(), Proof::Nothing),
+        _ => auth::authenticate(&app.db, app.config.auth_mode(), headers).await?,
+    };
+    if route.policy == Policy::Admin && !caller.is_admin() {
+        return Err(Error::denied(format!(
+            "{} may not do this: it is for administrators (members of the group admins).",
+            caller.name
+        )));
+    }
+    Ok((caller, proof))
 }
 
 /// A plain form can send a POST without a body whose fields stand in the query; it cannot say that it sends JSON.

@@ -32,6 +32,10 @@ const HAS_NUL: &str = "it contains a NUL character; remove it";
 const SHOWN_FROM_MAX: usize = 1 << 20;
 /// Entries of a list in a request.
 const ENTRIES_MAX: usize = 100_000;
+/// Bytes of a value, or of a field's name, that a message repeats.
+const SHOWN_BYTES_MAX: usize = 200;
+/// Bytes of a reason, which may list what is allowed, and may repeat a value.
+const WHY_BYTES_MAX: usize = 1_000;
 
 /// Names of the fields of a request that are lists.
 pub type ListFields = HashSet<String>;
@@ -173,23 +177,26 @@ fn broken(error: &serde_json::Error) -> Error {
     Error::new(Code::BadRequest, format!("The body is not valid JSON: {error}."))
 }
 
+/// At most so many bytes of what a caller sent.
+fn cut(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text.push('…');
+    }
+    text
+}
+
 /// What is wrong with one field, with the value that came.
 fn wrong_field(path: &str, error: &serde_json::Error, whole: Option<&Value>) -> Error {
     let text = error.to_string();
-    let why = text.split(" at line ").next().unwrap_or(&text);
+    let why = cut(text.split(" at line ").next().unwrap_or(&text).to_owned(), WHY_BYTES_MAX);
+    let shown =
+        whole.and_then(|whole| lookup(whole, path)).map(|value| cut(value.to_string(), SHOWN_BYTES_MAX));
+    let path = &cut(path.to_owned(), SHOWN_BYTES_MAX);
     if let Some(field) = why.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         let path = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
         return Error::required(&path);
     }
-    let shown = whole.and_then(|whole| lookup(whole, path)).map(|value| {
-        let mut text = value.to_string();
-        if text.len() > 200 {
-            let cut = (0..=200).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-            text.truncate(cut);
-            text.push('…');
-        }
-        text
-    });
     match shown {
         Some(value) => {
             Error::invalid(format!("Invalid value {value} for parameter '{path}' supplied: {why}."))
@@ -415,6 +422,8 @@ mod tests {
         check(&format!("{{\"other\": {}}}", "9".repeat(400)), Code::BadRequest, "not valid JSON");
         check(r#"{"name": "a\u0000b"}"#, Code::InvalidParameterValue, "'name'");
         check(r#"{"ids": "a"}"#, Code::InvalidParameterValue, "'ids'");
+        let long = read(&format!("{{\"name\": [\"{}\"]}}", "x".repeat(100_000)), "").unwrap_err();
+        assert!(long.message().len() < 2_000, "{long}");
     }
 
     #[test]
@@ -476,6 +485,8 @@ mod tests {
         twice(&format!("{{{},\"k39\":1}}", many.join(",")), "k39");
         twice(&format!("{{{},\"k3\":1}}", many.join(",")), "k3");
         refused("", "step=1&step=2", "step");
+        let long = "ü".repeat(100_000);
+        twice(&format!("{{\"{long}\":1,\"{long}\":2}}"), &format!("{}…", "ü".repeat(100)));
         // Once in each place: the query's wins.
         assert_eq!(read(r#"{"name":"a"}"#, "name=b").unwrap().name.unwrap(), "b");
         read(r#"{"a":{"x":1},"b":{"x":1},"x":[{"x":1},{"x":1}]}"#, "").unwrap();

@@ -77,3 +77,24 @@ fn each_block_is_consumed_once_and_in_order() {
         assert_eq!(consume(&test, usize::MAX, false).await.unwrap(), 0);
     });
 }
+
+#[test]
+fn what_is_pending_comes_in_pages_of_bounded_bytes() {
+    on_every_store(|test| async move {
+        let text = "x".repeat(60_000);
+        for _ in 0..90 {
+            note(&test.system(), &text).await;
+        }
+        let origin = db::Origin::system();
+        let page = test.app.db.read(&origin, |sql| cursor::pending(sql, "other", usize::MAX)).await.unwrap();
+        let bytes: usize = page.iter().map(strongback::events::chain::Block::bytes).sum();
+        assert!(
+            (4 << 20..5 << 20).contains(&bytes) && page.len() < 90,
+            "{bytes} bytes in {} blocks",
+            page.len()
+        );
+        // Read in such pages, nothing is left out.
+        let found = super::report(&test, None).await;
+        assert!(found.is_clean() && found.entries >= 90, "{found:?}");
+    });
+}

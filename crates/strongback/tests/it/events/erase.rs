@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use strongback::{bind, db::Stmt};
 
-use super::{checkpointed, finds, note, report, tamper};
-use crate::support::{TestApp, ok, on_every_store};
+use super::{checkpointed, damage, finds, note, report, tamper};
+use crate::support::{TestApp, ok, on_every_store, request};
 
 const ERASE: &str = "/api/1.0/audit-log/erase";
 
@@ -49,7 +49,7 @@ fn what_an_asset_says_goes_and_the_log_verifies_as_before() {
         let before = hashed(&test).await;
 
         let dry = erase(&test, json!({ "asset": "gone", "dry_run": true })).await;
-        assert_eq!(dry, json!({ "details": 1, "blocks": 1 }));
+        assert_eq!(dry, json!({ "details": 1, "blocks": 1, "unreadable_blocks": 0 }));
         assert_eq!(hashed(&test).await, before, "a dry run writes nothing");
         assert_eq!(events(&test, "action=audit_log").await, [Value::Null; 0]);
 
@@ -74,7 +74,7 @@ fn what_an_asset_says_goes_and_the_log_verifies_as_before() {
         let report = report(&test, Some(kept)).await;
         assert!(report.is_clean() && report.erased == 1, "{report:?}");
         let again = erase(&test, json!({ "asset": "gone", "reason": "once more" })).await;
-        assert_eq!(again, json!({ "details": 0, "blocks": 0 }));
+        assert_eq!(again, json!({ "details": 0, "blocks": 0, "unreadable_blocks": 0 }));
         assert_eq!(events(&test, "action=audit_log").await.len(), 1, "nothing went, so nothing is said");
     });
 }
@@ -148,5 +148,73 @@ fn who_erases_says_what_and_why() {
             assert!(answer.json["message"].as_str().unwrap().contains(part), "{body}: {answer:?}");
         }
         assert_eq!(events(&test, "action=audit_log").await, [Value::Null; 0]);
+    });
+}
+
+#[test]
+fn a_damaged_block_keeps_no_other_from_being_erased() {
+    on_every_store(|test| async move {
+        for column in ["details", "body"] {
+            for text in ["first", "second", "third"] {
+                note(&test.system(), text).await;
+            }
+            let damaged = events(&test, "subject=note").await[1]["block"].as_str().unwrap().to_owned();
+            damage(&test, column, &damaged);
+        }
+        let expected = json!({ "details": 4, "blocks": 4, "unreadable_blocks": 2 });
+        let dry = erase(&test, json!({ "subject": "note", "dry_run": true })).await;
+        let done = erase(&test, json!({ "subject": "note", "reason": "request 7" })).await;
+        assert_eq!((dry, done), (expected.clone(), expected));
+        let left = events(&test, "subject=note&action=catalog.update").await;
+        let said =
+            left.iter().filter(|event| event["action"] == "catalog.update" && event.get("detail").is_some());
+        assert_eq!(said.count(), 0, "{left:?}");
+    });
+}
+
+#[test]
+fn what_went_with_its_schema_is_erased_where_that_says_its_name() {
+    on_every_store(|test| async move {
+        let schemas = "/api/2.1/unity-catalog/schemas";
+        let models = "/api/2.1/unity-catalog/models";
+        ok(&test.post(schemas, json!({ "name": "s", "catalog_name": "main" })).await);
+        for name in ["ana_model", "other"] {
+            let body = json!({ "name": name, "catalog_name": "main", "schema_name": "s" });
+            ok(&test.post(models, body).await);
+        }
+        ok(&test.send(request("DELETE", &format!("{schemas}/main.s?force=true"), None)).await);
+        let asset = "asset=main.s.ana_model";
+        let shown = events(&test, asset).await;
+        assert_eq!(shown[0]["action"], "schema.delete");
+        assert!(shown[0]["detail"].to_string().contains("ana_model"), "{shown:?}");
+        let done = erase(&test, json!({ "asset": "main.s.ana_model", "reason": "request 7" })).await;
+        assert_eq!(done["details"], shown.len(), "all that the list shows");
+        assert!(events(&test, asset).await.iter().all(|event| event.get("detail").is_none()));
+        let all = json!(events(&test, "").await);
+        assert!(
+            !all.as_array().unwrap().iter().any(|event| event["detail"].to_string().contains("ana_model")),
+            "{all}"
+        );
+    });
+}
+
+/// Details that unpack to 200 MB of nothing, which no list is.
+static INFLATE: Stmt = Stmt::new("UPDATE event_block SET details = $1");
+
+#[test]
+fn a_look_ends_after_so_many_bytes_and_goes_on_with_its_token() {
+    on_every_store(|test| async move {
+        for _ in 0..5 {
+            note(&test.system(), "note").await;
+        }
+        let packed = strongback::events::chain::pack(&vec![b'x'; 200 << 20]).unwrap();
+        test.app.db.derive(move |tx| tx.execute(&INFLATE, bind![&packed])).await.unwrap();
+        let mut request = json!({ "subject": "note", "dry_run": true });
+        let first = erase(&test, request.clone()).await;
+        assert_eq!(first["unreadable_blocks"], 2, "{first}");
+        request["page_token"] = first["next_page_token"].clone();
+        let second = erase(&test, request).await;
+        assert_eq!(second["unreadable_blocks"], 2, "{second}");
+        assert_ne!(first["next_page_token"], second["next_page_token"]);
     });
 }

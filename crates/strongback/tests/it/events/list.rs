@@ -1,8 +1,6 @@
 //! Reading the log page by page, newest first.
 
-use strongback::db::Location;
-
-use super::{note, tamper};
+use super::{damage, note};
 use crate::support::{TestApp, on_every_store};
 
 async fn page(test: &TestApp, query: &str) -> (Vec<String>, Option<String>) {
@@ -92,13 +90,8 @@ fn a_damaged_block_hides_no_other() {
         }
         let listed = test.get("/api/1.0/audit-log?action=catalog.update").await;
         let block = listed.json["events"][1]["block"].as_str().unwrap().to_owned();
-        let (slot, n) = block.split_once(':').unwrap();
-        let bytes = match test.app.db.location() {
-            Location::Sqlite(_) => "x'09'",
-            Location::Postgres(_) => "'\\x09'",
-        };
         // The details alone: the entry is there without what was said.
-        tamper(&test, &format!("UPDATE event_block SET details = {bytes} WHERE slot = {slot} AND n = {n}"));
+        damage(&test, "details", &block);
         let listed = test.get("/api/1.0/audit-log?action=catalog.update").await;
         let texts: Vec<_> = listed.json["events"]
             .as_array()
@@ -108,7 +101,7 @@ fn a_damaged_block_hides_no_other() {
             .collect();
         assert_eq!(texts, [Some("third"), None, Some("first")]);
         // All of it: a line stands for the block, whatever is asked for.
-        tamper(&test, &format!("UPDATE event_block SET body = {bytes} WHERE slot = {slot} AND n = {n}"));
+        damage(&test, "body", &block);
         let listed = test.get("/api/1.0/audit-log?action=catalog.update").await;
         let actions: Vec<_> = listed.json["events"]
             .as_array()

@@ -1,6 +1,7 @@
 //! The stream of events: what verification finds, and what it leaves in peace.
 
 mod bounds;
+mod clock;
 mod cursor;
 mod erase;
 mod key;
@@ -74,6 +75,16 @@ fn tamper(test: &TestApp, statement: &str) {
             .unwrap();
         }
     }
+}
+
+/// Gives a block, as the list names it, bytes that nothing reads.
+fn damage(test: &TestApp, column: &str, block: &str) {
+    let (slot, n) = block.split_once(':').unwrap();
+    let bytes = match test.app.db.location() {
+        Location::Sqlite(_) => "x'09'",
+        Location::Postgres(_) => "'\\x09'",
+    };
+    tamper(test, &format!("UPDATE event_block SET {column} = {bytes} WHERE slot = {slot} AND n = {n}"));
 }
 
 /// A store with ten events in ten blocks, and a checkpoint that was kept elsewhere. Blocks of one slot are needed for

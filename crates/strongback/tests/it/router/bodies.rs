@@ -13,7 +13,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{TestApp, config, ok, on_every_store_with, request, token_of};
+use crate::support::{TestApp, call, config, ok, on_every_store_with, request, token_of};
 
 const TOKENS: &[(&str, &str)] = &[("auth", "tokens")];
 const LIMITS: Limits = Limits {
@@ -137,5 +137,29 @@ fn a_list_of_parts_has_the_size_it_needs() {
         // Read to its end, and no upload is found for it.
         assert_eq!(send(10_000).await.status, 404);
         assert_eq!(send(30_000).await.status, 413);
+    });
+}
+
+#[test]
+fn a_credential_that_is_revoked_while_a_body_comes_slowly_is_refused() {
+    on_every_store_with(TOKENS, async |test: TestApp| {
+        let address = listening(&test).await;
+        let ann = token_of(&test, "ann", false).await;
+        let create = "/api/2.0/mlflow/experiments/create";
+        let mut slow = begin(address, &ann, create, b"{\"name\":").await;
+        let mut patient = begin(address, &token_of(&test, "bob", false).await, create, b"{\"name\":").await;
+        // Longer than a body may take before that is asked once more.
+        tokio::time::sleep(Duration::from_millis(3_300)).await;
+        let listed = call(&test, &ann, "GET", "/api/2.0/token/list", None).await;
+        let token = json!({ "token_id": ok(&listed)["token_infos"][0]["token_id"] });
+        ok(&call(&test, &ann, "POST", "/api/2.0/token/delete", Some(token)).await);
+        for (stream, body, expected) in
+            [(&mut slow, "\"late\"}", "401"), (&mut patient, "\"in time\"}", "200")]
+        {
+            chunk(stream, body.as_bytes()).await;
+            stream.write_all(b"0\r\n\r\n").await.unwrap();
+            let told = status(stream).await;
+            assert!(told.starts_with(&format!("HTTP/1.1 {expected}")), "{told}");
+        }
     });
 }
