@@ -1,6 +1,8 @@
 //! Logged models: what an answer looks like, and what belongs to whom.
 
-use serde_json::json;
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
 
 use super::{M, experiment, log, run, settled};
 use crate::support::{TestApp, ok, on_every_store, on_every_store_with, request, token_of};
@@ -213,5 +215,53 @@ fn a_data_set_is_listed_once_an_experiment_and_context() {
         expected.sort();
         assert_eq!(homes, expected, "{answer:?}");
         assert!(summaries.iter().all(|line| line["context"] == "train" && line["name"] == "day"));
+    });
+}
+
+/// Ids of the models of all pages of a search, and how many each page has.
+async fn pages(test: &TestApp, search: Value) -> (Vec<String>, Vec<usize>) {
+    let (mut found, mut pages, mut token) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let mut body = search.clone();
+        body["page_token"] = json!(token);
+        let answer = test.post(&format!("{M}/logged-models/search"), body).await;
+        let models = ok(&answer)["models"].as_array().cloned().unwrap_or_default();
+        pages.push(models.len());
+        found.extend(models.iter().map(|model| model["info"]["model_id"].as_str().unwrap().to_owned()));
+        match answer.json["next_page_token"].as_str() {
+            Some(next) => next.clone_into(&mut token),
+            None => return (found, pages),
+        }
+    }
+}
+
+#[test]
+fn a_page_of_models_ends_by_its_bytes_and_pages_join() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "pages").await;
+        let id = run(&test, &home, "r").await;
+        let mut made = Vec::new();
+        for n in 0..9 {
+            let model = model(&test, &home, &id, "m").await;
+            // Ties in what is ordered by.
+            let mut tags = vec![json!({ "key": "third", "value": (n % 3).to_string() })];
+            tags.extend((0..70).map(|k| json!({ "key": format!("k{k}"), "value": "x".repeat(100_000) })));
+            let path = format!("{M}/logged-models/{model}/tags");
+            ok(&test.send(request("PATCH", &path, Some(json!({ "tags": tags })))).await);
+            made.push((n % 3, model));
+        }
+        for (ascending, most, expected) in
+            [(true, 50, vec![4, 4, 1]), (false, 50, vec![4, 4, 1]), (true, 2, vec![2, 2, 2, 2, 1])]
+        {
+            let order = json!([{ "field_name": "tags.third", "ascending": ascending }]);
+            let search = json!({ "experiment_ids": [home], "order_by": order, "max_results": most });
+            let (found, pages) = pages(&test, search).await;
+            assert_eq!(pages, expected);
+            let third = |id: &String| made.iter().find(|(_, model)| model == id).unwrap().0;
+            let thirds: Vec<i32> = found.iter().map(third).collect();
+            assert!(thirds.is_sorted_by(|a, b| if ascending { a <= b } else { a >= b }), "{thirds:?}");
+            let distinct: HashSet<&String> = found.iter().collect();
+            assert_eq!((found.len(), distinct.len()), (9, 9), "nothing is lost or repeated");
+        }
     });
 }
