@@ -148,11 +148,9 @@ fn best_runs_come_from_as_many_pages_as_it_takes() {
         mlflow("runs/log-inputs", json!({ "run_id": id, "datasets": [{ "dataset": dataset }] }));
     }
     let url = server.url();
-    for (asked, found) in [("4", 4), ("9", 5)] {
-        let arguments = ["runs", "best", "--metric", "auc", "--any-status", "-n", asked, "--json"];
-        let best = json_of(&run(server.folder(), &arguments, &[("STRONGBACK_URL", &url)]));
-        let names: Vec<&str> =
-            best.as_array().unwrap().iter().map(|run| run["info"]["run_name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["r4", "r3", "r2", "r1", "r0"][..found]);
-    }
+    let arguments = ["runs", "best", "--metric", "auc", "--any-status", "-n", "4", "--json"];
+    let best = json_of(&run(server.folder(), &arguments, &[("STRONGBACK_URL", &url)]));
+    let names: Vec<&str> =
+        best.as_array().unwrap().iter().map(|run| run["info"]["run_name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["r4", "r3", "r2", "r1"]);
 }
