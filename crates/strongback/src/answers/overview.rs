@@ -13,11 +13,11 @@ use crate::{
         authorize,
     },
     db::Sql,
-    error::{Error, Result},
+    error::Result,
     router::wire::Int64,
     tracking::{
         document::RunDocument,
-        run::{RUN_NAME_TAG, Status},
+        run::{RUN_NAME_TAG, Status, say_damaged},
     },
 };
 
@@ -127,7 +127,13 @@ fn counts(sql: &mut Sql<'_>) -> Result<Counts> {
 
 fn newest_runs(sql: &mut Sql<'_>) -> Result<Vec<RunLine>> {
     let found = sql.all(&RUNS_NEWEST, bind![LOOKED_AT], |row| {
-        let document = RunDocument::decode(&row.get::<Vec<u8>>(4)?).map_err(Error::internal)?;
+        let document = match RunDocument::decode(&row.get::<Vec<u8>>(4)?) {
+            Ok(document) => document,
+            Err(damaged) => {
+                say_damaged(&row.get::<String>(0)?, &damaged.into());
+                return Ok(None);
+            }
+        };
         let status = Status::from_number(row.get(2)?).unwrap_or_default();
         let line = RunLine {
             run_id: row.get(0)?,
@@ -144,11 +150,11 @@ fn newest_runs(sql: &mut Sql<'_>) -> Result<Vec<RunLine>> {
                 .collect(),
             metric_count: document.metrics().len(),
         };
-        Ok((row.get::<i64>(1)?, line))
+        Ok(Some((row.get::<i64>(1)?, line)))
     })?;
     let mut names: HashMap<i64, Option<String>> = HashMap::new();
     let mut shown = Vec::new();
-    for (experiment, mut line) in found {
+    for (experiment, mut line) in found.into_iter().flatten() {
         if shown.len() == SHOWN {
             break;
         }

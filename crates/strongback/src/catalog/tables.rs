@@ -27,7 +27,7 @@ use crate::{
     events::{Event, EventKind},
     router::{
         Limits, Policy, Route,
-        wire::{Empty, Int64, flag, required},
+        wire::{self, Empty, Int64, flag, required},
     },
 };
 
@@ -155,7 +155,7 @@ pub struct CreateRequest {
     #[serde(alias = "storageLocation")]
     pub storage_location: Option<String>,
     /// Its columns.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "wire::list")]
     pub columns: Vec<Column>,
     /// Description.
     pub comment: Option<String>,

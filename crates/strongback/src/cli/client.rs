@@ -135,6 +135,25 @@ impl Client {
         self.call(method, path, &[], Some(body))
     }
 
+    /// Sends a search and gets its pages until there are `most` results, or no more; `key` is where each page has them.
+    pub(super) fn search(&self, path: &str, body: &Json, most: usize, key: &str) -> Result<Vec<Json>> {
+        let mut found = Vec::new();
+        let mut body = body.clone();
+        loop {
+            body["max_results"] = (most - found.len()).into();
+            let mut page: Json = self.send(Method::POST, path, &body)?;
+            if let Some(Json::Array(results)) = page.get_mut(key).map(Json::take) {
+                found.extend(results.into_iter().take(most - found.len()));
+            }
+            match page.get_mut("next_page_token").map(Json::take) {
+                Some(Json::String(next)) if !next.is_empty() && found.len() < most => {
+                    body["page_token"] = next.into();
+                }
+                _ => return Ok(found),
+            }
+        }
+    }
+
     /// Gets all pages of a list; `key` is where each page has its entries.
     pub(super) fn list(&self, path: &str, query: &[(&str, &str)], key: &str) -> Result<Vec<Json>> {
         let mut found = Vec::new();

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, process::ExitCode};
 
 use clap::{Args, Subcommand};
-use http::Method;
 use serde_json::{Value as Json, json};
 use syntax::names::closest;
 
@@ -15,6 +14,8 @@ use crate::error::{Code, Error};
 
 /// Experiments that are asked for at a time.
 const EXPERIMENTS: i64 = 1_000;
+/// Runs that can be asked for.
+const RUNS: usize = 50_000;
 /// Parameters that a line of the table shows.
 const PARAMS_SHOWN: usize = 6;
 /// Metrics that are named where the one that was asked for is missing.
@@ -60,8 +61,8 @@ pub(super) struct BestArgs {
     #[arg(long, value_name = "NAME")]
     experiment: Vec<String>,
     /// How many
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..=50_000))]
-    limit: i64,
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1, value_parser = limit)]
+    limit: usize,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -75,6 +76,14 @@ impl BestArgs {
         let theirs = self.filter.as_deref().map(str::trim).filter(|filter| !filter.is_empty());
         let ours = (!self.any_status).then_some(FINISHED);
         ours.into_iter().chain(theirs).collect::<Vec<_>>().join(" AND ")
+    }
+}
+
+/// As many as a page of the search may have.
+fn limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(limit) if (1..=RUNS).contains(&limit) => Ok(limit),
+        _ => Err(format!("it is not a number from 1 to {RUNS}")),
     }
 }
 
@@ -97,10 +106,8 @@ fn best(args: &BestArgs) -> anyhow::Result<ExitCode> {
         "filter": args.whole_filter(),
         "run_view_type": "ACTIVE_ONLY",
         "order_by": [order],
-        "max_results": args.limit,
     });
-    let mut answer: Json = client.send(Method::POST, "/api/2.0/mlflow/runs/search", &body)?;
-    let found: Vec<Json> = serde_json::from_value(answer["runs"].take()).unwrap_or_default();
+    let found = client.search("/api/2.0/mlflow/runs/search", &body, args.limit, "runs")?;
     // Runs without the metric, or with NaN, come last in either order and are no answer.
     let (runs, others): (Vec<Json>, Vec<Json>) =
         found.into_iter().partition(|run| value(run, &args.metric).is_some());

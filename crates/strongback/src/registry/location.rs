@@ -4,6 +4,8 @@
 //! model's name is followed here. A version keeps the address of what it, or the first version that it is a copy of, was
 //! made of (`origin`); models are renamed and deleted, and their names are given again.
 
+use std::collections::HashMap;
+
 use syntax::{paths::ArtifactPath, source::SourceUri};
 
 use super::{
@@ -71,12 +73,26 @@ pub(super) fn download_uri(sql: &mut Sql<'_>, model: &Model, version: &Version) 
 
 /// Where the faces with the Files API say that the files lie: a path of it, where this server keeps them.
 pub(super) fn storage(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<String> {
-    match of(version) {
-        Some(_) => {
+    Addresses::default().storage(sql, model, version)
+}
+
+/// Addresses of files that this server does not keep: each is looked up once, however many versions of a page have it.
+#[derive(Debug, Default)]
+pub(super) struct Addresses(HashMap<String, String>);
+
+impl Addresses {
+    /// As [`storage`].
+    pub fn storage(&mut self, sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<String> {
+        if of(version).is_some() {
             let Model { catalog, schema, leaf, .. } = model;
-            Ok(format!("/Models/{catalog}/{schema}/{leaf}/{}", version.version))
+            return Ok(format!("/Models/{catalog}/{schema}/{leaf}/{}", version.version));
         }
-        None => elsewhere(sql, version),
+        if let Some(known) = self.0.get(&version.origin) {
+            return Ok(known.clone());
+        }
+        let found = elsewhere(sql, version)?;
+        self.0.insert(version.origin.clone(), found.clone());
+        Ok(found)
     }
 }
 

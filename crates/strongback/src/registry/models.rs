@@ -69,8 +69,41 @@ impl Model {
     }
 }
 
-/// Columns of the statements that list models; [`settle`] follows.
-fn read(row: &Row<'_>) -> Result<Model> {
+/// A model as a search keeps it while it looks at all of them: without the texts that make one large.
+#[derive(Debug)]
+pub(super) struct Outline {
+    /// `asset.id`
+    pub id: i64,
+    /// `asset.id` of its schema.
+    pub schema_id: i64,
+    /// As every face gives it.
+    pub name: String,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+    /// Milliseconds since the epoch.
+    pub updated_at: i64,
+    /// Whether its tags mark a prompt.
+    pub is_prompt: bool,
+    /// About how many bytes the model holds.
+    pub bytes: u64,
+}
+
+impl From<&Model> for Outline {
+    fn from(model: &Model) -> Self {
+        Self {
+            id: model.id,
+            schema_id: model.schema_id,
+            name: model.name(),
+            created_at: model.created_at,
+            updated_at: model.updated_at,
+            is_prompt: tags::is_prompt(&model.tags),
+            bytes: (size_of::<Model>() + model.description.len()) as u64 + tags::bytes(&model.tags),
+        }
+    }
+}
+
+/// Columns of the statements that list models; [`settle`] follows where the name matters.
+pub(super) fn read(row: &Row<'_>) -> Result<Model> {
     let name_of = |at| Ok::<_, Error>(row.get::<Option<String>>(at)?.unwrap_or_default());
     Ok(Model {
         id: row.get(0)?,
@@ -91,10 +124,10 @@ fn read(row: &Row<'_>) -> Result<Model> {
 }
 
 /// Takes plain names away that mean governed models by now. Each schema is asked for once.
-fn settle(sql: &mut Sql<'_>, models: &mut [Model]) -> Result<()> {
+fn settle<'a>(sql: &mut Sql<'_>, names: impl IntoIterator<Item = &'a mut Option<String>>) -> Result<()> {
     let mut known: HashMap<(String, String), bool> = HashMap::new();
-    for model in models {
-        let levels = model.wire_name.as_deref().and_then(|name| three_levels(name).ok());
+    for name in names {
+        let levels = name.as_deref().and_then(|name| three_levels(name).ok());
         let Some(full) = levels else { continue };
         let above = (full.catalog.clone(), full.schema.clone());
         let is_governed = match known.get(&above) {
@@ -106,7 +139,7 @@ fn settle(sql: &mut Sql<'_>, models: &mut [Model]) -> Result<()> {
             }
         };
         if is_governed {
-            model.wire_name = None;
+            *name = None;
         }
     }
     Ok(())
@@ -115,14 +148,34 @@ fn settle(sql: &mut Sql<'_>, models: &mut [Model]) -> Result<()> {
 /// The living model with this `asset.id`, without asking whether the caller may see it.
 pub fn get(sql: &mut Sql<'_>, id: i64) -> Result<Option<Model>> {
     let mut found = sql.first(&store::MODEL_BY_ID, bind![id], read)?;
-    settle(sql, found.as_mut_slice())?;
+    settle(sql, found.iter_mut().map(|model| &mut model.wire_name))?;
     Ok(found)
 }
 
+/// Living models by `asset.id`, in the order of the ids.
+pub(super) fn in_order(sql: &mut Sql<'_>, ids: &[i64]) -> Result<Vec<Model>> {
+    let text = serde_json::to_string(ids).map_err(Error::internal)?;
+    let mut found = sql.all(&store::MODEL_BY_IDS, bind![&text], read)?;
+    settle(sql, found.iter_mut().map(|model| &mut model.wire_name))?;
+    let mut by_id: HashMap<i64, Model> = found.into_iter().map(|model| (model.id, model)).collect();
+    Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
+}
+
 /// All living models, whoever may see them.
-pub(super) fn all(sql: &mut Sql<'_>) -> Result<Vec<Model>> {
-    let mut found = sql.all(&store::MODEL_ALL, bind![], read)?;
-    settle(sql, &mut found)?;
+pub(super) fn outlines(sql: &mut Sql<'_>) -> Result<Vec<Outline>> {
+    let (mut found, mut plain) = (Vec::new(), Vec::new());
+    sql.each(&store::MODEL_ALL, bind![], |row| {
+        let mut model = read(row)?;
+        plain.push(model.wire_name.take());
+        found.push(Outline::from(&model));
+        Ok(true)
+    })?;
+    settle(sql, &mut plain)?;
+    for (outline, plain) in found.iter_mut().zip(plain) {
+        if let Some(name) = plain {
+            outline.name = name;
+        }
+    }
     Ok(found)
 }
 

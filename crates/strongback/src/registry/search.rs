@@ -1,4 +1,6 @@
-//! Searching models and versions: the visible ones are read, filtered and ordered in memory.
+//! Searching models and versions: the visible ones are read one by one, filtered, and ordered in memory.
+//!
+//! Tags may be large, so that of what matches only its place is kept; what is on the page is read again.
 //!
 //! A registry holds few models; what the usual questions name (a model, a run) is read by its index. Models and versions
 //! that are prompts are left out unless the filter speaks of the tag that marks them.
@@ -6,7 +8,7 @@
 use std::{
     borrow::Cow,
     cmp::Ordering,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use serde::{Deserialize, Serialize};
@@ -17,8 +19,9 @@ use syntax::search::{
 
 use super::{
     aliases::{self, Alias},
-    models::{self, Model},
+    models::{self, Model, Outline},
     names, store,
+    tags::{Tags, is_prompt},
     versions::{self, Version},
 };
 use crate::{
@@ -27,9 +30,9 @@ use crate::{
         Action,
         authorize::{self, is_allowed},
     },
-    db::Sql,
+    db::{Row, Sql},
     error::{Error, Result},
-    tracking::page::{self, Question},
+    tracking::page::{self, Finding, Question},
 };
 
 /// What is searched for.
@@ -112,63 +115,71 @@ impl Search {
     /// Models that the caller may see and that match.
     pub fn models(&self, sql: &mut Sql<'_>) -> Result<Found<Model>> {
         let filter = self.with_stored_names(sql)?;
-        let all = match named(&filter) {
-            Some(name) => by_name(sql, name)?,
-            None => models::all(sql)?,
-        };
+        let all = outlines(sql, &filter)?;
         let visible = visible(sql, all)?;
         let (predicate, until) = (Predicate::new(&filter), sql.limit());
-        let mut found = Vec::new();
-        for model in visible.into_values() {
-            let hidden = self.hide_prompts && is_prompt(&model.tags);
-            if !hidden && predicate.matches_while(&model, || until.check())? {
-                found.push((model_key(&model), model));
+        let mut found = self.finding(|a, b| a.name.cmp(&b.name));
+        let ids: Vec<i64> = visible.keys().copied().collect();
+        let ids = serde_json::to_string(&ids).map_err(Error::internal)?;
+        sql.each(&store::MODEL_BY_IDS, bind![&ids], |row| {
+            let Model { id, tags, .. } = models::read(row)?;
+            let Some(model) = visible.get(&id) else { return Ok(true) };
+            let hidden = self.hide_prompts && model.is_prompt;
+            let named = NamedModel { name: &model.name, tags: &tags };
+            if !hidden && predicate.matches_while(&named, || until.check())? {
+                let &Outline { created_at, updated_at, bytes, .. } = model;
+                found.offer(Key { name: model.name.clone(), version: 0, created_at, updated_at }, id, bytes);
             }
-        }
-        self.page(found, |a, b| a.name.cmp(&b.name))
+            Ok(true)
+        })?;
+        let (ids, next) = found.page(|_| 0);
+        Ok(Found { items: models::in_order(sql, &ids)?, next_page_token: self.token(next)? })
     }
 
     /// Versions that the caller may see and that match.
     pub fn versions(&self, sql: &mut Sql<'_>) -> Result<FoundVersions> {
         let filter = self.with_stored_names(sql)?;
-        let (models, rows) = if let Some(name) = named(&filter) {
-            let models = by_name(sql, name)?;
-            let rows = match models.first() {
-                Some(model) => sql.all(&store::VERSION_LIST, bind![model.id], versions::read)?,
-                None => Vec::new(),
-            };
-            (models, rows)
-        } else {
-            let rows = match equal_to(&filter, Attribute::RunId) {
-                Some(run) => sql.all(&store::VERSION_BY_RUN, bind![run], versions::read)?,
-                None => sql.all(&store::VERSION_ALL, bind![], versions::read)?,
-            };
-            (models::all(sql)?, rows)
-        };
-        let visible = visible(sql, models)?;
+        let all = outlines(sql, &filter)?;
+        let visible = visible(sql, all)?;
         let (predicate, until) = (Predicate::new(&filter), sql.limit());
-        let mut found = Vec::new();
-        for version in rows {
-            let Some(model) = visible.get(&version.model_id) else { continue };
-            let named = Named { name: model.name(), version: &version };
-            let hidden = self.hide_prompts && (is_prompt(&model.tags) || is_prompt(&version.tags));
+        let mut found =
+            self.finding(|a, b| (b.updated_at, &a.name, b.version).cmp(&(a.updated_at, &b.name, a.version)));
+        let mut look = |row: &Row<'_>| {
+            let version = versions::read(row)?;
+            let Some(model) = visible.get(&version.model_id) else { return Ok(true) };
+            let hidden = self.hide_prompts && (model.is_prompt || is_prompt(&version.tags));
+            let named = NamedVersion { name: &model.name, version: &version };
             if !hidden && predicate.matches_while(&named, || until.check())? {
-                let key = Key {
-                    name: named.name,
-                    version: version.version,
-                    created_at: version.created_at,
-                    updated_at: version.updated_at,
-                };
-                found.push((key, version));
+                let Version { version: number, created_at, updated_at, .. } = version;
+                let key = Key { name: model.name.clone(), version: number, created_at, updated_at };
+                found.offer(key, (model.id, number), version.bytes());
             }
+            Ok(true)
+        };
+        match (named(&filter), equal_to(&filter, Attribute::RunId)) {
+            (Some(_), _) => {
+                for id in visible.keys() {
+                    sql.each(&store::VERSION_LIST, bind![*id], &mut look)?;
+                }
+            }
+            (None, Some(run)) => sql.each(&store::VERSION_BY_RUN, bind![run], look)?,
+            (None, None) => sql.each(&store::VERSION_ALL, bind![], look)?,
         }
-        let Found { items: versions, next_page_token } = self.page(found, |a, b| {
-            (b.updated_at, &a.name, b.version).cmp(&(a.updated_at, &b.name, a.version))
-        })?;
-        let mut ids: Vec<i64> = versions.iter().map(|version| version.model_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(FoundVersions { models: visible, aliases: aliases::list(sql, &ids)?, versions, next_page_token })
+        let mut shown = BTreeSet::new();
+        // A model is read once, however many of its versions are on the page.
+        let (ids, next) = found.page(|(model_id, _)| match visible.get(model_id) {
+            Some(model) if shown.insert(*model_id) => model.bytes,
+            _ => 0,
+        });
+        let of: BTreeSet<i64> = ids.iter().map(|(model_id, _)| *model_id).collect();
+        let of: Vec<i64> = of.into_iter().collect();
+        let models = models::in_order(sql, &of)?;
+        Ok(FoundVersions {
+            models: models.into_iter().map(|model| (model.id, model)).collect(),
+            aliases: aliases::list(sql, &of)?,
+            versions: versions::in_order(sql, &ids)?,
+            next_page_token: self.token(next)?,
+        })
     }
 
     /// The filter with names as they are stored: three-level names compare without case, and a plain model has two.
@@ -195,23 +206,18 @@ impl Search {
         Ok(Expr::And(comparisons.into_iter().map(Expr::Compare).collect()))
     }
 
-    fn page<T>(
+    /// A page of this search; what the order leaves open is put in another one.
+    fn finding<T>(
         &self,
-        mut found: Vec<(Key, T)>,
         last_resort: impl Fn(&Key, &Key) -> Ordering,
-    ) -> Result<Found<T>> {
-        let compare = |a: &Key, b: &Key| ordered(&self.order, a, b).then_with(|| last_resort(a, b));
-        if let Some(after) = &self.after {
-            found.retain(|(key, _)| compare(key, after).is_gt());
-        }
-        found.sort_by(|(a, _), (b, _)| compare(a, b));
-        let more = found.len() > self.most;
-        found.truncate(self.most);
-        let next_page_token = match found.last().filter(|_| more) {
-            Some((key, _)) => Some(page::token(self.question, key)?),
-            None => None,
-        };
-        Ok(Found { items: found.into_iter().map(|(_, item)| item).collect(), next_page_token })
+    ) -> Finding<Key, T, impl Fn(&Key, &Key) -> Ordering> {
+        Finding::new(self.most, self.after.clone(), move |a: &Key, b: &Key| {
+            ordered(&self.order, a, b).then_with(|| last_resort(a, b))
+        })
+    }
+
+    fn token(&self, next: Option<Key>) -> Result<Option<String>> {
+        next.map(|next| page::token(self.question, &next)).transpose()
     }
 }
 
@@ -246,15 +252,17 @@ fn equal_to(filter: &Expr, attribute: Attribute) -> Option<&str> {
     })
 }
 
-fn by_name(sql: &mut Sql<'_>, name: &str) -> Result<Vec<Model>> {
+/// The models that a filter may mean, whoever may see them.
+fn outlines(sql: &mut Sql<'_>, filter: &Expr) -> Result<Vec<Outline>> {
+    let Some(name) = named(filter) else { return models::outlines(sql) };
     // What cannot be a name is nobody's.
     let Ok(Some(id)) = names::find(sql, name) else { return Ok(Vec::new()) };
-    Ok(models::get(sql, id)?.into_iter().collect())
+    Ok(models::get(sql, id)?.iter().map(Outline::from).collect())
 }
 
 /// Those that the caller may read, by id. Whoever may read a schema may read what lies in it, so that schemas are asked
 /// for once each. Leaves the mark of a filtered answer, since what is left out was decided upon.
-pub(super) fn visible(sql: &mut Sql<'_>, all: Vec<Model>) -> Result<BTreeMap<i64, Model>> {
+fn visible(sql: &mut Sql<'_>, all: Vec<Outline>) -> Result<BTreeMap<i64, Outline>> {
     let mut schemas: HashMap<i64, bool> = HashMap::new();
     let mut found = BTreeMap::new();
     authorize::visible(sql);
@@ -274,23 +282,20 @@ pub(super) fn visible(sql: &mut Sql<'_>, all: Vec<Model>) -> Result<BTreeMap<i64
     Ok(found)
 }
 
-/// Whether the tags mark a prompt.
-pub(super) fn is_prompt(tags: &super::tags::Tags) -> bool {
-    tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+/// A model's tags with its name.
+struct NamedModel<'a> {
+    name: &'a str,
+    tags: &'a Tags,
 }
 
-fn model_key(model: &Model) -> Key {
-    Key { name: model.name(), version: 0, created_at: model.created_at, updated_at: model.updated_at }
-}
-
-impl Fields for Model {
+impl Fields for NamedModel<'_> {
     fn number(&self, _: &Subject) -> Option<f64> {
         None
     }
 
     fn text(&self, subject: &Subject) -> Option<Cow<'_, str>> {
         match subject {
-            Subject::Attribute(Attribute::Name) => Some(Cow::Owned(self.name())),
+            Subject::Attribute(Attribute::Name) => Some(Cow::Borrowed(self.name)),
             Subject::Tag(key) => self.tags.get(key).map(|value| Cow::Borrowed(value.as_str())),
             _ => None,
         }
@@ -298,12 +303,12 @@ impl Fields for Model {
 }
 
 /// A version with the name of its model.
-struct Named<'a> {
-    name: String,
+struct NamedVersion<'a> {
+    name: &'a str,
     version: &'a Version,
 }
 
-impl Fields for Named<'_> {
+impl Fields for NamedVersion<'_> {
     fn number(&self, subject: &Subject) -> Option<f64> {
         match subject {
             Subject::Attribute(Attribute::VersionNumber) => Some(self.version.version as f64),
@@ -313,7 +318,7 @@ impl Fields for Named<'_> {
 
     fn text(&self, subject: &Subject) -> Option<Cow<'_, str>> {
         match subject {
-            Subject::Attribute(Attribute::Name) => Some(Cow::Borrowed(&self.name)),
+            Subject::Attribute(Attribute::Name) => Some(Cow::Borrowed(self.name)),
             Subject::Attribute(Attribute::RunId) => {
                 Some(Cow::Borrowed(self.version.run_id.as_str())).filter(|id| !id.is_empty())
             }

@@ -35,6 +35,7 @@ macro_rules! select_versions {
 
 statements! {
     MODEL_BY_ID = select_models!(" AND m.asset_id = $1");
+    MODEL_BY_IDS = select_models!(" AND m.asset_id IN {ints:$1}");
     MODEL_ALL = select_models!("");
     /// Plain models that were made under this name, or one that differs from it in case only; that one first.
     MODEL_NEAR_NAME = "SELECT id FROM asset WHERE kind = 'model' AND deleted_at IS NULL
@@ -44,6 +45,7 @@ statements! {
     MODEL_TAKE_NUMBER = "UPDATE model SET next_version = next_version + 1 WHERE asset_id = $1 RETURNING next_version - 1";
 
     VERSION_BY_N = select_versions!(" AND v.model_id = $1 AND v.version = $2");
+    VERSION_BY_NUMBERS = select_versions!(" AND v.model_id = $1 AND v.version IN {ints:$2}");
     VERSION_NEWEST = select_versions!(" AND v.model_id = $1 ORDER BY v.version DESC LIMIT 1");
     VERSION_LIST = select_versions!(" AND v.model_id = $1 ORDER BY v.version");
     VERSION_PAGE = select_versions!(" AND v.model_id = $1 AND v.version > $2 ORDER BY v.version LIMIT $3");

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use syntax::search::PROMPT_TAG;
+
 use super::limits::{DESCRIPTION_CHARS, LINK_CHARS, TAG_VALUE_CHARS, TAGS_CHARS, TAGS_MAX};
 use crate::{
     error::{Error, Result},
@@ -10,6 +12,16 @@ use crate::{
 
 /// Tags by key.
 pub type Tags = BTreeMap<String, String>;
+
+/// Whether the tags mark a prompt.
+pub(super) fn is_prompt(tags: &Tags) -> bool {
+    tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// How many bytes their texts have.
+pub(super) fn bytes(tags: &Tags) -> u64 {
+    tags.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() as u64
+}
 
 /// The tags of a request; of a key that comes twice the last value counts.
 pub fn checked_tags(tags: &[KeyValue]) -> Result<Tags> {

@@ -64,6 +64,8 @@ pub async fn catch_up(app: &App) -> Result<()> {
     index::catch_up(app).await
 }
 
+pub use index::Indexer;
+
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
     [

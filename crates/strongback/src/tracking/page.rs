@@ -2,12 +2,76 @@
 //!
 //! A token holds the place after which the next page begins (an anchor, not a count), and a digest of the question:
 //! what comes in between two pages shifts nothing, and a token does not continue another search.
+//!
+//! A page ends after so many results, or after [`BYTES`] of them, whichever comes first.
+
+use std::cmp::Ordering;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+
+/// Bytes of results after which a page ends, however many were asked for.
+pub const BYTES: u64 = 32 << 20;
+/// Results of small pages that are kept before those that cannot be on the page are dropped.
+const CROWD: usize = 1_024;
+
+/// A page as it is found, result by result in any order. Of a result it keeps its place, what it is loaded by, and how
+/// large it is; and it keeps no more results than may be on the page.
+#[derive(Debug)]
+pub struct Finding<P, T, F> {
+    most: usize,
+    after: Option<P>,
+    compare: F,
+    kept: Vec<Hit<P, T>>,
+}
+
+/// A result that may be on the page.
+#[derive(Debug)]
+struct Hit<P, T> {
+    place: P,
+    what: T,
+    bytes: u64,
+}
+
+impl<P, T, F: Fn(&P, &P) -> Ordering> Finding<P, T, F> {
+    /// The first `most` results behind `after`, in this order.
+    pub fn new(most: usize, after: Option<P>, compare: F) -> Self {
+        Self { most: most.max(1), after, compare, kept: Vec::new() }
+    }
+
+    /// Takes a result.
+    pub fn offer(&mut self, place: P, what: T, bytes: u64) {
+        if self.after.as_ref().is_none_or(|after| (self.compare)(&place, after).is_gt()) {
+            self.kept.push(Hit { place, what, bytes });
+        }
+        if self.kept.len() >= self.most.saturating_mul(2).max(CROWD) {
+            // One more than the page shows whether there is a next one.
+            self.kept.select_nth_unstable_by(self.most, |a, b| (self.compare)(&a.place, &b.place));
+            self.kept.truncate(self.most.saturating_add(1));
+        }
+    }
+
+    /// The results of the page in order, and the place behind which the next one goes on. `beside` tells the bytes of
+    /// what else is shown for the sake of a result.
+    pub fn page(mut self, mut beside: impl FnMut(&T) -> u64) -> (Vec<T>, Option<P>) {
+        self.kept.sort_unstable_by(|a, b| (self.compare)(&a.place, &b.place));
+        let found = self.kept.len();
+        let (mut page, mut last, mut bytes) = (Vec::new(), None, 0_u64);
+        for hit in self.kept.into_iter().take(self.most) {
+            bytes = bytes.saturating_add(hit.bytes).saturating_add(beside(&hit.what));
+            if bytes > BYTES && !page.is_empty() {
+                break;
+            }
+            page.push(hit.what);
+            last = Some(hit.place);
+        }
+        let more = page.len() < found;
+        (page, last.filter(|_| more))
+    }
+}
 
 /// What a token is bound to: everything of the request that decides which results there are and in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +123,34 @@ mod tests {
         let other = Question::of(&("metrics.auc > 0.6", ["1"])).unwrap();
         for bad in [made.as_str(), "###", "e30"] {
             assert!(anchor::<(f64, String)>(other, Some(bad)).unwrap_err().message().contains("page_token"));
+        }
+    }
+
+    #[test]
+    fn pages_join_whatever_they_end_by() {
+        let all: Vec<u64> = (0..1_500).map(|n| n * 7_919 % 1_500).collect();
+        for (most, bytes) in [(7, 1), (600, 1), (1_500, 1), (10_000, 1), (600, BYTES / 10), (600, BYTES + 1)]
+        {
+            let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
+            // Every result ends a page where each is larger than one: not all of them need be seen then.
+            while pages < 250 {
+                let mut finding = Finding::new(most, after, |a: &u64, b: &u64| b.cmp(a));
+                for n in &all {
+                    finding.offer(*n, *n, bytes);
+                    assert!(finding.kept.len() <= (2 * most).max(CROWD));
+                }
+                let (page, next) = finding.page(|_| 0);
+                assert!(page.len() <= most && (page.len() as u64 * bytes <= BYTES || page.len() == 1));
+                seen.extend(page);
+                pages += 1;
+                after = next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            let expected: Vec<u64> = (0..1_500).rev().take(seen.len()).collect();
+            assert_eq!(seen, expected, "pages of {most}");
+            assert!(after.is_some() || seen.len() == all.len());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Searching runs: `runs/search`, answered from the index and from the documents that are newer than it.
 //!
-//! A search is bounded in time and its page in bytes, because each holds a reader and memory that others wait for.
+//! A search is bounded in time and its page in bytes, because each holds a reader and memory that others wait for. A run
+//! that cannot be read is left out, and so is what the index knew of it.
 
 use std::cell::RefCell;
 
@@ -32,8 +33,6 @@ use crate::{
 
 /// Runs of a page that asks for no number.
 const PAGE: i64 = 1_000;
-/// Bytes of documents and inputs from which a page ends, however many runs were asked for.
-const PAGE_BYTES: u64 = 32 << 20;
 /// Experiments of one search.
 const EXPERIMENTS: usize = 10_000;
 
@@ -161,7 +160,10 @@ pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<An
     let until = sql.limit();
     let ids = serde_json::to_string(&homes).map_err(Error::internal)?;
     sql.each(&run::store::RUN_FRESH, bind![&ids], |row| {
-        let run = run::read(row)?;
+        let Some(run) = run::read_if_whole(row)? else {
+            search.hide(row.get(0)?);
+            return Ok(true);
+        };
         let facts = RunFacts { deleted: run.is_deleted(), ..index::facts(&run)? };
         let root = || run.home.artifact_location.clone();
         search.fresh(FreshRun { run_id: run.id, facts }, root, || until.check())?;
@@ -169,10 +171,10 @@ pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<An
     })?;
     let segments = index::segments(sql, &homes)?;
     let source = Stored { sql: RefCell::new(sql), segments, experiments, until };
-    let mut page = search.page(&source).map_err(|Failed(error)| error)?;
+    let mut found = search.page(&source).map_err(|Failed(error)| error)?;
     let sql = source.sql.into_inner();
-    page.end_after(run::count_within(sql, &page.run_ids, PAGE_BYTES)?);
-    Ok((run::in_order(sql, &page.run_ids)?, page.next))
+    found.end_after(run::count_within(sql, &found.run_ids, page::BYTES)?);
+    Ok((run::in_order(sql, &found.run_ids)?, found.next))
 }
 
 /// Columns in the store, read through one snapshot.

@@ -59,3 +59,35 @@ fn runs_come_with_experiment_and_versions_in_one_read_for_all() {
         assert!(reads <= 3, "{reads} reads for {RUNS} runs");
     });
 }
+
+#[test]
+fn the_answers_of_one_request_are_bounded_together() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "large").await;
+        for _ in 0..2 {
+            let run = test.post(&format!("{M}/runs/create"), json!({ "experiment_id": home })).await;
+            let run = ok(&run)["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+            let dataset = json!({ "name": "d", "digest": "1", "source_type": "x", "source": "y",
+                "profile": "p".repeat(9 << 20) });
+            let inputs = json!({ "run_id": run, "datasets": [{ "dataset": dataset }] });
+            ok(&test.post(&format!("{M}/runs/log-inputs"), inputs).await);
+        }
+        let ask = async |names: &[&str], field: &str| {
+            let one =
+                |name: &&str| format!("{name}: mlflowSearchRuns(input: $data) {{ runs {{ {field} }} }}");
+            let questions: Vec<String> = names.iter().map(one).collect();
+            let query = format!("query Q($data: MlflowSearchRunsInput!) {{ {} }}", questions.join(" "));
+            let input = json!({ "data": { "experimentIds": [home] } });
+            test.post("/graphql", json!({ "query": query, "variables": input })).await
+        };
+        let large = "inputs { datasetInputs { dataset { profile } } }";
+        let alone = ask(&["a"], large).await;
+        let profile = &ok(&alone)["data"]["a"]["runs"][1]["inputs"]["datasetInputs"][0]["dataset"]["profile"];
+        assert_eq!(profile.as_str().map(str::len), Some(9 << 20));
+        let both = ask(&["a", "b"], large).await;
+        assert_eq!((both.status, both.error_code()), (400, "INVALID_PARAMETER_VALUE"));
+        assert!(both.json["message"].as_str().unwrap().contains("in requests of their own"), "{both:?}");
+        // What counts is what was asked for.
+        ok(&ask(&["a", "b", "c"], "info { runName }").await);
+    });
+}

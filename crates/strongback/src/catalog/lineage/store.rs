@@ -55,12 +55,14 @@ statements! {
     FACT_COUNT = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM lineage_fact WHERE edge_id = $1 LIMIT $2) AS counted";
     FACT_NEWEST = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
         WHERE edge_id = $1 ORDER BY at DESC LIMIT 1";
-    FACT_COUNT_OF_RUNS = "SELECT COUNT(*) FROM lineage_fact WHERE edge_id = $1 AND run_uuid IN {texts:$2}";
+    /// Counts up to $3 and no further.
+    FACT_COUNT_OF_RUNS = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM lineage_fact
+        WHERE edge_id = $1 AND run_uuid IN {texts:$2} LIMIT $3) AS counted";
     FACT_NEWEST_OF_RUNS = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
         WHERE edge_id = $1 AND run_uuid IN {texts:$2} ORDER BY at DESC LIMIT 1";
-    /// Facts of these runs, from these versions, or to these.
-    FACT_COUNT_OF_ANY = "SELECT COUNT(*) FROM lineage_fact WHERE edge_id = $1
-        AND (run_uuid IN {texts:$2} OR source_version IN {texts:$3} OR target_version IN {texts:$4})";
+    /// Facts of these runs, from these versions, or to these; counts up to $5 and no further.
+    FACT_COUNT_OF_ANY = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM lineage_fact WHERE edge_id = $1
+        AND (run_uuid IN {texts:$2} OR source_version IN {texts:$3} OR target_version IN {texts:$4}) LIMIT $5) AS counted";
     FACT_NEWEST_OF_ANY = "SELECT run_uuid, source_version, target_version, at, detail FROM lineage_fact
         WHERE edge_id = $1
             AND (run_uuid IN {texts:$2} OR source_version IN {texts:$3} OR target_version IN {texts:$4})

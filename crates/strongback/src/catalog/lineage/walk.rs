@@ -4,7 +4,10 @@
 //! runs that took part, through a model the versions that were made or copied, so that a version never inherits what
 //! other versions of a model that it was copied from were made of.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use serde_json::Value as Json;
 
@@ -92,12 +95,24 @@ pub struct Edge {
     pub narrowed: Option<Narrowed>,
 }
 
+/// Runs or versions. There may be many, and many edges that were found by the same ones share them.
+type Texts = Arc<BTreeSet<String>>;
+
 /// Facts of an edge: those of these runs, from these versions of the source, or to these versions of the target.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Narrowed {
-    runs: BTreeSet<String>,
-    sources: BTreeSet<String>,
-    targets: BTreeSet<String>,
+    runs: Texts,
+    sources: Texts,
+    targets: Texts,
+}
+
+/// Adds texts to others. Copies nothing where there is nothing to add.
+fn add(known: &mut Texts, more: &Texts) {
+    if known.is_empty() {
+        *known = Arc::clone(more);
+    } else if !Arc::ptr_eq(known, more) && !more.is_subset(known) {
+        Arc::make_mut(known).extend(more.iter().cloned());
+    }
 }
 
 impl Edge {
@@ -105,9 +120,9 @@ impl Edge {
     fn widen(&mut self, other: Option<Narrowed>) {
         match (&mut self.narrowed, other) {
             (Some(known), Some(more)) => {
-                known.runs.extend(more.runs);
-                known.sources.extend(more.sources);
-                known.targets.extend(more.targets);
+                add(&mut known.runs, &more.runs);
+                add(&mut known.sources, &more.sources);
+                add(&mut known.targets, &more.targets);
             }
             (known, _) => *known = None,
         }
@@ -133,9 +148,9 @@ enum Via {
     /// By this edge: through an experiment only on to edges that share a run with it.
     Edge(i64),
     /// By these runs alone.
-    Runs(BTreeSet<String>),
+    Runs(Texts),
     /// By these versions of the node alone.
-    Versions(BTreeSet<String>),
+    Versions(Texts),
 }
 
 /// Walks in one direction and adds to what was found before.
@@ -148,8 +163,8 @@ pub fn walk(
 ) -> Result<()> {
     let via = match start {
         Start::Node(_) => Via::All,
-        Start::Run(_, run) => Via::Runs(BTreeSet::from([run.clone()])),
-        Start::Version(_, version) => Via::Versions(BTreeSet::from([version.clone()])),
+        Start::Run(_, run) => Via::Runs(Arc::new(BTreeSet::from([run.clone()]))),
+        Start::Version(_, version) => Via::Versions(Arc::new(BTreeSet::from([version.clone()]))),
     };
     let mut walk = Walk { sql, direction, bounds, known: HashMap::new(), graph };
     for node in &walk.graph.nodes {
@@ -236,17 +251,17 @@ impl Walk<'_, '_> {
             }
             Via::Runs(runs) => {
                 let stmt = if is_up { &store::EDGES_IN_OF_RUNS } else { &store::EDGES_OUT_OF_RUNS };
-                let narrowed = Narrowed { runs: runs.clone(), ..Narrowed::default() };
+                let narrowed = Narrowed { runs: Arc::clone(runs), ..Narrowed::default() };
                 self.sql.all(stmt, bind![node, &json_list(runs), most], |row| {
                     read_edge(row, Some(narrowed.clone()))
                 })
             }
             Via::Versions(versions) => {
                 let (stmt, narrowed) = if is_up {
-                    let narrowed = Narrowed { targets: versions.clone(), ..Narrowed::default() };
+                    let narrowed = Narrowed { targets: Arc::clone(versions), ..Narrowed::default() };
                     (&store::EDGES_IN_OF_VERSIONS, narrowed)
                 } else {
-                    let narrowed = Narrowed { sources: versions.clone(), ..Narrowed::default() };
+                    let narrowed = Narrowed { sources: Arc::clone(versions), ..Narrowed::default() };
                     (&store::EDGES_OUT_OF_VERSIONS, narrowed)
                 };
                 self.sql.all(stmt, bind![node, &json_list(versions), most], |row| {
@@ -261,7 +276,7 @@ impl Walk<'_, '_> {
         if self.known.get(&next) == Some(&Some(Kind::Experiment)) {
             return Ok(match via {
                 Via::All | Via::Edge(_) => Via::Edge(edge.id),
-                Via::Runs(runs) => Via::Runs(runs.clone()),
+                Via::Runs(runs) => Via::Runs(Arc::clone(runs)),
                 Via::Versions(_) => Via::Runs(self.followed(edge, via, |fact| fact.run_uuid)?),
             });
         }
@@ -278,12 +293,7 @@ impl Walk<'_, '_> {
     }
 
     /// One side of those facts of an edge by which the walk came along.
-    fn followed(
-        &mut self,
-        edge: &Edge,
-        via: &Via,
-        side: impl Fn(Occurrence) -> String,
-    ) -> Result<BTreeSet<String>> {
+    fn followed(&mut self, edge: &Edge, via: &Via, side: impl Fn(Occurrence) -> String) -> Result<Texts> {
         let most = FACTS_FOLLOWED_MAX as i64 + 1;
         let read = |row: &Row<'_>| read_occurrence(row).map(&side);
         let found = match via {
@@ -301,7 +311,7 @@ impl Walk<'_, '_> {
             }
         };
         self.graph.is_cut |= found.len() > FACTS_FOLLOWED_MAX;
-        Ok(found.into_iter().take(FACTS_FOLLOWED_MAX).collect())
+        Ok(Arc::new(found.into_iter().take(FACTS_FOLLOWED_MAX).collect()))
     }
 }
 
@@ -340,16 +350,15 @@ pub fn occurrences(sql: &mut Sql<'_>, edge: &Edge) -> Result<Occurrences> {
     };
     let runs = json_list(runs);
     if sources.is_empty() && targets.is_empty() {
-        let values = bind![edge.id, &runs];
+        let values = bind![edge.id, &runs, FACTS_COUNTED_MAX];
         let count = sql.one(&store::FACT_COUNT_OF_RUNS, values, |row| row.get(0))?;
-        return Ok(Occurrences {
-            count,
-            newest: sql.first(&store::FACT_NEWEST_OF_RUNS, values, read_occurrence)?,
-        });
+        let newest = sql.first(&store::FACT_NEWEST_OF_RUNS, bind![edge.id, &runs], read_occurrence)?;
+        return Ok(Occurrences { count, newest });
     }
     let (sources, targets) = (json_list(sources), json_list(targets));
-    let values = bind![edge.id, &runs, &sources, &targets];
+    let values = bind![edge.id, &runs, &sources, &targets, FACTS_COUNTED_MAX];
     let count = sql.one(&store::FACT_COUNT_OF_ANY, values, |row| row.get(0))?;
+    let values = bind![edge.id, &runs, &sources, &targets];
     Ok(Occurrences { count, newest: sql.first(&store::FACT_NEWEST_OF_ANY, values, read_occurrence)? })
 }
 

@@ -72,6 +72,8 @@ CREATE INDEX asset_deleted_with ON asset (deleted_with) WHERE deleted_with IS NO
 CREATE UNIQUE INDEX asset_living ON asset (parent_id, kind, leaf_key) WHERE deleted_at IS NULL;
 -- A root has no parent, and NULL is never equal to NULL: without this two replicas could each make a metastore.
 CREATE UNIQUE INDEX asset_root ON asset (kind) WHERE parent_id IS NULL AND deleted_at IS NULL;
+-- For who missed a name by its case.
+CREATE INDEX asset_wire_folded ON asset (kind, LOWER(wire_name)) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX asset_wire ON asset (kind, wire_name) WHERE deleted_at IS NULL AND wire_name IS NOT NULL;
 
 -- A table as somebody declared it: it lives elsewhere. `columns` is JSON.

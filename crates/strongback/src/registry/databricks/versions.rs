@@ -13,7 +13,8 @@ use crate::{
     db::Sql,
     error::Result,
     registry::{
-        answered, location,
+        answered,
+        location::{self, Addresses},
         mlflow::{
             versions::new_version,
             wire::{
@@ -112,8 +113,10 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<VersionsResponse> {
         Search::new(Grammar::ModelVersions, filter, &request.order_by, most, request.page_token.as_deref())?;
     ctx.read(move |sql| {
         let found = search.versions(sql)?;
+        let mut addresses = Addresses::default();
         let model_versions = found.show(|model, version, aliases| {
-            VersionOut::new(sql, model, version, aliases.iter().copied(), Background::default())
+            let storage = addresses.storage(sql, model, version)?;
+            Ok(VersionOut::new(model, version, storage, aliases.iter().copied(), Background::default()))
         })?;
         Ok(VersionsResponse { model_versions, next_page_token: found.next_page_token })
     })

@@ -182,16 +182,16 @@ pub struct Param {
 impl VersionOut {
     /// A version with the model's aliases.
     pub fn new<'a>(
-        sql: &mut Sql<'_>,
         model: &Model,
         version: &Version,
+        storage_location: String,
         aliases: impl IntoIterator<Item = &'a Alias>,
         background: Background,
-    ) -> Result<Self> {
+    ) -> Self {
         let own = aliases
             .into_iter()
             .filter(|alias| (alias.model_id, alias.version) == (version.model_id, version.version));
-        Ok(Self {
+        Self {
             name: model.name(),
             version: version.version.to_string(),
             creation_timestamp: version.created_at,
@@ -203,20 +203,21 @@ impl VersionOut {
             run_experiment_id: background.run_experiment_id,
             status: version.status.name(),
             status_message: version.status_message.clone(),
-            storage_location: location::storage(sql, model, version)?,
+            storage_location,
             aliases: own.map(AliasOut::from).collect(),
             tags: tags::pairs(&version.tags),
             model_id: version.logged_model.clone(),
             model_params: background.params,
             model_metrics: background.metrics,
-        })
+        }
     }
 
     /// The same with aliases and background looked up.
     pub fn load(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<Self> {
         let all = aliases::list(sql, &[version.model_id])?;
         let background = background(sql, version)?;
-        Self::new(sql, model, version, &all, background)
+        let storage = location::storage(sql, model, version)?;
+        Ok(Self::new(model, version, storage, &all, background))
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::router::wire::{Int64, flag};
+use crate::router::wire::{Int64, flag, list};
 
 /// How a file is to be stored.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -91,7 +91,7 @@ pub(super) struct FileAction {
     #[serde(default, deserialize_with = "flag")]
     pub overwrite: bool,
     /// The parts that make the file.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub parts: Vec<PartIn>,
 }
 

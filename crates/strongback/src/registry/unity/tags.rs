@@ -17,7 +17,7 @@ use crate::{
     },
     router::{
         Limits, Policy, Route,
-        wire::{Empty, Int64, required},
+        wire::{Empty, Int64, list, required},
     },
     tracking::wire::KeyValue,
 };
@@ -60,10 +60,10 @@ struct TagsRequest {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 struct Changes {
     /// Tags to set.
-    #[serde(default, alias = "addTags")]
+    #[serde(default, alias = "addTags", deserialize_with = "list")]
     add_tags: Vec<KeyValue>,
     /// Keys to remove.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     remove: Vec<String>,
 }
 

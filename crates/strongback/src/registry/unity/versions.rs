@@ -13,6 +13,7 @@ use crate::{
     registry::{
         aliases, answered,
         databricks::wire::Background,
+        location::Addresses,
         names::{self, Levels},
         tags::{changed_description, checked_description, checked_tags},
         versions::{self, NewVersion},
@@ -71,9 +72,13 @@ async fn list(ctx: Ctx, request: VersionListRequest) -> Result<VersionsResponse>
             None => None,
         };
         let aliases = aliases::list(sql, &[model.id])?;
+        let mut addresses = Addresses::default();
         let model_versions = found
             .iter()
-            .map(|version| VersionInfo::new(sql, &model, version, &aliases, Background::default()))
+            .map(|version| {
+                let storage = addresses.storage(sql, &model, version)?;
+                Ok(VersionInfo::new(&model, version, storage, &aliases, Background::default()))
+            })
             .collect::<Result<_>>()?;
         Ok(VersionsResponse { model_versions, next_page_token })
     })

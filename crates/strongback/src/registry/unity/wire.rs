@@ -8,6 +8,7 @@ use syntax::names::FullName;
 use crate::{
     catalog::{
         bootstrap::{DEFAULT_CATALOG, DEFAULT_SCHEMA},
+        names::three_levels,
         unsupported::{refuse, refuse_text},
     },
     db::Sql,
@@ -20,7 +21,7 @@ use crate::{
         tags,
         versions::Version,
     },
-    router::wire::{Int64, required},
+    router::wire::{Int64, list, required},
     tracking::wire::{KeyValue, MetricOut},
 };
 
@@ -56,7 +57,7 @@ pub struct UpdateModelRequest {
 impl UpdateModelRequest {
     /// Refuses what it could not do.
     pub fn check(&self, full_name: &str) -> Result<()> {
-        let known = FullName::parse(full_name).unwrap_or_else(|_| FullName {
+        let known = three_levels(full_name).unwrap_or_else(|_| FullName {
             catalog: DEFAULT_CATALOG.to_owned(),
             schema: DEFAULT_SCHEMA.to_owned(),
             leaf: full_name.to_owned(),
@@ -104,7 +105,7 @@ pub struct CreateModelRequest {
     /// Its description.
     pub comment: Option<String>,
     /// Its tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub tags: Vec<KeyValue>,
     /// Refused unless it is the caller.
     pub owner: Option<String>,
@@ -212,7 +213,7 @@ pub struct CreateVersionRequest {
     /// Its description.
     pub comment: Option<String>,
     /// Its tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub tags: Vec<KeyValue>,
 }
 
@@ -358,14 +359,14 @@ pub struct VersionInfo {
 impl VersionInfo {
     /// A version with the model's aliases.
     pub fn new(
-        sql: &mut Sql<'_>,
         model: &Model,
         version: &Version,
+        storage_location: String,
         aliases: &[Alias],
         background: Background,
-    ) -> Result<Self> {
+    ) -> Self {
         let own = aliases.iter().filter(|alias| alias.version == version.version).map(AliasInfo::from);
-        Ok(Self {
+        Self {
             model_name: model.leaf.clone(),
             catalog_name: model.catalog.clone(),
             schema_name: model.schema.clone(),
@@ -373,7 +374,7 @@ impl VersionInfo {
             source: version.source.clone(),
             run_id: version.run_id.clone(),
             status: version.status.name(),
-            storage_location: location::storage(sql, model, version)?,
+            storage_location,
             comment: version.description.clone(),
             created_at: version.created_at,
             created_by: version.created_by.clone(),
@@ -384,14 +385,15 @@ impl VersionInfo {
             model_id: version.logged_model.clone(),
             model_params: background.params,
             model_metrics: background.metrics,
-        })
+        }
     }
 
     /// The same with aliases and background looked up.
     pub fn load(sql: &mut Sql<'_>, model: &Model, version: &Version) -> Result<Self> {
         let aliases = aliases::list(sql, &[model.id])?;
         let background = background(sql, version)?;
-        Self::new(sql, model, version, &aliases, background)
+        let storage = location::storage(sql, model, version)?;
+        Ok(Self::new(model, version, storage, &aliases, background))
     }
 }
 

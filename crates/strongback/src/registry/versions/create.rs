@@ -17,7 +17,6 @@ use crate::{
         models::Model,
         names::{self, Levels},
         provenance::{self, Claimed, Origin},
-        search::is_prompt,
         signature::{self, Signature, Told},
         store,
         tags::{self, Tags},
@@ -50,7 +49,7 @@ impl NewVersion {
             run_id: &self.run_id,
             model_id: &self.model_id,
             awaits_files: self.awaits_files,
-            is_prompt: is_prompt(&model.tags) || is_prompt(&self.tags),
+            is_prompt: tags::is_prompt(&model.tags) || tags::is_prompt(&self.tags),
         };
         provenance::trace(sql, claimed)
     }

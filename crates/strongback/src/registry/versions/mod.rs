@@ -4,6 +4,8 @@ mod create;
 mod pin;
 mod stage;
 
+use std::collections::{BTreeMap, HashMap};
+
 use serde_json::json;
 
 pub use create::{NewVersion, version_create, version_finalize};
@@ -94,6 +96,16 @@ pub struct Version {
     pub updated_at: i64,
 }
 
+impl Version {
+    /// About how many bytes it holds.
+    pub(super) fn bytes(&self) -> u64 {
+        let Self { source, origin, run_link, description, status_message, .. } = self;
+        let texts = [source, origin, run_link, description, status_message];
+        (size_of::<Self>() + texts.iter().map(|text| text.len()).sum::<usize>()) as u64
+            + tags::bytes(&self.tags)
+    }
+}
+
 /// Columns of the statements that list versions.
 pub(super) fn read(row: &Row<'_>) -> Result<Version> {
     Ok(Version {
@@ -130,6 +142,24 @@ pub(super) fn read(row: &Row<'_>) -> Result<Version> {
 /// The living version with this number, without asking whether the caller may see it.
 pub fn get(sql: &mut Sql<'_>, model_id: i64, number: i64) -> Result<Option<Version>> {
     sql.first(&store::VERSION_BY_N, bind![model_id, number], read)
+}
+
+/// Living versions by `asset.id` of their model and number, in the order of these; a statement a model.
+pub(super) fn in_order(sql: &mut Sql<'_>, ids: &[(i64, i64)]) -> Result<Vec<Version>> {
+    let mut of_models: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for (model_id, number) in ids {
+        of_models.entry(*model_id).or_default().push(*number);
+    }
+    let mut found = HashMap::new();
+    for (model_id, numbers) in of_models {
+        let numbers = serde_json::to_string(&numbers).map_err(Error::internal)?;
+        sql.each(&store::VERSION_BY_NUMBERS, bind![model_id, &numbers], |row| {
+            let version = read(row)?;
+            found.insert((model_id, version.version), version);
+            Ok(true)
+        })?;
+    }
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
 /// The version with this number, which must be there.

@@ -4,7 +4,10 @@
 //! was slow, and whose lease somebody else had meanwhile, read what is no longer so; that its lease ran out is not
 //! enough to know, so nobody renews a lease that had another holder in between.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use super::{
     assign::{self, Mark, Target},
@@ -25,6 +28,8 @@ use crate::{
 
 const LEASE: &str = "tracking.index";
 const LEASE_MS: i64 = 10_000;
+/// How long a run that cannot be read is left alone before it is tried again: it may have been mended where it lies.
+pub(super) const RETRY: Duration = Duration::from_mins(5);
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +46,9 @@ pub(super) enum Pass {
 pub(super) struct Builder<'a> {
     db: &'a Db,
     holder: String,
-    /// Marks of runs that cannot be read: said once, and left for who mends them.
-    damaged: HashSet<Mark>,
+    /// Marks of runs that cannot be read, and when each was tried: said once, and tried again after `retry`.
+    damaged: HashMap<Mark, Instant>,
+    retry: Duration,
 }
 
 /// What became of one experiment in one pass.
@@ -54,8 +60,8 @@ enum Indexed {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(db: &'a Db) -> Self {
-        Self { db, holder: uuid::Uuid::now_v7().to_string(), damaged: HashSet::new() }
+    pub(super) fn new(db: &'a Db, retry: Duration) -> Self {
+        Self { db, holder: uuid::Uuid::now_v7().to_string(), damaged: HashMap::new(), retry }
     }
 
     /// Indexes a batch of every experiment that has marked runs. What cannot be read in one of them is logged and does
@@ -103,7 +109,9 @@ impl<'a> Builder<'a> {
     }
 
     async fn index_experiment(&mut self, experiment: i64) -> Result<Indexed> {
-        let damaged = self.damaged.clone();
+        let is_left = |tried: &Instant| tried.elapsed() < self.retry;
+        let damaged: HashSet<Mark> =
+            self.damaged.iter().filter(|(_, tried)| is_left(tried)).map(|(mark, _)| *mark).collect();
         let assigned = move |sql: &mut Sql<'_>| assign::assign(sql, experiment, &damaged);
         let work = self.db.read(&Origin::system(), assigned).await?;
         for (run_id, has_ended) in work.due {
@@ -114,13 +122,17 @@ impl<'a> Builder<'a> {
         for (target, marks) in work.groups {
             let built = self.db.read(&Origin::system(), move |sql| build(sql, target, &marks)).await?;
             for (mark, error) in built.damaged {
-                tracing::error!(
-                    ?error,
-                    experiment,
-                    run_id = mark.0,
-                    "a run cannot be read and is left out of the search index"
-                );
-                self.damaged.insert(mark);
+                if self.damaged.insert(mark, Instant::now()).is_none() {
+                    tracing::error!(
+                        ?error,
+                        experiment,
+                        run_id = mark.0,
+                        "a run cannot be read and is left out of the search index"
+                    );
+                }
+            }
+            for mark in &built.marks {
+                self.damaged.remove(mark);
             }
             let (holder, changes, marks) = (self.holder.clone(), built.changes, built.marks);
             let is_held = self

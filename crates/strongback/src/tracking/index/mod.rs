@@ -5,7 +5,8 @@
 //! the columns, only if it is still the mark that was read. So a search, which reads the documents of marked runs beside
 //! the index, sees every run exactly once and as new as it is.
 //!
-//! A run that cannot be read keeps its mark, and keeps nobody else from being indexed.
+//! A run that cannot be read keeps its mark, and keeps nobody else from being indexed. It is tried again every few
+//! minutes.
 //!
 //! What must stay true: one builder at a time a store (a lease says which, and a builder that lost it stores nothing);
 //! everything here is derived, so losing any of it costs time and nothing else.
@@ -23,7 +24,7 @@ use crate::{
     error::{Error, Result},
 };
 
-use build::{Builder, Pass};
+use build::{Builder, Pass, RETRY};
 
 pub(in crate::tracking) use build::{facts, segments};
 
@@ -36,7 +37,25 @@ const WAIT: Duration = Duration::from_mins(1);
 
 /// Indexes and compacts what is marked now, or waits until another builder has done so.
 pub async fn catch_up(app: &App) -> Result<()> {
-    let mut builder = Builder::new(&app.db);
+    Indexer::new(app, RETRY).catch_up().await
+}
+
+/// A builder that is told when to work.
+pub struct Indexer<'a>(Builder<'a>);
+
+impl<'a> Indexer<'a> {
+    /// One that tries runs that it could not read again after this time.
+    pub fn new(app: &'a App, retry: Duration) -> Self {
+        Self(Builder::new(&app.db, retry))
+    }
+
+    /// Indexes and compacts what is marked now, or waits until another builder has done so.
+    pub async fn catch_up(&mut self) -> Result<()> {
+        catch_up_with(&mut self.0).await
+    }
+}
+
+async fn catch_up_with(builder: &mut Builder<'_>) -> Result<()> {
     let end = tokio::time::Instant::now() + WAIT;
     loop {
         match builder.pass().await? {
@@ -55,7 +74,7 @@ pub async fn catch_up(app: &App) -> Result<()> {
 
 /// Runs until `stopped` changes.
 pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
-    let mut builder = Builder::new(&app.db);
+    let mut builder = Builder::new(&app.db, RETRY);
     loop {
         let rest = match builder.pass().await {
             Ok(Pass::Behind) => Duration::ZERO,

@@ -14,7 +14,7 @@ pub(in crate::tracking) mod store;
 mod tags;
 pub mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +123,16 @@ impl Document {
         }
         Ok(text)
     }
+
+    /// About how many bytes it holds.
+    fn bytes(&self) -> u64 {
+        let texts = self.params.iter().chain(&self.tags).map(|(key, value)| key.len() + value.len());
+        let metrics = self.metrics.iter().map(|metric| {
+            let Metric { key, run_id, dataset_name, dataset_digest, .. } = metric;
+            size_of::<Metric>() + key.len() + run_id.len() + dataset_name.len() + dataset_digest.len()
+        });
+        texts.chain(metrics).sum::<usize>() as u64
+    }
 }
 
 /// A metric of a logged model.
@@ -158,6 +168,11 @@ impl LoggedModel {
     pub fn artifact_uri(&self) -> String {
         let location = self.artifact_location.trim_end_matches('/');
         format!("{location}/models/{}/artifacts", self.uuid)
+    }
+
+    /// About how many bytes it holds.
+    fn bytes(&self) -> u64 {
+        (size_of::<Self>() + self.status_message.len()) as u64 + self.document.bytes()
     }
 
     /// What happened to it, with the revision that it has now.
@@ -197,6 +212,15 @@ pub fn load(sql: &mut Sql<'_>, uuid: &str) -> Result<LoggedModel> {
 /// The model with this id, deleted ones too, without asking whether the caller may see it.
 pub fn find(sql: &mut Sql<'_>, uuid: &str) -> Result<Option<LoggedModel>> {
     sql.first(&store::LOGGED_MODEL_BY_UUID, bind![uuid], read)
+}
+
+/// Models by id, in the order of the ids.
+fn in_order(sql: &mut Sql<'_>, uuids: &[String]) -> Result<Vec<LoggedModel>> {
+    let text = serde_json::to_string(uuids).map_err(Error::internal)?;
+    let found = sql.all(&store::LOGGED_MODEL_BY_UUIDS, bind![&text], read)?;
+    let mut by_id: HashMap<String, LoggedModel> =
+        found.into_iter().map(|model| (model.uuid.clone(), model)).collect();
+    Ok(uuids.iter().filter_map(|uuid| by_id.remove(uuid)).collect())
 }
 
 /// The newest living model of a name that a run of an experiment made, without asking whether the caller may see it.

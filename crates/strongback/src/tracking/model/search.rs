@@ -1,4 +1,6 @@
-//! Searching logged models: the models of the named experiments are read, filtered and ordered in memory.
+//! Searching logged models: the models of the named experiments are read one by one, filtered, and ordered in memory.
+//!
+//! A document may be large, so that of what matches only its place is kept; the models of the page are read again.
 
 use std::{borrow::Cow, cmp::Ordering};
 
@@ -10,7 +12,7 @@ use syntax::search::{
 };
 
 use super::{
-    LoggedModel, Metric, read, store,
+    LoggedModel, Metric, in_order, read, store,
     wire::{DatasetChoice, SearchRequest, SearchResponse},
 };
 use crate::{
@@ -222,25 +224,22 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
     let order = fields(&request.order_by)?;
     let filter = Filter::new(&text, request.datasets)?;
     ctx.read(move |sql| {
-        let (mut found, until) = (Vec::new(), sql.limit());
+        let until = sql.limit();
+        let mut found = page::Finding::new(most, after, |a: &Place, b: &Place| compare(&order, a, b));
         for home in experiment::named(sql, &experiments)? {
-            for model in sql.all(&store::LOGGED_MODEL_LIVING, bind![home.id], read)? {
-                let at = place(&order, &model);
-                if filter.matches(&model, &until)?
-                    && after.as_ref().is_none_or(|after| compare(&order, &at, after).is_gt())
-                {
-                    found.push((at, model));
+            sql.each(&store::LOGGED_MODEL_LIVING, bind![home.id], |row| {
+                let model = read(row)?;
+                if filter.matches(&model, &until)? {
+                    let (at, bytes) = (place(&order, &model), model.bytes());
+                    found.offer(at, model.uuid, bytes);
                 }
-            }
+                Ok(true)
+            })?;
         }
-        found.sort_by(|(a, _), (b, _)| compare(&order, a, b));
-        let more = found.len() > most;
-        found.truncate(most);
-        let next_page_token = match found.last().filter(|_| more) {
-            Some((last, _)) => Some(page::token(question, last)?),
-            None => None,
-        };
-        Ok(SearchResponse { models: found.iter().map(|(_, model)| model.into()).collect(), next_page_token })
+        let (ids, next) = found.page(|_| 0);
+        let next_page_token = next.map(|next| page::token(question, &next)).transpose()?;
+        let models = in_order(sql, &ids)?;
+        Ok(SearchResponse { models: models.iter().map(Into::into).collect(), next_page_token })
     })
     .await
 }

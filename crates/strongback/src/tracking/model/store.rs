@@ -6,6 +6,9 @@ statements! {
     LOGGED_MODEL_BY_UUID = "SELECT m.uuid, m.experiment_id, m.name, m.model_type, m.source_run, m.status, m.status_message, m.owner_id,
             m.created_at, m.updated_at, m.deleted_at, m.document, e.mlflow_id, e.artifact_location, m.revision
         FROM logged_model m JOIN experiment e ON e.asset_id = m.experiment_id WHERE m.uuid = $1";
+    LOGGED_MODEL_BY_UUIDS = "SELECT m.uuid, m.experiment_id, m.name, m.model_type, m.source_run, m.status, m.status_message, m.owner_id,
+            m.created_at, m.updated_at, m.deleted_at, m.document, e.mlflow_id, e.artifact_location, m.revision
+        FROM logged_model m JOIN experiment e ON e.asset_id = m.experiment_id WHERE m.uuid IN {texts:$1}";
     LOGGED_MODEL_LOCK = "SELECT m.uuid, m.experiment_id, m.name, m.model_type, m.source_run, m.status, m.status_message, m.owner_id,
             m.created_at, m.updated_at, m.deleted_at, m.document,
             (SELECT e.mlflow_id FROM experiment e WHERE e.asset_id = m.experiment_id),

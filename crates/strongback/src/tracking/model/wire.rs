@@ -120,10 +120,10 @@ pub struct CreateRequest {
     #[serde(alias = "sourceRunId")]
     pub source_run_id: Option<String>,
     /// Its first params.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub params: Vec<KeyValue>,
     /// Its first tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub tags: Vec<KeyValue>,
 }
 
@@ -150,7 +150,7 @@ pub struct ParamsRequest {
     /// `m-` and 32 hexadecimal digits, from the path.
     pub model_id: Option<String>,
     /// The params.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub params: Vec<KeyValue>,
 }
 
@@ -160,7 +160,7 @@ pub struct TagsRequest {
     /// `m-` and 32 hexadecimal digits, from the path.
     pub model_id: Option<String>,
     /// The tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub tags: Vec<KeyValue>,
 }
 
@@ -212,13 +212,13 @@ pub struct SearchRequest {
     /// E.g. `metrics.auc > 0.9 AND params.depth = '5'`.
     pub filter: Option<String>,
     /// Metric filters look at metrics of these data sets only.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub datasets: Vec<DatasetChoice>,
     /// 50 if absent.
     #[serde(alias = "maxResults")]
     pub max_results: Option<Int64>,
     /// Newest first if empty.
-    #[serde(default, alias = "orderBy")]
+    #[serde(default, alias = "orderBy", deserialize_with = "list")]
     pub order_by: Vec<OrderIn>,
     /// From the answer before.
     #[serde(alias = "pageToken")]

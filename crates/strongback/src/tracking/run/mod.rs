@@ -10,6 +10,7 @@
 
 mod batch;
 mod create;
+mod damaged;
 pub(crate) mod get;
 mod inputs;
 mod lifecycle;
@@ -44,6 +45,8 @@ pub const USER_TAG: &str = "mlflow.user";
 /// The input tag that says what a data set was used for.
 pub const DATASET_CONTEXT_TAG: &str = "mlflow.data.context";
 
+pub(in crate::tracking) use damaged::read_if_whole;
+pub(crate) use damaged::say_damaged;
 pub(in crate::tracking) use get::complete;
 
 /// Where a run stands. The numbers are MLflow's.
@@ -247,14 +250,14 @@ pub(in crate::tracking) fn count_within(sql: &mut Sql<'_>, ids: &[i64], bytes_ma
     Ok(ids.iter().take_while(fits).count())
 }
 
-/// Runs by internal id, in the order of the ids.
+/// Runs by internal id, in the order of the ids; without those that cannot be read.
 pub(in crate::tracking) fn in_order(sql: &mut Sql<'_>, ids: &[i64]) -> Result<Vec<Run>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let text = serde_json::to_string(ids).map_err(Error::internal)?;
-    let found = sql.all(&store::RUN_BY_IDS, bind![&text], read)?;
-    let mut by_id: HashMap<i64, Run> = found.into_iter().map(|run| (run.id, run)).collect();
+    let found = sql.all(&store::RUN_BY_IDS, bind![&text], read_if_whole)?;
+    let mut by_id: HashMap<i64, Run> = found.into_iter().flatten().map(|run| (run.id, run)).collect();
     Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
 }
 

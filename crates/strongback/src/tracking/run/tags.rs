@@ -1,10 +1,13 @@
 //! Deleting tags of runs. Setting one is a batch of one, see [`super::log`].
+//!
+//! A run's name is its tag `mlflow.runName`, so that it goes with the tag until the run is given another one. (MLflow has
+//! the name in a column too, which then says what no tag says.)
 
 use http::Method;
 use serde_json::json;
 
 use super::{
-    RUN_NAME_TAG, lock, save, sources,
+    lock, save, sources,
     wire::{self, PairRequest},
 };
 use crate::{
@@ -35,11 +38,6 @@ pub(super) fn routes() -> Vec<Route> {
 async fn delete(ctx: Ctx, request: PairRequest) -> Result<Empty> {
     let id = wire::run_id(&request.run_id, &request.run_uuid)?.to_owned();
     let key = required(&request.key, "key")?.to_owned();
-    if key == RUN_NAME_TAG {
-        return Err(Error::invalid(format!(
-            "Invalid value \"{key}\" for parameter 'key' supplied: a run keeps its name. Set another one instead."
-        )));
-    }
     ctx.write(move |tx| {
         let mut run = lock(tx, &id, Action::Edit)?;
         run.require_active()?;

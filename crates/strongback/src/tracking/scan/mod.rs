@@ -162,7 +162,7 @@ impl<'q> Search<'q> {
         keep_going: impl Fn() -> Result<(), E>,
     ) -> Result<(), E> {
         keep_going()?;
-        self.hidden.push(run.run_id);
+        self.hide(run.run_id);
         if !self.filter.holds(&run.facts, &root, keep_going)? {
             return Ok(());
         }
@@ -172,6 +172,11 @@ impl<'q> Search<'q> {
             self.best.settle_if_crowded(&self.order);
         }
         Ok(())
+    }
+
+    /// Leaves out what the index knows of a run.
+    pub fn hide(&mut self, run_id: i64) {
+        self.hidden.push(run_id);
     }
 
     /// Goes through the index, and answers the page.

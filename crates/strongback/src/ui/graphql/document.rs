@@ -148,6 +148,17 @@ pub(super) fn cut(value: &Value, set: &SelectionSet, name: &str) -> Value {
     }
 }
 
+/// About how many bytes an answer holds.
+pub(super) fn bytes(value: &Value) -> u64 {
+    let below = match value {
+        Value::Array(values) => values.iter().map(bytes).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() as u64 + bytes(value)).sum(),
+        Value::String(text) => text.len() as u64,
+        _ => 0,
+    };
+    size_of::<Value>() as u64 + below
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,13 +24,15 @@ use crate::{
     router::{Limits, Policy, Route, wire},
     tracking::{
         experiment::{self, wire::ExperimentOut},
-        limits, metrics, run, search,
+        limits, metrics, page, run, search,
     },
 };
 use document::shown;
 
 /// Questions in one request.
 const QUESTIONS_MAX: usize = 10;
+/// Bytes of what several questions of one request are answered with: what one may be answered with alone.
+const ANSWERS_BYTES: u64 = page::BYTES;
 
 crate::statements! {
     /// Versions that were registered from these runs.
@@ -82,11 +84,19 @@ async fn answer(ctx: Ctx, request: Request) -> Result<Answer> {
         return Err(Error::invalid(format!("A GraphQL request can ask at most {QUESTIONS_MAX} questions.")));
     }
     document::check(questions)?;
-    let mut data = Map::new();
+    let (mut data, mut bytes) = (Map::new(), 0);
     for field in document::fields_of(questions) {
         let key = field.response_key().node.to_string();
         let whole = question(&ctx, field, &variables).await?;
-        data.insert(key, document::cut(&whole, &field.selection_set.node, &field.name.node));
+        let shown = document::cut(&whole, &field.selection_set.node, &field.name.node);
+        bytes += document::bytes(&shown);
+        if !data.is_empty() && bytes > ANSWERS_BYTES {
+            return Err(Error::invalid(format!(
+                "The answers of one GraphQL request hold at most {ANSWERS_BYTES} bytes together, and these hold more. Ask \
+                 the questions in requests of their own, or for fewer runs."
+            )));
+        }
+        data.insert(key, shown);
     }
     Ok(Answer { data: Value::Object(data), errors: None })
 }

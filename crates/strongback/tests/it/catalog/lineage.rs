@@ -192,3 +192,39 @@ fn what_one_may_not_read_is_there_without_a_name() {
         assert_eq!((hidden.get("run_id"), hidden.get("count")), (None, None), "{hidden}");
     });
 }
+
+static FACTS: strongback::db::Stmt = strongback::db::Stmt::new(
+    "INSERT INTO lineage_fact (edge_id, run_uuid, target_version, source_version, at, detail)
+    WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10100)
+    SELECT $1, $2, CAST(i AS TEXT), '', 1, '{}' FROM n",
+);
+
+#[test]
+fn facts_of_a_narrowed_edge_are_counted_up_to_a_bound() {
+    on_every_store(async |test: TestApp| {
+        two_runs(&test).await;
+        let model = plain_asset(&test, Kind::Model, "many").await;
+        let experiment = plain_asset(&test, Kind::Experiment, "/many").await;
+        assert!(add(&test, experiment, model, EdgeKind::Produces, "r9", "1").await);
+        let seen = async |start: fn(i64) -> walk::Start| {
+            let read = move |sql: &mut strongback::db::Sql<'_>| {
+                authorize_admin(sql, "walk")?;
+                let node = lineage::node_of_asset(sql, model)?.unwrap();
+                let mut graph = walk::Graph::default();
+                let bounds = walk::Bounds { depth_max: 3, nodes_max: 10, edges_max: 10 };
+                walk::walk(sql, &start(node), walk::Direction::Up, bounds, &mut graph)?;
+                let edge = &graph.edges[0];
+                Ok((edge.id, edge.narrowed.is_some(), walk::occurrences(sql, edge)?.count))
+            };
+            test.system().read(read).await.unwrap()
+        };
+        let by_run = |node| walk::Start::Run(node, "r9".to_owned());
+        let (edge, narrowed, count) = seen(by_run).await;
+        assert_eq!((narrowed, count), (true, 1));
+        test.app.db.derive(move |tx| tx.execute(&FACTS, strongback::bind![edge, "r9"])).await.unwrap();
+        assert_eq!(seen(by_run).await, (edge, true, walk::FACTS_COUNTED_MAX));
+        let by_version = |node| walk::Start::Version(node, "7".to_owned());
+        assert_eq!(seen(by_version).await, (edge, true, 1));
+        assert_eq!(seen(walk::Start::Node).await, (edge, false, walk::FACTS_COUNTED_MAX));
+    });
+}

@@ -126,3 +126,31 @@ fn the_best_run_is_one_that_finished_unless_asked_otherwise() {
     let huge = done(&best(&["--any-status"]));
     assert!(huge.contains("broken") && huge.lines().all(|line| line.len() < 160), "{huge}");
 }
+
+#[test]
+fn best_runs_come_from_as_many_pages_as_it_takes() {
+    let server = Server::strongback(binary()).unwrap();
+    let mut http = server.client();
+    let mut mlflow = |path: &str, body: Value| {
+        let answer = http.post(&format!("/api/2.0/mlflow/{path}"), &body).unwrap();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        serde_json::from_str::<Value>(&answer.text()).unwrap()
+    };
+    for n in 0..5 {
+        let made = mlflow("runs/create", json!({ "experiment_id": "0", "run_name": format!("r{n}") }));
+        let id = made["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+        mlflow("runs/log-metric", json!({ "run_id": id, "key": "auc", "value": n, "timestamp": 1 }));
+        // A page has room for three of these.
+        let mut dataset = json!({ "name": "d", "digest": "1", "source_type": "x", "source": "y" });
+        if n == 0 {
+            dataset["profile"] = json!("p".repeat(9 << 20));
+        }
+        mlflow("runs/log-inputs", json!({ "run_id": id, "datasets": [{ "dataset": dataset }] }));
+    }
+    let url = server.url();
+    let arguments = ["runs", "best", "--metric", "auc", "--any-status", "-n", "4", "--json"];
+    let best = json_of(&run(server.folder(), &arguments, &[("STRONGBACK_URL", &url)]));
+    let names: Vec<&str> =
+        best.as_array().unwrap().iter().map(|run| run["info"]["run_name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["r4", "r3", "r2", "r1"]);
+}

@@ -20,6 +20,14 @@ fn plan(store: &rusqlite::Connection, words: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_name_in_another_case_is_looked_up_by_its_index() {
+    let test = TestApp::open(&[], None).await;
+    let Location::Sqlite(path) = test.app.db.location() else { panic!("not on SQLite") };
+    let plan = plan(&rusqlite::Connection::open(path).unwrap(), "LOWER(wire_name) =");
+    assert!(plan.contains("USING INDEX asset_wire_folded (kind=? AND <expr>=?)"), "{plan}");
+}
+
+#[tokio::test]
 async fn lineage_of_a_version_is_looked_up_by_the_version() {
     let test = TestApp::open(&[], None).await;
     let Location::Sqlite(path) = test.app.db.location() else { panic!("not on SQLite") };

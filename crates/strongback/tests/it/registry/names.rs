@@ -196,6 +196,12 @@ fn a_long_plain_name_is_found_by_the_three_levels_that_lists_show() {
             ] {
                 ok(&test.get(&path).await);
             }
+            // What says again what the model is called changes nothing of it.
+            let leaf = name.strip_prefix("main.default.").unwrap();
+            let again =
+                json!({ "name": leaf, "catalog_name": "main", "schema_name": "default", "comment": "c" });
+            let changed = send(&test, "PATCH", &format!("{UNITY}/models/{name}"), again).await;
+            assert_eq!(ok(&changed)["comment"], "c");
         }
         let long = format!("main.default.{}", "x".repeat(257));
         let refused = test.get(&format!("{MLFLOW}/registered-models/get?name={long}")).await;

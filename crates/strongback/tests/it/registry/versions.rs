@@ -1,6 +1,7 @@
 //! Numbers of versions: dense while nothing is deleted, never given twice.
 
 use serde_json::json;
+use strongback::{bind, db};
 
 use super::{MLFLOW, make_model, make_version, send};
 use crate::support::{ok, on_every_store};
@@ -84,5 +85,50 @@ fn of_many_that_make_one_model_at_once_one_does() {
         let refused =
             answers.iter().filter(|answer| answer.error_code() == "RESOURCE_ALREADY_EXISTS").count();
         assert_eq!((made, refused), (1, 23), "{answers:?}");
+    });
+}
+
+static TAG: db::Stmt = db::Stmt::new("UPDATE model_version SET tags = $1 WHERE version = 1");
+static TAG_MODELS: db::Stmt = db::Stmt::new("UPDATE model SET tags = $1");
+
+#[test]
+fn a_page_of_the_registry_ends_by_its_bytes_and_loses_nothing() {
+    on_every_store(|test| async move {
+        for name in ["a", "b", "c", "d"] {
+            make_model(&test, name).await;
+            for _ in 0..2 {
+                make_version(&test, name).await;
+            }
+        }
+        let tags = json!({ "t": "x".repeat(9 << 20) }).to_string();
+        let enlarge = move |tx: &mut db::Sql<'_>| {
+            tx.execute(&TAG, bind![&tags])?;
+            tx.execute(&TAG_MODELS, bind![&tags])
+        };
+        test.app.db.derive(enlarge).await.unwrap();
+        let read = async |what: &str, key: &str, order: &str| {
+            let (mut seen, mut pages, mut token) = (Vec::new(), Vec::new(), String::new());
+            loop {
+                let path = format!("{MLFLOW}/{what}/search?order_by={order}&page_token={token}");
+                let page = test.get(&path).await;
+                let found = ok(&page)[key].as_array().unwrap();
+                pages.push(found.len());
+                for one in found {
+                    let number = one["version"].as_str().unwrap_or_default();
+                    seen.push(format!("{}{number}", one["name"].as_str().unwrap()));
+                }
+                match page.json["next_page_token"].as_str().filter(|next| !next.is_empty()) {
+                    Some(next) => next.clone_into(&mut token),
+                    None => return (seen, pages),
+                }
+            }
+        };
+        // On every page a model counts once, and with it the tags that are read for it.
+        let (seen, pages) = read("model-versions", "model_versions", "name%20ASC").await;
+        assert_eq!(seen, ["a2", "a1", "b2", "b1", "c2", "c1", "d2", "d1"]);
+        assert_eq!(pages, [3, 2, 2, 1]);
+        let (seen, pages) = read("registered-models", "registered_models", "name%20DESC").await;
+        assert_eq!(seen, ["d", "c", "b", "a"]);
+        assert_eq!(pages, [3, 1]);
     });
 }

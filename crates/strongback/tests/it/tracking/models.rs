@@ -1,6 +1,9 @@
 //! Logged models: what an answer looks like, and what belongs to whom.
 
-use serde_json::json;
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+use strongback::{bind, db};
 
 use super::{M, experiment, log, run, settled};
 use crate::support::{TestApp, ok, on_every_store, on_every_store_with, request, token_of};
@@ -213,5 +216,57 @@ fn a_data_set_is_listed_once_an_experiment_and_context() {
         expected.sort();
         assert_eq!(homes, expected, "{answer:?}");
         assert!(summaries.iter().all(|line| line["context"] == "train" && line["name"] == "day"));
+    });
+}
+
+/// Ids of the models of all pages of a search, and how many each page has.
+async fn pages(test: &TestApp, search: Value) -> (Vec<String>, Vec<usize>) {
+    let (mut found, mut pages, mut token) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let mut body = search.clone();
+        body["page_token"] = json!(token);
+        let answer = test.post(&format!("{M}/logged-models/search"), body).await;
+        let models = ok(&answer)["models"].as_array().cloned().unwrap_or_default();
+        pages.push(models.len());
+        found.extend(models.iter().map(|model| model["info"]["model_id"].as_str().unwrap().to_owned()));
+        match answer.json["next_page_token"].as_str() {
+            Some(next) => next.clone_into(&mut token),
+            None => return (found, pages),
+        }
+    }
+}
+
+static ENLARGE: db::Stmt = db::Stmt::new("UPDATE logged_model SET document = $2 WHERE experiment_id = $1");
+static HOME: db::Stmt = db::Stmt::new("SELECT experiment_id FROM logged_model WHERE uuid = $1");
+
+#[test]
+fn a_page_of_models_ends_by_its_bytes_and_pages_join() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "pages").await;
+        let id = run(&test, &home, "r").await;
+        let mut made = Vec::new();
+        for n in 0..6 {
+            // Ties in what is ordered by.
+            let name = ["a", "b"][n % 2];
+            made.push((name, model(&test, &home, &id, name).await));
+        }
+        let first = made[0].1.clone();
+        let document = json!({ "tags": { "t": "x".repeat(7 << 20) } }).to_string();
+        let enlarge = move |tx: &mut db::Sql<'_>| {
+            let home: i64 = tx.one(&HOME, bind![&first], |row| row.get(0))?;
+            tx.execute(&ENLARGE, bind![home, &document])
+        };
+        assert_eq!(test.app.db.derive(enlarge).await.unwrap(), 6);
+        for (ascending, names) in
+            [(true, ["a", "a", "a", "b", "b", "b"]), (false, ["b", "b", "b", "a", "a", "a"])]
+        {
+            let order = json!([{ "field_name": "name", "ascending": ascending }]);
+            let (found, pages) = pages(&test, json!({ "experiment_ids": [home], "order_by": order })).await;
+            assert_eq!(pages, [4, 2]);
+            let name = |id: &String| made.iter().find(|(_, model)| model == id).unwrap().0;
+            assert_eq!(found.iter().map(name).collect::<Vec<_>>(), names);
+            let distinct: HashSet<&String> = found.iter().collect();
+            assert_eq!(distinct.len(), 6, "nothing is lost or repeated");
+        }
     });
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{M, experiment, log, run, settled};
 use crate::{
     catalog::{declare, prod_risk},
-    support::{TestApp, ok, on_every_store},
+    support::{TestApp, ok, on_every_store, request},
 };
 
 #[test]
@@ -228,13 +228,14 @@ fn a_run_keeps_its_name() {
             .await;
         ok(&test.post(&format!("{M}/runs/update"), json!({ "run_id": id, "run_name": "" })).await);
         assert_eq!(name_of(&test, &id).await, "first");
-        let deleted = test.post(&format!("{M}/runs/delete-tag"), json!({ "run_id": id, "key": key })).await;
-        assert_eq!((deleted.status, deleted.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{deleted:?}");
-        assert_eq!(name_of(&test, &id).await, "first");
+        // It goes with its tag alone.
+        ok(&test.post(&format!("{M}/runs/delete-tag"), json!({ "run_id": id, "key": key })).await);
+        let got = test.get(&format!("{M}/runs/get?run_id={id}")).await;
+        assert_eq!(ok(&got)["run"]["info"]["run_name"].as_str().unwrap_or_default(), "");
         let renamed = json!({ "run_id": id, "key": key, "value": "second" });
         ok(&test.post(&format!("{M}/runs/set-tag"), renamed).await);
         assert_eq!(name_of(&test, &id).await, "second");
-        assert_eq!(events_of(&test, &id).await, ["run.create", "run.log", "run_tag.set"]);
+        assert_eq!(events_of(&test, &id).await, ["run.create", "run.log", "run_tag.delete", "run_tag.set"]);
     });
 }
 
@@ -289,6 +290,26 @@ fn null_is_the_same_as_absent() {
         }
         let model = json!({ "name": "null", "tags": null });
         ok(&test.post(&format!("{M}/registered-models/create"), model).await);
+        let model = json!({ "experiment_id": home, "name": "null", "params": null, "tags": null });
+        let made = test.post(&format!("{M}/logged-models"), model).await;
+        let model = ok(&made)["model"]["info"]["model_id"].as_str().unwrap().to_owned();
+        ok(&test.post(&format!("{M}/logged-models/{model}/params"), json!({ "params": null })).await);
+        let tags =
+            request("PATCH", &format!("{M}/logged-models/{model}/tags"), Some(json!({ "tags": null })));
+        ok(&test.send(tags).await);
+        let search = json!({ "experiment_ids": [home], "datasets": null, "order_by": null });
+        let found = test.post(&format!("{M}/logged-models/search"), search).await;
+        assert_eq!(ok(&found)["models"].as_array().unwrap().len(), 1);
+        const UNITY: &str = "/api/2.1/unity-catalog";
+        let model =
+            json!({ "catalog_name": "main", "schema_name": "default", "name": "null-too", "tags": null });
+        ok(&test.post(&format!("{UNITY}/models"), model).await);
+        let version = json!({ "catalog_name": "main", "schema_name": "default", "model_name": "null-too",
+            "source": "s3://bucket/x", "tags": null });
+        ok(&test.post(&format!("{UNITY}/models/versions"), version).await);
+        let path = format!("{UNITY}/subentity-tags/FUNCTION/main.default.null-too/1");
+        let changes = json!({ "changes": { "add_tags": null, "remove": null } });
+        ok(&test.send(request("PATCH", &path, Some(changes))).await);
         // A required one is still missing.
         let refused = test.post(&format!("{M}/runs/outputs"), json!({ "run_id": id, "models": null })).await;
         assert_eq!(refused.status, 400, "{refused:?}");

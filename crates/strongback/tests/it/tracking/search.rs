@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use strongback::{bind, db};
+use strongback::{bind, db, tracking::Indexer};
 
 use super::{M, experiment, log, run};
 use crate::support::{TestApp, ok, on_every_store};
@@ -160,11 +160,14 @@ async fn marked(test: &TestApp) -> Vec<String> {
 }
 
 #[test]
-fn a_damaged_run_keeps_its_mark_and_nobody_else_waiting() {
+fn a_damaged_run_keeps_its_mark_and_keeps_nobody_waiting_or_from_the_others() {
     on_every_store(|test| async move {
         let (early, late) = (experiment(&test, "early").await, experiment(&test, "late").await);
         fill(&test, &early, 0..3).await;
         let bad = run(&test, &early, "bad").await;
+        strongback::tracking::catch_up(&test.app).await.unwrap();
+        // What the index knows of it is older than what cannot be read.
+        log(&test, &bad, json!({ "tags": [{ "key": "t", "value": "u" }] })).await;
         fill(&test, &early, 3..6).await;
         fill(&test, &late, 0..6).await;
         let spoil = async |document: &'static [u8]| {
@@ -174,16 +177,29 @@ fn a_damaged_run_keeps_its_mark_and_nobody_else_waiting() {
         };
         spoil(b"no document").await;
         // Twice: the second time it is known to be damaged.
+        let mut indexer = Indexer::new(&test.app, Duration::from_mins(5));
+        let mut impatient = Indexer::new(&test.app, Duration::ZERO);
         for _ in 0..2 {
-            strongback::tracking::catch_up(&test.app).await.unwrap();
+            assert_eq!(names(&test, &early, "", &[], 4).await.len(), 6);
+            indexer.catch_up().await.unwrap();
+            impatient.catch_up().await.unwrap();
             assert_eq!(marked(&test).await, std::slice::from_ref(&bad));
         }
+        assert_eq!(names(&test, &early, "run_name = 'bad'", &[], 4).await, Vec::<String>::new());
         assert_eq!(names(&test, &late, "metrics.auc >= 0.5", &[], 100).await.len(), 6);
-        // Once it is mended it is indexed like any other: an empty document of version 1.
+        let overview = test.get("/api/1.0/overview").await;
+        assert_eq!(ok(&overview)["runs"].as_array().unwrap().len(), 12);
+        assert_eq!(test.get("/").await.status, 200);
+        // It is mended where it lies, an empty document of version 1, and indexed like any other once it is tried again.
         spoil(b"\x01\0\0\0\0").await;
-        strongback::tracking::catch_up(&test.app).await.unwrap();
+        indexer.catch_up().await.unwrap();
+        assert_eq!(marked(&test).await, std::slice::from_ref(&bad));
+        impatient.catch_up().await.unwrap();
         assert_eq!(marked(&test).await, Vec::<String>::new());
         assert_eq!(names(&test, &early, "", &[], 4).await.len(), 7);
+        // Damaged once it is in the index, it is found there and left out of the page.
+        spoil(b"no document").await;
+        assert_eq!(names(&test, &early, "", &[], 4).await.len(), 6);
     });
 }
 
