@@ -2,7 +2,15 @@
 
 use std::time::Duration;
 
-use strongback::events::verify::Report;
+use ed25519_dalek::Signer;
+use strongback::{
+    bind,
+    db::Stmt,
+    events::{
+        checkpoint::{Body, Checkpoint},
+        verify::Report,
+    },
+};
 
 use super::{checkpointed, finds, note, report};
 use crate::support::{TestApp, ok, on_every_store};
@@ -51,11 +59,31 @@ fn a_clock_that_was_fast_by_hours_leaves_nothing_to_find() {
     });
 }
 
+static SIGN: Stmt = Stmt::new(
+    "INSERT INTO event_checkpoint (n, at, body, signature, public_key) VALUES ($1, $2, $3, $4, $5)",
+);
+
+/// A checkpoint of what there is, which was signed by such a clock.
+async fn signed_at(test: &TestApp, at: i64) -> Checkpoint {
+    let newest = checkpointed(test).await.verify().unwrap();
+    let body = Body { n: newest.n + 1, at, ..newest };
+    let text = serde_json::to_string(&body).unwrap();
+    let key = &test.app.signing_key;
+    let (signature, public) = (key.sign(text.as_bytes()).to_bytes(), key.verifying_key().to_bytes());
+    let kept =
+        Checkpoint { body: text.clone(), signature: hex::encode(signature), public_key: hex::encode(public) };
+    let insert = move |tx: &mut strongback::db::Sql<'_>| {
+        tx.execute(&SIGN, bind![body.n, at, &text, &signature[..], &public[..]])
+    };
+    test.app.db.derive(insert).await.unwrap();
+    kept
+}
+
 #[test]
 fn a_clock_that_was_fast_by_days_does_not_stop_the_log() {
     on_every_store(|test| async move {
         let fast = note_fast(&test, Duration::from_hours(48), "fast").await;
-        let kept = checkpointed(&test).await;
+        let kept = signed_at(&test, fast).await;
         let test = test.reopen().await;
         note(&test.system(), "right again").await;
         let last = dates(&test).await.into_iter().min().unwrap();
