@@ -300,14 +300,14 @@ fn null_is_the_same_as_absent() {
         let search = json!({ "experiment_ids": [home], "datasets": null, "order_by": null });
         let found = test.post(&format!("{M}/logged-models/search"), search).await;
         assert_eq!(ok(&found)["models"].as_array().unwrap().len(), 1);
-        const UNITY: &str = "/api/2.1/unity-catalog";
+        let unity = "/api/2.1/unity-catalog";
         let model =
             json!({ "catalog_name": "main", "schema_name": "default", "name": "null-too", "tags": null });
-        ok(&test.post(&format!("{UNITY}/models"), model).await);
+        ok(&test.post(&format!("{unity}/models"), model).await);
         let version = json!({ "catalog_name": "main", "schema_name": "default", "model_name": "null-too",
             "source": "s3://bucket/x", "tags": null });
-        ok(&test.post(&format!("{UNITY}/models/versions"), version).await);
-        let path = format!("{UNITY}/subentity-tags/FUNCTION/main.default.null-too/1");
+        ok(&test.post(&format!("{unity}/models/versions"), version).await);
+        let path = format!("{unity}/subentity-tags/FUNCTION/main.default.null-too/1");
         let changes = json!({ "changes": { "add_tags": null, "remove": null } });
         ok(&test.send(request("PATCH", &path, Some(changes))).await);
         // A required one is still missing.
