@@ -114,14 +114,14 @@ pub(crate) fn blocks(sql: &mut Sql<'_>, stmt: &'static Stmt, params: &[Value<'_>
     Ok(page.blocks)
 }
 
-/// A row of the statements that list a block's columns. Bytes that cannot be unpacked read as none: whoever verifies the
-/// chain then finds that the hash does not fit, instead of stopping there.
+/// A row of the statements that list a block's columns. Bytes that cannot be unpacked read as none, and what is no hash as
+/// zeros: whoever verifies the chain then finds that the hash does not fit, instead of stopping there.
 pub(crate) fn block(row: &Row<'_>) -> Result<Block> {
     Ok(Block {
         slot: row.get(0)?,
         n: row.get(1)?,
-        previous: to_hash(&row.get::<Vec<u8>>(2)?)?,
-        hash: to_hash(&row.get::<Vec<u8>>(3)?)?,
+        previous: to_hash(&row.get::<Vec<u8>>(2)?).unwrap_or_default(),
+        hash: to_hash(&row.get::<Vec<u8>>(3)?).unwrap_or_default(),
         entries: row.get(4)?,
         first_at: row.get(5)?,
         last_at: row.get(6)?,

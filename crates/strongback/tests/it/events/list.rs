@@ -100,8 +100,10 @@ fn a_damaged_block_hides_no_other() {
             .map(|event| event["detail"]["text"].as_str())
             .collect();
         assert_eq!(texts, [Some("third"), None, Some("first")]);
-        // All of it: a line stands for the block, whatever is asked for.
-        damage(&test, "body", &block);
+        // All of it, its hash too: a line stands for the block, whatever is asked for.
+        for column in ["body", "hash", "previous_hash"] {
+            damage(&test, column, &block);
+        }
         let listed = test.get("/api/1.0/audit-log?action=catalog.update").await;
         let actions: Vec<_> = listed.json["events"]
             .as_array()
