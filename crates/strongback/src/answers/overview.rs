@@ -16,8 +16,9 @@ use crate::{
     error::Result,
     router::wire::Int64,
     tracking::{
+        damaged::say_damaged,
         document::RunDocument,
-        run::{RUN_NAME_TAG, Status, say_damaged},
+        run::{RUN_NAME_TAG, Status},
     },
 };
 

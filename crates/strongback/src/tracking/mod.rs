@@ -12,6 +12,7 @@
 mod absent;
 pub mod artifacts;
 pub mod columns;
+pub(crate) mod damaged;
 pub mod document;
 pub mod experiment;
 mod index;

@@ -12,6 +12,7 @@ use syntax::search::{Expr, Grammar, OrderBy, SyntaxError, parse_filter, parse_or
 
 use super::{
     columns::{Kind, RunFacts},
+    damaged::read_if_whole,
     document::Damaged,
     experiment::{self, Experiment},
     index, limits,
@@ -160,7 +161,7 @@ pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<An
     let until = sql.limit();
     let ids = serde_json::to_string(&homes).map_err(Error::internal)?;
     sql.each(&run::store::RUN_FRESH, bind![&ids], |row| {
-        let Some(run) = run::read_if_whole(row)? else {
+        let Some(run) = read_if_whole(row, 1, run::read)? else {
             search.hide(row.get(0)?);
             return Ok(true);
         };

@@ -22,6 +22,7 @@ use crate::{
     error::{Error, Result},
     router::{Limits, Policy, Route},
     tracking::{
+        damaged::read_if_whole,
         document::Point,
         experiment, limits,
         page::{self, Question},
@@ -228,7 +229,7 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
         let mut found = page::Finding::new(most, after, |a: &Place, b: &Place| compare(&order, a, b));
         for home in experiment::named(sql, &experiments)? {
             sql.each(&store::LOGGED_MODEL_LIVING, bind![home.id], |row| {
-                let model = read(row)?;
+                let Some(model) = read_if_whole(row, 0, read)? else { return Ok(true) };
                 if filter.matches(&model, &until)? {
                     let (at, bytes) = (place(&order, &model), model.bytes());
                     found.offer(at, model.uuid, bytes);

@@ -10,7 +10,6 @@
 
 mod batch;
 mod create;
-mod damaged;
 pub(crate) mod get;
 mod inputs;
 mod lifecycle;
@@ -32,6 +31,7 @@ use crate::{
     events::{Event, EventKind},
     router::Route,
     tracking::{
+        damaged::read_if_whole,
         document::{Damaged, RunDocument},
         experiment,
         series::encode_piece,
@@ -45,8 +45,6 @@ pub const USER_TAG: &str = "mlflow.user";
 /// The input tag that says what a data set was used for.
 pub const DATASET_CONTEXT_TAG: &str = "mlflow.data.context";
 
-pub(in crate::tracking) use damaged::read_if_whole;
-pub(crate) use damaged::say_damaged;
 pub(in crate::tracking) use get::complete;
 
 /// Where a run stands. The numbers are MLflow's.
@@ -256,7 +254,7 @@ pub(in crate::tracking) fn in_order(sql: &mut Sql<'_>, ids: &[i64]) -> Result<Ve
         return Ok(Vec::new());
     }
     let text = serde_json::to_string(ids).map_err(Error::internal)?;
-    let found = sql.all(&store::RUN_BY_IDS, bind![&text], read_if_whole)?;
+    let found = sql.all(&store::RUN_BY_IDS, bind![&text], |row| read_if_whole(row, 1, read))?;
     let mut by_id: HashMap<i64, Run> = found.into_iter().flatten().map(|run| (run.id, run)).collect();
     Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
 }

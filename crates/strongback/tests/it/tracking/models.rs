@@ -236,8 +236,27 @@ async fn pages(test: &TestApp, search: Value) -> (Vec<String>, Vec<usize>) {
     }
 }
 
-static ENLARGE: db::Stmt = db::Stmt::new("UPDATE logged_model SET document = $2 WHERE experiment_id = $1");
+static REWRITE: db::Stmt = db::Stmt::new("UPDATE logged_model SET document = $2 WHERE experiment_id = $1");
 static HOME: db::Stmt = db::Stmt::new("SELECT experiment_id FROM logged_model WHERE uuid = $1");
+
+#[test]
+fn a_damaged_model_keeps_nobody_from_the_others() {
+    on_every_store(|test| async move {
+        let (bad, good) = (experiment(&test, "bad").await, experiment(&test, "good").await);
+        let mut made = Vec::new();
+        for home in [&bad, &good] {
+            let id = run(&test, home, "r").await;
+            made.push(model(&test, home, &id, "m").await);
+        }
+        let (first, kept) = (made[0].clone(), made[1].clone());
+        let spoil = move |tx: &mut db::Sql<'_>| {
+            let home: i64 = tx.one(&HOME, bind![&first], |row| row.get(0))?;
+            tx.execute(&REWRITE, bind![home, "no document"])
+        };
+        assert_eq!(test.app.db.derive(spoil).await.unwrap(), 1);
+        assert_eq!(pages(&test, json!({ "experiment_ids": [bad, good] })).await.0, [kept]);
+    });
+}
 
 #[test]
 fn a_page_of_models_ends_by_its_bytes_and_pages_join() {
@@ -254,7 +273,7 @@ fn a_page_of_models_ends_by_its_bytes_and_pages_join() {
         let document = json!({ "tags": { "t": "x".repeat(7 << 20) } }).to_string();
         let enlarge = move |tx: &mut db::Sql<'_>| {
             let home: i64 = tx.one(&HOME, bind![&first], |row| row.get(0))?;
-            tx.execute(&ENLARGE, bind![home, &document])
+            tx.execute(&REWRITE, bind![home, &document])
         };
         assert_eq!(test.app.db.derive(enlarge).await.unwrap(), 6);
         for (ascending, names) in
