@@ -30,7 +30,7 @@ pub(super) fn routes() -> Vec<Route> {
             Method::PATCH,
             "/api/2.0/mlflow/logged-models/{model_id}/tags",
             policy,
-            Limits::JSON,
+            Limits::LARGE,
             "Set tags of a logged model",
             set,
         ),
