@@ -91,6 +91,13 @@ impl Noise {
 }
 
 impl SyncCost {
+    /// Measures once everything that was written before is on the disk: a round that begins now pays for its own syncs
+    /// and not for what the other side left in the page cache.
+    pub fn once_calm(folder: &Path) -> Result<Self> {
+        rustix::fs::sync();
+        Self::measure(folder)
+    }
+
     /// Measures on the file system of `folder`.
     pub fn measure(folder: &Path) -> Result<Self> {
         let path = folder.join("sync-cost");

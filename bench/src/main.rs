@@ -16,6 +16,7 @@ mod wire;
 mod workload;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -61,6 +62,9 @@ fn publish(options: &Options, outcome: Outcome) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How long the machine is left alone before its noise is measured once more.
+const SETTLE: Duration = Duration::from_secs(20);
+
 fn session(options: &Options) -> Result<Outcome> {
     let taken_at = now();
     ensure!(
@@ -81,6 +85,8 @@ fn session(options: &Options) -> Result<Outcome> {
     let versions = contenders.iter().map(Contender::version).collect::<Result<Vec<String>>>()?;
     contenders.iter_mut().try_for_each(Contender::stop)?;
 
+    // The peer's workers may be ending still, and what was written is on its way.
+    std::thread::sleep(SETTLE);
     let noise_after = Noise::measure()?;
     objection = objection.or_else(|| noise_after.objection(options.load_max, options.spread_max, true));
     if let (Some(objection), false) = (&objection, options.accept_noise) {

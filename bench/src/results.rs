@@ -53,6 +53,8 @@ pub struct Measured {
     /// Median over the rounds of each round's percentile, milliseconds a unit of work.
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
+    /// What one fdatasync cost right before each round, median in milliseconds.
+    pub sync_p50_ms: Vec<f64>,
     pub requests: u64,
     pub notes: Vec<String>,
     #[serde(skip)]
@@ -70,6 +72,7 @@ impl Measured {
             max: 0.0,
             p50_ms: None,
             p99_ms: None,
+            sync_p50_ms: Vec::new(),
             requests: 0,
             notes: Vec::new(),
             percentiles: [Vec::new(), Vec::new()],
@@ -204,7 +207,7 @@ impl Figure {
                 value.map(|value| format!(" {name} {value:.2} ms")).unwrap_or_default()
             };
             say::result(&format!(
-                "  {:<5} {:>12.1}  (min {:.1}, max {:.1}, {} rounds){}{}; {} runs stored before",
+                "  {:<5} {:>12.1}  (min {:.1}, max {:.1}, {} rounds){}{}{}; {} runs stored before",
                 format!("{:?}", measured.side).to_lowercase(),
                 measured.median,
                 measured.min,
@@ -212,6 +215,7 @@ impl Figure {
                 measured.rounds.len(),
                 percentile("p50", measured.p50_ms),
                 percentile("p99", measured.p99_ms),
+                percentile(", fdatasync", median(&measured.sync_p50_ms)),
                 measured.preloaded_runs,
             ));
             measured.notes.iter().for_each(|note| say::result(&format!("        {note}")));
