@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -14,6 +14,11 @@ use testkit::random::Random;
 const CALIBRATION_PASSES: usize = 40;
 const CALIBRATION_STEPS: u32 = 4_000_000;
 const SYNCS: usize = 200;
+/// Share of the processors that may compute when a round begins.
+const CALM: f64 = 0.1;
+const CALM_WINDOW: Duration = Duration::from_secs(1);
+/// How long a round waits for that: a server that has just been started may still import things.
+const CALM_PATIENCE: Duration = Duration::from_mins(3);
 
 /// Processor, cores and memory.
 #[derive(Debug, Clone, Serialize)]
@@ -114,6 +119,35 @@ impl SyncCost {
         costs.sort_by(f64::total_cmp);
         Ok(Self { p50_ms: costs[SYNCS / 2], p99_ms: costs[SYNCS * 99 / 100] })
     }
+}
+
+/// Waits until nobody computes. Answers whether that came.
+pub fn wait_until_calm() -> bool {
+    let deadline = Instant::now() + CALM_PATIENCE;
+    while Instant::now() < deadline {
+        let before = ticks();
+        std::thread::sleep(CALM_WINDOW);
+        let after = ticks();
+        let share = |(busy, all): (u64, u64), (busy_before, all_before): (u64, u64)| {
+            (busy - busy_before) as f64 / (all - all_before).max(1) as f64
+        };
+        if share(after, before) < CALM {
+            return true;
+        }
+    }
+    false
+}
+
+/// Ticks of all processors since the machine was started: those that computed, and all.
+fn ticks() -> (u64, u64) {
+    const IDLE_AND_WAITING: [usize; 2] = [3, 4];
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    // The last two, time of guests, are in the first two already.
+    let fields: Vec<u64> = fields.take(8).filter_map(|field| field.parse().ok()).collect();
+    let idle: u64 = IDLE_AND_WAITING.iter().filter_map(|at| fields.get(*at)).sum();
+    let all: u64 = fields.iter().sum();
+    (all - idle, all)
 }
 
 fn cores() -> usize {

@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 
 use crate::contender::{Contender, Side};
 use crate::load::Tally;
-use crate::machine::SyncCost;
+use crate::machine::{SyncCost, wait_until_calm};
 use crate::options::Options;
 use crate::results::{Figure, Measured, Unit};
 use crate::say;
@@ -78,6 +78,9 @@ pub fn interleave(
     }
     for number in 1..=options.rounds {
         for (contender, measured) in contenders.iter_mut().zip(&mut measured) {
+            if !wait_until_calm() {
+                say::talk("the machine computes something although nobody is asked; going on all the same");
+            }
             measured.sync_p50_ms.push(SyncCost::once_calm(contender.data_dir())?.p50_ms);
             let sample = round(contender, Duration::from_secs_f64(options.seconds))
                 .map_err(|error| error.context(format!("{}, {:?}", definition.name, contender.side)))?;
