@@ -47,7 +47,7 @@ progress='/^Collecting /{ n++; if (n % 10 == 0) printf "venv: %d of about %d pac
           /^Installing collected/{ print "venv: installing" } { fflush() }'
 if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --retries 2 --progress-bar off \
     --require-hashes --no-deps --only-binary :all: -r "$lock" 2>&1 | tee "$log" | awk -v total="$total" "$progress" >&2; then
-    if grep -qFf tools/no_registry.txt "$log"; then
+    if grep -qFf examples/fraud/no_registry.txt "$log"; then
         die "no Python package registry could be reached, or it lacks a locked package; nothing was installed (pip's output: $log)."
     fi
     grep -E '^ERROR' "$log" | tail -3 >&2 || true

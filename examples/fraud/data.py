@@ -29,7 +29,7 @@ DAY_TWO_STARTS_S = 24 * 3600
 
 EXIT_UNREACHABLE = 3
 # What pip says when it reached no registry, or one that does not hand out the file: one saying a line.
-NO_REGISTRY = (Path(__file__).parents[2] / "tools" / "no_registry.txt").read_text().splitlines()
+NO_REGISTRY = Path(__file__).with_name("no_registry.txt").read_text().splitlines()
 
 
 class Unreachable(Exception):

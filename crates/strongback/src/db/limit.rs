@@ -4,9 +4,9 @@
 //! time is over; a write, when its time is over. So a defect that would never end, or a question that is too large,
 //! costs one caller an error, and neither the turn of a reader nor the writer, nor keeps it a process from stopping.
 //!
-//! It is looked at before every statement, by what computes with what was read (a search), now and then between the rows of an answer, and by SQLite within a statement.
-//! PostgreSQL has a limit of its own for a statement. Once it is over it stays so: SQLite rolls a transaction back whose
-//! change is interrupted, and what came after would be none of it.
+//! It is looked at before every statement, now and then between the rows of an answer, by what computes with what was read
+//! (a search), and by SQLite within a statement. PostgreSQL has a limit of its own for a statement. Once it is over it
+//! stays so: SQLite rolls a transaction back whose change is interrupted, and what came after would be none of it.
 
 use std::{
     sync::{

@@ -2,10 +2,9 @@
 //!
 //! One damaged document keeps nobody from what is beside it: it is left out, and the log says so.
 
-use std::{
-    collections::HashSet,
-    sync::{LazyLock, Mutex, PoisonError},
-};
+use std::{collections::HashSet, sync::LazyLock};
+
+use parking_lot::Mutex;
 
 use crate::{
     db::Row,
@@ -36,7 +35,7 @@ pub(super) fn read_if_whole<T>(
 /// Says in the log that a run or a logged model cannot be read and is left out: once, however often it is met.
 pub(crate) fn say_damaged(id: &str, error: &Error) {
     let is_new = {
-        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = SAID.lock();
         if said.len() >= SAID_MAX {
             said.clear();
         }

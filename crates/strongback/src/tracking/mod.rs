@@ -11,6 +11,7 @@
 
 mod absent;
 pub mod artifacts;
+mod best;
 pub mod columns;
 pub(crate) mod damaged;
 pub mod document;

@@ -11,12 +11,11 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
+use super::best::Best;
 use crate::error::{Error, Result};
 
 /// Bytes of results after which a page ends, however many were asked for.
 pub const BYTES: u64 = 32 << 20;
-/// Results of small pages that are kept before those that cannot be on the page are dropped.
-const CROWD: usize = 1_024;
 
 /// A page as it is found, result by result in any order. Of a result it keeps its place, what it is loaded by, and how
 /// large it is; and it keeps no more results than may be on the page.
@@ -25,7 +24,7 @@ pub struct Finding<P, T, F> {
     most: usize,
     after: Option<P>,
     compare: F,
-    kept: Vec<Hit<P, T>>,
+    best: Best<Hit<P, T>>,
 }
 
 /// A result that may be on the page.
@@ -39,28 +38,26 @@ struct Hit<P, T> {
 impl<P, T, F: Fn(&P, &P) -> Ordering> Finding<P, T, F> {
     /// The first `most` results behind `after`, in this order.
     pub fn new(most: usize, after: Option<P>, compare: F) -> Self {
-        Self { most: most.max(1), after, compare, kept: Vec::new() }
+        let most = most.max(1);
+        // One more than the page shows whether there is a next one.
+        Self { most, after, compare, best: Best::new(most.saturating_add(1)) }
     }
 
     /// Takes a result.
     pub fn offer(&mut self, place: P, what: T, bytes: u64) {
         if self.after.as_ref().is_none_or(|after| (self.compare)(&place, after).is_gt()) {
-            self.kept.push(Hit { place, what, bytes });
-        }
-        if self.kept.len() >= self.most.saturating_mul(2).max(CROWD) {
-            // One more than the page shows whether there is a next one.
-            self.kept.select_nth_unstable_by(self.most, |a, b| (self.compare)(&a.place, &b.place));
-            self.kept.truncate(self.most.saturating_add(1));
+            self.best.push(Hit { place, what, bytes });
+            self.best.settle_if_crowded(|a, b| (self.compare)(&a.place, &b.place));
         }
     }
 
     /// The results of the page in order, and the place behind which the next one goes on. `beside` tells the bytes of
     /// what else is shown for the sake of a result.
-    pub fn page(mut self, mut beside: impl FnMut(&T) -> u64) -> (Vec<T>, Option<P>) {
-        self.kept.sort_unstable_by(|a, b| (self.compare)(&a.place, &b.place));
-        let found = self.kept.len();
+    pub fn page(self, mut beside: impl FnMut(&T) -> u64) -> (Vec<T>, Option<P>) {
+        let sorted = self.best.into_sorted(|a, b| (self.compare)(&a.place, &b.place));
+        let found = sorted.len();
         let (mut page, mut last, mut bytes) = (Vec::new(), None, 0_u64);
-        for hit in self.kept.into_iter().take(self.most) {
+        for hit in sorted.into_iter().take(self.most) {
             bytes = bytes.saturating_add(hit.bytes).saturating_add(beside(&hit.what));
             if bytes > BYTES && !page.is_empty() {
                 break;
@@ -137,7 +134,6 @@ mod tests {
                 let mut finding = Finding::new(most, after, |a: &u64, b: &u64| b.cmp(a));
                 for n in &all {
                     finding.offer(*n, *n, bytes);
-                    assert!(finding.kept.len() <= (2 * most).max(CROWD));
                 }
                 let (page, next) = finding.page(|_| 0);
                 assert!(page.len() <= most && (page.len() as u64 * bytes <= BYTES || page.len() == 1));

@@ -15,6 +15,10 @@ use crate::error::{Code, Error, Result};
 
 /// Levels that a text may be nested.
 const DEPTH_MAX: usize = 100;
+/// Fields of one object: their names are kept while it is read. No object of these protocols has nearly as many.
+const FIELDS_MAX: usize = 100_000;
+/// Why a field beyond them is refused.
+const CROWDED: &str = "its object has too many fields";
 /// Why a name is refused.
 pub(super) const REPEATED: &str = "it is given more than once";
 
@@ -78,7 +82,10 @@ fn scan(json: &[u8]) -> Result<bool> {
                     level.is_at_name = false;
                     let known = &names[level.names_from..];
                     is_clear &= !text.has_escape && known.len() < NAMES_MAX && !known.contains(&text.bytes);
-                    names.push(text.bytes);
+                    // Once the closer look is needed, there is no use in more names.
+                    if is_clear {
+                        names.push(text.bytes);
+                    }
                 }
             }
             b'{' | b'[' => {
@@ -200,6 +207,8 @@ impl<'de> Visitor<'de> for Look {
             // Refused as a value, so that the name is part of the place.
             if name.contains('\0') {
                 object.next_value_seed(Refused(super::HAS_NUL))?;
+            } else if names.many.len() == FIELDS_MAX {
+                object.next_value_seed(Refused(CROWDED))?;
             } else if names.insert(name) {
                 object.next_value::<Checked>()?;
             } else {

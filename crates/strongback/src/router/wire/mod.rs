@@ -109,7 +109,10 @@ fn object(body: &[u8]) -> Result<Cow<'_, [u8]>> {
         Some(b'"') => {
             let text: String = from_slice(body)?;
             check::check(text.as_bytes())?;
-            return Ok(Cow::Owned(text.into_bytes()));
+            if text.trim_start().starts_with('{') {
+                return Ok(Cow::Owned(text.into_bytes()));
+            }
+            "a text without an object in it"
         }
         Some(b'n') => return from_slice::<()>(body).map(|()| Cow::Borrowed(&b"{}"[..])),
         Some(b'[') => "a list",
@@ -411,6 +414,7 @@ mod tests {
         };
         check("{", Code::BadRequest, "not valid JSON");
         check("[]", Code::BadRequest, "a list");
+        check("\"[1]\"", Code::BadRequest, "a text without an object in it");
         check(r#"{"name": 5}"#, Code::InvalidParameterValue, "Invalid value 5 for parameter 'name'");
         check(r#"{"step": 1.5}"#, Code::InvalidParameterValue, "'step'");
         check(r#"{"value": NaN}"#, Code::BadRequest, "not valid JSON");
@@ -451,6 +455,15 @@ mod tests {
             let error = read(body, "").unwrap_err();
             assert!(error.message().contains("'force' supplied: invalid"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_object_has_not_any_number_of_fields() {
+        let fields: Vec<_> = (0..100_100).map(|n| format!("\"{n}\":0")).collect();
+        let error =
+            parse_here::<Sample>(&input(&format!("{{{}}}", fields.join(",")), ""), &ListFields::new());
+        let error = error.unwrap_err();
+        assert!(error.message().contains("too many fields"), "{error}");
     }
 
     /// As values it would take many times its size.

@@ -51,22 +51,19 @@ impl<'a> Indexer<'a> {
 
     /// Indexes and compacts what is marked now, or waits until another builder has done so.
     pub async fn catch_up(&mut self) -> Result<()> {
-        catch_up_with(&mut self.0).await
-    }
-}
-
-async fn catch_up_with(builder: &mut Builder<'_>) -> Result<()> {
-    let end = tokio::time::Instant::now() + WAIT;
-    loop {
-        match builder.pass().await? {
-            Pass::CaughtUp => return builder.release().await,
-            Pass::Behind => {}
-            Pass::Elsewhere if tokio::time::Instant::now() < end => tokio::time::sleep(LOOK_AGAIN).await,
-            Pass::Elsewhere => {
-                return Err(Error::unavailable(format!(
-                    "Another process has been building the search index for {} s. Try again later.",
-                    WAIT.as_secs()
-                )));
+        let Self(builder) = self;
+        let end = tokio::time::Instant::now() + WAIT;
+        loop {
+            match builder.pass().await? {
+                Pass::CaughtUp => return builder.release().await,
+                Pass::Behind => {}
+                Pass::Elsewhere if tokio::time::Instant::now() < end => tokio::time::sleep(LOOK_AGAIN).await,
+                Pass::Elsewhere => {
+                    return Err(Error::unavailable(format!(
+                        "Another process has been building the search index for {} s. Try again later.",
+                        WAIT.as_secs()
+                    )));
+                }
             }
         }
     }

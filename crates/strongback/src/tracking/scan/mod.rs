@@ -23,6 +23,7 @@ mod tests;
 
 use syntax::search::{Expr, OrderBy};
 
+use super::best::Best;
 use super::columns::{Kind, RunFacts};
 use super::document::Damaged;
 
@@ -134,7 +135,7 @@ pub struct Search<'q> {
     filter: Filter,
     order: Order,
     after: Option<Candidate>,
-    best: Best,
+    best: Best<Candidate>,
     hidden: Vec<i64>,
     query: &'q Query<'q>,
 }
@@ -169,7 +170,7 @@ impl<'q> Search<'q> {
         let candidate = self.order.candidate(run.run_id, &run.facts, root);
         if self.after.as_ref().is_none_or(|after| self.order.compare(after, &candidate).is_lt()) {
             self.best.push(candidate);
-            self.best.settle_if_crowded(&self.order);
+            self.best.settle_if_crowded(|a, b| self.order.compare(a, b));
         }
         Ok(())
     }
@@ -182,63 +183,15 @@ impl<'q> Search<'q> {
     /// Goes through the index, and answers the page.
     pub fn page<S: ColumnSource>(mut self, source: &S) -> Result<Page, S::Error> {
         self.hidden.sort_unstable();
-        self.best.settle(&self.order);
+        self.best.settle(|a, b| self.order.compare(a, b));
         for segment in source.segments().iter().rev() {
             let mut scan = Scan::new(source, segment);
             scan.run(&self.filter, &self.order, &self.hidden, self.after.as_ref(), &mut self.best)?;
         }
-        Ok(self.best.into_page(&self.order, self.query.limit))
-    }
-}
-
-/// Candidates of small pages that are kept before the worst are dropped.
-const CROWD: usize = 1_024;
-
-/// The best candidates so far.
-struct Best {
-    limit: usize,
-    candidates: Vec<Candidate>,
-    /// Whether the last of `candidates` is the worst and there are `limit` of them.
-    full: bool,
-}
-
-impl Best {
-    fn new(limit: usize) -> Self {
-        Self { limit, candidates: Vec::new(), full: false }
-    }
-
-    fn push(&mut self, candidate: Candidate) {
-        self.candidates.push(candidate);
-    }
-
-    /// Drops what cannot be on the page; to be called after every series of pushes.
-    fn settle(&mut self, order: &Order) {
-        if self.candidates.len() < self.limit {
-            return;
-        }
-        self.candidates.select_nth_unstable_by(self.limit - 1, |a, b| order.compare(a, b));
-        self.candidates.truncate(self.limit);
-        self.full = true;
-    }
-
-    /// The same between pushes, once there are so many that dropping some pays.
-    fn settle_if_crowded(&mut self, order: &Order) {
-        if self.candidates.len() >= self.limit.saturating_mul(2).max(CROWD) {
-            self.settle(order);
-        }
-    }
-
-    /// What a candidate must come before to matter.
-    fn worst(&self) -> Option<&Candidate> {
-        if self.full { self.candidates.last() } else { None }
-    }
-
-    fn into_page(mut self, order: &Order, limit: usize) -> Page {
-        self.candidates.sort_unstable_by(|a, b| order.compare(a, b));
-        let more = self.candidates.len() > limit;
-        self.candidates.truncate(limit);
-        let next = if more { self.candidates.last().map(Candidate::anchor) } else { None };
-        let run_ids = self.candidates.iter().map(|candidate| candidate.run_id).collect();
-        Page { run_ids, next, found: self.candidates }
+        let mut found = self.best.into_sorted(|a, b| self.order.compare(a, b));
+        let more = found.len() > self.query.limit;
+        found.truncate(self.query.limit);
+        let next = if more { found.last().map(Candidate::anchor) } else { None };
+        Ok(Page { run_ids: found.iter().map(|candidate| candidate.run_id).collect(), next, found })
     }
 }

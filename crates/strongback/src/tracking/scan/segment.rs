@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use syntax::search::{Attribute, Subject, Test, TextTest};
 
+use crate::tracking::best::Best;
 use crate::tracking::columns::{Bitmap, Column, Kind, Zone, attribute};
 
 use super::filter::{Filter, TEXTS_AT_ONCE, artifact_root_of, artifact_uri, run_uuid, run_uuid_text, select};
 use super::order::{By, Candidate, Clause, Key, Order, RANK_MISSING, RANK_NAN, column_of};
-use super::{Best, ColumnSource, Segment, View};
+use super::{ColumnSource, Segment, View};
 
 /// A segment with the columns that were read of it.
 pub(super) struct Scan<'s, S> {
@@ -38,7 +39,7 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
         order: &Order,
         hidden: &[i64],
         after: Option<&Candidate>,
-        best: &mut Best,
+        best: &mut Best<Candidate>,
     ) -> Result<(), S::Error> {
         let Some(first) = self.first_ranker(order, after, best.worst())? else { return Ok(()) };
         let Some(selected) = self.select(filter, hidden)? else { return Ok(()) };
@@ -63,15 +64,15 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
                     == wanted
             });
         }
-        if places.len() > best.limit {
-            places.select_nth_unstable_by(best.limit - 1, |a, b| {
+        if places.len() > best.limit() {
+            places.select_nth_unstable_by(best.limit() - 1, |a, b| {
                 let by_rank = ranks.iter().map(|ranks| ranks[*a].cmp(&ranks[*b]));
                 first_difference(by_rank, || compare_ids(*a, *b))
             });
-            places.truncate(best.limit);
+            places.truncate(best.limit());
         }
         self.push(&rows, &places, &rankers, uuid, best)?;
-        best.settle(order);
+        best.settle(|a, b| order.compare(a, b));
         Ok(())
     }
 
@@ -216,7 +217,7 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
         places: &[usize],
         rankers: &[Ranker<'_>],
         uuid: impl Fn(usize) -> [u8; 16],
-        best: &mut Best,
+        best: &mut Best<Candidate>,
     ) -> Result<(), S::Error> {
         if places.is_empty() {
             return Ok(());
