@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use strongback::{bind, db, tracking::Indexer};
+use strongback::{
+    bind, db,
+    error::Code,
+    tracking::{Indexer, scan::View, search},
+};
 
 use super::{M, experiment, log, run};
 use crate::support::{TestApp, ok, on_every_store};
@@ -120,6 +124,50 @@ fn a_token_continues_its_own_search_only() {
         for (filter, token) in [("metrics.auc > 0", token.as_str()), ("", "nonsense")] {
             let answer = test.post(&path, search(filter, token)).await;
             assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{answer:?}");
+        }
+    });
+}
+
+#[test]
+fn a_search_ends_when_nobody_waits_for_it_any_more() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "left").await;
+        fill(&test, &home, 0..3).await;
+        let ask = || search::RunSearch {
+            experiments: vec![home.parse().unwrap()],
+            filter: None,
+            order: Vec::new(),
+            view: View::Active,
+            limit: 10,
+            after: None,
+        };
+        // Over documents, then over the index.
+        for _ in 0..2 {
+            let asked = ask();
+            let found = test.system().read(move |sql| Ok(search::find(sql, &asked)?.0.len())).await;
+            assert_eq!(found.unwrap(), 3);
+
+            let (asked, ctx) = (ask(), test.system());
+            let (begins, begun) = tokio::sync::oneshot::channel();
+            let (leave, left) = std::sync::mpsc::channel::<()>();
+            let (tell, told) = std::sync::mpsc::channel();
+            let waiting = tokio::spawn(async move {
+                let read = move |sql: &mut db::Sql<'_>| {
+                    begins.send(()).unwrap();
+                    let _ = left.recv();
+                    tell.send((sql.limit().check().is_err(), search::find(sql, &asked).err())).unwrap();
+                    Ok(())
+                };
+                ctx.read(read).await
+            });
+            begun.await.unwrap();
+            waiting.abort();
+            assert!(waiting.await.unwrap_err().is_cancelled());
+            drop(leave);
+            let (is_over, error) = told.recv_timeout(Duration::from_secs(30)).unwrap();
+            assert!(is_over, "the limit of the read is over for what computes as well");
+            assert_eq!(error.map(|error| error.code()), Some(Code::TemporarilyUnavailable));
+            strongback::tracking::catch_up(&test.app).await.unwrap();
         }
     });
 }
