@@ -1,0 +1,2 @@
+//! Delta tables and the query engine.
+pub use deltalake as _;
