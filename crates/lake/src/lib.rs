@@ -1,2 +1,33 @@
 //! Delta tables and the query engine.
-pub use deltalake as _;
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`root`] | where tables lie; a table by its id |
+//! | [`engine`] | the engine's own threads, memory and spill space; opened by the first use |
+//! | [`table`] | making a table, its state at a version, proof that a version can be read |
+//! | [`import`] | a file becomes a version; bad rows are named |
+//! | [`vacuum`] | removing what only old versions need |
+//! | [`query`] | SQL over tables that the caller resolved |
+//!
+//! What must stay true:
+//! - nothing here knows HTTP, names, rights or the metadata store: callers pass ids and versions;
+//! - what the engine computes runs on its own threads ([`engine`]);
+//! - what is committed survives a power cut: files, log entry and directory are synced (`durable`);
+//! - generic entry points of DataFusion and Delta are named in this crate alone, behind plain functions, so that a change
+//!   in the product does not compile them again.
+
+pub mod commit;
+pub mod decode;
+mod durable;
+pub mod engine;
+pub mod error;
+pub mod import;
+pub mod query;
+pub mod root;
+pub mod schema;
+pub mod table;
+pub mod vacuum;
+
+pub use engine::{Lake, Limits, Task};
+pub use error::{Error, Kind, Result};
+pub use root::{Root, TableId};

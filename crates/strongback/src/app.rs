@@ -42,7 +42,8 @@ pub async fn open_locked(config: Config, lock: fs::File) -> Result<Arc<App>> {
     let begun = async {
         bootstrap::run(&ctx).await?;
         crate::tracking::bootstrap(&ctx).await?;
-        crate::files::recover(&ctx).await
+        crate::files::recover(&ctx).await?;
+        crate::tables::recover(&ctx).await
     };
     if let Err(error) = begun.await {
         // Whoever opens it next need not wait for leases to run out.
@@ -92,11 +93,15 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
     let signing_key = key::load(&dir)?;
     let db = Db::open(&config.location(), &key::name(&signing_key))?;
     let objects = Objects::open(&dir)?;
+    let lake = config.lake()?;
     let pages = crate::ui::find(&config.mlflow_ui.value)?;
     Ok(App {
         config,
         db,
         objects,
+        lake,
+        spool: crate::tables::Spool::new(&dir),
+        holds: crate::tables::Holds::default(),
         pages,
         bodies: Bodies::default(),
         readiness: Readiness::default(),

@@ -164,6 +164,12 @@ settings! {
     allowed_hosts: Vec<String> = Vec::new(), parse_list, |hosts| hosts.join(",");
     /// `auto`, `off`, or the directory of the installed mlflow's web pages.
     mlflow_ui: String = "off".into(), |text| Ok(text.to_owned()), String::clone;
+    /// Where tables lie: a directory, or a URL such as `s3://bucket/prefix`. Nothing said: `tables` in the data directory.
+    tables_url: Option<String> = None, |text| Ok(Some(text.trim().to_owned())), |place| place.clone().unwrap_or_default();
+    /// Memory that all queries together may use, in MiB, before they use the disk.
+    query_memory_mb: u64 = 1024, parse_megabytes, ToString::to_string;
+    /// Disk space that all queries together may use for a while, in MiB.
+    query_spill_mb: u64 = 20_480, parse_megabytes, ToString::to_string;
     /// `text` or `json`.
     log_format: LogFormat = LogFormat::Text, parse_log_format, |format| match format { LogFormat::Text => "text".into(), LogFormat::Json => "json".into() };
     /// What is logged, e.g. `info` or `strongback=debug`.
@@ -219,6 +225,22 @@ impl Config {
             return Err(open_to_the_network(&format!("{} ({ip})", self.host.value)));
         }
         Ok(())
+    }
+
+    /// Tables, and the engine over them. Nothing is opened.
+    pub fn lake(&self) -> Result<lake::Lake> {
+        let dir = &self.data_dir.value;
+        let root = match &self.tables_url.value {
+            Some(place) => lake::Root::parse(place)?,
+            None => lake::Root::parse(&dir.join("tables").display().to_string())?,
+        };
+        let limits = lake::Limits {
+            memory_bytes: usize::try_from(self.query_memory_mb.value << 20).unwrap_or(usize::MAX),
+            spill_bytes: self.query_spill_mb.value << 20,
+            spill_dir: dir.join("query-spill"),
+            threads: std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 16)),
+        };
+        Ok(lake::Lake::new(root, limits))
     }
 
     /// Where the metadata lies.
@@ -284,8 +306,8 @@ fn read_file(path: &std::path::Path) -> Result<Layer> {
 fn text_of(name: &str, value: toml::Value) -> Result<String, &'static str> {
     match (name, value) {
         (_, toml::Value::String(text)) => Ok(text),
-        ("port", toml::Value::Integer(number)) => Ok(number.to_string()),
-        ("port", _) => Err("a number"),
+        ("port" | "query_memory_mb" | "query_spill_mb", toml::Value::Integer(number)) => Ok(number.to_string()),
+        ("port" | "query_memory_mb" | "query_spill_mb", _) => Err("a number"),
         ("allowed_hosts", toml::Value::Array(hosts)) => {
             let hosts: Option<Vec<&str>> = hosts.iter().map(toml::Value::as_str).collect();
             hosts.map(|hosts| hosts.join(",")).ok_or("a list of texts in quotes")
@@ -309,6 +331,12 @@ fn wrong(name: &str, text: &str, source: &Source, why: &str) -> Error {
 
 fn parse_port(text: &str) -> Result<u16, String> {
     text.trim().parse().map_err(|_| "it must be a number from 0 to 65535; 0 takes a free port.".into())
+}
+
+fn parse_megabytes(text: &str) -> Result<u64, String> {
+    const MOST: u64 = 1 << 24;
+    let wanted = text.trim().parse().ok().filter(|number| (16..=MOST).contains(number));
+    wanted.ok_or_else(|| format!("it must be a number of MiB from 16 to {MOST}."))
 }
 
 fn parse_auth(text: &str) -> Result<Auth, String> {

@@ -18,6 +18,12 @@ pub struct App {
     pub db: Db,
     /// The bytes of artifacts.
     pub objects: Objects,
+    /// Tables, and the engine over them.
+    pub lake: lake::Lake,
+    /// Files on their way into a table.
+    pub spool: crate::tables::Spool,
+    /// Who writes to which table.
+    pub holds: crate::tables::Holds,
     /// MLflow's own web pages, if they are served.
     pub pages: crate::ui::Pages,
     /// The JSON bodies that are being read.

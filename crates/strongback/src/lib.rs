@@ -1,7 +1,7 @@
 //! Strongback: an MLOps backbone in one binary.
 //!
 //! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
-//! [`catalog`], [`files`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them
+//! [`catalog`], [`files`], [`tables`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them
 //! stand the few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`time`], [`ui`].
 
 pub mod answers;
@@ -19,6 +19,7 @@ pub mod objects;
 pub mod ops;
 pub mod registry;
 pub mod router;
+pub mod tables;
 pub mod time;
 pub mod tracking;
 pub mod ui;
@@ -27,6 +28,7 @@ pub mod ui;
 fn slice_routes() -> Vec<router::Route> {
     let mut routes = ops::routes();
     routes.extend(catalog::routes());
+    routes.extend(tables::routes());
     routes.extend(tracking::routes());
     routes.extend(registry::routes());
     routes.extend(answers::routes());

@@ -110,15 +110,19 @@ pub struct NewAsset<'a> {
 
 /// Makes an asset. Whether the name is free is the caller's question, since each face has its own words for it.
 pub fn create(tx: &mut Sql<'_>, new: &NewAsset<'_>) -> Result<Asset> {
+    create_as(tx, &uuid::Uuid::now_v7().to_string(), new)
+}
+
+/// The same with an id that was given before, as to what lies in a place that is named by it.
+pub fn create_as(tx: &mut Sql<'_>, uuid: &str, new: &NewAsset<'_>) -> Result<Asset> {
     let properties =
         new.properties.map_or_else(|| "{}".to_owned(), |map| Json::Object(map.clone()).to_string());
     let (now, by) = (tx.now(), tx.caller().id);
-    let uuid = uuid::Uuid::now_v7().to_string();
     let name = (new.leaf, new.leaf_key, new.wire_name);
     tx.one(
         &store::ASSET_INSERT,
         bind![
-            &uuid,
+            uuid,
             new.parent_id,
             new.kind.name(),
             name.0,

@@ -15,6 +15,7 @@ use crate::{
     bind,
     db::Sql,
     error::{Error, Result},
+    events::operation,
 };
 
 /// What somebody wants to do.
@@ -102,6 +103,20 @@ pub fn authorize_self(sql: &mut Sql<'_>, what: &str) -> Result<()> {
 /// Leaves the mark for an answer that is filtered line by line with [`is_allowed`], and may turn out empty.
 pub fn visible(sql: &mut Sql<'_>) {
     sql.mark_filtered();
+}
+
+/// Lets the end of an operation pass that the caller began: its rights were asked when the intent was stored, and what took
+/// effect since is not undone by leaving it half-recorded. The server itself ends what nobody else did. Answers on whose
+/// behalf the operation is.
+pub fn authorize_end(tx: &mut Sql<'_>, operation: uuid::Uuid) -> Result<i64> {
+    let Some(found) = operation::lock(tx, operation)? else {
+        return Err(Error::missing(format!("The operation {operation} has ended.")));
+    };
+    if found.principal_id != tx.caller().id {
+        authorize_admin(tx, "end operations of others")?;
+    }
+    tx.mark_authorized();
+    Ok(found.principal_id)
 }
 
 /// Lets administrators pass.

@@ -33,7 +33,6 @@ pub mod principals;
 pub mod schemas;
 pub mod securable;
 pub mod store;
-pub mod tables;
 pub mod tokens;
 pub mod unsupported;
 
@@ -48,7 +47,6 @@ pub fn routes() -> Vec<Route> {
         metastore::routes(),
         catalogs::routes(),
         schemas::routes(),
-        tables::routes(),
         owner::routes(),
         principals::routes(),
         tokens::routes(),

@@ -94,6 +94,20 @@ pub fn leaf(sql: &mut Sql<'_>, name: &FullName, kind: Kind) -> Result<Option<Ass
     }
 }
 
+/// The error for the name of a table that is there already.
+pub fn taken_by_name(sql: &mut Sql<'_>, name: &FullName) -> Result<Error> {
+    let found = leaf(sql, name, Kind::Table)?;
+    Ok(found.map_or_else(
+        || Error::internal("a name that is taken is free"),
+        |other| taken(&name.leaf, &other),
+    ))
+}
+
+/// The three-level name of an asset in a schema, as it is now, also of a deleted one.
+pub fn full_name_of(sql: &mut Sql<'_>, id: i64) -> Result<FullName> {
+    FullName::parse(&asset::display_name(sql, id)?).map_err(Error::internal)
+}
+
 /// Whether a model's name is that of a governed one, also where there is no such model: its catalog and schema exist.
 pub fn is_governed(sql: &mut Sql<'_>, name: &str) -> Result<bool> {
     match three_levels(name) {

@@ -24,6 +24,10 @@ const URL: &str = "STRONGBACK_URL";
 const TOKEN: &str = "STRONGBACK_TOKEN";
 /// How long a call may take.
 const TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a call may take that moves files or computes.
+const LONG: Duration = Duration::from_hours(6);
+/// Bytes of a file that are sent at a time.
+const BLOCK: usize = 256 << 10;
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is left as it is in one segment of a path.
@@ -181,29 +185,94 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Json>,
     ) -> Result<T> {
-        let mut url = url::Url::parse(&format!("{}{path}", self.base)).map_err(Error::internal)?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut request = self.http.request(method, url);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.reveal());
-        }
+        let mut request = self.request(method, path, query)?;
         if let Some(body) = body {
             request = request.json(body);
         }
         self.runtime.block_on(async {
-            let response = request.send().await.map_err(|error| self.unreachable(error))?;
-            let status = response.status();
-            let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
-            let request_id = request_id.unwrap_or_default().to_owned();
+            let response = self.accepted(request).await?;
             let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
-            if status.is_success() {
-                return serde_json::from_slice(&bytes)
-                    .map_err(|error| self.foreign("an answer that cannot be read").because(error));
-            }
-            Err(self.refusal(status.as_u16(), &bytes, &request_id))
+            serde_json::from_slice(&bytes)
+                .map_err(|error| self.foreign("an answer that cannot be read").because(error))
         })
+    }
+
+    /// Sends JSON and passes what comes on as it comes. What breaks off is an error.
+    pub(super) fn stream(&self, path: &str, body: &Json, out: &mut dyn std::io::Write) -> Result<()> {
+        let request = self.request(Method::POST, path, &[])?.timeout(LONG).json(body);
+        self.runtime.block_on(async {
+            let mut response = self.accepted(request).await?;
+            while let Some(bytes) = response.chunk().await.map_err(|error| self.broke_off(error))? {
+                if let Err(error) = out.write_all(&bytes) {
+                    super::printer::unwritable(&error);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Sends a file and gets JSON. `progress` is told how many bytes went.
+    pub(super) fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        file: std::fs::File,
+        progress: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<T> {
+        let size = file.metadata().map_err(Error::internal)?.len();
+        let request = self.request(Method::PUT, path, query)?.timeout(LONG);
+        self.runtime.block_on(async {
+            let blocks = futures::stream::unfold((tokio::fs::File::from_std(file), 0), move |(mut file, sent)| {
+                progress(sent);
+                async move {
+                    let mut block = bytes::BytesMut::with_capacity(BLOCK);
+                    match tokio::io::AsyncReadExt::read_buf(&mut file, &mut block).await {
+                        Ok(0) => None,
+                        Ok(read) => Some((Ok(block.freeze()), (file, sent + read as u64))),
+                        Err(error) => Some((Err(error), (file, sent))),
+                    }
+                }
+            });
+            let body = reqwest::Body::wrap_stream(blocks);
+            let request = request.header(http::header::CONTENT_LENGTH, size).body(body);
+            let response = self.accepted(request).await?;
+            let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
+            serde_json::from_slice(&bytes)
+                .map_err(|error| self.foreign("an answer that cannot be read").because(error))
+        })
+    }
+
+    fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> Result<reqwest::RequestBuilder> {
+        let mut url = url::Url::parse(&format!("{}{path}", self.base)).map_err(Error::internal)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = self.http.request(method, url);
+        Ok(match &self.token {
+            Some(token) => request.bearer_auth(token.reveal()),
+            None => request,
+        })
+    }
+
+    /// The answer to a request, unless it was refused.
+    async fn accepted(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+        let request_id = request_id.unwrap_or_default().to_owned();
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        Err(self.refusal(status.as_u16(), &bytes, &request_id))
+    }
+
+    fn broke_off(&self, error: reqwest::Error) -> Error {
+        let message = format!(
+            "The answer of {} broke off before its end, so what came is a part only. The server's log says why.",
+            self.base
+        );
+        Error::unavailable(message).because(error.without_url())
     }
 
     /// The server's own error, with what this command can add.

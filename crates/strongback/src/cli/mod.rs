@@ -12,6 +12,7 @@ mod config_show;
 mod doctor;
 mod exit;
 mod history;
+mod import;
 mod kind;
 mod lineage;
 mod model;
@@ -21,7 +22,9 @@ mod principal;
 mod printer;
 mod runs;
 mod settings;
+mod sql;
 mod table;
+mod table_versions;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -85,9 +88,11 @@ enum Command {
     /// Create and list schemas, the second level
     #[command(subcommand)]
     Schema(catalog::SchemaCommand),
-    /// Declare and list tables that live elsewhere, so that lineage can name them
+    /// Import files into tables, list their versions, pin and clean them; declare tables that live elsewhere
     #[command(subcommand)]
     Table(table::TableCommand),
+    /// Ask tables by SQL
+    Sql(sql::SqlArgs),
     /// Show registered models: versions, signatures, aliases, history
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -143,6 +148,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Catalog(command) => catalog::run(command),
         Command::Schema(command) => catalog::run_schema(command),
         Command::Table(command) => table::run(command),
+        Command::Sql(args) => sql::run(&args),
         Command::Model(command) => model::run(command),
         Command::Owner(command) => owner::run(command),
         Command::Principal(command) => principal::run(command),

@@ -12,7 +12,13 @@ pub(super) fn data(line: &str) {
 }
 
 fn write_data(text: &str) {
-    let Err(error) = writeln!(std::io::stdout().lock(), "{text}") else { return };
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{text}") {
+        unwritable(&error);
+    }
+}
+
+/// Ends the program because nothing more can be written to standard output: in peace if nobody reads any more.
+pub(super) fn unwritable(error: &std::io::Error) -> ! {
     if error.kind() == ErrorKind::BrokenPipe {
         std::process::exit(0);
     }

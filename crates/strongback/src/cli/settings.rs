@@ -56,6 +56,15 @@ struct ServingArgs {
     /// Port to listen on; 0 takes a free one [default: 5000]
     #[arg(long, short, value_name = "PORT")]
     port: Option<String>,
+    /// Where tables lie: a directory, or a URL such as s3://bucket/prefix [default: tables in the data directory]
+    #[arg(long, value_name = "PLACE")]
+    tables_url: Option<String>,
+    /// Memory of all queries together in MiB, before they use the disk [default: 1024]
+    #[arg(long, value_name = "MIB")]
+    query_memory_mb: Option<String>,
+    /// Disk space of all queries together in MiB [default: 20480]
+    #[arg(long, value_name = "MIB")]
+    query_spill_mb: Option<String>,
     /// off (loopback only) or tokens [default: off]
     #[arg(long, value_name = "MODE")]
     auth: Option<String>,
@@ -80,6 +89,9 @@ impl ServerArgs {
         store.resolve(Layer {
             host: serving.host,
             port: serving.port,
+            tables_url: serving.tables_url,
+            query_memory_mb: serving.query_memory_mb,
+            query_spill_mb: serving.query_spill_mb,
             auth: serving.auth,
             allowed_hosts: serving.allowed_hosts,
             mlflow_ui: serving.mlflow_ui,

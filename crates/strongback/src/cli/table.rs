@@ -1,4 +1,4 @@
-//! `strongback table`: tables that live elsewhere, declared so that lineage and owners can name them.
+//! `strongback table`: tables that are kept here, and those that live elsewhere, declared so that lineage can name them.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use syntax::names::FullName;
 use super::{
     catalog::schema_name,
     client::{Remote, segment},
-    printer,
+    import, printer, table_versions as versions,
 };
 use crate::{catalog::names, error::Code};
 
@@ -25,13 +25,39 @@ Examples:
 A run with the tag feature_store_table=prod.risk.features is an edge of the
 lineage: from the table to what the run makes.";
 
-/// Declare and list tables
+const KEEPING: &str = "\
+Examples:
+  strongback table versions prod.risk.transactions
+  strongback table pin prod.risk.transactions --version 3 --reason 'audit of November'
+  strongback table vacuum prod.risk.transactions --keep-from 7 --dry-run
+  strongback table vacuum prod.risk.transactions --keep-from 7 --keep-pinned
+  strongback table unpin prod.risk.transactions --version 3
+  strongback table compact prod.risk.transactions";
+
+/// Import files into tables, list their versions, pin and clean them; declare tables that live elsewhere
 #[derive(Debug, Subcommand)]
 pub(super) enum TableCommand {
+    /// Import a file of CSV, JSON lines, Parquet or Arrow into a table
+    Import(import::ImportArgs),
+    /// Show the versions of a table, the newest first
+    #[command(after_help = KEEPING)]
+    Versions(versions::VersionsArgs),
+    /// Keep a version readable, whatever is cleaned
+    #[command(after_help = KEEPING)]
+    Pin(versions::PinArgs),
+    /// Take a pin away that a person made
+    #[command(after_help = KEEPING)]
+    Unpin(versions::UnpinArgs),
+    /// Remove the files that only old versions need; refused where a pinned version needs one
+    #[command(after_help = KEEPING)]
+    Vacuum(versions::VacuumArgs),
+    /// Join the small files of a table into large ones
+    #[command(after_help = KEEPING)]
+    Compact(versions::CompactArgs),
     /// Declare a table that lives elsewhere, so that lineage can name it; nothing is created or read there
     #[command(after_help = EXAMPLES)]
     Declare(DeclareArgs),
-    /// List the declared tables of a schema
+    /// List the tables of a schema
     #[command(after_help = EXAMPLES)]
     List(ListArgs),
 }
@@ -75,6 +101,12 @@ pub(super) struct ListArgs {
 
 pub(super) fn run(command: TableCommand) -> anyhow::Result<ExitCode> {
     match command {
+        TableCommand::Import(args) => return import::run(&args),
+        TableCommand::Versions(args) => versions::versions(&args)?,
+        TableCommand::Pin(args) => versions::pin(&args)?,
+        TableCommand::Unpin(args) => versions::unpin(&args)?,
+        TableCommand::Vacuum(args) => versions::vacuum(&args)?,
+        TableCommand::Compact(args) => versions::compact(&args)?,
         TableCommand::Declare(args) => declare(&args)?,
         TableCommand::List(args) => list(&args)?,
     }

@@ -312,6 +312,7 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::catalog::lineage::store::STATEMENTS,
         crate::answers::store::STATEMENTS,
         crate::files::STATEMENTS,
+        crate::tables::STATEMENTS,
         crate::registry::STATEMENTS,
         crate::answers::overview::STATEMENTS,
         crate::ui::graphql::STATEMENTS,

@@ -137,6 +137,11 @@ impl Objects {
         .map_err(Error::internal)?
     }
 
+    /// The file that holds an object, for readers that need one. It is read and never changed.
+    pub fn path(&self, id: ObjectId) -> PathBuf {
+        self.0.path(id)
+    }
+
     /// Announces that an object is about to be written.
     pub fn claim(&self, id: ObjectId) -> Claim {
         self.0.claimed.lock().insert(id);

@@ -1,8 +1,5 @@
-//! Tables as somebody declares them: they live elsewhere, and are here so that lineage and owners can name them.
-//!
-//! The face is Unity Catalog's for external tables. Nothing is read from the place that a declaration points to.
-
-mod column;
+//! Unity Catalog's face of tables: those that this server keeps are its managed ones, those that somebody declares its
+//! external ones. Nothing is read from the place that a declaration points to.
 
 use http::Method;
 use schemars::JsonSchema;
@@ -10,17 +7,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use syntax::names::{FullName, check_leaf_name, fold_case};
 
-pub use column::Column;
-
 use super::{
-    Action,
-    asset::{self, Asset, Kind, NewAsset},
-    authorize, names,
-    securable::{self, Paging, People, Properties, Wanted, check_text},
+    column::{self, Column},
+    land,
+    managed,
     store,
 };
 use crate::{
     bind,
+    catalog::{
+        Action,
+        asset::{self, Asset, Kind, NewAsset},
+        authorize, names,
+        securable::{self, Paging, People, Properties, Wanted, check_text},
+    },
     context::Ctx,
     db::{Change, Sql},
     error::{Error, Result},
@@ -76,7 +76,7 @@ pub struct TableInfo {
     pub schema_name: String,
     /// `catalog.schema.table`
     pub full_name: String,
-    /// Always `EXTERNAL`.
+    /// `MANAGED` where this server keeps it, `EXTERNAL` where it lives elsewhere.
     pub table_type: &'static str,
     /// `DELTA`, `PARQUET` and so on, if it was said.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,17 +108,27 @@ pub struct TableInfo {
 }
 
 impl TableInfo {
-    fn new(sql: &mut Sql<'_>, people: &mut People, above: (&str, &str), asset: Asset) -> Result<Self> {
-        let (format, location, columns) = sql.one(&store::TABLE_GET, bind![asset.id], |row| {
-            Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<String>(2)?))
+    fn new(
+        sql: &mut Sql<'_>,
+        root: &lake::Root,
+        people: &mut People,
+        above: (&str, &str),
+        asset: Asset,
+    ) -> Result<Self> {
+        let (format, mut location, columns, version) = sql.one(&store::TABLE_GET, bind![asset.id], |row| {
+            let text = |at| row.get::<String>(at);
+            Ok((text(0)?, text(1)?, text(2)?, row.get::<Option<i64>>(3)?))
         })?;
+        if version.is_some() {
+            location = root.url_of(asset.uuid.parse()?)?.to_string();
+        }
         let (catalog, schema) = above;
         Ok(Self {
             full_name: format!("{catalog}.{schema}.{}", asset.leaf),
             name: asset.leaf,
             catalog_name: catalog.to_owned(),
             schema_name: schema.to_owned(),
-            table_type: "EXTERNAL",
+            table_type: if version.is_some() { "MANAGED" } else { "EXTERNAL" },
             data_source_format: (!format.is_empty()).then_some(format),
             columns: Some(serde_json::from_str(&columns).map_err(Error::internal)?),
             storage_location: (!location.is_empty()).then_some(location),
@@ -169,11 +179,15 @@ impl CreateRequest {
         securable::check_comment(self.comment.as_deref())?;
         securable::check_properties(self.properties.as_ref())?;
         check_text("storage_location", self.location(), LOCATION_CHARS_MAX)?;
-        if let Some(other) = self.table_type.as_deref().filter(|kind| !kind.is_empty() && *kind != "EXTERNAL")
-        {
-            return Err(Error::invalid(format!(
-                "Invalid value '{other}' for parameter 'table_type' supplied: a table is declared here and lives elsewhere, so it is EXTERNAL."
-            )));
+        match self.table_type.as_deref().unwrap_or_default() {
+            "" | "EXTERNAL" => {}
+            "MANAGED" => self.check_managed()?,
+            other => {
+                return Err(Error::invalid(format!(
+                    "Invalid value '{other}' for parameter 'table_type' supplied: it is MANAGED for a table that is kept here, or \
+                     EXTERNAL for one that lives elsewhere."
+                )));
+            }
         }
         if !self.format().is_empty() && !FORMATS.contains(&self.format()) {
             return Err(Error::invalid(format!(
@@ -183,6 +197,25 @@ impl CreateRequest {
             )));
         }
         column::check(&self.columns)
+    }
+
+    fn is_managed(&self) -> bool {
+        self.table_type.as_deref() == Some("MANAGED")
+    }
+
+    fn check_managed(&self) -> Result<()> {
+        if !matches!(self.format(), "" | "DELTA") {
+            return Err(Error::invalid(format!(
+                "Invalid value '{}' for parameter 'data_source_format' supplied: a table that is kept here is DELTA.",
+                self.format()
+            )));
+        }
+        if !self.location().is_empty() {
+            return Err(Error::invalid(
+                "Invalid value for parameter 'storage_location' supplied: where a table is kept is the server's choice; leave it out.",
+            ));
+        }
+        Ok(())
     }
 
     fn format(&self) -> &str {
@@ -196,7 +229,11 @@ impl CreateRequest {
 
 async fn create(ctx: Ctx, request: CreateRequest) -> Result<TableInfo> {
     request.check()?;
+    if request.is_managed() {
+        return create_managed(ctx, request).await;
+    }
     let properties = request.properties.as_ref().map(securable::to_map);
+    let root = ctx.app.lake.root().clone();
     let columns = serde_json::to_string(&column::numbered(&request.columns)).map_err(Error::internal)?;
     ctx.write(move |tx| {
         let (catalog, schema) = names::schema_of(tx, &request.catalog_name, &request.schema_name)?;
@@ -222,14 +259,29 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<TableInfo> {
             },
         )?;
         let (id, revision) = (made.id, made.revision);
-        tx.execute(&store::TABLE_INSERT, bind![id, request.format(), request.location(), &columns])?;
-        let info = TableInfo::new(tx, &mut People::default(), (&catalog.leaf, &schema.leaf), made)?;
+        let location = request.location();
+        tx.execute(&store::TABLE_INSERT, bind![id, request.format(), location, &columns, None::<i64>])?;
+        let info = TableInfo::new(tx, &root, &mut People::default(), (&catalog.leaf, &schema.leaf), made)?;
         let event = Event::new(EventKind::TableDeclare).asset(id, revision).detail(json!({
             "name": info.full_name, "location": info.storage_location, "columns": request.columns.len(),
         }));
         Ok(Change::Made(info, event))
     })
     .await
+}
+
+/// Makes an empty table that is kept here.
+async fn create_managed(ctx: Ctx, request: CreateRequest) -> Result<TableInfo> {
+    let full_name = format!("{}.{}.{}", request.catalog_name, request.schema_name, request.name);
+    let name = managed::parse(&full_name)?;
+    let new = land::NewEmpty {
+        name: name.clone(),
+        columns: column::to_lake(&request.columns)?,
+        comment: request.comment.clone().unwrap_or_default(),
+        properties: request.properties.as_ref().map(securable::to_map),
+    };
+    land::create_empty(&ctx, new).await?;
+    get(ctx, GetRequest { full_name }).await
 }
 
 /// Whose tables to list.
@@ -269,13 +321,14 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
     let paging = Paging::new(request.max_results, request.page_token);
     let catalog_name = required(&request.catalog_name, "catalog_name")?.to_owned();
     let schema_name = required(&request.schema_name, "schema_name")?.to_owned();
+    let root = ctx.app.lake.root().clone();
     ctx.read(move |sql| {
         let (catalog, schema) = names::schema_of(sql, &catalog_name, &schema_name)?;
         let (assets, next_page_token) = securable::page(sql, schema.id, Kind::Table, &paging)?;
         let mut people = People::default();
         let mut tables = Vec::with_capacity(assets.len());
         for asset in assets {
-            let mut info = TableInfo::new(sql, &mut people, (&catalog.leaf, &schema.leaf), asset)?;
+            let mut info = TableInfo::new(sql, &root, &mut people, (&catalog.leaf, &schema.leaf), asset)?;
             if request.omit_columns {
                 info.columns = None;
             }
@@ -309,10 +362,11 @@ fn find(sql: &mut Sql<'_>, full_name: &str) -> Result<(String, String, Asset)> {
 }
 
 async fn get(ctx: Ctx, request: GetRequest) -> Result<TableInfo> {
+    let root = ctx.app.lake.root().clone();
     ctx.read(move |sql| {
         let (catalog, schema, found) = find(sql, &request.full_name)?;
         authorize(sql, Action::Read, found.id)?;
-        TableInfo::new(sql, &mut People::default(), (&catalog, &schema), found)
+        TableInfo::new(sql, &root, &mut People::default(), (&catalog, &schema), found)
     })
     .await
 }
@@ -352,6 +406,7 @@ pub struct UpdateRequest {
 }
 
 async fn update(ctx: Ctx, request: UpdateRequest) -> Result<TableInfo> {
+    let root = ctx.app.lake.root().clone();
     ctx.write(move |tx| {
         let (catalog, schema, found) = find(tx, &request.full_name)?;
         let wanted = Wanted {
@@ -362,11 +417,11 @@ async fn update(ctx: Ctx, request: UpdateRequest) -> Result<TableInfo> {
         };
         let (people, above) = (&mut People::default(), (catalog.as_str(), schema.as_str()));
         let Some(changed) = securable::change(tx, found.id, &wanted)? else {
-            return Ok(Change::Nothing(TableInfo::new(tx, people, above, found)?));
+            return Ok(Change::Nothing(TableInfo::new(tx, &root, people, above, found)?));
         };
         let kind = if changed.is_owner_only { EventKind::OwnerSet } else { EventKind::TableUpdate };
         let event = Event::new(kind).asset(changed.asset.id, changed.asset.revision).detail(changed.detail);
-        Ok(Change::Made(TableInfo::new(tx, people, above, changed.asset)?, event))
+        Ok(Change::Made(TableInfo::new(tx, &root, people, above, changed.asset)?, event))
     })
     .await
 }

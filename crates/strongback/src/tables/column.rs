@@ -78,6 +78,43 @@ pub struct Column {
     pub comment: Option<String>,
 }
 
+/// Columns of a table that is kept, as this face shows them.
+pub(super) fn of_lake<'c>(columns: impl Iterator<Item = &'c lake::schema::Column>) -> Vec<Column> {
+    let one = |(at, column): (usize, &lake::schema::Column)| Column {
+        name: column.name.clone(),
+        type_name: Some(column.type_name.clone()),
+        type_text: Some(column.type_text.clone()),
+        type_json: Some(column.type_json.clone()),
+        position: Some(Int64(at as i64)),
+        nullable: Some(column.nullable),
+        ..Column::default()
+    };
+    columns.enumerate().map(one).collect()
+}
+
+/// Columns of a table that is to be kept: each needs a type.
+pub(super) fn to_lake(columns: &[Column]) -> Result<Vec<lake::schema::Declared>> {
+    let one = |(at, column): (usize, &Column)| {
+        let plain = column.type_name.clone().filter(|name| name != "DECIMAL");
+        let decimal = || match (&column.type_precision, &column.type_scale) {
+            (Some(precision), scale) => {
+                format!("decimal({},{})", precision.0, scale.as_ref().map_or(0, |scale| scale.0))
+            }
+            _ => "decimal".to_owned(),
+        };
+        let of_name = || column.type_name.as_ref().map(|_| decimal());
+        let type_text = plain.or_else(|| column.type_text.clone()).or_else(of_name).ok_or_else(|| {
+            Error::required(&format!("columns[{at}].type_name"))
+        })?;
+        Ok(lake::schema::Declared {
+            name: column.name.clone(),
+            type_text,
+            nullable: column.nullable.unwrap_or(true),
+        })
+    };
+    columns.iter().enumerate().map(one).collect()
+}
+
 /// Checks columns: how many, their names, their types.
 pub(super) fn check(columns: &[Column]) -> Result<()> {
     if columns.len() > COLUMNS_MAX {

@@ -1,0 +1,128 @@
+//! CSV with a header.
+
+use std::borrow::Cow;
+
+use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
+use datafusion::arrow::datatypes::SchemaRef;
+
+use super::{
+    BATCH_ROWS, BadRow, Counting, Found, Mapping, Source, clean,
+    guess::{self, Guess},
+    open, shown, text_columns,
+};
+use crate::error::{Error, Result};
+
+/// Bytes of the reader's buffer.
+const BUFFER_BYTES: usize = 256 << 10;
+
+fn reader(source: &Source) -> Result<(Reader<std::fs::File>, Vec<String>)> {
+    let mut reader = ReaderBuilder::new()
+        .delimiter(source.delimiter)
+        .flexible(true)
+        .trim(Trim::Headers)
+        .buffer_capacity(BUFFER_BYTES)
+        .from_reader(open(&source.path)?);
+    let header = reader.headers().map_err(|error| match error.into_kind() {
+        csv::ErrorKind::Utf8 { .. } => {
+            Error::invalid("The header of the CSV file is not UTF-8. Convert the file to UTF-8.")
+        }
+        other => Error::internal(format!("{other:?}")),
+    })?;
+    let mut names: Vec<String> = header.iter().map(str::to_owned).collect();
+    if let Some(first) = names.first_mut() {
+        // A mark that some spreadsheets put before the first letter.
+        *first = first.trim_start_matches('\u{feff}').to_owned();
+    }
+    if names.is_empty() {
+        return Err(Error::invalid("The CSV file is empty. Its first line names the columns."));
+    }
+    Ok((reader, names))
+}
+
+fn is_null(source: &Source, field: &[u8]) -> bool {
+    field.is_empty() || source.null.as_ref().is_some_and(|null| null.as_bytes() == field)
+}
+
+pub(super) fn guess(source: &Source) -> Result<Found> {
+    let (mut reader, names) = reader(source)?;
+    let names = clean(source, &names);
+    let mut guesses = vec![Guess::default(); names.len()];
+    let mut record = ByteRecord::new();
+    while reader.read_byte_record(&mut record).map_err(broken)? {
+        // A row of another length is bad, and its values may stand in other columns.
+        if record.len() != names.len() {
+            continue;
+        }
+        let line = record.position().map_or(0, csv::Position::line);
+        for (guess, field) in guesses.iter_mut().zip(&record) {
+            if !is_null(source, field) {
+                guess.see(line, &String::from_utf8_lossy(field));
+            }
+        }
+    }
+    Ok(guess::found(&names, &guesses))
+}
+
+pub(super) fn decode(source: &Source, schema: &SchemaRef, out: &mut Counting<'_>) -> Result<Vec<String>> {
+    let (mut reader, names) = reader(source)?;
+    let mapping = Mapping::new(source, schema, &names)?;
+    let mut records: Vec<ByteRecord> = vec![ByteRecord::new(); BATCH_ROWS];
+    let mut is_last = false;
+    while !is_last {
+        let mut count = 0;
+        while count < records.len() {
+            if !reader.read_byte_record(&mut records[count]).map_err(broken)? {
+                is_last = true;
+                break;
+            }
+            count += 1;
+        }
+        batch(source, schema, &mapping, names.len(), &records[..count], out)?;
+    }
+    Ok(mapping.absent)
+}
+
+fn batch(
+    source: &Source,
+    schema: &SchemaRef,
+    mapping: &Mapping,
+    width: usize,
+    records: &[ByteRecord],
+    out: &mut Counting<'_>,
+) -> Result<()> {
+    let place_of = |row: usize| {
+        let record: &ByteRecord = &records[row];
+        (record.position().map_or(0, csv::Position::line), raw(source, record))
+    };
+    let mut bad: Vec<Option<BadRow>> = Vec::with_capacity(records.len());
+    for (row, record) in records.iter().enumerate() {
+        bad.push((record.len() != width).then(|| {
+            let (line, row) = place_of(row);
+            let reason = format!("it has {} values, and the header has {width}", record.len());
+            BadRow { line, column: String::new(), value: String::new(), reason, row: shown(&row) }
+        }));
+    }
+    let cell_at = |row: usize, column: usize| {
+        let Some(field) = mapping.places[column].and_then(|place| records[row].get(place)) else {
+            return Ok(None);
+        };
+        if is_null(source, field) {
+            return Ok(None);
+        }
+        std::str::from_utf8(field)
+            .map(|text| Some(Cow::Borrowed(text)))
+            .map_err(|_| "it is not UTF-8".to_owned())
+    };
+    let columns = text_columns(schema, &mut bad, &cell_at, &place_of)?;
+    out.rows(columns, &bad)
+}
+
+/// A row about as it stands in the file.
+fn raw(source: &Source, record: &ByteRecord) -> String {
+    let fields: Vec<Cow<'_, str>> = record.iter().map(String::from_utf8_lossy).collect();
+    fields.join(&char::from(source.delimiter).to_string())
+}
+
+fn broken(error: csv::Error) -> Error {
+    Error::internal(error)
+}

@@ -1,0 +1,172 @@
+//! JSON lines: an object a line, of plain values.
+
+use std::{
+    borrow::Cow,
+    io::{BufRead as _, BufReader},
+};
+
+use datafusion::arrow::datatypes::SchemaRef;
+use serde_json::{Map, Value as Json};
+
+use super::{
+    BATCH_ROWS, BadRow, Counting, Found, Mapping, Source, clean,
+    guess::{self, Guess},
+    open, shown, text_columns,
+};
+use crate::error::{Error, Result};
+
+/// Bytes of a line at most; a longer one is no row of a table.
+const LINE_BYTES_MAX: usize = 16 << 20;
+
+type Row = (u64, Result<Map<String, Json>, String>, String);
+
+/// Reads the lines of a file, the empty ones left out.
+struct Lines {
+    reader: BufReader<std::fs::File>,
+    line: u64,
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    fn open(source: &Source) -> Result<Self> {
+        Ok(Self { reader: BufReader::new(open(&source.path)?), line: 0, buffer: Vec::new() })
+    }
+
+    fn next(&mut self) -> Result<Option<Row>> {
+        loop {
+            self.buffer.clear();
+            let read = std::io::Read::take(&mut self.reader, LINE_BYTES_MAX as u64 + 1)
+                .read_until(b'\n', &mut self.buffer)
+                .map_err(Error::internal)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
+            if read > LINE_BYTES_MAX {
+                return Err(Error::invalid(format!(
+                    "Line {} has more than {LINE_BYTES_MAX} bytes. A file of JSON has one object a line.",
+                    self.line
+                )));
+            }
+            let text = String::from_utf8_lossy(self.buffer.trim_ascii());
+            if text.is_empty() {
+                continue;
+            }
+            let row = match serde_json::from_str(&text) {
+                Ok(Json::Object(row)) => Ok(row),
+                Ok(_) => Err("it is no JSON object".to_owned()),
+                Err(error) => Err(format!("it is no JSON: {error}")),
+            };
+            let shown = if row.is_err() { shown(&text) } else { String::new() };
+            return Ok(Some((self.line, row, shown)));
+        }
+    }
+}
+
+/// A value as the text that a column reads.
+fn text(value: &Json) -> Result<Option<Cow<'_, str>>, String> {
+    match value {
+        Json::Null => Ok(None),
+        Json::String(text) => Ok(Some(Cow::Borrowed(text))),
+        Json::Bool(value) => Ok(Some(Cow::Borrowed(if *value { "true" } else { "false" }))),
+        Json::Number(number) => Ok(Some(Cow::Owned(number.to_string()))),
+        Json::Array(_) | Json::Object(_) => {
+            Err("it is a list or an object; rows with those come as Parquet or Arrow".to_owned())
+        }
+    }
+}
+
+pub(super) fn guess(source: &Source) -> Result<Found> {
+    let mut lines = Lines::open(source)?;
+    let (mut names, mut guesses): (Vec<String>, Vec<Guess>) = (Vec::new(), Vec::new());
+    while let Some((line, row, _)) = lines.next()? {
+        let Ok(row) = row else { continue };
+        for (key, value) in &row {
+            let at = names.iter().position(|name| name == key).unwrap_or_else(|| {
+                names.push(key.clone());
+                guesses.push(Guess::default());
+                names.len() - 1
+            });
+            if let Ok(Some(text)) = text(value) {
+                guesses[at].see(line, &text);
+            }
+        }
+        if names.len() > crate::schema::COLUMNS_MAX {
+            break;
+        }
+    }
+    if names.is_empty() {
+        return Err(Error::invalid("The file has no JSON object, so it says nothing about columns."));
+    }
+    Ok(guess::found(&clean(source, &names), &guesses))
+}
+
+pub(super) fn decode(source: &Source, schema: &SchemaRef, out: &mut Counting<'_>) -> Result<Vec<String>> {
+    let names = keys(source)?;
+    let mapping = Mapping::new(source, schema, &names)?;
+    let mut lines = Lines::open(source)?;
+    loop {
+        let mut rows: Vec<Row> = Vec::with_capacity(BATCH_ROWS);
+        while rows.len() < BATCH_ROWS {
+            match lines.next()? {
+                Some(row) => rows.push(row),
+                None => break,
+            }
+        }
+        if rows.is_empty() {
+            return Ok(mapping.absent);
+        }
+        batch(schema, &mapping, &names, &rows, out)?;
+    }
+}
+
+fn batch(
+    schema: &SchemaRef,
+    mapping: &Mapping,
+    names: &[String],
+    rows: &[Row],
+    out: &mut Counting<'_>,
+) -> Result<()> {
+    let place_of = |row: usize| {
+        let (line, object, text) = &rows[row];
+        let text = object
+            .as_ref()
+            .map_or_else(|_| text.clone(), |object| serde_json::to_string(object).unwrap_or_default());
+        (*line, text)
+    };
+    let mut bad: Vec<Option<BadRow>> = rows
+        .iter()
+        .map(|(line, row, text)| {
+            row.as_ref().err().map(|reason| BadRow {
+                line: *line,
+                column: String::new(),
+                value: String::new(),
+                reason: reason.clone(),
+                row: text.clone(),
+            })
+        })
+        .collect();
+    let cell_at = |row: usize, column: usize| match (&rows[row].1, mapping.places[column]) {
+        (Ok(object), Some(place)) => object.get(&names[place]).map_or(Ok(None), text),
+        _ => Ok(None),
+    };
+    let columns = text_columns(schema, &mut bad, &cell_at, &place_of)?;
+    out.rows(columns, &bad)
+}
+
+/// All keys of all objects, in the order in which they are met.
+fn keys(source: &Source) -> Result<Vec<String>> {
+    let mut lines = Lines::open(source)?;
+    let mut names: Vec<String> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    while let Some((_, row, _)) = lines.next()? {
+        let Ok(row) = row else { continue };
+        for key in row.keys() {
+            if !seen.contains(key) {
+                seen.insert(key.clone());
+                names.push(key.clone());
+            }
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,202 @@
+//! The engine: a runtime of its own for what computes, and what queries may use of memory and disk.
+//!
+//! What must stay true:
+//! - nothing of it exists before it is first needed: starting the server costs nothing of it;
+//! - a query that computes for long never holds up a request that only waits: it runs on threads of its own;
+//! - what nobody waits for any more is called off ([`Task`] ends its work when it is dropped);
+//! - memory and spill space are bounded, for all queries together, and the limit's error says so.
+
+use std::{
+    future::Future,
+    num::NonZeroUsize,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+use datafusion::{
+    execution::{
+        SessionStateBuilder,
+        context::SessionContext,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::{FairSpillPool, TrackConsumersPool},
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    prelude::SessionConfig,
+};
+use tokio::{runtime::Runtime, task::JoinHandle};
+
+use crate::{
+    error::{Error, Kind, Result},
+    root::Root,
+};
+
+/// Stack of an engine thread: plans are trees, and deep ones recurse.
+const STACK_BYTES: usize = 8 << 20;
+/// Consumers of memory that the error about too much of it names.
+const NAMED_CONSUMERS: usize = 3;
+/// Memory that the engine keeps for the footers of files it has read, in bytes.
+const METADATA_CACHE_BYTES: usize = 16 << 20;
+/// Rows that the engine handles at a time.
+const BATCH_ROWS: usize = 8192;
+
+/// What the engine may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Memory of all queries together, in bytes, beyond which they spill.
+    pub memory_bytes: usize,
+    /// Temporary disk space of all queries together, in bytes.
+    pub spill_bytes: u64,
+    /// Directory for temporary files. It belongs to the engine, which may empty it.
+    pub spill_dir: PathBuf,
+    /// Threads that compute.
+    pub threads: usize,
+}
+
+/// Tables and the engine over them. Cheap to clone, and cheap to make.
+#[derive(Clone)]
+pub struct Lake(Arc<Inner>);
+
+struct Inner {
+    root: Root,
+    limits: Limits,
+    engine: OnceLock<Result<Engine, String>>,
+}
+
+struct Engine {
+    /// Taken when it ends, since a runtime must not be dropped where tasks run.
+    runtime: Option<Runtime>,
+    environment: Arc<RuntimeEnv>,
+}
+
+impl Lake {
+    /// Tables below a root. Nothing is opened yet.
+    pub fn new(root: Root, limits: Limits) -> Self {
+        Self(Arc::new(Inner { root, limits, engine: OnceLock::new() }))
+    }
+
+    /// Where the tables lie.
+    pub fn root(&self) -> &Root {
+        &self.0.root
+    }
+
+    /// Whether anything was asked of the engine yet.
+    pub fn is_open(&self) -> bool {
+        self.0.engine.get().is_some()
+    }
+
+    /// Memory that queries hold at this moment, in bytes.
+    pub fn memory_reserved(&self) -> usize {
+        match self.0.engine.get() {
+            Some(Ok(engine)) => engine.environment.memory_pool.reserved(),
+            _ => 0,
+        }
+    }
+
+    /// Runs work on the engine's threads.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Task<T> {
+        match self.engine() {
+            Ok(Engine { runtime: Some(runtime), .. }) => Task(Ok(runtime.spawn(work))),
+            Ok(_) => Task(Err(Some(Error::internal("the engine has ended")))),
+            Err(error) => Task(Err(Some(error))),
+        }
+    }
+
+    /// A session for one query.
+    pub(crate) fn session(&self) -> Result<SessionContext> {
+        let config = SessionConfig::new()
+            .with_batch_size(BATCH_ROWS)
+            .with_target_partitions(self.0.limits.threads)
+            .with_default_catalog_and_schema("main", "default")
+            .with_create_default_catalog_and_schema(false)
+            .set_bool("datafusion.catalog.information_schema", false)
+            .set_str("datafusion.execution.time_zone", "UTC")
+            .set_bool("datafusion.execution.parquet.pushdown_filters", true);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.engine()?.environment))
+            .with_default_features()
+            .build();
+        Ok(SessionContext::new_with_state(state))
+    }
+
+    fn engine(&self) -> Result<&Engine> {
+        let made = self.0.engine.get_or_init(|| Engine::start(&self.0.limits));
+        made.as_ref().map_err(|why| Error::new(Kind::Unavailable, why.clone()))
+    }
+}
+
+impl Engine {
+    fn start(limits: &Limits) -> Result<Self, String> {
+        let unusable = |error: &dyn std::fmt::Display| {
+            format!("The query engine cannot be started in {}: {error}.", limits.spill_dir.display())
+        };
+        // What queries of a dead process spilled.
+        match std::fs::remove_dir_all(&limits.spill_dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unusable(&error)),
+            _ => {}
+        }
+        std::fs::create_dir_all(&limits.spill_dir).map_err(|error| unusable(&error))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(limits.threads)
+            .thread_name("lake")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(|error| unusable(&error))?;
+        let named = NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(NonZeroUsize::MIN);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), named);
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![limits.spill_dir.clone()]))
+            .with_max_temp_directory_size(limits.spill_bytes);
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(disk)
+            .with_metadata_cache_limit(METADATA_CACHE_BYTES)
+            .build_arc()
+            .map_err(|error| unusable(&error))?;
+        Ok(Self { runtime: Some(runtime), environment })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Work on the engine's threads; a future of its outcome. Dropping it calls the work off.
+pub struct Task<T>(Result<JoinHandle<Result<T>>, Option<Error>>);
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Ok(handle) => Pin::new(handle).poll(context).map(|ended| match ended {
+                Ok(outcome) => outcome,
+                Err(error) if error.is_cancelled() => {
+                    Err(Error::new(Kind::Cancelled, "The work was called off."))
+                }
+                Err(error) => Err(Error::internal(error)),
+            }),
+            Err(error) => {
+                Poll::Ready(Err(error.take().unwrap_or_else(|| Error::internal("polled after its end"))))
+            }
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if let Ok(handle) = &self.0 {
+            handle.abort();
+        }
+    }
+}

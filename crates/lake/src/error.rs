@@ -1,0 +1,175 @@
+//! What can go wrong with tables and queries, in words for whoever asked.
+
+use std::fmt;
+
+use datafusion::error::DataFusionError;
+use deltalake::{DeltaTableError, ObjectStoreError};
+
+/// What the functions of this crate return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose doing a failure is, and so what the caller can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The input: a statement, a file, a name. The message says which value and what to do.
+    Invalid,
+    /// There is no such table or version.
+    Missing,
+    /// Somebody else changed the table first; the call may be repeated.
+    Conflict,
+    /// A limit was met: memory, spill space, time. The message says which.
+    Limit,
+    /// The storage is full or does not answer.
+    Unavailable,
+    /// The work was called off.
+    Cancelled,
+    /// A defect of ours or a broken table. The cause is for the log.
+    Internal,
+}
+
+/// A failure: a message for the caller and, apart from it, the cause for the log.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure of a kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), cause: None }
+    }
+
+    /// A value that is not allowed.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, message)
+    }
+
+    /// A defect.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(Kind::Internal, "The table store failed.").because(cause)
+    }
+
+    /// Adds the cause for the log.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Whose doing it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The text for the caller.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &dyn std::error::Error)
+    }
+}
+
+impl From<DeltaTableError> for Error {
+    fn from(error: DeltaTableError) -> Self {
+        let full = is_full(&error);
+        match error {
+            error if full => storage_full(error),
+            DeltaTableError::ObjectStore { source } => source.into(),
+            DeltaTableError::NotATable(_) | DeltaTableError::InvalidVersion(_) => {
+                Self::new(Kind::Missing, "There is no such table or version in the table store.")
+                    .because(error)
+            }
+            DeltaTableError::Transaction { .. } => Self::new(
+                Kind::Conflict,
+                "Somebody else changed the table at the same moment. Repeat the call.",
+            )
+            .because(error),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<ObjectStoreError> for Error {
+    fn from(error: ObjectStoreError) -> Self {
+        if is_full(&error) {
+            return storage_full(error);
+        }
+        match error {
+            ObjectStoreError::NotFound { .. } => Self::new(
+                Kind::Missing,
+                "A file of the table is not there any more; a vacuum may have removed it.",
+            )
+            .because(error),
+            error => Self::new(Kind::Unavailable, "The table store cannot be read or written now.")
+                .because(error),
+        }
+    }
+}
+
+fn storage_full(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(
+        Kind::Unavailable,
+        "The disk that holds the tables is full. Free space, then repeat the call.",
+    )
+    .because(cause)
+}
+
+/// Whether a failure comes down to a disk without room, however deep that is said.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|io| {
+            matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+        })
+    })
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        if is_full(&error) {
+            return storage_full(error);
+        }
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::new(
+                Kind::Limit,
+                "The query needs more memory or temporary disk space than a query may use. Read fewer columns or rows, or \
+                 aggregate before you join.",
+            )
+            .because(error),
+            DataFusionError::Plan(said)
+            | DataFusionError::NotImplemented(said)
+            | DataFusionError::Execution(said) => Self::invalid(sentence(said)),
+            DataFusionError::SchemaError(said, _) => Self::invalid(sentence(&said.to_string())),
+            DataFusionError::SQL(said, _) => Self::invalid(sentence(&said.to_string())),
+            DataFusionError::ArrowError(said, _) => Self::invalid(sentence(&said.to_string())),
+            DataFusionError::ObjectStore(_) => {
+                Self::new(Kind::Unavailable, "A file of a table could not be read.").because(error)
+            }
+            DataFusionError::External(_) => match error {
+                DataFusionError::External(inner) => match inner.downcast::<Error>() {
+                    Ok(ours) => *ours,
+                    Err(other) => Self::internal(other),
+                },
+                error => Self::internal(error),
+            },
+            _ => Self::internal(error),
+        }
+    }
+}
+
+/// What the engine said, as a sentence.
+fn sentence(said: &str) -> String {
+    let said = said.trim();
+    if said.ends_with(['.', '?', '!']) { said.to_owned() } else { format!("{said}.") }
+}

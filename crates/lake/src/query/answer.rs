@@ -1,0 +1,233 @@
+//! The answer of a query: a stream of bytes in one of a few forms, made on the engine's threads while somebody reads it.
+
+use std::{io::Write, pin::Pin, sync::Arc, task::Poll, time::Duration};
+
+use bytes::Bytes;
+use datafusion::{
+    arrow::{
+        array::RecordBatch,
+        csv::WriterBuilder as CsvBuilder,
+        datatypes::SchemaRef,
+        ipc::writer::StreamWriter,
+        json::{LineDelimitedWriter, writer::WriterBuilder as JsonBuilder, writer::LineDelimited},
+        util::display::{ArrayFormatter, FormatOptions},
+    },
+    execution::SendableRecordBatchStream,
+};
+use futures::StreamExt as _;
+use tokio::{sync::mpsc, time::Instant};
+
+use crate::{
+    engine::{Lake, Task},
+    error::{Error, Kind, Result},
+    schema::{self, Column},
+};
+
+/// Pieces of an answer that wait for whoever reads it.
+const WAITING: usize = 2;
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Arrow's IPC stream.
+    Arrow,
+    /// CSV with a header.
+    Csv,
+    /// A JSON object a line.
+    Json,
+    /// A JSON array of texts a line, null where there is no value: for tables that people read.
+    Texts,
+}
+
+/// A piece of an answer.
+#[derive(Debug)]
+pub struct Chunk {
+    /// What it adds to the answer.
+    pub bytes: Bytes,
+    /// Rows in it.
+    pub rows: u64,
+    /// Whether rows were cut off because there were more than was asked for. Only the last piece says so.
+    pub is_cut: bool,
+}
+
+/// A running query. Dropping it calls the query off.
+pub struct Answer {
+    /// The columns of the answer.
+    pub columns: Vec<Column>,
+    chunks: mpsc::Receiver<Result<Chunk>>,
+    _running: Task<()>,
+}
+
+impl Answer {
+    /// The next piece; `None` when all was said.
+    pub async fn next(&mut self) -> Option<Result<Chunk>> {
+        self.chunks.recv().await
+    }
+}
+
+impl futures::Stream for Answer {
+    type Item = Result<Chunk>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
+        self.chunks.poll_recv(context)
+    }
+}
+
+/// Begins to answer.
+pub(super) fn stream(
+    lake: &Lake,
+    rows: SendableRecordBatchStream,
+    form: Form,
+    rows_max: Option<u64>,
+    time: Duration,
+) -> Result<Answer> {
+    let schema = rows.schema();
+    let columns = schema::columns(&schema::shown(&schema))?;
+    let (sender, chunks) = mpsc::channel(WAITING);
+    let running = lake.run(async move {
+        let until = Instant::now() + time;
+        let end = match tokio::time::timeout_at(until, pass(rows, form, rows_max, &sender)).await {
+            Ok(end) => end,
+            Err(_) => Err(Error::new(
+                Kind::Limit,
+                format!("The query took longer than its limit of {} s. Ask for less, or give it more time.", time.as_secs()),
+            )),
+        };
+        if let Err(error) = end {
+            // Nobody may be reading any more.
+            let _ = sender.send(Err(error)).await;
+        }
+        Ok(())
+    });
+    Ok(Answer { columns, chunks, _running: running })
+}
+
+async fn pass(
+    mut rows: SendableRecordBatchStream,
+    form: Form,
+    rows_max: Option<u64>,
+    sender: &mpsc::Sender<Result<Chunk>>,
+) -> Result<()> {
+    let mut writing = Writing::begin(form, &rows.schema())?;
+    let mut left = rows_max.unwrap_or(u64::MAX);
+    let mut is_cut = false;
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        let fits = usize::try_from(left).unwrap_or(usize::MAX).min(batch.num_rows());
+        is_cut = fits < batch.num_rows();
+        left -= fits as u64;
+        if fits > 0 {
+            let bytes = writing.write(&batch.slice(0, fits))?;
+            let chunk = Chunk { bytes, rows: fits as u64, is_cut: false };
+            if sender.send(Ok(chunk)).await.is_err() {
+                return Ok(());
+            }
+        }
+        if is_cut {
+            break;
+        }
+    }
+    let last = Chunk { bytes: writing.finish()?, rows: 0, is_cut };
+    let _ = sender.send(Ok(last)).await;
+    Ok(())
+}
+
+/// A place for bytes that a writer keeps while somebody else takes them out of it.
+#[derive(Debug, Clone, Default)]
+struct Shared(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl Shared {
+    fn take(&self) -> Bytes {
+        std::mem::take(&mut *self.0.lock()).into()
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Writing {
+    out: Shared,
+    writer: Writer,
+}
+
+enum Writer {
+    Arrow(Box<StreamWriter<Shared>>),
+    /// Whether the header was written.
+    Csv(bool, SchemaRef),
+    Json(LineDelimitedWriter<Shared>),
+    Texts,
+}
+
+impl Writing {
+    fn begin(form: Form, schema: &SchemaRef) -> Result<Self> {
+        let out = Shared::default();
+        let writer = match form {
+            Form::Arrow => {
+                let writer = StreamWriter::try_new(out.clone(), schema).map_err(Error::internal)?;
+                Writer::Arrow(Box::new(writer))
+            }
+            Form::Csv => Writer::Csv(false, Arc::clone(schema)),
+            Form::Json => Writer::Json(
+                JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out.clone()),
+            ),
+            Form::Texts => Writer::Texts,
+        };
+        Ok(Self { out, writer })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<Bytes> {
+        match &mut self.writer {
+            Writer::Arrow(writer) => writer.write(batch).map_err(Error::internal)?,
+            Writer::Csv(has_header, _) => {
+                let header = !std::mem::replace(has_header, true);
+                csv(header, &self.out, batch)?;
+            }
+            Writer::Json(writer) => writer.write(batch).map_err(unfit)?,
+            Writer::Texts => texts(&mut self.out, batch)?,
+        }
+        Ok(self.out.take())
+    }
+
+    fn finish(mut self) -> Result<Bytes> {
+        match &mut self.writer {
+            Writer::Arrow(writer) => writer.finish().map_err(Error::internal)?,
+            // An answer without rows has a header too.
+            Writer::Csv(false, schema) => csv(true, &self.out, &RecordBatch::new_empty(schema.clone()))?,
+            Writer::Json(writer) => writer.finish().map_err(Error::internal)?,
+            Writer::Csv(true, _) | Writer::Texts => {}
+        }
+        Ok(self.out.take())
+    }
+}
+
+fn csv(header: bool, out: &Shared, batch: &RecordBatch) -> Result<()> {
+    CsvBuilder::new().with_header(header).build(out.clone()).write(batch).map_err(unfit)
+}
+
+fn texts(out: &mut Shared, batch: &RecordBatch) -> Result<()> {
+    let options = FormatOptions::default();
+    let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
+    let columns: Vec<ArrayFormatter<'_>> = columns.collect::<Result<_, _>>().map_err(unfit)?;
+    for row in 0..batch.num_rows() {
+        let line: Vec<Option<String>> = columns
+            .iter()
+            .zip(batch.columns())
+            .map(|(shown, column)| column.is_valid(row).then(|| shown.value(row).to_string()))
+            .collect();
+        serde_json::to_writer(&mut *out, &line).map_err(Error::internal)?;
+        out.write_all(b"\n").map_err(Error::internal)?;
+    }
+    Ok(())
+}
+
+fn unfit(error: datafusion::arrow::error::ArrowError) -> Error {
+    Error::invalid(format!("The answer cannot be written in this form: {error}. Ask for it as Arrow."))
+}

@@ -1,0 +1,105 @@
+//! Names of columns compare without case, while the engine's do not.
+//!
+//! A name that is not quoted and means a column of a table, but for its case, is spelled as the table spells it. Where two
+//! columns differ by case alone, the name as it is written decides.
+
+use std::{collections::HashMap, ops::ControlFlow};
+
+use datafusion::{
+    arrow::datatypes::SchemaRef,
+    sql::sqlparser::ast::{
+        Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Select, SelectItem,
+        VisitMut, VisitorMut,
+    },
+};
+
+use super::statement::{Statement, query_of};
+
+/// Spells the names of a statement's columns as its tables do.
+pub(super) fn spell_out(statement: &mut Statement, schemas: &[SchemaRef]) {
+    let mut spellings: HashMap<String, Option<String>> = HashMap::new();
+    for field in schemas.iter().flat_map(|schema| schema.fields()) {
+        let spelling = spellings.entry(field.name().to_lowercase()).or_insert(Some(field.name().clone()));
+        if spelling.as_ref() != Some(field.name()) {
+            *spelling = None;
+        }
+    }
+    if let Ok(query) = query_of(&mut statement.parsed) {
+        let _ = query.visit(&mut Spelling(spellings));
+    }
+}
+
+struct Spelling(HashMap<String, Option<String>>);
+
+impl Spelling {
+    fn spell(&self, name: &mut Ident) {
+        if name.quote_style.is_some() {
+            return;
+        }
+        match self.0.get(&name.value.to_lowercase()) {
+            // It would become lower case otherwise.
+            Some(Some(spelling)) => *name = Ident::with_quote('`', spelling),
+            Some(None) => name.quote_style = Some('`'),
+            None => {}
+        }
+    }
+
+    fn spell_last(&self, name: &mut ObjectName) {
+        if let Some(ObjectNamePart::Identifier(last)) = name.0.last_mut() {
+            self.spell(last);
+        }
+    }
+
+    fn spell_join(&self, join: &mut Join) {
+        let constraint = match &mut join.join_operator {
+            JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::Left(constraint)
+            | JoinOperator::LeftOuter(constraint)
+            | JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint)
+            | JoinOperator::Semi(constraint)
+            | JoinOperator::LeftSemi(constraint)
+            | JoinOperator::RightSemi(constraint)
+            | JoinOperator::Anti(constraint)
+            | JoinOperator::LeftAnti(constraint)
+            | JoinOperator::RightAnti(constraint)
+            | JoinOperator::AsOf { constraint, .. } => constraint,
+            _ => return,
+        };
+        if let JoinConstraint::Using(names) = constraint {
+            names.iter_mut().for_each(|name| self.spell_last(name));
+        }
+    }
+}
+
+impl VisitorMut for Spelling {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            // What the query calls a column, it means by that name further on.
+            if let SelectItem::ExprWithAlias { alias, .. } = item {
+                self.spell(alias);
+            }
+        }
+        for join in select.from.iter_mut().flat_map(|from| &mut from.joins) {
+            self.spell_join(join);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(name) => self.spell(name),
+            Expr::CompoundIdentifier(parts) => {
+                if let Some(last) = parts.last_mut() {
+                    self.spell(last);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,143 @@
+//! SQL over tables that the caller has resolved.
+//!
+//! A statement is read first ([`read`]): it may only be a query, and the tables that it names are told. The caller finds
+//! out which tables these are, at which version, and whether somebody may read them; the engine is given exactly those
+//! ([`Lake::query`]) and can see nothing else: no file, no address, no other table.
+//!
+//! What must stay true:
+//! - only queries run: nothing that a statement says writes, copies or reads a place by its address;
+//! - an answer is a stream, and ends when nobody reads it any more; memory, spill space and time are bounded;
+//! - names of tables and columns compare without case, as Unity Catalog and Spark compare them.
+
+mod answer;
+mod columns;
+mod statement;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use datafusion::{
+    catalog::{
+        CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
+    },
+    common::ParamValues,
+    execution::context::SQLOptions,
+    physical_plan::execute_stream,
+    scalar::ScalarValue,
+};
+
+pub use answer::{Answer, Chunk, Form};
+pub use statement::{AsOf, Named, Statement, read};
+
+use crate::{
+    engine::{Lake, Task},
+    error::{Error, Result},
+    root::TableId,
+    table::schema_of,
+};
+
+/// A table that a statement names, as the caller found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// Name of its catalog.
+    pub catalog: String,
+    /// Name of its schema.
+    pub schema: String,
+    /// Its own part of the name.
+    pub leaf: String,
+    /// The table.
+    pub id: TableId,
+    /// The version to read.
+    pub version: u64,
+}
+
+/// A value for a `:name` in a statement.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// No value.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// A text.
+    Text(String),
+}
+
+impl From<Value> for ScalarValue {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Boolean(Some(value)),
+            Value::Int(value) => Self::Int64(Some(value)),
+            Value::Float(value) => Self::Float64(Some(value)),
+            Value::Text(value) => Self::Utf8(Some(value)),
+        }
+    }
+}
+
+/// How to answer.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The form of the answer.
+    pub form: Form,
+    /// Rows at most; more are cut off, and the answer says so.
+    pub rows_max: Option<u64>,
+    /// How long it may take until the last row is there.
+    pub time: Duration,
+    /// Values for the `:name`s of the statement.
+    pub parameters: Vec<(String, Value)>,
+}
+
+impl Lake {
+    /// Plans a query and begins to run it. `tables` are those that the statement names, in its order.
+    pub fn query(&self, statement: Statement, tables: Vec<Resolved>, wanted: Wanted) -> Task<Answer> {
+        let lake = self.clone();
+        self.run(async move { run(&lake, statement, &tables, wanted).await })
+    }
+}
+
+async fn run(lake: &Lake, mut statement: Statement, tables: &[Resolved], wanted: Wanted) -> Result<Answer> {
+    let session = lake.session()?;
+    let mut schemas = Vec::with_capacity(tables.len());
+    let mut places: HashMap<(String, String), Arc<MemorySchemaProvider>> = HashMap::new();
+    for table in tables {
+        let opened = lake.root().open(table.id, Some(table.version)).await?;
+        schemas.push(schema_of(&opened)?);
+        let provider: Arc<dyn TableProvider> = opened.table_provider().await?;
+        let place = (table.catalog.to_lowercase(), table.schema.to_lowercase());
+        let place = places.entry(place).or_default();
+        place.register_table(statement::registered_as(table), provider)?;
+    }
+    let mut catalogs: HashMap<String, Arc<MemoryCatalogProvider>> = HashMap::new();
+    for ((catalog, schema), tables) in places {
+        catalogs.entry(catalog).or_default().register_schema(&schema, tables)?;
+    }
+    for (name, catalog) in catalogs {
+        session.register_catalog(name, catalog);
+    }
+    statement.point_at(tables)?;
+    columns::spell_out(&mut statement, &schemas);
+    let plan = session.state().statement_to_plan(statement.parsed).await?;
+    let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    allowed.verify_plan(&plan)?;
+    let plan = if wanted.parameters.is_empty() { plan } else { bind(plan, wanted.parameters)? };
+    let state = session.state();
+    let physical = state.create_physical_plan(&plan).await?;
+    let rows = execute_stream(physical, state.task_ctx())?;
+    answer::stream(lake, rows, wanted.form, wanted.rows_max, wanted.time)
+}
+
+fn bind(
+    plan: datafusion::logical_expr::LogicalPlan,
+    parameters: Vec<(String, Value)>,
+) -> Result<datafusion::logical_expr::LogicalPlan> {
+    let values: HashMap<String, ScalarValue> =
+        parameters.into_iter().map(|(name, value)| (name, value.into())).collect();
+    Ok(plan.with_param_values(ParamValues::from(values))?)
+}
+
+fn unreadable(error: &datafusion::error::DataFusionError) -> Error {
+    Error::invalid(format!("The statement cannot be read: {}", error.strip_backtrace()))
+}

@@ -1,0 +1,184 @@
+//! Pins: who needs a version of a table. A vacuum asks.
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    managed::{self, Managed},
+    store,
+};
+use crate::{
+    bind,
+    catalog::{
+        Action, asset,
+        securable::{People, check_text},
+    },
+    context::Ctx,
+    db::{Change, Sql},
+    error::{Error, Result},
+    events::{Event, EventKind},
+    router::{
+        Limits, Policy, Route,
+        wire::{Empty, Int64},
+    },
+};
+
+/// Holder of what a person pins.
+pub(super) const PERSON: &str = "person";
+/// Longest reason, in characters.
+const REASON_CHARS_MAX: usize = 1_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    let edit = Policy::Asset(Action::Edit);
+    let (pin_path, unpin_path) = ("/api/1.0/tables/{full_name}/pins", "/api/1.0/tables/{full_name}/unpin");
+    vec![
+        Route::json(Method::POST, pin_path, edit, Limits::SMALL, "Keep a version of a table readable", pin),
+        Route::json(Method::POST, unpin_path, edit, Limits::SMALL, "Take a pin of one's own away", unpin),
+    ]
+}
+
+/// A pin as it leaves.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Pin {
+    /// The version.
+    pub version: u64,
+    /// What needs it: `person`, or the kind and id of a training set, a gate or a model version.
+    pub holder: String,
+    /// Why.
+    pub reason: String,
+    /// Who said so.
+    pub by: String,
+    /// Since when, milliseconds since the epoch.
+    pub at: i64,
+}
+
+/// Keeps a version for a holder. Answers whether it was not kept for it already. It authorises nothing: whoever makes the
+/// holder does.
+pub fn pin_in_tx(tx: &mut Sql<'_>, table_id: i64, version: u64, holder: &str, reason: &str) -> Result<bool> {
+    // A vacuum that is about to take the files has the asset's row.
+    asset::lock(tx, table_id)?;
+    let lost = tx.first(&store::VERSION_GET, bind![table_id, version as i64], |row| row.get::<Option<i64>>(9))?;
+    match lost {
+        Some(None) => {}
+        Some(Some(_)) | None => {
+            return Err(Error::missing(format!(
+                "Version {version} of the table cannot be pinned: it is not there, or a vacuum has taken its files."
+            )));
+        }
+    }
+    let (now, by) = (tx.now(), tx.caller().id);
+    Ok(tx.execute(&store::PIN_INSERT, bind![table_id, version as i64, holder, reason, now, by])? == 1)
+}
+
+/// Takes a holder's pin away. Answers whether there was one.
+pub fn unpin_in_tx(tx: &mut Sql<'_>, table_id: i64, version: u64, holder: &str) -> Result<bool> {
+    Ok(tx.execute(&store::PIN_DELETE, bind![table_id, version as i64, holder])? == 1)
+}
+
+/// Pins of the versions from one on and before another.
+pub(super) fn list(sql: &mut Sql<'_>, table_id: i64, from: i64, before: i64, most: i64) -> Result<Vec<Pin>> {
+    let rows = sql.all(&store::PIN_LIST, bind![table_id, from, before, most], |row| {
+        Ok((
+            Pin {
+                version: row.get::<i64>(0)? as u64,
+                holder: row.get(1)?,
+                reason: row.get(2)?,
+                by: String::new(),
+                at: row.get(3)?,
+            },
+            row.get::<i64>(4)?,
+        ))
+    })?;
+    let mut people = People::default();
+    rows.into_iter().map(|(pin, by)| Ok(Pin { by: people.name(sql, by)?, ..pin })).collect()
+}
+
+/// Which version to keep.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct PinRequest {
+    /// `catalog.schema.table`
+    pub full_name: String,
+    /// The version; the newest if absent.
+    pub version: Option<Int64>,
+    /// Why it is kept: whoever vacuums the table reads it.
+    pub reason: Option<String>,
+}
+
+async fn pin(ctx: Ctx, request: PinRequest) -> Result<Pin> {
+    let name = managed::parse(&request.full_name)?;
+    let reason = request.reason.clone().unwrap_or_default();
+    check_text("reason", &reason, REASON_CHARS_MAX)?;
+    // A pin on what cannot be read any more would promise what nobody can keep.
+    let wanted = request.version;
+    let (found, version) = {
+        let name = name.clone();
+        ctx.read(move |sql| {
+            let found = managed::get(sql, &name, Action::Edit)?;
+            let version = version_of(sql, &found, wanted)?;
+            Ok((found, version))
+        })
+        .await?
+    };
+    ctx.app.lake.prove(found.table, version).await?;
+    ctx.write(move |tx| {
+        let found = managed::get(tx, &name, Action::Edit)?;
+        let id = found.asset.id;
+        let is_new = pin_in_tx(tx, id, version, PERSON, &reason)?;
+        let by = crate::catalog::principal::name_of(tx, tx.caller().id)?;
+        let pin = Pin { version, holder: PERSON.to_owned(), reason: reason.clone(), by, at: tx.now() };
+        if !is_new {
+            return Ok(Change::Nothing(pin));
+        }
+        let revision = asset::touch(tx, id)?;
+        let event = Event::new(EventKind::TablePinAdd)
+            .asset(id, revision)
+            .detail(json!({ "version": version, "holder": PERSON, "reason": reason }));
+        Ok(Change::Made(pin, event))
+    })
+    .await
+}
+
+fn version_of(sql: &mut Sql<'_>, table: &Managed, wanted: Option<Int64>) -> Result<u64> {
+    let as_of = wanted.map(|wanted| {
+        let version = u64::try_from(wanted.0).map_err(|_| {
+            Error::invalid(format!(
+                "Invalid value {} for parameter 'version' supplied: it is 0 or more.",
+                wanted.0
+            ))
+        })?;
+        Ok::<_, Error>(lake::query::AsOf::Version(version))
+    });
+    table.version_at(sql, as_of.transpose()?)
+}
+
+/// Which pin to take away.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct UnpinRequest {
+    /// `catalog.schema.table`
+    pub full_name: String,
+    /// The version.
+    pub version: Int64,
+}
+
+async fn unpin(ctx: Ctx, request: UnpinRequest) -> Result<Empty> {
+    let name = managed::parse(&request.full_name)?;
+    ctx.write(move |tx| {
+        let found = managed::get(tx, &name, Action::Edit)?;
+        let id = found.asset.id;
+        let version = version_of(tx, &found, Some(request.version))?;
+        if !unpin_in_tx(tx, id, version, PERSON)? {
+            return Err(Error::missing(format!(
+                "No person has pinned version {version} of '{}'. What a training set or a gate holds goes with it.",
+                managed::show(&name)
+            )));
+        }
+        let revision = asset::touch(tx, id)?;
+        let event = Event::new(EventKind::TablePinRemove)
+            .asset(id, revision)
+            .detail(json!({ "version": version, "holder": PERSON }));
+        Ok(Change::Made(Empty {}, event))
+    })
+    .await
+}

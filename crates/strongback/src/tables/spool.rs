@@ -1,0 +1,55 @@
+//! Files on their way into a table.
+//!
+//! A file is kept from before its operation begins until the operation has an outcome, so that what a crash left
+//! half-done can be finished from it. It is no artifact and nobody can read it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use crate::{
+    error::Result,
+    objects::{ObjectId, Objects},
+};
+
+/// The directory within the data directory.
+const DIRECTORY: &str = "spool";
+
+/// The place of such files. It is made when the first one comes.
+#[derive(Debug)]
+pub struct Spool {
+    data_dir: PathBuf,
+    objects: OnceLock<Objects>,
+}
+
+impl Spool {
+    /// Below a data directory, which this process holds alone.
+    pub fn new(data_dir: &Path) -> Self {
+        Self { data_dir: data_dir.to_owned(), objects: OnceLock::new() }
+    }
+
+    /// Opens it. Blocks for a moment the first time.
+    pub(super) fn open(&self) -> Result<&Objects> {
+        if let Some(open) = self.objects.get() {
+            return Ok(open);
+        }
+        let opened = Objects::open(&self.data_dir.join(DIRECTORY))?;
+        Ok(self.objects.get_or_init(|| opened))
+    }
+
+    /// Whether anything was ever put here.
+    pub(super) fn is_there(&self) -> bool {
+        self.data_dir.join(DIRECTORY).is_dir()
+    }
+
+    /// Removes every file but these. Nobody may be bringing one.
+    pub(super) fn sweep(&self, keep: &[ObjectId]) -> Result<Vec<ObjectId>> {
+        let objects = self.open()?;
+        let mut garbage = Vec::new();
+        for shard in 0..=u8::MAX {
+            garbage.extend(objects.list_shard(shard)?.into_iter().filter(|id| !keep.contains(id)));
+        }
+        Ok(garbage)
+    }
+}
