@@ -29,6 +29,9 @@ use crate::{
 /// Bytes above which a file is ended and the next begun.
 const FILE_BYTES: NonZeroU64 = NonZeroU64::new(128 << 20).expect("it is not zero");
 
+/// Rows that are encoded together: they are in memory until the group is full.
+const GROUP_ROWS: usize = 128 << 10;
+
 /// What becomes of the rows that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +57,7 @@ impl Writing {
         let table = root.open(id, None).await?;
         let schema = schema_of(&table)?;
         let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
             .build();
         let indexed = table.snapshot()?.table_config().num_indexed_cols();

@@ -87,10 +87,6 @@ impl From<DeltaTableError> for Error {
         match error {
             error if full => storage_full(error),
             DeltaTableError::ObjectStore { source } => source.into(),
-            DeltaTableError::NotATable(_) | DeltaTableError::InvalidVersion(_) => {
-                Self::new(Kind::Missing, "There is no such table or version in the table store.")
-                    .because(error)
-            }
             DeltaTableError::Transaction { .. } => Self::new(
                 Kind::Conflict,
                 "Somebody else changed the table at the same moment. Repeat the call.",

@@ -28,6 +28,9 @@ pub mod schema;
 pub mod table;
 pub mod vacuum;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::{Lake, Limits, Task};
 pub use error::{Error, Kind, Result};
 pub use root::{Root, TableId};

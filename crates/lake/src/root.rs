@@ -102,23 +102,25 @@ impl Root {
 
     /// A table at a version, or at its newest.
     pub(crate) async fn open(&self, id: TableId, version: Option<u64>) -> Result<DeltaTable> {
-        let mut table = DeltaTable::new(self.log_store(id)?);
+        let log_store = self.log_store(id)?;
+        let mut table = DeltaTable::new(log_store.clone());
         let loaded = match version {
             Some(version) => table.load_version(version).await,
             None => table.load().await,
         };
         match loaded {
             Ok(()) => Ok(table),
-            Err(error) => {
-                let error = Error::from(error);
-                Err(match (error.kind(), version) {
-                    (Kind::Missing, Some(version)) => {
-                        Error::new(Kind::Missing, format!("The table has no version {version}."))
-                            .because(error)
-                    }
-                    _ => error,
-                })
-            }
+            // A log is never cleaned up, so that an entry that is not there never was.
+            Err(error) => Err(match log_store.read_commit_entry(version.unwrap_or(0)).await {
+                Ok(None) => {
+                    let what = version.map_or_else(
+                        || "There is no such table in the table store.".to_owned(),
+                        |version| format!("The table has no version {version}."),
+                    );
+                    Error::new(Kind::Missing, what).because(error)
+                }
+                _ => error.into(),
+            }),
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) enum Building {
     Float32(Float32Builder),
     Float64(Float64Builder),
     Date(Date32Builder),
-    Instant(TimestampMicrosecondBuilder, DataType),
+    Instant(TimestampMicrosecondBuilder),
     Decimal(Decimal128Builder, u8, i8),
     Text(StringBuilder),
     Binary(BinaryBuilder),
@@ -48,7 +48,7 @@ macro_rules! each {
             Building::Float32($builder) => $do,
             Building::Float64($builder) => $do,
             Building::Date($builder) => $do,
-            Building::Instant($builder, _) => $do,
+            Building::Instant($builder) => $do,
             Building::Decimal($builder, ..) => $do,
             Building::Text($builder) => $do,
             Building::Binary($builder) => $do,
@@ -69,7 +69,6 @@ impl Building {
             DataType::Date32 => Self::Date(Date32Builder::with_capacity(rows)),
             DataType::Timestamp(..) => Self::Instant(
                 TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(kind.clone()),
-                kind.clone(),
             ),
             DataType::Decimal128(precision, scale) => Self::Decimal(
                 Decimal128Builder::with_capacity(rows)
@@ -106,7 +105,7 @@ impl Building {
             Self::Float32(builder) => builder.append_value(float32(text)?),
             Self::Float64(builder) => builder.append_value(float(text).ok_or("it is no number")?),
             Self::Date(builder) => builder.append_value(date(text).ok_or("it is no date such as 2026-11-24")?),
-            Self::Instant(builder, _) => builder.append_value(instant(text)?),
+            Self::Instant(builder) => builder.append_value(instant(text)?),
             Self::Decimal(builder, precision, scale) => {
                 builder.append_value(decimal(text, *precision, *scale)?);
             }

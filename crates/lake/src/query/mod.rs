@@ -20,9 +20,11 @@ use datafusion::{
         CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
     },
     common::ParamValues,
+    error::DataFusionError,
     execution::context::SQLOptions,
     physical_plan::execute_stream,
     scalar::ScalarValue,
+    sql::sqlparser::parser::ParserError,
 };
 
 pub use answer::{Answer, Chunk, Form};
@@ -138,6 +140,13 @@ fn bind(
     Ok(plan.with_param_values(ParamValues::from(values))?)
 }
 
-fn unreadable(error: &datafusion::error::DataFusionError) -> Error {
-    Error::invalid(format!("The statement cannot be read: {}", error.strip_backtrace()))
+fn unreadable(error: &DataFusionError) -> Error {
+    let said = match error.find_root() {
+        DataFusionError::SQL(said, _) => match said.as_ref() {
+            ParserError::ParserError(said) | ParserError::TokenizerError(said) => said.clone(),
+            ParserError::RecursionLimitExceeded => "it is nested too deeply".to_owned(),
+        },
+        other => other.strip_backtrace(),
+    };
+    Error::invalid(format!("The statement cannot be read: {}.", said.trim_end_matches('.')))
 }

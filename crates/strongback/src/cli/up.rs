@@ -28,6 +28,9 @@ For others than yourself, a first token and then a server that asks for one:
   strongback token create --principal ana@example.com --admin
   strongback up --host 0.0.0.0 --auth tokens --allowed-hosts ml.example.com";
 
+/// Crates that read and write tables, as they name themselves in the log.
+const ENGINE: &[&str] = &["buoyant_kernel", "delta_kernel", "deltalake", "datafusion", "object_store", "parquet"];
+
 /// How long writes that wait may take to be made once the server was told to stop: longer than one of them may take.
 const WRITERS: Duration = Duration::from_mins(1);
 /// How long threads may take to end after that. What was acknowledged is on disk by then.
@@ -144,10 +147,12 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
             config.log.value, config.log.source
         ))
     })?;
+    // What the engine of tables says on its way is for those who ask for it by name.
+    let quiet: Vec<&str> = ENGINE.iter().copied().filter(|name| !config.log.value.contains(name)).collect();
     // The database driver's debug lines show bound values, which may be secrets: never, whatever filter is asked for.
-    let no_values = FilterFn::new(|line| {
-        let is_driver = ["tokio_postgres", "postgres"].iter().any(|name| line.target().starts_with(name));
-        !is_driver || *line.level() <= tracing::Level::WARN
+    let no_values = FilterFn::new(move |line| {
+        let mut hushed = ["tokio_postgres", "postgres"].iter().chain(&quiet);
+        *line.level() <= tracing::Level::WARN || !hushed.any(|name| line.target().starts_with(name))
     });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let log = tracing_subscriber::registry().with(filter).with(no_values);

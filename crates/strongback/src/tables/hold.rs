@@ -17,6 +17,17 @@ pub(super) struct Held {
 }
 
 impl Holds {
+    /// Waits until nobody else writes to any of these tables. All who want several take them in one order.
+    pub(super) async fn take_all(&self, mut keys: Vec<String>) -> Vec<Held> {
+        keys.sort_unstable();
+        keys.dedup();
+        let mut held = Vec::with_capacity(keys.len());
+        for key in keys {
+            held.push(self.take(&key).await);
+        }
+        held
+    }
+
     /// Waits until nobody else writes to the table.
     pub(super) async fn take(&self, key: &str) -> Held {
         let lock = {

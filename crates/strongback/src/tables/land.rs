@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::{
     column,
     managed::{self, Found, Totals},
+    recover::settle,
     operations::{self, CREATE, IMPORT, Landing, NewTable, Place, Target, Version, report_text},
     store,
 };
@@ -85,8 +86,10 @@ pub(super) async fn land(ctx: Ctx, mut wanted: Wanted, claim: Claim, written: Wr
     ));
     for _ in 0..ATTEMPTS {
         let key = key_of(&ctx, &wanted).await?;
-        let _held = ctx.app.holds.take(&key.text).await;
-        settle(&ctx, key.place).await?;
+        let _held = ctx.app.holds.take_all(key.texts()).await;
+        for place in key.place.into_iter().chain(key.quarantine) {
+            settle(&ctx, place).await?;
+        }
         match begin(&ctx, &wanted, &claim, &written, key.place.is_none()).await? {
             Begun::Otherwise => {}
             Begun::Repeat(landed) => {
@@ -139,15 +142,33 @@ async fn prepare_quarantine(ctx: &Ctx, wanted: &mut Wanted, claim: &Claim) -> Re
 struct Key {
     text: String,
     place: Option<Place>,
+    /// The table for bad rows.
+    quarantine: Option<Place>,
+}
+
+impl Key {
+    fn texts(&self) -> Vec<String> {
+        let quarantine = self.quarantine.map(|place| place.id().to_string());
+        [self.text.clone()].into_iter().chain(quarantine).collect()
+    }
 }
 
 async fn key_of(ctx: &Ctx, wanted: &Wanted) -> Result<Key> {
-    let (name, create) = (wanted.name.clone(), wanted.create);
-    ctx.read(move |sql| match target(sql, &name, create)? {
-        Target::Existing(place) => Ok(Key { text: place.id().to_string(), place: Some(place) }),
-        Target::New(new) => {
-            Ok(Key { text: format!("{} {}", new.schema, fold_case(&new.leaf)), place: None })
-        }
+    let wanted = wanted.clone();
+    ctx.read(move |sql| {
+        let quarantine = match &wanted.quarantine {
+            Some(name) => match target(sql, name, true)? {
+                Target::Existing(place) => Some(place),
+                Target::New(_) => None,
+            },
+            None => None,
+        };
+        Ok(match target(sql, &wanted.name, wanted.create)? {
+            Target::Existing(place) => Key { text: place.id().to_string(), place: Some(place), quarantine },
+            Target::New(new) => {
+                Key { text: format!("{} {}", new.schema, fold_case(&new.leaf)), place: None, quarantine }
+            }
+        })
     })
     .await
 }
@@ -495,14 +516,6 @@ pub(super) async fn revert_row(ctx: &Ctx, operation: Uuid, asset: Option<i64>, w
             })
         })
         .await
-}
-
-/// Finishes or reverts what is open on a table, and records commits that nobody here made. The table is held.
-async fn settle(ctx: &Ctx, place: Option<Place>) -> Result<()> {
-    match place {
-        Some(place) => super::recover::settle(ctx, place).await,
-        None => Ok(()),
-    }
 }
 
 /// Finishes an operation of which nobody knows how far it came.

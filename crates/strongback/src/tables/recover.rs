@@ -40,7 +40,7 @@ pub async fn recover(ctx: &Ctx) -> Result<()> {
 /// Ends what is open on one table, which the caller holds, and records commits that nobody here made.
 pub(super) async fn settle(ctx: &Ctx, place: Place) -> Result<()> {
     for operation in open(ctx).await? {
-        if place_of(&operation)?.is_some_and(|other| other == place.table) {
+        if tables_of(&operation)?.contains(&place.table) {
             end(ctx, &operation).await?;
         }
     }
@@ -63,11 +63,16 @@ fn upkeep(operation: &Operation) -> Result<Upkeep> {
     serde_json::from_value(operation.intent.clone()).map_err(Error::internal)
 }
 
-fn place_of(operation: &Operation) -> Result<Option<uuid::Uuid>> {
+/// The tables that an operation commits to.
+fn tables_of(operation: &Operation) -> Result<Vec<uuid::Uuid>> {
     Ok(match operation.kind.as_str() {
-        IMPORT => Some(landing(operation)?.target.id().0),
-        COMPACT | VACUUM => Some(upkeep(operation)?.place.table),
-        _ => None,
+        IMPORT => {
+            let landing = landing(operation)?;
+            let quarantine = landing.quarantine.map(|place| place.table);
+            [landing.target.id().0].into_iter().chain(quarantine).collect()
+        }
+        COMPACT | VACUUM => vec![upkeep(operation)?.place.table],
+        _ => Vec::new(),
     })
 }
 

@@ -21,5 +21,6 @@ mod registry;
 mod router;
 mod support;
 mod surface;
+mod tables;
 mod tidy;
 mod tracking;

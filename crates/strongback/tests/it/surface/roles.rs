@@ -20,6 +20,7 @@ const TOKENS: &[(&str, &str)] = &[("auth", "tokens")];
 /// by POST, addresses and credentials that are given out, and directories of the Files API, which are there because
 /// files are.
 const NO_EVENT: &[&str] = &[
+    "POST /api/1.0/sql",
     "POST /api/2.0/fs/create-abort-upload-url",
     "POST /api/2.0/fs/create-download-url",
     "POST /api/2.0/fs/create-upload-part-urls",
@@ -49,6 +50,9 @@ const TWO_EVENTS: &[&str] = &[
     "PUT /api/2.0/fs/signed/files/{*path}",
     "PUT /api/2.0/mlflow-artifacts/artifacts/{*path}",
     "POST /api/2.0/mlflow/upload-artifact",
+    "PUT /api/1.0/tables/{full_name}/batches/{batch_id}",
+    "POST /api/1.0/tables/{full_name}/vacuum",
+    "POST /api/1.0/tables/{full_name}/compact",
 ];
 
 fn expected_events(example: &Example, status: u16) -> usize {

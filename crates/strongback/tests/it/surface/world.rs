@@ -83,6 +83,7 @@ impl<'t> World<'t> {
             "model" | "gov" | "gov2" | "gov2_dir" | "gov_dir" | "s_of_gov" => {
                 self.make_registered(word).await
             }
+            "kept" | "kept_pinned" => self.make_table(word).await,
             "user" | "group" | "member" | "token" => self.make_principal(word).await,
             _ => self.make_file(word).await,
         }
@@ -213,6 +214,22 @@ impl<'t> World<'t> {
         self.put(&format!("/api/2.0/fs/files/Models/{}/{number}/dir/f.txt", name.replace('.', "/"))).await;
     }
 
+    /// A table that is kept, with two rows that were replaced and two small files since.
+    async fn make_table(&mut self, word: &str) -> String {
+        if word == "kept_pinned" {
+            let name = self.get("kept").await;
+            let path = format!("/api/1.0/tables/{name}/pins");
+            self.call("POST", &path, json!({ "version": 3, "reason": "audit" })).await;
+            return name;
+        }
+        let name = format!("{}.kept", self.get("schema").await);
+        for (batch, mode, rows) in [("a", "append", "1\n2\n"), ("b", "overwrite", "3\n"), ("c", "append", "4\n")] {
+            let path = format!("/api/1.0/tables/{name}/batches/{batch}?create=true&format=csv&mode={mode}");
+            self.put_bytes(&path, format!("id\n{rows}")).await;
+        }
+        name
+    }
+
     async fn make_principal(&mut self, word: &str) -> String {
         let admin = self.tokens.admin.clone();
         match word {
@@ -330,8 +347,12 @@ impl<'t> World<'t> {
     }
 
     async fn put(&mut self, path: &str) {
+        self.put_bytes(path, "text".into()).await;
+    }
+
+    async fn put_bytes(&mut self, path: &str, body: String) {
         let owner = self.tokens.owner.clone();
-        let answer = self.test.send(Self::request(owner, "PUT", path, Body::from("text"))).await;
+        let answer = self.test.send(Self::request(owner, "PUT", path, Body::from(body))).await;
         Self::assert_stored(path, &answer);
     }
 

@@ -4,6 +4,7 @@ mod artifacts;
 mod catalog;
 mod files;
 mod registry;
+mod tables;
 mod tracking;
 
 use serde_json::json;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<Example> {
     [
         operations(),
         catalog::examples(),
+        tables::examples(),
         tracking::examples(),
         artifacts::examples(),
         registry::mlflow(),

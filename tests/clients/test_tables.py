@@ -1,0 +1,166 @@
+"""Tables that the server keeps are Delta tables, which other tools open where they lie; clients of Unity Catalog see them."""
+
+import csv
+import io
+import json
+import subprocess
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from databricks.sdk.service.catalog import TableType
+from deltalake import DeltaTable
+
+import launcher
+from governed import ensure_schema, workspace
+
+pytestmark = pytest.mark.beyond
+
+CSV = "id,Amount,at,who\n1,2.5,2026-11-24T08:00:00Z,Ana\n2,,2026-11-24 09:00:00,\n3,1e3,2026-11-24,Ümit\n"
+ROWS = [
+    {"id": 1, "Amount": 2.5, "who": "Ana"},
+    {"id": 2, "Amount": None, "who": None},
+    {"id": 3, "Amount": 1000.0, "who": "Ümit"},
+]
+
+
+@pytest.fixture
+def schema(server, request):
+    name = f"s_{abs(hash(request.node.nodeid)) % 10**10}"
+    ensure_schema(server, "prod", name)
+    return f"prod.{name}"
+
+
+def strongback(server, *arguments, **options):
+    """Runs the command line against the server under test."""
+    return subprocess.run(
+        [launcher.binary(), *arguments, "--server", server.url], capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def imported(server, tmp_path, name, text=CSV, *arguments):
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    done = strongback(server, "table", "import", str(path), "--name", name, "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def directory(server, name):
+    """Where the table lies, as Unity Catalog's client is told."""
+    location = urlsplit(workspace(server).tables.get(name).storage_location)
+    assert location.scheme == "file"
+    return unquote(location.path)
+
+
+def test_other_readers_open_the_table_at_each_version(server, schema, tmp_path):
+    name = f"{schema}.t"
+    assert imported(server, tmp_path, name)["version"] == 1
+    assert imported(server, tmp_path, name, "id,amount\n4,1\n")["version"] == 2
+    path = directory(server, name)
+
+    table = DeltaTable(path)
+    assert table.version() == 2
+    assert [field.name for field in table.schema().fields] == ["id", "Amount", "at", "who"]
+    first = DeltaTable(path, version=1).to_pyarrow_table(columns=["id", "Amount", "who"])
+    assert first.sort_by("id").to_pylist() == ROWS
+
+    assert pl.read_delta(path, version=1).sort("id").select("id", "Amount", "who").to_dicts() == ROWS
+    assert pl.scan_delta(path).select(pl.len()).collect().item() == 4
+
+    arrow = table.to_pyarrow_dataset()
+    assert duckdb.sql("SELECT sum(id), count(Amount) FROM arrow").fetchone() == (10, 3)
+    files = [f"{path}/{file}" for file in DeltaTable(path).to_pyarrow_dataset().files]
+    assert len(files) == 2
+    assert duckdb.read_parquet(files).aggregate("count(*)").fetchone() == (4,)
+
+
+def test_unity_catalog_clients_see_it(server, schema, tmp_path):
+    name = f"{schema}.t"
+    imported(server, tmp_path, name)
+    w = workspace(server)
+    found = w.tables.get(name)
+    assert found.table_type == TableType.MANAGED
+    assert [(column.name, column.type_text) for column in found.columns] == [
+        ("id", "bigint"),
+        ("Amount", "double"),
+        ("at", "timestamp"),
+        ("who", "string"),
+    ]
+    assert [table.full_name for table in w.tables.list(*schema.split("."))] == [name]
+    w.tables.delete(name)
+    assert strongback(server, "sql", f"SELECT * FROM {name}").returncode == 3
+
+
+def test_parquet_of_pyarrow_lands_with_its_types(server, schema, tmp_path):
+    name = f"{schema}.p"
+    table = pa.table(
+        {
+            "small": pa.array([1, None], pa.uint8()),
+            "tags": pa.array([["a"], []], pa.list_(pa.string())),
+            "place": pa.array([{"x": 1.5}, None], pa.struct([("x", pa.float64())])),
+            "word": pa.array(["a", "b"], pa.large_string()).dictionary_encode(),
+        }
+    )
+    path = tmp_path / "t.parquet"
+    pq.write_table(table, path)
+    done = strongback(server, "table", "import", str(path), "--name", name, "--json")
+    assert done.returncode == 0, done.stderr
+    assert DeltaTable(directory(server, name)).to_pyarrow_table().to_pylist() == table.to_pylist()
+
+    pq.write_table(pa.table({"small": pa.array([40_000], pa.int32())}), path)
+    refused = strongback(server, "table", "import", str(path), "--name", name)
+    assert refused.returncode == 2
+    assert "'small'" in refused.stderr
+
+
+def test_the_command_line_answers_in_four_forms(server, schema, tmp_path):
+    name = f"{schema}.t"
+    imported(server, tmp_path, name)
+    query = f"SELECT id, amount FROM {name} ORDER BY id"
+    table = strongback(server, "sql", query)
+    assert table.stdout.splitlines() == ["id  Amount", "1   2.5", "2   null", "3   1000.0"]
+    assert table.stderr == "3 rows\n"
+    cut = strongback(server, "sql", query, "--limit", "1")
+    assert "there are more" in cut.stderr
+
+    rows = list(csv.DictReader(io.StringIO(strongback(server, "sql", query, "--format", "csv").stdout)))
+    assert rows[1] == {"id": "2", "Amount": ""}
+    lines = strongback(server, "sql", "-", "--json", input=query).stdout.splitlines()
+    assert json.loads(lines[2]) == {"id": 3, "Amount": 1000.0}
+    arrow = subprocess.run(
+        [launcher.binary(), "sql", query, "--format", "arrow", "--server", server.url], capture_output=True, check=True
+    )
+    assert pa.ipc.open_stream(arrow.stdout).read_all().column("Amount").to_pylist() == [2.5, None, 1000.0]
+
+    bound = strongback(server, "sql", f"SELECT id FROM {name} WHERE who = $who", "--param", "who=Ana", "--json")
+    assert bound.stdout == '{"id":1}\n'
+    wrong = strongback(server, "sql", f"SELECT idd FROM {name}")
+    assert wrong.returncode == 2 and "idd" in wrong.stderr and "id" in wrong.stderr
+
+
+def test_a_file_lands_once_and_says_so(server, schema, tmp_path):
+    name = f"{schema}.t"
+    first = imported(server, tmp_path, name)
+    again = imported(server, tmp_path, name)
+    assert (first["version"], again["version"], again["is_repeat"]) == (1, 1, True)
+    path = tmp_path / "bad.csv"
+    path.write_text("id,amount\nx,1\n")
+    refused = strongback(server, "table", "import", str(path), "--name", name)
+    assert refused.returncode == 2
+    assert "line 2, column id: 'x' it is no whole number" in refused.stderr
+    looked = strongback(server, "table", "import", str(path), "--name", name, "--dry-run")
+    assert looked.returncode == 1
+    aside = strongback(
+        server, "table", "import", str(path), "--name", name, "--quarantine", f"{schema}.bad", "--json"
+    )
+    assert json.loads(aside.stdout)["bad_rows"] == 1
+    listed = strongback(server, "table", "versions", name)
+    assert "append" in listed.stdout and "create" in listed.stdout
+    pinned = strongback(server, "table", "pin", name, "--version", "1", "--reason", "audit")
+    assert pinned.returncode == 0, pinned.stderr
+    cleaned = strongback(server, "table", "vacuum", name, "--keep-from", "1", "--dry-run")
+    assert cleaned.returncode == 0, cleaned.stderr
