@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(of("SELECT * FROM t TIMESTAMP AS OF '1970-01-01 00:00:01'"), Some(AsOf::Millis(1000)));
         assert_eq!(of("SELECT * FROM t"), None);
         for (wrong, said) in [
-            ("VERSION AS OF -1", "literal number"),
+            ("VERSION AS OF -1", "Expected: a value"),
             ("VERSION AS OF 1.5", "neither"),
             ("TIMESTAMP AS OF 'yesterday'", "neither"),
             ("TIMESTAMP AS OF now()", "neither"),

@@ -44,7 +44,7 @@ fn calls(text: &str) -> Vec<Vec<String>> {
         .map(|line| {
             words(line)
                 .into_iter()
-                .take_while(|word| !matches!(word.as_str(), ">" | "|" | "&" | "&&"))
+                .take_while(|word| !matches!(word.as_str(), ">" | "<" | "|" | "&" | "&&"))
                 .collect()
         })
         .collect()

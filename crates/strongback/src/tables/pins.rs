@@ -68,8 +68,12 @@ pub fn pin_in_tx(tx: &mut Sql<'_>, table_id: i64, version: u64, holder: &str, re
             )));
         }
     }
+    if tx.first(&store::PIN_EXISTS, bind![table_id, version as i64, holder], |_| Ok(()))?.is_some() {
+        return Ok(false);
+    }
     let (now, by) = (tx.now(), tx.caller().id);
-    Ok(tx.execute(&store::PIN_INSERT, bind![table_id, version as i64, holder, reason, now, by])? == 1)
+    tx.execute(&store::PIN_INSERT, bind![table_id, version as i64, holder, reason, now, by])?;
+    Ok(true)
 }
 
 /// Takes a holder's pin away. Answers whether there was one.

@@ -25,7 +25,8 @@ statements! {
             SELECT 1 FROM table_pin p WHERE p.table_id = table_version.table_id AND p.version = table_version.version)";
 
     PIN_INSERT = "INSERT INTO table_pin (table_id, version, holder, reason, at, by_principal)
-        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    PIN_EXISTS = "SELECT at FROM table_pin WHERE table_id = $1 AND version = $2 AND holder = $3";
     PIN_DELETE = "DELETE FROM table_pin WHERE table_id = $1 AND version = $2 AND holder = $3";
     /// Pins of the versions from one on and before another, the oldest first.
     PIN_LIST = "SELECT p.version, p.holder, p.reason, p.at, p.by_principal FROM table_pin p

@@ -76,14 +76,12 @@ CREATE UNIQUE INDEX asset_root ON asset (kind) WHERE parent_id IS NULL AND delet
 CREATE INDEX asset_wire_folded ON asset (kind, LOWER(wire_name)) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX asset_wire ON asset (kind, wire_name) WHERE deleted_at IS NULL AND wire_name IS NOT NULL;
 
--- A table. `columns` is JSON. One that somebody declared lives elsewhere, at `location`; one that this server keeps has a
--- newest `version` and lies where its asset's UUID says.
+-- A table as somebody declared it: it lives elsewhere. `columns` is JSON.
 CREATE TABLE data_table (
     asset_id {int} NOT NULL PRIMARY KEY REFERENCES asset (id),
     format {text} NOT NULL,
     location {text} NOT NULL,
-    columns {text} NOT NULL,
-    version {int}
+    columns {text} NOT NULL
 ) {strict};
 
 -- Lineage at the level of definitions: what feeds what. A node is an asset, or something that is none: then `key` is

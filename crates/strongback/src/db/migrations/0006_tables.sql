@@ -1,5 +1,9 @@
 -- Versions of the tables that this server keeps, and who needs them.
 
+-- A declared table lives elsewhere, at its `location`. One that this server keeps has a newest version, and lies where its
+-- asset's UUID says.
+ALTER TABLE data_table ADD COLUMN version {int};
+
 -- One row a commit of a Delta table, written once the commit is there. `kind` says what made it. `operation` is the id that
 -- the commit carries. A batch is there once a table: `batch_digest` is the SHA-256 of what was sent. `report` is what was
 -- said about it, as JSON, empty where nothing was. The totals are those of the version; `row_total` is null where nobody
