@@ -23,7 +23,9 @@ pub enum StatsError {
     LengthMismatch { left: &'static str, left_rows: usize, right: &'static str, right_rows: usize },
 
     /// The labels of all rows are the same, where a figure needs both.
-    #[error("all {rows} labels are {label}: {figure} needs rows of both classes; take a larger or later sample")]
+    #[error(
+        "all {rows} labels are {label}: {figure} needs rows of both classes; take a larger or later sample"
+    )]
     OneClass { figure: &'static str, rows: u64, label: bool },
 
     /// A value outside of what it can mean. `row` counts from 0 in the caller's input, for values of a column.

@@ -44,6 +44,7 @@ impl Confidence {
     }
 
     /// The level at which each of `comparisons` intervals has to stand for all of them to hold together (Bonferroni).
+    #[must_use]
     pub fn shared_among(self, comparisons: usize) -> Self {
         Self(1.0 - (1.0 - self.0) / comparisons.max(1) as f64)
     }
@@ -126,7 +127,13 @@ pub struct Estimate {
 
 impl Estimate {
     /// The interval is widened to hold the value, where a method's limits do not.
-    pub(crate) fn new(value: f64, bounds: (f64, f64), confidence: Confidence, n: u64, method: Method) -> Self {
+    pub(crate) fn new(
+        value: f64,
+        bounds: (f64, f64),
+        confidence: Confidence,
+        n: u64,
+        method: Method,
+    ) -> Self {
         let (low, high) = (bounds.0.min(value), bounds.1.max(value));
         Self { value, low, high, confidence, n, missing: 0, method }
     }
@@ -164,7 +171,6 @@ macro_rules! bound_as_option {
         mod $module {
             use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-            #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
             pub(super) fn serialize<S: Serializer>(bound: &f64, to: S) -> Result<S::Ok, S::Error> {
                 bound.is_finite().then_some(*bound).serialize(to)
             }

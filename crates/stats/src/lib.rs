@@ -1,8 +1,11 @@
 //! Pure statistics.
 mod bootstrap;
 pub mod classify;
+pub mod drift;
 mod error;
 mod estimate;
+pub mod fairness;
+pub mod latency;
 mod mean;
 mod order;
 pub mod paired;

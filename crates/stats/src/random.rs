@@ -25,17 +25,17 @@ impl Stream {
     }
 
     /// 64 bits, all values equally likely.
-    pub fn bits(&self, counter: u64) -> u64 {
+    pub fn bits(self, counter: u64) -> u64 {
         mix(self.start.wrapping_add(counter.wrapping_add(1).wrapping_mul(WEYL)))
     }
 
     /// A number in `[0, 1)` with 53 random bits.
-    pub fn unit(&self, counter: u64) -> f64 {
+    pub fn unit(self, counter: u64) -> f64 {
         (self.bits(counter) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// A weight a row, Poisson with mean 1: what the bootstrap gives to each row.
-    pub(crate) fn fill_poisson(&self, weights: &mut [u8]) {
+    pub(crate) fn fill_poisson(self, weights: &mut [u8]) {
         for (counter, pair) in weights.chunks_mut(2).enumerate() {
             let bits = self.bits(counter as u64);
             for (weight, half) in pair.iter_mut().zip([bits as u32, (bits >> 32) as u32]) {
@@ -73,7 +73,18 @@ mod tests {
     fn bits_never_change() {
         let stream = Stream::new(1, 2);
         let drawn: Vec<u64> = (0..3).map(|counter| stream.bits(counter)).collect();
-        assert_eq!(drawn, [0, 0, 0], "published: changing these changes every stored interval");
+        assert_eq!(
+            drawn,
+            [11_446_999_876_264_359_965, 9_047_282_882_916_087_253, 8_566_811_186_491_711_777],
+            "changing these changes every stored interval"
+        );
+    }
+
+    #[test]
+    fn the_finaliser_is_the_published_one() {
+        let drawn: Vec<u64> =
+            (1..=3_u64).map(|n| mix(1_234_567_u64.wrapping_add(n.wrapping_mul(WEYL)))).collect();
+        assert_eq!(drawn, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 
     #[test]
@@ -87,9 +98,12 @@ mod tests {
         let mut factorial = 1.0;
         for k in 0..6_u8 {
             factorial *= f64::from(k.max(1));
-            let share = weights.iter().filter(|&&w| w == k).count() as f64 / rows;
+            let share = weights.iter().map(|&w| f64::from(u8::from(w == k))).sum::<f64>() / rows;
             let expected = (-1.0_f64).exp() / factorial;
-            assert!((share - expected).abs() < 5.0 * (expected / rows).sqrt(), "{k}: {share} against {expected}");
+            assert!(
+                (share - expected).abs() < 5.0 * (expected / rows).sqrt(),
+                "{k}: {share} against {expected}"
+            );
         }
     }
 

@@ -82,7 +82,11 @@ fn bin_of(p: f64, bins: usize) -> usize {
 }
 
 /// The reliability diagram: bins of equal width from 0 to 1, those without rows left out.
-pub fn reliability(scores: &BinaryScores, bins: usize, confidence: Confidence) -> Result<Vec<CalibrationBin>> {
+pub fn reliability(
+    scores: &BinaryScores,
+    bins: usize,
+    confidence: Confidence,
+) -> Result<Vec<CalibrationBin>> {
     let width = 1.0 / bins.max(1) as f64;
     let filled = sums(scores, bins)?.into_iter().enumerate().filter(|(_, bin)| bin.n > 0);
     filled
@@ -113,7 +117,13 @@ impl BinaryScores {
             if sums[bin_of(p, bins)].gap() < 0.0 { -gap } else { gap }
         });
         let spread = mean::estimate(signed, confidence);
-        let bounds = mean::of_distance(value, chance, (spread.high - spread.value) / confidence.z(), confidence.z(), 1.0);
+        let bounds = mean::of_distance(
+            value,
+            chance,
+            (spread.high - spread.value) / confidence.z(),
+            confidence.z(),
+            1.0,
+        );
         let estimate = Estimate::new(value, bounds, confidence, self.labels().len() as u64, Method::Distance);
         Ok(estimate.with_missing(self.missing()))
     }

@@ -141,7 +141,11 @@ impl Confusion {
     ///
     /// Delta method on multinomial counts, on the scale of Fisher's z, with half a row added to each count.
     pub fn mcc(&self, confidence: Confidence) -> Result<Estimate> {
-        let value = self.defined("Matthews' correlation", Figure::Mcc, "one class was never there or never predicted")?;
+        let value = self.defined(
+            "Matthews' correlation",
+            Figure::Mcc,
+            "one class was never there or never predicted",
+        )?;
         let cells = self.cells().map(|count| count + 0.5);
         let [tp, fp, tn, fn_] = cells;
         let margins = [tp + fn_, tp + fp, tn + fp, tn + fn_];
@@ -181,10 +185,9 @@ impl Confusion {
                 ratio(found, found + beta * beta * fn_ + fp)
             }
             // Root by root: the product of four margins would lose its last bits beyond 2^53.
-            Figure::Mcc => ratio(
-                tp * tn - fp * fn_,
-                ((tp + fn_) * (tp + fp)).sqrt() * ((tn + fp) * (tn + fn_)).sqrt(),
-            ),
+            Figure::Mcc => {
+                ratio(tp * tn - fp * fn_, ((tp + fn_) * (tp + fp)).sqrt() * ((tn + fp) * (tn + fn_)).sqrt())
+            }
         }
     }
 }

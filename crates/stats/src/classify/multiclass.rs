@@ -39,7 +39,8 @@ impl Multiclass {
     /// Labels by name, `None` where missing. Classes are those that occur on either side, sorted.
     pub fn new(actual: &[Option<&str>], predicted: &[Option<&str>]) -> Result<Self> {
         same_length(("actual labels", actual.len()), ("predicted labels", predicted.len()))?;
-        let rows: Vec<(&str, &str)> = actual.iter().zip(predicted).filter_map(|(a, p)| Some(((*a)?, (*p)?))).collect();
+        let rows: Vec<(&str, &str)> =
+            actual.iter().zip(predicted).filter_map(|(a, p)| Some(((*a)?, (*p)?))).collect();
         let missing = (actual.len() - rows.len()) as u64;
         if rows.is_empty() {
             return Err(StatsError::Empty { what: "the evaluation", missing });
@@ -129,7 +130,8 @@ impl Multiclass {
         let slope = |actual: usize, predicted: usize| {
             let (row, column) = (&tallies[actual], &tallies[predicted]);
             let right = if actual == predicted { 2.0 * weight(row) / row.size() } else { 0.0 };
-            let shrinking = weight(row) * row.f1() / row.size() + weight(column) * column.f1() / column.size();
+            let shrinking =
+                weight(row) * row.f1() / row.size() + weight(column) * column.f1() / column.size();
             let support = if by_support { (row.f1() - value) / n } else { 0.0 };
             right - shrinking + support
         };

@@ -55,7 +55,12 @@ impl PairedPredictions {
 
     /// The metric of the candidate less that of the champion: Student's interval on differences a row for MAE and MAPE,
     /// the bootstrap for the others.
-    pub fn compare(&self, metric: Metric, confidence: Confidence, resampling: &Resampling) -> Result<Estimate> {
+    pub fn compare(
+        &self,
+        metric: Metric,
+        confidence: Confidence,
+        resampling: &Resampling,
+    ) -> Result<Estimate> {
         let (first, second) = (&self.champion, &self.candidate);
         let delta = match metric {
             Metric::Mae => {
@@ -97,7 +102,8 @@ impl PairedPredictions {
         let origin = self.champion.actual()[0];
         let errors = self.champion.squared_errors().zip(self.candidate.squared_errors());
         let rows = self.champion.actual().iter().zip(errors);
-        rows.map(|(actual, (champion, candidate))| Squares { actual: actual - origin, champion, candidate }).collect()
+        rows.map(|(actual, (champion, candidate))| Squares { actual: actual - origin, champion, candidate })
+            .collect()
     }
 }
 

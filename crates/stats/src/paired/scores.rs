@@ -35,7 +35,8 @@ impl PairedScores {
         same_length(("labels", labels.len()), ("candidate's scores", candidate.len()))?;
         check_size(labels.len())?;
         let (mut truth, mut rows, mut first, mut second) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (row, ((&label, &champion), &candidate)) in labels.iter().zip(champion).zip(candidate).enumerate() {
+        for (row, ((&label, &champion), &candidate)) in labels.iter().zip(champion).zip(candidate).enumerate()
+        {
             let scores = (label.into(), usable(champion.into()), usable(candidate.into()));
             if let (Some(label), Some(champion), Some(candidate)) = scores {
                 truth.push(label);
@@ -57,7 +58,8 @@ impl PairedScores {
 
     /// Each model decides by its own threshold instead of the options'.
     pub fn with_thresholds(self, champion: f64, candidate: f64) -> Result<Self> {
-        let thresholds = (finite("champion's threshold", champion)?, finite("candidate's threshold", candidate)?);
+        let thresholds =
+            (finite("champion's threshold", champion)?, finite("candidate's threshold", candidate)?);
         Ok(Self { thresholds: Some(thresholds), ..self })
     }
 

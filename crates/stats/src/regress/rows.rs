@@ -4,8 +4,7 @@ use super::Metric;
 use crate::{
     error::{Result, StatsError},
     estimate::{Confidence, Estimate, Method},
-    mean,
-    order,
+    mean, order,
     sketch::Moments,
     values::paired_rows,
 };
@@ -25,7 +24,8 @@ impl Predictions {
         A: Copy + Into<Option<f64>>,
         P: Copy + Into<Option<f64>>,
     {
-        let (actual, predicted, missing) = paired_rows(("actual values", actual), ("predictions", predicted))?;
+        let (actual, predicted, missing) =
+            paired_rows(("actual values", actual), ("predictions", predicted))?;
         Ok(Self { actual, predicted, missing })
     }
 
@@ -63,7 +63,8 @@ impl Predictions {
         let deviation = (squares.high - squares.value) / confidence.z();
         let (low, high) = mean::on_log_scale(squares.value, deviation, confidence.z());
         let bounds = (low.sqrt(), high.sqrt());
-        Estimate::new(squares.value.sqrt(), bounds, confidence, squares.n, Method::Log).with_missing(self.missing)
+        Estimate::new(squares.value.sqrt(), bounds, confidence, squares.n, Method::Log)
+            .with_missing(self.missing)
     }
 
     /// Mean of `|predicted − actual| / |actual|`, a share and not a percentage, with Student's interval.

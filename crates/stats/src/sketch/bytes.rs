@@ -77,7 +77,9 @@ impl<'a> Reader<'a> {
             if byte < 0x80 {
                 let shortest = byte != 0 || shift == 0;
                 let fits = number <= ROWS_MAX;
-                return (shortest && fits).then_some(number).ok_or_else(|| self.damaged("a number is malformed"));
+                return (shortest && fits)
+                    .then_some(number)
+                    .ok_or_else(|| self.damaged("a number is malformed"));
             }
         }
         Err(self.damaged("a number is too long"))
@@ -218,7 +220,7 @@ impl CategorySketch {
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self> {
         let (absent, count, undercount_max) = (from.whole()?, from.whole()?, from.whole()?);
-        let mut sketch = Self { absent, count, undercount_max, ..Self::default() };
+        let mut sketch = Self { count, undercount_max, absent, ..Self::default() };
         from.check(undercount_max <= count, "the counts are too low by more than there are rows")?;
         let categories = from.length(2)?;
         from.check(categories <= CATEGORIES_MAX, "there are too many categories")?;
@@ -226,7 +228,8 @@ impl CategorySketch {
         for _ in 0..categories {
             let length = from.length(1)?;
             from.check(length <= NAME_BYTES_MAX, "a name is too long")?;
-            let name = std::str::from_utf8(from.take(length)?).map_err(|_| from.damaged("a name is not UTF-8"))?;
+            let name =
+                std::str::from_utf8(from.take(length)?).map_err(|_| from.damaged("a name is not UTF-8"))?;
             from.check(last.is_none_or(|last| last < name), "the names are not in order")?;
             let count = from.whole()?;
             from.check(count > 0, "a count is 0")?;

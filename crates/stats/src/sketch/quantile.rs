@@ -72,7 +72,12 @@ impl QuantileSketch {
             return Ok(Self::with_accuracy(accuracy));
         }
         let value = f64::from(accuracy);
-        Err(StatsError::OutOfRange { what: "accuracy of a sketch", value, row: None, expected: "from 16 to 8,192" })
+        Err(StatsError::OutOfRange {
+            what: "accuracy of a sketch",
+            value,
+            row: None,
+            expected: "from 16 to 8,192",
+        })
     }
 
     /// Takes in one finite value; what is missing is the caller's to count.

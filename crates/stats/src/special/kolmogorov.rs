@@ -13,7 +13,8 @@ pub fn survival(x: f64) -> f64 {
         let sum: f64 = odd_or_all(1, 2).map(|k| (-(k * PI / x).powi(2) / 8.0).exp()).sum();
         return (1.0 - (2.0 * PI).sqrt() / x * sum).clamp(0.0, 1.0);
     }
-    let terms = odd_or_all(1, 1).map(|k| if k % 2.0 == 1.0 { 1.0 } else { -1.0 } * (-2.0 * (k * x).powi(2)).exp());
+    let terms =
+        odd_or_all(1, 1).map(|k| if k % 2.0 == 1.0 { 1.0 } else { -1.0 } * (-2.0 * (k * x).powi(2)).exp());
     (2.0 * terms.sum::<f64>()).clamp(0.0, 1.0)
 }
 
