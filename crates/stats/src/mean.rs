@@ -21,8 +21,8 @@ pub(crate) fn of_moments(moments: &Moments, confidence: Confidence) -> Estimate 
     Estimate::new(mean, (mean - reach, mean + reach), confidence, n, Method::Student)
 }
 
-/// The mean of losses between 0 and `worst`. Where all are equal, as when every prediction was right, Student's interval
-/// would claim certainty; Wilson's does not, and holds for any loss with these bounds.
+/// The mean of losses between 0 and `worst`. Where all are equal, as when every prediction was right, Student's
+/// interval would claim certainty; Wilson's does not, and holds for any loss with these bounds.
 pub(crate) fn of_losses(
     losses: impl IntoIterator<Item = f64>,
     worst: f64,
@@ -51,9 +51,9 @@ pub(crate) fn on_log_scale(value: f64, standard_error: f64, z: f64) -> (f64, f64
 
 /// Limits for a distance, which is 0 only where nothing differs, from its plug-in value.
 ///
-/// Chance alone makes two samples differ, by `chance` on average where the truth is 0 and by less where it is not. The lower
-/// limit takes that off; the upper one does not, and so is on the safe side.
-pub(crate) fn of_distance(value: f64, chance: f64, deviation: f64, z: f64, most: f64) -> (f64, f64) {
-    let low = (value - chance - z * deviation).clamp(0.0, most);
-    (low, (value + z * deviation).clamp(0.0, most))
+/// Chance alone makes samples differ, so the value is too great on average: by at least the first of `bias`, which
+/// both limits take off, and by at most the second, which the lower one takes off.
+pub(crate) fn of_distance(value: f64, bias: (f64, f64), deviation: f64, z: f64, most: f64) -> (f64, f64) {
+    let low = (value - bias.1 - z * deviation).clamp(0.0, most);
+    (low, (value - bias.0 + z * deviation).clamp(0.0, most))
 }

@@ -8,9 +8,10 @@ use crate::{
 
 /// The smallest value that at least a share `q` of the values do not exceed (nearest rank), between order statistics.
 ///
-/// How many of `n` values lie below the true quantile is binomial with chance `q`, whatever their distribution; so the `l`-th
-/// and the `u`-th value enclose it with a chance that is known (David and Nagaraja 2003, 7.1). `l` is the greatest and `u`
-/// the smallest that miss with at most half the allowed chance each. Where `n` is too small for one, that bound is infinite.
+/// How many of `n` values lie below the true quantile is binomial with chance `q`, whatever their distribution; so
+/// the `l`-th and the `u`-th value enclose it with a chance that is known (David and Nagaraja 2003, 7.1). `l` is the
+/// greatest and `u` the smallest that miss with at most half the allowed chance each. Where `n` is too small for one,
+/// that bound is infinite.
 ///
 /// `sorted` ascends and holds finite values.
 pub(crate) fn quantile(sorted: &[f64], q: f64, confidence: Confidence) -> Result<Estimate> {
@@ -40,8 +41,8 @@ pub(crate) fn nearest_rank(n: u64, q: f64) -> u64 {
 
 /// The ranks from 1 that enclose the quantile: 0 where there is none below, `n + 1` where there is none above.
 ///
-/// The `l`-th value is above the quantile when fewer than `l` values are below it: `P(X ≤ l − 1)`. The `u`-th is below it
-/// when at least `u` are: `P(X ≥ u)`.
+/// The `l`-th value is above the quantile when fewer than `l` values are below it: `P(X ≤ l − 1)`. The `u`-th is
+/// below it when at least `u` are: `P(X ≥ u)`.
 fn ranks(n: u64, q: f64, confidence: Confidence) -> (u64, u64) {
     let tail = confidence.tail();
     let at_most = |k: u64| binomial_cdf(k as i64, n, q);

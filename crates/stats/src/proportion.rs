@@ -137,6 +137,22 @@ pub struct PairedShares {
     pub neither: u64,
 }
 
+impl FromIterator<(bool, bool)> for PairedShares {
+    /// Counts rows by whether the first and the second judgement of each was a hit.
+    fn from_iter<I: IntoIterator<Item = (bool, bool)>>(rows: I) -> Self {
+        let mut shares = Self::default();
+        for hits in rows {
+            *match hits {
+                (true, true) => &mut shares.both,
+                (true, false) => &mut shares.only_first,
+                (false, true) => &mut shares.only_second,
+                (false, false) => &mut shares.neither,
+            } += 1;
+        }
+        shares
+    }
+}
+
 impl PairedShares {
     pub fn n(&self) -> u64 {
         self.both + self.only_first + self.only_second + self.neither

@@ -1,8 +1,8 @@
 //! Random numbers that are a function of where they are used, never of what was drawn before.
 //!
-//! Number `counter` of stream `stream` under `seed` is the finaliser of SplitMix64 (Steele, Lea, Flood 2014) applied to
-//! a Weyl sequence that starts at a hash of seed and stream. The same three numbers give the same bits on every machine,
-//! in every order of evaluation and in every release. Not for secrets.
+//! Number `counter` of stream `stream` under `seed` is the finaliser of SplitMix64 (Steele, Lea, Flood 2014) applied
+//! to a Weyl sequence that starts at a hash of seed and stream. The same three numbers give the same bits on every
+//! machine, in every order of evaluation and in every release. Not for secrets.
 
 const WEYL: u64 = 0x9E37_79B9_7F4A_7C15;
 

@@ -71,8 +71,8 @@ impl Judgement {
 
 /// Whether a candidate is not worse than the champion by more than `margin`.
 ///
-/// `delta` is candidate less champion. With a two-sided interval at 95 % the test has 2.5 % on its side. A margin below 0 asks
-/// for an improvement by that much.
+/// `delta` is candidate less champion. With a two-sided interval at 95 % the test has 2.5 % on its side. A margin
+/// below 0 asks for an improvement by that much.
 pub fn non_inferior(delta: Estimate, margin: f64, greater_is_better: bool) -> Result<Judgement> {
     finite("margin", margin)?;
     let bound = match greater_is_better {

@@ -51,8 +51,8 @@ impl Placements {
         self.positives.iter().sum::<f64>() / self.positives.len() as f64
     }
 
-    /// DeLong, DeLong and Clarke-Pearson (1988): the variance of the area, from the placements' own; `None` with a single
-    /// row of a class.
+    /// DeLong, DeLong and Clarke-Pearson (1988): the variance of the area, from the placements' own; `None` with a
+    /// single row of a class.
     pub(crate) fn variance(&self) -> Option<f64> {
         let part = |placements: &[f64]| {
             let moments: Moments = placements.iter().copied().collect();
@@ -89,8 +89,8 @@ pub(crate) fn score_bounds(area: f64, positives: usize, negatives: usize, z: f64
 impl BinaryScores {
     /// The chance that a positive row scores higher than a negative one, ties counted half.
     ///
-    /// The interval is DeLong's on the scale of log odds, so that it stays within 0 and 1; where no placement varies, it
-    /// is Newcombe's score interval.
+    /// The interval is DeLong's on the scale of log odds, so that it stays within 0 and 1; where no placement varies,
+    /// it is Newcombe's score interval.
     pub fn roc_auc(&self, confidence: Confidence) -> Result<Estimate> {
         let placements = Placements::new(self)?;
         let area = placements.area();

@@ -102,8 +102,8 @@ pub fn reliability(
 }
 
 impl BinaryScores {
-    /// Expected calibration error (Naeini, Cooper, Hauskrecht 2015): over bins of equal width, the mean distance between
-    /// predicted and observed share, weighted by rows.
+    /// Expected calibration error (Naeini, Cooper, Hauskrecht 2015): over bins of equal width, the mean distance
+    /// between predicted and observed share, weighted by rows.
     ///
     /// A well calibrated model has a value above 0 by chance alone; the lower limit takes that off.
     pub fn calibration_error(&self, bins: usize, confidence: Confidence) -> Result<Estimate> {
@@ -119,7 +119,7 @@ impl BinaryScores {
         let spread = mean::estimate(signed, confidence);
         let bounds = mean::of_distance(
             value,
-            chance,
+            (0.0, chance),
             (spread.high - spread.value) / confidence.z(),
             confidence.z(),
             1.0,

@@ -118,9 +118,9 @@ impl Confusion {
 
     /// Weighted harmonic mean of precision and recall, in which recall counts `beta` times as much.
     ///
-    /// With `T` true positives and `D = β²·FN + FP`, `logit F = ln((1 + β²)T / D)`, whose variance by the delta method on
-    /// multinomial counts is `1/T + (β⁴·FN + FP) / D²`. Half a row is added to each count for the interval, which keeps it
-    /// honest where one is 0.
+    /// With `T` true positives and `D = β²·FN + FP`, `logit F = ln((1 + β²)T / D)`, whose variance by the delta
+    /// method on multinomial counts is `1/T + (β⁴·FN + FP) / D²`. Half a row is added to each count for the interval,
+    /// which keeps it honest where one is 0.
     pub fn f_beta(&self, beta: f64, confidence: Confidence) -> Result<Estimate> {
         check_beta(beta)?;
         let value = self.defined("F score", Figure::FBeta(beta), "no row is or was predicted positive")?;

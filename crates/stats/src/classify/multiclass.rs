@@ -120,9 +120,9 @@ impl Multiclass {
         (0..self.classes.len()).map(tally).collect()
     }
 
-    /// A weighted mean of the classes' F1, with the delta method on multinomial counts for its interval (as Takahashi et
-    /// al. 2022). Where that has no variance, since every row is right or every row wrong, the limits are the mean of
-    /// the classes' own. `by_support`: the weights are shares of rows, and vary as these do.
+    /// A weighted mean of the classes' F1, with the delta method on multinomial counts for its interval (as Takahashi
+    /// et al. 2022). Where that has no variance, since every row is right or every row wrong, the limits are the mean
+    /// of the classes' own. `by_support`: the weights are shares of rows, and vary as these do.
     fn mean_f1(&self, weight: impl Fn(&Tally) -> f64, by_support: bool, confidence: Confidence) -> Estimate {
         let tallies = self.tallies();
         let n = self.n() as f64;

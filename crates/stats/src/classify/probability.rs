@@ -7,7 +7,8 @@ use crate::{
     mean,
 };
 
-/// Probabilities are moved this far away from 0 and 1 before their logarithm is taken, as scikit-learn does for doubles.
+/// Probabilities are moved this far away from 0 and 1 before their logarithm is taken, as scikit-learn does for
+/// doubles.
 const CLIP: f64 = f64::EPSILON;
 
 impl BinaryScores {

@@ -26,8 +26,8 @@ pub struct Histogram {
     /// The last bin of a categorical column is `other`.
     pub counts: Vec<u64>,
     pub missing: u64,
-    /// How far each border between bins may be off, as a share of the rows with a value: one standard deviation for numbers, the
-    /// most for categories; 0 where nothing was forgotten.
+    /// How far each border between bins may be off, as a share of the rows with a value: one standard deviation for
+    /// numbers, the most for categories; 0 where nothing was forgotten.
     pub share_error: f64,
 }
 

@@ -15,16 +15,18 @@ pub struct ChiSquared {
     pub statistic: f64,
     pub degrees: u64,
     pub p_value: f64,
-    /// `√(statistic / rows)`, Cramér's V of a table of two rows: the strength, which does not grow with the number of rows.
+    /// `√(statistic / rows)`, Cramér's V of a table of two rows: the strength, which does not grow with the number of
+    /// rows.
     pub cramers_v: Estimate,
-    /// Bins where fewer than five rows were expected on a side; with many of them the p-value is too rough to decide by.
+    /// Bins where fewer than five rows were expected on a side; with many of them the p-value is too rough to decide
+    /// by.
     pub sparse_bins: u64,
 }
 
 /// Homogeneity of two samples over the same bins, without continuity correction; bins empty on both sides do not count.
 ///
-/// The interval is for a noncentral chi-squared statistic, by its mean `k + λ` and variance `2(k + 2λ)`. Refused for counts of
-/// sketches that have forgotten values: their error would look like drift as soon as rows are many.
+/// The interval is for a noncentral chi-squared statistic, by its mean `k + λ` and variance `2(k + 2λ)`. Refused for
+/// counts of sketches that have forgotten values: their error would look like drift as soon as rows are many.
 pub fn chi_squared(reference: &Histogram, current: &Histogram, confidence: Confidence) -> Result<ChiSquared> {
     if reference.share_error > 0.0 || current.share_error > 0.0 {
         let why =

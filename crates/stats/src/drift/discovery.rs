@@ -14,8 +14,8 @@ pub struct Discovery {
     pub discovered: bool,
 }
 
-/// Benjamini and Hochberg (1995): of what is discovered, at most a share `rate` is false on average, for tests that are independent
-/// or depend positively. Results stand in the order of the p-values.
+/// Benjamini and Hochberg (1995): of what is discovered, at most a share `rate` is false on average, for tests that
+/// are independent or depend positively. Results stand in the order of the p-values.
 pub fn benjamini_hochberg(p_values: &[f64], rate: f64) -> Result<Vec<Discovery>> {
     let expected = "above 0 and below 1, such as 0.05";
     if !(rate > 0.0 && rate < 1.0) {
@@ -36,7 +36,7 @@ pub fn benjamini_hochberg(p_values: &[f64], rate: f64) -> Result<Vec<Discovery>>
     found.extend(p_values.iter().map(|&p_value| Discovery { p_value, adjusted: 1.0, discovered: false }));
     let mut least = 1.0_f64;
     for (rank, &at) in order.iter().enumerate().rev() {
-        least = least.min(p_values[at] * p_values.len() as f64 / (rank + 1) as f64);
+        least = least.min(p_values[at] * (p_values.len() as f64 / (rank + 1) as f64));
         found[at].adjusted = least;
         found[at].discovered = least <= rate;
     }

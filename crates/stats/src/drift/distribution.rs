@@ -62,8 +62,8 @@ impl Distribution {
 
     /// How far the share of rows up to a value may be off, for all values at once, with that confidence.
     ///
-    /// A rank is off by more than `σ·√(2·ln(2/δ))` with chance `δ` (Hoeffding). On a grid of `1/σ` quantiles all ranks hold with
-    /// `δ·σ` each, and between two of them nothing can move by more than the step, `σ`.
+    /// A rank is off by more than `σ·√(2·ln(2/δ))` with chance `δ` (Hoeffding). On a grid of `1/σ` quantiles all
+    /// ranks hold with `δ·σ` each, and between two of them nothing can move by more than the step, `σ`.
     pub fn share_error(&self, confidence: Confidence) -> f64 {
         let deviation = self.rank_deviation;
         if deviation == 0.0 {
@@ -79,7 +79,8 @@ impl Distribution {
         above.checked_sub(1).and_then(|last| self.cumulative.get(last)).copied().unwrap_or(0)
     }
 
-    /// The smallest value that at least a share `q` of the rows do not exceed; `None` without rows or outside of 0 to 1.
+    /// The smallest value that at least a share `q` of the rows do not exceed; `None` without rows or outside of 0 to
+    /// 1.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         if !(0.0..=1.0).contains(&q) || self.values.is_empty() {
             return None;
@@ -107,8 +108,8 @@ impl Distribution {
         self.range
     }
 
-    /// Both distribution functions between each two neighbouring values of either: `(from, to, own, other's)`, where shares
-    /// are those at and after `from`. The last step, after the greatest value, has no end and is left out.
+    /// Both distribution functions between each two neighbouring values of either: `(from, to, own, other's)`, where
+    /// shares are those at and after `from`. The last step, after the greatest value, has no end and is left out.
     pub(super) fn steps<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Step> + 'a {
         let (mut i, mut j) = (0, 0);
         let next = |i: usize, j: usize| match (self.values.get(i), other.values.get(j)) {

@@ -1,9 +1,10 @@
 //! Drift: how far a current sample is from a reference, by raw values or by sketches of both.
 //!
-//! A numeric column is a [`Distribution`], made from values or from a sketch; [`NumericBins`] cut it, [`CategoryBins`] count
-//! a categorical one, and both give a [`Histogram`]. Distances of histograms: [`population_stability`], [`jensen_shannon`],
-//! [`total_variation`], [`chi_squared`]. Distances of distributions: [`kolmogorov_smirnov`], [`wasserstein`]. Bins come from
-//! the reference alone, so that figures of many windows can be compared. [`benjamini_hochberg`] keeps many p-values honest.
+//! A numeric column is a [`Distribution`], made from values or from a sketch; [`NumericBins`] cut it,
+//! [`CategoryBins`] count a categorical one, and both give a [`Histogram`]. Distances of histograms:
+//! [`population_stability`], [`jensen_shannon`], [`total_variation`], [`chi_squared`]. Distances of distributions:
+//! [`kolmogorov_smirnov`], [`wasserstein`]. Bins come from the reference alone, so that figures of many windows can
+//! be compared. [`benjamini_hochberg`] keeps many p-values honest.
 //!
 //! What a sketch has forgotten widens the interval; it is never hidden.
 

@@ -27,10 +27,10 @@ pub struct KolmogorovSmirnov {
 
 /// Distance and test, two-sided.
 ///
-/// The interval is by Dvoretzky, Kiefer and Wolfowitz with Massart's constant (1990): each distribution function is within
-/// `√(ln(2/δ) / 2n)` everywhere with chance `1 − δ`, half the allowed chance each. For sketches, the most that these have
-/// forgotten is added, and the p-value is that of a distance smaller by it. The limiting p-value uses Stephens' correction
-/// (1970) for small samples.
+/// The interval is by Dvoretzky, Kiefer and Wolfowitz with Massart's constant (1990): each distribution function is
+/// within `√(ln(2/δ) / 2n)` everywhere with chance `1 − δ`, half the allowed chance each. For sketches, the most that
+/// these have forgotten is added, and the p-value is that of a distance smaller by it. The limiting p-value uses
+/// Stephens' correction (1970) for small samples.
 pub fn kolmogorov_smirnov(
     reference: &Distribution,
     current: &Distribution,

@@ -25,9 +25,10 @@ pub struct Wasserstein {
 
 /// `∫ |F − G|`.
 ///
-/// The interval is by the delta method: a row at `x` changes the area by that part of `∫ sign(F − G)` which lies above it. The
-/// lower limit takes off what chance alone makes, `∫ √(2/π · H(1 − H)(1/n + 1/m))` with H of both samples together. What
-/// a sketch has forgotten is at most its rank deviation at each point, and on average at most twice the rows beyond it.
+/// The interval is by the delta method: a row at `x` changes the area by that part of `∫ sign(F − G)` which lies
+/// above it. The lower limit takes off what chance alone makes, `∫ √(2/π · H(1 − H)(1/n + 1/m))` with H of both
+/// samples together. What a sketch has forgotten is at most its rank deviation at each point, and on average at most
+/// twice the rows beyond it.
 pub fn wasserstein(
     reference: &Distribution,
     current: &Distribution,
@@ -40,7 +41,7 @@ pub fn wasserstein(
     let deviation = areas.variance.sqrt() + forgotten;
     let by_chance = areas.by_chance + forgotten;
     let z = confidence.z();
-    let bounds = mean::of_distance(areas.distance, by_chance, deviation, z, f64::INFINITY);
+    let bounds = mean::of_distance(areas.distance, (0.0, by_chance), deviation, z, f64::INFINITY);
     let distance = Estimate::new(areas.distance, bounds, confidence, current.n(), Method::Distance)
         .with_missing(current.missing().total());
     let (_, spread) = reference.spread();
@@ -102,8 +103,8 @@ impl Weighted {
 }
 
 impl Distribution {
-    /// `∫ min(σ, 2F, 2(1 − F))` over the range of the values; F and 1 − F are not taken below what the outermost kept value
-    /// stands for, as nothing is known of the rows beyond it but the extreme.
+    /// `∫ min(σ, 2F, 2(1 − F))` over the range of the values; F and 1 − F are not taken below what the outermost kept
+    /// value stands for, as nothing is known of the rows beyond it but the extreme.
     fn forgotten_area(&self) -> f64 {
         let deviation = self.rank_deviation();
         if deviation == 0.0 {

@@ -64,8 +64,8 @@ impl FromStr for Metric {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Disparity {
     pub metric: Metric,
-    /// `n` counts the rows in the denominators of all groups compared. The interval is for the greatest disparity there is among
-    /// them, and holds although the pair was chosen after looking (Bonferroni over all pairs).
+    /// `n` counts the rows in the denominators of all groups compared. The interval is for the greatest disparity
+    /// there is among them, and holds although the pair was chosen after looking (Bonferroni over all pairs).
     pub estimate: Estimate,
     /// The group with the lowest rate and the one with the highest.
     pub lowest: String,
@@ -114,8 +114,8 @@ impl Groups {
         }
     }
 
-    /// The rule of four fifths: the lowest selection rate is at least 0.8 of the highest. [`Basis::Interval`] makes it undecided
-    /// where the rows do not tell; [`Basis::Value`] is the rule as it was written, for the value alone.
+    /// The rule of four fifths: the lowest selection rate is at least 0.8 of the highest. [`Basis::Interval`] makes
+    /// it undecided where the rows do not tell; [`Basis::Value`] is the rule as it was written, for the value alone.
     pub fn four_fifths(&self, confidence: Confidence, basis: Basis) -> Result<Judgement> {
         let disparity = self.disparity(Metric::DemographicParityRatio, confidence)?;
         Judgement::new(disparity.estimate, Bound::AtLeast(0.8), basis)

@@ -1,11 +1,11 @@
 //! Champion and candidate, measured in turn on one machine.
 //!
-//! A block is a short stretch in which both were measured, one right after the other: what disturbs the machine for longer than
-//! a block disturbs both. The ratio is therefore taken block by block, and its interval comes from how blocks differ,
-//! which holds whatever the shape of the times and however they depend on each other within a block.
+//! A block is a short stretch in which both were measured, one right after the other: what disturbs the machine for
+//! longer than a block disturbs both. The ratio is therefore taken block by block, and its interval comes from how
+//! blocks differ, which holds whatever the shape of the times and however they depend on each other within a block.
 //!
-//! The noise figure says whether such a comparison means anything: how much the *same* system's typical time changes from
-//! block to block.
+//! The noise figure says whether such a comparison means anything: how much the *same* system's typical time changes
+//! from block to block.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +35,8 @@ pub struct Interleaved {
     pub ratio: Estimate,
     /// The median over blocks of candidate less champion.
     pub difference: Estimate,
-    /// Spread of the blocks' medians, of whichever system spread more: half the range between their 10th and 90th percentile,
-    /// as a share of their median. 0.05 means that the same system is usually within 5 % of itself.
+    /// Spread of the blocks' medians, of whichever system spread more: half the range between their 10th and 90th
+    /// percentile, as a share of their median. 0.05 means that the same system is usually within 5 % of itself.
     pub noise: f64,
 }
 

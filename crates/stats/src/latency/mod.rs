@@ -15,8 +15,8 @@ use crate::{
 
 /// A series of measured times, ascending. The unit is the caller's.
 ///
-/// Times that are missing (a request that failed has none) are counted and left out: a caller that judges latency has to
-/// judge their number too.
+/// Times that are missing (a request that failed has none) are counted and left out: a caller that judges latency has
+/// to judge their number too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     sorted: Vec<f64>,
@@ -60,8 +60,8 @@ impl Series {
         self.missing
     }
 
-    /// The time that a share `q` of the requests do not exceed (nearest rank), between order statistics chosen by the binomial
-    /// distribution. With too few requests the upper bound is infinite: p99 at 95 % needs 368.
+    /// The time that a share `q` of the requests do not exceed (nearest rank), between order statistics chosen by the
+    /// binomial distribution. With too few requests the upper bound is infinite: p99 at 95 % needs 368.
     pub fn quantile(&self, q: f64, confidence: Confidence) -> Result<Estimate> {
         let estimate = order::quantile(&self.sorted, q, confidence)?;
         Ok(Estimate { low: estimate.low.max(0.0), ..estimate }.with_missing(self.missing))

@@ -75,9 +75,9 @@ impl PairedScores {
         self.champion.labels().len()
     }
 
-    /// The metric of the candidate less that of the champion, by the sharpest method that there is for it: Newcombe's paired
-    /// interval for accuracy, recall and specificity, DeLong's covariance for ROC AUC, Student's on differences a row
-    /// for the losses, and the bootstrap for all others.
+    /// The metric of the candidate less that of the champion, by the sharpest method that there is for it: Newcombe's
+    /// paired interval for accuracy, recall and specificity, DeLong's covariance for ROC AUC, Student's on
+    /// differences a row for the losses, and the bootstrap for all others.
     pub fn compare(&self, metric: Metric, options: &Options) -> Result<Estimate> {
         let confidence = options.confidence;
         let shares = |figure, of: Option<bool>| self.hits(options, figure, of)?.difference(confidence);
@@ -117,25 +117,19 @@ impl PairedScores {
     }
 
     fn hits(&self, options: &Options, figure: &'static str, class: Option<bool>) -> Result<PairedShares> {
-        let mut shares = PairedShares::default();
-        for (label, champion, candidate) in self.decisions(options)? {
-            if class.is_none_or(|class| class == label) {
-                *match (champion == label, candidate == label) {
-                    (true, true) => &mut shares.both,
-                    (true, false) => &mut shares.only_first,
-                    (false, true) => &mut shares.only_second,
-                    (false, false) => &mut shares.neither,
-                } += 1;
-            }
-        }
+        let of_class =
+            self.decisions(options)?.filter(|(label, ..)| class.is_none_or(|class| class == *label));
+        let shares: PairedShares =
+            of_class.map(|(label, champion, candidate)| (champion == label, candidate == label)).collect();
         match shares.n() {
             0 => Err(StatsError::Undefined { figure, why: "no row is of the class that it is about" }),
             _ => Ok(shares),
         }
     }
 
-    /// DeLong, DeLong and Clarke-Pearson (1988): the variance of a difference of areas from the differences of placements.
-    /// Where these do not vary, the limits are recovered from the two areas' own, as if the models were independent.
+    /// DeLong, DeLong and Clarke-Pearson (1988): the variance of a difference of areas from the differences of
+    /// placements. Where these do not vary, the limits are recovered from the two areas' own, as if the models were
+    /// independent.
     fn compare_areas(&self, confidence: Confidence) -> Result<Estimate> {
         let (first, second) = (Placements::new(&self.champion)?, Placements::new(&self.candidate)?);
         let apart = |a: &[f64], b: &[f64]| b.iter().zip(a).map(|(b, a)| b - a).collect();

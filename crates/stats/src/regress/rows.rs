@@ -69,8 +69,8 @@ impl Predictions {
 
     /// Mean of `|predicted − actual| / |actual|`, a share and not a percentage, with Student's interval.
     ///
-    /// Refused where an actual value is 0, as the share is then infinite. It weighs errors of small actual values most, and
-    /// prefers models that predict too little; MAE or RMSE say more wherever actual values come near 0.
+    /// Refused where an actual value is 0, as the share is then infinite. It weighs errors of small actual values
+    /// most, and prefers models that predict too little; MAE or RMSE say more wherever actual values come near 0.
     pub fn mape(&self, confidence: Confidence) -> Result<Estimate> {
         let shares = self.relative_errors()?;
         Ok(not_negative(mean::estimate(shares, confidence)).with_missing(self.missing))

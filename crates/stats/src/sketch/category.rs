@@ -17,10 +17,10 @@ pub(super) const NAME_BYTES_MAX: usize = 128;
 
 /// How often each category occurred.
 ///
-/// Up to 1,024 distinct names are counted exactly. Beyond, this is the summary of Misra and Gries (1982) as merged by Agarwal et
-/// al. (2012): the 512 most frequent stay, each less the count of the one after them. A count is then too low by at most
-/// [`Self::undercount_max`], which is kept and never above a 513th of all rows; a name that is not there occurred at most
-/// as often as that. Names longer than 128 bytes are cut and end in a hash of the whole.
+/// Up to 1,024 distinct names are counted exactly. Beyond, this is the summary of Misra and Gries (1982) as merged by
+/// Agarwal et al. (2012): the 512 most frequent stay, each less the count of the one after them. A count is then too
+/// low by at most [`Self::undercount_max`], which is kept and never above a 513th of all rows; a name that is not
+/// there occurred at most as often as that. Names longer than 128 bytes are cut and end in a hash of the whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CategorySketch {
     pub(super) counts: BTreeMap<Box<str>, u64>,

@@ -110,8 +110,8 @@ impl ColumnSketch {
         }
     }
 
-    /// The sketch in format [`FORMAT`]: that byte, a byte for the kind, then the kind's own. Numbers of rows are LEB128, real
-    /// numbers little-endian doubles. The same sketch always gives the same bytes.
+    /// The sketch in format [`FORMAT`]: that byte, a byte for the kind, then the kind's own. Numbers of rows are
+    /// LEB128, real numbers little-endian doubles. The same sketch always gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut to = Writer::default();
         to.byte(FORMAT);
@@ -128,8 +128,8 @@ impl ColumnSketch {
         to.finish()
     }
 
-    /// Reads what [`Self::to_bytes`] wrote. Any other bytes are an error; none makes it allocate more than a small multiple
-    /// of their length.
+    /// Reads what [`Self::to_bytes`] wrote. Any other bytes are an error; none makes it allocate more than a small
+    /// multiple of their length.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut from = Reader::new(bytes);
         match from.byte()? {

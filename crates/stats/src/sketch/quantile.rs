@@ -3,11 +3,12 @@
 //! Chosen over t-digest, which has no proven bound and depends on the order of what comes, and over REQ, which spends
 //! space on tails: drift is told from ranks everywhere alike.
 //!
-//! A level `h` holds values that stand for `2^h` rows each. A level that is full is sorted, every second value goes one level up,
-//! and a coin says whether the odd or the even ones. That moves the rank of any point by `2^h` rows or not at all, up or
-//! down with equal chance; so the sketch keeps `V = Σ 4^h` over all that it ever did, and Hoeffding's inequality gives the
-//! bound: with chance `1 − δ`, a rank is off by at most `√(2·V·ln(2/δ))` rows. `V` adds up when sketches merge, so the
-//! bound is as good after any merging as before, and it is 0 until the first value is forgotten.
+//! A level `h` holds values that stand for `2^h` rows each. A level that is full is sorted, every second value goes
+//! one level up, and a coin says whether the odd or the even ones. That moves the rank of any point by `2^h` rows or
+//! not at all, up or down with equal chance; so the sketch keeps `V = Σ 4^h` over all that it ever did, and
+//! Hoeffding's inequality gives the bound: with chance `1 − δ`, a rank is off by at most `√(2·V·ln(2/δ))` rows. `V`
+//! adds up when sketches merge, so the bound is as good after any merging as before, and it is 0 until the first
+//! value is forgotten.
 //!
 //! Coins come from a hash of the values themselves: no seed is needed, and the same rows give the same sketch.
 
@@ -17,8 +18,8 @@ use crate::{
     random::mix,
 };
 
-/// Size of the top level of a new sketch. 3 · 512 values are kept at most; a rank is then off by about 0.3 % of the rows (one
-/// standard deviation), however many there are.
+/// Size of the top level of a new sketch. 3 · 512 values are kept at most; a rank is then off by about 0.3 % of the
+/// rows (one standard deviation), however many there are.
 pub const ACCURACY: u16 = 512;
 
 pub(super) const ACCURACY_MIN: u16 = 16;

@@ -29,8 +29,10 @@ pub fn quantile(p: f64) -> f64 {
     if p > 0.5 {
         return -quantile(1.0 - p);
     }
-    if p == 0.0 {
-        return f64::NEG_INFINITY;
+    match p {
+        0.0 => return f64::NEG_INFINITY,
+        0.5 => return 0.0,
+        _ => {}
     }
     let t = (-2.0 * p.ln()).sqrt();
     let top = 2.515_517 + t * (0.802_853 + t * 0.010_328);

@@ -17,7 +17,8 @@ pub fn cdf(t: f64, degrees: f64) -> f64 {
 pub fn upper_quantile(tail: f64, degrees: f64) -> f64 {
     let z = -normal::quantile(tail);
     if degrees < LARGE_DEGREES {
-        // By the tails of t, never further out than with one degree of freedom: Cauchy's quantile is below 1/(π·tail) + 1.
+        // By the tails of t, never further out than with one degree of freedom: Cauchy's quantile is below 1/(π·tail)
+        // + 1.
         return bisect(0.0, 1.0 + 1.0 / tail, -tail, |t| -cdf(-t, degrees));
     }
     let first = (z.powi(3) + z) / 4.0;
