@@ -109,7 +109,7 @@ pub enum Method {
 
 /// A figure as it may be judged: never without its interval and its number of rows.
 ///
-/// `low ≤ value ≤ high` always holds. A bound that these rows cannot give is infinite, which is `null` in JSON.
+/// `low ≤ value ≤ high` holds for all that this crate makes, and the value is finite. A bound that these rows cannot give is infinite, which is `null` in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     pub value: f64,
@@ -126,7 +126,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The interval is widened to hold the value, where a method's limits do not.
+    /// The interval is widened to hold the value, where a method's limits do not; a limit that is no number is none.
     pub(crate) fn new(
         value: f64,
         bounds: (f64, f64),
@@ -134,8 +134,21 @@ impl Estimate {
         n: u64,
         method: Method,
     ) -> Self {
-        let (low, high) = (bounds.0.min(value), bounds.1.max(value));
+        let or = |bound: f64, absent: f64| if bound.is_nan() { absent } else { bound };
+        let low = or(bounds.0, f64::NEG_INFINITY).min(value);
+        let high = or(bounds.1, f64::INFINITY).max(value);
         Self { value, low, high, confidence, n, missing: 0, method }
+    }
+
+    /// Refuses a value that came out infinite or as no number: the rows have values near the end of what a double holds.
+    pub(crate) fn finite(self, figure: &'static str) -> Result<Self> {
+        match self.value.is_finite() {
+            true => Ok(self),
+            false => Err(StatsError::Undefined {
+                figure,
+                why: "values are too large or too small to compute with",
+            }),
+        }
     }
 
     pub(crate) fn with_missing(self, missing: u64) -> Self {

@@ -40,6 +40,9 @@ pub(crate) fn of_losses(
 
 /// A figure that cannot be below 0, from its standard error: limits symmetric in its logarithm.
 pub(crate) fn on_log_scale(value: f64, standard_error: f64, z: f64) -> (f64, f64) {
+    if standard_error.is_infinite() {
+        return (0.0, f64::INFINITY);
+    }
     match value > 0.0 {
         true => {
             let reach = (z * standard_error / value).exp();

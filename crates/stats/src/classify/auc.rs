@@ -65,7 +65,7 @@ impl Placements {
 /// The interval of an area with `positives` and `negatives` rows whose placements do not vary, as when one class is
 /// wholly above the other and DeLong's variance is 0: Newcombe's score interval (2006, part 2, method 5), which solves
 /// `|area − A| = z · sd(A)` for `A` by the variance of Hanley and McNeil with `N = (positives + negatives) / 2 − 1`.
-pub(crate) fn score_bounds(area: f64, positives: usize, negatives: usize, z: f64) -> (f64, f64) {
+fn score_bounds(area: f64, positives: usize, negatives: usize, z: f64) -> (f64, f64) {
     let (m, n) = (positives as f64, negatives as f64);
     let mean_rows = f64::midpoint(m, n) - 1.0;
     let deviation = |a: f64| {

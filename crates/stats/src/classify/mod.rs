@@ -13,7 +13,7 @@ mod probability;
 mod rows;
 
 pub(crate) use {
-    auc::{Placements, score_bounds},
+    auc::Placements,
     calibration::{check as check_calibration, weighted_error},
     confusion::Figure,
     precision::Ranking,

@@ -4,12 +4,14 @@
 //! [`CategoryBins`] count a categorical one, and both give a [`Histogram`]. Distances of histograms:
 //! [`population_stability`], [`jensen_shannon`], [`total_variation`], [`chi_squared`]. Distances of distributions:
 //! [`kolmogorov_smirnov`], [`wasserstein`]. Bins come from the reference alone, so that figures of many windows can
-//! be compared. [`benjamini_hochberg`] keeps many p-values honest.
+//! be compared. [`column_drift`] gives all of them for a stored
+//! column. [`benjamini_hochberg`] keeps many p-values honest.
 //!
 //! What a sketch has forgotten widens the interval; it is never hidden.
 
 mod bins;
 mod chi;
+mod column;
 mod discovery;
 mod distribution;
 mod divergence;
@@ -19,6 +21,7 @@ mod wasserstein;
 pub use {
     bins::{CategoryBins, Histogram, NumericBins},
     chi::{ChiSquared, chi_squared},
+    column::{Bins, ColumnDrift, column_drift},
     discovery::{Discovery, benjamini_hochberg},
     distribution::Distribution,
     divergence::{Divergence, jensen_shannon, population_stability, total_variation},

@@ -43,7 +43,8 @@ pub fn wasserstein(
     let z = confidence.z();
     let bounds = mean::of_distance(areas.distance, (0.0, by_chance), deviation, z, f64::INFINITY);
     let distance = Estimate::new(areas.distance, bounds, confidence, current.n(), Method::Distance)
-        .with_missing(current.missing().total());
+        .with_missing(current.missing().total())
+        .finite("Wasserstein's distance")?;
     let (_, spread) = reference.spread();
     let standardized = (spread > 0.0 && spread.is_finite()).then(|| Estimate {
         value: distance.value / spread,

@@ -71,7 +71,7 @@ pub struct Disparity {
     pub lowest: String,
     pub highest: String,
     pub compared: Vec<String>,
-    /// Groups with too few rows to take part: nothing is said about them.
+    /// Groups with too few rows to take part, for equalized odds in either of its rates: nothing is said about them.
     pub too_small: Vec<String>,
 }
 
@@ -106,10 +106,13 @@ impl Groups {
                     found.estimate.low.max(false_alarms.estimate.low),
                     found.estimate.high.max(false_alarms.estimate.high),
                 );
+                let mut too_small = [found.too_small.as_slice(), &false_alarms.too_small].concat();
+                too_small.sort_unstable();
+                too_small.dedup();
                 let greater =
                     if found.estimate.value >= false_alarms.estimate.value { found } else { false_alarms };
                 let estimate = Estimate { low, high, confidence, ..greater.estimate };
-                Ok(Disparity { estimate, ..greater })
+                Ok(Disparity { estimate, too_small, ..greater })
             }
         }
     }

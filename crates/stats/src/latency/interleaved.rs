@@ -72,7 +72,7 @@ pub fn compare(blocks: &[Block], quantile: f64, confidence: Confidence) -> Resul
         return Err(StatsError::Undefined { figure: "ratio of latencies", why });
     }
     let pairs = || others.iter().zip(&own);
-    let over_blocks = |values: Vec<f64>| median(values, confidence);
+    let over_blocks = |values: Vec<f64>| median(values, confidence)?.finite("ratio of latencies");
     Ok(Interleaved {
         quantile,
         champion: champion.quantile(quantile, confidence)?,

@@ -75,7 +75,7 @@ impl PairedPredictions {
                 self.bootstrap(metric, confidence, resampling)?
             }
         };
-        Ok(delta.with_missing(self.champion.missing()))
+        delta.with_missing(self.champion.missing()).finite("difference of two regressions")
     }
 
     fn bootstrap(&self, metric: Metric, confidence: Confidence, resampling: &Resampling) -> Result<Estimate> {

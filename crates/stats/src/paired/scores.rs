@@ -4,7 +4,7 @@ use crate::{
     bootstrap::Resampling,
     classify::{
         BinaryScores, Confusion, Figure, Metric, Options, Placements, Ranking, check_calibration, check_size,
-        score_bounds, weighted_error,
+        weighted_error,
     },
     error::{Result, StatsError, finite, same_length},
     estimate::{Confidence, Estimate, Method},
@@ -78,11 +78,38 @@ impl PairedScores {
     /// The metric of the candidate less that of the champion, by the sharpest method that there is for it: Newcombe's
     /// paired interval for accuracy, recall and specificity, DeLong's covariance for ROC AUC, Student's on
     /// differences a row for the losses, and the bootstrap for all others.
+    ///
+    /// Where these leave no width although the models score differently (both are perfect on these rows, say), the
+    /// limits are recovered from the two models' own, as if they were independent. Models that score every row alike
+    /// do not differ, and all intervals but Newcombe's say so without doubt.
     pub fn compare(&self, metric: Metric, options: &Options) -> Result<Estimate> {
+        let delta = self.difference(metric, options)?;
+        let delta = match delta.width() == 0.0 && !self.is_one_model() {
+            true => self.as_if_independent(metric, options, delta)?,
+            false => delta,
+        };
+        Ok(delta.with_missing(self.champion.missing()))
+    }
+
+    fn is_one_model(&self) -> bool {
+        let one_threshold = self.thresholds.is_none_or(|(champion, candidate)| champion == candidate);
+        one_threshold && self.champion.scores() == self.candidate.scores()
+    }
+
+    fn as_if_independent(&self, metric: Metric, options: &Options, delta: Estimate) -> Result<Estimate> {
+        let (first, second) = self.thresholds.unwrap_or((options.threshold, options.threshold));
+        let alone =
+            |rows: &BinaryScores, threshold| rows.evaluate(metric, &Options { threshold, ..*options });
+        let (first, second) = (alone(&self.champion, first)?, alone(&self.candidate, second)?);
+        let bounds = Limits::of(&second).difference(Limits::of(&first), 0.0);
+        Ok(Estimate::new(delta.value, bounds, options.confidence, delta.n, Method::Mover))
+    }
+
+    fn difference(&self, metric: Metric, options: &Options) -> Result<Estimate> {
         let confidence = options.confidence;
         let shares = |figure, of: Option<bool>| self.hits(options, figure, of)?.difference(confidence);
         let decisions = |name, figure| self.compare_decisions(options, name, figure);
-        let delta = match metric {
+        Ok(match metric {
             Metric::Accuracy => shares("accuracy", None)?,
             Metric::Recall => shares("recall", Some(true))?,
             Metric::Specificity => shares("specificity", Some(false))?,
@@ -99,8 +126,7 @@ impl PairedScores {
             Metric::Precision => decisions("precision", Figure::Precision)?,
             Metric::FBeta(beta) => decisions("F score", Figure::FBeta(beta))?,
             Metric::Mcc => decisions("Matthews' correlation", Figure::Mcc)?,
-        };
-        Ok(delta.with_missing(self.champion.missing()))
+        })
     }
 
     /// Of the rows of one class, or of both, which model decided rightly: what McNemar's test is made of.
@@ -128,8 +154,7 @@ impl PairedScores {
     }
 
     /// DeLong, DeLong and Clarke-Pearson (1988): the variance of a difference of areas from the differences of
-    /// placements. Where these do not vary, the limits are recovered from the two areas' own, as if the models were
-    /// independent.
+    /// placements.
     fn compare_areas(&self, confidence: Confidence) -> Result<Estimate> {
         let (first, second) = (Placements::new(&self.champion)?, Placements::new(&self.candidate)?);
         let apart = |a: &[f64], b: &[f64]| b.iter().zip(a).map(|(b, a)| b - a).collect();
@@ -138,20 +163,9 @@ impl PairedScores {
             negatives: apart(&first.negatives, &second.negatives),
         };
         let delta = second.area() - first.area();
-        let n = self.champion.labels().len() as u64;
-        let variance = differences.variance().unwrap_or(0.0);
-        if variance > 0.0 {
-            let reach = confidence.z() * variance.sqrt();
-            let bounds = ((delta - reach).max(-1.0), (delta + reach).min(1.0));
-            return Ok(Estimate::new(delta, bounds, confidence, n, Method::DeLong));
-        }
-        let limits = |of: &Placements| {
-            let (positives, negatives) = (of.positives.len(), of.negatives.len());
-            let (low, high) = score_bounds(of.area(), positives, negatives, confidence.z());
-            Limits { value: of.area(), low, high }
-        };
-        let bounds = limits(&second).difference(limits(&first), 0.0);
-        Ok(Estimate::new(delta, bounds, confidence, n, Method::Mover))
+        let reach = confidence.z() * differences.variance().unwrap_or(0.0).sqrt();
+        let bounds = ((delta - reach).max(-1.0), (delta + reach).min(1.0));
+        Ok(Estimate::new(delta, bounds, confidence, self.n() as u64, Method::DeLong))
     }
 
     fn compare_rankings(&self, confidence: Confidence, resampling: &Resampling) -> Result<Estimate> {

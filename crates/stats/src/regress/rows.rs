@@ -44,27 +44,31 @@ impl Predictions {
     /// The figure of that name.
     pub fn evaluate(&self, metric: Metric, confidence: Confidence) -> Result<Estimate> {
         match metric {
-            Metric::Mae => Ok(self.mae(confidence)),
-            Metric::Rmse => Ok(self.rmse(confidence)),
+            Metric::Mae => self.mae(confidence),
+            Metric::Rmse => self.rmse(confidence),
             Metric::Mape => self.mape(confidence),
             Metric::R2 => self.r2(confidence),
             Metric::MedianAbsoluteError => self.median_absolute_error(confidence),
         }
     }
 
-    /// Mean absolute error, with Student's interval.
-    pub fn mae(&self, confidence: Confidence) -> Estimate {
-        not_negative(mean::estimate(self.absolute_errors(), confidence)).with_missing(self.missing)
+    /// Mean absolute error, with Student's interval; that has no width where all rows err alike.
+    pub fn mae(&self, confidence: Confidence) -> Result<Estimate> {
+        self.finish(not_negative(mean::estimate(self.absolute_errors(), confidence)), "mean absolute error")
     }
 
     /// Root of the mean squared error. The interval is that of the mean square on the scale of its logarithm.
-    pub fn rmse(&self, confidence: Confidence) -> Estimate {
+    pub fn rmse(&self, confidence: Confidence) -> Result<Estimate> {
         let squares = mean::estimate(self.squared_errors(), confidence);
         let deviation = (squares.high - squares.value) / confidence.z();
         let (low, high) = mean::on_log_scale(squares.value, deviation, confidence.z());
         let bounds = (low.sqrt(), high.sqrt());
-        Estimate::new(squares.value.sqrt(), bounds, confidence, squares.n, Method::Log)
-            .with_missing(self.missing)
+        let estimate = Estimate::new(squares.value.sqrt(), bounds, confidence, squares.n, Method::Log);
+        self.finish(estimate, "root mean squared error")
+    }
+
+    fn finish(&self, estimate: Estimate, figure: &'static str) -> Result<Estimate> {
+        estimate.with_missing(self.missing).finite(figure)
     }
 
     /// Mean of `|predicted − actual| / |actual|`, a share and not a percentage, with Student's interval.
@@ -73,7 +77,7 @@ impl Predictions {
     /// most, and prefers models that predict too little; MAE or RMSE say more wherever actual values come near 0.
     pub fn mape(&self, confidence: Confidence) -> Result<Estimate> {
         let shares = self.relative_errors()?;
-        Ok(not_negative(mean::estimate(shares, confidence)).with_missing(self.missing))
+        self.finish(not_negative(mean::estimate(shares, confidence)), "MAPE")
     }
 
     /// `1 − Σ(actual − predicted)² / Σ(actual − mean)²`: 0 for a model that predicts the mean, below for a worse one.
@@ -90,8 +94,7 @@ impl Predictions {
         let reach = confidence.z() * influence.standard_error().unwrap_or(f64::INFINITY);
         let value = 1.0 - unexplained;
         let bounds = (value - reach, (value + reach).min(1.0));
-        let estimate = Estimate::new(value, bounds, confidence, self.n() as u64, Method::Delta);
-        Ok(estimate.with_missing(self.missing))
+        self.finish(Estimate::new(value, bounds, confidence, self.n() as u64, Method::Delta), "R²")
     }
 
     /// Median absolute error (the mean of the middle two of an even number), between order statistics.
@@ -101,8 +104,8 @@ impl Predictions {
         let estimate = order::quantile(&errors, 0.5, confidence)?;
         let median = errors[(errors.len() - 1) / 2].midpoint(errors[errors.len() / 2]);
         let bounds = (estimate.low.max(0.0), estimate.high);
-        let n = errors.len() as u64;
-        Ok(Estimate::new(median, bounds, confidence, n, Method::OrderStatistics).with_missing(self.missing))
+        let estimate = Estimate::new(median, bounds, confidence, estimate.n, Method::OrderStatistics);
+        self.finish(estimate, "median absolute error")
     }
 
     /// Moments of the actual values, which must vary.
@@ -111,6 +114,9 @@ impl Predictions {
         match total.variance() {
             Some(variance) if variance > 0.0 => Ok(total),
             Some(_) => Err(StatsError::Undefined { figure: "R²", why: "all actual values are the same" }),
+            None if total.count() > 1 => {
+                Err(StatsError::Undefined { figure: "R²", why: "actual values are too large" })
+            }
             None => Err(StatsError::TooFew { what: "rows for R²", found: total.count(), needed: 2 }),
         }
     }

@@ -10,6 +10,7 @@ use stats::{
         Distribution, NumericBins, jensen_shannon, kolmogorov_smirnov, population_stability, total_variation,
         wasserstein,
     },
+    fairness::{self, Groups},
     latency::Series,
     paired::PairedScores,
     proportion::Share,
@@ -207,5 +208,23 @@ fn p_values_are_as_rare_as_they_say() {
         });
         let share = rare.count() as f64 / 500.0;
         assert!((0.06..=0.135).contains(&share), "{n}: {share}");
+    }
+}
+
+/// The interval of the greatest disparity holds although the pair was chosen after looking; two groups are truly equal.
+#[test]
+fn disparities_of_groups() {
+    let rates = [0.30, 0.30, 0.42];
+    for (name, truth) in [("demographic_parity_difference", 0.12), ("demographic_parity_ratio", 0.30 / 0.42)]
+    {
+        let metric: fairness::Metric = name.parse().unwrap();
+        let covered = coverage(400, truth, |seed| {
+            let mut draw = Draw::new(seed);
+            let rows = (0..600).map(|row| (Some(["a", "b", "c"][row % 3]), draw.chance(rates[row % 3])));
+            let (names, selected): (Vec<Option<&str>>, Vec<bool>) = rows.unzip();
+            let groups = Groups::new(&names, &selected, &selected).unwrap();
+            groups.disparity(metric, LEVEL).ok().map(|found| found.estimate)
+        });
+        check(name, covered, 0.94, 1.0);
     }
 }

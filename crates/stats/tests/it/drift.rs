@@ -3,10 +3,10 @@
 use stats::{
     Confidence,
     drift::{
-        CategoryBins, Distribution, Histogram, NumericBins, chi_squared, jensen_shannon, kolmogorov_smirnov,
-        population_stability, total_variation, wasserstein,
+        Bins, CategoryBins, Distribution, Histogram, NumericBins, chi_squared, column_drift, jensen_shannon,
+        kolmogorov_smirnov, population_stability, total_variation, wasserstein,
     },
-    sketch::{CategorySketch, NumericSketch},
+    sketch::{CategorySketch, ColumnSketch, NumericSketch},
 };
 
 use crate::draw::{Draw, assert_close};
@@ -217,4 +217,50 @@ fn bins_of_another_column_are_refused() {
     let refused = population_stability(&histogram(&[1, 2], 0), &histogram(&[1, 2, 3], 0), LEVEL).unwrap_err();
     assert!(refused.to_string().contains("count both by the same bins"), "{refused}");
     assert!(chi_squared(&histogram(&[5, 0], 0), &histogram(&[7, 0], 0), LEVEL).is_err());
+}
+
+/// A month of windows by two replicas, stored and merged, against a training set.
+#[test]
+fn stored_columns_are_compared_over_windows() {
+    let mut draw = Draw::new(4);
+    let stored = |values: Vec<Option<f64>>| {
+        let bytes = ColumnSketch::Numeric(values.into_iter().collect()).to_bytes();
+        ColumnSketch::from_bytes(&bytes).unwrap()
+    };
+    let mut column = |rows: usize, mean: f64, missing: f64| {
+        let values = (0..rows).map(|_| (!draw.chance(missing)).then(|| mean + draw.normal()));
+        stored(values.collect())
+    };
+    let training = column(20_000, 0.0, 0.01);
+    let bins = Bins::of(&training, 10).unwrap();
+    let bins: Bins = serde_json::from_str(&serde_json::to_string(&bins).unwrap()).unwrap();
+    let mut month = |mean: f64, missing: f64| {
+        let mut merged = column(300, mean, missing);
+        for _ in 0..59 {
+            merged.merge(&column(300, mean, missing)).unwrap();
+        }
+        column_drift(&training, &merged, &bins, LEVEL).unwrap()
+    };
+    let (steady, drifted) = (month(0.0, 0.01), month(0.4, 0.05));
+    assert!(
+        steady.population_stability.estimate.low == 0.0 && steady.population_stability.estimate.value < 0.02
+    );
+    assert!(drifted.population_stability.estimate.low > 0.1, "{}", drifted.population_stability.estimate);
+    assert_eq!(drifted.population_stability.contributions.len(), bins.labels().len() + 1);
+    assert!(
+        steady.kolmogorov_smirnov.unwrap().p_value > 0.05
+            && drifted.kolmogorov_smirnov.unwrap().p_value < 1e-6
+    );
+    let moved = drifted.wasserstein.unwrap().distance;
+    assert!(
+        moved.low < 0.4 && moved.high > 0.4 && steady.wasserstein.unwrap().distance.low == 0.0,
+        "{moved}"
+    );
+    assert!(steady.missing.low < 0.0 && drifted.missing.low > 0.03 && drifted.missing.high < 0.05);
+
+    let names = ColumnSketch::Categorical([Some("a"), Some("b")].into_iter().collect());
+    assert!(column_drift(&training, &names, &bins, LEVEL).is_err());
+    let kinds = Bins::of(&names, 5).unwrap();
+    let same = column_drift(&names, &names, &kinds, LEVEL).unwrap();
+    assert!(same.jensen_shannon.estimate.value == 0.0 && same.wasserstein.is_none());
 }

@@ -80,7 +80,7 @@ fn what_is_missing_is_counted_in_every_result() {
     assert_eq!((pair.champion().labels(), pair.champion().missing()), ([true].as_slice(), 5));
 
     let regression = Predictions::new(&[1.0, 2.0, f64::NAN], &[Some(1.5), None, Some(1.0)]).unwrap();
-    assert_eq!((regression.mae(LEVEL).n, regression.mae(LEVEL).missing), (1, 2));
+    assert_eq!((regression.mae(LEVEL).unwrap().n, regression.mae(LEVEL).unwrap().missing), (1, 2));
     let pair = PairedPredictions::new(&[1.0, 2.0], &[1.0, 2.0], &[f64::NEG_INFINITY, 2.0]).unwrap();
     assert_eq!((pair.candidate().n(), pair.candidate().missing()), (1, 1));
 
@@ -121,8 +121,10 @@ fn bounds_that_rows_cannot_give_are_null_in_json() {
 #[test]
 fn what_is_not_enough_has_no_false_certainty() {
     let one = Predictions::new(&[1.0], &[2.0]).unwrap();
-    let mae = one.mae(LEVEL);
+    let mae = one.mae(LEVEL).unwrap();
     assert_eq!((mae.low, mae.high), (0.0, f64::INFINITY));
+    let right = Predictions::new(&[1.0], &[1.0]).unwrap().rmse(LEVEL).unwrap();
+    assert_eq!((right.value, right.high), (0.0, f64::INFINITY));
     assert!(one.r2(LEVEL).is_err());
     let seldom = Resampling { resamples: 10, ..Resampling::default() };
     let options = Options { resampling: seldom, ..Options::default() };
@@ -131,4 +133,19 @@ fn what_is_not_enough_has_no_false_certainty() {
         rows.evaluate(Metric::AveragePrecision, &options),
         "number of resamples is 10: it must be from 200 to 100,000",
     );
+}
+
+#[test]
+fn what_overflows_is_refused() {
+    let huge = [f64::MAX, -f64::MAX, f64::MAX];
+    let rows = Predictions::new(&huge, &[-f64::MAX, f64::MAX, 0.0]).unwrap();
+    let too_large = "is undefined here: values are too large or too small to compute with";
+    check(rows.mae(LEVEL), &format!("mean absolute error {too_large}"));
+    check(rows.rmse(LEVEL), &format!("root mean squared error {too_large}"));
+    check(rows.median_absolute_error(LEVEL), &format!("median absolute error {too_large}"));
+    check(rows.r2(LEVEL), "R² is undefined here: actual values are too large");
+    let (low, high) = (Distribution::new(&[-f64::MAX]), Distribution::new(&[f64::MAX]));
+    check(drift::wasserstein(&low, &high, LEVEL), &format!("Wasserstein's distance {too_large}"));
+    let apart = drift::kolmogorov_smirnov(&low, &high, LEVEL).unwrap();
+    assert_eq!(apart.distance.value, 1.0);
 }

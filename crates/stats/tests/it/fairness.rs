@@ -77,6 +77,10 @@ fn small_groups_do_not_decide() {
     // Enough rows, but too few of them positive for this figure.
     let seldom = groups(&[("a", 40, 10, 40, 10), ("b", 2, 10, 80, 3)]);
     assert!(seldom.disparity(Metric::EqualOpportunityDifference, LEVEL).is_err());
+    // Enough for one rate of equalized odds and not for the other: named.
+    let three = groups(&[("a", 40, 10, 40, 10), ("b", 30, 10, 40, 10), ("c", 2, 10, 80, 3)]);
+    let odds = three.disparity(Metric::EqualizedOddsDifference, LEVEL).unwrap();
+    assert_eq!(odds.too_small, ["c"]);
 }
 
 #[test]

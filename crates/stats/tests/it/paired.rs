@@ -64,7 +64,11 @@ fn a_model_does_not_differ_from_itself() {
     for metric in METRICS {
         let delta = pair.compare(metric, &Options::default()).unwrap();
         assert_eq!(delta.value, 0.0, "{metric}");
-        assert!(delta.low <= 0.0 && delta.high >= 0.0, "{metric}: {delta}");
+        let counted = matches!(metric, Metric::Accuracy | Metric::Recall | Metric::Specificity);
+        assert!(
+            delta.low <= 0.0 && delta.high >= 0.0 && (delta.width() > 0.0) == counted,
+            "{metric}: {delta}"
+        );
     }
     // Rows on which both agree say something, but not everything: no rate of disagreement is known to be 0.
     let accuracy = pair.compare(Metric::Accuracy, &Options::default()).unwrap();
@@ -149,13 +153,19 @@ fn discordant_rows_by_hand() {
     assert_close(shares.p_value(), 8.0 / 64.0, 1e-12, "mid-p");
 }
 
+/// Two models that are both perfect on few rows are not known to be equal.
 #[test]
-fn separated_areas_have_an_interval() {
+fn perfect_models_have_an_interval() {
     let labels: Vec<bool> = (0..20).map(|row| row < 8).collect();
-    let scores: Vec<f64> = labels.iter().map(|&label| if label { 0.8 } else { 0.2 }).collect();
-    let pair = PairedScores::new(&labels, &scores, &scores).unwrap();
-    let delta = pair.compare(Metric::RocAuc, &Options::default()).unwrap();
-    assert!(delta.method == Method::Mover && delta.low < -0.05 && delta.high > 0.05, "{delta}");
+    let scores = |right: f64| -> Vec<f64> {
+        labels.iter().map(|&label| if label { right } else { 1.0 - right }).collect()
+    };
+    let pair = PairedScores::new(&labels, &scores(0.8), &scores(0.9)).unwrap();
+    for metric in [Metric::RocAuc, Metric::AveragePrecision, Metric::FBeta(1.0), Metric::BalancedAccuracy] {
+        let delta = pair.compare(metric, &Options::default()).unwrap();
+        assert_eq!((delta.value, delta.method), (0.0, Method::Mover), "{metric}");
+        assert!(delta.low < -0.05 && delta.high > 0.05, "{metric}: {delta}");
+    }
 }
 
 #[test]
