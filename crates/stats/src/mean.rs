@@ -21,6 +21,9 @@ pub(crate) fn of_moments(moments: &Moments, confidence: Confidence) -> Estimate 
     Estimate::new(mean, (mean - reach, mean + reach), confidence, n, Method::Student)
 }
 
+/// What equal losses differ by at most, relative to their size, because they were computed in different ways.
+const ROUNDING: f64 = 1e-12;
+
 /// The mean of losses between 0 and `worst`. Where all are equal, as when every prediction was right, Student's
 /// interval would claim certainty; Wilson's does not, and holds for any loss with these bounds.
 pub(crate) fn of_losses(
@@ -29,7 +32,8 @@ pub(crate) fn of_losses(
     confidence: Confidence,
 ) -> Estimate {
     let moments: Moments = losses.into_iter().collect();
-    if moments.standard_error().is_some_and(|error| error > 0.0) {
+    let least = moments.mean().unwrap_or(0.0) * ROUNDING;
+    if moments.standard_error().is_some_and(|error| error > least) {
         let estimate = of_moments(&moments, confidence);
         return Estimate { low: estimate.low.max(0.0), high: estimate.high.min(worst), ..estimate };
     }

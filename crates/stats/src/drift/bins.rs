@@ -34,7 +34,7 @@ pub struct Histogram {
 impl Histogram {
     /// Rows with a value.
     pub fn n(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.iter().fold(0, |rows, count| rows.saturating_add(*count))
     }
 }
 

@@ -90,8 +90,8 @@ fn median(mut values: Vec<f64>, confidence: Confidence) -> Result<Estimate> {
     if estimate.width().is_finite() {
         return Ok(estimate);
     }
-    // The limits miss when all blocks are on one side: 2 · ½ⁿ.
-    let needed = (1.0 - confidence.tail().log2()).ceil().max(2.0) as u64 - 1;
+    // All blocks are on one side of the true median with a chance of ½ⁿ, which must not be above the tail.
+    let needed = (-confidence.tail().log2()).ceil() as u64;
     let found = values.len() as u64;
     Err(StatsError::TooFew { what: "blocks of measurements", found, needed: needed.max(found + 1) })
 }

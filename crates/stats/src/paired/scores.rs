@@ -22,6 +22,9 @@ pub struct PairedScores {
     thresholds: Option<(f64, f64)>,
 }
 
+/// An interval narrower than this has no width but that of rounding.
+const ROUNDING: f64 = 1e-12;
+
 impl PairedScores {
     /// Labels as `bool` or `Option<bool>`, scores as `f64` or `Option<f64>`. A row is left out, and counted as missing,
     /// if its label or either score is.
@@ -84,7 +87,7 @@ impl PairedScores {
     /// do not differ, and all intervals but Newcombe's say so without doubt.
     pub fn compare(&self, metric: Metric, options: &Options) -> Result<Estimate> {
         let delta = self.difference(metric, options)?;
-        let delta = match delta.width() == 0.0 && !self.is_one_model() {
+        let delta = match delta.width() < ROUNDING && !self.is_one_model() {
             true => self.as_if_independent(metric, options, delta)?,
             false => delta,
         };

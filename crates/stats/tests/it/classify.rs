@@ -62,6 +62,9 @@ fn intervals_stay_honest_where_nothing_went_wrong() {
     assert!(area.low > 0.7 && area.low < 0.97, "{area}");
     let precision = rows.average_precision(LEVEL, &Resampling::default()).unwrap();
     assert!(precision.value == 1.0 && precision.low < 0.8, "{precision}");
+    // Losses that are equal but for rounding are as equal as equal ones.
+    let alike = BinaryScores::new(&[true, false], &[0.1, 0.9]).unwrap().brier(LEVEL).unwrap();
+    assert!(alike.low < 0.4 && alike.high > 0.9, "{alike}");
     let brier = rows.brier(LEVEL).unwrap();
     assert!(brier.value == 0.0 && brier.high > 0.05 && brier.high < 0.2, "{brier}");
     let loss = rows.log_loss(LEVEL).unwrap();
@@ -174,4 +177,31 @@ fn names_of_figures_go_there_and_back() {
     );
     let options: Options = serde_json::from_str(r#"{"threshold": 0.7}"#).unwrap();
     assert_eq!(options, Options { threshold: 0.7, ..Options::default() });
+}
+
+/// The delta method's variance of mean F1 against that of many samples: classes that are told very differently well, so
+/// that how many rows of each are drawn matters to the weighted mean.
+#[test]
+fn variance_of_mean_f1_is_that_of_samples() {
+    let names = ["a", "b", "c"];
+    let sample = |seed: u64| {
+        let mut draw = Draw::new(seed);
+        let rows = (0..800).map(|_| {
+            let actual = if draw.chance(0.5) { 0 } else { 1 + draw.below(2) };
+            let right = if actual == 0 { 0.98 } else { 0.45 };
+            let predicted = if draw.chance(right) { actual } else { 1 + draw.below(2) };
+            (Some(names[actual]), Some(names[predicted]))
+        });
+        let (actual, predicted): (Vec<_>, Vec<_>) = rows.unzip();
+        Multiclass::new(&actual, &predicted).unwrap()
+    };
+    for of in [Multiclass::macro_f1, Multiclass::weighted_f1] {
+        let found: Vec<stats::Estimate> = (0..2_000).map(|seed| of(&sample(seed), LEVEL)).collect();
+        let n = found.len() as f64;
+        let mean = found.iter().map(|one| one.value).sum::<f64>() / n;
+        let deviation = (found.iter().map(|one| (one.value - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+        let width = found.iter().map(stats::Estimate::width).sum::<f64>() / n;
+        let ratio = width / (2.0 * LEVEL.z() * deviation);
+        assert!((ratio - 1.0).abs() < 0.035, "{ratio}");
+    }
 }

@@ -211,20 +211,46 @@ fn p_values_are_as_rare_as_they_say() {
     }
 }
 
-/// The interval of the greatest disparity holds although the pair was chosen after looking; two groups are truly equal.
+/// The spread behind Wasserstein's upper limit, where the distribution functions cross: against that of many samples.
+#[test]
+fn spread_of_wasserstein_is_that_of_samples() {
+    let found: Vec<stats::Estimate> = (0..400)
+        .map(|seed| {
+            let mut draw = Draw::new(seed);
+            let (own, other) = (draw.normals(800, 0.0, 1.0), draw.normals(800, 0.0, 2.0));
+            wasserstein(&Distribution::new(&own), &Distribution::new(&other), LEVEL).unwrap().distance
+        })
+        .collect();
+    let mean = |of: &dyn Fn(&stats::Estimate) -> f64| found.iter().map(of).sum::<f64>() / 400.0;
+    let value = mean(&|one| one.value);
+    // E|2Z| − E|Z|
+    assert!((value - (2.0 / std::f64::consts::PI).sqrt()).abs() < 0.02, "{value}");
+    let deviation = mean(&|one| (one.value - value).powi(2)).sqrt();
+    let ratio = mean(&|one| one.high - one.value) / (LEVEL.z() * deviation);
+    assert!((ratio - 1.0).abs() < 0.15, "{ratio}");
+}
+
+/// The interval of the greatest disparity holds although the pair was chosen after looking: also where there are many
+/// pairs to choose from, and no two groups truly differ.
 #[test]
 fn disparities_of_groups() {
-    let rates = [0.30, 0.30, 0.42];
-    for (name, truth) in [("demographic_parity_difference", 0.12), ("demographic_parity_ratio", 0.30 / 0.42)]
-    {
+    const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for (name, rates, truth) in [
+        ("demographic_parity_difference", [0.30, 0.30, 0.42].as_slice(), 0.12),
+        ("demographic_parity_ratio", &[0.30, 0.30, 0.42], 0.30 / 0.42),
+        ("demographic_parity_difference", &[0.3; 8], 0.0),
+        ("demographic_parity_ratio", &[0.3; 8], 1.0),
+    ] {
         let metric: fairness::Metric = name.parse().unwrap();
         let covered = coverage(400, truth, |seed| {
             let mut draw = Draw::new(seed);
-            let rows = (0..600).map(|row| (Some(["a", "b", "c"][row % 3]), draw.chance(rates[row % 3])));
+            let groups = rates.len();
+            let rows =
+                (0..200 * groups).map(|row| (Some(NAMES[row % groups]), draw.chance(rates[row % groups])));
             let (names, selected): (Vec<Option<&str>>, Vec<bool>) = rows.unzip();
             let groups = Groups::new(&names, &selected, &selected).unwrap();
             groups.disparity(metric, LEVEL).ok().map(|found| found.estimate)
         });
-        check(name, covered, 0.94, 1.0);
+        check(&format!("{name} of {}", rates.len()), covered, 0.94, 1.0);
     }
 }

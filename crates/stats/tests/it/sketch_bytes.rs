@@ -116,6 +116,25 @@ fn every_cut_is_noticed() {
     }
 }
 
+/// A number that was changed in a way which leaves every field well formed.
+#[test]
+fn rows_have_to_add_up() {
+    let mut numeric = examples()[1].1.to_bytes();
+    assert_eq!(numeric[5..8], [0x80, 0x04, 4], "accuracy 512, then four rows");
+    numeric[7] = 5;
+    let why = "the values do not stand for as many rows as it says";
+    assert!(
+        matches!(ColumnSketch::from_bytes(&numeric), Err(StatsError::Damaged { why: found, .. }) if found == why)
+    );
+    let mut categorical = examples()[3].1.to_bytes();
+    assert_eq!(categorical[2..4], [1, 4], "one row without a category, four with");
+    categorical[3] = 9;
+    let why = "the counts do not add up";
+    assert!(
+        matches!(ColumnSketch::from_bytes(&categorical), Err(StatsError::Damaged { why: found, .. }) if found == why)
+    );
+}
+
 /// Claims of sizes that are not there, which a careless reader would allocate.
 #[test]
 fn claims_are_not_believed() {

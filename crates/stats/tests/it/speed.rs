@@ -1,7 +1,7 @@
 //! A million rows take well below a second, in the profile that tests run in.
 //!
-//! The limit is ten times of what was measured on two busy cores (optimised, 30 to 200 ms): it finds what has become
-//! quadratic, not what has become a little slower.
+//! The limit is far above what was measured on two busy cores (30 to 260 ms): it finds what has become quadratic, not
+//! what has become a little slower, and does not fail because a neighbour builds something.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ fn within_limit<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = work();
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(2), "{what} took {took:?}");
+    assert!(took < Duration::from_secs(5), "{what} took {took:?}");
     result
 }
 
