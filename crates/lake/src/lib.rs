@@ -1,2 +1,4 @@
 //! Delta tables and the query engine.
-pub use deltalake as _;
+
+pub mod asof;
+pub mod panes;
