@@ -25,6 +25,7 @@ use datafusion::physical_plan::{
 use super::Bound;
 use super::keyed::{Encoder, Keying, steps};
 use super::merge::{Merge, Shape};
+use super::scatter::scattered;
 use super::stream::{Joining, Measures};
 
 /// What is joined by what; expressions of a pair have one type.
@@ -40,8 +41,20 @@ pub struct On {
     pub bound: Bound,
 }
 
-/// Merges two inputs that ascend by (keys, time). It asks for that order and for equal keys in equal partitions; where an
-/// input has neither, the engine puts its own repartitioning and its spilling sort below.
+/// How the two sides come into one order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sorting {
+    /// As `Scatter`, unless an input has the order (keys, time) already, or there are no keys: then as `Engine`.
+    #[default]
+    Choose,
+    /// The operator asks for the order (keys, time). Where an input does not have it, the engine sorts.
+    Engine,
+    /// The operator takes rows as they come and scatters them itself ([`scattered`]).
+    Scatter,
+}
+
+/// Merges two inputs. It asks for equal keys in equal partitions, and the engine repartitions where they are not; for the order
+/// see [`Sorting`].
 #[derive(Debug, Clone)]
 pub struct AsofExec {
     left: Arc<dyn ExecutionPlan>,
@@ -49,6 +62,7 @@ pub struct AsofExec {
     on: On,
     /// In steps of the time's type.
     age_max: Option<i64>,
+    is_scattered: bool,
     encoder: Arc<Encoder>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -56,13 +70,50 @@ pub struct AsofExec {
 
 impl AsofExec {
     /// The output is the left columns and then the right columns, these nullable.
-    pub fn try_new(left: Arc<dyn ExecutionPlan>, right: Arc<dyn ExecutionPlan>, on: On) -> Result<Self> {
+    pub fn try_new(
+        left: Arc<dyn ExecutionPlan>,
+        right: Arc<dyn ExecutionPlan>,
+        on: On,
+        sorting: Sorting,
+    ) -> Result<Self> {
         let schema = left.schema();
         let kinds = on.keys.iter().map(|(key, _)| key.data_type(&schema)).collect::<Result<_>>()?;
         let age_max = steps(on.bound.max_age, &on.time.0.data_type(&schema)?)?;
         let encoder = Arc::new(Encoder::new(kinds)?);
-        let properties = Arc::new(properties(&left, &right));
-        Ok(Self { left, right, on, age_max, encoder, properties, metrics: ExecutionPlanMetricsSet::new() })
+        let metrics = ExecutionPlanMetricsSet::new();
+        let properties = Arc::new(properties(&left, &right, true));
+        let mut exec = Self { left, right, on, age_max, is_scattered: false, encoder, properties, metrics };
+        exec.is_scattered = !exec.on.keys.is_empty()
+            && match sorting {
+                Sorting::Choose => !exec.is_sorted(true) && !exec.is_sorted(false),
+                Sorting::Engine => false,
+                Sorting::Scatter => true,
+            };
+        exec.properties = Arc::new(self::properties(&exec.left, &exec.right, !exec.is_scattered));
+        Ok(exec)
+    }
+
+    fn input(&self, is_left: bool) -> &Arc<dyn ExecutionPlan> {
+        if is_left { &self.left } else { &self.right }
+    }
+
+    /// The order (keys, time), with nulls at one end.
+    fn order(&self, is_left: bool, nulls_first: bool) -> Vec<PhysicalSortRequirement> {
+        let keying = self.keying(is_left);
+        let ascending = SortOptions { descending: false, nulls_first };
+        let columns = keying.keys.into_iter().chain([keying.time]);
+        columns.map(|expr| PhysicalSortRequirement::new(expr, Some(ascending))).collect()
+    }
+
+    /// Whether an input has that order.
+    fn has_order(&self, is_left: bool, nulls_first: bool) -> bool {
+        let order = self.order(is_left, nulls_first);
+        let equivalences = self.input(is_left).equivalence_properties();
+        equivalences.ordering_satisfy_requirement(order).unwrap_or(false)
+    }
+
+    fn is_sorted(&self, is_left: bool) -> bool {
+        self.has_order(is_left, true) || self.has_order(is_left, false)
     }
 
     fn keying(&self, is_left: bool) -> Keying {
@@ -74,22 +125,17 @@ impl AsofExec {
             time: of(&self.on.time),
             ranks: if is_left { vec![] } else { self.on.tie_break.clone() },
             encoder: Arc::clone(&self.encoder),
+            is_scattered: self.is_scattered,
         }
     }
 
-    /// Ascending by (keys, time). Rows with a null match nothing, so nulls may stand at either end: where an input has them
-    /// last, it is taken as it is.
-    fn ordering(&self, is_left: bool) -> Option<OrderingRequirements> {
-        let keying = self.keying(is_left);
-        let columns: Vec<_> = keying.keys.into_iter().chain([keying.time]).collect();
-        let order = |nulls_first: bool| {
-            let ascending = SortOptions { descending: false, nulls_first };
-            let columns = columns.iter().cloned();
-            columns.map(move |expr| PhysicalSortRequirement::new(expr, Some(ascending)))
-        };
-        let input = if is_left { &self.left } else { &self.right };
-        let has_nulls_last = input.equivalence_properties().ordering_satisfy_requirement(order(false));
-        LexRequirement::new(order(!has_nulls_last.unwrap_or(false))).map(OrderingRequirements::new)
+    /// Rows with a null match nothing, so nulls may stand at either end: where an input has them last, it is taken as it is.
+    fn required(&self, is_left: bool) -> Option<OrderingRequirements> {
+        if self.is_scattered {
+            return None;
+        }
+        let order = self.order(is_left, !self.has_order(is_left, false));
+        LexRequirement::new(order).map(OrderingRequirements::new)
     }
 
     fn distribution(&self, is_left: bool) -> Distribution {
@@ -100,10 +146,16 @@ impl AsofExec {
     }
 }
 
-fn properties(left: &Arc<dyn ExecutionPlan>, right: &Arc<dyn ExecutionPlan>) -> PlanProperties {
+fn properties(
+    left: &Arc<dyn ExecutionPlan>,
+    right: &Arc<dyn ExecutionPlan>,
+    keeps_order: bool,
+) -> PlanProperties {
     let mut equivalences = EquivalenceProperties::new(output(&left.schema(), &right.schema()));
-    // Left rows come out in their order, and left columns stand where they stood.
-    equivalences.add_orderings(left.equivalence_properties().oeq_class().iter().cloned());
+    if keeps_order {
+        // Left rows come out in their order, and left columns stand where they stood.
+        equivalences.add_orderings(left.equivalence_properties().oeq_class().iter().cloned());
+    }
     let is_unbounded = [left, right].iter().any(|input| input.boundedness().is_unbounded());
     let boundedness = if is_unbounded {
         Boundedness::Unbounded { requires_infinite_memory: false }
@@ -138,6 +190,9 @@ impl DisplayAs for AsofExec {
         for expr in &self.on.tie_break {
             write!(f, ", tie_break={expr}")?;
         }
+        if self.is_scattered {
+            f.write_str(", scattered")?;
+        }
         Ok(())
     }
 }
@@ -160,11 +215,11 @@ impl ExecutionPlan for AsofExec {
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        vec![self.ordering(true), self.ordering(false)]
+        vec![self.required(true), self.required(false)]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true, false]
+        vec![!self.is_scattered, false]
     }
 
     fn apply_expressions(
@@ -186,7 +241,7 @@ impl ExecutionPlan for AsofExec {
         };
         let properties = match options.children_properties {
             ChildrenPropertiesMode::Keep => Arc::clone(&self.properties),
-            ChildrenPropertiesMode::Recompute => Arc::new(properties(&left, &right)),
+            ChildrenPropertiesMode::Recompute => Arc::new(properties(&left, &right, !self.is_scattered)),
         };
         let metrics = ExecutionPlanMetricsSet::new();
         Ok(Arc::new(Self { left, right, properties, metrics, ..Self::clone(&self) }))
@@ -204,8 +259,16 @@ impl ExecutionPlan for AsofExec {
         if counts[0] != counts[1] {
             return internal_err!("an AsofExec has inputs of {} and {} partitions", counts[0], counts[1]);
         }
-        let left = self.left.execute(partition, Arc::clone(&context))?;
-        let right = self.right.execute(partition, context)?;
+        let side = |is_left: bool| -> Result<SendableRecordBatchStream> {
+            let input = self.input(is_left).execute(partition, Arc::clone(&context))?;
+            if !self.is_scattered {
+                return Ok(input);
+            }
+            let counted = (&self.metrics, partition);
+            // Every left row comes out, also one that cannot match.
+            Ok(scattered(input, self.keying(is_left), is_left, Arc::clone(&context), counted))
+        };
+        let (left, right) = (side(true)?, side(false)?);
         let merge = Merge::new(Shape {
             output: self.schema(),
             right: Arc::new(nullable(&self.right.schema())),

@@ -22,6 +22,8 @@ pub(super) struct Keying {
     /// Ranks of ties; right side only.
     pub(super) ranks: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) encoder: Arc<Encoder>,
+    /// Whether keys are compared by their scattered values first, and not by their own order.
+    pub(super) is_scattered: bool,
 }
 
 /// How keys become comparable.
@@ -64,8 +66,11 @@ fn fits_int(kind: &DataType) -> bool {
 #[derive(Debug)]
 enum Keys {
     None,
+    /// The keys, or their scattered values: scattering maps no two integers to one.
     Int(ScalarBuffer<i64>),
     Rows(Rows),
+    /// Scattered values, which keys may share, and the keys.
+    Hashed(ScalarBuffer<i64>, Rows),
 }
 
 /// A batch, its keys and its times.
@@ -95,10 +100,19 @@ impl Keyed {
         let keys = match keying.encoder.as_ref() {
             Encoder::None => Keys::None,
             Encoder::Int => match columns.first() {
+                Some(column) if keying.is_scattered => {
+                    Keys::Int(ints(column)?.0.iter().map(|key| scatter(*key)).collect())
+                }
                 Some(column) => Keys::Int(ints(column)?.0),
                 None => return internal_err!("an integer key without a column"),
             },
-            Encoder::Rows(converter) => Keys::Rows(converter.convert_columns(&columns)?),
+            Encoder::Rows(converter) => {
+                let rows = converter.convert_columns(&columns)?;
+                match keying.is_scattered {
+                    true => Keys::Hashed(rows.iter().map(|row| hash(row.as_ref())).collect(), rows),
+                    false => Keys::Rows(rows),
+                }
+            }
         };
         Ok(Self { batch, keys, times, lives, ranks, number })
     }
@@ -116,11 +130,23 @@ impl Keyed {
         self.lives.as_ref().is_none_or(|lives| lives.is_valid(row))
     }
 
+    /// The scattered keys of a live row; equal keys have equal ones.
+    pub(super) fn order(&self, row: usize) -> i64 {
+        match &self.keys {
+            Keys::Int(orders) | Keys::Hashed(orders, _) => orders[row],
+            Keys::None | Keys::Rows(_) => 0,
+        }
+    }
+
     /// Compares the keys of live rows.
     pub(super) fn compare_keys(&self, row: usize, other: &Self, other_row: usize) -> Ordering {
         match (&self.keys, &other.keys) {
             (Keys::Int(a), Keys::Int(b)) => a[row].cmp(&b[other_row]),
             (Keys::Rows(a), Keys::Rows(b)) => a.row(row).cmp(&b.row(other_row)),
+            (Keys::Hashed(a, a_rows), Keys::Hashed(b, b_rows)) => {
+                let by_hash = a[row].cmp(&b[other_row]);
+                by_hash.then_with(|| a_rows.row(row).cmp(&b_rows.row(other_row)))
+            }
             // Both sides are keyed by one encoder, so both have none.
             _ => Ordering::Equal,
         }
@@ -146,6 +172,26 @@ impl Keyed {
     pub(super) fn last_live(&self) -> Option<usize> {
         (0..self.len()).rev().find(|row| self.is_live(*row))
     }
+}
+
+/// 2⁶⁴ by the golden ratio, odd: multiplying by it is a bijection that spreads neighbours
+/// (D. E. Knuth, The Art of Computer Programming 3, 6.4).
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn scatter(key: i64) -> i64 {
+    key.cast_unsigned().wrapping_mul(GOLDEN).cast_signed()
+}
+
+/// Folds eight bytes at a time. Keys that share a value are told apart by their bytes.
+fn hash(bytes: &[u8]) -> i64 {
+    let mut hash = bytes.len() as u64;
+    for word in bytes.chunks(8) {
+        let mut eight = [0; 8];
+        eight[..word.len()].copy_from_slice(word);
+        hash = (hash ^ u64::from_le_bytes(eight)).wrapping_mul(GOLDEN);
+        hash ^= hash >> 32;
+    }
+    hash.wrapping_mul(GOLDEN).cast_signed()
 }
 
 /// Values as 64-bit integers, in their own unit, and where they are null.

@@ -18,6 +18,7 @@
 //! timestamps, dates and integers. Syntax and meaning follow Snowflake's `ASOF JOIN`
 //! (<https://docs.snowflake.com/en/sql-reference/constructs/asof-join>), which the parser already knows.
 
+mod bucket;
 mod condition;
 mod exec;
 mod gather;
@@ -28,6 +29,7 @@ mod physical;
 mod plan;
 mod relation;
 mod rewrite;
+mod scatter;
 mod stream;
 mod ties;
 
@@ -37,7 +39,7 @@ use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{DataFrame, SessionContext};
 
-pub use exec::{AsofExec, On};
+pub use exec::{AsofExec, On, Sorting};
 pub use node::AsofNode;
 pub use physical::AsofPlanner;
 pub use plan::{Asof, Taken, join};
@@ -61,10 +63,15 @@ pub struct Bound {
     pub max_age: Option<MaxAge>,
 }
 
-/// Teaches the session that is being built to plan and run `ASOF JOIN`. It sets the query planner: whoever needs further
-/// extension planners adds [`AsofPlanner`] to a planner of their own instead, after this call.
+/// Teaches the session that is being built to plan and run `ASOF JOIN`; see [`register_as`].
 pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
-    let mut builder = builder.with_query_planner(Arc::new(physical::Planner));
+    register_as(builder, Sorting::default())
+}
+
+/// Teaches the session that is being built to plan and run `ASOF JOIN` by this sorting. It sets the query planner: whoever needs further
+/// extension planners adds [`AsofPlanner`] to a planner of their own instead, after this call.
+pub fn register_as(builder: SessionStateBuilder, sorting: Sorting) -> SessionStateBuilder {
+    let mut builder = builder.with_query_planner(Arc::new(physical::Planner(sorting)));
     builder.relation_planners().get_or_insert_default().insert(0, Arc::new(relation::AsofRelation));
     builder
 }

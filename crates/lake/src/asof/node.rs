@@ -109,7 +109,7 @@ impl PartialOrd for AsofNode {
 }
 
 impl UserDefinedLogicalNodeCore for AsofNode {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "AsofJoin"
     }
 

@@ -13,12 +13,12 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
-use super::exec::{AsofExec, On};
+use super::exec::{AsofExec, On, Sorting};
 use super::node::AsofNode;
 
 /// The default planner, which knows the join too.
-#[derive(Debug)]
-pub(super) struct Planner;
+#[derive(Debug, Default)]
+pub(super) struct Planner(pub(super) Sorting);
 
 #[async_trait]
 impl QueryPlanner for Planner {
@@ -27,15 +27,15 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(AsofPlanner)])
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(AsofPlanner(self.0))])
             .create_physical_plan(plan, session)
             .await
     }
 }
 
 /// Plans the join's node, and no other.
-#[derive(Debug)]
-pub struct AsofPlanner;
+#[derive(Debug, Default)]
+pub struct AsofPlanner(pub Sorting);
 
 #[async_trait]
 impl ExtensionPlanner for AsofPlanner {
@@ -65,6 +65,6 @@ impl ExtensionPlanner for AsofPlanner {
         let time = (physical(&node.time.0, left_schema)?, physical(&node.time.1, right_schema)?);
         let ranks = node.tie_break.iter().map(|expr| physical(expr, right_schema));
         let on = On { keys, time, tie_break: ranks.collect::<Result<_>>()?, bound: node.bound };
-        Ok(Some(Arc::new(AsofExec::try_new(Arc::clone(left), Arc::clone(right), on)?)))
+        Ok(Some(Arc::new(AsofExec::try_new(Arc::clone(left), Arc::clone(right), on, self.0)?)))
     }
 }

@@ -7,6 +7,7 @@ use syntax::features::Aggregate;
 /// - Sum: from the first value, `((v₁ + v₂) + v₃) + …`; of panes likewise. The sum of one −0.0 is −0.0.
 /// - Mean for the deviations, inside a pane: Welford's `m ← m + (v − m)/n`, `s ← s + (v − m_old)(v − m_new)` (B. P. Welford,
 ///   Technometrics 4, 1962).
+///   The first: `m = v`, `s = v − v`, which is NaN unless `v` is finite.
 /// - Across panes: `m = m_a + δ·(n_b/n)`, `s = (s_a + s_b) + δ²·(n_a·n_b/n)` with `δ = m_b − m_a` (T. Chan, G. Golub, R. LeVeque,
 ///   Stanford report STAN-CS-79-773, 1979). Merging with nothing changes no bit.
 /// - Extremes are by the total order of IEEE 754: −0.0 before 0.0, NaN after everything.
@@ -33,7 +34,8 @@ impl Moments {
     pub(super) fn push(&mut self, value: f64) {
         let value = one_nan(value);
         if self.count == 0 {
-            let squares = one_nan(value - value);
+            // Infinity has no deviation from itself.
+            let squares = if value.is_finite() { 0.0 } else { f64::NAN };
             *self = Self { count: 1, sum: value, mean: value, squares, min: value, max: value, last: value };
             return;
         }

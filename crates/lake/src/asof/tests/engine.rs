@@ -17,11 +17,10 @@ use futures::StreamExt;
 
 use super::oracle::{LeftRow, Question, RightRow, expected};
 use super::{answer, left_batch, right_batch, session, session_of, with_tables};
-use crate::asof::{register, sql};
+use crate::asof::{Sorting, register_as, sql};
 
 const QUERY: &str = "select l.id, r.x, r.seq from l asof join r match_condition (l.ts >= r.ts) on l.k = r.k";
-const QUESTION: Question =
-    Question { by_k: true, by_name: false, strict: false, age_max: None, by_seq: false };
+const QUESTION: Question = Question { by: (true, false), strict: false, age_max: None, by_seq: false };
 
 /// Rows in no order: keys 0..keys, times 0..1000.
 fn many(left: usize, right: usize, keys: i64) -> (Vec<LeftRow>, Vec<RightRow>) {
@@ -68,16 +67,20 @@ async fn inputs_declared_sorted_are_not_sorted_again() {
     right.sort_by_key(|row| (row.k, row.ts));
     let config = SessionConfig::new().with_target_partitions(3);
     let kept = config.clone().set_bool("datafusion.optimizer.prefer_existing_sort", true);
-    for session in [session(1, 8192), session_of(kept)] {
+    for session in [session(1, 8192), session_of(Sorting::Choose, kept)] {
         register_sorted(&session, left_batch(&left), right_batch(&right));
         let plan = plan(&session, QUERY).await;
         assert!(!text(&plan).contains("SortExec"), "{}", text(&plan));
         let got = collect(plan, session.task_ctx()).await.unwrap();
         assert_eq!(answer(&got), expected(&left, &right, QUESTION));
     }
-    let unsorted = session_of(config);
-    with_tables(&unsorted, &left, &right);
-    assert_eq!(text(&plan(&unsorted, QUERY).await).matches("SortExec").count(), 2);
+    for (sorting, sorts) in [(Sorting::Engine, 2), (Sorting::Choose, 0)] {
+        let unsorted = session_of(sorting, config.clone());
+        with_tables(&unsorted, &left, &right);
+        let text = text(&plan(&unsorted, QUERY).await);
+        assert_eq!(text.matches("SortExec").count(), sorts, "{text}");
+        assert_eq!(text.contains(", scattered"), sorts == 0, "{text}");
+    }
 }
 
 #[tokio::test]
@@ -107,23 +110,25 @@ async fn a_left_order_is_kept() {
 #[tokio::test]
 async fn a_small_memory_limit_spills_and_changes_nothing() {
     let (left, right) = many(3_000, 60_000, 500);
-    let runtime = RuntimeEnvBuilder::new().with_memory_limit(2 << 20, 1.0).build_arc().unwrap();
-    let config = SessionConfig::new()
-        .with_target_partitions(2)
-        .with_batch_size(1024)
-        .with_sort_spill_reservation_bytes(64 << 10);
-    let builder =
-        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
-    let small = SessionContext::new_with_state(register(builder).build());
-    with_tables_of(&small, &left, &right);
-    let plan = plan(&small, QUERY).await;
-    let got = answer(&collect(Arc::clone(&plan), small.task_ctx()).await.unwrap());
-    assert!(spills(&plan) > 0, "nothing was spilled: {}", text(&plan));
     let large = session(2, 8192);
     with_tables_of(&large, &left, &right);
-    let whole = sql(&large, QUERY).await.unwrap().collect().await.unwrap();
-    assert!(got == answer(&whole), "another answer than in memory");
-    assert_eq!(got.len(), left.len());
+    let whole = answer(&sql(&large, QUERY).await.unwrap().collect().await.unwrap());
+    for sorting in [Sorting::Engine, Sorting::Scatter] {
+        let runtime = RuntimeEnvBuilder::new().with_memory_limit(2 << 20, 1.0).build_arc().unwrap();
+        let config = SessionConfig::new()
+            .with_target_partitions(2)
+            .with_batch_size(1024)
+            .with_sort_spill_reservation_bytes(64 << 10);
+        let builder =
+            SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+        let small = SessionContext::new_with_state(register_as(builder, sorting).build());
+        with_tables_of(&small, &left, &right);
+        let plan = plan(&small, QUERY).await;
+        let got = answer(&collect(Arc::clone(&plan), small.task_ctx()).await.unwrap());
+        assert!(spills(&plan) > 0, "nothing was spilled: {}", text(&plan));
+        assert!(got == whole, "{sorting:?}: another answer than in memory");
+        assert_eq!(got.len(), left.len());
+    }
 }
 
 /// Tables in batches of the usual size.

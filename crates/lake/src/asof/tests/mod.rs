@@ -16,16 +16,21 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use super::Sorting;
 use oracle::{LeftRow, RightRow};
 
 fn session(partitions: usize, batch_rows: usize) -> SessionContext {
-    let config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(batch_rows);
-    session_of(config)
+    session_by(Sorting::Choose, partitions, batch_rows)
 }
 
-fn session_of(config: SessionConfig) -> SessionContext {
+fn session_by(sorting: Sorting, partitions: usize, batch_rows: usize) -> SessionContext {
+    let config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(batch_rows);
+    session_of(sorting, config)
+}
+
+fn session_of(sorting: Sorting, config: SessionConfig) -> SessionContext {
     let builder = SessionStateBuilder::new().with_config(config).with_default_features();
-    SessionContext::new_with_state(super::register(builder).build())
+    SessionContext::new_with_state(super::register_as(builder, sorting).build())
 }
 
 fn time_type() -> DataType {

@@ -22,8 +22,8 @@ pub(super) struct RightRow {
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question {
-    pub(super) by_k: bool,
-    pub(super) by_name: bool,
+    /// Whether `k` is a key, and whether `name` is.
+    pub(super) by: (bool, bool),
     pub(super) strict: bool,
     pub(super) age_max: Option<i64>,
     /// Whether `seq` ranks ties; else all columns do.
@@ -55,8 +55,8 @@ fn matches(left: &LeftRow, right: &RightRow, question: Question) -> bool {
     let (Some(now), Some(then)) = (left.ts, right.ts) else {
         return false;
     };
-    let same_k = !question.by_k || (left.k.is_some() && left.k == right.k);
-    let same_name = !question.by_name || (left.name.is_some() && left.name == right.name);
+    let same_k = !question.by.0 || (left.k.is_some() && left.k == right.k);
+    let same_name = !question.by.1 || (left.name.is_some() && left.name == right.name);
     let due = then < now || (!question.strict && then == now);
     let young = question.age_max.is_none_or(|max| now - then <= max);
     same_k && same_name && due && young

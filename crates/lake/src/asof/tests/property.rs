@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use tokio::runtime::Builder;
 
 use super::oracle::{LeftRow, Question, RightRow, expected};
-use super::{answer, left_batch, right_batch, session, table};
-use crate::asof::{Asof, Bound, MaxAge, Taken, join, sql};
+use super::{answer, left_batch, right_batch, session_by, table};
+use crate::asof::{Asof, Bound, MaxAge, Sorting, Taken, join, sql};
 
 const NAMES: [Option<&str>; 4] = [None, Some(""), Some("a"), Some("ab")];
 const VALUES: [Option<f64>; 6] =
@@ -45,7 +45,7 @@ fn right_rows() -> impl Strategy<Value = Vec<RightRow>> {
 fn question() -> impl Strategy<Value = Question> {
     let age = prop_oneof![Just(None), (0_i64..6).prop_map(Some)];
     (any::<bool>(), any::<bool>(), any::<bool>(), age, any::<bool>()).prop_map(
-        |(by_k, by_name, strict, age_max, by_seq)| Question { by_k, by_name, strict, age_max, by_seq },
+        |(by_k, by_name, strict, age_max, by_seq)| Question { by: (by_k, by_name), strict, age_max, by_seq },
     )
 }
 
@@ -53,7 +53,7 @@ async fn by_plan(session: &SessionContext, question: Question) -> Vec<(i64, Opti
     let left = session.table("l").await.unwrap().into_unoptimized_plan();
     let right = session.table("r").await.unwrap().into_unoptimized_plan();
     let same = |name: &str| (name.to_owned(), name.to_owned());
-    let keys = [(question.by_k, "k"), (question.by_name, "name")];
+    let keys = [(question.by.0, "k"), (question.by.1, "name")];
     let take = |name: &str| Taken { column: name.to_owned(), name: name.to_owned() };
     let asof = Asof {
         keys: keys.iter().filter(|(used, _)| *used).map(|(_, name)| same(name)).collect(),
@@ -74,7 +74,7 @@ async fn by_text(session: &SessionContext, question: Question) -> Vec<(i64, Opti
     let age = question
         .age_max
         .map_or(String::new(), |age| format!("and l.ts - f.ts <= interval '{age} microseconds'"));
-    let keys = match (question.by_k, question.by_name) {
+    let keys = match question.by {
         (true, true) => "on l.k = f.k and f.name = l.name",
         (true, false) => "on f.k = l.k",
         (false, true) => "using (name)",
@@ -87,7 +87,7 @@ async fn by_text(session: &SessionContext, question: Question) -> Vec<(i64, Opti
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn any_rows_are_joined_as_by_looking_at_all_pairs(
@@ -98,9 +98,10 @@ proptest! {
         batch_rows in prop_oneof![Just(1_usize), Just(3), Just(8192)],
         (partitions, rows_a_batch) in (1_usize..4, 1_usize..20),
         as_text in any::<bool>(),
+        sorting in prop::sample::select(vec![Sorting::Engine, Sorting::Scatter]),
     ) {
         let runtime = Builder::new_current_thread().build().unwrap();
-        let session = session(target, batch_rows);
+        let session = session_by(sorting, target, batch_rows);
         session.register_table("l", table(&left_batch(&left), partitions, rows_a_batch)).unwrap();
         session.register_table("r", table(&right_batch(&right), partitions, rows_a_batch)).unwrap();
         let got = if as_text {

@@ -1,6 +1,7 @@
 //! What the kernel promises, against folding every window from the rows.
 
 mod cases;
+mod join;
 mod oracle;
 mod property;
 mod refusals;

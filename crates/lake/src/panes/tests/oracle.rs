@@ -55,7 +55,7 @@ fn squares(panes: &[Vec<f64>]) -> Option<f64> {
     let of_pane = |values: &Vec<f64>| {
         let mut n = 1.0;
         let mut mean = values[0];
-        let mut squares = values[0] - values[0];
+        let mut squares = 0.0 * values[0].abs();
         for value in &values[1..] {
             n += 1.0;
             let next = mean + (value - mean) / n;

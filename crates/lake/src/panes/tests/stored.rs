@@ -19,10 +19,6 @@ fn referenced(panes: &[(i64, Pane)]) -> Vec<(i64, &Pane)> {
     panes.iter().map(|(index, pane)| (*index, pane)).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 const NAN: &str = "000000000000f87f";
 
 #[test]
@@ -30,10 +26,10 @@ fn version_1_never_changes() {
     let panes = panes();
     // Three rows; two columns; three values: sum, mean and deviations NaN, min -2, max and last NaN; none of the other.
     let body = format!("03020{}{NAN}{NAN}{NAN}00000000000000c0{NAN}{NAN}00", 3);
-    assert_eq!(hex(&encode_pane(&panes[0].1)), format!("01{body}"));
+    assert_eq!(hex::encode(encode_pane(&panes[0].1)), format!("01{body}"));
     // Two panes; -1 in zigzag; 299 in between.
     let expected = format!("010201{body}ab0201020000");
-    assert_eq!(hex(&encode_panes(&referenced(&panes))), expected);
+    assert_eq!(hex::encode(encode_panes(&referenced(&panes))), expected);
     // A NaN is not equal to itself: their debug form is.
     let again = decode_panes(&encode_panes(&referenced(&panes)), 2).unwrap();
     assert_eq!(format!("{again:?}"), format!("{panes:?}"));
@@ -65,7 +61,7 @@ fn what_was_never_written_is_refused() {
         (vec![1; PANES_BYTES_MAX + 1], "longer than any"),
     ] {
         let message = decode_pane(&bytes, 1).unwrap_err().to_string();
-        assert!(message.contains(said), "{}: {message}", hex(&bytes[..bytes.len().min(20)]));
+        assert!(message.contains(said), "{}: {message}", hex::encode(&bytes[..bytes.len().min(20)]));
     }
     // More panes than the bytes hold, and an index beyond all.
     let many = [1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
