@@ -1,5 +1,7 @@
 //! Rows in buckets of scattered keys, and a bucket sorted.
 
+use std::ops::Range;
+
 use datafusion::arrow::array::{Int64Array, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::{concat_batches, take_record_batch};
 use datafusion::error::Result;
@@ -8,7 +10,7 @@ use super::keyed::{Keyed, Keying};
 
 /// Buckets of a partition: 2⁶ of them, by the upper bits of the scattered keys.
 const BUCKET_BITS: u32 = 6;
-pub(super) const BUCKETS: usize = 1 << BUCKET_BITS;
+const BUCKETS: usize = 1 << BUCKET_BITS;
 
 /// The bucket of a scattered key; buckets ascend as scattered keys do.
 fn bucket_of(order: i64) -> usize {
@@ -62,16 +64,35 @@ fn cluster(batch: &RecordBatch, live: &[(usize, u32)]) -> Result<Chunk> {
     Ok(Chunk { batch: take_record_batch(batch, &UInt32Array::from(indices))?, starts })
 }
 
-/// A bucket's rows by (scattered keys, time), and their scattered keys.
+/// Rows by (scattered keys, time), and their scattered keys.
 pub(super) struct Sorted {
     pub(super) batch: RecordBatch,
     pub(super) orders: Int64Array,
 }
 
-/// The rows of a bucket, sorted; none if it has none.
-pub(super) fn sort_bucket(chunks: &[Chunk], bucket: usize, keying: &Keying) -> Result<Option<Sorted>> {
+/// All buckets, in their order, those that follow each other together until they have so many rows: of few rows a bucket is not
+/// worth a batch of its own.
+pub(super) fn groups(chunks: &[Chunk], rows_min: usize) -> Vec<Range<usize>> {
+    let mut groups = vec![];
+    let (mut from, mut rows) = (0, 0);
+    for bucket in 0..BUCKETS {
+        rows += chunks.iter().map(|chunk| chunk.starts[bucket + 1] - chunk.starts[bucket]).sum::<usize>();
+        if rows >= rows_min || bucket + 1 == BUCKETS {
+            groups.push(from..bucket + 1);
+            (from, rows) = (bucket + 1, 0);
+        }
+    }
+    groups
+}
+
+/// The rows of some buckets that follow each other, sorted; none if there are none.
+pub(super) fn sort_buckets(
+    chunks: &[Chunk],
+    buckets: &Range<usize>,
+    keying: &Keying,
+) -> Result<Option<Sorted>> {
     let parts = chunks.iter().filter_map(|chunk| {
-        let (from, to) = (chunk.starts[bucket], chunk.starts[bucket + 1]);
+        let (from, to) = (chunk.starts[buckets.start], chunk.starts[buckets.end]);
         (from < to).then(|| chunk.batch.slice(from, to - from))
     });
     let parts: Vec<RecordBatch> = parts.collect();

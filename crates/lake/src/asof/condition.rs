@@ -63,7 +63,7 @@ pub(super) fn moments(condition: &Expr, left: &DFSchema, right: &DFSchema) -> Re
     for part in split_conjunction(condition) {
         let Some((later, strict, earlier)) = ordered(part) else {
             return plan_err!(
-                "MATCH_CONDITION takes comparisons like 'l.ts >= r.ts AND l.ts - r.ts <= INTERVAL ''1 hour''', not '{part}'"
+                "MATCH_CONDITION takes comparisons like l.ts >= r.ts AND l.ts - r.ts <= INTERVAL '1 hour', not '{part}'"
             );
         };
         match (side(later, left, right), side(earlier, left, right)) {
@@ -87,7 +87,7 @@ pub(super) fn moments(condition: &Expr, left: &DFSchema, right: &DFSchema) -> Re
         let age = age_limit(later, earlier, &time).filter(|_| !strict && bound.max_age.is_none());
         let Some(literal) = age else {
             return plan_err!(
-                "MATCH_CONDITION takes one age limit like '{} - {} <= INTERVAL ''1 hour''', and '{part}' is none",
+                "MATCH_CONDITION takes one age limit like {} - {} <= INTERVAL '1 hour', and '{part}' is none",
                 time.0,
                 time.1
             );

@@ -25,7 +25,7 @@ use datafusion::physical_plan::{
 use super::Bound;
 use super::keyed::{Encoder, Keying, steps};
 use super::merge::{Merge, Shape};
-use super::scatter::scattered;
+use super::scatter::{held_max, scattered};
 use super::stream::{Joining, Measures};
 
 /// What is joined by what; expressions of a pair have one type.
@@ -266,7 +266,8 @@ impl ExecutionPlan for AsofExec {
             }
             let counted = (&self.metrics, partition);
             // Every left row comes out, also one that cannot match.
-            Ok(scattered(input, self.keying(is_left), is_left, Arc::clone(&context), counted))
+            let held_max = held_max(&context, is_left, counts[0]);
+            Ok(scattered(input, self.keying(is_left), is_left, held_max, Arc::clone(&context), counted))
         };
         let (left, right) = (side(true)?, side(false)?);
         let merge = Merge::new(Shape {

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use datafusion::common::plan_err;
 use datafusion::error::Result;
-use datafusion::sql::parser::Statement;
+use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
     Join, JoinOperator, Query, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
@@ -21,6 +21,10 @@ const CHAIN_MAX: usize = 64;
 pub fn rewrite(statement: &mut Statement) -> Result<()> {
     match statement {
         Statement::Statement(inner) => bracket(inner.as_mut()),
+        Statement::CopyTo(copy) => match &mut copy.source {
+            CopyToSource::Query(query) => bracket(query.as_mut()),
+            CopyToSource::Relation(_) => Ok(()),
+        },
         Statement::Explain(explain) => rewrite(&mut explain.statement),
         _ => Ok(()),
     }

@@ -4,8 +4,9 @@
 //! order is that of a hash. The upper bits of that are a bucket. Each batch that comes in is put in the order of buckets by
 //! counting, and a bucket is sorted only when its turn comes: it is small, so its sort stays in the processor's cache.
 //!
-//! Memory: the batches that came in, up to what the memory pool grants, and a bucket in work. When the pool grants no more,
-//! all that is held is written to disk as one sorted run; runs are merged by the engine's own bounded merge.
+//! Memory: the batches that came in, up to a share of the memory pool, and a bucket in work. When the share is used up, or the
+//! pool grants no more, all that is held is written to disk as one sorted run; runs are merged by the engine's own bounded
+//! merge. The shares leave room for the other side: the left one is still held while the right one is collected.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::error::Result;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -24,17 +25,26 @@ use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::bucket::{BUCKETS, Chunk, pieces, sort_bucket};
+use super::bucket::{Chunk, groups, pieces, sort_buckets};
 use super::keyed::Keying;
 
 /// Name of the column of scattered keys, in runs on disk.
 const ORDER: &str = "asof_order";
+
+/// What a side of one partition may hold, in bytes.
+pub(super) fn held_max(context: &TaskContext, is_left: bool, partitions: usize) -> usize {
+    match context.memory_pool().memory_limit() {
+        MemoryLimit::Finite(limit) => limit / partitions.max(1) / if is_left { 4 } else { 2 },
+        MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
+    }
+}
 
 /// One side, being collected.
 struct Scatter {
     input: SendableRecordBatchStream,
     keying: Keying,
     keeps_dead: bool,
+    held_max: usize,
     context: Arc<TaskContext>,
     reservation: MemoryReservation,
     spill: SpillManager,
@@ -53,6 +63,7 @@ pub(super) fn scattered(
     input: SendableRecordBatchStream,
     keying: Keying,
     keeps_dead: bool,
+    held_max: usize,
     context: Arc<TaskContext>,
     (metrics, partition): (&ExecutionPlanMetricsSet, usize),
 ) -> SendableRecordBatchStream {
@@ -63,8 +74,17 @@ pub(super) fn scattered(
     let spill =
         SpillManager::new(context.runtime_env(), SpillMetrics::new(metrics, partition), with_order(&schema))
             .with_compression_type(context.session_config().spill_compression());
-    let scatter =
-        Scatter { input, keying, keeps_dead, context, reservation, spill, chunks: vec![], runs: vec![] };
+    let scatter = Scatter {
+        input,
+        keying,
+        keeps_dead,
+        held_max,
+        context,
+        reservation,
+        spill,
+        chunks: vec![],
+        runs: vec![],
+    };
     let batches = stream::try_unfold(State::Collecting(Box::new(scatter)), |mut state| async move {
         loop {
             state = match state {
@@ -102,8 +122,11 @@ impl Scatter {
 
     fn keep(&mut self, chunk: Chunk) -> Result<()> {
         let bytes = get_record_batch_memory_size(&chunk.batch);
-        if self.reservation.try_grow(bytes).is_err() {
-            self.write_run()?;
+        let is_full = self.reservation.size().saturating_add(bytes) > self.held_max;
+        if is_full || self.reservation.try_grow(bytes).is_err() {
+            if !self.chunks.is_empty() {
+                self.write_run()?;
+            }
             self.reservation.try_grow(bytes)?;
         }
         self.chunks.push(chunk);
@@ -115,8 +138,8 @@ impl Scatter {
         let chunks = std::mem::take(&mut self.chunks);
         let mut file = self.spill.create_in_progress_file("point-in-time join")?;
         let mut bytes_max = 0;
-        for bucket in 0..BUCKETS {
-            let Some(sorted) = sort_bucket(&chunks, bucket, &self.keying)? else {
+        for buckets in groups(&chunks, self.batch_rows()) {
+            let Some(sorted) = sort_buckets(&chunks, &buckets, &self.keying)? else {
                 continue;
             };
             let order: ArrayRef = Arc::new(sorted.orders);
@@ -145,13 +168,14 @@ impl Scatter {
             return self.merge_runs(schema);
         }
         let batch_rows = self.batch_rows();
-        let buckets = stream::iter(0..BUCKETS).map(move |bucket| -> Result<_> {
+        let groups = groups(&self.chunks, batch_rows);
+        let batches = stream::iter(groups).map(move |buckets| -> Result<_> {
             // The closure owns what is held, and with it the reservation.
-            let sorted = sort_bucket(&self.chunks, bucket, &self.keying)?;
+            let sorted = sort_buckets(&self.chunks, &buckets, &self.keying)?;
             let batches = sorted.map(|sorted| pieces(&sorted.batch, batch_rows)).unwrap_or_default();
             Ok(stream::iter(batches.into_iter().map(Ok)))
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, buckets.try_flatten())))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.try_flatten())))
     }
 
     fn merge_runs(self: Box<Self>, schema: SchemaRef) -> Result<SendableRecordBatchStream> {

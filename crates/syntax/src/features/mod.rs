@@ -137,8 +137,8 @@ impl FeatureTable {
             lateness: self.lateness,
             features: &self.features,
         };
-        // A struct of texts and lists always has a JSON form; should that change, nothing may share a digest with it.
-        let bytes = serde_json::to_vec(&canonical).unwrap_or_else(|error| error.to_string().into_bytes());
+        // A struct of texts and lists always has a JSON form; should that change, different ones must still differ.
+        let bytes = serde_json::to_vec(&canonical).unwrap_or_else(|_| format!("{self:?}").into_bytes());
         let mut text = String::with_capacity(64);
         for byte in Sha256::digest(&bytes) {
             text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));

@@ -114,7 +114,7 @@ async fn a_small_memory_limit_spills_and_changes_nothing() {
     with_tables_of(&large, &left, &right);
     let whole = answer(&sql(&large, QUERY).await.unwrap().collect().await.unwrap());
     for sorting in [Sorting::Engine, Sorting::Scatter] {
-        let runtime = RuntimeEnvBuilder::new().with_memory_limit(2 << 20, 1.0).build_arc().unwrap();
+        let runtime = RuntimeEnvBuilder::new().with_memory_limit(3 << 20, 1.0).build_arc().unwrap();
         let config = SessionConfig::new()
             .with_target_partitions(2)
             .with_batch_size(1024)

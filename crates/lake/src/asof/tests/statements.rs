@@ -3,7 +3,7 @@
 use datafusion::arrow::util::pretty::pretty_format_batches;
 
 use super::session;
-use crate::asof::sql;
+use crate::asof::{rewrite, sql};
 
 /// The table that a query over small tables prints.
 async fn shown(query: &str) -> String {
@@ -117,4 +117,23 @@ async fn chains_and_mixtures_of_joins() {
         &["1 0.5", "1 0.7", "2"],
     )
     .await;
+}
+
+#[tokio::test]
+async fn statements_around_a_query_are_reached() {
+    let state = session(1, 8192).state();
+    let dialect = state.config_options().sql_parser.dialect;
+    let query = "select x from l asof join r match_condition (l.ts >= r.ts)";
+    for around in [
+        "explain Q",
+        "copy (Q) to 'x.parquet'",
+        "create table t as Q",
+        "create view v as Q",
+        "insert into t Q",
+    ] {
+        let mut statement = state.sql_to_statement(&around.replace('Q', query), &dialect).unwrap();
+        rewrite(&mut statement).unwrap();
+        let text = statement.to_string();
+        assert!(text.contains("FROM (l ASOF JOIN r MATCH_CONDITION (l.ts >= r.ts))"), "{text}");
+    }
 }
