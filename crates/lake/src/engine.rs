@@ -28,6 +28,7 @@ use datafusion::{
 use tokio::{runtime::Runtime, task::JoinHandle};
 
 use crate::{
+    asof,
     error::{Error, Kind, Result},
     root::Root,
 };
@@ -119,9 +120,8 @@ impl Lake {
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.engine()?.environment))
-            .with_default_features()
-            .build();
-        Ok(SessionContext::new_with_state(state))
+            .with_default_features();
+        Ok(SessionContext::new_with_state(asof::register(state).build()))
     }
 
     fn engine(&self) -> Result<&Engine> {

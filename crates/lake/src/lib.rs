@@ -7,6 +7,8 @@
 //! | [`table`] | making a table, its state at a version, proof that a version can be read |
 //! | [`import`] | a file becomes a version; bad rows are named |
 //! | [`vacuum`] | removing what only old versions need |
+//! | [`asof`] | the point-in-time join, for SQL and for plans |
+//! | [`panes`] | windowed aggregates in one fixed order of folding, for table, increment and request |
 //! | [`query`] | SQL over tables that the caller resolved |
 //!
 //! What must stay true:
@@ -16,12 +18,14 @@
 //! - generic entry points of DataFusion and Delta are named in this crate alone, behind plain functions, so that a change
 //!   in the product does not compile them again.
 
+pub mod asof;
 pub mod commit;
 pub mod decode;
 mod durable;
 pub mod engine;
 pub mod error;
 pub mod import;
+pub mod panes;
 pub mod query;
 pub mod root;
 pub mod schema;

@@ -31,6 +31,7 @@ pub use answer::{Answer, Chunk, Form};
 pub use statement::{AsOf, Named, Statement, read};
 
 use crate::{
+    asof,
     engine::{Lake, Task},
     error::{Error, Result},
     root::TableId,
@@ -121,6 +122,7 @@ async fn run(lake: &Lake, mut statement: Statement, tables: &[Resolved], wanted:
     }
     statement.point_at(tables)?;
     columns::spell_out(&mut statement, &schemas);
+    asof::rewrite(&mut statement.parsed)?;
     let plan = session.state().statement_to_plan(statement.parsed).await?;
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     allowed.verify_plan(&plan)?;

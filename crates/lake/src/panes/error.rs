@@ -1,0 +1,46 @@
+//! What can be wrong with rows and with stored panes.
+
+use datafusion::arrow::error::ArrowError;
+
+/// Why panes cannot be folded or read.
+#[derive(Debug, thiserror::Error)]
+pub enum PaneError {
+    /// The declaration itself.
+    #[error(transparent)]
+    Declaration(#[from] syntax::features::FeatureError),
+    /// A column that is declared and not there.
+    #[error("the source has no column '{column}'; it has {known}")]
+    NoColumn {
+        /// Its name.
+        column: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A column of a type that cannot be used as declared.
+    #[error("column '{column}' is of type {found}, and {need}")]
+    Type {
+        /// Its name.
+        column: String,
+        /// Its type.
+        found: String,
+        /// What is needed there.
+        need: &'static str,
+    },
+    /// Two rows that the row key does not tell apart.
+    #[error(
+        "two different rows have the same entity, the same event time ({micros} µs) and the same row key; declare a 'row_key' that tells them apart"
+    )]
+    SameRowKey {
+        /// Their event time, in microseconds since 1970.
+        micros: i64,
+    },
+    /// Bytes that are no stored panes.
+    #[error("stored panes cannot be read: {0}")]
+    Stored(&'static str),
+    /// A version of the stored form that is newer than this program.
+    #[error("stored panes have version {0}, this program reads version {known}", known = super::codec::VERSION)]
+    Version(u8),
+    /// From the columns.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+}

@@ -1,0 +1,170 @@
+//! A declaration in a file.
+//!
+//! ```yaml
+//! version: 1
+//! name: prod.risk.amounts
+//! source: prod.risk.transactions
+//! keys: []
+//! timestamp: event_time
+//! row_key: [transaction_id]
+//! pane: 1m
+//! lateness: 5m
+//! features:
+//!   - name: amount_mean_1h
+//!     aggregate: mean
+//!     column: amount
+//!     window: 1h
+//! ```
+
+use std::collections::HashMap;
+
+use super::{Aggregate, Feature, FeatureTable, Length, Place};
+use crate::names::{closest, shown};
+use crate::yaml::{Key, Node, Position, Value, read};
+
+pub use crate::yaml::YamlError;
+
+/// The version of the form above.
+const VERSION: &str = "1";
+
+/// Keys of the outer mapping.
+const FIELDS: [&str; 9] =
+    ["version", "name", "source", "keys", "timestamp", "row_key", "pane", "lateness", "features"];
+
+/// Keys of a feature.
+const FEATURE_FIELDS: [&str; 4] = ["name", "aggregate", "column", "window"];
+
+/// The declaration in the text of a file, checked.
+///
+/// # Errors
+/// The first thing that is wrong, with its line and column.
+pub fn from_yaml(text: &str) -> Result<FeatureTable, YamlError> {
+    let root = read(text)?;
+    let fields = Fields::of(&root, &FIELDS)?;
+    let version = fields.text("version")?;
+    if version.1 != VERSION {
+        let message =
+            format!("version '{}' is not known; this server reads version {VERSION}", shown(version.1));
+        return Err(YamlError::new(version.0, message));
+    }
+    let mut places = HashMap::new();
+    let mut text = |field: &'static str, place: Place| -> Result<String, YamlError> {
+        let (position, value) = fields.text(field)?;
+        places.insert(place, position);
+        Ok(value.to_owned())
+    };
+    let (name, source) = (text("name", Place::Name)?, text("source", Place::Source)?);
+    let timestamp = text("timestamp", Place::Timestamp)?;
+    let mut texts = |field: &'static str, place: Place| -> Result<Vec<String>, YamlError> {
+        let Some(node) = fields.get(field) else {
+            return Ok(vec![]);
+        };
+        places.insert(place, node.position);
+        list(field, node)?.iter().map(|item| Ok(scalar(field, item)?.to_owned())).collect()
+    };
+    let (keys, row_key) = (texts("keys", Place::Keys)?, texts("row_key", Place::RowKey)?);
+    let mut length = |field: &'static str, place: Place| -> Result<Length, YamlError> {
+        let (position, value) = fields.text(field)?;
+        places.insert(place, position);
+        value.parse().map_err(|message: String| YamlError::new(position, message))
+    };
+    let pane = length("pane", Place::Pane)?;
+    let has_lateness = fields.get("lateness").is_some();
+    let lateness = if has_lateness { length("lateness", Place::Lateness)? } else { Length::default() };
+    let declared = fields.need("features")?;
+    places.insert(Place::Features, declared.position);
+    let mut features = vec![];
+    for (index, node) in list("features", declared)?.iter().enumerate() {
+        places.insert(Place::Feature(index), node.position);
+        features.push(feature(node)?);
+    }
+    let table = FeatureTable { name, source, keys, timestamp, row_key, pane, lateness, features };
+    table.check().map_err(|error| {
+        let position = places.get(&error.place).copied().unwrap_or(root.position);
+        YamlError::new(position, error.message)
+    })?;
+    Ok(table)
+}
+
+fn feature(node: &Node) -> Result<Feature, YamlError> {
+    let fields = Fields::of(node, &FEATURE_FIELDS)?;
+    let (position, written) = fields.text("aggregate")?;
+    let aggregate = Aggregate::ALL.iter().find(|(_, name)| *name == written);
+    let Some((aggregate, _)) = aggregate else {
+        let known = Aggregate::ALL.map(|(_, name)| name).join(", ");
+        let message = format!("'{}' is no aggregate; known are {known}", shown(written));
+        return Err(YamlError::new(position, message));
+    };
+    let (position, window) = fields.text("window")?;
+    let window = window.parse().map_err(|message: String| YamlError::new(position, message))?;
+    let column = match fields.get("column") {
+        Some(node) => Some(scalar("column", node)?.to_owned()),
+        None => None,
+    };
+    Ok(Feature { name: fields.text("name")?.1.to_owned(), aggregate: *aggregate, column, window })
+}
+
+/// A mapping whose keys are all known.
+struct Fields<'n> {
+    position: Position,
+    entries: &'n [(Key, Node)],
+}
+
+impl<'n> Fields<'n> {
+    fn of(node: &'n Node, known: &[&str]) -> Result<Self, YamlError> {
+        let Value::Mapping(entries) = &node.value else {
+            let message =
+                format!("a mapping is expected here, not {}; it has {}", node.value.kind(), known.join(", "));
+            return Err(YamlError::new(node.position, message));
+        };
+        for (key, _) in entries {
+            if !known.contains(&key.text.as_str()) {
+                let hint = match closest(&key.text, known.iter().copied()) {
+                    Some(close) => format!("did you mean '{close}'?"),
+                    None => format!("known are {}", known.join(", ")),
+                };
+                return Err(YamlError::new(
+                    key.position,
+                    format!("'{}' is not known here; {hint}", shown(&key.text)),
+                ));
+            }
+        }
+        Ok(Self { position: node.position, entries })
+    }
+
+    /// The value, where there is one.
+    fn get(&self, field: &str) -> Option<&'n Node> {
+        let (_, node) = self.entries.iter().find(|(key, _)| key.text == field)?;
+        (node.value != Value::Null).then_some(node)
+    }
+
+    fn need(&self, field: &str) -> Result<&'n Node, YamlError> {
+        self.get(field)
+            .ok_or_else(|| YamlError::new(self.position, format!("'{field}' is missing here; add it")))
+    }
+
+    fn text(&self, field: &str) -> Result<(Position, &'n str), YamlError> {
+        let node = self.need(field)?;
+        Ok((node.position, scalar(field, node)?))
+    }
+}
+
+fn scalar<'n>(field: &str, node: &'n Node) -> Result<&'n str, YamlError> {
+    match &node.value {
+        Value::Text(text) => Ok(text),
+        other => {
+            let message = format!("'{field}' takes a single value, not {}", other.kind());
+            Err(YamlError::new(node.position, message))
+        }
+    }
+}
+
+fn list<'n>(field: &str, node: &'n Node) -> Result<&'n [Node], YamlError> {
+    match &node.value {
+        Value::List(items) => Ok(items),
+        other => {
+            let message = format!("'{field}' takes a list like [a, b], not {}", other.kind());
+            Err(YamlError::new(node.position, message))
+        }
+    }
+}
