@@ -350,7 +350,7 @@ async fn a_query_joins_what_was_known_at_a_moment() {
     place.lake.import(place.csv(asked, true, "Id,At\n1,2026-11-24\n2,2026-11-24\n")).await.unwrap();
     let rows = "id,Seen,Amount\n1,2026-11-23,5\n1,2026-11-24,6\n1,2026-11-25,7\n2,2026-11-25,8\n";
     place.lake.import(place.csv(known, true, rows)).await.unwrap();
-    let sql = "SELECT a.id, amount FROM prod.risk.asked a ASOF JOIN prod.risk.t k MATCH_CONDITION (a.at >= k.seen) \
+    let sql = "SELECT a.id, k.amount FROM prod.risk.asked a ASOF JOIN prod.risk.t k MATCH_CONDITION (a.at >= k.seen) \
                ON a.id = k.id ORDER BY a.id";
     let tables = vec![Resolved { leaf: "asked".to_owned(), ..resolved(asked, 1) }, resolved(known, 1)];
     let answer = place.lake.query(query::read(sql).unwrap(), tables, wanted(Form::Texts)).await.unwrap();

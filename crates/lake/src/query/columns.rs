@@ -1,7 +1,7 @@
 //! Names of columns compare without case, while the engine's do not.
 //!
-//! A name that is not quoted and means a column of a table, but for its case, is spelled as the table spells it. Where two
-//! columns differ by case alone, the name as it is written decides.
+//! A name that is not quoted and means a column of a table, but for its case, is spelled as the table spells it. A qualified
+//! name means its table's; of one without, where two tables differ by case alone, the spelling that is written decides.
 
 use std::{collections::HashMap, ops::ControlFlow};
 
@@ -15,28 +15,44 @@ use datafusion::{
 
 use super::statement::{Statement, query_of};
 
-/// Spells the names of a statement's columns as its tables do.
-pub(super) fn spell_out(statement: &mut Statement, schemas: &[SchemaRef]) {
-    let mut spellings: HashMap<String, Option<String>> = HashMap::new();
-    for field in schemas.iter().flat_map(|schema| schema.fields()) {
-        let spelling = spellings.entry(field.name().to_lowercase()).or_insert(Some(field.name().clone()));
-        if spelling.as_ref() != Some(field.name()) {
-            *spelling = None;
+/// From a name in lower case to its spelling; nothing where there are several.
+type Spellings = HashMap<String, Option<String>>;
+
+/// Spells the names of a statement's columns as its tables do. `aliases` are what the statement calls its tables.
+pub(super) fn spell_out(statement: &mut Statement, aliases: &[String], schemas: &[SchemaRef]) {
+    let mut spelling = Spelling::default();
+    for (alias, schema) in aliases.iter().zip(schemas) {
+        let of_table = spelling.by_table.entry(alias.clone()).or_default();
+        for field in schema.fields() {
+            for spellings in [&mut *of_table, &mut spelling.of_all] {
+                let known = spellings.entry(field.name().to_lowercase()).or_insert(Some(field.name().clone()));
+                if known.as_ref() != Some(field.name()) {
+                    *known = None;
+                }
+            }
         }
     }
     if let Ok(query) = query_of(&mut statement.parsed) {
-        let _ = query.visit(&mut Spelling(spellings));
+        let _ = query.visit(&mut spelling);
     }
 }
 
-struct Spelling(HashMap<String, Option<String>>);
+#[derive(Default)]
+struct Spelling {
+    of_all: Spellings,
+    by_table: HashMap<String, Spellings>,
+}
 
 impl Spelling {
     fn spell(&self, name: &mut Ident) {
+        Self::spell_by(&self.of_all, name);
+    }
+
+    fn spell_by(spellings: &Spellings, name: &mut Ident) {
         if name.quote_style.is_some() {
             return;
         }
-        match self.0.get(&name.value.to_lowercase()) {
+        match spellings.get(&name.value.to_lowercase()) {
             // It would become lower case otherwise.
             Some(Some(spelling)) => *name = Ident::with_quote('`', spelling),
             Some(None) => name.quote_style = Some('`'),
@@ -94,8 +110,9 @@ impl VisitorMut for Spelling {
         match expr {
             Expr::Identifier(name) => self.spell(name),
             Expr::CompoundIdentifier(parts) => {
-                if let Some(last) = parts.last_mut() {
-                    self.spell(last);
+                if let [.., table, name] = parts.as_mut_slice() {
+                    let of_table = self.by_table.get(&table.value.to_lowercase());
+                    Self::spell_by(of_table.unwrap_or(&self.of_all), name);
                 }
             }
             _ => {}

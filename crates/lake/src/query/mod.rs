@@ -120,8 +120,8 @@ async fn run(lake: &Lake, mut statement: Statement, tables: &[Resolved], wanted:
     for (name, catalog) in catalogs {
         session.register_catalog(name, catalog);
     }
-    statement.point_at(tables)?;
-    columns::spell_out(&mut statement, &schemas);
+    let aliases = statement.point_at(tables)?;
+    columns::spell_out(&mut statement, &aliases, &schemas);
     asof::rewrite(&mut statement.parsed)?;
     let plan = session.state().statement_to_plan(statement.parsed).await?;
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);

@@ -102,14 +102,15 @@ pub(super) fn query_of(parsed: &mut Parsed) -> Result<&mut Query> {
 }
 
 impl Statement {
-    /// Puts the names under which tables are registered in the place of those that were written.
-    pub(super) fn point_at(&mut self, tables: &[Resolved]) -> Result<()> {
-        let mut pointing = Pointing { common: HashSet::new(), tables, next: 0 };
+    /// Puts the names under which tables are registered in the place of those that were written. Answers the names by which
+    /// the statement qualifies columns, one a table.
+    pub(super) fn point_at(&mut self, tables: &[Resolved]) -> Result<Vec<String>> {
+        let mut pointing = Pointing { common: HashSet::new(), tables, aliases: Vec::new() };
         let query = query_of(&mut self.parsed)?;
         pointing.common = common_names(query);
         match query.visit(&mut pointing) {
             ControlFlow::Break(error) => Err(error),
-            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Continue(()) => Ok(pointing.aliases),
         }
     }
 }
@@ -186,7 +187,7 @@ impl VisitorMut for Names {
 struct Pointing<'t> {
     common: HashSet<String>,
     tables: &'t [Resolved],
-    next: usize,
+    aliases: Vec<String>,
 }
 
 impl VisitorMut for Pointing<'_> {
@@ -194,10 +195,9 @@ impl VisitorMut for Pointing<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
         let Some(table) = table_of(factor, &self.common) else { return ControlFlow::Continue(()) };
-        let Some(resolved) = self.tables.get(self.next) else {
+        let Some(resolved) = self.tables.get(self.aliases.len()) else {
             return ControlFlow::Break(Error::internal("a statement names more tables than were resolved"));
         };
-        self.next += 1;
         let quoted = |text: &str| Ident::with_quote('`', text);
         *table.version = None;
         // What columns are qualified with stays what was written.
@@ -210,6 +210,7 @@ impl VisitorMut for Pointing<'_> {
                 at: None,
             });
         }
+        self.aliases.extend(table.alias.as_ref().map(|alias| alias.name.value.to_lowercase()));
         let (catalog, schema) = (resolved.catalog.to_lowercase(), resolved.schema.to_lowercase());
         *table.name =
             ObjectName::from(vec![quoted(&catalog), quoted(&schema), quoted(&registered_as(resolved))]);
