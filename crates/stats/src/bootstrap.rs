@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resampling {
     pub seed: u64,
-    /// From 200 to 100,000. A resample costs about 3 ns a row.
+    /// From 200 to 100,000. A resample costs a few nanoseconds a row and model.
     pub resamples: u32,
 }
 

@@ -18,8 +18,8 @@ use crate::{
     random::mix,
 };
 
-/// Size of the top level of a new sketch. 3 · 512 values are kept at most; a rank is then off by about 0.3 % of the
-/// rows (one standard deviation), however many there are.
+/// Size of the top level of a new sketch. About 3 · 512 values are kept at most, 12 kB; a rank is then off by 0.15 % of
+/// the rows at most (one standard deviation), and by less than 0.5 % with 99 % confidence, however many rows there are.
 pub const ACCURACY: u16 = 512;
 
 pub(super) const ACCURACY_MIN: u16 = 16;

@@ -63,7 +63,7 @@ fn ranks_are_within_the_stated_error() {
             assert!(sketch.kept() <= 3 * usize::from(accuracy) + 100, "{name}: {}", sketch.kept());
             let (bound, worst) = (sketch.rank_error(Confidence::P99), worst_error(&sketch, &values));
             assert!(worst <= bound, "{name}, {accuracy}: {worst} above {bound}");
-            assert!(bound < 4.0 * 1.63 / f64::from(accuracy), "{name}, {accuracy}: {bound} says too little");
+            assert!(bound < 2.56 / f64::from(accuracy), "{name}, {accuracy}: {bound} says too little");
         }
     }
 }
