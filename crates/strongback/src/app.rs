@@ -42,7 +42,8 @@ pub async fn open_locked(config: Config, lock: fs::File) -> Result<Arc<App>> {
     let begun = async {
         bootstrap::run(&ctx).await?;
         crate::tracking::bootstrap(&ctx).await?;
-        crate::files::recover(&ctx).await
+        crate::files::recover(&ctx).await?;
+        crate::jobs::recover(&ctx).await
     };
     if let Err(error) = begun.await {
         // Whoever opens it next need not wait for leases to run out.
@@ -99,6 +100,7 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         objects,
         pages,
         bodies: Bodies::default(),
+        handlers: crate::slice_handlers(),
         readiness: Readiness::default(),
         signing_key,
         _lock: lock,
@@ -180,6 +182,8 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(ops::tidy_figures(stopped.clone())),
         tokio::spawn(crate::files::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::registry::keep_clean(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::jobs::work(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::jobs::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];
     Background { stop, tasks }

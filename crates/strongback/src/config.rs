@@ -162,6 +162,10 @@ settings! {
     auth: Auth = Auth::Off, parse_auth, |auth| match auth { Auth::Off => "off".into(), Auth::Tokens => "tokens".into() };
     /// Host names that the server answers to besides loopback and its own address; `*` for any.
     allowed_hosts: Vec<String> = Vec::new(), parse_list, |hosts| hosts.join(",");
+    /// Jobs of the server's own that run at once.
+    job_workers: u16 = 2, |text| parse_number(text, 1, 64), ToString::to_string;
+    /// Days after which a job that has ended is forgotten.
+    job_retention_days: u16 = 30, |text| parse_number(text, 1, 3650), ToString::to_string;
     /// `auto`, `off`, or the directory of the installed mlflow's web pages.
     mlflow_ui: String = "off".into(), |text| Ok(text.to_owned()), String::clone;
     /// `text` or `json`.
@@ -284,8 +288,10 @@ fn read_file(path: &std::path::Path) -> Result<Layer> {
 fn text_of(name: &str, value: toml::Value) -> Result<String, &'static str> {
     match (name, value) {
         (_, toml::Value::String(text)) => Ok(text),
-        ("port", toml::Value::Integer(number)) => Ok(number.to_string()),
-        ("port", _) => Err("a number"),
+        ("port" | "job_workers" | "job_retention_days", toml::Value::Integer(number)) => {
+            Ok(number.to_string())
+        }
+        ("port" | "job_workers" | "job_retention_days", _) => Err("a number"),
         ("allowed_hosts", toml::Value::Array(hosts)) => {
             let hosts: Option<Vec<&str>> = hosts.iter().map(toml::Value::as_str).collect();
             hosts.map(|hosts| hosts.join(",")).ok_or("a list of texts in quotes")
@@ -309,6 +315,11 @@ fn wrong(name: &str, text: &str, source: &Source, why: &str) -> Error {
 
 fn parse_port(text: &str) -> Result<u16, String> {
     text.trim().parse().map_err(|_| "it must be a number from 0 to 65535; 0 takes a free port.".into())
+}
+
+fn parse_number(text: &str, least: u16, most: u16) -> Result<u16, String> {
+    let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("it must be a number from {least} to {most}."))
 }
 
 fn parse_auth(text: &str) -> Result<Auth, String> {

@@ -22,6 +22,8 @@ pub struct App {
     pub pages: crate::ui::Pages,
     /// The JSON bodies that are being read.
     pub bodies: crate::router::body::Bodies,
+    /// What does jobs of the server's own kinds.
+    pub handlers: crate::jobs::Handlers,
     /// What was found when somebody last asked whether it is ready.
     pub readiness: crate::ops::Readiness,
     /// Signs checkpoints of the event stream.

@@ -181,6 +181,26 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Json>,
     ) -> Result<T> {
+        self.runtime.block_on(self.ask(method, path, query, body))
+    }
+
+    /// Runs something that awaits calls of this client.
+    pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The same as [`Self::send`], for those who do something else meanwhile.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Json) -> Result<T> {
+        self.ask(Method::POST, path, &[], Some(body)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Json>,
+    ) -> Result<T> {
         let mut url = url::Url::parse(&format!("{}{path}", self.base)).map_err(Error::internal)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -192,18 +212,16 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        self.runtime.block_on(async {
-            let response = request.send().await.map_err(|error| self.unreachable(error))?;
-            let status = response.status();
-            let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
-            let request_id = request_id.unwrap_or_default().to_owned();
-            let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
-            if status.is_success() {
-                return serde_json::from_slice(&bytes)
-                    .map_err(|error| self.foreign("an answer that cannot be read").because(error));
-            }
-            Err(self.refusal(status.as_u16(), &bytes, &request_id))
-        })
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+        let request_id = request_id.unwrap_or_default().to_owned();
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        if status.is_success() {
+            return serde_json::from_slice(&bytes)
+                .map_err(|error| self.foreign("an answer that cannot be read").because(error));
+        }
+        Err(self.refusal(status.as_u16(), &bytes, &request_id))
     }
 
     /// The server's own error, with what this command can add.
