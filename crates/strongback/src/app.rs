@@ -101,6 +101,7 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         pages,
         bodies: Bodies::default(),
         handlers: crate::slice_handlers(),
+        stopping: tokio::sync::watch::Sender::new(false),
         readiness: Readiness::default(),
         signing_key,
         _lock: lock,

@@ -124,7 +124,7 @@ pub fn authorize_runner(sql: &mut Sql<'_>) -> Result<()> {
 pub fn not_a_runner(caller: &Caller) -> Error {
     Error::denied(format!(
         "{} may not run the commands of others: that is for members of the group runners, and administrators. An \
-         administrator adds it with: strongback group add runners {}",
+         administrator adds it with: strongback group add-member runners {}",
         caller.name, caller.name
     ))
 }

@@ -95,7 +95,7 @@ fn texts(texts: &[impl serde::Serialize]) -> Result<String> {
 fn begin(tx: &mut Sql<'_>, wanted: &Wanted<'_>, job: Job, name: Option<String>) -> Result<Change<Taken>> {
     let run_as = match run_as(tx, &job) {
         Ok(run_as) => run_as,
-        Err(error) if matches!(error.code(), Code::PermissionDenied | Code::ResourceDoesNotExist) => {
+        Err(error) if is_refusal(&error) => {
             let cost = job.cost;
             let event = outcome::end(tx, &job, Ending::failed(Failure::from(&error)), cost)?;
             return Ok(Change::Made(Taken::Settled, event));
@@ -160,6 +160,20 @@ pub(super) fn run_as(sql: &mut Sql<'_>, job: &Job) -> Result<Arc<Caller>> {
         authorize_as(sql, &caller, action, asset_id)?;
     }
     Ok(caller)
+}
+
+/// Whether an error says that a job's principal may not have it any more.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.code(), Code::PermissionDenied | Code::ResourceDoesNotExist)
+}
+
+/// Why a job may not go on, if its principal is gone or has lost the right that it was queued with.
+pub(super) fn refusal(sql: &mut Sql<'_>, job: &Job) -> Result<Option<Error>> {
+    match run_as(sql, job) {
+        Ok(_) => Ok(None),
+        Err(error) if is_refusal(&error) => Ok(Some(error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Settles a lease that ran out, if there is one: the job is tried again, or has failed.

@@ -211,18 +211,22 @@ pub(super) fn is_visible(sql: &mut Sql<'_>, job: &Job) -> Result<bool> {
     }
 }
 
-/// Waits until a job has ended, or some time is over; answers it as it is then.
+/// Waits until a job has ended, some time is over, or the server is to stop; answers the job as it is then.
 pub async fn wait(ctx: &Ctx, id: JobId, time: Duration) -> Result<Job> {
     let until = Instant::now() + time;
-    let mut bell = ctx.app.db.bell().listen();
+    let (mut bell, mut stopping) = (ctx.app.db.bell().listen(), ctx.app.stopping.subscribe());
     loop {
         let job = ctx.read(move |sql| get(sql, id)).await?;
         let left = until.saturating_duration_since(Instant::now());
-        if job.state.is_ended() || left.is_zero() {
+        if job.state.is_ended() || left.is_zero() || *stopping.borrow_and_update() {
             return Ok(job);
         }
-        // Heard or not, it is looked at again.
-        let _ = tokio::time::timeout(left.min(LOOK_EVERY), bell.changed()).await;
+        // Whatever is heard, it is looked at again.
+        tokio::select! {
+            _ = bell.changed() => {}
+            _ = stopping.changed() => {}
+            () = tokio::time::sleep(left.min(LOOK_EVERY)) => {}
+        }
     }
 }
 

@@ -207,7 +207,7 @@ async fn lease(ctx: Ctx, request: LeaseRequest) -> Result<LeaseResponse> {
     let own = asked.holder.clone();
     ctx.app.db.derive(move |tx| lease::let_go(tx, &own)).await?;
     let until = Instant::now() + asked.wait;
-    let mut bell = ctx.app.db.bell().listen();
+    let (mut bell, mut stopping) = (ctx.app.db.bell().listen(), ctx.app.stopping.subscribe());
     loop {
         bell.borrow_and_update();
         let rest = worker::rest(&ctx.app, &[commands::KIND]).await?;
@@ -219,12 +219,16 @@ async fn lease(ctx: Ctx, request: LeaseRequest) -> Result<LeaseResponse> {
             }
         }
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() || *stopping.borrow_and_update() {
             return Ok(LeaseResponse { job: None });
         }
         // What is due now is for others, and may be so for long.
         let rest = if rest.is_zero() { LOOK_EVERY } else { rest.clamp(LOOK_AGAIN, LOOK_EVERY) };
-        let _ = tokio::time::timeout(left.min(rest), bell.changed()).await;
+        tokio::select! {
+            _ = bell.changed() => {}
+            _ = stopping.changed() => {}
+            () = tokio::time::sleep(left.min(rest)) => {}
+        }
     }
 }
 
@@ -308,7 +312,7 @@ pub struct HeartbeatRequest {
 /// What the runner is to do.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct HeartbeatResponse {
-    /// End it: somebody cancelled it, or its budget is used up.
+    /// End it: somebody cancelled it, its budget is used up, or whom it runs as may not any more.
     pub cancel: bool,
     /// The byte of the log at which the next piece begins.
     pub log_next: i64,
@@ -326,8 +330,9 @@ async fn heartbeat(ctx: Ctx, request: HeartbeatRequest) -> Result<HeartbeatRespo
             let text = request.log.as_deref().unwrap_or_default();
             let log_next = log::append(tx, &job, at, text)?;
             let cost = total(&job, used);
-            let wanted = lease::renew(tx, &job, lease_ms, &Progress::default(), &cost)?;
-            Ok(HeartbeatResponse { cancel: wanted || job.budget.exceeded_by(&cost).is_some(), log_next })
+            let is_asked = lease::renew(tx, &job, lease_ms, &Progress::default(), &cost)?;
+            let is_over = job.budget.exceeded_by(&cost).is_some() || lease::refusal(tx, &job)?.is_some();
+            Ok(HeartbeatResponse { cancel: is_asked || is_over, log_next })
         })
         .await
 }
@@ -367,7 +372,7 @@ pub enum Reason {
     Exited,
     /// It was ended because it was over a limit, which `message` names.
     Limit,
-    /// It was ended because somebody cancelled the job.
+    /// It was ended because a heartbeat was answered so.
     Cancelled,
     /// It could not be started, or the runner does not run it.
     NotStarted,
@@ -452,6 +457,9 @@ fn ending(tx: &mut Sql<'_>, job: &Job, request: &EndRequest, result: &Json) -> R
     Ok(Some(match (request.reason, request.exit_code, request.signal) {
         (Reason::Stopped, ..) => return Ok(None),
         (Reason::Cancelled, ..) if job.cancelled_by_id.is_some() => Ending::Cancelled,
+        (Reason::Cancelled, ..) if let Some(refusal) = lease::refusal(tx, job)? => {
+            Ending::failed(Failure::from(&refusal))
+        }
         (Reason::Limit | Reason::Cancelled, ..) => {
             failed(Failure::BUDGET_EXCEEDED, "The command was ended.".into(), false)
         }

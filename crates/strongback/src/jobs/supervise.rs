@@ -39,6 +39,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 enum Interrupt {
     Cancelled,
     Budget(String),
+    /// Its principal is gone, or may not any more.
+    Refused(Error),
     LeaseLost,
     Stopping,
 }
@@ -85,8 +87,8 @@ async fn attend(
         }
         if renewed.elapsed() >= RENEW_EVERY {
             match renew(app, job).await {
-                Ok(true) => return Err(Interrupt::Cancelled),
-                Ok(false) => {
+                Ok(Some(interrupt)) => return Err(interrupt),
+                Ok(None) => {
                     renewed = Instant::now();
                     holds_until = renewed + Duration::from_millis(LEASE_MS as u64);
                 }
@@ -117,8 +119,8 @@ async fn is_cancelled(app: &Arc<App>, job: &JobCtx) -> bool {
     matches!(found, Ok(Some(found)) if found.cancelled_by_id.is_some())
 }
 
-/// Keeps the lease, and stores progress and a piece of the log. Answers whether somebody wants the job to end.
-async fn renew(app: &Arc<App>, job: &JobCtx) -> Result<bool> {
+/// Keeps the lease, and stores progress and a piece of the log. Answers why the job is to end, if it is.
+async fn renew(app: &Arc<App>, job: &JobCtx) -> Result<Option<Interrupt>> {
     let (id, fencing, holder) = (job.id(), job.fencing(), job.holder().to_owned());
     let (progress, cost, piece) = (job.progress_now(), job.cost(), job.take_log());
     app.db
@@ -127,7 +129,10 @@ async fn renew(app: &Arc<App>, job: &JobCtx) -> Result<bool> {
             if let Some((begins_at, text)) = &piece {
                 log::append(tx, &held, *begins_at, text)?;
             }
-            lease::renew(tx, &held, LEASE_MS, &progress, &cost)
+            if lease::renew(tx, &held, LEASE_MS, &progress, &cost)? {
+                return Ok(Some(Interrupt::Cancelled));
+            }
+            Ok(lease::refusal(tx, &held)?.map(Interrupt::Refused))
         })
         .await
 }
@@ -138,6 +143,7 @@ fn ending(job: &JobCtx, done: Done, interrupt: Option<Interrupt>) -> Option<Endi
         (Some(Ok(Ok(result))), _) => Ending::Succeeded(result),
         (_, Some(Interrupt::Stopping)) => return None,
         (_, Some(Interrupt::Cancelled)) => Ending::Cancelled,
+        (_, Some(Interrupt::Refused(error))) => Ending::failed(Failure::from(&error)),
         (_, Some(Interrupt::Budget(why))) => Ending::failed(Failure::new(Failure::BUDGET_EXCEEDED, why)),
         (Some(Ok(Err(error))), _) => {
             if error.is_ours() {

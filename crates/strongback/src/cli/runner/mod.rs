@@ -38,7 +38,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Once, an administrator makes a principal for the machine, and a token:
   strongback principal create gpu-box --kind service-principal
-  strongback group add runners gpu-box
+  strongback group add-member runners gpu-box
   strongback token create --principal gpu-box
 
 On the machine, with that token in STRONGBACK_TOKEN:

@@ -103,7 +103,38 @@ async fn fill(test: &TestApp) {
         let body = json!({ "name": "fraud", "alias": "champion", "version": version });
         post(test, &format!("{M}/registered-models/alias"), body).await;
     }
+    make_job(test).await;
     assert!(Maker::new(test.app.signing_key.clone()).make(&test.app.db).await.unwrap());
+}
+
+/// A command and a job of it that was begun, said something and goes on.
+async fn make_job(test: &TestApp) {
+    let definition =
+        json!({ "argv": ["/bin/echo", "{n}"], "params": { "n": { "type": "integer", "default": 1 } } });
+    post(test, "/api/1.0/commands", json!({ "name": "main.default.train", "definition": definition })).await;
+    let run = json!({ "params": { "n": "7" }, "idempotency_key": "stored" });
+    let job = post(test, "/api/1.0/commands/main.default.train/run", run).await;
+    let leased = post(test, "/api/1.0/runner/lease", json!({ "runner": "r", "lease_seconds": 600 })).await;
+    assert_eq!(leased["job"]["job_id"], job["job_id"]);
+    let beat =
+        json!({ "runner": "r", "fencing_token": 1, "log": "a line\n", "log_at": 0, "lease_seconds": 1 });
+    let path = format!("/api/1.0/runner/jobs/{}/heartbeat", job["job_id"].as_str().unwrap());
+    post(test, &path, beat).await;
+}
+
+/// Its lease ran out long ago, and it had one attempt.
+async fn read_jobs(test: &TestApp) {
+    let listed = test.get("/api/1.0/jobs?asset=main.default.train").await;
+    let job = &ok(&listed)["jobs"][0];
+    assert_eq!((&job["state"], &job["payload"]["params"]["n"]), (&json!("running"), &json!("7")));
+    let log = test.get(&format!("/api/1.0/jobs/{}/log", job["job_id"].as_str().unwrap())).await;
+    assert_eq!(ok(&log)["text"], "a line\n");
+    let none = post(test, "/api/1.0/runner/lease", json!({ "runner": "other", "wait_seconds": 2 })).await;
+    assert_eq!(none, json!({}));
+    let ended = test.get(&format!("/api/1.0/jobs/{}", job["job_id"].as_str().unwrap())).await;
+    assert_eq!(ok(&ended)["error"]["code"], "LEASE_LOST");
+    let command = test.get("/api/1.0/commands/main.default.train").await;
+    assert_eq!(ok(&command)["definition"]["argv"], json!(["/bin/echo", "{n}"]));
 }
 
 fn literal(value: ValueRef<'_>) -> String {
@@ -238,6 +269,7 @@ async fn stores_of_every_schema_open_and_read_the_same() {
         read_runs(&test).await;
         read_models(&test).await;
         read_events(&test).await;
+        read_jobs(&test).await;
         // And it goes on.
         post(&test, &format!("{M}/experiments/create"), json!({ "name": "later" })).await;
         read += 1;

@@ -84,6 +84,7 @@ fn a_runner_that_is_killed_leaves_nothing_and_another_takes_its_job() {
         let mut runner = rig.runner("one", &[]);
         let ids = rig.file("ids");
         assert!(ids.lines().all(runs), "{ids}");
+        rig.logged(&id, "attempt 1");
         runner.kill9().unwrap();
         assert_gone(&ids);
         let mut other = rig.runner("two", &["--once"]);
@@ -216,4 +217,45 @@ fn a_stale_runner_is_refused() {
         assert_eq!(end(&rig.box_, "second", &second["fencing_token"]), 200);
         assert_eq!((rig.job(&id)["state"].as_str(), status_of(&second["token"])), (Some("succeeded"), 401));
     });
+}
+
+#[test]
+fn a_command_ends_when_who_it_runs_as_may_not_any_more() {
+    let rig = Rig::new(None);
+    let id = rig.run(&stubborn(&rig, &json!({})));
+    let mut runner = rig.runner("one", &["--once"]);
+    let ids = rig.file("ids");
+    for name in ["prod.risk", "prod.risk.stubborn"] {
+        let given = json!({ "name": name, "owner": "root" });
+        assert_eq!(
+            rig.server.client().with_bearer(&rig.root).patch("/api/1.0/owner", &given).unwrap().status,
+            200
+        );
+    }
+    let job = rig.ended(&id);
+    assert_eq!(outcome(&job), "failed PERMISSION_DENIED", "{job}");
+    assert!(job["error"]["message"].as_str().unwrap().contains("ada may not run the command"), "{job}");
+    assert_gone(&ids);
+    assert_eq!(exit_code(&mut runner), Some(1));
+}
+
+/// Whoever waits for a job keeps no server from stopping.
+#[test]
+fn a_server_stops_at_once_though_runners_wait() {
+    let mut rig = Rig::new(None);
+    let mut runner = rig.runner("one", &[]);
+    wait_until("the runner asks", || runner.log().contains("Ctrl-C ends it"));
+    let (address, token) = (rig.server.address(), rig.box_.clone());
+    let waiting = std::thread::spawn(move || {
+        let asked = json!({ "runner": "two", "wait_seconds": 30 });
+        testkit::http::Client::new(address).with_bearer(&token).post("/api/1.0/runner/lease", &asked).unwrap()
+    });
+    // Until it waits: the bell is heard by two.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let begun = std::time::Instant::now();
+    assert!(rig.server.terminate().unwrap().success());
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    let answer = waiting.join().unwrap();
+    assert_eq!((answer.status, answer.json()), (200, json!({})));
+    runner.terminate(super::rig::PATIENCE).unwrap();
 }

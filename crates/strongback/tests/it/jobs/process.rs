@@ -87,7 +87,11 @@ fn who_is_no_runner_is_told_how_to_become_one() {
     let rig = Rig::new(None);
     let refused = rig.command(&rig.ada, &["runner", "--once", "--work-dir", "w"]);
     assert_eq!(refused.status.code(), Some(3));
-    assert!(text(&refused.stderr).contains("strongback group add runners ada"), "{}", text(&refused.stderr));
+    assert!(
+        text(&refused.stderr).contains("strongback group add-member runners ada"),
+        "{}",
+        text(&refused.stderr)
+    );
     let secret = rig.command(&rig.ada, &["runner", "--work-dir", "w", "--pass-env", "STRONGBACK_TOKEN"]);
     assert_eq!(secret.status.code(), Some(2));
     assert!(text(&secret.stderr).contains("may be a secret of this runner"), "{}", text(&secret.stderr));
@@ -157,4 +161,51 @@ fn what_a_command_uses_is_counted() {
         assert!(job["result"]["peak_memory_bytes"].as_i64().unwrap() > 30_000_000, "{job}");
         assert_eq!(exit_code(&mut runner), Some(0));
     });
+}
+
+/// By the command line alone, as a person does it.
+#[test]
+fn a_command_is_declared_shown_and_run_from_a_file() {
+    let rig = Rig::new(None);
+    let said = |token: &str, arguments: &[&str]| {
+        let output = rig.command(token, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let file = rig.folder.path().join("greet.toml");
+    let toml = "argv = ['/bin/echo', 'hello', '{whom}']\nmax_attempts = 2\n[params.whom]\npattern = 'w*'\n";
+    std::fs::write(&file, toml).unwrap();
+    let declare =
+        ["command", "declare", "prod.risk.greet", "--file", "greet.toml", "--owner", "ada", "--json"];
+    let made: serde_json::Value = serde_json::from_str(&said(&rig.root, &declare)).unwrap();
+    assert_eq!((&made["version"], &made["owner"]), (&json!(1), &json!("ada")));
+    assert_eq!(
+        rig.command(&rig.ada, &declare).status.code(),
+        Some(3),
+        "she owns it, and is no administrator"
+    );
+    // What is shown can be declared again and is no new version.
+    std::fs::write(&file, said(&rig.ada, &["command", "show", "prod.risk.greet"])).unwrap();
+    let again: serde_json::Value = serde_json::from_str(&said(&rig.root, &declare)).unwrap();
+    assert_eq!((&again["version"], &again["sha256"]), (&json!(1), &made["sha256"]));
+    assert!(said(&rig.ada, &["command", "list", "prod.risk"]).contains("/bin/echo hello {whom}"));
+    std::fs::write(&file, "argv = ['/bin/echo']\nshell = true\n").unwrap();
+    let wrong = rig.command(&rig.root, &declare);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("unknown field `shell`"), "{}", text(&wrong.stderr));
+
+    let mut runner = rig.runner("one", &["--once"]);
+    let run = ["command", "run", "prod.risk.greet", "--param", "whom=world", "--wait", "--json"];
+    let job: serde_json::Value = serde_json::from_str(&said(&rig.ada, &run)).unwrap();
+    assert_eq!(outcome(&job), "succeeded");
+    let id = job["job_id"].as_str().unwrap();
+    assert_eq!(said(&rig.ada, &["job", "log", id, "--follow"]), "hello world\n");
+    assert!(said(&rig.ada, &["job", "list", "--asset", "prod.risk.greet"]).contains(id));
+    assert!(said(&rig.ada, &["job", "show", id]).contains("succeeded"));
+    assert_eq!(exit_code(&mut runner), Some(0));
+    let refused = rig.command(&rig.ada, &["command", "run", "prod.risk.greet", "--param", "whom=you"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("it has the form 'w*'"), "{}", text(&refused.stderr));
+    said(&rig.root, &["command", "delete", "prod.risk.greet"]);
+    assert_eq!(rig.command(&rig.ada, &["command", "show", "prod.risk.greet"]).status.code(), Some(3));
 }

@@ -138,13 +138,20 @@ impl Rig {
         }
     }
 
-    /// A runner in a work directory of this name.
+    /// Waits until the server has this line of a job's log.
+    pub fn logged(&self, id: &str, line: &str) {
+        wait_until(&format!("the log has {line:?}"), || self.log(id).lines().any(|logged| logged == line));
+    }
+
+    /// A runner in a work directory of this name, whose lease lasts three seconds unless it is told otherwise.
     pub fn runner(&self, name: &str, more: &[&str]) -> Process {
         let work = self.folder.path().join(name);
         let url = self.server.url();
-        let arguments =
-            [&["runner", "--server", &url, "--work-dir", work.to_str().unwrap(), "--lease", "3"], more]
-                .concat();
+        let mut arguments = vec!["runner", "--server", &url, "--work-dir", work.to_str().unwrap()];
+        if !more.contains(&"--lease") {
+            arguments.extend(["--lease", "3"]);
+        }
+        arguments.extend(more);
         let mut launch = Launch::new(binary(), &arguments);
         launch.environment = vec![
             ("STRONGBACK_TOKEN".into(), self.box_.clone()),
@@ -167,7 +174,6 @@ impl Rig {
         wait_until(&format!("{name} is written"), || read().ends_with('\n'));
         read()
     }
-
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -93,6 +93,23 @@ fn a_job_whose_principal_lost_the_right_it_needs_is_not_begun() {
     });
 }
 
+/// Also one that never asks.
+#[test]
+fn a_job_that_runs_ends_with_the_right_that_it_needs() {
+    on_every_store(async |test: TestApp| {
+        let (ada, catalog) = world(&test).await;
+        handle(&test, "test.never_asks", async |_| std::future::pending().await);
+        let worker = Worker::start(&test.app);
+        let about = NewJob { run_as_id: ada, asset: Some((catalog, Action::Edit)), ..new("test.never_asks") };
+        let id = queue(&test, about).await.unwrap();
+        super::until(&test, id, |job| job.state.name() == "running").await;
+        leave(&test).await;
+        let job = ended(&test, id).await;
+        assert_eq!((outcome(&job).as_str(), job.attempts), ("failed PERMISSION_DENIED", 1));
+        worker.stop().await;
+    });
+}
+
 #[test]
 fn a_job_whose_principal_was_removed_is_not_begun() {
     static REMOVE: Stmt = Stmt::new("DELETE FROM principal WHERE name = 'ada'");
