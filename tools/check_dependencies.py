@@ -61,6 +61,7 @@ def licence_allowed(expression: str, allowed: set[str]) -> bool:
 def refusals(packages: list[dict], rules: dict) -> list[str]:
     """One sentence for everything that `rules` refuse among `packages` (as `cargo metadata` gives them)."""
     allowed = set(rules["licenses"]["allow"])
+    exceptions = {entry["crate"]: set(entry["allow"]) for entry in rules["licenses"].get("exceptions", [])}
     found = []
     versions = defaultdict(set)
     for package in packages:
@@ -69,7 +70,7 @@ def refusals(packages: list[dict], rules: dict) -> list[str]:
         licence = package["license"]
         if not licence:
             found.append(f"{name} names no licence")
-        elif not licence_allowed(licence, allowed):
+        elif not licence_allowed(licence, allowed | exceptions.get(package["name"], set())):
             found.append(f"{name} is under '{licence}', which [licenses] does not allow")
         source = package["source"]
         if source is not None and source not in CRATES_IO:

@@ -43,6 +43,7 @@ pub async fn open_locked(config: Config, lock: fs::File) -> Result<Arc<App>> {
         bootstrap::run(&ctx).await?;
         crate::tracking::bootstrap(&ctx).await?;
         crate::files::recover(&ctx).await?;
+        crate::jobs::recover(&ctx).await?;
         crate::tables::recover(&ctx).await
     };
     if let Err(error) = begun.await {
@@ -104,6 +105,8 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         holds: crate::tables::Holds::default(),
         pages,
         bodies: Bodies::default(),
+        handlers: crate::slice_handlers(),
+        stopping: tokio::sync::watch::Sender::new(false),
         readiness: Readiness::default(),
         signing_key,
         _lock: lock,
@@ -185,6 +188,8 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(ops::tidy_figures(stopped.clone())),
         tokio::spawn(crate::files::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::registry::keep_clean(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::jobs::work(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::jobs::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];
     Background { stop, tasks }

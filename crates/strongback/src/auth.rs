@@ -67,6 +67,11 @@ impl Caller {
         self.is(principal::ADMINS)
     }
 
+    /// Whether the caller may run the commands of others.
+    pub fn is_runner(&self) -> bool {
+        self.is_admin() || self.is(principal::RUNNERS)
+    }
+
     /// Whether the caller is this principal or belongs to this group.
     pub fn is(&self, principal: i64) -> bool {
         self.id == principal || self.groups.binary_search(&principal).is_ok()
@@ -82,6 +87,8 @@ pub enum Proof {
     Token([u8; 32]),
     /// A signed address, which stands for a principal that has a valid token.
     Address,
+    /// A job, which acts as its principal as long as there is one.
+    Job,
 }
 
 /// A secret text that is never shown by accident.
@@ -149,6 +156,8 @@ pub fn renew(tx: &mut Sql<'_>) -> Result<()> {
         Proof::Nothing => return Ok(()),
         Proof::Token(hash) => by_token(tx, &hash)?,
         Proof::Address => by_address(tx, tx.caller().id)?,
+        Proof::Job => principal::find_by_id(tx, tx.caller().id)?
+            .ok_or_else(|| Error::denied("The principal that this job runs as does not exist any more."))?,
     };
     tx.renew_caller(caller);
     Ok(())

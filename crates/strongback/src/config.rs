@@ -16,6 +16,9 @@ pub const FILE: &str = "strongback.toml";
 /// Settings that may be set to nothing. Elsewhere an empty text is a variable that somebody forgot to fill.
 const MAY_BE_EMPTY: &[&str] = &["allowed_hosts"];
 
+/// Settings that are numbers, which a file may have without quotes.
+const NUMBERS: &[&str] = &["port", "job_workers", "job_retention_days", "query_memory_mb", "query_spill_mb"];
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -162,6 +165,10 @@ settings! {
     auth: Auth = Auth::Off, parse_auth, |auth| match auth { Auth::Off => "off".into(), Auth::Tokens => "tokens".into() };
     /// Host names that the server answers to besides loopback and its own address; `*` for any.
     allowed_hosts: Vec<String> = Vec::new(), parse_list, |hosts| hosts.join(",");
+    /// Jobs of the server's own that run at once.
+    job_workers: u16 = 2, |text| parse_number(text, 1, 64), ToString::to_string;
+    /// Days after which a job that has ended is forgotten.
+    job_retention_days: u16 = 30, |text| parse_number(text, 1, 3650), ToString::to_string;
     /// `auto`, `off`, or the directory of the installed mlflow's web pages.
     mlflow_ui: String = "off".into(), |text| Ok(text.to_owned()), String::clone;
     /// Where tables lie: a directory, or a URL such as `s3://bucket/prefix`. Nothing said: `tables` in the data directory.
@@ -306,8 +313,8 @@ fn read_file(path: &std::path::Path) -> Result<Layer> {
 fn text_of(name: &str, value: toml::Value) -> Result<String, &'static str> {
     match (name, value) {
         (_, toml::Value::String(text)) => Ok(text),
-        ("port" | "query_memory_mb" | "query_spill_mb", toml::Value::Integer(number)) => Ok(number.to_string()),
-        ("port" | "query_memory_mb" | "query_spill_mb", _) => Err("a number"),
+        (name, toml::Value::Integer(number)) if NUMBERS.contains(&name) => Ok(number.to_string()),
+        (name, _) if NUMBERS.contains(&name) => Err("a number"),
         ("allowed_hosts", toml::Value::Array(hosts)) => {
             let hosts: Option<Vec<&str>> = hosts.iter().map(toml::Value::as_str).collect();
             hosts.map(|hosts| hosts.join(",")).ok_or("a list of texts in quotes")
@@ -337,6 +344,11 @@ fn parse_megabytes(text: &str) -> Result<u64, String> {
     const MOST: u64 = 1 << 24;
     let wanted = text.trim().parse().ok().filter(|number| (16..=MOST).contains(number));
     wanted.ok_or_else(|| format!("it must be a number of MiB from 16 to {MOST}."))
+}
+
+fn parse_number(text: &str, least: u16, most: u16) -> Result<u16, String> {
+    let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("it must be a number from {least} to {most}."))
 }
 
 fn parse_auth(text: &str) -> Result<Auth, String> {

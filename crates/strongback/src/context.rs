@@ -28,6 +28,10 @@ pub struct App {
     pub pages: crate::ui::Pages,
     /// The JSON bodies that are being read.
     pub bodies: crate::router::body::Bodies,
+    /// What does jobs of the server's own kinds.
+    pub handlers: crate::jobs::Handlers,
+    /// Becomes true when the server is told to stop: whoever waits for something answers then.
+    pub stopping: tokio::sync::watch::Sender<bool>,
     /// What was found when somebody last asked whether it is ready.
     pub readiness: crate::ops::Readiness,
     /// Signs checkpoints of the event stream.

@@ -1,7 +1,7 @@
 //! Strongback: an MLOps backbone in one binary.
 //!
 //! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
-//! [`catalog`], [`files`], [`tables`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them
+//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them
 //! stand the few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`time`], [`ui`].
 
 pub mod answers;
@@ -15,6 +15,7 @@ pub mod db;
 pub mod error;
 pub mod events;
 pub mod files;
+pub mod jobs;
 pub mod objects;
 pub mod ops;
 pub mod registry;
@@ -28,10 +29,16 @@ pub mod ui;
 fn slice_routes() -> Vec<router::Route> {
     let mut routes = ops::routes();
     routes.extend(catalog::routes());
+    routes.extend(jobs::routes());
     routes.extend(tables::routes());
     routes.extend(tracking::routes());
     routes.extend(registry::routes());
     routes.extend(answers::routes());
     routes.extend(ui::routes());
     routes
+}
+
+/// What does jobs of the server's own kinds, from the ground up. Each slice that has some registers them here.
+fn slice_handlers() -> jobs::Handlers {
+    jobs::Handlers::default()
 }

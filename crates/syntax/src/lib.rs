@@ -1,13 +1,14 @@
-//! Pure parsers of what outsiders send: search grammar, names, artifact paths, model sources, `MLmodel` files,
-//! declarations of feature tables.
+//! Pure parsers of what outsiders send: search grammar, names and patterns of names, artifact paths, model sources, `MLmodel`
+//! files, declarations of feature tables.
 //!
 //! Nothing here reads a file, opens a socket or waits; every function is total: hostile input gives an error value,
-//! never a panic, in time linear in its length (the matcher of `LIKE`: pattern × text).
+//! never a panic, in time linear in its length (the matchers of `LIKE` and of names: pattern × text).
 //!
 //! Invariant: this crate knows no HTTP, no SQL and no table. What a refused value means for a caller (code, status)
 //! is decided by whoever calls.
 
 pub mod features;
+pub mod glob;
 pub mod mlmodel;
 pub mod names;
 pub mod paths;

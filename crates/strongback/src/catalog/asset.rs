@@ -52,6 +52,8 @@ kinds! {
     Experiment = "experiment", "experiment";
     /// A registered model.
     Model = "model", "registered model";
+    /// A command that runners run.
+    Command = "command", "command";
 }
 
 /// A named thing.

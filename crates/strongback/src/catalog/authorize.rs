@@ -9,6 +9,8 @@
 //! What must stay true: a decision is made next to the read or write that it guards, within its transaction; a
 //! decision leaves its mark on the transaction ([`Sql::is_authorized`]), and a change without the mark does not commit.
 
+use std::sync::Arc;
+
 use super::store;
 use crate::{
     auth::Caller,
@@ -31,6 +33,8 @@ pub enum Action {
     Delete,
     /// Give it to another owner.
     Manage,
+    /// Run it: spend a machine on what it does.
+    Execute,
 }
 
 impl Action {
@@ -42,7 +46,27 @@ impl Action {
             Self::Edit => "change",
             Self::Delete => "delete",
             Self::Manage => "give away",
+            Self::Execute => "run",
         }
+    }
+
+    const ALL: [Self; 6] = [Self::Read, Self::Create, Self::Edit, Self::Delete, Self::Manage, Self::Execute];
+
+    /// As it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Create => "create",
+            Self::Edit => "edit",
+            Self::Delete => "delete",
+            Self::Manage => "manage",
+            Self::Execute => "execute",
+        }
+    }
+
+    /// From how it is stored.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
     }
 }
 
@@ -75,6 +99,35 @@ pub fn authorize(sql: &mut Sql<'_>, action: Action, asset_id: i64) -> Result<()>
         action.verb(),
         chain.label,
     )))
+}
+
+/// Asks the same for somebody else, on whose behalf the caller of `sql` is about to do something. It is no authorisation of
+/// the caller.
+pub fn authorize_as(sql: &mut Sql<'_>, whom: &Arc<Caller>, action: Action, asset_id: i64) -> Result<()> {
+    let (caller, was_authorized) = (Arc::clone(sql.caller()), sql.is_authorized());
+    sql.renew_caller(Arc::clone(whom));
+    let decision = authorize(sql, action, asset_id);
+    sql.renew_caller(caller);
+    sql.restore_authorized(was_authorized);
+    decision
+}
+
+/// Lets administrators and runners pass.
+pub fn authorize_runner(sql: &mut Sql<'_>) -> Result<()> {
+    if sql.caller().is_runner() {
+        sql.mark_authorized();
+        return Ok(());
+    }
+    Err(not_a_runner(sql.caller()))
+}
+
+/// The error for somebody who may not run the commands of others.
+pub fn not_a_runner(caller: &Caller) -> Error {
+    Error::denied(format!(
+        "{} may not run the commands of others: that is for members of the group runners, and administrators. An \
+         administrator adds it with: strongback group add-member runners {}",
+        caller.name, caller.name
+    ))
 }
 
 /// Whether the caller may do it. For lists, which show what a caller may see and no more. A

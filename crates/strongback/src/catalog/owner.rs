@@ -34,7 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
 pub struct SetRequest {
     /// Name of the asset: catalog, catalog.schema, catalog.schema.name, the path of an experiment, a model's name.
     pub name: String,
-    /// Which kind, where several have that name: catalog, schema, table, experiment, model.
+    /// Which kind, where several have that name: catalog, schema, table, experiment, model, command.
     pub kind: Option<String>,
     /// Name of the new owner: a user, a service principal or a group.
     pub owner: String,
@@ -75,12 +75,12 @@ async fn set(ctx: Ctx, request: SetRequest) -> Result<SetResponse> {
 
 /// The kind that a caller names.
 pub fn parse_kind(name: &str) -> Result<Kind> {
-    [Kind::Catalog, Kind::Schema, Kind::Table, Kind::Experiment, Kind::Model]
+    [Kind::Catalog, Kind::Schema, Kind::Table, Kind::Experiment, Kind::Model, Kind::Command]
         .into_iter()
         .find(|kind| kind.name() == name)
         .ok_or_else(|| {
             Error::invalid(format!(
-                "Invalid value '{name}' for parameter 'kind' supplied: it is catalog, schema, table, experiment or model."
+                "Invalid value '{name}' for parameter 'kind' supplied: it is catalog, schema, table, experiment, model or command."
             ))
         })
 }

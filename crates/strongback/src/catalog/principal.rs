@@ -18,6 +18,8 @@ pub const LOCAL: i64 = 2;
 pub const ADMINS: i64 = 3;
 /// The group that everybody belongs to.
 pub const USERS: i64 = 4;
+/// The group of those who may run the commands of others: `strongback runner`.
+pub const RUNNERS: i64 = 5;
 
 /// The caller behind a token's hash, unless the token expired before `now` or was revoked.
 pub fn by_token(sql: &mut Sql<'_>, hash: &[u8; 32], now: i64) -> Result<Option<Arc<Caller>>> {
@@ -35,6 +37,12 @@ pub fn with_token(sql: &mut Sql<'_>, id: i64, now: i64) -> Result<Option<Arc<Cal
 pub fn by_id(sql: &mut Sql<'_>, id: i64) -> Result<Arc<Caller>> {
     let name = name_of(sql, id)?;
     as_caller(sql, (id, name))
+}
+
+/// A principal as a caller, with the groups that it belongs to now; `None` if there is none with this id.
+pub fn find_by_id(sql: &mut Sql<'_>, id: i64) -> Result<Option<Arc<Caller>>> {
+    let name = sql.first(&store::PRINCIPAL_NAME, bind![id], |row| row.get::<String>(0))?;
+    name.map(|name| as_caller(sql, (id, name))).transpose()
 }
 
 fn named(row: &Row<'_>) -> Result<(i64, String)> {
@@ -106,7 +114,7 @@ pub struct Principal {
 impl Principal {
     /// Whether it came with the store: its memberships are fixed, and it has no tokens.
     pub fn is_built_in(&self) -> bool {
-        self.id <= USERS
+        self.id <= RUNNERS
     }
 }
 

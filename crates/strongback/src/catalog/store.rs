@@ -94,5 +94,6 @@ statements! {
         JOIN principal p ON p.id = c.principal_id
         WHERE c.revoked_at IS NULL ORDER BY p.name, c.created_at, c.id";
     CREDENTIAL_OWNER = "SELECT principal_id FROM credential WHERE id = $1 AND revoked_at IS NULL {lock}";
+    CREDENTIAL_REMOVE = "DELETE FROM credential WHERE id = $1";
     CREDENTIAL_REVOKE = "UPDATE credential SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     authorize::{authorize_admin, authorize_self},
-    principal::{self, PrincipalKind},
+    principal::{self, Principal, PrincipalKind},
     securable::check_text,
     store,
 };
@@ -137,24 +137,9 @@ pub async fn token_create(ctx: &Ctx, request: CreateRequest) -> Result<CreateRes
             }
             let own = tx.caller().name.clone();
             let whose = principal::get(tx, request.principal.as_deref().unwrap_or(&own))?;
-            if whose.is_built_in() || whose.kind == PrincipalKind::Group {
-                return Err(Error::invalid(format!(
-                    "'{}' cannot have tokens: a token belongs to a user or a service principal. Create one with: \
-                     strongback principal create NAME, then: strongback token create --principal NAME",
-                    whose.name
-                )));
-            }
             let now = tx.now();
-            let living: i64 = tx.one(&store::CREDENTIAL_COUNT, bind![whose.id, now], |row| row.get(0))?;
-            if living >= TOKENS_MAX {
-                return Err(Error::invalid(format!(
-                    "'{}' has {living} tokens; the limit is {TOKENS_MAX}. Revoke one first.",
-                    whose.name
-                )));
-            }
             let expires_at = lifetime_s.map(|seconds| now + seconds * 1000);
-            let new = bind![&hash[..], &token_id, whose.id, &comment, now, expires_at];
-            tx.execute(&store::CREDENTIAL_INSERT, new)?;
+            insert(tx, &whose, &hash, &token_id, &comment, expires_at)?;
             let detail = json!({ "principal": whose.name, "comment": comment, "expires_at": expires_at });
             let event = Event::new(EventKind::TokenCreate).subject(&token_id).detail(detail);
             let info = TokenInfo {
@@ -168,6 +153,54 @@ pub async fn token_create(ctx: &Ctx, request: CreateRequest) -> Result<CreateRes
         })
         .await?;
     Ok(CreateResponse { token_value: secret.reveal().to_owned(), token_info })
+}
+
+/// Stores a token of a user or a service principal.
+fn insert(
+    tx: &mut Sql<'_>,
+    whose: &Principal,
+    hash: &[u8; 32],
+    token_id: &str,
+    comment: &str,
+    expires_at: Option<i64>,
+) -> Result<()> {
+    if whose.is_built_in() || whose.kind == PrincipalKind::Group {
+        return Err(Error::invalid(format!(
+            "'{}' cannot have tokens: a token belongs to a user or a service principal. Create one with: \
+             strongback principal create NAME, then: strongback token create --principal NAME",
+            whose.name
+        )));
+    }
+    let now = tx.now();
+    let living: i64 = tx.one(&store::CREDENTIAL_COUNT, bind![whose.id, now], |row| row.get(0))?;
+    if living >= TOKENS_MAX {
+        return Err(Error::invalid(format!(
+            "'{}' has {living} tokens; the limit is {TOKENS_MAX}. Revoke one first.",
+            whose.name
+        )));
+    }
+    tx.execute(&store::CREDENTIAL_INSERT, bind![&hash[..], token_id, whose.id, comment, now, expires_at])?;
+    Ok(())
+}
+
+/// Makes a secret the token of a principal until a moment (milliseconds since the epoch), for work that the server lets
+/// somebody do on its behalf; answers the token's id. The caller has decided that, and has an event that names the id.
+pub fn issue(
+    tx: &mut Sql<'_>,
+    principal: &str,
+    secret: &Secret,
+    comment: &str,
+    expires_at: i64,
+) -> Result<String> {
+    let whose = principal::get(tx, principal)?;
+    let id = uuid::Uuid::now_v7().to_string();
+    insert(tx, &whose, &secret.hash(), &id, comment, Some(expires_at))?;
+    Ok(id)
+}
+
+/// Ends a token that [`issue`] made, without a trace beside the event of the caller.
+pub fn remove(tx: &mut Sql<'_>, id: &str) -> Result<()> {
+    tx.execute(&store::CREDENTIAL_REMOVE, bind![id]).map(|_| ())
 }
 
 /// Tokens.

@@ -185,16 +185,34 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Json>,
     ) -> Result<T> {
+        self.runtime.block_on(self.ask(method, path, query, body))
+    }
+
+    /// Runs something that awaits calls of this client.
+    pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The same as [`Self::send`], for those who do something else meanwhile.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Json) -> Result<T> {
+        self.ask(Method::POST, path, &[], Some(body)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Json>,
+    ) -> Result<T> {
         let mut request = self.request(method, path, query)?;
         if let Some(body) = body {
             request = request.json(body);
         }
-        self.runtime.block_on(async {
-            let response = self.accepted(request).await?;
-            let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
-            serde_json::from_slice(&bytes)
-                .map_err(|error| self.foreign("an answer that cannot be read").because(error))
-        })
+        let response = self.accepted(request).await?;
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| self.foreign("an answer that cannot be read").because(error))
     }
 
     /// Sends JSON and passes what comes on as it comes. What breaks off is an error.

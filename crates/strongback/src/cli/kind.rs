@@ -15,6 +15,8 @@ pub(super) enum AssetKind {
     Experiment,
     /// A registered model.
     Model,
+    /// A declared command.
+    Command,
 }
 
 impl AssetKind {
@@ -26,6 +28,7 @@ impl AssetKind {
             Self::Table => "table",
             Self::Experiment => "experiment",
             Self::Model => "model",
+            Self::Command => "command",
         }
     }
 }

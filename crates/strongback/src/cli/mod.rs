@@ -8,11 +8,13 @@ mod audit_log;
 mod backup;
 mod catalog;
 mod client;
+mod command;
 mod config_show;
 mod doctor;
 mod exit;
 mod history;
 mod import;
+mod job;
 mod kind;
 mod lineage;
 mod model;
@@ -20,6 +22,7 @@ mod owner;
 mod place;
 mod principal;
 mod printer;
+mod runner;
 mod runs;
 mod settings;
 mod sql;
@@ -108,6 +111,17 @@ enum Command {
     /// Create, list and revoke tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Declare and run commands, e.g. a training, on machines where a runner is at work
+    #[command(subcommand)]
+    Command(command::CommandCommand),
+    /// List, watch and end jobs
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// Run the commands of jobs on this machine
+    Runner(runner::RunnerArgs),
+    /// Stands between a runner and a command
+    #[command(hide = true)]
+    RunnerGuard(runner::guard::GuardArgs),
     /// Find runs, e.g. the best by a metric
     #[command(subcommand)]
     Runs(runs::RunsCommand),
@@ -154,6 +168,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Principal(command) => principal::run(command),
         Command::Group(command) => principal::run_group(command),
         Command::Token(command) => token::run(command),
+        Command::Command(command) => command::run(command),
+        Command::Job(command) => job::run(command),
+        Command::Runner(args) => runner::run(args),
+        Command::RunnerGuard(args) => runner::guard::run(&args),
         Command::Runs(command) => runs::run(command),
         Command::History(args) => history::run(&args),
         Command::Lineage(args) => lineage::run(&args),

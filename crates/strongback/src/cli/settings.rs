@@ -74,6 +74,12 @@ struct ServingArgs {
     /// Serve your installed mlflow's web pages at /mlflow/: auto, off, or the directory of the pages [default: off]
     #[arg(long, value_name = "auto|off|PATH")]
     mlflow_ui: Option<String>,
+    /// Jobs of the server's own that run at once [default: 2]
+    #[arg(long, value_name = "N")]
+    job_workers: Option<String>,
+    /// Days after which a job that has ended is forgotten [default: 30]
+    #[arg(long, value_name = "DAYS")]
+    job_retention_days: Option<String>,
     /// text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -95,6 +101,8 @@ impl ServerArgs {
             auth: serving.auth,
             allowed_hosts: serving.allowed_hosts,
             mlflow_ui: serving.mlflow_ui,
+            job_workers: serving.job_workers,
+            job_retention_days: serving.job_retention_days,
             log_format: serving.log_format,
             log: serving.log,
             ..Layer::default()

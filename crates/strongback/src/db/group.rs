@@ -12,7 +12,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
-    Change, Origin, Sql,
+    Bell, Change, Origin, Sql,
     limit::Limit,
     sql::Conn,
     ticket::{Answer, Ticket},
@@ -41,15 +41,18 @@ pub(super) trait Job: Send {
 pub(super) struct Typed<T, F> {
     origin: Origin,
     derived: bool,
+    bell: Bell,
     write: F,
     value: Option<T>,
+    /// Whether what ran last asked for the bell.
+    rings: bool,
     answer: Answer<T>,
 }
 
 impl<T, F> Typed<T, F> {
-    pub(super) fn new(origin: Origin, derived: bool, write: F) -> (Self, Ticket<T>) {
+    pub(super) fn new(origin: Origin, derived: bool, bell: Bell, write: F) -> (Self, Ticket<T>) {
         let (answer, ticket) = super::ticket::pair();
-        (Self { origin, derived, write, value: None, answer }, ticket)
+        (Self { origin, derived, bell, write, value: None, rings: false, answer }, ticket)
     }
 }
 
@@ -82,11 +85,15 @@ impl<T: Send, F: FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send> Job for Typed<
             }
         }
         self.value = Some(value);
+        self.rings = sql.rings();
         Ok(event)
     }
 
     fn settle(self: Box<Self>, outcome: Result<()>) {
-        let Self { value, answer, .. } = *self;
+        let Self { value, answer, bell, rings, .. } = *self;
+        if rings && outcome.is_ok() {
+            bell.ring();
+        }
         let outcome = outcome.and_then(|()| {
             value.ok_or_else(|| Error::internal("a write was acknowledged without an answer"))
         });

@@ -20,7 +20,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "tracking", include_str!("migrations/0003_tracking.sql")),
     (4, "registry", include_str!("migrations/0004_registry.sql")),
     (5, "files", include_str!("migrations/0005_files.sql")),
-    (6, "tables", include_str!("migrations/0006_tables.sql")),
+    (6, "jobs", include_str!("migrations/0006_jobs.sql")),
+    (7, "tables", include_str!("migrations/0007_tables.sql")),
 ];
 
 /// The schema this binary writes.

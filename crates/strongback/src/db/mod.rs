@@ -14,6 +14,7 @@
 //! - nothing waits for ever: the queue is bounded and says so when it is full, and what is begun ends ([`limit`]);
 //! - nobody is told that nothing happened when something may have ([`ticket`]).
 
+mod bell;
 pub(crate) mod connect;
 mod dialect;
 mod group;
@@ -34,6 +35,7 @@ use std::{
     time::Duration,
 };
 
+pub use bell::Bell;
 pub use dialect::{Dialect, Stmt};
 pub use limit::Limit;
 pub use sql::{Row, Sql, Value};
@@ -96,6 +98,7 @@ struct Inner {
     readers: Readers,
     turns: turns::Turns,
     mark: Arc<Mark>,
+    bell: Bell,
     queue: async_channel::Sender<Box<dyn Job>>,
     writers: parking_lot::Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: AtomicBool,
@@ -136,6 +139,7 @@ impl Db {
             readers,
             turns,
             mark,
+            bell: Bell::default(),
             queue,
             writers,
             closing,
@@ -145,6 +149,11 @@ impl Db {
     /// Where it lies.
     pub fn location(&self) -> &Location {
         &self.0.location
+    }
+
+    /// Rings after the commit of what asks for it.
+    pub fn bell(&self) -> &Bell {
+        &self.0.bell
     }
 
     /// By which its events and checkpoints are dated.
@@ -209,7 +218,7 @@ impl Db {
         derived: bool,
         write: impl FnMut(&mut Sql<'_>) -> Result<Change<T>> + Send + 'static,
     ) -> Result<T> {
-        let (job, ticket) = Typed::new(origin.clone(), derived, write);
+        let (job, ticket) = Typed::new(origin.clone(), derived, self.0.bell.clone(), write);
         match tokio::time::timeout(QUEUE_WAIT, self.0.queue.send(Box::new(job))).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) if self.0.closing.load(Ordering::Relaxed) => {
@@ -312,6 +321,7 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::catalog::lineage::store::STATEMENTS,
         crate::answers::store::STATEMENTS,
         crate::files::STATEMENTS,
+        crate::jobs::STATEMENTS,
         crate::tables::STATEMENTS,
         crate::registry::STATEMENTS,
         crate::answers::overview::STATEMENTS,

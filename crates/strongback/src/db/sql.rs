@@ -170,6 +170,7 @@ pub struct Sql<'a> {
     authorized: bool,
     filtered: bool,
     broken: bool,
+    rings: bool,
     /// When the request or job came in, milliseconds since the epoch: one clock reading for all that it stores.
     now: i64,
 }
@@ -186,6 +187,7 @@ impl<'a> Sql<'a> {
             authorized: false,
             filtered: false,
             broken: false,
+            rings: false,
             now,
         }
     }
@@ -229,6 +231,11 @@ impl<'a> Sql<'a> {
         self.authorized = true;
     }
 
+    /// Takes that mark back to what it was, after a decision about somebody else. Only `catalog::authorize` calls it.
+    pub(crate) fn restore_authorized(&mut self, was: bool) {
+        self.authorized = was;
+    }
+
     /// Leaves the mark that an answer is filtered by what the caller may see: enough to read, never to change.
     pub(crate) fn mark_filtered(&mut self) {
         self.filtered = true;
@@ -242,6 +249,15 @@ impl<'a> Sql<'a> {
     /// Whether [`Self::mark_authorized`] was called.
     pub fn is_authorized(&self) -> bool {
         self.authorized
+    }
+
+    /// Asks for the store's [`Bell`](super::Bell) once this transaction stands.
+    pub fn ring(&mut self) {
+        self.rings = true;
+    }
+
+    pub(super) fn rings(&self) -> bool {
+        self.rings
     }
 
     pub(super) fn wrote(&self) -> bool {

@@ -344,7 +344,7 @@ mod tests {
     use super::*;
     use crate::{
         bind,
-        db::{Change, group::Typed, ticket::Ticket},
+        db::{Bell, Change, group::Typed, ticket::Ticket},
         error::Code,
     };
 
@@ -425,7 +425,7 @@ mod tests {
     fn job(statement: &'static Stmt) -> (Box<dyn Job>, Ticket<()>, Arc<AtomicUsize>) {
         let tries = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&tries);
-        let (job, ticket) = Typed::new(Origin::system(), true, move |sql: &mut Sql<'_>| {
+        let (job, ticket) = Typed::new(Origin::system(), true, Bell::default(), move |sql: &mut Sql<'_>| {
             counted.fetch_add(1, Ordering::Relaxed);
             sql.execute(statement, &[]).map(|_| Change::Nothing(()))
         });
@@ -479,7 +479,7 @@ mod tests {
         let (left, left_ticket, left_tries) = job(&SECOND);
         let tries = Arc::new(AtomicUsize::new(0));
         let (counted, mut left_ticket) = (Arc::clone(&tries), Some(left_ticket));
-        let (slow, told) = Typed::new(Origin::system(), true, move |sql: &mut Sql<'_>| {
+        let (slow, told) = Typed::new(Origin::system(), true, Bell::default(), move |sql: &mut Sql<'_>| {
             counted.fetch_add(1, Ordering::Relaxed);
             // Meanwhile the caller of another one gives up.
             drop(left_ticket.take());

@@ -87,6 +87,13 @@ kinds! {
     ModelVersionTagDelete = "model_version_tag.delete",
     AliasMove = "alias.move",
     LineageRecord = "lineage.record",
+    JobQueue = "job.queue",
+    JobStart = "job.start",
+    JobRetry = "job.retry",
+    JobCancel = "job.cancel",
+    JobEnd = "job.end",
+    CommandDeclare = "command.declare",
+    CommandDelete = "command.delete",
 }
 
 #[cfg(test)]

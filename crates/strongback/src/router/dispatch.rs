@@ -17,6 +17,7 @@ use http_body_util::Limited;
 use super::{Handler, PathParams, Policy, Route, Takes, body, guard};
 use crate::{
     auth::{self, Caller, Proof},
+    catalog::authorize,
     context::{App, Ctx},
     db::Origin,
     error::{Code, Error, Result},
@@ -161,6 +162,9 @@ async fn admit(app: &App, route: &Route, headers: &HeaderMap) -> Result<(Arc<Cal
             "{} may not do this: it is for administrators (members of the group admins).",
             caller.name
         )));
+    }
+    if route.policy == Policy::Runner && !caller.is_runner() {
+        return Err(authorize::not_a_runner(&caller));
     }
     Ok((caller, proof))
 }

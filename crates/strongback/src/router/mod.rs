@@ -47,6 +47,8 @@ pub enum Policy {
     Asset(Action),
     /// Administrators.
     Admin,
+    /// Who runs the commands of others: members of the group `runners`, and administrators.
+    Runner,
 }
 
 /// What a request may use.

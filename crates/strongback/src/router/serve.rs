@@ -89,6 +89,7 @@ pub async fn run(
 ) -> Result<()> {
     let places = Arc::new(Semaphore::new(limits.connections));
     let router = build(&app);
+    let told = app.stopping.clone();
     let (stopping, stopped) = watch::channel(false);
     let mut stop = pin!(stop);
     loop {
@@ -118,6 +119,7 @@ pub async fn run(
         }
     }
     drop(listener);
+    told.send_replace(true);
     let _ = stopping.send(true);
     // All places free again: every connection has ended.
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);

@@ -16,6 +16,7 @@ mod db;
 mod events;
 mod files;
 mod graphql;
+mod jobs;
 mod kill;
 mod registry;
 mod router;

@@ -58,3 +58,21 @@ async fn lineage_of_a_version_is_looked_up_by_the_version() {
         assert!(plan.contains(&format!("{index} {columns}")), "{plan}");
     }
 }
+
+/// However many jobs have ended, those that wait and those that run are found without them.
+#[tokio::test]
+async fn jobs_that_are_due_and_leases_that_ran_out_are_looked_up() {
+    let test = TestApp::open(&[], None).await;
+    let Location::Sqlite(path) = test.app.db.location() else { panic!("not on SQLite") };
+    let store = rusqlite::Connection::open(path).unwrap();
+    for (words, index) in [
+        ("AND label IN", "job_due"),
+        ("lease_until < ?1 ORDER BY", "job_leased"),
+        ("state = 'queued' LIMIT", "job_"),
+        ("AND run_as_id = ?1 LIMIT", "job_of_principal"),
+        ("DELETE FROM job WHERE id IN", "job_ended"),
+    ] {
+        let plan = plan(&store, words);
+        assert!(plan.contains(&format!("INDEX {index}")) && !plan.contains("SCAN job\n"), "{words}: {plan}");
+    }
+}

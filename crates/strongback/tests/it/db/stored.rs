@@ -103,7 +103,60 @@ async fn fill(test: &TestApp) {
         let body = json!({ "name": "fraud", "alias": "champion", "version": version });
         post(test, &format!("{M}/registered-models/alias"), body).await;
     }
+    make_job(test).await;
+    make_table(test).await;
     assert!(Maker::new(test.app.signing_key.clone()).make(&test.app.db).await.unwrap());
+}
+
+/// A table with two versions, one of them pinned. Its files are not in the store.
+async fn make_table(test: &TestApp) {
+    for (batch, rows) in [("a", "id\n1\n2\n"), ("b", "id\n3\n")] {
+        let path = format!("/api/1.0/tables/main.default.kept/batches/{batch}?format=csv&create=true");
+        let mut request = crate::support::request("PUT", &path, None);
+        *request.body_mut() = axum::body::Body::from(rows);
+        ok(&test.send(request).await);
+    }
+    post(test, "/api/1.0/tables/main.default.kept/pins", json!({ "version": 1, "reason": "audit" })).await;
+}
+
+async fn read_tables(test: &TestApp) {
+    let found = test.get("/api/1.0/tables/main.default.kept/versions").await;
+    let versions = ok(&found)["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 3);
+    assert_eq!((&versions[0]["rows"], &versions[0]["batch_id"]), (&json!(3), &json!("b")));
+    assert_eq!(versions[1]["pins"][0]["reason"], "audit");
+    let table = test.get("/api/2.1/unity-catalog/tables/main.default.kept").await;
+    assert_eq!((&ok(&table)["table_type"], &ok(&table)["columns"][0]["type_text"]), (&json!("MANAGED"), &json!("bigint")));
+}
+
+/// A command and a job of it that was begun, said something and goes on.
+async fn make_job(test: &TestApp) {
+    let definition =
+        json!({ "argv": ["/bin/echo", "{n}"], "params": { "n": { "type": "integer", "default": 1 } } });
+    post(test, "/api/1.0/commands", json!({ "name": "main.default.train", "definition": definition })).await;
+    let run = json!({ "params": { "n": "7" }, "idempotency_key": "stored" });
+    let job = post(test, "/api/1.0/commands/main.default.train/run", run).await;
+    let leased = post(test, "/api/1.0/runner/lease", json!({ "runner": "r", "lease_seconds": 600 })).await;
+    assert_eq!(leased["job"]["job_id"], job["job_id"]);
+    let beat =
+        json!({ "runner": "r", "fencing_token": 1, "log": "a line\n", "log_at": 0, "lease_seconds": 1 });
+    let path = format!("/api/1.0/runner/jobs/{}/heartbeat", job["job_id"].as_str().unwrap());
+    post(test, &path, beat).await;
+}
+
+/// Its lease ran out long ago, and it had one attempt.
+async fn read_jobs(test: &TestApp) {
+    let listed = test.get("/api/1.0/jobs?asset=main.default.train").await;
+    let job = &ok(&listed)["jobs"][0];
+    assert_eq!((&job["state"], &job["payload"]["params"]["n"]), (&json!("running"), &json!("7")));
+    let log = test.get(&format!("/api/1.0/jobs/{}/log", job["job_id"].as_str().unwrap())).await;
+    assert_eq!(ok(&log)["text"], "a line\n");
+    let none = post(test, "/api/1.0/runner/lease", json!({ "runner": "other", "wait_seconds": 2 })).await;
+    assert_eq!(none, json!({}));
+    let ended = test.get(&format!("/api/1.0/jobs/{}", job["job_id"].as_str().unwrap())).await;
+    assert_eq!(ok(&ended)["error"]["code"], "LEASE_LOST");
+    let command = test.get("/api/1.0/commands/main.default.train").await;
+    assert_eq!(ok(&command)["definition"]["argv"], json!(["/bin/echo", "{n}"]));
 }
 
 fn literal(value: ValueRef<'_>) -> String {
@@ -238,6 +291,12 @@ async fn stores_of_every_schema_open_and_read_the_same() {
         read_runs(&test).await;
         read_models(&test).await;
         read_events(&test).await;
+        if schema >= 6 {
+            read_jobs(&test).await;
+        }
+        if schema >= 7 {
+            read_tables(&test).await;
+        }
         // And it goes on.
         post(&test, &format!("{M}/experiments/create"), json!({ "name": "later" })).await;
         read += 1;

@@ -29,6 +29,9 @@ fn crossings() -> Vec<Example> {
             json!({ "name": "@table@", "kind": "table", "owner": "eve" }),
         ),
         post("/api/2.0/token/create", json!({ "principal": "ada" })),
+        post("/api/1.0/commands/{full_name}/run", json!({ "full_name": "@command@" })),
+        post("/api/1.0/commands/{full_name}/run", json!({ "full_name": "$command$", "run_as": "ada" })),
+        post("/api/1.0/jobs/{job_id}/cancel", json!({ "job_id": "@job@" })),
         post("/api/2.0/token/delete", json!({ "token_id": "@token@" })),
         post(
             "/api/2.0/mlflow-artifacts/mpu/abort/{*root}",
@@ -50,7 +53,7 @@ fn what_is_mine_does_not_reach_what_is_yours() {
         let own = Tokens { name: "eve", owner: eve.clone(), ..theirs.clone() };
         for crossing in crossings() {
             let mut fields = crossing.fields.to_string();
-            for word in ["gov", "gov_dir", "schema", "table", "token", "session"] {
+            for word in ["gov", "gov_dir", "schema", "table", "token", "session", "command", "job"] {
                 let marked = format!("@{word}@");
                 if fields.contains(&marked) {
                     fields = fields.replace(&marked, &yours.get(word).await);
@@ -100,6 +103,7 @@ fn existence_is_told_in_one_way() {
         let mut world = World::new(&test, &tokens);
         let (catalog, schema) = (world.get("catalog").await, world.get("schema").await);
         let (table, gov) = (world.get("table").await, world.get("gov").await);
+        let command = world.get("command").await;
         for (path, there, absent) in [
             ("/api/2.1/unity-catalog/catalogs/{name}", &catalog, "absent"),
             ("/api/2.1/unity-catalog/schemas/{full_name}", &schema, "absent.s"),
@@ -108,6 +112,7 @@ fn existence_is_told_in_one_way() {
             ("/api/2.1/unity-catalog/models/{full_name}", &gov, "absent.s.m"),
             ("/api/2.0/mlflow/registered-models/get", &gov, "absent.s.m"),
             ("/api/2.0/mlflow/unity-catalog/registered-models/get", &gov, "absent.s.m"),
+            ("/api/1.0/commands/{full_name}", &command, "absent.s.c"),
             ("/api/1.0/lineage", &table, "absent.s.t"),
             ("/api/1.0/lineage", &gov, "absent.s.m"),
         ] {

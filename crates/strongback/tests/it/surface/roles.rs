@@ -38,6 +38,7 @@ const NO_EVENT: &[&str] = &[
     "POST /api/2.0/mlflow/unity-catalog/model-versions/generate-temporary-credentials",
     "POST /api/2.1/unity-catalog/temporary-model-version-credentials",
     "POST /graphql",
+    "POST /api/1.0/runner/jobs/{job_id}/heartbeat",
     "POST /ajax-api/3.0/mlflow/ui-telemetry",
     "POST /ajax-api/3.0/mlflow/datasets/search",
     "POST /ajax-api/3.0/mlflow/traces/search",
@@ -152,6 +153,7 @@ fn lists_show_what_one_may_read() {
         let tokens = Tokens::new(&test).await;
         let mut world = World::new(&test, &tokens);
         let (catalog, _, _) = (world.get("catalog").await, world.get("table").await, world.get("gov").await);
+        world.get("job").await;
         for (example, key) in [
             (Example::new("GET", "/api/2.1/unity-catalog/catalogs", serde_json::json!({})), "catalogs"),
             (
@@ -197,6 +199,15 @@ fn lists_show_what_one_may_read() {
                     serde_json::json!({}),
                 ),
                 "model_versions",
+            ),
+            (Example::new("GET", "/api/1.0/jobs", serde_json::json!({})), "jobs"),
+            (
+                Example::new(
+                    "GET",
+                    "/api/1.0/commands",
+                    serde_json::json!({ "catalog_name": catalog, "schema_name": "s" }),
+                ),
+                "commands",
             ),
             (Example::new("GET", "/api/1.0/overview", serde_json::json!({})), "models"),
         ] {

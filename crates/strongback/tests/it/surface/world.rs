@@ -85,6 +85,8 @@ impl<'t> World<'t> {
             }
             "kept" | "kept_pinned" => self.make_table(word).await,
             "user" | "group" | "member" | "token" => self.make_principal(word).await,
+            "owner" => self.tokens.name.to_owned(),
+            "label" | "runner" | "command" | "job" | "leased" | "label_of_job" => self.make_job(word).await,
             _ => self.make_file(word).await,
         }
     }
@@ -250,6 +252,42 @@ impl<'t> World<'t> {
                 let asked = json!({ "principal": self.tokens.name });
                 let made = self.call_as(admin, "POST", "/api/1.0/tokens", asked).await;
                 text(&made["token_info"]["token_id"])
+            }
+        }
+    }
+
+    /// A command of the owner, a job of it that waits, and one that the administrator has as a runner. No other world has
+    /// this label.
+    async fn make_job(&mut self, word: &str) -> String {
+        let admin = self.tokens.admin.clone();
+        match word {
+            "label" | "runner" => self.get("fresh").await,
+            "command" => {
+                let name = format!("{}.c", self.get("schema").await);
+                let body = json!({
+                    "name": name, "owner": self.tokens.name,
+                    "definition": {
+                        "argv": ["/bin/echo", "{depth}"], "label": "$label$",
+                        "params": { "depth": { "type": "integer", "default": 8 } },
+                    },
+                });
+                self.call_as(admin, "POST", "/api/1.0/commands", body).await;
+                name
+            }
+            "job" => {
+                let path = format!("/api/1.0/commands/{}/run", self.get("command").await);
+                text(&self.call("POST", &path, json!({})).await["job_id"])
+            }
+            "label_of_job" => {
+                self.get("job").await;
+                self.get("label").await
+            }
+            _ => {
+                let job = self.get("job").await;
+                let body = json!({ "runner": "$runner$", "labels": ["$label$"], "lease_seconds": 600 });
+                let leased = self.call_as(admin, "POST", "/api/1.0/runner/lease", body).await;
+                assert_eq!(leased["job"]["job_id"], job.as_str(), "{leased}");
+                job
             }
         }
     }

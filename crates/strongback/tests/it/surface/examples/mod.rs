@@ -3,6 +3,7 @@
 mod artifacts;
 mod catalog;
 mod files;
+mod jobs;
 mod registry;
 mod tables;
 mod tracking;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Example> {
         registry::databricks(),
         registry::unity(),
         files::examples(),
+        jobs::examples(),
         answers(),
         for_pages(),
         absent(),

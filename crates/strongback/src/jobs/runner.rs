@@ -1,0 +1,484 @@
+//! What runners ask for: a job, its lease, its end.
+//!
+//! A runner is a process somewhere else (`strongback runner`) with the token of an administrator, or of a member of the group
+//! `runners`. It works on one job at a time under a name of its own, so that a runner who asks for a job says thereby that it
+//! has none: what was leased under its name before is let go. The credential that comes with a job is one of whom the job runs
+//! as; it is made with the lease and ends with it, and is stored as its hash alone, like every other.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use syntax::glob;
+use tokio::time::Instant;
+
+use super::{
+    commands::{self, definition::is_label},
+    http::{info, parse_id, wait_time},
+    job::{Cost, Failure, Job, Progress},
+    lease::{self, Taken, Wanted},
+    log,
+    outcome::{self, Ending},
+    wire::JobInfo,
+    worker,
+};
+use crate::{
+    auth::{Mode, Secret},
+    catalog::{authorize::authorize_runner, securable::check_text},
+    context::Ctx,
+    db::{Change, Sql},
+    error::{Error, Result},
+    router::{
+        Limits, Policy, Route,
+        wire::{self, Int64},
+    },
+};
+
+/// How long a call may wait for a job.
+const WAIT_SECONDS_MAX: i64 = 30;
+/// How long a lease may last.
+const LEASE_SECONDS_MAX: i64 = 600;
+/// How long one lasts when nobody says.
+const LEASE_SECONDS: i64 = 30;
+/// Labels and patterns of one runner.
+const ENTRIES_MAX: usize = 32;
+/// The longest rest between two looks for a job that another process queued.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The shortest one.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Characters of what a runner says about an end.
+const MESSAGE_CHARS_MAX: usize = 2_000;
+/// Bytes of what a command gave as its result.
+const OUTPUT_BYTES_MAX: usize = 32 << 10;
+
+pub(super) fn routes() -> Vec<Route> {
+    let beat = "/api/1.0/runner/jobs/{job_id}/heartbeat";
+    let end_of = "/api/1.0/runner/jobs/{job_id}/end";
+    let (who, json) = (Policy::Runner, Limits::JSON);
+    vec![
+        Route::json(
+            Method::POST,
+            "/api/1.0/runner/lease",
+            who,
+            json,
+            "Take a job, also after a wait for one",
+            lease,
+        ),
+        Route::json(Method::POST, beat, who, json, "Keep a job, and send its figures and its log", heartbeat),
+        Route::json(Method::POST, end_of, who, json, "Say how a job ended", end),
+    ]
+}
+
+/// Who asks for a job, and which.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct LeaseRequest {
+    /// The runner's own name, which no other one of the same principal has.
+    pub runner: String,
+    /// Labels of commands that it runs; `default` when there are none.
+    #[serde(default, deserialize_with = "wire::list")]
+    pub labels: Vec<String>,
+    /// Patterns of names of commands that it runs, e.g. `prod.risk.*`; all when there are none.
+    #[serde(default, deserialize_with = "wire::list")]
+    pub allow: Vec<String>,
+    /// After how many seconds without a heartbeat the job is another's; 30 when absent.
+    pub lease_seconds: Option<Int64>,
+    /// How long to wait for a job, up to 30 seconds; 0 or absent answers at once.
+    pub wait_seconds: Option<Int64>,
+}
+
+/// A job, if there is one.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LeaseResponse {
+    /// What to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<LeasedJob>,
+}
+
+/// A job to run.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LeasedJob {
+    /// UUID of the job.
+    pub job_id: String,
+    /// By which this lease is known; comes with every heartbeat and the end.
+    pub fencing_token: i64,
+    /// The first attempt is 1.
+    pub attempt: i64,
+    /// `catalog.schema.command`
+    pub command: String,
+    /// Its version.
+    pub version: i64,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Variables of the environment.
+    pub env: BTreeMap<String, String>,
+    /// Name of whom it runs as.
+    pub run_as: String,
+    /// Credential of that principal for as long as the lease lasts; absent where the server asks for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Milliseconds that it may take.
+    pub wall_ms_left: i64,
+    /// Milliseconds of processor time that it may take; absent without a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processor_ms_left: Option<i64>,
+    /// MiB that its processes may have together; absent without a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<i64>,
+    /// How long the lease lasts without a heartbeat.
+    pub lease_seconds: i64,
+}
+
+/// Not shown: there is a secret in it.
+impl std::fmt::Debug for LeasedJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LeasedJob({} of {})", self.job_id, self.command)
+    }
+}
+
+/// Who holds, as it is stored.
+fn holder(ctx: &Ctx, runner: &str) -> Result<String> {
+    if !is_label(runner) {
+        return Err(Error::invalid(format!(
+            "Invalid value '{runner}' for parameter 'runner' supplied: it has 1 to 64 letters, digits, '.', '-' and '_'."
+        )));
+    }
+    Ok(format!("runner/{}/{runner}", ctx.caller().name))
+}
+
+fn lease_ms(seconds: Option<Int64>) -> Result<i64> {
+    let seconds = seconds.map_or(LEASE_SECONDS, |seconds| seconds.0);
+    if !(1..=LEASE_SECONDS_MAX).contains(&seconds) {
+        return Err(Error::invalid(format!(
+            "Invalid value {seconds} for parameter 'lease_seconds' supplied: it is 1 to {LEASE_SECONDS_MAX}."
+        )));
+    }
+    Ok(seconds * 1_000)
+}
+
+/// What a runner takes, checked.
+struct Asked {
+    holder: String,
+    labels: Vec<String>,
+    allow: Vec<String>,
+    lease_ms: i64,
+    wait: Duration,
+}
+
+impl Asked {
+    fn of(ctx: &Ctx, request: LeaseRequest) -> Result<Self> {
+        let LeaseRequest { runner, mut labels, allow, lease_seconds, wait_seconds } = request;
+        for (field, entries) in [("labels", &labels), ("allow", &allow)] {
+            if entries.len() > ENTRIES_MAX {
+                return Err(Error::invalid(format!(
+                    "'{field}' has {} entries; the limit is {ENTRIES_MAX}.",
+                    entries.len()
+                )));
+            }
+        }
+        if let Some(wrong) = labels.iter().find(|label| !is_label(label)) {
+            return Err(Error::invalid(format!(
+                "Invalid value {wrong:?} for parameter 'labels' supplied: a label has 1 to 64 letters, digits, '.', '-' and '_'."
+            )));
+        }
+        if let Some(long) = allow.iter().find(|pattern| pattern.chars().count() > glob::CHARS_MAX) {
+            return Err(Error::too_long("allow", glob::CHARS_MAX, long.chars().count()));
+        }
+        if labels.is_empty() {
+            labels.push(commands::DEFAULT_LABEL.to_owned());
+        }
+        Ok(Self {
+            holder: holder(ctx, &runner)?,
+            labels,
+            allow,
+            lease_ms: lease_ms(lease_seconds)?,
+            wait: wait_time(wait_seconds, WAIT_SECONDS_MAX)?,
+        })
+    }
+
+    fn allows(&self, name: &str) -> bool {
+        self.allow.is_empty() || self.allow.iter().any(|pattern| glob::fits(pattern, name))
+    }
+}
+
+async fn lease(ctx: Ctx, request: LeaseRequest) -> Result<LeaseResponse> {
+    let asked = std::sync::Arc::new(Asked::of(&ctx, request)?);
+    let own = asked.holder.clone();
+    ctx.app.db.derive(move |tx| lease::let_go(tx, &own)).await?;
+    let until = Instant::now() + asked.wait;
+    let (mut bell, mut stopping) = (ctx.app.db.bell().listen(), ctx.app.stopping.subscribe());
+    loop {
+        bell.borrow_and_update();
+        let rest = worker::rest(&ctx.app, &[commands::KIND]).await?;
+        if rest.is_zero() {
+            match take(&ctx, &asked).await? {
+                (Taken::Settled, _) => continue,
+                (_, Some(job)) => return Ok(LeaseResponse { job: Some(job) }),
+                _ => {}
+            }
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || *stopping.borrow_and_update() {
+            return Ok(LeaseResponse { job: None });
+        }
+        // What is due now is for others, and may be so for long.
+        let rest = if rest.is_zero() { LOOK_EVERY } else { rest.clamp(LOOK_AGAIN, LOOK_EVERY) };
+        tokio::select! {
+            _ = bell.changed() => {}
+            _ = stopping.changed() => {}
+            () = tokio::time::sleep(left.min(rest)) => {}
+        }
+    }
+}
+
+async fn take(ctx: &Ctx, asked: &std::sync::Arc<Asked>) -> Result<(Taken, Option<LeasedJob>)> {
+    let secret = (ctx.app.config.auth_mode() == Mode::Tokens).then(Secret::new_token);
+    let asked = std::sync::Arc::clone(asked);
+    ctx.write(move |tx| {
+        authorize_runner(tx)?;
+        let wanted = Wanted {
+            holder: &asked.holder,
+            kinds: &[commands::KIND],
+            labels: &asked.labels,
+            lease_ms: asked.lease_ms,
+            allows: &|name| asked.allows(name),
+            secret: secret.as_ref(),
+        };
+        Ok(match lease::take(tx, &wanted)? {
+            Change::Made(Taken::Job(job, run_as, name), event) => {
+                let leased = leased(tx, &job, &run_as.name, name, secret.as_ref(), asked.lease_ms)?;
+                Change::Made((Taken::Job(job, run_as, None), Some(leased)), event)
+            }
+            Change::Made(other, event) => Change::Made((other, None), event),
+            Change::Nothing(other) => Change::Nothing((other, None)),
+        })
+    })
+    .await
+}
+
+fn leased(
+    tx: &mut Sql<'_>,
+    job: &Job,
+    run_as: &str,
+    name: Option<String>,
+    secret: Option<&Secret>,
+    lease_ms: i64,
+) -> Result<LeasedJob> {
+    let broken = || Error::internal("a job has an unreadable payload");
+    let n = job.payload["version"].as_i64().ok_or_else(broken)?;
+    let values: BTreeMap<String, String> =
+        serde_json::from_value(job.payload["params"].clone()).map_err(Error::internal)?;
+    let version = commands::version(tx, job.asset_id.ok_or_else(broken)?, Some(n))?;
+    let filled = version.definition.fill(&values);
+    Ok(LeasedJob {
+        job_id: job.id.to_string(),
+        fencing_token: job.fencing,
+        attempt: job.attempts,
+        command: name.unwrap_or_default(),
+        version: version.n,
+        argv: filled.argv,
+        env: filled.env,
+        run_as: run_as.to_owned(),
+        token: secret.map(|secret| secret.reveal().to_owned()),
+        wall_ms_left: job.budget.wall_ms.map_or(i64::MAX, |most| (most - job.cost.wall_ms).max(1)),
+        processor_ms_left: job.budget.processor_ms.map(|most| (most - job.cost.processor_ms).max(1)),
+        memory_mb: version.definition.memory_mb.map(|mb| mb.0),
+        lease_seconds: lease_ms / 1_000,
+    })
+}
+
+/// How a job is doing.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct HeartbeatRequest {
+    /// Id of the job.
+    pub job_id: String,
+    /// Name of the runner.
+    pub runner: String,
+    /// The lease's.
+    pub fencing_token: Int64,
+    /// How long the lease is to last from now on; 30 when absent.
+    pub lease_seconds: Option<Int64>,
+    /// Processor time of this attempt so far, milliseconds.
+    pub processor_ms: Option<Int64>,
+    /// Time since it was begun, milliseconds.
+    pub wall_ms: Option<Int64>,
+    /// A piece of what it wrote, at most 64 KiB.
+    pub log: Option<String>,
+    /// The byte of its log at which the piece begins.
+    pub log_at: Option<Int64>,
+}
+
+/// What the runner is to do.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HeartbeatResponse {
+    /// End it: somebody cancelled it, its budget is used up, or whom it runs as may not any more.
+    pub cancel: bool,
+    /// The byte of the log at which the next piece begins.
+    pub log_next: i64,
+}
+
+async fn heartbeat(ctx: Ctx, request: HeartbeatRequest) -> Result<HeartbeatResponse> {
+    let id = parse_id(&request.job_id)?;
+    let (own, lease_ms) = (holder(&ctx, &request.runner)?, lease_ms(request.lease_seconds)?);
+    let used = used(request.processor_ms, request.wall_ms)?;
+    let at = request.log_at.map_or(0, |at| at.0);
+    ctx.app
+        .db
+        .derive(move |tx| {
+            let job = lease::held(tx, id, &own, request.fencing_token.0)?;
+            let text = request.log.as_deref().unwrap_or_default();
+            let log_next = log::append(tx, &job, at, text)?;
+            let cost = total(&job, used);
+            let is_asked = lease::renew(tx, &job, lease_ms, &Progress::default(), &cost)?;
+            let is_over = job.budget.exceeded_by(&cost).is_some() || lease::refusal(tx, &job)?.is_some();
+            Ok(HeartbeatResponse { cancel: is_asked || is_over, log_next })
+        })
+        .await
+}
+
+fn figure(name: &str, value: Option<Int64>) -> Result<i64> {
+    match value.map_or(0, |value| value.0) {
+        value if value >= 0 => Ok(value),
+        value => Err(Error::invalid(format!(
+            "Invalid value {value} for parameter '{name}' supplied: it is 0 or more."
+        ))),
+    }
+}
+
+fn used(processor_ms: Option<Int64>, wall_ms: Option<Int64>) -> Result<Cost> {
+    Ok(Cost {
+        processor_ms: figure("processor_ms", processor_ms)?,
+        wall_ms: figure("wall_ms", wall_ms)?,
+        ..Cost::default()
+    })
+}
+
+/// What a job has cost with this much of its present attempt. It never becomes less.
+fn total(job: &Job, used: Cost) -> Cost {
+    let (all, known) = (job.before + used, job.cost);
+    Cost {
+        processor_ms: all.processor_ms.max(known.processor_ms),
+        wall_ms: all.wall_ms.max(known.wall_ms),
+        ..known
+    }
+}
+
+/// How the run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// By itself: `exit_code` or `signal` says how.
+    Exited,
+    /// It was ended because it was over a limit, which `message` names.
+    Limit,
+    /// It was ended because a heartbeat was answered so.
+    Cancelled,
+    /// It could not be started, or the runner does not run it.
+    NotStarted,
+    /// It was ended because the runner is to stop: another one may have it, as if this one had not begun.
+    Stopped,
+}
+
+/// The outcome of a job.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct EndRequest {
+    /// Id of the job.
+    pub job_id: String,
+    /// Name of the runner.
+    pub runner: String,
+    /// The lease's.
+    pub fencing_token: Int64,
+    /// How it ended.
+    pub reason: Reason,
+    /// What the program exited with.
+    pub exit_code: Option<Int64>,
+    /// The signal that ended it.
+    pub signal: Option<Int64>,
+    /// What was wrong.
+    pub message: Option<String>,
+    /// Processor time of this attempt, milliseconds.
+    pub processor_ms: Option<Int64>,
+    /// Time that this attempt took, milliseconds.
+    pub wall_ms: Option<Int64>,
+    /// The most memory that its processes had together, as far as was seen, bytes.
+    pub peak_memory_bytes: Option<Int64>,
+    /// What the command gave as its result: JSON, as text.
+    pub output: Option<String>,
+}
+
+async fn end(ctx: Ctx, request: EndRequest) -> Result<JobInfo> {
+    let id = parse_id(&request.job_id)?;
+    let own = holder(&ctx, &request.runner)?;
+    let used = used(request.processor_ms, request.wall_ms)?;
+    let result = result(&request)?;
+    ctx.write(move |tx| {
+        authorize_runner(tx)?;
+        let job = lease::held(tx, id, &own, request.fencing_token.0)?;
+        let cost = total(&job, used);
+        let event = match ending(tx, &job, &request, &result)? {
+            Some(ending) => outcome::settle(tx, &job, ending, cost)?,
+            None => {
+                let why = Failure::new(Failure::LEASE_LOST, "Its runner was stopped while it ran.");
+                outcome::put_back(tx, &job, job.attempts - 1, tx.now(), &why, cost)?
+            }
+        };
+        let job = super::queue::find(tx, id)?.ok_or_else(|| super::job::missing(&id.to_string()))?;
+        Ok(Change::Made(info(tx, job)?, event))
+    })
+    .await
+}
+
+/// What a command that did what it was to do answers.
+fn result(request: &EndRequest) -> Result<Json> {
+    check_text("message", request.message.as_deref().unwrap_or_default(), MESSAGE_CHARS_MAX)?;
+    let peak = figure("peak_memory_bytes", request.peak_memory_bytes)?;
+    let mut result = json!({ "exit_code": 0, "peak_memory_bytes": peak });
+    if let Some(output) = request.output.as_deref().filter(|output| !output.is_empty()) {
+        if output.len() > OUTPUT_BYTES_MAX {
+            return Err(Error::too_long("output", OUTPUT_BYTES_MAX, output.len()));
+        }
+        result["output"] = serde_json::from_str(output).map_err(|error| {
+            Error::invalid(format!(
+                "Invalid value for parameter 'output' supplied: it is not valid JSON: {error}."
+            ))
+        })?;
+    }
+    Ok(result)
+}
+
+/// What the end that a runner saw means for the job; `None` for one that it did not see.
+fn ending(tx: &mut Sql<'_>, job: &Job, request: &EndRequest, result: &Json) -> Result<Option<Ending>> {
+    let said = request.message.as_deref().unwrap_or_default();
+    let failed = |code: &str, why: String, is_passing| {
+        let message = if said.is_empty() { why } else { format!("{why} {said}") };
+        Ending::Failed { failure: Failure::new(code, message), is_passing }
+    };
+    Ok(Some(match (request.reason, request.exit_code, request.signal) {
+        (Reason::Stopped, ..) => return Ok(None),
+        (Reason::Cancelled, ..) if job.cancelled_by_id.is_some() => Ending::Cancelled,
+        (Reason::Cancelled, ..) if let Some(refusal) = lease::refusal(tx, job)? => {
+            Ending::failed(Failure::from(&refusal))
+        }
+        (Reason::Limit | Reason::Cancelled, ..) => {
+            failed(Failure::BUDGET_EXCEEDED, "The command was ended.".into(), false)
+        }
+        (Reason::NotStarted, ..) => {
+            failed(Failure::COMMAND_NOT_STARTED, "The command was not started.".into(), false)
+        }
+        (Reason::Exited, Some(Int64(0)), None) => Ending::Succeeded(result.clone()),
+        (Reason::Exited, code, signal) => {
+            let why = match (code, signal) {
+                (_, Some(Int64(signal))) => format!("The command was ended by signal {signal}."),
+                (Some(Int64(code)), _) => format!("The command ended with exit code {code}."),
+                (None, None) => "How the command ended is not known.".to_owned(),
+            };
+            failed(Failure::COMMAND_FAILED, why, retries_failed(tx, job)?)
+        }
+    }))
+}
+
+fn retries_failed(tx: &mut Sql<'_>, job: &Job) -> Result<bool> {
+    let (Some(command), n) = (job.asset_id, job.payload["version"].as_i64()) else { return Ok(false) };
+    Ok(commands::version(tx, command, n)?.definition.retry_failed)
+}
