@@ -81,7 +81,7 @@ const SECOND_TIME: &str = "
 fn a_runner_that_is_killed_leaves_nothing_and_another_takes_its_job() {
     on_every_store(|rig| {
         let id = rig.run(&rig.script("second", SECOND_TIME, &json!({ "max_attempts": 2 })));
-        let mut runner = rig.runner("one", &[]);
+        let mut runner = rig.runner("one", &["--lease", "8"]);
         let ids = rig.file("ids");
         assert!(ids.lines().all(runs), "{ids}");
         rig.logged(&id, "attempt 1");
@@ -110,7 +110,7 @@ fn a_runner_that_is_killed_leaves_nothing_and_another_takes_its_job() {
 fn a_job_of_one_attempt_fails_with_its_runner() {
     let rig = Rig::new(None);
     let id = rig.run(&rig.script("second", SECOND_TIME, &json!({})));
-    let mut runner = rig.runner("one", &[]);
+    let mut runner = rig.runner("one", &["--lease", "8"]);
     let ids = rig.file("ids");
     runner.kill9().unwrap();
     assert_gone(&ids);
@@ -172,7 +172,7 @@ fn a_command_outlives_the_death_of_the_server() {
 fn a_command_ends_with_its_lease_when_the_server_stays_away() {
     let mut rig = Rig::new(None);
     let id = rig.run(&rig.script("second", SECOND_TIME, &json!({ "max_attempts": 2 })));
-    let mut runner = rig.runner("one", &["--once"]);
+    let mut runner = rig.runner("one", &["--once", "--lease", "8"]);
     let ids = rig.file("ids");
     rig.server.kill9().unwrap();
     assert_gone(&ids);

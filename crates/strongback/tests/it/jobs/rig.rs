@@ -143,13 +143,13 @@ impl Rig {
         wait_until(&format!("the log has {line:?}"), || self.log(id).lines().any(|logged| logged == line));
     }
 
-    /// A runner in a work directory of this name, whose lease lasts three seconds unless it is told otherwise.
+    /// A runner in a work directory of this name, whose leases last a minute unless it is told otherwise.
     pub fn runner(&self, name: &str, more: &[&str]) -> Process {
         let work = self.folder.path().join(name);
         let url = self.server.url();
         let mut arguments = vec!["runner", "--server", &url, "--work-dir", work.to_str().unwrap()];
         if !more.contains(&"--lease") {
-            arguments.extend(["--lease", "3"]);
+            arguments.extend(["--lease", "60"]);
         }
         arguments.extend(more);
         let mut launch = Launch::new(binary(), &arguments);
