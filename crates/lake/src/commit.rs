@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU64;
 
-use datafusion::{arrow::record_batch::RecordBatch, arrow::datatypes::SchemaRef};
+use datafusion::{arrow::datatypes::SchemaRef, arrow::record_batch::RecordBatch};
 use deltalake::{
     DeltaTable,
     kernel::{Action, transaction::CommitBuilder},

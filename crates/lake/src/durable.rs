@@ -10,20 +10,20 @@
 use std::{
     fmt, fs, io,
     io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     ops::Range,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path as FsPath, PathBuf},
     sync::Arc,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
 use deltalake::logstore::object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
     local::LocalFileSystem, path::Path,
 };
+use futures::stream::BoxStream;
 
 /// What the name of a file that is being written ends with. `object_store` hides such names in lists as its own.
 const STAGED: &str = "#1";
@@ -99,10 +99,7 @@ impl ObjectStore for Durable {
         self.inner.get_ranges(location, ranges).await
     }
 
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         self.inner.delete_stream(locations)
     }
 

@@ -108,18 +108,16 @@ impl From<ObjectStoreError> for Error {
                 "A file of the table is not there any more; a vacuum may have removed it.",
             )
             .because(error),
-            error => Self::new(Kind::Unavailable, "The table store cannot be read or written now.")
-                .because(error),
+            error => {
+                Self::new(Kind::Unavailable, "The table store cannot be read or written now.").because(error)
+            }
         }
     }
 }
 
 fn storage_full(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(
-        Kind::Unavailable,
-        "The disk that holds the tables is full. Free space, then repeat the call.",
-    )
-    .because(cause)
+    Error::new(Kind::Unavailable, "The disk that holds the tables is full. Free space, then repeat the call.")
+        .because(cause)
 }
 
 /// Whether a failure comes down to a disk without room, however deep that is said.

@@ -192,9 +192,8 @@ async fn pour(
 ) -> Result<Report> {
     let (sender, mut decoded) = mpsc::channel(WAITING_BATCHES);
     let (source, schema) = (source.clone(), schema.clone());
-    let decoding = tokio::task::spawn_blocking(move || {
-        decode::decode(&source, &schema, &mut Channel { sender })
-    });
+    let decoding =
+        tokio::task::spawn_blocking(move || decode::decode(&source, &schema, &mut Channel { sender }));
     let mut is_stopped = false;
     while let Some(next) = decoded.recv().await {
         match next {
@@ -295,8 +294,10 @@ impl Quarantining {
             Arc::new(at),
         ];
         let batch = RecordBatch::try_new(writing.schema().clone(), columns).map_err(|error| {
-            Error::invalid("The table for bad rows has other columns than such a table has. Name another one.")
-                .because(error)
+            Error::invalid(
+                "The table for bad rows has other columns than such a table has. Name another one.",
+            )
+            .because(error)
         })?;
         writing.write(&batch).await
     }

@@ -9,11 +9,11 @@ use std::{
     sync::Arc,
 };
 
+use deltalake::logstore::object_store::ObjectStore;
 use deltalake::{
     DeltaTable, DeltaTableBuilder,
     logstore::{LogStoreRef, StorageConfig, logstore_for},
 };
-use deltalake::logstore::object_store::ObjectStore;
 use url::Url;
 use uuid::Uuid;
 
@@ -142,6 +142,21 @@ impl Root {
         }
         Ok(removed)
     }
+}
+
+/// Takes off a copy of a table's log, below a copy of the root, what came after a version.
+pub fn trim(root: &FsPath, id: TableId, version: u64) -> Result<()> {
+    for entry in read_dir(&root.join(id.to_string()).join("_delta_log"))? {
+        let path = entry.map_err(Error::internal)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // Entries and checkpoints begin with their version; the hint at the newest checkpoint may name one that goes.
+        let is_later =
+            name.get(..20).and_then(|digits| digits.parse::<u64>().ok()).is_some_and(|n| n > version);
+        if is_later || name == "_last_checkpoint" || crate::durable::is_staged(&path) {
+            std::fs::remove_file(&path).map_err(Error::internal)?;
+        }
+    }
+    Ok(())
 }
 
 fn read_dir(dir: &FsPath) -> Result<Box<dyn Iterator<Item = std::io::Result<std::fs::DirEntry>>>> {

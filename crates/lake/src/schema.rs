@@ -176,9 +176,7 @@ pub(crate) fn stored_type(name: &str, given: &DataType) -> Result<DataType> {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             DataType::List(stored_field(item)?)
         }
-        DataType::Struct(fields) => {
-            DataType::Struct(fields.iter().map(stored_field).collect::<Result<_>>()?)
-        }
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(stored_field).collect::<Result<_>>()?),
         DataType::Map(entries, sorted) => DataType::Map(stored_field(entries)?, *sorted),
         DataType::Decimal128(precision, scale) if *scale >= 0 => DataType::Decimal128(*precision, *scale),
         plain @ (DataType::Boolean
@@ -301,9 +299,7 @@ mod tests {
     #[test]
     fn names_are_refused_with_the_clean_one() {
         let of = |names: &[&str]| {
-            Schema::new(
-                names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect::<Vec<_>>(),
-            )
+            Schema::new(names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect::<Vec<_>>())
         };
         assert!(check(&of(&["id", "Größe", "a.b"])).is_ok());
         let said = |names: &[&str]| check(&of(names)).unwrap_err().message().to_owned();

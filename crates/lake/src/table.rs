@@ -8,15 +8,17 @@
 use std::collections::HashMap;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use deltalake::logstore::object_store::{ObjectStoreExt as _, path::Path};
 use deltalake::{
     DeltaTable,
-    kernel::{Action, StructType, engine::arrow_conversion::TryIntoKernel as _, transaction::CommitProperties},
+    kernel::{
+        Action, StructType, engine::arrow_conversion::TryIntoKernel as _, transaction::CommitProperties,
+    },
     logstore::LogStoreRef,
     operations::create::CreateBuilder,
     protocol::SaveMode,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use deltalake::logstore::object_store::{ObjectStoreExt as _, path::Path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -174,11 +176,7 @@ impl Lake {
     }
 }
 
-fn lost(
-    version: u64,
-    path: &Path,
-    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> Error {
+fn lost(version: u64, path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::new(
         Kind::Missing,
         format!(

@@ -104,15 +104,11 @@ async fn a_file_becomes_a_table_with_the_types_of_all_its_rows() {
     let is = |name: &str, kind: &str, nulls| (name.to_owned(), kind.to_owned(), nulls);
     assert_eq!(
         types,
-        [
-            is("id", "bigint", 0),
-            is("Amount", "double", 1),
-            is("at", "timestamp", 0),
-            is("name", "string", 1)
-        ]
+        [is("id", "bigint", 0), is("Amount", "double", 1), is("at", "timestamp", 0), is("name", "string", 1)]
     );
     // Names of columns and tables compare without case, and come back as they are.
-    let rows = place.rows(id, 1, "SELECT ID, amount AS AMOUNT, name FROM Prod.Risk.t ORDER BY Amount DESC").await;
+    let rows =
+        place.rows(id, 1, "SELECT ID, amount AS AMOUNT, name FROM Prod.Risk.t ORDER BY Amount DESC").await;
     assert_eq!(
         rows.unwrap(),
         [
@@ -149,8 +145,12 @@ async fn a_new_table_without_rows_gets_them_when_the_import_is_called_again() {
         type_text: kind.to_owned(),
         nullable: true,
     };
-    let columns =
-        vec![column("id", "long"), column("Amount", "double"), column("at", "timestamp"), column("name", "string")];
+    let columns = vec![
+        column("id", "long"),
+        column("Amount", "double"),
+        column("at", "timestamp"),
+        column("name", "string"),
+    ];
     let mark = import.mark.clone();
     assert_eq!(place.lake.create(id, columns.clone(), mark.clone()).await.unwrap().version, 0);
     assert_eq!(place.lake.create(id, columns, mark).await.unwrap().version, 0, "a second call finds it");
@@ -203,7 +203,8 @@ async fn bad_rows_go_into_their_table_once() {
     let again = place.lake.import(import).await.unwrap();
     assert_eq!(again.committed, first.committed);
     assert_eq!(again.quarantined, first.quarantined);
-    let rows = place.rows(bad, 1, "SELECT line, `column`, value, row FROM prod.risk.t ORDER BY line").await.unwrap();
+    let rows =
+        place.rows(bad, 1, "SELECT line, `column`, value, row FROM prod.risk.t ORDER BY line").await.unwrap();
     assert_eq!(
         rows,
         [
@@ -267,7 +268,8 @@ async fn what_a_file_says_wrong_is_told() {
     assert!(place.lake.import(import).await.unwrap_err().message().contains("Parquet"));
     let mut clean = place.csv(table(), true, "Amount (USD),amount-usd\n1,2\n");
     clean.source.clean_names = true;
-    let names: Vec<String> = place.lake.import(clean).await.unwrap().report.columns.into_iter().map(|c| c.column.name).collect();
+    let names: Vec<String> =
+        place.lake.import(clean).await.unwrap().report.columns.into_iter().map(|c| c.column.name).collect();
     assert_eq!(names, ["amount_usd", "amount_usd_2"]);
 }
 
@@ -287,7 +289,11 @@ async fn overwriting_keeps_older_versions_until_a_vacuum() {
     let keep = Keep { from: 3, pinned: vec![1] };
     let planned = place.lake.plan_vacuum(id, keep.clone()).await.unwrap();
     assert_eq!((planned.files, planned.needed_by.as_slice()), (2, &[1][..]));
-    assert_eq!(place.lake.vacuum(id, keep.clone()).await.unwrap().files, 1, "the pinned version's file stays");
+    assert_eq!(
+        place.lake.vacuum(id, keep.clone()).await.unwrap().files,
+        1,
+        "the pinned version's file stays"
+    );
     assert_eq!(place.lake.vacuum(id, keep).await.unwrap().files, 0, "a second one finds nothing");
     assert!(place.lake.prove(id, 1).await.is_ok());
     assert_eq!(place.lake.prove(id, 2).await.unwrap_err().kind(), Kind::Missing);
@@ -380,11 +386,9 @@ async fn answers_end_at_their_limits() {
     let brief = Wanted { time: Duration::from_millis(200), ..wanted(Form::Csv) };
     let late = run(slow, brief).await.unwrap_err();
     assert_eq!(late.kind(), Kind::Limit, "{late}");
-    let bound = Wanted {
-        parameters: vec![("least".to_owned(), Value::Int(3))],
-        ..wanted(Form::Csv)
-    };
-    let (text, _) = run("SELECT value AS v FROM generate_series(1, 3) WHERE value >= $least", bound).await.unwrap();
+    let bound = Wanted { parameters: vec![("least".to_owned(), Value::Int(3))], ..wanted(Form::Csv) };
+    let (text, _) =
+        run("SELECT value AS v FROM generate_series(1, 3) WHERE value >= $least", bound).await.unwrap();
     assert_eq!(text, "v\n3\n");
     let greedy = "SELECT array_agg(value) FROM generate_series(1, 50000000)";
     let error = run(greedy, wanted(Form::Csv)).await.unwrap_err();

@@ -6,9 +6,9 @@
 
 use std::collections::HashSet;
 
+use deltalake::logstore::object_store::path::Path;
 use deltalake::{DeltaTable, kernel::Action};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use deltalake::logstore::object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -70,7 +70,11 @@ impl Lake {
             }
             let removed = plan.sum();
             let paths: Vec<_> = plan.garbage.into_iter().map(|(path, _)| Ok(path)).collect();
-            plan.table.object_store().delete_stream(stream::iter(paths).boxed()).try_collect::<Vec<_>>().await?;
+            plan.table
+                .object_store()
+                .delete_stream(stream::iter(paths).boxed())
+                .try_collect::<Vec<_>>()
+                .await?;
             Ok(removed)
         })
     }

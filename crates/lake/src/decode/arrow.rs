@@ -25,7 +25,8 @@ fn read(source: &Source) -> Result<(SchemaRef, Batches)> {
         Error::invalid(format!("The file is no {what} file that can be read: {error}."))
     };
     if source.format == Format::Arrow {
-        let reader = StreamReader::try_new_buffered(file, None).map_err(|error| unreadable("Arrow", &error))?;
+        let reader =
+            StreamReader::try_new_buffered(file, None).map_err(|error| unreadable("Arrow", &error))?;
         return Ok((reader.schema(), Box::new(reader)));
     }
     let builder =
@@ -123,8 +124,7 @@ fn fits(given: &DataType, stored: &DataType) -> bool {
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
         )
     };
-    let is_decimal =
-        |kind: &DataType| matches!(kind, DataType::Decimal128(..) | DataType::Decimal256(..));
+    let is_decimal = |kind: &DataType| matches!(kind, DataType::Decimal128(..) | DataType::Decimal256(..));
     match (given, stored) {
         (DataType::Null, _) => true,
         (DataType::Dictionary(_, value), stored) => fits(value, stored),

@@ -67,9 +67,9 @@ impl Building {
             DataType::Float32 => Self::Float32(Float32Builder::with_capacity(rows)),
             DataType::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
             DataType::Date32 => Self::Date(Date32Builder::with_capacity(rows)),
-            DataType::Timestamp(..) => Self::Instant(
-                TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(kind.clone()),
-            ),
+            DataType::Timestamp(..) => {
+                Self::Instant(TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(kind.clone()))
+            }
             DataType::Decimal128(precision, scale) => Self::Decimal(
                 Decimal128Builder::with_capacity(rows)
                     .with_precision_and_scale(*precision, *scale)
@@ -104,7 +104,9 @@ impl Building {
             Self::Int64(builder) => builder.append_value(whole(text)?),
             Self::Float32(builder) => builder.append_value(float32(text)?),
             Self::Float64(builder) => builder.append_value(float(text).ok_or("it is no number")?),
-            Self::Date(builder) => builder.append_value(date(text).ok_or("it is no date such as 2026-11-24")?),
+            Self::Date(builder) => {
+                builder.append_value(date(text).ok_or("it is no date such as 2026-11-24")?)
+            }
             Self::Instant(builder) => builder.append_value(instant(text)?),
             Self::Decimal(builder, precision, scale) => {
                 builder.append_value(decimal(text, *precision, *scale)?);

@@ -163,7 +163,8 @@ impl Found {
 
 /// Decodes a file into rows of a table with this schema. Answers what it held, without notes.
 pub(crate) fn decode(source: &Source, schema: &SchemaRef, sink: &mut dyn Sink) -> Result<Report> {
-    let mut counting = Counting { sink, schema: schema.clone(), report: Report::default(), nulls: Vec::new() };
+    let mut counting =
+        Counting { sink, schema: schema.clone(), report: Report::default(), nulls: Vec::new() };
     counting.nulls.resize(schema.fields().len(), 0);
     let absent = match source.format {
         Format::Csv => csv::decode(source, schema, &mut counting)?,
@@ -332,8 +333,7 @@ fn text_columns<'t>(
             building.push_null();
             if bad.is_none() {
                 let (line, text) = place_of(row);
-                *bad =
-                    Some(BadRow { line, column: field.name().clone(), value, reason, row: shown(&text) });
+                *bad = Some(BadRow { line, column: field.name().clone(), value, reason, row: shown(&text) });
             }
         }
         columns.push(building.finish());

@@ -9,7 +9,7 @@ use datafusion::{
         csv::WriterBuilder as CsvBuilder,
         datatypes::SchemaRef,
         ipc::writer::StreamWriter,
-        json::{LineDelimitedWriter, writer::WriterBuilder as JsonBuilder, writer::LineDelimited},
+        json::{LineDelimitedWriter, writer::LineDelimited, writer::WriterBuilder as JsonBuilder},
         util::display::{ArrayFormatter, FormatOptions},
     },
     execution::SendableRecordBatchStream,
@@ -90,7 +90,10 @@ pub(super) fn stream(
             Ok(end) => end,
             Err(_) => Err(Error::new(
                 Kind::Limit,
-                format!("The query took longer than its limit of {} s. Ask for less, or give it more time.", time.as_secs()),
+                format!(
+                    "The query took longer than its limit of {} s. Ask for less, or give it more time.",
+                    time.as_secs()
+                ),
             )),
         };
         if let Err(error) = end {

@@ -25,7 +25,8 @@ pub(super) fn spell_out(statement: &mut Statement, aliases: &[String], schemas: 
         let of_table = spelling.by_table.entry(alias.clone()).or_default();
         for field in schema.fields() {
             for spellings in [&mut *of_table, &mut spelling.of_all] {
-                let known = spellings.entry(field.name().to_lowercase()).or_insert(Some(field.name().clone()));
+                let known =
+                    spellings.entry(field.name().to_lowercase()).or_insert(Some(field.name().clone()));
                 if known.as_ref() != Some(field.name()) {
                     *known = None;
                 }

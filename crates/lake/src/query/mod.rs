@@ -16,9 +16,7 @@ mod statement;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use datafusion::{
-    catalog::{
-        CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
-    },
+    catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider},
     common::ParamValues,
     error::DataFusionError,
     execution::context::SQLOptions,

@@ -65,7 +65,9 @@ pub fn read(text: &str) -> Result<Statement> {
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| unreadable(&error))?;
     let (Some(mut parsed), None) = (statements.pop_front(), statements.pop_front()) else {
-        return Err(Error::invalid("Write one statement, for example: SELECT count(*) FROM prod.risk.transactions"));
+        return Err(Error::invalid(
+            "Write one statement, for example: SELECT count(*) FROM prod.risk.transactions",
+        ));
     };
     let mut names = Names::default();
     names.common = common_names(query_of(&mut parsed)?);
@@ -203,12 +205,8 @@ impl VisitorMut for Pointing<'_> {
         // What columns are qualified with stays what was written.
         if table.alias.is_none() {
             let leaf = table.parts.last().map_or("", String::as_str).to_lowercase();
-            *table.alias = Some(TableAlias {
-                explicit: true,
-                name: quoted(&leaf),
-                columns: Vec::new(),
-                at: None,
-            });
+            *table.alias =
+                Some(TableAlias { explicit: true, name: quoted(&leaf), columns: Vec::new(), at: None });
         }
         self.aliases.extend(table.alias.as_ref().map(|alias| alias.name.value.to_lowercase()));
         let (catalog, schema) = (resolved.catalog.to_lowercase(), resolved.schema.to_lowercase());
@@ -268,7 +266,10 @@ mod tests {
     #[test]
     fn tables_are_told_wherever_they_stand() {
         assert_eq!(names("SELECT 1"), Vec::<String>::new());
-        assert_eq!(names("SELECT * FROM prod.risk.a, b WHERE x IN (SELECT y FROM s.c)"), ["prod.risk.a", "b", "s.c"]);
+        assert_eq!(
+            names("SELECT * FROM prod.risk.a, b WHERE x IN (SELECT y FROM s.c)"),
+            ["prod.risk.a", "b", "s.c"]
+        );
         assert_eq!(names("WITH a AS (SELECT * FROM t) SELECT * FROM A JOIN u USING (id)"), ["t", "u"]);
         assert_eq!(names("EXPLAIN SELECT * FROM t UNION ALL SELECT * FROM `T-2`"), ["t", "T-2"]);
         assert_eq!(names("SELECT * FROM generate_series(1, 3)"), Vec::<String>::new());

@@ -97,10 +97,8 @@ pub fn leaf(sql: &mut Sql<'_>, name: &FullName, kind: Kind) -> Result<Option<Ass
 /// The error for the name of a table that is there already.
 pub fn taken_by_name(sql: &mut Sql<'_>, name: &FullName) -> Result<Error> {
     let found = leaf(sql, name, Kind::Table)?;
-    Ok(found.map_or_else(
-        || Error::internal("a name that is taken is free"),
-        |other| taken(&name.leaf, &other),
-    ))
+    Ok(found
+        .map_or_else(|| Error::internal("a name that is taken is free"), |other| taken(&name.leaf, &other)))
 }
 
 /// The three-level name of an asset in a schema, as it is now, also of a deleted one.

@@ -1,4 +1,4 @@
-//! `strongback backup` and `restore`: metadata, artifacts and keys in one directory.
+//! `strongback backup` and `restore`: metadata, artifacts, tables and keys in one directory.
 //!
 //! What must stay true: a backup taken beside a running server is one moment of the metadata, and holds every object
 //! that this moment names. Objects never change once written, so they are copied before the metadata's snapshot and,
@@ -16,7 +16,11 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::{exit, printer, settings::StoreArgs};
+use super::{
+    backup_tables::{self, Tables},
+    exit, printer,
+    settings::StoreArgs,
+};
 use crate::{
     app, bind,
     config::Config,
@@ -45,7 +49,8 @@ Examples:
   strongback backup /backups/2026-11-25 --data-dir /var/lib/strongback --json
 
 The server may go on meanwhile. Metadata in PostgreSQL (--database-url) is
-written by pg_dump, which must be installed.";
+written by pg_dump, which must be installed. Tables that lie in an object store
+(--tables-url) are not copied: it keeps them.";
 
 const RESTORE_EXAMPLES: &str = "\
 Examples:
@@ -56,7 +61,7 @@ Examples:
 Metadata of PostgreSQL goes into an empty database (--database-url), by
 pg_restore, which must be installed.";
 
-/// Copy metadata, artifacts and keys into a directory, also while the server runs
+/// Copy metadata, artifacts, tables and keys into a directory, also while the server runs
 #[derive(Debug, Args)]
 #[command(after_help = BACKUP_EXAMPLES)]
 pub(super) struct BackupArgs {
@@ -131,9 +136,9 @@ pub(super) fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
     }
     if let Some(first) = missing.first() {
         printer::talk(&format!(
-            "{} objects that the metadata names are not in {}, so the backup lacks them too; the first is {first}.",
+            "{} things that the metadata names are not in {}, so the backup lacks them too; the first is {first}.",
             missing.len(),
-            data.join("objects").display()
+            data.display()
         ));
     }
     Ok(exit::answer(missing.is_empty()))
@@ -144,12 +149,30 @@ fn fill(config: &Config, making: &Path) -> anyhow::Result<(Manifest, Vec<String>
     let data = &config.data_dir.value;
     let (from, to) = (data.join("objects"), making.join("objects"));
     let mut objects = copy_new(&from, &to)?;
+    let (tables, tables_to) = (backup_tables::place(config)?, making.join(backup_tables::DIRECTORY));
+    if let Some(tables) = &tables {
+        copy_new(tables, &tables_to)?;
+    }
     let mut tried = 0;
     let (snapshot, missing) = loop {
         let snapshot = snapshot(&config.location(), making)?;
         objects += copy_new(&from, &to)?;
-        let missing: Vec<String> =
-            snapshot.objects.iter().filter(|id| !is_copied(&to, id)).cloned().collect();
+        let mut missing: Vec<String> = snapshot
+            .objects
+            .iter()
+            .filter(|id| !is_copied(&to, id))
+            .map(|id| format!("object {id}"))
+            .collect();
+        match &tables {
+            Some(tables) => {
+                copy_new(tables, &tables_to)?;
+                missing.extend(snapshot.tables.settle(&tables_to)?);
+            }
+            None if !snapshot.tables.is_empty() => {
+                printer::talk("The tables lie in an object store and are not part of the backup.");
+            }
+            None => {}
+        }
         tried += 1;
         if missing.is_empty() || tried == SNAPSHOTS {
             break (snapshot, missing);
@@ -186,13 +209,14 @@ struct Snapshot {
     database: &'static str,
     schema: i64,
     objects: Vec<String>,
+    tables: Tables,
 }
 
 impl Snapshot {
     fn look(sql: &mut Sql<'_>, database: &'static str) -> Result<Self> {
         let schema = migrate::version(sql)?;
         let objects = sql.all(&OBJECTS, bind![], |row| row.get(0))?;
-        Ok(Self { database, schema, objects })
+        Ok(Self { database, schema, objects, tables: Tables::look(sql, schema)? })
     }
 }
 
@@ -265,6 +289,12 @@ fn bring_back(config: &Config, from: &Path, manifest: &Manifest) -> anyhow::Resu
     fs::File::open(data)?.sync_all()?;
     copy_new(&from.join("objects"), &data.join("objects"))?;
     copy_new(&from.join(key::DIRECTORY), &data.join(key::DIRECTORY))?;
+    if let Some(tables) = backup_tables::place(config)? {
+        copy_new(&from.join(backup_tables::DIRECTORY), &tables)?;
+        if tables.exists() {
+            sync_tree(&tables)?;
+        }
+    }
     bring_metadata(config, from, manifest)?;
     sync_tree(data)?;
     fs::remove_file(mark)?;

@@ -240,17 +240,18 @@ impl Client {
         let size = file.metadata().map_err(Error::internal)?.len();
         let request = self.request(Method::PUT, path, query)?.timeout(LONG);
         self.runtime.block_on(async {
-            let blocks = futures::stream::unfold((tokio::fs::File::from_std(file), 0), move |(mut file, sent)| {
-                progress(sent);
-                async move {
-                    let mut block = bytes::BytesMut::with_capacity(BLOCK);
-                    match tokio::io::AsyncReadExt::read_buf(&mut file, &mut block).await {
-                        Ok(0) => None,
-                        Ok(read) => Some((Ok(block.freeze()), (file, sent + read as u64))),
-                        Err(error) => Some((Err(error), (file, sent))),
+            let blocks =
+                futures::stream::unfold((tokio::fs::File::from_std(file), 0), move |(mut file, sent)| {
+                    progress(sent);
+                    async move {
+                        let mut block = bytes::BytesMut::with_capacity(BLOCK);
+                        match tokio::io::AsyncReadExt::read_buf(&mut file, &mut block).await {
+                            Ok(0) => None,
+                            Ok(read) => Some((Ok(block.freeze()), (file, sent + read as u64))),
+                            Err(error) => Some((Err(error), (file, sent))),
+                        }
                     }
-                }
-            });
+                });
             let body = reqwest::Body::wrap_stream(blocks);
             let request = request.header(http::header::CONTENT_LENGTH, size).body(body);
             let response = self.accepted(request).await?;

@@ -6,6 +6,7 @@
 mod audit_erase;
 mod audit_log;
 mod backup;
+mod backup_tables;
 mod catalog;
 mod client;
 mod command;
@@ -81,7 +82,7 @@ enum Command {
     Config(config_show::ConfigCommand),
     /// Check this machine: disk, sync latency, port, client version, clock
     Doctor(doctor::DoctorArgs),
-    /// Copy metadata, artifacts and keys into a directory, also while the server runs
+    /// Copy metadata, artifacts, tables and keys into a directory, also while the server runs
     Backup(backup::BackupArgs),
     /// Bring a backup back into an empty data directory
     Restore(backup::RestoreArgs),
@@ -136,6 +137,7 @@ enum Command {
 
 /// Statements that commands run by themselves.
 pub(crate) use backup::STATEMENTS;
+pub(crate) use backup_tables::STATEMENTS as TABLE_STATEMENTS;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {

@@ -106,9 +106,9 @@ fn statement(given: &str) -> Result<String> {
         return Ok(given.to_owned());
     }
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|error| {
-        Error::invalid(format!("The query cannot be read from standard input: {error}."))
-    })?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Error::invalid(format!("The query cannot be read from standard input: {error}.")))?;
     Ok(text)
 }
 

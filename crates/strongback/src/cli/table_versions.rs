@@ -161,12 +161,16 @@ pub(super) fn vacuum(args: &VacuumArgs) -> anyhow::Result<()> {
     let body = json!({
         "keep_from": args.keep_from, "keep_pinned": args.keep_pinned, "dry_run": args.dry_run,
     });
-    let done: VacuumResponse = args.remote.client()?.send(Method::POST, &path(&args.name, "vacuum"), &body)?;
+    let done: VacuumResponse =
+        args.remote.client()?.send(Method::POST, &path(&args.name, "vacuum"), &body)?;
     if args.json {
         return printer::json(&done);
     }
     for pin in &done.pins {
-        printer::talk(&format!("kept: version {}, pinned by {} for {} {}", pin.version, pin.by, pin.holder, pin.reason));
+        printer::talk(&format!(
+            "kept: version {}, pinned by {} for {} {}",
+            pin.version, pin.by, pin.holder, pin.reason
+        ));
     }
     let verb = if done.dry_run { "would go" } else { "went" };
     let mib = done.bytes as f64 / f64::from(1 << 20);

@@ -29,7 +29,8 @@ For others than yourself, a first token and then a server that asks for one:
   strongback up --host 0.0.0.0 --auth tokens --allowed-hosts ml.example.com";
 
 /// Crates that read and write tables, as they name themselves in the log.
-const ENGINE: &[&str] = &["buoyant_kernel", "delta_kernel", "deltalake", "datafusion", "object_store", "parquet"];
+const ENGINE: &[&str] =
+    &["buoyant_kernel", "delta_kernel", "deltalake", "datafusion", "object_store", "parquet"];
 
 /// How long writes that wait may take to be made once the server was told to stop: longer than one of them may take.
 const WRITERS: Duration = Duration::from_mins(1);

@@ -316,6 +316,7 @@ pub fn all_statements() -> Vec<&'static Stmt> {
     let lists: &[&[&'static Stmt]] = &[
         migrate::STATEMENTS,
         crate::cli::STATEMENTS,
+        crate::cli::TABLE_STATEMENTS,
         crate::events::store::STATEMENTS,
         crate::catalog::store::STATEMENTS,
         crate::catalog::lineage::store::STATEMENTS,

@@ -4,7 +4,7 @@ use axum::{body::Body, response::Response};
 use http::{Method, Request, header};
 use lake::{
     commit::Mode,
-    decode::{ColumnReport, BadRow, Format, Report, Source},
+    decode::{BadRow, ColumnReport, Format, Report, Source},
     schema::Declared,
 };
 use schemars::JsonSchema;
@@ -128,7 +128,8 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
     let wanted = wanted(&asked, &params, content_type)?;
     land::check(&ctx, &wanted).await?;
     let app = ctx.app.clone();
-    let spool = tokio::task::spawn_blocking(move || app.spool.open().cloned()).await.map_err(Error::internal)??;
+    let spool =
+        tokio::task::spawn_blocking(move || app.spool.open().cloned()).await.map_err(Error::internal)??;
     let claim = spool.claim(ObjectId::random());
     let written = spool.write(&claim, FILE_BYTES_MAX, body_stream(request)).await;
     let written = match written {
@@ -180,13 +181,15 @@ fn wanted(asked: &BatchRequest, params: &PathParams, content_type: &str) -> Resu
 }
 
 fn one_of<T: Copy>(field: &str, given: &str, known: &[(&str, T)]) -> Result<T> {
-    known.iter().find(|(name, _)| name.eq_ignore_ascii_case(given)).map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        Error::invalid(format!(
-            "Invalid value '{given}' for parameter '{field}' supplied: it is one of {}.",
-            names.join(", ")
-        ))
-    })
+    known.iter().find(|(name, _)| name.eq_ignore_ascii_case(given)).map(|(_, value)| *value).ok_or_else(
+        || {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            Error::invalid(format!(
+                "Invalid value '{given}' for parameter '{field}' supplied: it is one of {}.",
+                names.join(", ")
+            ))
+        },
+    )
 }
 
 fn mode(given: Option<&str>) -> Result<Mode> {

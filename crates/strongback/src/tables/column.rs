@@ -103,9 +103,10 @@ pub(super) fn to_lake(columns: &[Column]) -> Result<Vec<lake::schema::Declared>>
             _ => "decimal".to_owned(),
         };
         let of_name = || column.type_name.as_ref().map(|_| decimal());
-        let type_text = plain.or_else(|| column.type_text.clone()).or_else(of_name).ok_or_else(|| {
-            Error::required(&format!("columns[{at}].type_name"))
-        })?;
+        let type_text = plain
+            .or_else(|| column.type_text.clone())
+            .or_else(of_name)
+            .ok_or_else(|| Error::required(&format!("columns[{at}].type_name")))?;
         Ok(lake::schema::Declared {
             name: column.name.clone(),
             type_text,

@@ -20,8 +20,8 @@ use uuid::Uuid;
 use super::{
     column,
     managed::{self, Found, Totals},
-    recover::settle,
     operations::{self, CREATE, IMPORT, Landing, NewTable, Place, Target, Version, report_text},
+    recover::settle,
     store,
 };
 use crate::{
@@ -82,7 +82,10 @@ pub(super) async fn land(ctx: Ctx, mut wanted: Wanted, claim: Claim, written: Wr
     }
     let mut outcome = Err(Error::new(
         Code::ResourceConflict,
-        format!("The table '{}' is made and deleted all the time. Repeat the call later.", managed::show(&wanted.name)),
+        format!(
+            "The table '{}' is made and deleted all the time. Repeat the call later.",
+            managed::show(&wanted.name)
+        ),
     ));
     for _ in 0..ATTEMPTS {
         let key = key_of(&ctx, &wanted).await?;
@@ -115,9 +118,8 @@ pub(super) async fn land(ctx: Ctx, mut wanted: Wanted, claim: Claim, written: Wr
 async fn prepare_quarantine(ctx: &Ctx, wanted: &mut Wanted, claim: &Claim) -> Result<()> {
     let Some(name) = wanted.quarantine.clone() else { return Ok(()) };
     let looked_up = name.clone();
-    let is_there = ctx
-        .read(move |sql| Ok(matches!(target(sql, &looked_up, true)?, Target::Existing(_))))
-        .await?;
+    let is_there =
+        ctx.read(move |sql| Ok(matches!(target(sql, &looked_up, true)?, Target::Existing(_)))).await?;
     if is_there {
         return Ok(());
     }
@@ -206,13 +208,7 @@ enum Begun {
     Otherwise,
 }
 
-async fn begin(
-    ctx: &Ctx,
-    wanted: &Wanted,
-    claim: &Claim,
-    written: &Written,
-    is_new: bool,
-) -> Result<Begun> {
+async fn begin(ctx: &Ctx, wanted: &Wanted, claim: &Claim, written: &Written, is_new: bool) -> Result<Begun> {
     let (wanted, object) = (wanted.clone(), claim.id().to_string());
     let digest = hex::encode(written.sha256);
     ctx.write(move |tx| {
@@ -228,7 +224,8 @@ async fn begin(
                 }
             }
         }
-        let quarantine = wanted.quarantine.as_ref().map(|name| managed::get(tx, name, Action::Edit)).transpose()?;
+        let quarantine =
+            wanted.quarantine.as_ref().map(|name| managed::get(tx, name, Action::Edit)).transpose()?;
         let landing = Landing {
             target,
             batch_id: wanted.batch_id.clone(),
@@ -277,7 +274,8 @@ async fn carry_out(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Result<Land
         }
         Err(error) => {
             // Whether it was committed, only the table knows.
-            match ctx.app.lake.find_commit(landing.target.id(), operation, Some(landing.target.after())).await {
+            match ctx.app.lake.find_commit(landing.target.id(), operation, Some(landing.target.after())).await
+            {
                 Ok(None) => revert(ctx, operation, landing, error.message()).await?,
                 Ok(Some(_)) | Err(_) => {
                     return Err(Error::outcome_unknown("The rows may have been committed.").because(error));
@@ -372,10 +370,12 @@ fn outcome(
         "batch": landing.batch_id, "version": done.version, "rows": done.rows_added, "digest": landing.digest,
     });
     if let (Some(place), Some(done)) = (landing.quarantine, imported.quarantined) {
-        let put_aside = Version { kind: "quarantine", batch: None, report: String::new(), ..version_of(&version) };
+        let put_aside =
+            Version { kind: "quarantine", batch: None, report: String::new(), ..version_of(&version) };
         let before = newest(tx, place.asset)?;
         operations::record(tx, place.asset, done.rows_added, before.and(&done, Mode::Append), &put_aside)?;
-        detail["quarantined"] = json!({ "asset": place.asset, "version": done.version, "rows": done.rows_added });
+        detail["quarantined"] =
+            json!({ "asset": place.asset, "version": done.version, "rows": done.rows_added });
     }
     let name = names::full_name_of(tx, asset)?;
     let landed = Landed { name, version: done.version, report: report.to_owned(), is_repeat: false };

@@ -31,8 +31,8 @@ pub mod managed;
 mod operations;
 mod pins;
 mod recover;
-pub mod sql;
 mod spool;
+pub mod sql;
 mod store;
 mod unity;
 pub mod upkeep;
@@ -49,15 +49,8 @@ use crate::{error::Error, router::Route};
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
-    [
-        unity::routes(),
-        batches::routes(),
-        versions::routes(),
-        pins::routes(),
-        upkeep::routes(),
-        sql::routes(),
-    ]
-    .concat()
+    [unity::routes(), batches::routes(), versions::routes(), pins::routes(), upkeep::routes(), sql::routes()]
+        .concat()
 }
 
 impl From<lake::Error> for Error {

@@ -155,10 +155,13 @@ pub(super) fn begin(
 ) -> Result<(Uuid, Event)> {
     let intent = serde_json::to_value(intent).map_err(Error::internal)?;
     let (id, event) = operation::begin(tx, kind, &intent)?;
-    Ok((id, match asset_id {
-        Some(asset) => event.asset(asset, 0),
-        None => event,
-    }))
+    Ok((
+        id,
+        match asset_id {
+            Some(asset) => event.asset(asset, 0),
+            None => event,
+        },
+    ))
 }
 
 /// Ends an operation, or says that somebody else ended it.

@@ -59,7 +59,8 @@ pub struct Pin {
 pub fn pin_in_tx(tx: &mut Sql<'_>, table_id: i64, version: u64, holder: &str, reason: &str) -> Result<bool> {
     // A vacuum that is about to take the files has the asset's row.
     asset::lock(tx, table_id)?;
-    let lost = tx.first(&store::VERSION_GET, bind![table_id, version as i64], |row| row.get::<Option<i64>>(9))?;
+    let lost =
+        tx.first(&store::VERSION_GET, bind![table_id, version as i64], |row| row.get::<Option<i64>>(9))?;
     match lost {
         Some(None) => {}
         Some(Some(_)) | None => {

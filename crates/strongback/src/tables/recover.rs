@@ -11,7 +11,10 @@ use crate::{
     context::Ctx,
     db::{Change, Origin},
     error::{Error, Result},
-    events::{Event, EventKind, operation::{self, Operation}},
+    events::{
+        Event, EventKind,
+        operation::{self, Operation},
+    },
 };
 
 /// Finishes or reverts what a dead process left open. To be called before anything is served. What cannot be finished now,
@@ -81,7 +84,8 @@ async fn end(ctx: &Ctx, operation: &Operation) -> Result<()> {
     match operation.kind.as_str() {
         IMPORT => land::finish(&system, operation.id, &landing(operation)?).await,
         CREATE => {
-            let table: NewTable = serde_json::from_value(operation.intent.clone()).map_err(Error::internal)?;
+            let table: NewTable =
+                serde_json::from_value(operation.intent.clone()).map_err(Error::internal)?;
             land::finish_create(&system, operation.id, &table).await
         }
         COMPACT => keeping::finish_compact(&system, operation.id, &upkeep(operation)?).await,
@@ -118,9 +122,9 @@ async fn adopt(ctx: &Ctx, asset_id: i64) -> Result<()> {
                     by: tx.caller().id,
                 };
                 let revision = operations::record(tx, asset_id, commit.rows_added, totals, &version)?;
-                let event = Event::new(EventKind::TableAdopt).asset(asset_id, revision).detail(
-                    serde_json::json!({ "version": commit.version, "rows": commit.rows_added }),
-                );
+                let event = Event::new(EventKind::TableAdopt)
+                    .asset(asset_id, revision)
+                    .detail(serde_json::json!({ "version": commit.version, "rows": commit.rows_added }));
                 Ok(Change::Made((), event))
             })
             .await?;

@@ -31,10 +31,7 @@ use crate::{
     db::Sql,
     error::{Error, Result},
     files::http::read_json,
-    router::{
-        Limits, PathParams, Policy, Route,
-        wire::Int64,
-    },
+    router::{Limits, PathParams, Policy, Route, wire::Int64},
 };
 
 /// How long a query may take when nothing is said.

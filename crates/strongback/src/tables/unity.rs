@@ -9,9 +9,7 @@ use syntax::names::{FullName, check_leaf_name, fold_case};
 
 use super::{
     column::{self, Column},
-    land,
-    managed,
-    store,
+    land, managed, store,
 };
 use crate::{
     bind,
@@ -115,10 +113,11 @@ impl TableInfo {
         above: (&str, &str),
         asset: Asset,
     ) -> Result<Self> {
-        let (format, mut location, columns, version) = sql.one(&store::TABLE_GET, bind![asset.id], |row| {
-            let text = |at| row.get::<String>(at);
-            Ok((text(0)?, text(1)?, text(2)?, row.get::<Option<i64>>(3)?))
-        })?;
+        let (format, mut location, columns, version) =
+            sql.one(&store::TABLE_GET, bind![asset.id], |row| {
+                let text = |at| row.get::<String>(at);
+                Ok((text(0)?, text(1)?, text(2)?, row.get::<Option<i64>>(3)?))
+            })?;
         if version.is_some() {
             location = root.url_of(asset.uuid.parse()?)?.to_string();
         }

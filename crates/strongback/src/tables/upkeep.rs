@@ -21,10 +21,7 @@ use super::{
 };
 use crate::{
     auth, bind,
-    catalog::{
-        Action, asset,
-        authorize::authorize_end,
-    },
+    catalog::{Action, asset, authorize::authorize_end},
     context::Ctx,
     db::Change,
     error::{Code, Error, Result},
@@ -48,7 +45,14 @@ pub(super) fn routes() -> Vec<Route> {
     let (clean, join) = ("/api/1.0/tables/{full_name}/vacuum", "/api/1.0/tables/{full_name}/compact");
     vec![
         Route::json(Method::POST, clean, edit, long, "Remove the files that only old versions need", vacuum),
-        Route::json(Method::POST, join, edit, long, "Join the small files of a table into large ones", compact),
+        Route::json(
+            Method::POST,
+            join,
+            edit,
+            long,
+            "Join the small files of a table into large ones",
+            compact,
+        ),
     ]
 }
 
@@ -87,8 +91,7 @@ async fn vacuum(ctx: Ctx, request: VacuumRequest) -> Result<VacuumResponse> {
     let (from, pins) = plan(&ctx, &request).await?;
     let keep = Keep { from, pinned: versions(&pins) };
     let planned = ctx.app.lake.plan_vacuum(place.id(), keep.clone()).await?;
-    let needing: Vec<Pin> =
-        pins.into_iter().filter(|pin| planned.needed_by.contains(&pin.version)).collect();
+    let needing: Vec<Pin> = pins.into_iter().filter(|pin| planned.needed_by.contains(&pin.version)).collect();
     if !needing.is_empty() && !request.keep_pinned && !request.dry_run {
         return Err(refusal(&needing));
     }
@@ -156,7 +159,8 @@ fn refusal(pins: &[Pin]) -> Error {
     let mut text = "Pinned versions need some of the files, so nothing was removed:".to_owned();
     for pin in pins.iter().take(NAMED_MAX) {
         let reason = if pin.reason.is_empty() { String::new() } else { format!(" ({})", pin.reason) };
-        let _ = write!(text, "\n  version {} is pinned by {} for {}{reason}", pin.version, pin.by, pin.holder);
+        let _ =
+            write!(text, "\n  version {} is pinned by {} for {}{reason}", pin.version, pin.by, pin.holder);
     }
     if pins.len() > NAMED_MAX {
         let _ = write!(text, "\n  and {} more", pins.len() - NAMED_MAX);
@@ -252,7 +256,9 @@ async fn compact(ctx: Ctx, request: CompactRequest) -> Result<CompactResponse> {
         let done = ctx.app.lake.compact(table.table, mark).await;
         let recorded = match &done {
             Ok(Some(done)) => end_compact(&ctx, operation, &upkeep, done).await,
-            Ok(None) => revert_row(&ctx, operation, Some(upkeep.place.asset), "there was nothing to join").await,
+            Ok(None) => {
+                revert_row(&ctx, operation, Some(upkeep.place.asset), "there was nothing to join").await
+            }
             Err(_) => finish_compact(&Ctx::system(&ctx.app), operation, &upkeep).await,
         };
         recorded?;
@@ -276,7 +282,10 @@ fn joined(table: &Managed, done: Option<Committed>) -> CompactResponse {
 pub(super) async fn finish_compact(ctx: &Ctx, id: Uuid, upkeep: &Upkeep) -> Result<()> {
     match ctx.app.lake.find_commit(upkeep.place.id(), id, Some(upkeep.place.version)).await? {
         Some(done) => end_compact(ctx, id, upkeep, &done).await,
-        None => revert_row(ctx, id, Some(upkeep.place.asset), "the server stopped before the files were joined").await,
+        None => {
+            revert_row(ctx, id, Some(upkeep.place.asset), "the server stopped before the files were joined")
+                .await
+        }
     }
 }
 

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     bind,
-    catalog::{Action, securable::{Paging, People}},
+    catalog::{
+        Action,
+        securable::{Paging, People},
+    },
     context::Ctx,
     error::{Error, Result},
     router::{Limits, Policy, Route, wire::Int64},

@@ -126,7 +126,10 @@ async fn read_tables(test: &TestApp) {
     assert_eq!((&versions[0]["rows"], &versions[0]["batch_id"]), (&json!(3), &json!("b")));
     assert_eq!(versions[1]["pins"][0]["reason"], "audit");
     let table = test.get("/api/2.1/unity-catalog/tables/main.default.kept").await;
-    assert_eq!((&ok(&table)["table_type"], &ok(&table)["columns"][0]["type_text"]), (&json!("MANAGED"), &json!("bigint")));
+    assert_eq!(
+        (&ok(&table)["table_type"], &ok(&table)["columns"][0]["type_text"]),
+        (&json!("MANAGED"), &json!("bigint"))
+    );
 }
 
 /// A command and a job of it that was begun, said something and goes on.

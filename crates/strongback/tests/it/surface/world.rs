@@ -225,7 +225,9 @@ impl<'t> World<'t> {
             return name;
         }
         let name = format!("{}.kept", self.get("schema").await);
-        for (batch, mode, rows) in [("a", "append", "1\n2\n"), ("b", "overwrite", "3\n"), ("c", "append", "4\n")] {
+        for (batch, mode, rows) in
+            [("a", "append", "1\n2\n"), ("b", "overwrite", "3\n"), ("c", "append", "4\n")]
+        {
             let path = format!("/api/1.0/tables/{name}/batches/{batch}?create=true&format=csv&mode={mode}");
             self.put_bytes(&path, format!("id\n{rows}")).await;
         }

@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,7 +50,8 @@ fn send(client: &mut Client, number: u64) -> Option<Value> {
 }
 
 fn count(client: &mut Client, table: &str, group: &str) -> BTreeMap<String, u64> {
-    let statement = format!("SELECT CAST({group} AS STRING) AS b, count(*) AS n FROM {table} GROUP BY {group}");
+    let statement =
+        format!("SELECT CAST({group} AS STRING) AS b, count(*) AS n FROM {table} GROUP BY {group}");
     let answer = client.post("/api/1.0/sql", &json!({ "statement": statement })).unwrap();
     if answer.status == 404 {
         return BTreeMap::new();

@@ -1,5 +1,6 @@
 //! Tables: what lands is there once, who may see it, and what becomes of its versions.
 
+mod backup;
 mod kill;
 mod rights;
 mod versions;
@@ -66,7 +67,10 @@ fn a_batch_lands_once() {
         assert!(other.json["message"].as_str().unwrap().contains("version 1"), "{other:?}");
 
         ok(&batch(&test, NAME, "day-2", "", "AMOUNT,id\n4,3\n").await);
-        assert_eq!(sql(&test, "SELECT id, amount FROM prod.risk.T ORDER BY ID").await, (200, "id,amount\n1,2.5\n2,\n3,4.0\n".into()));
+        assert_eq!(
+            sql(&test, "SELECT id, amount FROM prod.risk.T ORDER BY ID").await,
+            (200, "id,amount\n1,2.5\n2,\n3,4.0\n".into())
+        );
         assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.t VERSION AS OF 1").await.1, "n\n2\n");
         let rows: Vec<(Value, Value, Value)> = versions(&test, NAME)
             .await
@@ -95,7 +99,10 @@ fn eight_writers_of_one_table_lose_nothing() {
         for answer in futures::future::join_all(sent).await {
             ok(&answer);
         }
-        assert_eq!(sql(&test, "SELECT count(DISTINCT id) AS n, max(id) AS m FROM prod.risk.t").await.1, "n,m\n8,7\n");
+        assert_eq!(
+            sql(&test, "SELECT count(DISTINCT id) AS n, max(id) AS m FROM prod.risk.t").await.1,
+            "n,m\n8,7\n"
+        );
         assert_eq!(versions(&test, NAME).await.len(), 9);
     });
 }
@@ -168,8 +175,9 @@ fn what_is_asked_wrong_is_told() {
             .send(bytes_request("PUT", "/api/1.0/tables/prod.risk.none/batches/x?format=csv", "id\n1\n"))
             .await;
         assert_eq!(missing.status, 404);
-        let no_format =
-            test.send(bytes_request("PUT", "/api/1.0/tables/prod.risk.t/batches/x?create=true", "id\n1\n")).await;
+        let no_format = test
+            .send(bytes_request("PUT", "/api/1.0/tables/prod.risk.t/batches/x?create=true", "id\n1\n"))
+            .await;
         assert!(no_format.json["message"].as_str().unwrap().contains("format=csv"), "{no_format:?}");
         for (statement, part) in [
             ("DROP TABLE prod.risk.t", "Only queries"),
@@ -210,7 +218,13 @@ fn both_clients_see_a_kept_table_as_a_managed_one() {
         assert_eq!(sql(&test, "SELECT * FROM prod.risk.made").await.1, "id,amount\n1,2.50\n");
 
         // Renamed, it is where it was.
-        ok(&test.send(request("PATCH", "/api/2.1/unity-catalog/schemas/prod.risk", Some(json!({ "new_name": "fraud" })))).await);
+        ok(&test
+            .send(request(
+                "PATCH",
+                "/api/2.1/unity-catalog/schemas/prod.risk",
+                Some(json!({ "new_name": "fraud" })),
+            ))
+            .await);
         assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.fraud.made").await.1, "n\n1\n");
         let declared = json!({ "catalog_name": "prod", "schema_name": "fraud", "name": "elsewhere" });
         ok(&test.post("/api/2.1/unity-catalog/tables", declared).await);

@@ -99,7 +99,8 @@ fn rights_are_asked_again_once_the_rows_are_there() {
         });
         assert_eq!(answer.status, 403, "{answer:?}");
         let found =
-            crate::support::call(&test, &root, "GET", "/api/2.1/unity-catalog/tables/prod.risk.t", None).await;
+            crate::support::call(&test, &root, "GET", "/api/2.1/unity-catalog/tables/prod.risk.t", None)
+                .await;
         assert_eq!(found.status, 404);
     });
 }

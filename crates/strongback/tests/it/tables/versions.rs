@@ -37,11 +37,17 @@ fn a_vacuum_goes_round_pins_or_refuses_and_names_them() {
             ");
         }
         let planned = test.post(&format!("{TABLE}/vacuum"), json!({ "keep_from": 3, "dry_run": true })).await;
-        assert_eq!((ok(&planned)["files"].clone(), ok(&planned)["pins"][0]["version"].clone()), (json!(2), json!(1)));
-        let done = test.post(&format!("{TABLE}/vacuum"), json!({ "keep_from": 3, "keep_pinned": true })).await;
+        assert_eq!(
+            (ok(&planned)["files"].clone(), ok(&planned)["pins"][0]["version"].clone()),
+            (json!(2), json!(1))
+        );
+        let done =
+            test.post(&format!("{TABLE}/vacuum"), json!({ "keep_from": 3, "keep_pinned": true })).await;
         assert_eq!(ok(&done)["files"], 1);
 
-        let at = async |version: u32| sql(&test, &format!("SELECT id FROM prod.risk.t VERSION AS OF {version}")).await;
+        let at = async |version: u32| {
+            sql(&test, &format!("SELECT id FROM prod.risk.t VERSION AS OF {version}")).await
+        };
         assert_eq!(at(1).await, (200, "id\n1\n".into()));
         assert_eq!(at(3).await, (200, "id\n3\n".into()));
         let (status, text) = at(2).await;
@@ -86,7 +92,10 @@ fn small_files_are_joined_and_the_rows_stay() {
         let done = test.post(&format!("{TABLE}/compact"), json!({})).await;
         assert_eq!((ok(&done)["files_removed"].clone(), ok(&done)["version"].clone()), (json!(4), json!(5)));
         let again = test.post(&format!("{TABLE}/compact"), json!({})).await;
-        assert_eq!((ok(&again)["files_removed"].clone(), ok(&again)["version"].clone()), (json!(0), json!(5)));
+        assert_eq!(
+            (ok(&again)["files_removed"].clone(), ok(&again)["version"].clone()),
+            (json!(0), json!(5))
+        );
         let newest = &versions(&test, NAME).await[0];
         assert_eq!((newest["rows"].clone(), newest["files"].clone()), (json!(4), json!(1)));
         assert_eq!(sql(&test, "SELECT sum(id) AS s FROM prod.risk.t").await.1, "s\n6\n");
@@ -123,8 +132,11 @@ fn commits_past_the_server_become_versions_before_the_next_of_its_own() {
         // Not before somebody here knows of it.
         assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.t").await.1, "n\n1\n");
         ok(&batch(&test, NAME, "b", "", "id\n3\n").await);
-        let kinds: Vec<String> =
-            versions(&test, NAME).await.iter().map(|version| version["kind"].as_str().unwrap().to_owned()).collect();
+        let kinds: Vec<String> = versions(&test, NAME)
+            .await
+            .iter()
+            .map(|version| version["kind"].as_str().unwrap().to_owned())
+            .collect();
         assert_eq!(kinds, ["append", "foreign", "append", "create"]);
         assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.t").await.1, "n\n3\n");
     });
