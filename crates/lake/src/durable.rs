@@ -72,7 +72,7 @@ impl ObjectStore for Durable {
         let path = self.path(location)?;
         blocking(move || {
             let mut staged = Staged::begin(&path)?;
-            for block in payload.iter() {
+            for block in &payload {
                 staged.file.write_all(block).map_err(|error| failed(&path, error))?;
             }
             staged.publish(is_new)
@@ -148,7 +148,8 @@ impl Durable {
 #[derive(Debug)]
 struct Staged {
     path: PathBuf,
-    staged: PathBuf,
+    /// Its name until then.
+    temporary: PathBuf,
     file: fs::File,
     is_published: bool,
 }
@@ -160,14 +161,14 @@ impl Staged {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         // Two writers of one name do not meet: each writes under a name of its own.
         name.push(format!(".{}{STAGED}", uuid::Uuid::new_v4().simple()));
-        let staged = parent.join(name);
+        let temporary = parent.join(name);
         let file = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&staged)
+            .open(&temporary)
             .map_err(|error| failed(path, error))?;
-        Ok(Self { path: path.to_owned(), staged, file, is_published: false })
+        Ok(Self { path: path.to_owned(), temporary, file, is_published: false })
     }
 
     /// Gives the file its name, once its bytes are durable. If it must be new, of two writers one succeeds.
@@ -175,9 +176,9 @@ impl Staged {
         self.file.sync_data().map_err(|error| failed(&self.path, error))?;
         if is_new {
             // The staged name goes when this is dropped.
-            fs::hard_link(&self.staged, &self.path).map_err(|error| failed(&self.path, error))?;
+            fs::hard_link(&self.temporary, &self.path).map_err(|error| failed(&self.path, error))?;
         } else {
-            fs::rename(&self.staged, &self.path).map_err(|error| failed(&self.path, error))?;
+            fs::rename(&self.temporary, &self.path).map_err(|error| failed(&self.path, error))?;
             self.is_published = true;
         }
         sync_parent(&self.path).map_err(|error| failed(&self.path, error))
@@ -187,7 +188,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.is_published
-            && let Err(error) = fs::remove_file(&self.staged)
+            && let Err(error) = fs::remove_file(&self.temporary)
         {
             tracing::warn!(%error, "a half-written file of a table could not be removed");
         }
@@ -211,7 +212,7 @@ impl MultipartUpload for Upload {
             let state = state.lock();
             let staged = state.as_ref().ok_or_else(over)?;
             let mut at = offset;
-            for block in payload.iter() {
+            for block in &payload {
                 staged.file.write_all_at(block, at).map_err(|error| failed(&staged.path, error))?;
                 at += block.len() as u64;
             }

@@ -166,13 +166,13 @@ pub(crate) fn stored_type(name: &str, given: &DataType) -> Result<DataType> {
         // A value above 2^63 - 1 is refused where it is met.
         DataType::UInt32 | DataType::UInt64 => DataType::Int64,
         DataType::Float16 => DataType::Float32,
-        DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        // A column without a value has no type; a text may become anything later.
+        DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => DataType::Utf8,
         DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
         DataType::Date64 => DataType::Date32,
         // An instant without a zone is read as UTC.
         DataType::Timestamp(_, _) => instant(),
         DataType::Dictionary(_, value) => stored_type(name, value)?,
-        DataType::Null => DataType::Utf8,
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             DataType::List(stored_field(item)?)
         }

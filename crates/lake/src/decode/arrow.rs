@@ -109,8 +109,8 @@ fn convert(field: &Field, given: &ArrayRef) -> Result<ArrayRef> {
 /// Whether a value may come out near what it was, so that it has to be compared.
 fn may_round(given: &DataType, stored: &DataType) -> bool {
     match (given, stored) {
-        (DataType::Timestamp(TimeUnit::Nanosecond, _) | DataType::Date64, _) => true,
-        (DataType::Float64, DataType::Float32) => true,
+        (DataType::Timestamp(TimeUnit::Nanosecond, _) | DataType::Date64, _)
+        | (DataType::Float64, DataType::Float32) => true,
         (given, stored) => given.is_integer() && stored.is_floating(),
     }
 }

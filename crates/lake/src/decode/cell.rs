@@ -105,7 +105,7 @@ impl Building {
             Self::Float32(builder) => builder.append_value(float32(text)?),
             Self::Float64(builder) => builder.append_value(float(text).ok_or("it is no number")?),
             Self::Date(builder) => {
-                builder.append_value(date(text).ok_or("it is no date such as 2026-11-24")?)
+                builder.append_value(date(text).ok_or("it is no date such as 2026-11-24")?);
             }
             Self::Instant(builder) => builder.append_value(instant(text)?),
             Self::Decimal(builder, precision, scale) => {

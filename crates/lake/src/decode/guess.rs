@@ -9,6 +9,7 @@ use crate::schema::instant;
 
 /// What a column may still be, after the values seen so far.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one type that is still possible")]
 pub(super) struct Guess {
     is_bool: bool,
     is_whole: bool,

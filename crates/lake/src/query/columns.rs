@@ -68,8 +68,7 @@ impl Spelling {
     }
 
     fn spell_join(&self, join: &mut Join) {
-        let constraint = match &mut join.join_operator {
-            JoinOperator::Join(constraint)
+        let (JoinOperator::Join(constraint)
             | JoinOperator::Inner(constraint)
             | JoinOperator::Left(constraint)
             | JoinOperator::LeftOuter(constraint)
@@ -82,11 +81,14 @@ impl Spelling {
             | JoinOperator::Anti(constraint)
             | JoinOperator::LeftAnti(constraint)
             | JoinOperator::RightAnti(constraint)
-            | JoinOperator::AsOf { constraint, .. } => constraint,
-            _ => return,
+            | JoinOperator::AsOf { constraint, .. }) = &mut join.join_operator
+        else {
+            return;
         };
         if let JoinConstraint::Using(names) = constraint {
-            names.iter_mut().for_each(|name| self.spell_last(name));
+            for name in names {
+                self.spell_last(name);
+            }
         }
     }
 }

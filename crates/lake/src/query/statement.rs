@@ -69,8 +69,7 @@ pub fn read(text: &str) -> Result<Statement> {
             "Write one statement, for example: SELECT count(*) FROM prod.risk.transactions",
         ));
     };
-    let mut names = Names::default();
-    names.common = common_names(query_of(&mut parsed)?);
+    let mut names = Names { common: common_names(query_of(&mut parsed)?), found: Vec::new() };
     match query_of(&mut parsed)?.visit(&mut names) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) if names.found.len() > TABLES_MAX => Err(Error::invalid(format!(
@@ -159,7 +158,6 @@ struct TableParts<'f> {
     parts: Vec<String>,
 }
 
-#[derive(Default)]
 struct Names {
     common: HashSet<String>,
     found: Vec<Named>,
@@ -224,8 +222,9 @@ fn as_of(version: &TableVersion) -> Result<AsOf> {
     };
     let literal = |given: &Expr| match given {
         Expr::Value(value) => match &value.value {
-            Value::Number(text, _) => Some(text.to_string()),
-            Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => Some(text.clone()),
+            Value::Number(text, _) | Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => {
+                Some(text.clone())
+            }
             _ => None,
         },
         Expr::TypedString(typed) => typed.value.value.clone().into_string(),

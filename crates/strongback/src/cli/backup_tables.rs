@@ -90,7 +90,7 @@ fn listed(dir: &Path) -> anyhow::Result<Vec<TableId>> {
     }
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
-        found.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
+        found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<TableId>().ok()));
     }
     Ok(found)
 }

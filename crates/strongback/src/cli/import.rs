@@ -38,6 +38,7 @@ const BLOCK: usize = 1 << 20;
 /// Import a file of CSV, JSON lines, Parquet or Arrow into a table
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct ImportArgs {
     /// The file
     file: PathBuf,

@@ -1,8 +1,10 @@
 //! How a file lands: intent, commit, outcome, each of which a crash may follow.
 //!
-//! 1. The file waits in the spool. 2. In one transaction the caller is authorised and the intent stored. 3. The engine
-//! writes the rows and commits them to the Delta table, under the operation's id. 4. In one transaction the version, the
-//! batch and, where it is new, the table's asset become visible, and the operation ends.
+//! 1. The file waits in the spool.
+//! 2. In one transaction the caller is authorised and the intent stored.
+//! 3. The engine writes the rows and commits them to the Delta table, under the operation's id.
+//! 4. In one transaction the version, the batch and, where it is new, the table's asset become visible, and the operation
+//!    ends.
 //!
 //! Between 3 and 4 the commit is there and no version: whoever writes to the table next, or the next start, finishes the
 //! operation from the spool ([`settle`]). Before 3 there is nothing but files that no version names: it is reverted.
