@@ -11,7 +11,7 @@ use std::{
     num::NonZeroUsize,
     path::PathBuf,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -25,6 +25,7 @@ use datafusion::{
     },
     prelude::SessionConfig,
 };
+use parking_lot::Mutex;
 use tokio::{runtime::Runtime, task::JoinHandle};
 
 use crate::{
@@ -62,7 +63,7 @@ pub struct Lake(Arc<Inner>);
 struct Inner {
     root: Root,
     limits: Limits,
-    engine: OnceLock<Result<Engine, String>>,
+    engine: Mutex<Option<Arc<Engine>>>,
 }
 
 struct Engine {
@@ -74,7 +75,7 @@ struct Engine {
 impl Lake {
     /// Tables below a root. Nothing is opened yet.
     pub fn new(root: Root, limits: Limits) -> Self {
-        Self(Arc::new(Inner { root, limits, engine: OnceLock::new() }))
+        Self(Arc::new(Inner { root, limits, engine: Mutex::new(None) }))
     }
 
     /// Where the tables lie.
@@ -84,15 +85,7 @@ impl Lake {
 
     /// Whether anything was asked of the engine yet.
     pub fn is_open(&self) -> bool {
-        self.0.engine.get().is_some()
-    }
-
-    /// Memory that queries hold at this moment, in bytes.
-    pub fn memory_reserved(&self) -> usize {
-        match self.0.engine.get() {
-            Some(Ok(engine)) => engine.environment.memory_pool.reserved(),
-            _ => 0,
-        }
+        self.0.engine.lock().is_some()
     }
 
     /// Runs work on the engine's threads.
@@ -101,8 +94,10 @@ impl Lake {
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Task<T> {
         match self.engine() {
-            Ok(Engine { runtime: Some(runtime), .. }) => Task(Ok(runtime.spawn(work))),
-            Ok(_) => Task(Err(Some(Error::internal("the engine has ended")))),
+            Ok(engine) => match &engine.runtime {
+                Some(runtime) => Task(Ok(runtime.spawn(work))),
+                None => Task(Err(Some(Error::internal("the engine has ended")))),
+            },
             Err(error) => Task(Err(Some(error))),
         }
     }
@@ -124,9 +119,14 @@ impl Lake {
         Ok(SessionContext::new_with_state(asof::register(state).build()))
     }
 
-    fn engine(&self) -> Result<&Engine> {
-        let made = self.0.engine.get_or_init(|| Engine::start(&self.0.limits));
-        made.as_ref().map_err(|why| Error::new(Kind::Unavailable, why.clone()))
+    /// The engine, started by whoever asks first. One that could not be started is tried again.
+    fn engine(&self) -> Result<Arc<Engine>> {
+        let mut engine = self.0.engine.lock();
+        if let Some(open) = &*engine {
+            return Ok(Arc::clone(open));
+        }
+        let started = Engine::start(&self.0.limits).map_err(|why| Error::new(Kind::Unavailable, why))?;
+        Ok(Arc::clone(engine.insert(Arc::new(started))))
     }
 }
 

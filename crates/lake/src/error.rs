@@ -3,7 +3,7 @@
 use std::fmt;
 
 use datafusion::error::DataFusionError;
-use deltalake::{DeltaTableError, ObjectStoreError};
+use deltalake::{DeltaTableError, ObjectStoreError, kernel::transaction::TransactionError};
 
 /// What the functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -17,8 +17,10 @@ pub enum Kind {
     Missing,
     /// Somebody else changed the table first; the call may be repeated.
     Conflict,
-    /// A limit was met: memory, spill space, time. The message says which.
+    /// A limit of memory or temporary disk space was met. The message says which.
     Limit,
+    /// It took longer than its limit.
+    Time,
     /// The storage is full or does not answer.
     Unavailable,
     /// The work was called off.
@@ -87,7 +89,12 @@ impl From<DeltaTableError> for Error {
         match error {
             error if full => storage_full(error),
             DeltaTableError::ObjectStore { source } => source.into(),
-            DeltaTableError::Transaction { .. } => Self::new(
+            DeltaTableError::Transaction {
+                source:
+                    TransactionError::CommitConflict(_)
+                    | TransactionError::VersionAlreadyExists(_)
+                    | TransactionError::MaxCommitAttempts(_),
+            } => Self::new(
                 Kind::Conflict,
                 "Somebody else changed the table at the same moment. Repeat the call.",
             )

@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use datafusion::arrow::{
     array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
-    datatypes::SchemaRef,
+    datatypes::{Field, SchemaRef},
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -130,14 +130,14 @@ async fn run(root: &Root, import: Import) -> Result<Imported> {
     let known = if is_made { Some(schema_of(&root.open(import.table, None).await?)?) } else { None };
     let source = import.source.clone();
     let (schema, notes) = blocking(move || schema_for(&source, known)).await?;
-    if !is_made {
-        create(root, import.table, &schema, &import.mark).await?;
-    }
-    let mut writing = if already.is_some() { None } else { Some(Writing::begin(root, import.table).await?) };
     let mut bad_rows = match &import.quarantine {
         Some(quarantine) => Some(Quarantining::begin(root, quarantine, &import.mark).await?),
         None => None,
     };
+    if !is_made {
+        create(root, import.table, &schema, &import.mark).await?;
+    }
+    let mut writing = if already.is_some() { None } else { Some(Writing::begin(root, import.table).await?) };
     let report = pour(&import.source, &schema, &mut writing, &mut bad_rows).await;
     let report = match report {
         Ok(report) if report.bad_rows == 0 || bad_rows.is_some() => report,
@@ -252,6 +252,21 @@ impl Sink for Nowhere {
     }
 }
 
+/// Whether a table has the columns of one for bad rows, in their order.
+fn check_quarantine(schema: &SchemaRef) -> Result<()> {
+    let wanted = crate::schema::of_declared(&quarantine_columns())?;
+    let same = |(one, other): (&Arc<Field>, &Arc<Field>)| {
+        one.name() == other.name() && one.data_type() == other.data_type() && one.is_nullable()
+    };
+    if schema.fields().len() == wanted.fields().len() && schema.fields().iter().zip(wanted.fields()).all(same)
+    {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "The table for bad rows has other columns than such a table has. Name another one; one that does not exist is made.",
+    ))
+}
+
 /// Bad rows on their way into their table.
 struct Quarantining {
     writing: Option<Writing>,
@@ -267,6 +282,10 @@ impl Quarantining {
             Some(_) => None,
             None => Some(Writing::begin(root, place.table).await?),
         };
+        // Before a row is written anywhere.
+        if let Some(writing) = &writing {
+            check_quarantine(writing.schema())?;
+        }
         Ok(Self { writing, already, place: place.clone(), waiting: Vec::new() })
     }
 
@@ -293,12 +312,7 @@ impl Quarantining {
             text(|row| &row.row),
             Arc::new(at),
         ];
-        let batch = RecordBatch::try_new(writing.schema().clone(), columns).map_err(|error| {
-            Error::invalid(
-                "The table for bad rows has other columns than such a table has. Name another one.",
-            )
-            .because(error)
-        })?;
+        let batch = RecordBatch::try_new(writing.schema().clone(), columns).map_err(Error::internal)?;
         writing.write(&batch).await
     }
 

@@ -351,6 +351,32 @@ async fn two_versions_of_a_table_are_two_tables_of_a_query() {
 }
 
 #[tokio::test]
+async fn a_table_may_stand_in_a_query_several_times() {
+    let (place, id) = (Place::new(), table());
+    place.lake.import(place.csv(id, true, "id,n\n1,10\n2,20\n")).await.unwrap();
+    let sql = "SELECT a.id, b.n FROM prod.risk.t a JOIN prod.risk.t b ON a.id = b.id \
+               WHERE a.n > (SELECT min(n) FROM prod.risk.t) ORDER BY a.id";
+    let tables = vec![resolved(id, 1); 3];
+    let mut answer = place.lake.query(query::read(sql).unwrap(), tables, wanted(Form::Csv)).await.unwrap();
+    let first = answer.next().await.unwrap().unwrap();
+    assert_eq!(&first.bytes[..], b"id,n\n2,20\n");
+}
+
+#[tokio::test]
+async fn a_place_for_bad_rows_that_has_other_columns_is_refused_before_anything_lands() {
+    let (place, id, other) = (Place::new(), table(), table());
+    place.lake.import(place.csv(other, true, "id\n1\n")).await.unwrap();
+    let mut import = place.csv(id, true, "id\n1\nx\n");
+    import.source.declared =
+        vec![Declared { name: "id".to_owned(), type_text: "int".to_owned(), nullable: true }];
+    import.quarantine =
+        Some(Quarantine { table: other, after: Some(1), batch: "b".to_owned(), at_micros: 1 });
+    let error = place.lake.import(import.clone()).await.unwrap_err();
+    assert!(error.kind() == Kind::Invalid && error.message().contains("other columns"), "{error}");
+    assert_eq!(place.lake.find_commit(id, import.mark.operation, None).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_query_joins_what_was_known_at_a_moment() {
     let (place, asked, known) = (Place::new(), table(), table());
     place.lake.import(place.csv(asked, true, "Id,At\n1,2026-11-24\n2,2026-11-24\n")).await.unwrap();
@@ -385,7 +411,7 @@ async fn answers_end_at_their_limits() {
     let slow = "SELECT count(*) FROM generate_series(1, 100000000) a, generate_series(1, 100000) b WHERE a.value % 7 = b.value % 5";
     let brief = Wanted { time: Duration::from_millis(200), ..wanted(Form::Csv) };
     let late = run(slow, brief).await.unwrap_err();
-    assert_eq!(late.kind(), Kind::Limit, "{late}");
+    assert_eq!(late.kind(), Kind::Time, "{late}");
     let bound = Wanted { parameters: vec![("least".to_owned(), Value::Int(3))], ..wanted(Form::Csv) };
     let (text, _) =
         run("SELECT value AS v FROM generate_series(1, 3) WHERE value >= $least", bound).await.unwrap();

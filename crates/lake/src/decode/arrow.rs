@@ -84,7 +84,7 @@ fn convert(field: &Field, given: &ArrayRef) -> Result<ArrayRef> {
             type_text(field.data_type())
         ))
     };
-    if !field.is_nullable() && given.null_count() > 0 {
+    if !field.is_nullable() && given.logical_null_count() > 0 {
         return Err(cannot("some rows have no value, and the table requires one"));
     }
     if given.data_type() == field.data_type() {

@@ -21,6 +21,8 @@ pub(super) struct Guess {
     broke: Option<(u64, String)>,
     /// A number that is written as if its digits mattered: `007`.
     has_leading_zero: bool,
+    /// A whole number that a double would not hold to the last digit.
+    has_long_whole: bool,
 }
 
 impl Default for Guess {
@@ -34,6 +36,7 @@ impl Default for Guess {
             seen: 0,
             broke: None,
             has_leading_zero: false,
+            has_long_whole: false,
         }
     }
 }
@@ -45,8 +48,9 @@ impl Guess {
         if self.is_whole || self.is_number {
             let was_number = self.is_number && self.seen > 1;
             self.has_leading_zero |= leading_zero(text);
+            self.has_long_whole |= is_long_whole(text);
             self.is_whole = self.is_whole && text.parse::<i64>().is_ok() && !text.starts_with('+');
-            self.is_number = self.is_number && cell::float(text).is_some() && !too_long(text);
+            self.is_number = self.is_number && cell::float(text).is_some();
             if was_number && !self.is_number {
                 self.broke = Some((line, shown(text)));
             }
@@ -63,6 +67,9 @@ impl Guess {
         let is_number = self.is_whole || self.is_number;
         if is_number && self.has_leading_zero {
             return (DataType::Utf8, note("numbers begin with 0, so they are kept as text"));
+        }
+        if self.has_long_whole && self.is_number && !self.is_whole {
+            return (DataType::Utf8, note("no number type holds every digit, so they are kept as text"));
         }
         match self {
             Self { is_bool: true, .. } => (DataType::Boolean, String::new()),
@@ -85,12 +92,12 @@ fn leading_zero(text: &str) -> bool {
 }
 
 /// A whole number that no double holds: an id, in all likelihood, of which not a digit may be lost.
-fn too_long(text: &str) -> bool {
+fn is_long_whole(text: &str) -> bool {
     const EXACT: u64 = 1 << 53;
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    digits.bytes().all(|byte| byte.is_ascii_digit())
+    !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
         && digits.parse::<u64>().map_or(true, |number| number > EXACT)
-        && text.parse::<i64>().is_err()
 }
 
 /// The schema that some guesses make.
@@ -136,6 +143,8 @@ mod tests {
     fn what_would_lose_digits_stays_text_and_says_so() {
         assert!(of(&["007", "12"]).1.contains("begin with 0"));
         assert_eq!(of(&["98765432109876543210"]).0, DataType::Utf8);
+        assert_eq!(of(&["9007199254740993", "2.5"]).0, DataType::Utf8);
+        assert_eq!(of(&["9007199254740993", "2"]).0, DataType::Int64);
         let (kind, note) = of(&["1", "2", "n/a"]);
         assert_eq!((kind, note.as_str()), (DataType::Utf8, "line 4: 'n/a' is no number"));
     }

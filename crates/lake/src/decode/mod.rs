@@ -198,7 +198,7 @@ impl Counting<'_> {
             batch
         };
         for (nulls, column) in self.nulls.iter_mut().zip(batch.columns()) {
-            *nulls += column.null_count() as u64;
+            *nulls += column.logical_null_count() as u64;
         }
         self.report.rows += batch.num_rows() as u64;
         for row in bad.iter().flatten() {

@@ -46,6 +46,8 @@ pub struct Chunk {
     pub bytes: Bytes,
     /// Rows in it.
     pub rows: u64,
+    /// Whether it is the last piece: an answer without one broke off.
+    pub is_last: bool,
     /// Whether rows were cut off because there were more than was asked for. Only the last piece says so.
     pub is_cut: bool,
 }
@@ -54,6 +56,8 @@ pub struct Chunk {
 pub struct Answer {
     /// The columns of the answer.
     pub columns: Vec<Column>,
+    /// Whether its end came, which says that nothing is missing.
+    has_ended: bool,
     chunks: mpsc::Receiver<Result<Chunk>>,
     _running: Task<()>,
 }
@@ -61,7 +65,22 @@ pub struct Answer {
 impl Answer {
     /// The next piece; `None` when all was said.
     pub async fn next(&mut self) -> Option<Result<Chunk>> {
-        self.chunks.recv().await
+        let next = self.chunks.recv().await;
+        self.told(next)
+    }
+
+    /// An answer that stops before its end (the engine's task died) is an error, never a shorter answer.
+    fn told(&mut self, next: Option<Result<Chunk>>) -> Option<Result<Chunk>> {
+        match &next {
+            Some(Ok(chunk)) => self.has_ended |= chunk.is_last,
+            Some(Err(_)) => self.has_ended = true,
+            None if !self.has_ended => {
+                self.has_ended = true;
+                return Some(Err(Error::internal("the task of a query ended before its answer did")));
+            }
+            None => {}
+        }
+        next
     }
 }
 
@@ -69,7 +88,7 @@ impl futures::Stream for Answer {
     type Item = Result<Chunk>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
-        self.chunks.poll_recv(context)
+        self.chunks.poll_recv(context).map(|next| self.told(next))
     }
 }
 
@@ -89,7 +108,7 @@ pub(super) fn stream(
         let end = match tokio::time::timeout_at(until, pass(rows, form, rows_max, &sender)).await {
             Ok(end) => end,
             Err(_) => Err(Error::new(
-                Kind::Limit,
+                Kind::Time,
                 format!(
                     "The query took longer than its limit of {} s. Ask for less, or give it more time.",
                     time.as_secs()
@@ -102,7 +121,7 @@ pub(super) fn stream(
         }
         Ok(())
     });
-    Ok(Answer { columns, chunks, _running: running })
+    Ok(Answer { columns, has_ended: false, chunks, _running: running })
 }
 
 async fn pass(
@@ -121,7 +140,7 @@ async fn pass(
         left -= fits as u64;
         if fits > 0 {
             let bytes = writing.write(&batch.slice(0, fits))?;
-            let chunk = Chunk { bytes, rows: fits as u64, is_cut: false };
+            let chunk = Chunk { bytes, rows: fits as u64, is_last: false, is_cut: false };
             if sender.send(Ok(chunk)).await.is_err() {
                 return Ok(());
             }
@@ -130,7 +149,7 @@ async fn pass(
             break;
         }
     }
-    let last = Chunk { bytes: writing.finish()?, rows: 0, is_cut };
+    let last = Chunk { bytes: writing.finish()?, rows: 0, is_last: true, is_cut };
     let _ = sender.send(Ok(last)).await;
     Ok(())
 }

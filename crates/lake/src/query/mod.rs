@@ -13,9 +13,14 @@ mod answer;
 mod columns;
 mod statement;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use datafusion::{
+    arrow::datatypes::SchemaRef,
     catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider},
     common::ParamValues,
     error::DataFusionError,
@@ -102,14 +107,23 @@ impl Lake {
 async fn run(lake: &Lake, mut statement: Statement, tables: &[Resolved], wanted: Wanted) -> Result<Answer> {
     let session = lake.session()?;
     let mut schemas = Vec::with_capacity(tables.len());
+    let mut opened: HashMap<(TableId, u64), (SchemaRef, Arc<dyn TableProvider>)> = HashMap::new();
     let mut places: HashMap<(String, String), Arc<MemorySchemaProvider>> = HashMap::new();
     for table in tables {
-        let opened = lake.root().open(table.id, Some(table.version)).await?;
-        schemas.push(schema_of(&opened)?);
-        let provider: Arc<dyn TableProvider> = opened.table_provider().await?;
+        // A statement may name a table several times.
+        let known = match opened.entry((table.id, table.version)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let found = lake.root().open(table.id, Some(table.version)).await?;
+                place.insert((schema_of(&found)?, found.table_provider().await?))
+            }
+        };
+        schemas.push(known.0.clone());
         let place = (table.catalog.to_lowercase(), table.schema.to_lowercase());
-        let place = places.entry(place).or_default();
-        place.register_table(statement::registered_as(table), provider)?;
+        let (place, name) = (places.entry(place).or_default(), statement::registered_as(table));
+        if !place.table_exist(&name) {
+            place.register_table(name, Arc::clone(&known.1))?;
+        }
     }
     let mut catalogs: HashMap<String, Arc<MemoryCatalogProvider>> = HashMap::new();
     for ((catalog, schema), tables) in places {

@@ -11,6 +11,7 @@ use datafusion::sql::{
             VisitMut, VisitorMut,
         },
         dialect::DatabricksDialect,
+        tokenizer::{Token, Tokenizer},
     },
 };
 
@@ -18,7 +19,9 @@ use super::{Resolved, unreadable};
 use crate::error::{Error, Result};
 
 /// Bytes of a statement.
-pub const STATEMENT_BYTES_MAX: usize = 1 << 20;
+pub const STATEMENT_BYTES_MAX: usize = 256 << 10;
+/// Words and signs of a statement.
+const WORDS_MAX: usize = 4_000;
 /// How deep a statement may be nested.
 const DEPTH_MAX: usize = 100;
 /// Tables that one statement may name.
@@ -58,6 +61,7 @@ pub fn read(text: &str) -> Result<Statement> {
             text.len()
         )));
     }
+    check_length(text)?;
     let mut statements = DFParserBuilder::new(text)
         .with_dialect(&DatabricksDialect {})
         .with_recursion_limit(DEPTH_MAX)
@@ -78,6 +82,21 @@ pub fn read(text: &str) -> Result<Statement> {
         ))),
         ControlFlow::Continue(()) => Ok(Statement { parsed, tables: names.found }),
     }
+}
+
+/// Refuses a statement of too many words: `1+1+1+…` is read without recursion and becomes a tree as deep as it is long,
+/// which is taken down by recursion.
+fn check_length(text: &str) -> Result<()> {
+    let words = Tokenizer::new(&DatabricksDialect {}, text)
+        .tokenize()
+        .map_err(|error| Error::invalid(format!("The statement cannot be read: {error}.")))?;
+    let count = words.iter().filter(|word| !matches!(word, Token::Whitespace(_))).count();
+    if count > WORDS_MAX {
+        return Err(Error::invalid(format!(
+            "The statement has {count} words and signs; it may have {WORDS_MAX}. Put long lists into a table and join it."
+        )));
+    }
+    Ok(())
 }
 
 /// The query of a statement, or of the one that is to be explained.
@@ -310,6 +329,8 @@ mod tests {
         assert!(read("SELECT 1; SELECT 2").unwrap_err().message().contains("one statement"));
         assert!(read("").unwrap_err().message().contains("one statement"));
         assert!(read("SELEC 1").unwrap_err().message().contains("cannot be read"));
+        let long = format!("SELECT 1{}", "+1".repeat(100_000));
+        assert!(read(&long).unwrap_err().message().contains("words"));
         let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
         assert!(read(&deep).is_err());
     }

@@ -266,6 +266,13 @@ pub(super) fn restore(args: RestoreArgs) -> anyhow::Result<ExitCode> {
         "{} is not empty; a backup is brought back into a new data directory (--data-dir).",
         data.display()
     );
+    if let Some(tables) = backup_tables::place(&config)? {
+        ensure!(
+            !tables.exists() || fs::read_dir(&tables)?.next().is_none(),
+            "{} is not empty; tables are brought back into a new directory (--tables-url, or STRONGBACK_TABLES_URL).",
+            tables.display()
+        );
+    }
     let lock = app::lock(data)?;
     if let Err(error) = bring_back(&config, &args.from, &manifest) {
         // It was empty, so that all of it came from here.

@@ -215,6 +215,14 @@ impl Client {
             .map_err(|error| self.foreign("an answer that cannot be read").because(error))
     }
 
+    /// Sends JSON and gets JSON, for what may take long.
+    pub(super) fn send_long<T: DeserializeOwned>(&self, path: &str, body: &Json) -> Result<T> {
+        let mut text = Vec::new();
+        self.stream(path, body, &mut text)?;
+        serde_json::from_slice(&text)
+            .map_err(|error| self.foreign("an answer that cannot be read").because(error))
+    }
+
     /// Sends JSON and passes what comes on as it comes. What breaks off is an error.
     pub(super) fn stream(&self, path: &str, body: &Json, out: &mut dyn std::io::Write) -> Result<()> {
         let request = self.request(Method::POST, path, &[])?.timeout(LONG).json(body);

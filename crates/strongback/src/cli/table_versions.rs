@@ -161,8 +161,7 @@ pub(super) fn vacuum(args: &VacuumArgs) -> anyhow::Result<()> {
     let body = json!({
         "keep_from": args.keep_from, "keep_pinned": args.keep_pinned, "dry_run": args.dry_run,
     });
-    let done: VacuumResponse =
-        args.remote.client()?.send(Method::POST, &path(&args.name, "vacuum"), &body)?;
+    let done: VacuumResponse = args.remote.client()?.send_long(&path(&args.name, "vacuum"), &body)?;
     if args.json {
         return printer::json(&done);
     }
@@ -182,8 +181,7 @@ pub(super) fn vacuum(args: &VacuumArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn compact(args: &CompactArgs) -> anyhow::Result<()> {
-    let done: CompactResponse =
-        args.remote.client()?.send(Method::POST, &path(&args.name, "compact"), &json!({}))?;
+    let done: CompactResponse = args.remote.client()?.send_long(&path(&args.name, "compact"), &json!({}))?;
     if args.json {
         return printer::json(&done);
     }

@@ -9,6 +9,7 @@ use lake::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use syntax::names::{FullName, fold_case};
 
 use super::{
     land::{self, Landed, Wanted},
@@ -128,8 +129,7 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
     let wanted = wanted(&asked, &params, content_type)?;
     land::check(&ctx, &wanted).await?;
     let app = ctx.app.clone();
-    let spool =
-        tokio::task::spawn_blocking(move || app.spool.open().cloned()).await.map_err(Error::internal)??;
+    let spool = tokio::task::spawn_blocking(move || app.spool.open()).await.map_err(Error::internal)??;
     let claim = spool.claim(ObjectId::random());
     let written = spool.write(&claim, FILE_BYTES_MAX, body_stream(request)).await;
     let written = match written {
@@ -162,8 +162,14 @@ fn wanted(asked: &BatchRequest, params: &PathParams, content_type: &str) -> Resu
     let comment = asked.comment.clone().unwrap_or_default();
     check_text("comment", &comment, COMMENT_CHARS_MAX)?;
     let quarantine = asked.quarantine.as_deref().filter(|name| !name.is_empty());
+    let (name, quarantine) =
+        (managed::parse(param(params, "full_name"))?, quarantine.map(managed::parse).transpose()?);
+    let folded = |name: &FullName| fold_case(&managed::show(name));
+    if quarantine.as_ref().is_some_and(|other| folded(other) == folded(&name)) {
+        return Err(Error::invalid("A table cannot be its own quarantine table. Name another one."));
+    }
     Ok(Wanted {
-        name: managed::parse(param(params, "full_name"))?,
+        name,
         batch_id: batch_id.to_owned(),
         create: asked.create,
         comment,
@@ -176,7 +182,7 @@ fn wanted(asked: &BatchRequest, params: &PathParams, content_type: &str) -> Resu
             clean_names: asked.clean_names,
             declared: types(asked.types.as_deref().unwrap_or_default())?,
         },
-        quarantine: quarantine.map(managed::parse).transpose()?,
+        quarantine,
     })
 }
 

@@ -75,45 +75,48 @@ pub(super) async fn inspect(ctx: &Ctx, wanted: &Wanted, claim: &Claim) -> Result
     Ok(ctx.app.lake.inspect(key.place.map(Place::id), source).await?)
 }
 
-/// Lets a file land that waits in the spool, and removes it from there.
-pub(super) async fn land(ctx: Ctx, mut wanted: Wanted, claim: Claim, written: Written) -> Result<Landed> {
-    let object = claim.id();
-    if let Err(error) = prepare_quarantine(&ctx, &mut wanted, &claim).await {
-        ctx.app.spool.open()?.remove(vec![object]).await;
-        return Err(error);
-    }
-    let mut outcome = Err(Error::new(
-        Code::ResourceConflict,
-        format!(
-            "The table '{}' is made and deleted all the time. Repeat the call later.",
-            managed::show(&wanted.name)
-        ),
-    ));
-    for _ in 0..ATTEMPTS {
-        let key = key_of(&ctx, &wanted).await?;
-        let _held = ctx.app.holds.take_all(key.texts()).await;
-        for place in key.place.into_iter().chain(key.quarantine) {
-            settle(&ctx, place).await?;
-        }
-        match begin(&ctx, &wanted, &claim, &written, key.place.is_none()).await? {
-            Begun::Otherwise => {}
-            Begun::Repeat(landed) => {
-                outcome = Ok(landed);
-                break;
-            }
-            Begun::Open(operation, landing) => {
-                outcome = carry_out(&ctx, operation, &landing).await;
-                break;
-            }
-        }
-    }
-    // An operation that is open still is finished from the file.
-    let is_open = matches!(&outcome, Err(error) if error.is_ours());
+/// Lets a file land that waits in the spool, and removes it from there, unless its operation is open still and will be
+/// finished from it.
+pub(super) async fn land(ctx: Ctx, wanted: Wanted, claim: Claim, written: Written) -> Result<Landed> {
+    let (object, mut is_open) = (claim.id(), false);
+    let outcome = land_claimed(&ctx, wanted, &claim, &written, &mut is_open).await;
     if !is_open {
         ctx.app.spool.open()?.remove(vec![object]).await;
     }
     drop(claim);
     outcome
+}
+
+async fn land_claimed(
+    ctx: &Ctx,
+    mut wanted: Wanted,
+    claim: &Claim,
+    written: &Written,
+    is_open: &mut bool,
+) -> Result<Landed> {
+    prepare_quarantine(ctx, &mut wanted, claim).await?;
+    for _ in 0..ATTEMPTS {
+        let key = key_of(ctx, &wanted).await?;
+        let _held = ctx.app.holds.take_all(key.texts()).await;
+        for place in key.place.into_iter().chain(key.quarantine) {
+            settle(ctx, place).await?;
+        }
+        match begin(ctx, &wanted, claim, written, &key).await? {
+            Begun::Otherwise => {}
+            Begun::Repeat(landed) => return Ok(landed),
+            Begun::Open(operation, landing) => {
+                *is_open = true;
+                return carry_out(ctx, operation, &landing, is_open).await;
+            }
+        }
+    }
+    Err(Error::new(
+        Code::ResourceConflict,
+        format!(
+            "The table '{}' is made and deleted all the time. Repeat the call later.",
+            managed::show(&wanted.name)
+        ),
+    ))
 }
 
 /// Makes the table for bad rows if there are any and it is not there. If there are none, none is needed.
@@ -210,24 +213,30 @@ enum Begun {
     Otherwise,
 }
 
-async fn begin(ctx: &Ctx, wanted: &Wanted, claim: &Claim, written: &Written, is_new: bool) -> Result<Begun> {
+async fn begin(ctx: &Ctx, wanted: &Wanted, claim: &Claim, written: &Written, held: &Key) -> Result<Begun> {
     let (wanted, object) = (wanted.clone(), claim.id().to_string());
     let digest = hex::encode(written.sha256);
+    let held = (held.place.map(|place| place.table), held.quarantine.map(|place| place.table));
     ctx.write(move |tx| {
         auth::renew(tx)?;
         let target = target(tx, &wanted.name, wanted.create)?;
-        match &target {
-            Target::New(_) if !is_new => return Ok(Change::Nothing(Begun::Otherwise)),
-            Target::New(_) => {}
-            Target::Existing(_) if is_new => return Ok(Change::Nothing(Begun::Otherwise)),
-            Target::Existing(place) => {
-                if let Some(landed) = repeat(tx, *place, &wanted, &digest)? {
-                    return Ok(Change::Nothing(Begun::Repeat(landed)));
-                }
-            }
+        let found = match &target {
+            Target::New(_) => None,
+            Target::Existing(place) => Some(place.table),
+        };
+        if found != held.0 {
+            return Ok(Change::Nothing(Begun::Otherwise));
+        }
+        if let Target::Existing(place) = &target
+            && let Some(landed) = repeat(tx, *place, &wanted, &digest)?
+        {
+            return Ok(Change::Nothing(Begun::Repeat(landed)));
         }
         let quarantine =
             wanted.quarantine.as_ref().map(|name| managed::get(tx, name, Action::Edit)).transpose()?;
+        if quarantine.as_ref().map(|table| table.table.0) != held.1 {
+            return Ok(Change::Nothing(Begun::Otherwise));
+        }
         let landing = Landing {
             target,
             batch_id: wanted.batch_id.clone(),
@@ -266,26 +275,54 @@ fn repeat(sql: &mut Sql<'_>, place: Place, wanted: &Wanted, digest: &str) -> Res
 }
 
 /// Writes and commits the rows, and records that.
-async fn carry_out(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Result<Landed> {
-    match import(ctx, operation, landing).await {
-        Ok(imported) if imported.committed.is_some() => record(ctx, operation, landing, imported).await,
+async fn carry_out(ctx: &Ctx, operation: Uuid, landing: &Landing, is_open: &mut bool) -> Result<Landed> {
+    let imported = match import(ctx, operation, landing).await {
+        Ok(imported) if imported.committed.is_some() => imported,
         Ok(imported) => {
             let refusal = refusal(&imported);
-            revert(ctx, operation, landing, refusal.message()).await?;
-            Err(refusal)
+            let why = format!("{} rows do not fit", imported.report.bad_rows);
+            revert(ctx, operation, landing, &why).await?;
+            *is_open = false;
+            return Err(refusal);
         }
         Err(error) => {
-            // Whether it was committed, only the table knows.
-            match ctx.app.lake.find_commit(landing.target.id(), operation, Some(landing.target.after())).await
-            {
-                Ok(None) => revert(ctx, operation, landing, error.message()).await?,
-                Ok(Some(_)) | Err(_) => {
-                    return Err(Error::outcome_unknown("The rows may have been committed.").because(error));
+            let unknown = || Error::outcome_unknown("The rows may have been committed.");
+            // Whether they were, only the table knows.
+            let after = Some(landing.target.after());
+            match ctx.app.lake.find_commit(landing.target.id(), operation, after).await {
+                Ok(None) => {
+                    revert(ctx, operation, landing, error.message()).await?;
+                    *is_open = false;
+                    return Err(error);
                 }
+                // What failed came after the commit.
+                Ok(Some(_)) => {
+                    import(ctx, operation, landing).await.map_err(|again| unknown().because(again))?
+                }
+                Err(_) => return Err(unknown().because(error)),
             }
-            Err(error)
         }
+    };
+    let outcome = record_or_revert(ctx, operation, landing, imported).await;
+    *is_open = matches!(&outcome, Err(error) if error.is_ours());
+    outcome
+}
+
+/// Records what was committed. What can never be recorded, because the table or its schema is gone or the name was taken, is
+/// taken back.
+async fn record_or_revert(
+    ctx: &Ctx,
+    operation: Uuid,
+    landing: &Landing,
+    imported: Imported,
+) -> Result<Landed> {
+    let outcome = record(ctx, operation, landing, imported).await;
+    if let Err(error) = &outcome
+        && !error.is_ours()
+    {
+        revert(ctx, operation, landing, error.message()).await?;
     }
+    outcome
 }
 
 async fn import(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Result<Imported> {
@@ -344,6 +381,7 @@ fn outcome(
             (EventKind::TableCreate, asset, Totals::NOTHING)
         }
         Target::Existing(place) => {
+            require(tx, place.asset)?;
             let kind = match landing.mode {
                 Mode::Append => EventKind::TableAppend,
                 Mode::Overwrite => EventKind::TableOverwrite,
@@ -358,7 +396,6 @@ fn outcome(
         operation: Some(operation),
         batch: Some((&landing.batch_id, &landing.digest)),
         report: report.to_owned(),
-        at: tx.now(),
         by,
     };
     if let Target::New(_) = landing.target {
@@ -371,7 +408,9 @@ fn outcome(
     let mut detail = json!({
         "batch": landing.batch_id, "version": done.version, "rows": done.rows_added, "digest": landing.digest,
     });
-    if let (Some(place), Some(done)) = (landing.quarantine, imported.quarantined) {
+    if let (Some(place), Some(done)) = (landing.quarantine, imported.quarantined)
+        && asset::get(tx, place.asset)?.is_some()
+    {
         let put_aside =
             Version { kind: "quarantine", batch: None, report: String::new(), ..version_of(&version) };
         let before = newest(tx, place.asset)?;
@@ -383,6 +422,14 @@ fn outcome(
     let landed = Landed { name, version: done.version, report: report.to_owned(), is_repeat: false };
     let event = Event::new(kind).asset(asset, revision).operation(operation).detail(detail);
     Ok(Change::Made(landed, event))
+}
+
+/// Refuses where the table was deleted meanwhile.
+fn require(tx: &mut Sql<'_>, asset_id: i64) -> Result<()> {
+    match asset::get(tx, asset_id)? {
+        Some(_) => Ok(()),
+        None => Err(Error::missing("The table was deleted while rows were on their way into it.")),
+    }
 }
 
 fn version_of<'a>(version: &Version<'a>) -> Version<'a> {
@@ -469,7 +516,6 @@ pub(super) async fn create_empty(ctx: &Ctx, new: NewEmpty) -> Result<()> {
                 operation: Some(operation),
                 batch: None,
                 report: String::new(),
-                at: tx.now(),
                 by,
             };
             let revision = operations::record(tx, asset, 0, Totals::NOTHING, &version)?;
@@ -528,7 +574,13 @@ pub(super) async fn finish(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Res
         revert(ctx, operation, landing, "the server stopped before the rows were committed").await?;
     } else if ctx.app.spool.open()?.path(landing.object()?).exists() {
         let imported = import(ctx, operation, landing).await?;
-        record(ctx, operation, landing, imported).await?;
+        match record_or_revert(ctx, operation, landing, imported).await {
+            Err(error) if error.is_ours() => return Err(error),
+            Err(error) => {
+                tracing::warn!(%operation, %error, "an import could not be recorded and was taken back")
+            }
+            Ok(_) => {}
+        }
     } else {
         return Err(Error::internal(format!("the file of the open operation {operation} is gone")));
     }

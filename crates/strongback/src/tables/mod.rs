@@ -61,7 +61,9 @@ impl From<lake::Error> for Error {
             Kind::Invalid => Code::InvalidParameterValue,
             Kind::Missing => Code::ResourceDoesNotExist,
             Kind::Conflict => Code::ResourceConflict,
-            Kind::Limit => Code::RequestLimitExceeded,
+            // Another try would need as much.
+            Kind::Limit => Code::InvalidParameterValue,
+            Kind::Time => Code::DeadlineExceeded,
             Kind::Unavailable | Kind::Cancelled => Code::TemporarilyUnavailable,
             Kind::Internal => return Self::internal(error),
         };

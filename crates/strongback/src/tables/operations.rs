@@ -194,7 +194,6 @@ pub(super) struct Version<'a> {
     /// The batch, and the digest of what was sent.
     pub batch: Option<(&'a str, &'a str)>,
     pub report: String,
-    pub at: i64,
     pub by: i64,
 }
 
@@ -210,6 +209,9 @@ pub(super) fn record(
     let operation = version.operation.map(|id| id.to_string());
     let (batch, digest) = version.batch.unzip();
     let rows = totals.rows.map(|rows| rows as i64);
+    // When it became readable, and not when somebody began to send it; after the version before it, whatever the clock says.
+    let newest = tx.first(&store::VERSION_NEWEST_AT, bind![asset_id], |row| row.get::<i64>(0))?;
+    let at = crate::time::now_ms().max(newest.unwrap_or(i64::MIN));
     tx.execute(
         &store::VERSION_INSERT,
         bind![
@@ -224,7 +226,7 @@ pub(super) fn record(
             totals.bytes as i64,
             totals.files as i64,
             &version.report,
-            version.at,
+            at,
             version.by
         ],
     )?;

@@ -82,6 +82,11 @@ pub fn unpin_in_tx(tx: &mut Sql<'_>, table_id: i64, version: u64, holder: &str) 
     Ok(tx.execute(&store::PIN_DELETE, bind![table_id, version as i64, holder])? == 1)
 }
 
+/// Every pinned version before one.
+pub(super) fn versions_before(sql: &mut Sql<'_>, table_id: i64, before: u64) -> Result<Vec<u64>> {
+    sql.all(&store::PINNED_BEFORE, bind![table_id, before as i64], |row| Ok(row.get::<i64>(0)? as u64))
+}
+
 /// Pins of the versions from one on and before another.
 pub(super) fn list(sql: &mut Sql<'_>, table_id: i64, from: i64, before: i64, most: i64) -> Result<Vec<Pin>> {
     let rows = sql.all(&store::PIN_LIST, bind![table_id, from, before, most], |row| {

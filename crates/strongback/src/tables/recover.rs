@@ -118,7 +118,6 @@ async fn adopt(ctx: &Ctx, asset_id: i64) -> Result<()> {
                     operation: None,
                     batch: None,
                     report: String::new(),
-                    at: tx.now(),
                     by: tx.caller().id,
                 };
                 let revision = operations::record(tx, asset_id, commit.rows_added, totals, &version)?;

@@ -3,10 +3,9 @@
 //! A file is kept from before its operation begins until the operation has an outcome, so that what a crash left
 //! half-done can be finished from it. It is no artifact and nobody can read it.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
 
 use crate::{
     error::Result,
@@ -20,22 +19,23 @@ const DIRECTORY: &str = "spool";
 #[derive(Debug)]
 pub struct Spool {
     data_dir: PathBuf,
-    objects: OnceLock<Objects>,
+    objects: Mutex<Option<Objects>>,
 }
 
 impl Spool {
     /// Below a data directory, which this process holds alone.
     pub fn new(data_dir: &Path) -> Self {
-        Self { data_dir: data_dir.to_owned(), objects: OnceLock::new() }
+        Self { data_dir: data_dir.to_owned(), objects: Mutex::new(None) }
     }
 
-    /// Opens it. Blocks for a moment the first time.
-    pub(super) fn open(&self) -> Result<&Objects> {
-        if let Some(open) = self.objects.get() {
-            return Ok(open);
+    /// Opens it, once. Blocks for a moment the first time.
+    pub(super) fn open(&self) -> Result<Objects> {
+        let mut objects = self.objects.lock();
+        if let Some(open) = &*objects {
+            return Ok(open.clone());
         }
         let opened = Objects::open(&self.data_dir.join(DIRECTORY))?;
-        Ok(self.objects.get_or_init(|| opened))
+        Ok(objects.insert(opened).clone())
     }
 
     /// Whether anything was ever put here.

@@ -185,8 +185,7 @@ fn body(answer: Answer, first: Option<Chunk>, form: Form) -> Body {
     let chunks = stream::iter(first).chain(answer).map(move |chunk| {
         let chunk: Chunk = chunk?;
         rows += chunk.rows;
-        let is_last = chunk.rows == 0;
-        if form == Form::Texts && is_last {
+        if form == Form::Texts && chunk.is_last {
             return Ok(line(&json!(End { rows, is_cut: chunk.is_cut })));
         }
         Ok::<Bytes, lake::Error>(chunk.bytes)

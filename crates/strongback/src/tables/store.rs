@@ -17,9 +17,12 @@ statements! {
         FROM table_version WHERE table_id = $1 AND version = $2";
     VERSION_PAGE = "SELECT version, kind, batch_id, rows_added, row_total, byte_total, file_total, at, by_principal, lost_at
         FROM table_version WHERE table_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3";
+    /// When the newest version came.
+    VERSION_NEWEST_AT = "SELECT at FROM table_version WHERE table_id = $1 ORDER BY version DESC LIMIT 1";
     /// The version that was the newest at a moment.
     VERSION_AT = "SELECT version FROM table_version WHERE table_id = $1 AND at <= $2 ORDER BY version DESC LIMIT 1";
     VERSION_OF_BATCH = "SELECT version, batch_digest, report FROM table_version WHERE table_id = $1 AND batch_id = $2";
+    VERSION_NEWEST_LOST = "SELECT MAX(version) FROM table_version WHERE table_id = $1 AND lost_at IS NOT NULL";
     VERSIONS_LOSE = "UPDATE table_version SET lost_at = $3
         WHERE table_id = $1 AND version < $2 AND lost_at IS NULL AND NOT EXISTS (
             SELECT 1 FROM table_pin p WHERE p.table_id = table_version.table_id AND p.version = table_version.version)";
@@ -28,6 +31,8 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6)";
     PIN_EXISTS = "SELECT at FROM table_pin WHERE table_id = $1 AND version = $2 AND holder = $3";
     PIN_DELETE = "DELETE FROM table_pin WHERE table_id = $1 AND version = $2 AND holder = $3";
+    /// Every pinned version before one.
+    PINNED_BEFORE = "SELECT DISTINCT version FROM table_pin WHERE table_id = $1 AND version < $2 ORDER BY version";
     /// Pins of the versions from one on and before another, the oldest first.
     PIN_LIST = "SELECT p.version, p.holder, p.reason, p.at, p.by_principal FROM table_pin p
         WHERE p.table_id = $1 AND p.version >= $2 AND p.version < $3 ORDER BY p.version, p.holder LIMIT $4";

@@ -23,7 +23,7 @@ use crate::{
     auth, bind,
     catalog::{Action, asset, authorize::authorize_end},
     context::Ctx,
-    db::Change,
+    db::{Change, Sql},
     error::{Code, Error, Result},
     events::{Event, EventKind},
     router::{
@@ -34,7 +34,7 @@ use crate::{
 
 /// How old a version must be that nothing is said about, in milliseconds: as Delta's own vacuum has it.
 const AGE_MS: i64 = 7 * 24 * 3_600_000;
-/// Pins that are looked at and named.
+/// Pins that an answer names.
 const PINS_MAX: i64 = 10_000;
 /// Pins that a refusal names.
 const NAMED_MAX: usize = 10;
@@ -88,11 +88,11 @@ pub struct VacuumResponse {
 
 async fn vacuum(ctx: Ctx, request: VacuumRequest) -> Result<VacuumResponse> {
     let (place, held) = hold(&ctx, &request.full_name).await?;
-    let (from, pins) = plan(&ctx, &request).await?;
-    let keep = Keep { from, pinned: versions(&pins) };
+    let (keep, pins) = plan(&ctx, &request).await?;
+    let from = keep.from;
     let planned = ctx.app.lake.plan_vacuum(place.id(), keep.clone()).await?;
     let needing: Vec<Pin> = pins.into_iter().filter(|pin| planned.needed_by.contains(&pin.version)).collect();
-    if !needing.is_empty() && !request.keep_pinned && !request.dry_run {
+    if !planned.needed_by.is_empty() && !request.keep_pinned && !request.dry_run {
         return Err(refusal(&needing));
     }
     let mut response = VacuumResponse {
@@ -107,7 +107,7 @@ async fn vacuum(ctx: Ctx, request: VacuumRequest) -> Result<VacuumResponse> {
     }
     let work = async move {
         let _held = held;
-        let (operation, upkeep) = begin_vacuum(&ctx, &request, keep).await?;
+        let (operation, upkeep) = begin_vacuum(&ctx, &request, place, keep).await?;
         let removed = ctx.app.lake.vacuum(place.id(), kept(&upkeep)?).await?;
         end_vacuum(&ctx, operation, &upkeep, removed.files, removed.bytes).await?;
         (response.files, response.bytes) = (removed.files, removed.bytes);
@@ -126,8 +126,16 @@ async fn hold(ctx: &Ctx, full_name: &str) -> Result<(Place, super::hold::Held)> 
     Ok((place, held))
 }
 
+/// Refuses a table that was made anew under the name while this waited for the old one.
+fn the_same(found: Managed, held: Place) -> Result<Managed> {
+    if found.table == held.id() {
+        return Ok(found);
+    }
+    Err(Error::new(Code::ResourceConflict, "The table was made anew at the same moment. Repeat the call."))
+}
+
 /// From which version on all stay, and the pins before it.
-async fn plan(ctx: &Ctx, request: &VacuumRequest) -> Result<(u64, Vec<Pin>)> {
+async fn plan(ctx: &Ctx, request: &VacuumRequest) -> Result<(Keep, Vec<Pin>)> {
     let (name, wanted) = (managed::parse(&request.full_name)?, request.keep_from);
     ctx.read(move |sql| {
         let table = managed::get(sql, &name, Action::Edit)?;
@@ -142,16 +150,14 @@ async fn plan(ctx: &Ctx, request: &VacuumRequest) -> Result<(u64, Vec<Pin>)> {
                 ))
             })?,
         };
-        let pins = pins::list(sql, table.asset.id, 0, from as i64, PINS_MAX)?;
-        Ok((from, pins))
+        let id = table.asset.id;
+        // What an earlier vacuum took does not come back.
+        let lost = sql.one(&store::VERSION_NEWEST_LOST, bind![id], |row| row.get::<Option<i64>>(0))?;
+        let from = from.max(lost.map_or(0, |version| version as u64 + 1));
+        let keep = Keep { from, pinned: pins::versions_before(sql, id, from)? };
+        Ok((keep, pins::list(sql, id, 0, from as i64, PINS_MAX)?))
     })
     .await
-}
-
-fn versions(pins: &[Pin]) -> Vec<u64> {
-    let mut versions: Vec<u64> = pins.iter().map(|pin| pin.version).collect();
-    versions.dedup();
-    versions
 }
 
 fn refusal(pins: &[Pin]) -> Error {
@@ -169,17 +175,16 @@ fn refusal(pins: &[Pin]) -> Error {
     Error::new(Code::ResourceConflict, text)
 }
 
-async fn begin_vacuum(ctx: &Ctx, request: &VacuumRequest, keep: Keep) -> Result<(Uuid, Upkeep)> {
+async fn begin_vacuum(ctx: &Ctx, request: &VacuumRequest, held: Place, keep: Keep) -> Result<(Uuid, Upkeep)> {
     let name = managed::parse(&request.full_name)?;
     let keep_pinned = request.keep_pinned;
     ctx.write(move |tx| {
         auth::renew(tx)?;
-        let table = managed::get(tx, &name, Action::Edit)?;
+        let table = the_same(managed::get(tx, &name, Action::Edit)?, held)?;
         let id = table.asset.id;
         // Whoever pins a version waits for this row, and then finds the version lost.
         asset::lock(tx, id)?;
-        let pins = pins::list(tx, id, 0, keep.from as i64, PINS_MAX)?;
-        let pinned = versions(&pins);
+        let pinned = pins::versions_before(tx, id, keep.from)?;
         if !keep_pinned && pinned.iter().any(|version| !keep.pinned.contains(version)) {
             return Err(Error::new(
                 Code::ResourceConflict,
@@ -203,6 +208,9 @@ async fn end_vacuum(ctx: &Ctx, id: Uuid, upkeep: &Upkeep, files: u64, bytes: u64
     let (asset_id, from) = (upkeep.place.asset, kept(upkeep)?.from);
     ctx.write(move |tx| {
         authorize_end(tx, id)?;
+        if asset::get(tx, asset_id)?.is_none() {
+            return gone(tx, id, asset_id);
+        }
         operations::close(tx, id)?;
         let revision = asset::touch(tx, asset_id)?;
         let event = Event::new(EventKind::TableVacuum)
@@ -212,6 +220,14 @@ async fn end_vacuum(ctx: &Ctx, id: Uuid, upkeep: &Upkeep, files: u64, bytes: u64
         Ok(Change::Made((), event))
     })
     .await
+}
+
+/// The table was deleted meanwhile: nobody asks for the outcome.
+fn gone(tx: &mut Sql<'_>, id: Uuid, asset_id: i64) -> Result<Change<()>> {
+    Ok(match operations::revert(tx, id, Some(asset_id), "the table was deleted")? {
+        Some(event) => Change::Made((), event),
+        None => Change::Nothing(()),
+    })
 }
 
 /// Ends a vacuum of which nobody knows how far it came: it may be made twice.
@@ -239,11 +255,11 @@ pub struct CompactResponse {
 }
 
 async fn compact(ctx: Ctx, request: CompactRequest) -> Result<CompactResponse> {
-    let (_, held) = hold(&ctx, &request.full_name).await?;
+    let (place, held) = hold(&ctx, &request.full_name).await?;
     let name = managed::parse(&request.full_name)?;
     let (table, operation) = ctx
         .write(move |tx| {
-            let table = managed::get(tx, &name, Action::Edit)?;
+            let table = the_same(managed::get(tx, &name, Action::Edit)?, place)?;
             let upkeep = Upkeep { place: Place::of(&table), keep: None };
             let (id, event) = operations::begin(tx, COMPACT, &upkeep, Some(table.asset.id))?;
             Ok(Change::Made((table, id), event))
@@ -294,15 +310,12 @@ async fn end_compact(ctx: &Ctx, id: Uuid, upkeep: &Upkeep, done: &Committed) -> 
     let (asset_id, done) = (upkeep.place.asset, *done);
     ctx.write(move |tx| {
         let by = authorize_end(tx, id)?;
+        if asset::get(tx, asset_id)?.is_none() {
+            return gone(tx, id, asset_id);
+        }
         operations::close(tx, id)?;
-        let version = Version {
-            kind: "compact",
-            operation: Some(id),
-            batch: None,
-            report: String::new(),
-            at: tx.now(),
-            by,
-        };
+        let version =
+            Version { kind: "compact", operation: Some(id), batch: None, report: String::new(), by };
         let revision = operations::record(tx, asset_id, 0, totals, &version)?;
         let event = Event::new(EventKind::TableCompact).asset(asset_id, revision).operation(id).detail(
             json!({ "version": done.version, "removed": done.files_removed, "added": done.files_added }),

@@ -72,6 +72,8 @@ fn a_batch_lands_once() {
             (200, "id,amount\n1,2.5\n2,\n3,4.0\n".into())
         );
         assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.t VERSION AS OF 1").await.1, "n\n2\n");
+        let twice = "SELECT count(*) AS n FROM prod.risk.t a JOIN prod.risk.t b ON a.id = b.id";
+        assert_eq!(sql(&test, twice).await.1, "n\n3\n");
         let rows: Vec<(Value, Value, Value)> = versions(&test, NAME)
             .await
             .into_iter()
@@ -169,6 +171,11 @@ fn what_is_asked_wrong_is_told() {
         assert!(said("types=id", "id\n1\n").await.contains("name:type"));
         assert!(said("types=id:money", "id\n1\n").await.contains("Types are"));
         assert!(said("types=other:long", "id\n1\n").await.contains("not in the file"));
+        assert!(said("quarantine=PROD.risk.T", "id\n1\n").await.contains("its own quarantine"));
+        ok(&batch(&test, "prod.risk.other", "x", "", "id\n1\n").await);
+        assert!(
+            said("types=id:long&quarantine=prod.risk.other", "id\n1\nx\n").await.contains("other columns")
+        );
         assert!(said("", "").await.contains("empty"));
         assert!(said("", "a b\n1\n").await.contains("'a_b'"));
         let missing = test
