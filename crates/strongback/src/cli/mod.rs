@@ -113,8 +113,8 @@ enum Command {
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Declare and run commands, e.g. a training, on machines where a runner is at work
-    #[command(subcommand)]
-    Command(command::CommandCommand),
+    #[command(subcommand, name = "command")]
+    Commands(command::CommandCommand),
     /// List, watch and end jobs
     #[command(subcommand)]
     Job(job::JobCommand),
@@ -170,7 +170,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Principal(command) => principal::run(command),
         Command::Group(command) => principal::run_group(command),
         Command::Token(command) => token::run(command),
-        Command::Command(command) => command::run(command),
+        Command::Commands(command) => command::run(command),
         Command::Job(command) => job::run(command),
         Command::Runner(args) => runner::run(args),
         Command::RunnerGuard(args) => runner::guard::run(&args),

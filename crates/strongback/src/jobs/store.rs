@@ -35,16 +35,16 @@ statements! {
             revision, processor_ms_before, wall_ms_before
         FROM job WHERE id < $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR kind = $3) AND ($4 = 0 OR asset_id = $4)
         ORDER BY id DESC LIMIT $5";
-    /// Whose time has come, of some kinds and labels, the longest due first, after a place ($4, $5). The kind is not to be
-    /// looked up by: the index of idempotency keys would find all jobs of a kind that ever were.
+    /// Whose time has come, of some kinds and labels, the longest due first, after a place ($4, $5). The kind is made a value
+    /// of its own so that nobody looks for it in the index of kinds and keys, where all that have ended are too.
     JOB_DUE = "SELECT id, uuid, not_before, asset_id FROM job WHERE state = 'queued' AND not_before <= $1
-            AND kind || '' IN {texts:$2} AND label IN {texts:$3} AND (not_before, id) > ($4, $5)
+            AND (kind || '') IN {texts:$2} AND label IN {texts:$3} AND (not_before, id) > ($4, $5)
         ORDER BY not_before, id LIMIT $6";
     /// Those of a lease that ran out.
     JOB_EXPIRED = "SELECT uuid FROM job WHERE state = 'running' AND lease_until < $1 ORDER BY lease_until LIMIT $2";
     /// When something is to be done next: a job of these kinds falls due, or a lease runs out.
     JOB_NEXT = "SELECT MIN(at) FROM (
-            SELECT MIN(not_before) AS at FROM job WHERE state = 'queued' AND kind IN {texts:$1}
+            SELECT MIN(not_before) AS at FROM job WHERE state = 'queued' AND (kind || '') IN {texts:$1}
             UNION ALL SELECT MIN(lease_until) FROM job WHERE state = 'running') AS moments";
     JOB_LEASE = "UPDATE job SET state = 'running', attempts = attempts + 1, fencing = fencing + 1, holder = $2,
             lease_until = $3, token_id = $4, started_at = $5, progress_done = 0, progress_of = 0, progress_message = '',

@@ -96,7 +96,7 @@ async fn attend(
                     return Err(Interrupt::LeaseLost);
                 }
                 Err(error) => {
-                    tracing::warn!(job = %job.id(), ?error, "the lease of a job was not renewed yet")
+                    tracing::warn!(job = %job.id(), ?error, "the lease of a job was not renewed yet");
                 }
             }
         } else if bell.has_changed().unwrap_or(false) {

@@ -3,7 +3,7 @@
 //! The beginning is sent as it comes. Of what is above the limit the end is kept and sent at last, after a line that says
 //! how much was left out: what went wrong mostly stands there.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt::Write as _};
 
 /// Bytes of the beginning.
 const HEAD_BYTES: usize = 768 << 10;
@@ -82,7 +82,8 @@ impl Capture {
         let held = std::mem::take(&mut self.held);
         self.keep(&format!("{held}{rest}"));
         if self.left_out > 0 {
-            self.unsent.push_str(&format!("\n[{} bytes are left out here]\n", self.left_out));
+            // A text takes everything.
+            let _ = write!(self.unsent, "\n[{} bytes are left out here]\n", self.left_out);
         }
         let tail = Vec::from(std::mem::take(&mut self.tail));
         // It may begin within a letter.

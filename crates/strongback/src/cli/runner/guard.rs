@@ -242,7 +242,9 @@ impl Watched {
             if left.is_empty() || Instant::now() >= until {
                 return;
             }
-            left.into_iter().for_each(|id| processes::signal(id, Signal::KILL));
+            for id in left {
+                processes::signal(id, Signal::KILL);
+            }
             std::thread::sleep(LOOK_EVERY);
         }
     }

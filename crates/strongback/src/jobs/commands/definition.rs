@@ -84,7 +84,7 @@ fn default_attempts() -> Int64 {
 
 /// What a value has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Type {
     /// Text without control characters that does not begin with `-`.
     #[default]
@@ -95,6 +95,21 @@ pub enum Type {
     Number,
     /// `true` or `false`.
     Boolean,
+}
+
+/// From how it is written. By hand, because the derived way does not say which field was no text.
+impl TryFrom<String> for Type {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Ok(match name.as_str() {
+            "text" => Self::Text,
+            "integer" => Self::Integer,
+            "number" => Self::Number,
+            "boolean" => Self::Boolean,
+            _ => return Err("a type is text, integer, number or boolean".to_owned()),
+        })
+    }
 }
 
 /// A parameter.
@@ -445,7 +460,7 @@ mod tests {
         check("argv = ['a']\n[params.x]\nmax = 1\ntype = 'integer'\nchoices = [2]", "'params.x'");
         check("argv = 'a b'", "argv");
         check("argv = ['a']\nshell = true", "unknown field `shell`");
-        check("argv = ['a']\n[params.x]\ntype = 'date'", "unknown variant `date`");
+        check("argv = ['a']\n[params.x]\ntype = 'date'", "a type is text, integer, number or boolean");
     }
 
     /// The digest of a version is made of this form: it must not change.

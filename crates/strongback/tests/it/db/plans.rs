@@ -67,6 +67,7 @@ async fn jobs_that_are_due_and_leases_that_ran_out_are_looked_up() {
     let store = rusqlite::Connection::open(path).unwrap();
     for (words, index) in [
         ("AND label IN", "job_due"),
+        ("AS moments", "job_due"),
         ("lease_until < ?1 ORDER BY", "job_leased"),
         ("state = 'queued' LIMIT", "job_"),
         ("AND run_as_id = ?1 LIMIT", "job_of_principal"),

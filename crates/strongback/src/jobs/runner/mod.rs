@@ -5,28 +5,28 @@
 //! has none: what was leased under its name before is let go. The credential that comes with a job is one of whom the job runs
 //! as; it is made with the lease and ends with it, and is stored as its hash alone, like every other.
 
-use std::{collections::BTreeMap, time::Duration};
+mod end;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
 use syntax::glob;
 use tokio::time::Instant;
 
+pub use end::{EndRequest, Reason};
+
 use super::{
     commands::{self, definition::is_label},
-    http::{info, parse_id, wait_time},
-    job::{Cost, Failure, Job, Progress},
+    http::{parse_id, wait_time},
+    job::{Cost, Job, Progress},
     lease::{self, Taken, Wanted},
-    log,
-    outcome::{self, Ending},
-    wire::JobInfo,
-    worker,
+    log, worker,
 };
 use crate::{
     auth::{Mode, Secret},
-    catalog::{authorize::authorize_runner, securable::check_text},
+    catalog::authorize::authorize_runner,
     context::Ctx,
     db::{Change, Sql},
     error::{Error, Result},
@@ -48,10 +48,6 @@ const ENTRIES_MAX: usize = 32;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The shortest one.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// Characters of what a runner says about an end.
-const MESSAGE_CHARS_MAX: usize = 2_000;
-/// Bytes of what a command gave as its result.
-const OUTPUT_BYTES_MAX: usize = 32 << 10;
 
 pub(super) fn routes() -> Vec<Route> {
     let beat = "/api/1.0/runner/jobs/{job_id}/heartbeat";
@@ -67,7 +63,7 @@ pub(super) fn routes() -> Vec<Route> {
             lease,
         ),
         Route::json(Method::POST, beat, who, json, "Keep a job, and send its figures and its log", heartbeat),
-        Route::json(Method::POST, end_of, who, json, "Say how a job ended", end),
+        Route::json(Method::POST, end_of, who, json, "Say how a job ended", end::end),
     ]
 }
 
@@ -203,7 +199,7 @@ impl Asked {
 }
 
 async fn lease(ctx: Ctx, request: LeaseRequest) -> Result<LeaseResponse> {
-    let asked = std::sync::Arc::new(Asked::of(&ctx, request)?);
+    let asked = Arc::new(Asked::of(&ctx, request)?);
     let own = asked.holder.clone();
     ctx.app.db.derive(move |tx| lease::let_go(tx, &own)).await?;
     let until = Instant::now() + asked.wait;
@@ -232,9 +228,9 @@ async fn lease(ctx: Ctx, request: LeaseRequest) -> Result<LeaseResponse> {
     }
 }
 
-async fn take(ctx: &Ctx, asked: &std::sync::Arc<Asked>) -> Result<(Taken, Option<LeasedJob>)> {
+async fn take(ctx: &Ctx, asked: &Arc<Asked>) -> Result<(Taken, Option<LeasedJob>)> {
     let secret = (ctx.app.config.auth_mode() == Mode::Tokens).then(Secret::new_token);
-    let asked = std::sync::Arc::clone(asked);
+    let asked = Arc::clone(asked);
     ctx.write(move |tx| {
         authorize_runner(tx)?;
         let wanted = Wanted {
@@ -362,123 +358,4 @@ fn total(job: &Job, used: Cost) -> Cost {
         wall_ms: all.wall_ms.max(known.wall_ms),
         ..known
     }
-}
-
-/// How the run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// By itself: `exit_code` or `signal` says how.
-    Exited,
-    /// It was ended because it was over a limit, which `message` names.
-    Limit,
-    /// It was ended because a heartbeat was answered so.
-    Cancelled,
-    /// It could not be started, or the runner does not run it.
-    NotStarted,
-    /// It was ended because the runner is to stop: another one may have it, as if this one had not begun.
-    Stopped,
-}
-
-/// The outcome of a job.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-pub struct EndRequest {
-    /// Id of the job.
-    pub job_id: String,
-    /// Name of the runner.
-    pub runner: String,
-    /// The lease's.
-    pub fencing_token: Int64,
-    /// How it ended.
-    pub reason: Reason,
-    /// What the program exited with.
-    pub exit_code: Option<Int64>,
-    /// The signal that ended it.
-    pub signal: Option<Int64>,
-    /// What was wrong.
-    pub message: Option<String>,
-    /// Processor time of this attempt, milliseconds.
-    pub processor_ms: Option<Int64>,
-    /// Time that this attempt took, milliseconds.
-    pub wall_ms: Option<Int64>,
-    /// The most memory that its processes had together, as far as was seen, bytes.
-    pub peak_memory_bytes: Option<Int64>,
-    /// What the command gave as its result: JSON, as text.
-    pub output: Option<String>,
-}
-
-async fn end(ctx: Ctx, request: EndRequest) -> Result<JobInfo> {
-    let id = parse_id(&request.job_id)?;
-    let own = holder(&ctx, &request.runner)?;
-    let used = used(request.processor_ms, request.wall_ms)?;
-    let result = result(&request)?;
-    ctx.write(move |tx| {
-        authorize_runner(tx)?;
-        let job = lease::held(tx, id, &own, request.fencing_token.0)?;
-        let cost = total(&job, used);
-        let event = match ending(tx, &job, &request, &result)? {
-            Some(ending) => outcome::settle(tx, &job, ending, cost)?,
-            None => {
-                let why = Failure::new(Failure::LEASE_LOST, "Its runner was stopped while it ran.");
-                outcome::put_back(tx, &job, job.attempts - 1, tx.now(), &why, cost)?
-            }
-        };
-        let job = super::queue::find(tx, id)?.ok_or_else(|| super::job::missing(&id.to_string()))?;
-        Ok(Change::Made(info(tx, job)?, event))
-    })
-    .await
-}
-
-/// What a command that did what it was to do answers.
-fn result(request: &EndRequest) -> Result<Json> {
-    check_text("message", request.message.as_deref().unwrap_or_default(), MESSAGE_CHARS_MAX)?;
-    let peak = figure("peak_memory_bytes", request.peak_memory_bytes)?;
-    let mut result = json!({ "exit_code": 0, "peak_memory_bytes": peak });
-    if let Some(output) = request.output.as_deref().filter(|output| !output.is_empty()) {
-        if output.len() > OUTPUT_BYTES_MAX {
-            return Err(Error::too_long("output", OUTPUT_BYTES_MAX, output.len()));
-        }
-        result["output"] = serde_json::from_str(output).map_err(|error| {
-            Error::invalid(format!(
-                "Invalid value for parameter 'output' supplied: it is not valid JSON: {error}."
-            ))
-        })?;
-    }
-    Ok(result)
-}
-
-/// What the end that a runner saw means for the job; `None` for one that it did not see.
-fn ending(tx: &mut Sql<'_>, job: &Job, request: &EndRequest, result: &Json) -> Result<Option<Ending>> {
-    let said = request.message.as_deref().unwrap_or_default();
-    let failed = |code: &str, why: String, is_passing| {
-        let message = if said.is_empty() { why } else { format!("{why} {said}") };
-        Ending::Failed { failure: Failure::new(code, message), is_passing }
-    };
-    Ok(Some(match (request.reason, request.exit_code, request.signal) {
-        (Reason::Stopped, ..) => return Ok(None),
-        (Reason::Cancelled, ..) if job.cancelled_by_id.is_some() => Ending::Cancelled,
-        (Reason::Cancelled, ..) if let Some(refusal) = lease::refusal(tx, job)? => {
-            Ending::failed(Failure::from(&refusal))
-        }
-        (Reason::Limit | Reason::Cancelled, ..) => {
-            failed(Failure::BUDGET_EXCEEDED, "The command was ended.".into(), false)
-        }
-        (Reason::NotStarted, ..) => {
-            failed(Failure::COMMAND_NOT_STARTED, "The command was not started.".into(), false)
-        }
-        (Reason::Exited, Some(Int64(0)), None) => Ending::Succeeded(result.clone()),
-        (Reason::Exited, code, signal) => {
-            let why = match (code, signal) {
-                (_, Some(Int64(signal))) => format!("The command was ended by signal {signal}."),
-                (Some(Int64(code)), _) => format!("The command ended with exit code {code}."),
-                (None, None) => "How the command ended is not known.".to_owned(),
-            };
-            failed(Failure::COMMAND_FAILED, why, retries_failed(tx, job)?)
-        }
-    }))
-}
-
-fn retries_failed(tx: &mut Sql<'_>, job: &Job) -> Result<bool> {
-    let (Some(command), n) = (job.asset_id, job.payload["version"].as_i64()) else { return Ok(false) };
-    Ok(commands::version(tx, command, n)?.definition.retry_failed)
 }
