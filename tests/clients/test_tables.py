@@ -71,11 +71,11 @@ def test_other_readers_open_the_table_at_each_version(server, schema, tmp_path):
     assert pl.read_delta(path, version=1).sort("id").select("id", "Amount", "who").to_dicts() == ROWS
     assert pl.scan_delta(path).select(pl.len()).collect().item() == 4
 
-    arrow = table.to_pyarrow_dataset()
-    assert duckdb.sql("SELECT sum(id), count(Amount) FROM arrow").fetchone() == (10, 3)
+    dataset = duckdb.from_arrow(table.to_pyarrow_dataset())
+    assert dataset.aggregate("sum(id), count(Amount)").fetchall() == [(10, 3)]
     files = [f"{path}/{file}" for file in DeltaTable(path).to_pyarrow_dataset().files]
     assert len(files) == 2
-    assert duckdb.read_parquet(files).aggregate("count(*)").fetchone() == (4,)
+    assert duckdb.read_parquet(files).aggregate("count(*)").fetchall() == [(4,)]
 
 
 def test_unity_catalog_clients_see_it(server, schema, tmp_path):
@@ -139,7 +139,8 @@ def test_the_command_line_answers_in_four_forms(server, schema, tmp_path):
     bound = strongback(server, "sql", f"SELECT id FROM {name} WHERE who = $who", "--param", "who=Ana", "--json")
     assert bound.stdout == '{"id":1}\n'
     wrong = strongback(server, "sql", f"SELECT idd FROM {name}")
-    assert wrong.returncode == 2 and "idd" in wrong.stderr and "id" in wrong.stderr
+    assert wrong.returncode == 2
+    assert "idd" in wrong.stderr
 
 
 def test_a_file_lands_once_and_says_so(server, schema, tmp_path):
@@ -154,12 +155,11 @@ def test_a_file_lands_once_and_says_so(server, schema, tmp_path):
     assert "line 2, column id: 'x' it is no whole number" in refused.stderr
     looked = strongback(server, "table", "import", str(path), "--name", name, "--dry-run")
     assert looked.returncode == 1
-    aside = strongback(
-        server, "table", "import", str(path), "--name", name, "--quarantine", f"{schema}.bad", "--json"
-    )
+    aside = strongback(server, "table", "import", str(path), "--name", name, "--quarantine", f"{schema}.bad", "--json")
     assert json.loads(aside.stdout)["bad_rows"] == 1
     listed = strongback(server, "table", "versions", name)
-    assert "append" in listed.stdout and "create" in listed.stdout
+    assert "append" in listed.stdout
+    assert "create" in listed.stdout
     pinned = strongback(server, "table", "pin", name, "--version", "1", "--reason", "audit")
     assert pinned.returncode == 0, pinned.stderr
     cleaned = strongback(server, "table", "vacuum", name, "--keep-from", "1", "--dry-run")
