@@ -4,7 +4,7 @@
 //! - a file is imported whole or not at all; bad rows stop it unless there is a place for them;
 //! - the same file under the same operation gives the same commits: what a crash left half-done is finished by calling
 //!   it again with the file ([`Lake::import`] first looks for what is committed already);
-//! - memory is constant, whatever the size of the file.
+//! - memory grows with the length of a row and not with the number of rows.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -2,7 +2,7 @@
 //! is told by line.
 //!
 //! What must stay true:
-//! - memory is constant, whatever the size of a file;
+//! - memory grows with the length of a row and not with the number of rows;
 //! - no value is changed on its way in: what a column's type cannot hold is a bad row, never a near value;
 //! - reading a file twice gives the same rows and the same bad rows, in the same order.
 

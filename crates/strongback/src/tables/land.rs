@@ -577,7 +577,7 @@ pub(super) async fn finish(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Res
         match record_or_revert(ctx, operation, landing, imported).await {
             Err(error) if error.is_ours() => return Err(error),
             Err(error) => {
-                tracing::warn!(%operation, %error, "an import could not be recorded and was taken back")
+                tracing::warn!(%operation, %error, "an import could not be recorded and was taken back");
             }
             Ok(_) => {}
         }

@@ -58,11 +58,10 @@ impl From<lake::Error> for Error {
         use crate::error::Code;
         use lake::Kind;
         let code = match error.kind() {
-            Kind::Invalid => Code::InvalidParameterValue,
             Kind::Missing => Code::ResourceDoesNotExist,
             Kind::Conflict => Code::ResourceConflict,
-            // Another try would need as much.
-            Kind::Limit => Code::InvalidParameterValue,
+            // Of a limit, another try would need as much.
+            Kind::Invalid | Kind::Limit => Code::InvalidParameterValue,
             Kind::Time => Code::DeadlineExceeded,
             Kind::Unavailable | Kind::Cancelled => Code::TemporarilyUnavailable,
             Kind::Internal => return Self::internal(error),

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +20,7 @@ use testkit::{
     server::{self, Server},
 };
 
-/// Rounds a test; `make torture` runs more.
+/// Rounds a test.
 const ROUNDS: u64 = 10;
 const WRITERS: u64 = 3;
 /// Rows of a batch at most.
@@ -29,12 +30,12 @@ const ROWS_MAX: u64 = 20_000;
 fn rows(number: u64) -> (String, u64, u64) {
     let mut random = Random::new(number);
     let (mut csv, mut good, mut bad) = ("id,batch\n".to_owned(), 0, 0);
-    for id in 0..1 + random.below(ROWS_MAX) {
+    for id in 0..=random.below(ROWS_MAX) {
         if random.chance(1, 1_000) {
             csv.push_str("x,y\n");
             bad += 1;
         } else {
-            csv.push_str(&format!("{id},{number}\n"));
+            let _ = writeln!(csv, "{id},{number}");
             good += 1;
         }
     }
