@@ -48,20 +48,57 @@ impl Chunk {
 
 /// Rows in the order of their buckets; in a bucket as they came.
 fn cluster(batch: &RecordBatch, live: &[(usize, u32)]) -> Result<Chunk> {
-    let mut starts = vec![0; BUCKETS + 1];
-    for (bucket, _) in live {
-        starts[bucket + 1] += 1;
+    let (rows, starts) = by_counting(live, BUCKETS, |(bucket, _)| *bucket);
+    let indices = UInt32Array::from_iter_values(rows.into_iter().map(|(_, row)| row));
+    Ok(Chunk { batch: take_record_batch(batch, &indices)?, starts })
+}
+
+/// Items by their place, below `places`; those of one place as they came. And where each place begins, and the last ends.
+fn by_counting<T: Copy + Default>(
+    items: &[T],
+    places: usize,
+    place_of: impl Fn(&T) -> usize,
+) -> (Vec<T>, Vec<usize>) {
+    let mut starts = vec![0; places + 1];
+    for item in items {
+        starts[place_of(item) + 1] += 1;
     }
-    for bucket in 0..BUCKETS {
-        starts[bucket + 1] += starts[bucket];
+    for place in 0..places {
+        starts[place + 1] += starts[place];
     }
     let mut next = starts.clone();
-    let mut indices = vec![0; live.len()];
-    for (bucket, row) in live {
-        indices[next[*bucket]] = *row;
-        next[*bucket] += 1;
+    let mut sorted = vec![T::default(); items.len()];
+    for item in items {
+        let at = &mut next[place_of(item)];
+        sorted[*at] = *item;
+        *at += 1;
     }
-    Ok(Chunk { batch: take_record_batch(batch, &UInt32Array::from(indices))?, starts })
+    (sorted, starts)
+}
+
+/// A row as it is sorted.
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    order: i64,
+    time: i64,
+    row: u32,
+}
+
+/// Rows of a run, about.
+const RUN_ROWS: usize = 16;
+
+/// Entries in runs that ascend by scattered keys, and where each run begins. Scattered keys lie evenly, so a run is short, unless
+/// a key has many rows, and comparing is left for inside of it.
+fn runs(entries: &[Entry]) -> (Vec<Entry>, Vec<usize>) {
+    let orders = entries.iter().map(|entry| entry.order);
+    let (Some(low), Some(high)) = (orders.clone().min(), orders.max()) else {
+        return (vec![], vec![0]);
+    };
+    let above = |order: i64| order.cast_unsigned().wrapping_sub(low.cast_unsigned());
+    let bits = usize::BITS - (entries.len() / RUN_ROWS).leading_zeros();
+    let shift = (u64::BITS - above(high).leading_zeros()).saturating_sub(bits).min(u64::BITS - 1);
+    let run_of = |order: i64| (above(order) >> shift) as usize;
+    by_counting(entries, run_of(high) + 1, |entry| run_of(entry.order))
 }
 
 /// Rows by (scattered keys, time), and their scattered keys.
@@ -101,14 +138,22 @@ pub(super) fn sort_buckets(
     };
     let keyed = Keyed::new(concat_batches(&first.schema(), &parts)?, keying, 0)?;
     drop(parts);
-    let mut entries: Vec<(i64, i64, u32)> =
-        (0..keyed.len()).map(|row| (keyed.order(row), keyed.time(row), row as u32)).collect();
-    entries.sort_unstable_by(|a, b| {
-        let by_keys = || keyed.compare_keys(a.2 as usize, &keyed, b.2 as usize);
-        a.0.cmp(&b.0).then_with(by_keys).then_with(|| a.1.cmp(&b.1))
-    });
-    let indices: UInt32Array = entries.iter().map(|(_, _, row)| *row).collect::<Vec<_>>().into();
-    let orders = Int64Array::from_iter_values(entries.iter().map(|(order, _, _)| *order));
+    let entries =
+        (0..keyed.len()).map(|row| Entry { order: keyed.order(row), time: keyed.time(row), row: row as u32 });
+    let (mut entries, starts) = runs(&entries.collect::<Vec<_>>());
+    for (from, to) in starts.iter().zip(starts.iter().skip(1)) {
+        let run = &mut entries[*from..*to];
+        if keyed.order_is_key() {
+            run.sort_unstable_by_key(|entry| (entry.order, entry.time));
+        } else {
+            run.sort_unstable_by(|a, b| {
+                let by_keys = || keyed.compare_keys(a.row as usize, &keyed, b.row as usize);
+                a.order.cmp(&b.order).then_with(by_keys).then_with(|| a.time.cmp(&b.time))
+            });
+        }
+    }
+    let indices: UInt32Array = entries.iter().map(|entry| entry.row).collect::<Vec<_>>().into();
+    let orders = Int64Array::from_iter_values(entries.iter().map(|entry| entry.order));
     Ok(Some(Sorted { batch: take_record_batch(&keyed.batch, &indices)?, orders }))
 }
 

@@ -138,6 +138,11 @@ impl Keyed {
         }
     }
 
+    /// Whether rows of one [`Keyed::order`] have one key.
+    pub(super) fn order_is_key(&self) -> bool {
+        matches!(self.keys, Keys::Int(_) | Keys::None)
+    }
+
     /// Compares the keys of live rows.
     pub(super) fn compare_keys(&self, row: usize, other: &Self, other_row: usize) -> Ordering {
         match (&self.keys, &other.keys) {

@@ -87,7 +87,7 @@ async fn by_text(session: &SessionContext, question: Question) -> Vec<(i64, Opti
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn any_rows_are_joined_as_by_looking_at_all_pairs(
