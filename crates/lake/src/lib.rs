@@ -35,6 +35,8 @@ pub mod vacuum;
 #[cfg(test)]
 mod tests;
 
+/// Columns in memory, as every room that computes on tables handles them.
+pub use datafusion::arrow;
 pub use engine::{Lake, Limits, Task};
 pub use error::{Error, Kind, Result};
 pub use root::{Root, TableId};
