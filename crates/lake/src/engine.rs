@@ -4,7 +4,8 @@
 //! - nothing of it exists before it is first needed: starting the server costs nothing of it;
 //! - a query that computes for long never holds up a request that only waits: it runs on threads of its own;
 //! - what nobody waits for any more is called off ([`Task`] ends its work when it is dropped);
-//! - memory and spill space are bounded, for all queries together, and the limit's error says so.
+//! - memory and spill space are bounded, for all queries together, and the limit's error says so;
+//! - so is how many queries and imports go on at a time: more of them wait for a while, and are then told that it is full.
 
 use std::{
     future::Future,
@@ -13,6 +14,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use datafusion::{
@@ -26,7 +28,12 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use parking_lot::Mutex;
-use tokio::{runtime::Runtime, task::JoinHandle};
+use tokio::{
+    runtime::Runtime,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::{
     asof,
@@ -42,6 +49,11 @@ const NAMED_CONSUMERS: usize = 3;
 const METADATA_CACHE_BYTES: usize = 16 << 20;
 /// Rows that the engine handles at a time.
 const BATCH_ROWS: usize = 8192;
+
+/// Queries, and imports, that go on at a time, for each thread that computes.
+const TURNS_A_THREAD: usize = 4;
+/// How long one more of them waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(30);
 
 /// What the engine may use.
 #[derive(Debug, Clone)]
@@ -63,6 +75,8 @@ pub struct Lake(Arc<Inner>);
 struct Inner {
     root: Root,
     limits: Limits,
+    queries: Arc<Semaphore>,
+    imports: Arc<Semaphore>,
     engine: Mutex<Option<Arc<Engine>>>,
 }
 
@@ -75,7 +89,9 @@ struct Engine {
 impl Lake {
     /// Tables below a root. Nothing is opened yet.
     pub fn new(root: Root, limits: Limits) -> Self {
-        Self(Arc::new(Inner { root, limits, engine: Mutex::new(None) }))
+        let turns = || Arc::new(Semaphore::new(limits.threads.max(1) * TURNS_A_THREAD));
+        let (queries, imports) = (turns(), turns());
+        Self(Arc::new(Inner { root, limits, queries, imports, engine: Mutex::new(None) }))
     }
 
     /// Where the tables lie.
@@ -100,6 +116,16 @@ impl Lake {
             },
             Err(error) => Task(Err(Some(error))),
         }
+    }
+
+    /// A turn for a query, which goes on while it is kept.
+    pub(crate) async fn query_turn(&self) -> Result<OwnedSemaphorePermit> {
+        turn(&self.0.queries, "queries", self.0.limits.threads).await
+    }
+
+    /// The same for an import.
+    pub(crate) async fn import_turn(&self) -> Result<OwnedSemaphorePermit> {
+        turn(&self.0.imports, "imports", self.0.limits.threads).await
     }
 
     /// A session for one query.
@@ -127,6 +153,21 @@ impl Lake {
         }
         let started = Engine::start(&self.0.limits).map_err(|why| Error::new(Kind::Unavailable, why))?;
         Ok(Arc::clone(engine.insert(Arc::new(started))))
+    }
+}
+
+async fn turn(turns: &Arc<Semaphore>, what: &str, threads: usize) -> Result<OwnedSemaphorePermit> {
+    match timeout(TURN_WAIT, Arc::clone(turns).acquire_owned()).await {
+        Ok(turn) => turn.map_err(Error::internal),
+        Err(_) => Err(Error::new(
+            Kind::Unavailable,
+            format!(
+                "{} {what} are going on, which is as many as this server lets go on at a time, and none ended within {} s. Try \
+                 again later.",
+                threads.max(1) * TURNS_A_THREAD,
+                TURN_WAIT.as_secs()
+            ),
+        )),
     }
 }
 

@@ -101,8 +101,9 @@ pub fn quarantine_columns() -> Vec<Declared> {
 impl Lake {
     /// Says what a file holds, for a table that is there or for a new one, and writes nothing.
     pub fn inspect(&self, table: Option<TableId>, source: Source) -> Task<Report> {
-        let root = self.root().clone();
+        let (lake, root) = (self.clone(), self.root().clone());
         self.run(async move {
+            let _turn = lake.import_turn().await?;
             let known = match table {
                 Some(id) => Some(schema_of(&root.open(id, None).await?)?),
                 None => None,
@@ -117,8 +118,11 @@ impl Lake {
 
     /// Imports a file. Called again with the same operation it finishes what was begun and answers the same.
     pub fn import(&self, import: Import) -> Task<Imported> {
-        let root = self.root().clone();
-        self.run(async move { run(&root, import).await })
+        let (lake, root) = (self.clone(), self.root().clone());
+        self.run(async move {
+            let _turn = lake.import_turn().await?;
+            run(&root, import).await
+        })
     }
 }
 
@@ -337,5 +341,12 @@ impl Quarantining {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        // Decoders are other people's, and files come from anywhere.
+        Err(error) if error.is_panic() => {
+            Err(Error::invalid("The file is damaged in a way that its decoder does not know.").because(error))
+        }
+        Err(error) => Err(Error::internal(error)),
+    }
 }

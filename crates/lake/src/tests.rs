@@ -467,3 +467,43 @@ async fn a_table_that_never_came_to_be_leaves_nothing() {
     place.lake.remove(id).await.unwrap();
     assert!(!place.lake.root().directory().unwrap().join(id.to_string()).exists());
 }
+
+#[tokio::test]
+async fn answers_as_long_as_a_number_says_are_bounded() {
+    let place = Place::new();
+    let run = async |sql: &str| -> Result<u64> {
+        let mut answer = place.lake.query(query::read(sql)?, Vec::new(), wanted(Form::Csv)).await?;
+        let mut rows = 0;
+        while let Some(chunk) = answer.next().await {
+            rows += chunk?.rows;
+        }
+        Ok(rows)
+    };
+    for greedy in [
+        "lpad('x', 2000000000)",
+        "rpad('x', value * 1000000) ",
+        "length(repeat('xyz', 2000000000))",
+        "array_repeat(value, 2000000000)",
+        "array_length(array_resize([value], 2000000000, 1))",
+        "array_length(range(0, value * 100000000))",
+        "array_length(generate_series(TIMESTAMP '2000-01-01', TIMESTAMP '2020-01-01', INTERVAL '1' SECOND))",
+    ] {
+        let sql = format!("SELECT {greedy} FROM generate_series(1, 8000)");
+        let error = run(&sql).await.unwrap_err();
+        assert!(error.message().contains("it may answer"), "{greedy}: {error}");
+    }
+    for modest in [
+        "lpad('x', 8, '0')",
+        "repeat('ab', value)",
+        "array_repeat('a', 3)",
+        "range(3)",
+        "generate_series(DATE '2026-01-01', DATE '2026-02-01', INTERVAL '1' DAY)",
+        "array_length(array_resize([value], 3, 1))",
+    ] {
+        assert_eq!(
+            run(&format!("SELECT {modest}::text FROM generate_series(1, 10)")).await.unwrap(),
+            10,
+            "{modest}"
+        );
+    }
+}

@@ -11,7 +11,7 @@ use datafusion::arrow::{
 };
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{BATCH_ROWS, Counting, Format, Found, Mapping, Source, clean, nulls, open};
+use super::{BATCH_ROWS, Counting, Format, Found, Mapping, Source, clean, footer, framing, nulls, open};
 use crate::{
     error::{Error, Result},
     schema::{stored_type, type_text},
@@ -20,15 +20,17 @@ use crate::{
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
 
 fn read(source: &Source) -> Result<(SchemaRef, Batches)> {
-    let file = open(&source.path)?;
+    let mut file = open(&source.path)?;
     let unreadable = |what: &str, error: &dyn std::fmt::Display| {
         Error::invalid(format!("The file is no {what} file that can be read: {error}."))
     };
     if source.format == Format::Arrow {
+        framing::check(&mut file)?;
         let reader =
             StreamReader::try_new_buffered(file, None).map_err(|error| unreadable("Arrow", &error))?;
         return Ok((reader.schema(), Box::new(reader)));
     }
+    footer::check(&mut file)?;
     let builder =
         ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable("Parquet", &error))?;
     let schema = Arc::clone(builder.schema());
@@ -60,17 +62,24 @@ pub(super) fn decode(source: &Source, schema: &SchemaRef, out: &mut Counting<'_>
         let batch = batch.map_err(|error| {
             Error::invalid(format!("The file breaks off or is damaged: {error}. Nothing was imported."))
         })?;
-        let rows = batch.num_rows();
-        let mut columns = Vec::with_capacity(schema.fields().len());
-        for (field, place) in schema.fields().iter().zip(&mapping.places) {
-            columns.push(match place {
-                Some(place) => convert(field, batch.column(*place))?,
-                None => nulls(field, rows),
-            });
+        // A batch may say that it has very many rows of nothing.
+        for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
+            let piece = batch.slice(start, BATCH_ROWS.min(batch.num_rows() - start));
+            pass(schema, &mapping, &piece, out)?;
         }
-        out.rows(columns, &[])?;
     }
     Ok(mapping.absent)
+}
+
+fn pass(schema: &SchemaRef, mapping: &Mapping, batch: &RecordBatch, out: &mut Counting<'_>) -> Result<()> {
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for (field, place) in schema.fields().iter().zip(&mapping.places) {
+        columns.push(match place {
+            Some(place) => convert(field, batch.column(*place))?,
+            None => nulls(field, batch.num_rows()),
+        });
+    }
+    out.rows(columns, &[])
 }
 
 /// Values as the table holds them, or an error that names the column: a file with types is one whole, of which no row is

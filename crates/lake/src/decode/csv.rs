@@ -1,12 +1,16 @@
 //! CSV with a header.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{self, Read},
+};
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
 use datafusion::arrow::datatypes::SchemaRef;
 
 use super::{
-    BATCH_ROWS, BadRow, Counting, Found, Mapping, Source, clean,
+    BATCH_BYTES, BATCH_ROWS, BadRow, Counting, Found, Mapping, ROW_BYTES_MAX, Source, clean,
     guess::{self, Guess},
     open, shown, text_columns,
 };
@@ -15,17 +19,46 @@ use crate::error::{Error, Result};
 /// Bytes of the reader's buffer.
 const BUFFER_BYTES: usize = 256 << 10;
 
-fn reader(source: &Source) -> Result<(Reader<std::fs::File>, Vec<String>)> {
+/// A file that is read no further than a row may be long: the reader keeps a row whole, and a quotation mark that is never
+/// closed makes one of all that follows.
+struct Bounded {
+    file: File,
+    /// Bytes that were read.
+    read: u64,
+    /// Where the row begins that is being read.
+    row: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.read - self.row > (ROW_BYTES_MAX + BUFFER_BYTES) as u64 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let read = self.file.read(bytes)?;
+        self.read += read as u64;
+        Ok(read)
+    }
+}
+
+/// Reads the next row; false where there is none.
+fn next(reader: &mut Reader<Bounded>, record: &mut ByteRecord) -> Result<bool> {
+    let (byte, line) = (reader.position().byte(), reader.position().line());
+    reader.get_mut().row = byte;
+    reader.read_byte_record(record).map_err(|error| broken(error, line))
+}
+
+fn reader(source: &Source) -> Result<(Reader<Bounded>, Vec<String>)> {
     let mut reader = ReaderBuilder::new()
         .delimiter(source.delimiter)
         .flexible(true)
         .trim(Trim::Headers)
         .buffer_capacity(BUFFER_BYTES)
-        .from_reader(open(&source.path)?);
+        .from_reader(Bounded { file: open(&source.path)?, read: 0, row: 0 });
     let header = reader.headers().map_err(|error| match error.into_kind() {
         csv::ErrorKind::Utf8 { .. } => {
             Error::invalid("The header of the CSV file is not UTF-8. Convert the file to UTF-8.")
         }
+        csv::ErrorKind::Io(error) => unread(error, 1),
         other => Error::internal(format!("{other:?}")),
     })?;
     let mut names: Vec<String> = header.iter().map(str::to_owned).collect();
@@ -48,7 +81,7 @@ pub(super) fn guess(source: &Source) -> Result<Found> {
     let names = clean(source, &names);
     let mut guesses = vec![Guess::default(); names.len()];
     let mut record = ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(broken)? {
+    while next(&mut reader, &mut record)? {
         // A row of another length is bad, and its values may stand in other columns.
         if record.len() != names.len() {
             continue;
@@ -69,12 +102,13 @@ pub(super) fn decode(source: &Source, schema: &SchemaRef, out: &mut Counting<'_>
     let mut records: Vec<ByteRecord> = vec![ByteRecord::new(); BATCH_ROWS];
     let mut is_last = false;
     while !is_last {
-        let mut count = 0;
-        while count < records.len() {
-            if !reader.read_byte_record(&mut records[count]).map_err(broken)? {
+        let (mut count, mut bytes) = (0, 0);
+        while count < records.len() && bytes < BATCH_BYTES {
+            if !next(&mut reader, &mut records[count])? {
                 is_last = true;
                 break;
             }
+            bytes += records[count].as_slice().len();
             count += 1;
         }
         batch(source, schema, &mapping, names.len(), &records[..count], out)?;
@@ -123,6 +157,18 @@ fn raw(source: &Source, record: &ByteRecord) -> String {
     fields.join(&char::from(source.delimiter).to_string())
 }
 
-fn broken(error: csv::Error) -> Error {
-    Error::internal(error)
+fn broken(error: csv::Error, line: u64) -> Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => unread(error, line),
+        other => Error::internal(format!("{other:?}")),
+    }
+}
+
+fn unread(error: io::Error, line: u64) -> Error {
+    if error.kind() != io::ErrorKind::FileTooLarge {
+        return Error::internal(error);
+    }
+    Error::invalid(format!(
+        "The row that begins at line {line} has more than {ROW_BYTES_MAX} bytes. Is a quotation mark missing there?"
+    ))
 }

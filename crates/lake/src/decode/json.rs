@@ -9,14 +9,14 @@ use datafusion::arrow::datatypes::SchemaRef;
 use serde_json::{Map, Value as Json};
 
 use super::{
-    BATCH_ROWS, BadRow, Counting, Found, Mapping, Source, clean,
+    BATCH_BYTES, BATCH_ROWS, BadRow, Counting, Found, Mapping, ROW_BYTES_MAX, Source, clean,
     guess::{self, Guess},
     open, shown, text_columns,
 };
-use crate::error::{Error, Result};
-
-/// Bytes of a line at most; a longer one is no row of a table.
-const LINE_BYTES_MAX: usize = 16 << 20;
+use crate::{
+    error::{Error, Result},
+    schema::COLUMNS_MAX,
+};
 
 type Row = (u64, Result<Map<String, Json>, String>, String);
 
@@ -35,16 +35,16 @@ impl Lines {
     fn next(&mut self) -> Result<Option<Row>> {
         loop {
             self.buffer.clear();
-            let read = std::io::Read::take(&mut self.reader, LINE_BYTES_MAX as u64 + 1)
+            let read = std::io::Read::take(&mut self.reader, ROW_BYTES_MAX as u64 + 1)
                 .read_until(b'\n', &mut self.buffer)
                 .map_err(Error::internal)?;
             if read == 0 {
                 return Ok(None);
             }
             self.line += 1;
-            if read > LINE_BYTES_MAX {
+            if read > ROW_BYTES_MAX {
                 return Err(Error::invalid(format!(
-                    "Line {} has more than {LINE_BYTES_MAX} bytes. A file of JSON has one object a line.",
+                    "Line {} has more than {ROW_BYTES_MAX} bytes. A file of JSON has one object a line.",
                     self.line
                 )));
             }
@@ -91,7 +91,7 @@ pub(super) fn guess(source: &Source) -> Result<Found> {
                 guesses[at].see(line, &text);
             }
         }
-        if names.len() > crate::schema::COLUMNS_MAX {
+        if names.len() > COLUMNS_MAX {
             break;
         }
     }
@@ -106,12 +106,13 @@ pub(super) fn decode(source: &Source, schema: &SchemaRef, out: &mut Counting<'_>
     let mapping = Mapping::new(source, schema, &names)?;
     let mut lines = Lines::open(source)?;
     loop {
-        let mut rows: Vec<Row> = Vec::with_capacity(BATCH_ROWS);
-        while rows.len() < BATCH_ROWS {
+        let (mut rows, mut bytes): (Vec<Row>, usize) = (Vec::with_capacity(BATCH_ROWS), 0);
+        while rows.len() < BATCH_ROWS && bytes < BATCH_BYTES {
             match lines.next()? {
                 Some(row) => rows.push(row),
                 None => break,
             }
+            bytes += lines.buffer.len();
         }
         if rows.is_empty() {
             return Ok(mapping.absent);
@@ -154,7 +155,7 @@ fn batch(
     out.rows(columns, &bad)
 }
 
-/// All keys of all objects, in the order in which they are met.
+/// All keys of all objects, in the order in which they are met; of more than a table can have, only the first.
 fn keys(source: &Source) -> Result<Vec<String>> {
     let mut lines = Lines::open(source)?;
     let mut names: Vec<String> = Vec::new();
@@ -162,6 +163,9 @@ fn keys(source: &Source) -> Result<Vec<String>> {
     while let Some((_, row, _)) = lines.next()? {
         let Ok(row) = row else { continue };
         for key in row.keys() {
+            if names.len() > COLUMNS_MAX {
+                return Ok(names);
+            }
             if !seen.contains(key) {
                 seen.insert(key.clone());
                 names.push(key.clone());

@@ -9,8 +9,13 @@
 mod arrow;
 mod cell;
 mod csv;
+mod footer;
+mod framing;
 mod guess;
 mod json;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,
@@ -34,6 +39,10 @@ use crate::{
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 8192;
+/// Bytes of texts that are decoded at a time, where rows are long: a column of texts holds less than 2³¹.
+const BATCH_BYTES: usize = 64 << 20;
+/// Bytes of one row of a file of texts at most; a longer one is no row of a table.
+const ROW_BYTES_MAX: usize = 16 << 20;
 /// Bad rows that a report names.
 pub const NAMED_MAX: usize = 20;
 /// Characters of a bad value or row that are shown or kept.

@@ -1,6 +1,6 @@
 //! The answer of a query: a stream of bytes in one of a few forms, made on the engine's threads while somebody reads it.
 
-use std::{io::Write, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{io::Write, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use datafusion::{
@@ -15,8 +15,12 @@ use datafusion::{
     execution::SendableRecordBatchStream,
 };
 use futures::StreamExt as _;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 
+use super::Wanted;
 use crate::{
     engine::{Lake, Task},
     error::{Error, Kind, Result},
@@ -96,14 +100,15 @@ impl futures::Stream for Answer {
 pub(super) fn stream(
     lake: &Lake,
     rows: SendableRecordBatchStream,
-    form: Form,
-    rows_max: Option<u64>,
-    time: Duration,
+    turn: OwnedSemaphorePermit,
+    wanted: &Wanted,
 ) -> Result<Answer> {
+    let Wanted { form, rows_max, time, .. } = *wanted;
     let schema = rows.schema();
     let columns = schema::columns(&schema::shown(&schema))?;
     let (sender, chunks) = mpsc::channel(WAITING);
     let running = lake.run(async move {
+        let _turn = turn;
         let until = Instant::now() + time;
         let end = match tokio::time::timeout_at(until, pass(rows, form, rows_max, &sender)).await {
             Ok(end) => end,

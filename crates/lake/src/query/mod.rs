@@ -10,7 +10,9 @@
 //! - names of tables and columns compare without case, as Unity Catalog and Spark compare them.
 
 mod answer;
+mod bounded;
 mod columns;
+mod common;
 mod statement;
 
 use std::{
@@ -105,7 +107,9 @@ impl Lake {
 }
 
 async fn run(lake: &Lake, mut statement: Statement, tables: &[Resolved], wanted: Wanted) -> Result<Answer> {
+    let turn = lake.query_turn().await?;
     let session = lake.session()?;
+    bounded::register(&session)?;
     let mut schemas = Vec::with_capacity(tables.len());
     let mut opened: HashMap<(TableId, u64), (SchemaRef, Arc<dyn TableProvider>)> = HashMap::new();
     let mut places: HashMap<(String, String), Arc<MemorySchemaProvider>> = HashMap::new();
@@ -138,19 +142,19 @@ async fn run(lake: &Lake, mut statement: Statement, tables: &[Resolved], wanted:
     let plan = session.state().statement_to_plan(statement.parsed).await?;
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     allowed.verify_plan(&plan)?;
-    let plan = if wanted.parameters.is_empty() { plan } else { bind(plan, wanted.parameters)? };
+    let plan = if wanted.parameters.is_empty() { plan } else { bind(plan, &wanted.parameters)? };
     let state = session.state();
     let physical = state.create_physical_plan(&plan).await?;
     let rows = execute_stream(physical, state.task_ctx())?;
-    answer::stream(lake, rows, wanted.form, wanted.rows_max, wanted.time)
+    answer::stream(lake, rows, turn, &wanted)
 }
 
 fn bind(
     plan: datafusion::logical_expr::LogicalPlan,
-    parameters: Vec<(String, Value)>,
+    parameters: &[(String, Value)],
 ) -> Result<datafusion::logical_expr::LogicalPlan> {
     let values: HashMap<String, ScalarValue> =
-        parameters.into_iter().map(|(name, value)| (name, value.into())).collect();
+        parameters.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     Ok(plan.with_param_values(ParamValues::from(values))?)
 }
 

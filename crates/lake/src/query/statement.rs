@@ -15,7 +15,7 @@ use datafusion::sql::{
     },
 };
 
-use super::{Resolved, unreadable};
+use super::{Resolved, common, unreadable};
 use crate::error::{Error, Result};
 
 /// Bytes of a statement.
@@ -73,6 +73,7 @@ pub fn read(text: &str) -> Result<Statement> {
             "Write one statement, for example: SELECT count(*) FROM prod.risk.transactions",
         ));
     };
+    common::check(query_of(&mut parsed)?)?;
     let mut names = Names { common: common_names(query_of(&mut parsed)?), found: Vec::new() };
     match query_of(&mut parsed)?.visit(&mut names) {
         ControlFlow::Break(error) => Err(error),

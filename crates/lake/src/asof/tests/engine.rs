@@ -109,12 +109,12 @@ async fn a_left_order_is_kept() {
 
 #[tokio::test]
 async fn a_small_memory_limit_spills_and_changes_nothing() {
-    let (left, right) = many(3_000, 60_000, 500);
+    let (left, right) = many(3_000, 120_000, 500);
     let large = session(2, 8192);
     with_tables_of(&large, &left, &right);
     let whole = answer(&sql(&large, QUERY).await.unwrap().collect().await.unwrap());
     for sorting in [Sorting::Engine, Sorting::Scatter] {
-        let runtime = RuntimeEnvBuilder::new().with_memory_limit(3 << 20, 1.0).build_arc().unwrap();
+        let runtime = RuntimeEnvBuilder::new().with_memory_limit(5 << 20, 1.0).build_arc().unwrap();
         let config = SessionConfig::new()
             .with_target_partitions(2)
             .with_batch_size(1024)
