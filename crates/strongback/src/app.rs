@@ -187,6 +187,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(checkpoints(Arc::clone(app), stopped.clone())),
         tokio::spawn(ops::tidy_figures(stopped.clone())),
         tokio::spawn(crate::files::keep_clean(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::tables::keep_settled(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::registry::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::work(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::keep_clean(Arc::clone(app), stopped.clone())),

@@ -170,12 +170,12 @@ async fn key_of(ctx: &Ctx, wanted: &Wanted) -> Result<Key> {
             },
             None => None,
         };
-        Ok(match target(sql, &wanted.name, wanted.create)? {
-            Target::Existing(place) => Key { text: place.id().to_string(), place: Some(place), quarantine },
-            Target::New(new) => {
-                Key { text: format!("{} {}", new.schema, fold_case(&new.leaf)), place: None, quarantine }
-            }
-        })
+        let target = target(sql, &wanted.name, wanted.create)?;
+        let place = match target {
+            Target::Existing(place) => Some(place),
+            Target::New(_) => None,
+        };
+        Ok(Key { text: target.key(), place, quarantine })
     })
     .await
 }

@@ -41,7 +41,7 @@ pub mod versions;
 pub use column::Column;
 pub use hold::Holds;
 pub use pins::{Pin, pin_in_tx, unpin_in_tx};
-pub use recover::recover;
+pub use recover::{keep_settled, recover, settle_imports};
 pub use spool::Spool;
 pub(crate) use store::STATEMENTS;
 

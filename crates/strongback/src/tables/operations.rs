@@ -8,6 +8,7 @@ use lake::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use syntax::names::fold_case;
 use uuid::Uuid;
 
 use super::{
@@ -71,6 +72,14 @@ impl Target {
         match self {
             Self::New(new) => TableId(new.table),
             Self::Existing(place) => place.id(),
+        }
+    }
+
+    /// By what a writer holds it.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::New(new) => format!("{} {}", new.schema, fold_case(&new.leaf)),
+            Self::Existing(place) => place.id().to_string(),
         }
     }
 

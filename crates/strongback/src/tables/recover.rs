@@ -1,5 +1,9 @@
 //! After a crash, and before the next write to a table: what was begun is finished or reverted.
 
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
 use super::{
     land,
     managed::Totals,
@@ -8,7 +12,7 @@ use super::{
 };
 use crate::{
     catalog::authorize_admin,
-    context::Ctx,
+    context::{App, Ctx},
     db::{Change, Origin},
     error::{Error, Result},
     events::{
@@ -17,16 +21,24 @@ use crate::{
     },
 };
 
-/// Finishes or reverts what a dead process left open. To be called before anything is served. What cannot be finished now,
-/// as where the disk is full, is logged, and tried again before the next write to its table.
+/// Bytes of a file up to which its import is finished before anything is served.
+const AT_ONCE_BYTES_MAX: u64 = 16 << 20;
+/// Between two looks for imports that are open still.
+const SETTLE_EVERY: Duration = Duration::from_mins(1);
+
+/// Finishes or reverts what a dead process left open. To be called before anything is served. An import of a large file,
+/// which has to be read again, is left to [`keep_settled`], and so is what cannot be finished now, as where the disk is full.
 pub async fn recover(ctx: &Ctx) -> Result<()> {
     let open = open(ctx).await?;
     let mut waiting = Vec::new();
     for operation in open {
         tracing::info!(operation = %operation.id, kind = operation.kind, "an operation on a table has no outcome");
-        if let Err(error) = end(ctx, &operation).await {
+        let is_import = operation.kind == IMPORT;
+        if is_import && file_bytes(ctx, &operation)? > AT_ONCE_BYTES_MAX {
+            waiting.push(landing(&operation)?.object()?);
+        } else if let Err(error) = end(ctx, &operation).await {
             tracing::error!(operation = %operation.id, ?error, "an operation on a table could not be ended");
-            if operation.kind == IMPORT {
+            if is_import {
                 waiting.push(landing(&operation)?.object()?);
             }
         }
@@ -38,6 +50,40 @@ pub async fn recover(ctx: &Ctx) -> Result<()> {
         ctx.app.spool.open()?.remove(garbage).await;
     }
     Ok(())
+}
+
+/// Ends imports that nobody carries out any more, at once and from time to time, until it is told to stop.
+pub async fn keep_settled(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = settle_imports(&Ctx::system(&app)).await {
+            tracing::warn!(?error, "open imports could not be looked for");
+        }
+        if tokio::time::timeout(SETTLE_EVERY, stopped.changed()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Ends open imports, each while nobody else writes to its table: whoever carries one out holds the table.
+pub async fn settle_imports(ctx: &Ctx) -> Result<()> {
+    for operation in open(ctx).await?.into_iter().filter(|operation| operation.kind == IMPORT) {
+        let landing = landing(&operation)?;
+        let quarantine = landing.quarantine.map(|place| place.id().to_string());
+        let keys = [landing.target.key()].into_iter().chain(quarantine).collect();
+        let _held = ctx.app.holds.take_all(keys).await;
+        let id = operation.id;
+        let is_open = open(ctx).await?.iter().any(|open| open.id == id);
+        if is_open && let Err(error) = end(ctx, &operation).await {
+            tracing::error!(operation = %id, ?error, "an import could not be ended");
+        }
+    }
+    Ok(())
+}
+
+/// How large the file is that an import reads; 0 if it is gone.
+fn file_bytes(ctx: &Ctx, operation: &Operation) -> Result<u64> {
+    let path = ctx.app.spool.open()?.path(landing(operation)?.object()?);
+    Ok(std::fs::metadata(path).map_or(0, |file| file.len()))
 }
 
 /// Ends what is open on one table, which the caller holds, and records commits that nobody here made.
