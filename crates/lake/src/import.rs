@@ -110,7 +110,7 @@ impl Lake {
             };
             blocking(move || {
                 let (schema, notes) = schema_for(&source, known)?;
-                noted(decode::decode(&source, &schema, &mut Nowhere)?, &notes)
+                Ok(noted(decode::decode(&source, &schema, &mut Nowhere)?, &notes))
             })
             .await
         })
@@ -152,7 +152,7 @@ async fn run(root: &Root, import: Import) -> Result<Imported> {
             if let Some(bad_rows) = bad_rows {
                 bad_rows.abort().await?;
             }
-            let report = noted(stopped?, &notes)?;
+            let report = noted(stopped?, &notes);
             return Ok(Imported { report, committed: None, quarantined: None });
         }
     };
@@ -164,27 +164,27 @@ async fn run(root: &Root, import: Import) -> Result<Imported> {
         Some(bad_rows) => bad_rows.commit(report.bad_rows, &import.mark).await?,
         None => None,
     };
-    Ok(Imported { report: noted(report, &notes)?, committed, quarantined })
+    Ok(Imported { report: noted(report, &notes), committed, quarantined })
 }
 
 type Notes = HashMap<String, String>;
 
 fn schema_for(source: &Source, known: Option<SchemaRef>) -> Result<(SchemaRef, Notes)> {
     if let Some(schema) = known {
+        decode::check_declared(&source.declared, &schema)?;
         return Ok((schema, Notes::new()));
     }
     let found = decode::find_schema(source)?;
     Ok((found.schema, found.notes))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it ends chains of results")]
-fn noted(mut report: Report, notes: &Notes) -> Result<Report> {
+fn noted(mut report: Report, notes: &Notes) -> Report {
     for column in &mut report.columns {
         if let Some(note) = notes.get(&column.column.name) {
             column.note.clone_from(note);
         }
     }
-    Ok(report)
+    report
 }
 
 /// Decodes on a thread of its own, and writes what comes.
@@ -214,7 +214,7 @@ async fn pour(
             },
         }
     }
-    decoding.await.map_err(Error::internal)?
+    joined(decoding.await)
 }
 
 enum Decoded {
@@ -341,9 +341,14 @@ impl Quarantining {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+/// The outcome of decoding on another thread. Decoders are other people's, and files come from anywhere: a panic is a damaged
+/// file.
+fn joined<T>(outcome: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    match outcome {
         Ok(outcome) => outcome,
-        // Decoders are other people's, and files come from anywhere.
         Err(error) if error.is_panic() => {
             Err(Error::invalid("The file is damaged in a way that its decoder does not know.").because(error))
         }

@@ -507,3 +507,33 @@ async fn answers_as_long_as_a_number_says_are_bounded() {
         );
     }
 }
+
+#[tokio::test]
+async fn digits_keys_and_declared_types_are_not_passed_over() {
+    let (place, id) = (Place::new(), table());
+    let json = |text: &str, types: &[(&str, &str)], is_new: bool, after: Option<u64>| {
+        let mut import = place.csv(id, is_new, text);
+        import.source.format = Format::Json;
+        import.after = after;
+        import.source.declared = types
+            .iter()
+            .map(|(name, kind)| Declared {
+                name: (*name).to_owned(),
+                type_text: (*kind).to_owned(),
+                nullable: true,
+            })
+            .collect();
+        import
+    };
+    let long = "{\"id\": 1, \"amount\": 12345678901234567890123.45}\n";
+    place.lake.import(json(long, &[("amount", "decimal(30,2)")], true, None)).await.unwrap();
+    let rows = place.rows(id, 1, "SELECT amount::string AS a FROM prod.risk.t").await.unwrap();
+    assert_eq!(rows, [json!({ "a": "12345678901234567890123.45" })]);
+    let twice = place.lake.import(json("{\"id\": 1, \"id\": 2}\n", &[], false, Some(1))).await.unwrap();
+    assert!(twice.report.first_bad_rows[0].reason.contains("'id' stands in it twice"), "{twice:?}");
+    assert_eq!(twice.committed, None);
+    let other = place.lake.import(json(long, &[("amount", "double")], false, Some(1))).await.unwrap_err();
+    assert!(other.message().contains("decimal(30,2)"), "{other}");
+    let absent = place.lake.import(json(long, &[("amuont", "double")], false, Some(1))).await.unwrap_err();
+    assert!(absent.message().contains("no such column"), "{absent}");
+}

@@ -120,6 +120,9 @@ fn may_round(given: &DataType, stored: &DataType) -> bool {
     match (given, stored) {
         (DataType::Timestamp(TimeUnit::Nanosecond, _) | DataType::Date64, _)
         | (DataType::Float64, DataType::Float32) => true,
+        (DataType::Dictionary(_, value), stored) => may_round(value, stored),
+        // A decimal may lose digits behind the point, and within a list or a struct any value may.
+        (given, _) if given.is_decimal() || given.is_nested() => true,
         (given, stored) => given.is_integer() && stored.is_floating(),
     }
 }

@@ -2,11 +2,16 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     io::{BufRead as _, BufReader},
 };
 
 use datafusion::arrow::datatypes::SchemaRef;
-use serde_json::{Map, Value as Json};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
 
 use super::{
     BATCH_BYTES, BATCH_ROWS, BadRow, Counting, Found, Mapping, ROW_BYTES_MAX, Source, clean,
@@ -18,7 +23,40 @@ use crate::{
     schema::COLUMNS_MAX,
 };
 
-type Row = (u64, Result<Map<String, Json>, String>, String);
+/// An object: its values as they are written, so that no digit of a number is lost.
+#[derive(Debug, Default, serde::Serialize)]
+#[serde(transparent)]
+struct Object(BTreeMap<String, Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Object;
+
+            fn expecting(&self, text: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                text.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Object, A::Error> {
+                let mut object = BTreeMap::new();
+                while let Some(key) = pairs.next_key::<String>()? {
+                    if object.contains_key(&key) {
+                        // The rest is read, so that the error is about this and not about where reading stopped.
+                        pairs.next_value::<IgnoredAny>()?;
+                        while pairs.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                        return Err(A::Error::custom(format_args!("the key '{key}' stands in it twice")));
+                    }
+                    object.insert(key, pairs.next_value()?);
+                }
+                Ok(Object(object))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+type Row = (u64, Result<Object, String>, String);
 
 /// Reads the lines of a file, the empty ones left out.
 struct Lines {
@@ -52,11 +90,10 @@ impl Lines {
             if text.is_empty() {
                 continue;
             }
-            let row = match serde_json::from_str(&text) {
-                Ok(Json::Object(row)) => Ok(row),
-                Ok(_) => Err("it is no JSON object".to_owned()),
-                Err(error) => Err(format!("it is no JSON: {error}")),
-            };
+            let row = serde_json::from_str(&text).map_err(|error| match error.classify() {
+                serde_json::error::Category::Data => format!("it is no JSON object for a row: {error}"),
+                _ => format!("it is no JSON: {error}"),
+            });
             let shown = if row.is_err() { shown(&text) } else { String::new() };
             return Ok(Some((self.line, row, shown)));
         }
@@ -64,15 +101,18 @@ impl Lines {
 }
 
 /// A value as the text that a column reads.
-fn text(value: &Json) -> Result<Option<Cow<'_, str>>, String> {
-    match value {
-        Json::Null => Ok(None),
-        Json::String(text) => Ok(Some(Cow::Borrowed(text))),
-        Json::Bool(value) => Ok(Some(Cow::Borrowed(if *value { "true" } else { "false" }))),
-        Json::Number(number) => Ok(Some(Cow::Owned(number.to_string()))),
-        Json::Array(_) | Json::Object(_) => {
+fn text(value: &RawValue) -> Result<Option<Cow<'_, str>>, String> {
+    let written = value.get();
+    match written.as_bytes().first() {
+        Some(b'n') => Ok(None),
+        Some(b'"') => match serde_json::from_str::<Cow<'_, str>>(written) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) => Err(format!("it is no text: {error}")),
+        },
+        Some(b'[' | b'{') => {
             Err("it is a list or an object; rows with those come as Parquet or Arrow".to_owned())
         }
+        _ => Ok(Some(Cow::Borrowed(written))),
     }
 }
 
@@ -81,7 +121,7 @@ pub(super) fn guess(source: &Source) -> Result<Found> {
     let (mut names, mut guesses): (Vec<String>, Vec<Guess>) = (Vec::new(), Vec::new());
     while let Some((line, row, _)) = lines.next()? {
         let Ok(row) = row else { continue };
-        for (key, value) in &row {
+        for (key, value) in &row.0 {
             let at = names.iter().position(|name| name == key).unwrap_or_else(|| {
                 names.push(key.clone());
                 guesses.push(Guess::default());
@@ -148,7 +188,7 @@ fn batch(
         })
         .collect();
     let cell_at = |row: usize, column: usize| match (&rows[row].1, mapping.places[column]) {
-        (Ok(object), Some(place)) => object.get(&names[place]).map_or(Ok(None), text),
+        (Ok(object), Some(place)) => object.0.get(&names[place]).map_or(Ok(None), |value| text(value)),
         _ => Ok(None),
     };
     let columns = text_columns(schema, &mut bad, &cell_at, &place_of)?;
@@ -162,7 +202,7 @@ fn keys(source: &Source) -> Result<Vec<String>> {
     let mut seen = std::collections::HashSet::new();
     while let Some((_, row, _)) = lines.next()? {
         let Ok(row) = row else { continue };
-        for key in row.keys() {
+        for key in row.0.keys() {
             if names.len() > COLUMNS_MAX {
                 return Ok(names);
             }

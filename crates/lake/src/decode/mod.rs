@@ -170,6 +170,31 @@ impl Found {
     }
 }
 
+/// Refuses types that were declared for columns which a table has already, and has with others.
+pub(crate) fn check_declared(declared: &[Declared], schema: &Schema) -> Result<()> {
+    for column in declared {
+        let kind = schema::parse_type(&column.type_text)?;
+        let there = schema.fields().iter().find(|field| same(field.name(), &column.name));
+        if let Some(field) = there.filter(|field| *field.data_type() != kind) {
+            return Err(Error::invalid(format!(
+                "The column '{}' was given the type {}, and the table has it as {}. Leave the type out, or import the file into a \
+                 table of another name.",
+                field.name(),
+                schema::type_text(&kind),
+                schema::type_text(field.data_type())
+            )));
+        }
+        if there.is_none() {
+            return Err(Error::invalid(format!(
+                "The column '{}' was given a type, and the table has no such column; it has {}.",
+                column.name,
+                list(schema.fields().iter().map(|field| field.name().as_str()))
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Decodes a file into rows of a table with this schema. Answers what it held, without notes.
 pub(crate) fn decode(source: &Source, schema: &SchemaRef, sink: &mut dyn Sink) -> Result<Report> {
     let mut counting =

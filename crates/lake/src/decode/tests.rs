@@ -124,7 +124,7 @@ fn damaged_files_are_refused_or_read_and_never_end_the_process() {
                 let at = random(&mut state) as usize % bytes.len();
                 bytes[at] = random(&mut state) as u8;
             }
-            if random(&mut state) % 8 == 0 {
+            if random(&mut state).is_multiple_of(8) {
                 bytes.truncate(random(&mut state) as usize % bytes.len());
             }
             fs::write(&path, &bytes).unwrap();

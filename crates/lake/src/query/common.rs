@@ -80,13 +80,16 @@ impl VisitorMut for Sizes {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::super::read;
 
     #[test]
     fn doubling_is_refused() {
         let mut text = "WITH t0 AS (SELECT 1 AS x)".to_owned();
         for n in 1..40 {
-            text += &format!(", t{n} AS (SELECT a.x FROM t{} a JOIN t{} b ON a.x = b.x)", n - 1, n - 1);
+            let before = n - 1;
+            write!(text, ", t{n} AS (SELECT a.x FROM t{before} a JOIN t{before} b ON a.x = b.x)").unwrap();
         }
         let error = read(&format!("{text} SELECT * FROM t39")).unwrap_err();
         assert!(error.message().contains("WITH"), "{error}");
