@@ -8,6 +8,7 @@
 )]
 
 mod features;
+mod monitors;
 mod fixture;
 mod like;
 mod names;
