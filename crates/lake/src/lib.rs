@@ -10,6 +10,7 @@
 //! | [`asof`] | the point-in-time join, for SQL and for plans |
 //! | [`panes`] | windowed aggregates in one fixed order of folding, for table, increment and request |
 //! | [`query`] | SQL over tables that the caller resolved |
+//! | [`refill`] | rows that the product made or completed, as bytes that land like a file |
 //!
 //! What must stay true:
 //! - nothing here knows HTTP, names, rights or the metadata store: callers pass ids and versions;
@@ -27,6 +28,7 @@ pub mod error;
 pub mod import;
 pub mod panes;
 pub mod query;
+pub mod refill;
 pub mod root;
 pub mod schema;
 pub mod table;

@@ -1,5 +1,5 @@
 //! Pure parsers of what outsiders send: search grammar, names and patterns of names, artifact paths, model sources, `MLmodel`
-//! files, declarations of feature tables.
+//! files, declarations of feature tables and of monitors.
 //!
 //! Nothing here reads a file, opens a socket or waits; every function is total: hostile input gives an error value,
 //! never a panic, in time linear in its length (the matchers of `LIKE` and of names: pattern × text).
@@ -10,6 +10,7 @@
 pub mod features;
 pub mod glob;
 pub mod mlmodel;
+pub mod monitors;
 pub mod names;
 pub mod paths;
 pub mod search;

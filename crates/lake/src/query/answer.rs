@@ -1,6 +1,6 @@
 //! The answer of a query: a stream of bytes in one of a few forms, made on the engine's threads while somebody reads it.
 
-use std::{io::Write, pin::Pin, sync::Arc, task::Poll};
+use std::{io::Write, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use datafusion::{
@@ -15,12 +15,9 @@ use datafusion::{
     execution::SendableRecordBatchStream,
 };
 use futures::StreamExt as _;
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
-use super::Wanted;
+use super::{Running, Wanted};
 use crate::{
     engine::{Lake, Task},
     error::{Error, Kind, Result},
@@ -96,14 +93,73 @@ impl futures::Stream for Answer {
     }
 }
 
+/// A running query whose rows come as they are in memory. Dropping it calls the query off.
+pub struct Rows {
+    has_ended: bool,
+    batches: mpsc::Receiver<Option<Result<RecordBatch>>>,
+    _running: Task<()>,
+}
+
+impl Rows {
+    /// The next rows; `None` when all were there. What stops before its end is an error, as in [`Answer`].
+    pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
+        if self.has_ended {
+            return None;
+        }
+        match self.batches.recv().await {
+            Some(Some(Ok(batch))) => Some(Ok(batch)),
+            Some(Some(Err(error))) => {
+                self.has_ended = true;
+                Some(Err(error))
+            }
+            Some(None) => {
+                self.has_ended = true;
+                None
+            }
+            None => {
+                self.has_ended = true;
+                Some(Err(Error::internal("the task of a query ended before its rows did")))
+            }
+        }
+    }
+}
+
+/// Begins to hand over rows.
+pub(super) fn rows(lake: &Lake, query: Running, time: Duration) -> Rows {
+    let (sender, batches) = mpsc::channel(WAITING);
+    let Running { rows: mut found, turn } = query;
+    let running = lake.run(async move {
+        let _turn = turn;
+        let until = Instant::now() + time;
+        loop {
+            let next = match tokio::time::timeout_at(until, found.next()).await {
+                Ok(next) => next.map(|batch| batch.map_err(Error::from)),
+                Err(_) => Some(Err(too_long(time))),
+            };
+            let is_over = !matches!(next, Some(Ok(_)));
+            // Nobody may be reading any more.
+            if sender.send(next).await.is_err() || is_over {
+                return Ok(());
+            }
+        }
+    });
+    Rows { has_ended: false, batches, _running: running }
+}
+
+fn too_long(time: Duration) -> Error {
+    Error::new(
+        Kind::Time,
+        format!(
+            "The query took longer than its limit of {} s. Ask for less, or give it more time.",
+            time.as_secs()
+        ),
+    )
+}
+
 /// Begins to answer.
-pub(super) fn stream(
-    lake: &Lake,
-    rows: SendableRecordBatchStream,
-    turn: OwnedSemaphorePermit,
-    wanted: &Wanted,
-) -> Result<Answer> {
+pub(super) fn stream(lake: &Lake, query: Running, wanted: &Wanted) -> Result<Answer> {
     let Wanted { form, rows_max, time, .. } = *wanted;
+    let Running { rows, turn } = query;
     let schema = rows.schema();
     let columns = schema::columns(&schema::shown(&schema))?;
     let (sender, chunks) = mpsc::channel(WAITING);
@@ -112,13 +168,7 @@ pub(super) fn stream(
         let until = Instant::now() + time;
         let end = match tokio::time::timeout_at(until, pass(rows, form, rows_max, &sender)).await {
             Ok(end) => end,
-            Err(_) => Err(Error::new(
-                Kind::Time,
-                format!(
-                    "The query took longer than its limit of {} s. Ask for less, or give it more time.",
-                    time.as_secs()
-                ),
-            )),
+            Err(_) => Err(too_long(time)),
         };
         if let Err(error) = end {
             // Nobody may be reading any more.

@@ -26,13 +26,15 @@ use datafusion::{
     catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider},
     common::ParamValues,
     error::DataFusionError,
-    execution::context::SQLOptions,
+    execution::{SendableRecordBatchStream, context::SQLOptions},
     physical_plan::execute_stream,
     scalar::ScalarValue,
     sql::sqlparser::parser::ParserError,
 };
 
-pub use answer::{Answer, Chunk, Form};
+use tokio::sync::OwnedSemaphorePermit;
+
+pub use answer::{Answer, Chunk, Form, Rows};
 pub use statement::{AsOf, Named, Statement, read};
 
 use crate::{
@@ -102,11 +104,40 @@ impl Lake {
     /// Plans a query and begins to run it. `tables` are those that the statement names, in its order.
     pub fn query(&self, statement: Statement, tables: Vec<Resolved>, wanted: Wanted) -> Task<Answer> {
         let lake = self.clone();
-        self.run(async move { run(&lake, statement, &tables, wanted).await })
+        self.run(async move {
+            let running = run(&lake, statement, &tables, &wanted.parameters).await?;
+            answer::stream(&lake, running, &wanted)
+        })
+    }
+
+    /// The same for who computes on the rows: they come batch by batch, a few at a time in memory.
+    pub fn rows(
+        &self,
+        statement: Statement,
+        tables: Vec<Resolved>,
+        parameters: Vec<(String, Value)>,
+        time: Duration,
+    ) -> Task<Rows> {
+        let lake = self.clone();
+        self.run(async move {
+            let running = run(&lake, statement, &tables, &parameters).await?;
+            Ok(answer::rows(&lake, running, time))
+        })
     }
 }
 
-async fn run(lake: &Lake, mut statement: Statement, tables: &[Resolved], wanted: Wanted) -> Result<Answer> {
+/// A query that was begun, and its turn.
+struct Running {
+    rows: SendableRecordBatchStream,
+    turn: OwnedSemaphorePermit,
+}
+
+async fn run(
+    lake: &Lake,
+    mut statement: Statement,
+    tables: &[Resolved],
+    parameters: &[(String, Value)],
+) -> Result<Running> {
     let turn = lake.query_turn().await?;
     let session = lake.session()?;
     bounded::register(&session)?;
@@ -142,11 +173,10 @@ async fn run(lake: &Lake, mut statement: Statement, tables: &[Resolved], wanted:
     let plan = session.state().statement_to_plan(statement.parsed).await?;
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     allowed.verify_plan(&plan)?;
-    let plan = if wanted.parameters.is_empty() { plan } else { bind(plan, &wanted.parameters)? };
+    let plan = if parameters.is_empty() { plan } else { bind(plan, parameters)? };
     let state = session.state();
     let physical = state.create_physical_plan(&plan).await?;
-    let rows = execute_stream(physical, state.task_ctx())?;
-    answer::stream(lake, rows, turn, &wanted)
+    Ok(Running { rows: execute_stream(physical, state.task_ctx())?, turn })
 }
 
 fn bind(

@@ -279,7 +279,7 @@ async fn carry_out(ctx: &Ctx, operation: Uuid, landing: &Landing, is_open: &mut 
     let imported = match import(ctx, operation, landing).await {
         Ok(imported) if imported.committed.is_some() => imported,
         Ok(imported) => {
-            let refusal = refusal(&imported);
+            let refusal = refusal(&imported.report);
             let why = format!("{} rows do not fit", imported.report.bad_rows);
             revert(ctx, operation, landing, &why).await?;
             *is_open = false;
@@ -332,9 +332,9 @@ async fn import(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Result<Importe
 }
 
 /// What is said to whoever brought bad rows and no place for them.
-fn refusal(imported: &Imported) -> Error {
+/// The error for a file with rows that do not fit.
+pub(super) fn refusal(report: &Report) -> Error {
     use std::fmt::Write as _;
-    let report = &imported.report;
     let mut text = format!(
         "{} of {} rows do not fit, so nothing was imported.",
         report.bad_rows,

@@ -23,6 +23,7 @@
 //! | `POST …/vacuum`, `POST …/compact` | remove what only old versions need; join small files |
 //! | `POST /api/1.0/sql` | a query |
 
+pub mod append;
 pub mod batches;
 mod column;
 mod hold;
@@ -31,6 +32,7 @@ pub mod managed;
 mod operations;
 mod pins;
 mod recover;
+pub mod rows;
 mod spool;
 pub mod sql;
 mod store;

@@ -12,7 +12,7 @@ use axum::{
 use futures::{StreamExt as _, stream};
 use http::{HeaderValue, Method, Request, header};
 use lake::{
-    query::{self, Answer, Chunk, Form, Named, Resolved, Value, Wanted},
+    query::{self, Answer, Chunk, Form, Named, Resolved, Statement, Value, Wanted},
     schema::Column,
 };
 use schemars::JsonSchema;
@@ -94,16 +94,25 @@ async fn ask(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
 /// Resolves what a statement names for the caller of `ctx`, and begins to answer.
 async fn open(ctx: &Ctx, asked: &SqlRequest, wanted: Wanted) -> Result<Answer> {
     let statement = query::read(&asked.statement)?;
-    let names = statement.tables.clone();
-    let catalog = asked.catalog.clone().unwrap_or_else(|| DEFAULT_CATALOG.to_owned());
-    let schema = asked.schema.clone().unwrap_or_else(|| DEFAULT_SCHEMA.to_owned());
-    let tables = ctx
-        .read(move |sql| {
-            visible(sql);
-            names.iter().map(|named| resolve(sql, named, &catalog, &schema)).collect::<Result<Vec<_>>>()
-        })
-        .await?;
+    let catalog = asked.catalog.as_deref().unwrap_or(DEFAULT_CATALOG);
+    let schema = asked.schema.as_deref().unwrap_or(DEFAULT_SCHEMA);
+    let tables = resolve_all(ctx, &statement, catalog, schema).await?;
     Ok(ctx.app.lake.query(statement, tables, wanted).await?)
+}
+
+/// The tables that a statement names, in one snapshot, for a caller who may read all of them.
+pub(super) async fn resolve_all(
+    ctx: &Ctx,
+    statement: &Statement,
+    catalog: &str,
+    schema: &str,
+) -> Result<Vec<Resolved>> {
+    let (names, catalog, schema) = (statement.tables.clone(), catalog.to_owned(), schema.to_owned());
+    ctx.read(move |sql| {
+        visible(sql);
+        names.iter().map(|named| resolve(sql, named, &catalog, &schema)).collect()
+    })
+    .await
 }
 
 /// The table that a statement names, for a caller who may read it.

@@ -10,6 +10,7 @@
 mod features;
 mod fixture;
 mod like;
+mod monitors;
 mod names;
 mod paths;
 mod search_errors;

@@ -1,0 +1,159 @@
+//! Rows that the product itself makes or completes land like any batch: once an id, as an operation.
+
+use axum::body::Bytes;
+use futures::{StreamExt as _, stream, stream::BoxStream};
+use lake::{
+    arrow::{array::RecordBatch, datatypes::SchemaRef},
+    commit::Mode,
+    decode::{Format, Report, Source},
+    query::Value,
+    refill::{Refilling, encode},
+    schema::Declared,
+};
+use syntax::names::FullName;
+
+use super::{
+    land::{self, Wanted},
+    managed, store,
+};
+use crate::{
+    bind,
+    catalog::{Action, authorize},
+    context::Ctx,
+    db::Sql,
+    error::{Error, Result},
+    files::FILE_BYTES_MAX,
+    objects::{ObjectId, Written},
+};
+
+/// What came of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The version that the rows made.
+    pub version: u64,
+    /// Rows of the batch.
+    pub rows: u64,
+    /// Whether the batch had landed before, so that nothing was written now.
+    pub is_repeat: bool,
+}
+
+/// The version that a batch made, if it has landed; for a caller who may read the table. No table has no batches.
+pub fn landed(sql: &mut Sql<'_>, name: &FullName, batch_id: &str) -> Result<Option<u64>> {
+    match managed::find(sql, name)? {
+        managed::Found::Managed(found) => {
+            authorize(sql, Action::Read, found.asset.id)?;
+            sql.first(&store::VERSION_OF_BATCH, bind![found.asset.id, batch_id], |row| {
+                Ok(row.get::<i64>(0)? as u64)
+            })
+        }
+        managed::Found::Declared(found) => {
+            authorize(sql, Action::Read, found.id)?;
+            Err(managed::elsewhere(name))
+        }
+        managed::Found::Nothing { schema } => {
+            authorize(sql, Action::Read, schema.id)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Lets rows land in a table, which is made with their schema where it does not exist.
+pub async fn append(
+    ctx: &Ctx,
+    name: &FullName,
+    batch_id: &str,
+    comment: &str,
+    schema: &SchemaRef,
+    rows: &[RecordBatch],
+) -> Result<Appended> {
+    let bytes = encode(schema, rows)?;
+    let body = stream::iter([Ok(bytes)]).boxed();
+    let wanted = wanted(name, batch_id, comment);
+    land::check(ctx, &wanted).await?;
+    let spool = ctx.app.spool.open()?;
+    let claim = spool.claim(ObjectId::random());
+    let written = spool.write(&claim, FILE_BYTES_MAX, body).await?;
+    answer(&land::land(ctx.clone(), wanted, claim, written).await?)
+}
+
+/// A file of somebody's that lands in a table of fixed columns, with values in the place of those that it lacks.
+#[derive(Debug, Clone)]
+pub struct Filled {
+    /// The table, made where it does not exist.
+    pub name: FullName,
+    /// What names the batch in the table.
+    pub batch_id: String,
+    /// Description of a new table.
+    pub comment: &'static str,
+    /// What the file is written in.
+    pub format: Format,
+    /// The table's columns.
+    pub columns: Vec<Declared>,
+    /// What stands where a column of the file is absent or has no value.
+    pub defaults: Vec<(String, Value)>,
+}
+
+/// Lets it land. The same file under the same batch is the same batch, whatever was filled in meanwhile.
+pub async fn append_filled(
+    ctx: &Ctx,
+    filled: Filled,
+    body: BoxStream<'_, Result<Bytes>>,
+) -> Result<Appended> {
+    let wanted = wanted(&filled.name, &filled.batch_id, filled.comment);
+    land::check(ctx, &wanted).await?;
+    let spool = ctx.app.spool.open()?;
+    let given = spool.claim(ObjectId::random());
+    let outcome = async {
+        let written = spool.write(&given, FILE_BYTES_MAX, body).await?;
+        let source = Source { path: spool.path(given.id()), ..source(filled.format) };
+        let Refilling { pieces, report } = ctx.app.lake.refill(source, filled.columns, filled.defaults)?;
+        let pieces = stream::unfold(pieces, |mut pieces| async {
+            pieces.recv().await.map(|piece| (Ok(piece), pieces))
+        });
+        let claim = spool.claim(ObjectId::random());
+        let refilled = spool.write(&claim, FILE_BYTES_MAX, pieces.boxed()).await;
+        let report: Result<Report> = report.await.map_err(Error::from);
+        let refused = match &report {
+            Ok(report) if report.bad_rows > 0 => Some(land::refusal(report)),
+            Ok(_) => None,
+            Err(error) => Some(error.clone()),
+        };
+        if let Some(refused) = refused {
+            spool.remove(vec![claim.id()]).await;
+            return Err(refused);
+        }
+        let size = refilled?.size;
+        land::land(ctx.clone(), wanted, claim, Written { size, ..written }).await
+    };
+    let outcome = outcome.await;
+    spool.remove(vec![given.id()]).await;
+    answer(&outcome?)
+}
+
+fn answer(landed: &land::Landed) -> Result<Appended> {
+    let report: Report = serde_json::from_str(&landed.report).map_err(Error::internal)?;
+    Ok(Appended { version: landed.version, rows: report.rows, is_repeat: landed.is_repeat })
+}
+
+fn source(format: Format) -> Source {
+    Source {
+        path: std::path::PathBuf::new(),
+        format,
+        delimiter: b',',
+        null: None,
+        clean_names: false,
+        declared: Vec::new(),
+    }
+}
+
+fn wanted(name: &FullName, batch_id: &str, comment: &str) -> Wanted {
+    Wanted {
+        name: name.clone(),
+        batch_id: batch_id.to_owned(),
+        create: true,
+        comment: comment.to_owned(),
+        mode: Mode::Append,
+        source: source(Format::Arrow),
+        quarantine: None,
+    }
+}
