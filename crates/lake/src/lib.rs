@@ -25,6 +25,7 @@ pub mod decode;
 mod durable;
 pub mod engine;
 pub mod error;
+mod files;
 pub mod import;
 pub mod panes;
 pub mod query;

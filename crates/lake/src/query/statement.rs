@@ -48,7 +48,7 @@ pub enum AsOf {
 /// A statement that was read: a query, and nothing else.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    pub(super) parsed: Parsed,
+    pub(crate) parsed: Parsed,
     /// The tables that it names, in the order of its text. A table that is named twice stands here twice.
     pub tables: Vec<Named>,
 }

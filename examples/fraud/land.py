@@ -1,0 +1,40 @@
+"""Cuts the file into what a team would have: the first day as history, the second one still to come.
+
+The data say when a transaction was only in seconds since the first one, some day in September 2013; here the first one is
+on September 1, 2013 at 00:00 UTC. Each transaction gets a number, so that two in one second can be told apart.
+"""
+
+import os
+
+import pandas as pd
+
+import data
+
+DAY_ONE = pd.Timestamp("2013-09-01T00:00:00Z")
+# What is known of a transaction when it happens, as far as features are made of it.
+TRANSACTION = ["tx_id", "event_time", "Amount"]
+# What is known once somebody has looked into it.
+LABELLED = ["tx_id", "event_time", *data.FEATURES, data.TARGET]
+
+
+def transactions() -> "pd.DataFrame":
+    """All transactions in order of time, or as many of each day as STRONGBACK_DEMO_ROWS says (for a quick look)."""
+    loaded = data.load()
+    loaded["tx_id"] = range(len(loaded))
+    loaded["event_time"] = (DAY_ONE + pd.to_timedelta(loaded["Time"], unit="s")).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if limit := int(os.environ.get("STRONGBACK_DEMO_ROWS", "0")):
+        second_day = loaded["Time"] >= data.DAY_TWO_STARTS_S
+        loaded = pd.concat([loaded[~second_day].iloc[-limit:], loaded[second_day].iloc[:limit]])
+    return loaded
+
+
+def main():
+    loaded = transactions()
+    history = loaded[loaded["Time"] < data.DAY_TWO_STARTS_S]
+    history[TRANSACTION].to_csv("transactions.csv", index=False)
+    history[LABELLED].to_csv("labelled.csv", index=False)
+    print(f"transactions.csv and labelled.csv hold the {len(history):,} transactions of day 1")
+
+
+if __name__ == "__main__":
+    main()
