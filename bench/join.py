@@ -82,18 +82,18 @@ def run(command: list[str]) -> tuple[float, float]:
     return seconds, usage.ru_maxrss / 1024
 
 
-def answer(folder: Path) -> tuple[int, int, int]:
-    """Rows, labels without a match, and the sum of what was joined."""
+def answer(folder: Path) -> None:
+    """Prints how many rows there are, labels without a match, and the sum of what was joined."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     column = pq.read_table(folder / "out.parquet", columns=["v"])["v"]
-    return len(column), column.null_count, int(pc.sum(pc.cast(column.drop_null(), "int64")).as_py())
+    print(len(column), column.null_count, pc.sum(pc.cast(column.drop_null(), "int64")))
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
+    arguments.add_argument("--do", help=argparse.SUPPRESS)
     arguments.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments.add_argument("--ours", help="the release build of strongback-join")
     arguments.add_argument("--labels", type=int, default=2_000_000)
@@ -102,8 +102,11 @@ def main() -> int:
     arguments.add_argument("--order", choices=["time", "shuffled"], default="time")
     arguments.add_argument("--accept-noise", action="store_true", help="measure all the same; the result is no figure")
     wanted = arguments.parse_args()
-    if wanted.peer:
-        PEERS[wanted.peer](wanted.folder)
+    if wanted.do == "make":
+        make(wanted.folder, wanted.labels, wanted.rows, wanted.order)
+        return 0
+    if wanted.do:
+        {**PEERS, "answer": answer}[wanted.do](wanted.folder)
         return 0
     if not wanted.ours:
         arguments.error("--ours names the release build of strongback-join")
@@ -112,17 +115,19 @@ def main() -> int:
         print(f"the machine is too noisy to tell: load {load:.2f} a core", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="strongback-join-") as name:
-        folder = Path(name)
         print(f"making {wanted.labels:,} labels and {wanted.rows:,} rows, in {wanted.order} order", file=sys.stderr)
-        make(folder, wanted.labels, wanted.rows, wanted.order)
+        # By processes of their own, so that this one stays small: the account of a child begins with its parent's memory.
+        this = [sys.executable, __file__, "--folder", name, "--do"]
+        size = ["--labels", str(wanted.labels), "--rows", str(wanted.rows), "--order", wanted.order]
+        subprocess.run([*this, "make", *size], check=True)
         commands = {"ours": [wanted.ours, "--folder", name, "--query", QUERY]}
-        commands |= {peer: [sys.executable, __file__, "--folder", name, "--peer", peer] for peer in PEERS}
+        commands |= {peer: [*this, peer] for peer in PEERS}
         taken: dict[str, list[tuple[float, float]]] = {contender: [] for contender in commands}
         answers = set()
         for number in range(1, wanted.rounds + 1):
             for contender, command in commands.items():
                 taken[contender].append(run(command))
-                answers.add(answer(folder))
+                answers.add(subprocess.run([*this, "answer"], check=True, capture_output=True, text=True).stdout)
                 seconds, mebibytes = taken[contender][-1]
                 print(f"round {number} {contender:<7} {seconds:6.2f} s {mebibytes:7.0f} MiB", file=sys.stderr)
     if len(answers) != 1:

@@ -1,9 +1,10 @@
 //! Queries over Parquet files that the caller names, into a Parquet file: for benchmarks, which compare with programs that read
 //! and write files. Tables are queried by [`crate::query`], which knows who may read what.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use datafusion::{
+    catalog::{CatalogProvider as _, MemoryCatalogProvider, MemorySchemaProvider},
     dataframe::{DataFrame, DataFrameWriteOptions},
     prelude::ParquetReadOptions,
 };
@@ -21,6 +22,9 @@ impl Lake {
         let (lake, statement) = (self.clone(), query::read(text));
         self.run(async move {
             let session = lake.session()?;
+            let catalog = MemoryCatalogProvider::new();
+            catalog.register_schema("default", Arc::new(MemorySchemaProvider::new()))?;
+            session.register_catalog("main", Arc::new(catalog));
             for (name, path) in files {
                 session.register_parquet(name, shown(&path)?, ParquetReadOptions::default()).await?;
             }
