@@ -24,7 +24,8 @@ use datafusion::{
     catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider},
     common::ParamValues,
     error::DataFusionError,
-    execution::context::SQLOptions,
+    execution::context::{SQLOptions, SessionContext},
+    logical_expr::LogicalPlan,
     physical_plan::execute_stream,
     scalar::ScalarValue,
     sql::sqlparser::parser::ParserError,
@@ -104,8 +105,35 @@ impl Lake {
     }
 }
 
-async fn run(lake: &Lake, mut statement: Statement, tables: &[Resolved], wanted: Wanted) -> Result<Answer> {
+async fn run(lake: &Lake, statement: Statement, tables: &[Resolved], wanted: Wanted) -> Result<Answer> {
     let session = lake.session()?;
+    let plan = plan(lake, &session, statement, tables).await?;
+    let plan = if wanted.parameters.is_empty() { plan } else { bind(plan, wanted.parameters)? };
+    answer(lake, &session, &plan, wanted.form, wanted.rows_max, wanted.time).await
+}
+
+/// Runs a plan and answers with its rows.
+pub(crate) async fn answer(
+    lake: &Lake,
+    session: &SessionContext,
+    plan: &LogicalPlan,
+    form: Form,
+    rows_max: Option<u64>,
+    time: Duration,
+) -> Result<Answer> {
+    let state = session.state();
+    let physical = state.create_physical_plan(plan).await?;
+    let rows = execute_stream(physical, state.task_ctx())?;
+    answer::stream(lake, rows, form, rows_max, time)
+}
+
+/// Plans a statement over the tables that it names, in its order.
+pub(crate) async fn plan(
+    lake: &Lake,
+    session: &SessionContext,
+    mut statement: Statement,
+    tables: &[Resolved],
+) -> Result<LogicalPlan> {
     let mut schemas = Vec::with_capacity(tables.len());
     let mut opened: HashMap<(TableId, u64), (SchemaRef, Arc<dyn TableProvider>)> = HashMap::new();
     let mut places: HashMap<(String, String), Arc<MemorySchemaProvider>> = HashMap::new();
@@ -138,17 +166,13 @@ async fn run(lake: &Lake, mut statement: Statement, tables: &[Resolved], wanted:
     let plan = session.state().statement_to_plan(statement.parsed).await?;
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     allowed.verify_plan(&plan)?;
-    let plan = if wanted.parameters.is_empty() { plan } else { bind(plan, wanted.parameters)? };
-    let state = session.state();
-    let physical = state.create_physical_plan(&plan).await?;
-    let rows = execute_stream(physical, state.task_ctx())?;
-    answer::stream(lake, rows, wanted.form, wanted.rows_max, wanted.time)
+    Ok(plan)
 }
 
 fn bind(
-    plan: datafusion::logical_expr::LogicalPlan,
+    plan: LogicalPlan,
     parameters: Vec<(String, Value)>,
-) -> Result<datafusion::logical_expr::LogicalPlan> {
+) -> Result<LogicalPlan> {
     let values: HashMap<String, ScalarValue> =
         parameters.into_iter().map(|(name, value)| (name, value.into())).collect();
     Ok(plan.with_param_values(ParamValues::from(values))?)
