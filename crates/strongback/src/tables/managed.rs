@@ -134,7 +134,8 @@ pub fn show(name: &FullName) -> String {
     format!("{}.{}.{}", name.catalog, name.schema, name.leaf)
 }
 
-pub(super) fn newest(sql: &mut Sql<'_>, asset_id: i64) -> Result<Option<Totals>> {
+/// The newest version of a table that is kept here; none for any other. It authorises nothing.
+pub fn newest(sql: &mut Sql<'_>, asset_id: i64) -> Result<Option<Totals>> {
     sql.first(&store::TABLE_NEWEST, bind![asset_id], |row| {
         Ok(Totals {
             version: row.get::<i64>(0)? as u64,
