@@ -56,21 +56,7 @@ impl Writing {
     pub(crate) async fn begin(root: &Root, id: TableId) -> Result<Self> {
         let table = root.open(id, None).await?;
         let schema = schema_of(&table)?;
-        let properties = WriterProperties::builder()
-            .set_max_row_group_row_count(Some(GROUP_ROWS))
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
-            .build();
-        let indexed = table.snapshot()?.table_config().num_indexed_cols();
-        let config = WriterConfig::new(
-            schema.clone(),
-            Vec::new(),
-            Some(properties),
-            Some(FILE_BYTES),
-            None,
-            indexed,
-            None,
-        );
-        let writer = DeltaWriter::new(table.object_store(), config);
+        let writer = writer(&table, schema.clone())?;
         Ok(Self { table, schema, writer, rows: 0 })
     }
 
@@ -112,6 +98,17 @@ impl Writing {
         done.rows_added = self.rows;
         Ok(done)
     }
+}
+
+/// Writes files of a table, with these columns.
+pub(crate) fn writer(table: &DeltaTable, schema: SchemaRef) -> Result<DeltaWriter> {
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
+        .build();
+    let indexed = table.snapshot()?.table_config().num_indexed_cols();
+    let config = WriterConfig::new(schema, Vec::new(), Some(properties), Some(FILE_BYTES), None, indexed, None);
+    Ok(DeltaWriter::new(table.object_store(), config))
 }
 
 impl Lake {

@@ -6,6 +6,9 @@
 //! | [`engine`] | the engine's own threads, memory and spill space; opened by the first use |
 //! | [`table`] | making a table, its state at a version, proof that a version can be read |
 //! | [`import`] | a file becomes a version; bad rows are named |
+//! | [`feed`] | what a table gained between two versions; rows in memory |
+//! | [`replace`] | rows take the place of those with their identity, in one commit |
+//! | [`training`] | training sets: rows of labels with the features that were known then, in a fixed order |
 //! | [`vacuum`] | removing what only old versions need |
 //! | [`asof`] | the point-in-time join, for SQL and for plans |
 //! | [`panes`] | windowed aggregates in one fixed order of folding, for table, increment and request |
@@ -25,14 +28,17 @@ pub mod decode;
 mod durable;
 pub mod engine;
 pub mod error;
+pub mod feed;
 mod files;
 pub mod import;
 pub mod panes;
 pub mod query;
 pub mod refill;
+pub mod replace;
 pub mod root;
 pub mod schema;
 pub mod table;
+pub mod training;
 pub mod vacuum;
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use deltalake::{
     logstore::LogStoreRef,
     operations::create::CreateBuilder,
     protocol::SaveMode,
+    table::state::DeltaTableState,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
@@ -207,15 +208,17 @@ pub(crate) async fn create(root: &Root, id: TableId, schema: &Schema, mark: &Mar
 }
 
 pub(crate) fn state_of(table: &DeltaTable) -> Result<State> {
-    let snapshot = table.snapshot()?;
+    state_at(table.snapshot()?)
+}
+
+pub(crate) fn state_at(snapshot: &DeltaTableState) -> Result<State> {
     let (mut files, mut bytes, mut rows) = (0, 0, Some(0));
     for file in snapshot.log_data().iter() {
         files += 1;
         bytes += file.size().unsigned_abs();
         rows = rows.zip(file.num_records()).map(|(sum, more)| sum + more as u64);
     }
-    let schema = schema_of(table)?;
-    let columns = schema::columns(&schema)?;
+    let columns = schema::columns(&snapshot.snapshot().arrow_schema())?;
     Ok(State { version: snapshot.version(), columns, files, bytes, rows })
 }
 

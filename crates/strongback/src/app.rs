@@ -103,6 +103,7 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         lake,
         spool: crate::tables::Spool::new(&dir),
         holds: crate::tables::Holds::default(),
+        online: crate::features::OnlineStore::new(&dir),
         pages,
         bodies: Bodies::default(),
         handlers: crate::slice_handlers(),
@@ -191,6 +192,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(crate::registry::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::work(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::keep_clean(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::features::background(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];
     Background { stop, tasks }

@@ -24,6 +24,8 @@ pub struct App {
     pub spool: crate::tables::Spool,
     /// Who writes to which table.
     pub holds: crate::tables::Holds,
+    /// The features that requests look up.
+    pub online: crate::features::OnlineStore,
     /// MLflow's own web pages, if they are served.
     pub pages: crate::ui::Pages,
     /// The JSON bodies that are being read.

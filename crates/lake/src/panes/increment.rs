@@ -4,6 +4,7 @@
 //! what sees them. A pane is always folded from all of its rows, so it does not matter in how many pieces they came.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::error::PaneError;
@@ -32,6 +33,28 @@ impl Touched {
         let low = self.panes.values().filter_map(BTreeSet::first).min()?;
         let high = self.panes.values().filter_map(BTreeSet::last).max()?;
         Some((*low, *high))
+    }
+
+    /// Those within a span of indices, and the others.
+    pub fn split(self, span: RangeInclusive<i64>) -> (Self, Self) {
+        let (mut within, mut beyond) = (Self::default(), Self::default());
+        for (entity, panes) in self.panes {
+            let (inner, outer): (BTreeSet<i64>, BTreeSet<i64>) =
+                panes.into_iter().partition(|index| span.contains(index));
+            for (part, panes) in [(&mut within, inner), (&mut beyond, outer)] {
+                if !panes.is_empty() {
+                    part.panes.insert(entity.clone(), panes);
+                }
+            }
+        }
+        (within, beyond)
+    }
+
+    /// The entities, each with its lowest and highest index.
+    pub fn entities(&self) -> impl Iterator<Item = (&Entity, i64, i64)> {
+        self.panes
+            .iter()
+            .filter_map(|(entity, panes)| Some((entity, *panes.first()?, *panes.last()?)))
     }
 
     fn has(&self, entity: &Entity, index: i64) -> bool {

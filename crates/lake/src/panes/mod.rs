@@ -23,6 +23,7 @@
 mod codec;
 mod error;
 mod increment;
+mod keys;
 mod moments;
 mod pane;
 mod plan;
@@ -36,6 +37,7 @@ mod tests;
 pub use codec::{PANES_BYTES_MAX, decode_pane, decode_panes, encode_pane, encode_panes};
 pub use error::PaneError;
 pub use increment::{Arrival, Touched};
+pub use keys::{KeyKind, KeyValue, encode_key};
 pub use moments::Moments;
 pub use pane::Pane;
 pub use plan::{PanePlan, Request};

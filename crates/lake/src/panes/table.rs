@@ -27,6 +27,11 @@ impl Panes {
         Self { plan, entities: BTreeMap::new(), key_types: None, newest: None }
     }
 
+    /// Without rows, where the newest event time was known at some moment.
+    pub fn since(plan: Arc<PanePlan>, newest_micros: Option<i64>) -> Self {
+        Self { newest: newest_micros, ..Self::new(plan) }
+    }
+
     /// Of a whole source.
     pub fn of(plan: Arc<PanePlan>, rows: &Rows) -> Result<Self, PaneError> {
         let mut panes = Self::new(plan);

@@ -14,6 +14,11 @@ use datafusion::{
     },
     execution::SendableRecordBatchStream,
 };
+use deltalake::parquet::{
+    arrow::ArrowWriter,
+    basic::{Compression, ZstdLevel},
+    file::properties::WriterProperties,
+};
 use futures::StreamExt as _;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -36,6 +41,8 @@ pub enum Form {
     Csv,
     /// A JSON object a line.
     Json,
+    /// A Parquet file.
+    Parquet,
     /// A JSON array of texts a line, null where there is no value: for tables that people read.
     Texts,
 }
@@ -240,6 +247,7 @@ enum Writer {
     /// Whether the header was written.
     Csv(bool, SchemaRef),
     Json(LineDelimitedWriter<Shared>),
+    Parquet(Box<ArrowWriter<Shared>>),
     Texts,
 }
 
@@ -255,6 +263,10 @@ impl Writing {
             Form::Json => Writer::Json(
                 JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out.clone()),
             ),
+            Form::Parquet => {
+                let writer = ArrowWriter::try_new(out.clone(), Arc::clone(schema), Some(parquet_properties()));
+                Writer::Parquet(Box::new(writer.map_err(Error::internal)?))
+            }
             Form::Texts => Writer::Texts,
         };
         Ok(Self { out, writer })
@@ -268,6 +280,7 @@ impl Writing {
                 csv(header, &self.out, batch)?;
             }
             Writer::Json(writer) => writer.write(batch).map_err(unfit)?,
+            Writer::Parquet(writer) => writer.write(batch).map_err(Error::internal)?,
             Writer::Texts => texts(&mut self.out, batch)?,
         }
         Ok(self.out.take())
@@ -279,10 +292,21 @@ impl Writing {
             // An answer without rows has a header too.
             Writer::Csv(false, schema) => csv(true, &self.out, &RecordBatch::new_empty(schema.clone()))?,
             Writer::Json(writer) => writer.finish().map_err(Error::internal)?,
+            Writer::Parquet(writer) => {
+                writer.finish().map_err(Error::internal)?;
+            }
             Writer::Csv(true, _) | Writer::Texts => {}
         }
         Ok(self.out.take())
     }
+}
+
+/// Row groups are in memory until they are full.
+fn parquet_properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_max_row_group_row_count(Some(128 << 10))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
+        .build()
 }
 
 fn csv(header: bool, out: &Shared, batch: &RecordBatch) -> Result<()> {

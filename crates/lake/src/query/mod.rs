@@ -26,7 +26,11 @@ use datafusion::{
     catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider},
     common::ParamValues,
     error::DataFusionError,
-    execution::{SendableRecordBatchStream, context::SQLOptions},
+    execution::{
+        SendableRecordBatchStream,
+        context::{SQLOptions, SessionContext},
+    },
+    logical_expr::LogicalPlan,
     physical_plan::execute_stream,
     scalar::ScalarValue,
     sql::sqlparser::parser::ParserError,
@@ -127,20 +131,49 @@ impl Lake {
 }
 
 /// A query that was begun, and its turn.
-struct Running {
+pub(crate) struct Running {
     rows: SendableRecordBatchStream,
     turn: OwnedSemaphorePermit,
 }
 
 async fn run(
     lake: &Lake,
-    mut statement: Statement,
+    statement: Statement,
     tables: &[Resolved],
     parameters: &[(String, Value)],
 ) -> Result<Running> {
     let turn = lake.query_turn().await?;
     let session = lake.session()?;
-    bounded::register(&session)?;
+    let plan = plan(lake, &session, statement, tables).await?;
+    let plan = if parameters.is_empty() { plan } else { bind(plan, parameters)? };
+    begin(&session, &plan, turn).await
+}
+
+async fn begin(session: &SessionContext, plan: &LogicalPlan, turn: OwnedSemaphorePermit) -> Result<Running> {
+    let state = session.state();
+    let physical = state.create_physical_plan(plan).await?;
+    Ok(Running { rows: execute_stream(physical, state.task_ctx())?, turn })
+}
+
+/// Runs a plan and answers with its rows.
+pub(crate) async fn answer(
+    lake: &Lake,
+    session: &SessionContext,
+    plan: &LogicalPlan,
+    wanted: &Wanted,
+) -> Result<Answer> {
+    let running = begin(session, plan, lake.query_turn().await?).await?;
+    answer::stream(lake, running, wanted)
+}
+
+/// Plans a statement over the tables that it names, in its order.
+pub(crate) async fn plan(
+    lake: &Lake,
+    session: &SessionContext,
+    mut statement: Statement,
+    tables: &[Resolved],
+) -> Result<LogicalPlan> {
+    bounded::register(session)?;
     let mut schemas = Vec::with_capacity(tables.len());
     let mut opened: HashMap<(TableId, u64), (SchemaRef, Arc<dyn TableProvider>)> = HashMap::new();
     let mut places: HashMap<(String, String), Arc<MemorySchemaProvider>> = HashMap::new();
@@ -173,16 +206,10 @@ async fn run(
     let plan = session.state().statement_to_plan(statement.parsed).await?;
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     allowed.verify_plan(&plan)?;
-    let plan = if parameters.is_empty() { plan } else { bind(plan, parameters)? };
-    let state = session.state();
-    let physical = state.create_physical_plan(&plan).await?;
-    Ok(Running { rows: execute_stream(physical, state.task_ctx())?, turn })
+    Ok(plan)
 }
 
-fn bind(
-    plan: datafusion::logical_expr::LogicalPlan,
-    parameters: &[(String, Value)],
-) -> Result<datafusion::logical_expr::LogicalPlan> {
+fn bind(plan: LogicalPlan, parameters: &[(String, Value)]) -> Result<LogicalPlan> {
     let values: HashMap<String, ScalarValue> =
         parameters.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     Ok(plan.with_param_values(ParamValues::from(values))?)

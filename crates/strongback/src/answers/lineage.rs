@@ -95,7 +95,7 @@ pub struct EdgeInfo {
     pub source: i64,
     /// The node that is fed.
     pub target: i64,
-    /// reads, produces or copies.
+    /// reads, produces, derives or copies.
     pub kind: String,
     /// When it was seen first.
     pub first_seen: i64,

@@ -54,6 +54,8 @@ kinds! {
     Model = "model", "registered model";
     /// A command that runners run.
     Command = "command", "command";
+    /// Rows that a model is trained on.
+    TrainingSet = "training_set", "training set";
 }
 
 /// A named thing.

@@ -226,12 +226,32 @@ impl Client {
     /// Sends JSON and passes what comes on as it comes. What breaks off is an error.
     pub(super) fn stream(&self, path: &str, body: &Json, out: &mut dyn std::io::Write) -> Result<()> {
         let request = self.request(Method::POST, path, &[])?.timeout(LONG).json(body);
+        self.pass_on(request, |bytes| {
+            if let Err(error) = out.write_all(bytes) {
+                super::printer::unwritable(&error);
+            }
+            Ok(())
+        })
+    }
+
+    /// Gets bytes and writes them into a file as they come. What breaks off is an error.
+    pub(super) fn download(&self, path: &str, query: &[(&str, &str)], file: &mut std::fs::File) -> Result<()> {
+        let request = self.request(Method::GET, path, query)?.timeout(LONG);
+        self.pass_on(request, |bytes| {
+            std::io::Write::write_all(file, bytes)
+                .map_err(|error| Error::invalid(format!("The file cannot be written: {error}.")))
+        })
+    }
+
+    fn pass_on(
+        &self,
+        request: reqwest::RequestBuilder,
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         self.runtime.block_on(async {
             let mut response = self.accepted(request).await?;
             while let Some(bytes) = response.chunk().await.map_err(|error| self.broke_off(error))? {
-                if let Err(error) = out.write_all(&bytes) {
-                    super::printer::unwritable(&error);
-                }
+                take(&bytes)?;
             }
             Ok(())
         })

@@ -17,6 +17,9 @@ pub(super) enum AssetKind {
     Model,
     /// A declared command.
     Command,
+    /// Rows that a model is trained on.
+    #[value(name = "training_set")]
+    TrainingSet,
 }
 
 impl AssetKind {
@@ -29,6 +32,7 @@ impl AssetKind {
             Self::Experiment => "experiment",
             Self::Model => "model",
             Self::Command => "command",
+            Self::TrainingSet => "training_set",
         }
     }
 }

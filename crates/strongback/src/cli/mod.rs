@@ -13,6 +13,7 @@ mod command;
 mod config_show;
 mod doctor;
 mod exit;
+mod feature_table;
 mod history;
 mod import;
 mod job;
@@ -32,6 +33,7 @@ mod table_versions;
 #[cfg(test)]
 mod tests;
 mod token;
+mod training_set;
 mod up;
 
 use std::process::ExitCode;
@@ -95,6 +97,12 @@ enum Command {
     /// Import files into tables, list their versions, pin and clean them; declare tables that live elsewhere
     #[command(subcommand)]
     Table(table::TableCommand),
+    /// Declare and compute tables of features
+    #[command(subcommand)]
+    FeatureTable(feature_table::FeatureTableCommand),
+    /// Make training sets, read them, make them again
+    #[command(subcommand)]
+    TrainingSet(training_set::TrainingSetCommand),
     /// Ask tables by SQL
     Sql(sql::SqlArgs),
     /// Show registered models: versions, signatures, aliases, history
@@ -164,6 +172,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Catalog(command) => catalog::run(command),
         Command::Schema(command) => catalog::run_schema(command),
         Command::Table(command) => table::run(command),
+        Command::FeatureTable(command) => feature_table::run(command),
+        Command::TrainingSet(command) => training_set::run(command),
         Command::Sql(args) => sql::run(&args),
         Command::Model(command) => model::run(command),
         Command::Owner(command) => owner::run(command),

@@ -41,6 +41,7 @@ kinds! {
     TableAppend = "table.append",
     TableOverwrite = "table.overwrite",
     TableCompact = "table.compact",
+    TableReplace = "table.replace",
     TableVacuum = "table.vacuum",
     TableAdopt = "table.adopt",
     TablePinAdd = "table_pin.add",
@@ -94,6 +95,10 @@ kinds! {
     JobEnd = "job.end",
     CommandDeclare = "command.declare",
     CommandDelete = "command.delete",
+    FeatureTableDeclare = "feature_table.declare",
+    FeatureTablePublish = "feature_table.publish",
+    TrainingSetCreate = "training_set.create",
+    TrainingSetDelete = "training_set.delete",
 }
 
 #[cfg(test)]

@@ -141,7 +141,8 @@ pub(super) fn parse_id(id: &str) -> Result<JobId> {
     JobId::parse_str(id).map_err(|_| missing(&id.chars().take(60).collect::<String>()))
 }
 
-pub(super) fn info(sql: &mut Sql<'_>, job: Job) -> Result<JobInfo> {
+/// A job as it leaves, for a caller who may see it.
+pub fn info(sql: &mut Sql<'_>, job: Job) -> Result<JobInfo> {
     JobInfo::new(sql, &mut People::default(), job)
 }
 

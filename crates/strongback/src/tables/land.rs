@@ -185,6 +185,7 @@ fn target(sql: &mut Sql<'_>, name: &FullName, create: bool) -> Result<Target> {
     match managed::find(sql, name)? {
         Found::Managed(found) => {
             authorize(sql, Action::Edit, found.asset.id)?;
+            managed::refuse_kept(sql, &found)?;
             Ok(Target::Existing(Place::of(&found)))
         }
         Found::Declared(found) => {
@@ -472,15 +473,43 @@ fn make_asset(
 }
 
 /// A table that is to come to be without rows.
-pub(super) struct NewEmpty {
+#[derive(Debug, Clone)]
+pub struct NewEmpty {
+    /// Its name.
     pub name: FullName,
+    /// Its columns.
     pub columns: Vec<Declared>,
+    /// Description.
     pub comment: String,
+    /// Free properties.
     pub properties: Option<Map<String, Json>>,
 }
 
 /// Makes an empty table. If a crash comes between the table's directory and its asset, the next start removes the directory.
 pub(super) async fn create_empty(ctx: &Ctx, new: NewEmpty) -> Result<()> {
+    create_with(ctx, new, |_, _| Ok(None)).await
+}
+
+/// The same for a table whose rows another slice computes: nobody else writes them. What else belongs to it is written with
+/// it; `also` answers which event that is, and what it says.
+pub async fn create_kept(
+    ctx: &Ctx,
+    new: NewEmpty,
+    kept_by: &'static str,
+    mut also: impl FnMut(&mut Sql<'_>, i64) -> Result<(EventKind, Json)> + Send + 'static,
+) -> Result<()> {
+    create_with(ctx, new, move |tx, asset| {
+        tx.execute(&store::TABLE_SET_KEPT_BY, bind![asset, kept_by])?;
+        also(tx, asset).map(Some)
+    })
+    .await
+}
+
+async fn create_with(
+    ctx: &Ctx,
+    new: NewEmpty,
+    mut also: impl FnMut(&mut Sql<'_>, i64) -> Result<Option<(EventKind, Json)>> + Send + 'static,
+) -> Result<()> {
     let intended = new.name.clone();
     let (operation, table) = ctx
         .write(move |tx| {
@@ -519,10 +548,9 @@ pub(super) async fn create_empty(ctx: &Ctx, new: NewEmpty) -> Result<()> {
                 by,
             };
             let revision = operations::record(tx, asset, 0, Totals::NOTHING, &version)?;
-            let event = Event::new(EventKind::TableCreate)
-                .asset(asset, revision)
-                .operation(operation)
-                .detail(json!({ "name": managed::show(&new.name), "columns": new.columns.len() }));
+            let made = || json!({ "name": managed::show(&new.name), "columns": new.columns.len() });
+            let (kind, detail) = also(tx, asset)?.unwrap_or_else(|| (EventKind::TableCreate, made()));
+            let event = Event::new(kind).asset(asset, revision).operation(operation).detail(detail);
             Ok(Change::Made((), event))
         })
         .await

@@ -98,6 +98,29 @@ pub(super) fn elsewhere(name: &FullName) -> Error {
     ))
 }
 
+/// Refuses a table whose rows another slice computes.
+pub(super) fn refuse_kept(sql: &mut Sql<'_>, table: &Managed) -> Result<()> {
+    let kept_by =
+        sql.first(&store::TABLE_KEPT_BY, bind![table.asset.id], |row| row.get::<Option<String>>(0))?;
+    match kept_by.flatten() {
+        None => Ok(()),
+        Some(keeper) => Err(Error::invalid(format!(
+            "The rows of '{}' are computed ({keeper}), so that nobody else writes them. Import into another table.",
+            show(&table.name)
+        ))),
+    }
+}
+
+/// The managed table with this asset, wherever it is called what now, for a caller who may do this with it.
+pub fn get_by_id(sql: &mut Sql<'_>, asset_id: i64, action: Action) -> Result<Managed> {
+    let gone = || Error::missing("The table was deleted.");
+    let found = asset::get(sql, asset_id)?.ok_or_else(gone)?;
+    authorize(sql, action, asset_id)?;
+    let name = names::full_name_of(sql, asset_id)?;
+    let newest = newest(sql, asset_id)?.ok_or_else(gone)?;
+    Ok(Managed { table: found.uuid.parse()?, asset: found, name, newest })
+}
+
 /// The error for a table that is not there.
 pub fn missing(name: &FullName) -> Error {
     Error::missing(format!(
@@ -111,7 +134,8 @@ pub fn show(name: &FullName) -> String {
     format!("{}.{}.{}", name.catalog, name.schema, name.leaf)
 }
 
-pub(super) fn newest(sql: &mut Sql<'_>, asset_id: i64) -> Result<Option<Totals>> {
+/// The newest version of a table that is kept here; none for any other. It authorises nothing.
+pub fn newest(sql: &mut Sql<'_>, asset_id: i64) -> Result<Option<Totals>> {
     sql.first(&store::TABLE_NEWEST, bind![asset_id], |row| {
         Ok(Totals {
             version: row.get::<i64>(0)? as u64,

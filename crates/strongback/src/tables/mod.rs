@@ -9,6 +9,7 @@
 //!   operation, which is finished or reverted after a crash (`land`);
 //! - a batch lands exactly once: its id is unique in its table, and whoever sends it again gets the first answer
 //!   ([`batches`]);
+//! - rows that another slice computes ([`write`]) are written by nobody else;
 //! - no version that somebody pinned loses a file ([`upkeep`]);
 //! - whoever reads a table by SQL may read that table: names are resolved and authorised before the engine sees the
 //!   statement, and the engine sees nothing else ([`sql`]);
@@ -39,10 +40,12 @@ mod store;
 mod unity;
 pub mod upkeep;
 pub mod versions;
+pub mod write;
 
 pub use column::Column;
 pub use hold::Holds;
-pub use pins::{Pin, pin_in_tx, unpin_in_tx};
+pub use land::{NewEmpty, create_kept};
+pub use pins::{Pin, pin_in_tx, unpin_all_in_tx, unpin_in_tx};
 pub use recover::{keep_settled, recover, settle_imports};
 pub use spool::Spool;
 pub(crate) use store::STATEMENTS;

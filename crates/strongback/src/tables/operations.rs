@@ -28,6 +28,8 @@ use crate::{
 pub(super) const CREATE: &str = "table.create";
 /// A file lands in a table.
 pub(super) const IMPORT: &str = "table.import";
+/// Computed rows take the place of others.
+pub(super) const WRITE: &str = "table.write";
 /// Small files are joined.
 pub(super) const COMPACT: &str = "table.compact";
 /// Files that only old versions need are removed.
@@ -147,6 +149,15 @@ impl Landing {
     }
 }
 
+/// The intent to put computed rows into a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Writing {
+    pub place: Place,
+    pub batch_id: String,
+    /// Names what the rows were computed by.
+    pub digest: String,
+}
+
 /// The intent to change a table's files and none of its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Upkeep {
@@ -240,6 +251,8 @@ pub(super) fn record(
         ],
     )?;
     tx.execute(&store::TABLE_SET_VERSION, bind![asset_id, totals.version as i64])?;
+    // What is computed from this table may want to know.
+    tx.ring();
     asset::touch(tx, asset_id)
 }
 

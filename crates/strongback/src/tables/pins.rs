@@ -82,6 +82,11 @@ pub fn unpin_in_tx(tx: &mut Sql<'_>, table_id: i64, version: u64, holder: &str) 
     Ok(tx.execute(&store::PIN_DELETE, bind![table_id, version as i64, holder])? == 1)
 }
 
+/// Takes all pins of a holder on a table away. Answers how many there were.
+pub fn unpin_all_in_tx(tx: &mut Sql<'_>, table_id: i64, holder: &str) -> Result<u64> {
+    tx.execute(&store::PINS_DELETE, bind![table_id, holder])
+}
+
 /// Every pinned version before one.
 pub(super) fn versions_before(sql: &mut Sql<'_>, table_id: i64, before: u64) -> Result<Vec<u64>> {
     sql.all(&store::PINNED_BEFORE, bind![table_id, before as i64], |row| Ok(row.get::<i64>(0)? as u64))

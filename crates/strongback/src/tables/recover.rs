@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use super::{
     land,
     managed::Totals,
-    operations::{self, COMPACT, CREATE, IMPORT, Landing, NewTable, Place, Upkeep, VACUUM, Version},
-    upkeep as keeping,
+    operations::{self, COMPACT, CREATE, IMPORT, Landing, NewTable, Place, Upkeep, VACUUM, Version, WRITE, Writing},
+    upkeep as keeping, write,
 };
 use crate::{
     catalog::authorize_admin,
@@ -100,11 +100,15 @@ async fn open(ctx: &Ctx) -> Result<Vec<Operation>> {
     let open = ctx.app.db.read(&Origin::system(), |sql| operation::list_open(sql, i64::MAX)).await?;
     Ok(open
         .into_iter()
-        .filter(|operation| [CREATE, IMPORT, COMPACT, VACUUM].contains(&operation.kind.as_str()))
+        .filter(|operation| [CREATE, IMPORT, WRITE, COMPACT, VACUUM].contains(&operation.kind.as_str()))
         .collect())
 }
 
 fn landing(operation: &Operation) -> Result<Landing> {
+    serde_json::from_value(operation.intent.clone()).map_err(Error::internal)
+}
+
+fn writing(operation: &Operation) -> Result<Writing> {
     serde_json::from_value(operation.intent.clone()).map_err(Error::internal)
 }
 
@@ -120,6 +124,7 @@ fn tables_of(operation: &Operation) -> Result<Vec<uuid::Uuid>> {
             let quarantine = landing.quarantine.map(|place| place.table);
             [landing.target.id().0].into_iter().chain(quarantine).collect()
         }
+        WRITE => vec![writing(operation)?.place.table],
         COMPACT | VACUUM => vec![upkeep(operation)?.place.table],
         _ => Vec::new(),
     })
@@ -134,6 +139,7 @@ async fn end(ctx: &Ctx, operation: &Operation) -> Result<()> {
                 serde_json::from_value(operation.intent.clone()).map_err(Error::internal)?;
             land::finish_create(&system, operation.id, &table).await
         }
+        WRITE => write::finish(&system, operation.id, &writing(operation)?).await,
         COMPACT => keeping::finish_compact(&system, operation.id, &upkeep(operation)?).await,
         _ => keeping::finish_vacuum(&system, operation.id, &upkeep(operation)?).await,
     }

@@ -81,7 +81,12 @@ async fn ask(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
     let asked: SqlRequest = read_json(&ctx, params, request).await?;
     let wanted = wanted(&asked)?;
     let form = wanted.form;
-    let mut answer = open(&ctx, &asked, wanted).await?;
+    let answer = open(&ctx, &asked, wanted).await?;
+    respond(answer, form).await
+}
+
+/// An answer of the engine as a response, which is streamed while it is made.
+pub async fn respond(mut answer: Answer, form: Form) -> Result<Response> {
     // What goes wrong before the first rows has a status of its own.
     let first = answer.next().await.transpose()?;
     let mut response = Response::new(body(answer, first, form));
@@ -182,6 +187,7 @@ fn content_type(form: Form) -> &'static str {
     match form {
         Form::Arrow => "application/vnd.apache.arrow.stream",
         Form::Csv => "text/csv; charset=utf-8",
+        Form::Parquet => "application/vnd.apache.parquet",
         Form::Json | Form::Texts => "application/x-ndjson",
     }
 }

@@ -8,6 +8,9 @@ statements! {
     /// The newest version of a managed table, with its totals.
     TABLE_NEWEST = "SELECT v.version, v.row_total, v.byte_total, v.file_total FROM data_table t
         JOIN table_version v ON v.table_id = t.asset_id AND v.version = t.version WHERE t.asset_id = $1";
+    TABLE_KEPT_BY = "SELECT kept_by FROM data_table WHERE asset_id = $1";
+    TABLE_SET_KEPT_BY = "UPDATE data_table SET kept_by = $2 WHERE asset_id = $1";
+    TABLE_SET_COLUMNS = "UPDATE data_table SET columns = $2 WHERE asset_id = $1";
     TABLE_SET_VERSION = "UPDATE data_table SET version = $2 WHERE asset_id = $1";
 
     VERSION_INSERT = "INSERT INTO table_version (table_id, version, kind, operation, batch_id, batch_digest, rows_added,
@@ -30,6 +33,7 @@ statements! {
     PIN_INSERT = "INSERT INTO table_pin (table_id, version, holder, reason, at, by_principal)
         VALUES ($1, $2, $3, $4, $5, $6)";
     PIN_EXISTS = "SELECT at FROM table_pin WHERE table_id = $1 AND version = $2 AND holder = $3";
+    PINS_DELETE = "DELETE FROM table_pin WHERE table_id = $1 AND holder = $2";
     PIN_DELETE = "DELETE FROM table_pin WHERE table_id = $1 AND version = $2 AND holder = $3";
     /// Every pinned version before one.
     PINNED_BEFORE = "SELECT DISTINCT version FROM table_pin WHERE table_id = $1 AND version < $2 ORDER BY version";

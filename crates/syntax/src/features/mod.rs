@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 pub use check::{FeatureError, Place};
 pub use length::Length;
-pub use yaml::{YamlError, from_yaml};
+pub use yaml::{YamlError, file_from_yaml, from_yaml};
 
 /// Features that one table may declare.
 pub const FEATURES_MAX: usize = 1_000;
@@ -108,6 +108,31 @@ impl Aggregate {
         (Self::Max, "max"),
         (Self::Last, "last"),
     ];
+}
+
+/// When a feature table is computed anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refresh {
+    /// When somebody asks for it.
+    #[default]
+    Manual,
+    /// After each commit to its source too.
+    OnCommit,
+}
+
+impl Refresh {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::OnCommit => "on_commit",
+        }
+    }
+
+    /// From how it is written.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Manual, Self::OnCommit].into_iter().find(|one| one.name() == name)
+    }
 }
 
 /// What the digest is taken of. The table's own name is left out: a renamed table computes the same.

@@ -9,6 +9,7 @@
 //! row_key: [transaction_id]
 //! pane: 1m
 //! lateness: 5m
+//! refresh: on_commit
 //! features:
 //!   - name: amount_mean_1h
 //!     aggregate: mean
@@ -18,7 +19,7 @@
 
 use std::collections::HashMap;
 
-use super::{Aggregate, Feature, FeatureTable, Length, Place};
+use super::{Aggregate, Feature, FeatureTable, Length, Place, Refresh};
 use crate::names::shown;
 use crate::yaml::{Fields, Node, list, read, scalar};
 
@@ -28,8 +29,8 @@ pub use crate::yaml::YamlError;
 const VERSION: &str = "1";
 
 /// Keys of the outer mapping.
-const FIELDS: [&str; 9] =
-    ["version", "name", "source", "keys", "timestamp", "row_key", "pane", "lateness", "features"];
+const FIELDS: [&str; 10] =
+    ["version", "name", "source", "keys", "timestamp", "row_key", "pane", "lateness", "refresh", "features"];
 
 /// Keys of a feature.
 const FEATURE_FIELDS: [&str; 4] = ["name", "aggregate", "column", "window"];
@@ -39,6 +40,14 @@ const FEATURE_FIELDS: [&str; 4] = ["name", "aggregate", "column", "window"];
 /// # Errors
 /// The first thing that is wrong, with its line and column.
 pub fn from_yaml(text: &str) -> Result<FeatureTable, YamlError> {
+    file_from_yaml(text).map(|(table, _)| table)
+}
+
+/// The same with what the file says besides about when the table is computed, which is no part of the definition.
+///
+/// # Errors
+/// The first thing that is wrong, with its line and column.
+pub fn file_from_yaml(text: &str) -> Result<(FeatureTable, Refresh), YamlError> {
     let root = read(text)?;
     let fields = Fields::of(&root, &FIELDS)?;
     let version = fields.text("version")?;
@@ -83,7 +92,16 @@ pub fn from_yaml(text: &str) -> Result<FeatureTable, YamlError> {
         let position = places.get(&error.place).copied().unwrap_or(root.position);
         YamlError::new(position, error.message)
     })?;
-    Ok(table)
+    Ok((table, refresh(&fields)?))
+}
+
+fn refresh(fields: &Fields<'_>) -> Result<Refresh, YamlError> {
+    let Some(node) = fields.get("refresh") else { return Ok(Refresh::default()) };
+    let written = scalar("refresh", node)?;
+    Refresh::parse(written).ok_or_else(|| {
+        let message = format!("'{}' is no way to refresh; known are manual, on_commit", shown(written));
+        YamlError::new(node.position, message)
+    })
 }
 
 fn feature(node: &Node) -> Result<Feature, YamlError> {

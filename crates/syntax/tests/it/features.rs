@@ -205,3 +205,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn when_it_is_refreshed_is_said_beside_the_definition() {
+    use syntax::features::{Refresh, file_from_yaml};
+    let (table, refresh) = file_from_yaml(GOOD).unwrap();
+    assert_eq!(refresh, Refresh::Manual);
+    let text = GOOD.replacen("features:", "refresh: on_commit\nfeatures:", 1);
+    let (same, refresh) = file_from_yaml(&text).unwrap();
+    assert_eq!((same.digest(), refresh), (table.digest(), Refresh::OnCommit));
+    let error = file_from_yaml(&text.replace("on_commit", "daily")).unwrap_err().to_string();
+    assert!(error.contains("'daily'") && error.contains("manual, on_commit"), "{error}");
+}

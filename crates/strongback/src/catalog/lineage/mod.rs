@@ -62,6 +62,8 @@ pub enum EdgeKind {
     Reads,
     /// The source makes the target: experiment → model.
     Produces,
+    /// The target is computed from the source: table → feature table, table → training set.
+    Derives,
     /// The target was made from the source as it is: model → model, by copying a version.
     Copies,
 }
@@ -72,6 +74,7 @@ impl EdgeKind {
         match self {
             Self::Reads => "reads",
             Self::Produces => "produces",
+            Self::Derives => "derives",
             Self::Copies => "copies",
         }
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     DATASET_CONTEXT_TAG, Run,
     get::READ,
-    lock, save, store, touch,
+    lock, save, sources, store, touch,
     wire::{self, Dataset, DatasetUse, InputsRequest},
 };
 use crate::{
@@ -119,9 +119,11 @@ impl Input {
             return Ok(false);
         }
         tx.execute(&store::INPUT_PUT, bind![run.id, dataset, &text])?;
-        let node = NodeRef::Dataset { name: &self.name, digest: &self.digest, source: &self.source };
-        let fact = Fact { run_uuid: &run.uuid, ..Fact::default() };
-        lineage::record(tx, node, NodeRef::Asset(run.experiment_id), EdgeKind::Reads, fact)?;
+        if !sources::record_training_set(tx, run, &self.source_type, &self.source)? {
+            let node = NodeRef::Dataset { name: &self.name, digest: &self.digest, source: &self.source };
+            let fact = Fact { run_uuid: &run.uuid, ..Fact::default() };
+            lineage::record(tx, node, NodeRef::Asset(run.experiment_id), EdgeKind::Reads, fact)?;
+        }
         let context = tags.remove(DATASET_CONTEXT_TAG);
         run.document.add_dataset(DatasetInput {
             name: self.name.clone(),

@@ -1,0 +1,184 @@
+//! What a table gained: the files that came between two versions, and rows read into memory by column, file or time.
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::{array::RecordBatch, compute::concat_batches, datatypes::Schema},
+    common::{Column, ScalarValue},
+    prelude::{Expr, lit},
+};
+use deltalake::{
+    DeltaTable,
+    kernel::{Action, Add},
+};
+
+use crate::{
+    engine::{Lake, Task},
+    error::{Error, Kind, Result},
+    panes::{PaneError, PanePlan, Panes, Rows},
+    root::TableId,
+    schema::{Declared, type_text},
+    table::{actions, schema_of},
+};
+
+/// Files of a table that came together.
+#[derive(Debug, Clone, Default)]
+pub struct Files(Vec<Add>);
+
+impl Files {
+    pub(crate) fn of(files: Vec<Add>) -> Self {
+        Self(files)
+    }
+
+    /// Their bytes, as the log says.
+    pub fn bytes(&self) -> u64 {
+        self.0.iter().map(|file| file.size.unsigned_abs()).sum()
+    }
+}
+
+/// What became of a table between two versions.
+#[derive(Debug, Clone)]
+pub enum Gained {
+    /// No row came or went.
+    Nothing,
+    /// Rows came and none went.
+    Appended(Files),
+    /// What there was is not all there any more, or cannot be told apart from what came; why.
+    Replaced(&'static str),
+}
+
+/// Which rows to read.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// All.
+    All,
+    /// Those of some files.
+    Files(Files),
+    /// Those with a time from one moment on and before another.
+    Between {
+        /// Column of the time.
+        column: String,
+        /// Microseconds since 1970.
+        from_micros: i64,
+        /// Microseconds since 1970.
+        before_micros: i64,
+    },
+}
+
+impl Lake {
+    /// What a table gained after one version, up to another one.
+    pub fn gained(&self, id: TableId, after: u64, upto: u64) -> Task<Gained> {
+        let root = self.root().clone();
+        self.run(async move {
+            let log_store = root.log_store(id)?;
+            let (mut added, mut moved) = (Vec::new(), Vec::new());
+            for version in after + 1..=upto {
+                let Some(entry) = log_store.read_commit_entry(version).await? else {
+                    return Err(Error::new(
+                        Kind::Missing,
+                        format!("The log of the table has no version {version}."),
+                    ));
+                };
+                for action in actions(&entry)? {
+                    match action {
+                        Action::Add(add)
+                            if add.deletion_vector.is_some() || !add.partition_values.is_empty() =>
+                        {
+                            return Ok(Gained::Replaced("a file has a form that this server does not write"));
+                        }
+                        Action::Add(add) if add.data_change => added.push(add),
+                        Action::Remove(remove) if remove.data_change => {
+                            return Ok(Gained::Replaced("rows were replaced"));
+                        }
+                        Action::Remove(remove) => moved.push(remove.path),
+                        Action::Metadata(_) | Action::Protocol(_) => {
+                            return Ok(Gained::Replaced("its columns changed"));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            if added.iter().any(|add| moved.contains(&add.path)) {
+                return Ok(Gained::Replaced("its files were joined"));
+            }
+            Ok(if added.is_empty() { Gained::Nothing } else { Gained::Appended(Files(added)) })
+        })
+    }
+
+    /// The columns of a feature table over a source, or why it cannot be computed from that.
+    pub fn feature_columns(&self, source: TableId, version: u64, plan: Arc<PanePlan>) -> Task<Vec<Declared>> {
+        let root = self.root().clone();
+        self.run(async move {
+            let schema = schema_of(&root.open(source, Some(version)).await?)?;
+            let unfit = |error: PaneError| Error::invalid(format!("The source does not fit: {error}."));
+            let rows = Rows::read(&plan, &RecordBatch::new_empty(schema)).map_err(unfit)?;
+            let panes = Panes::of(plan, &rows).map_err(unfit)?;
+            panes.key_kinds().map_err(unfit)?;
+            let columns = panes.to_batch(&[]).map_err(unfit)?.schema();
+            let declared = columns.fields().iter().map(|field| Declared {
+                name: field.name().clone(),
+                type_text: type_text(field.data_type()),
+                nullable: field.is_nullable(),
+            });
+            Ok(declared.collect())
+        })
+    }
+
+    /// Rows of a table at a version, in memory, in no order.
+    pub fn rows(&self, id: TableId, version: u64, columns: Vec<String>, part: Part) -> Task<RecordBatch> {
+        let lake = self.clone();
+        self.run(async move {
+            let table = lake.root().open(id, Some(version)).await?;
+            read(&lake, &table, &columns, part).await
+        })
+    }
+}
+
+/// Reads rows of an open table. Names of columns count to the letter.
+pub(crate) async fn read(
+    lake: &Lake,
+    table: &DeltaTable,
+    columns: &[String],
+    part: Part,
+) -> Result<RecordBatch> {
+    let schema = schema_of(table)?;
+    let fields = columns
+        .iter()
+        .map(|name| {
+            schema.field_with_name(name).cloned().map_err(|_| {
+                let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                Error::invalid(format!("The table has no column '{name}'; it has {}.", known.join(", ")))
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let wanted = Arc::new(Schema::new(fields));
+    let named = |name: &str| Expr::Column(Column::from_name(name));
+    let provider = table.table_provider();
+    let (provider, filter) = match part {
+        Part::All => (provider, None),
+        Part::Files(files) => (provider.with_adds(files.0), None),
+        Part::Between { column, from_micros, before_micros } => {
+            let at = |micros| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
+            let from = named(&column).gt_eq(at(from_micros));
+            (provider, Some(from.and(named(&column).lt(at(before_micros)))))
+        }
+    };
+    let mut rows = lake.session()?.read_table(Arc::new(provider.build().await?))?;
+    if let Some(filter) = filter {
+        rows = rows.filter(filter)?;
+    }
+    let rows = rows.select(columns.iter().map(|name| named(name)))?.collect().await?;
+    let rows = rows.iter().map(|batch| conform(batch, &wanted)).collect::<Result<Vec<_>>>()?;
+    concat_batches(&wanted, &rows).map_err(Error::internal)
+}
+
+/// The same rows in the types of a table: the engine computes in others.
+pub(crate) fn conform(batch: &RecordBatch, wanted: &Arc<Schema>) -> Result<RecordBatch> {
+    use datafusion::arrow::{array::RecordBatchOptions, compute::cast};
+    let columns = batch.columns().iter().zip(wanted.fields());
+    let columns = columns
+        .map(|(column, field)| cast(column, field.data_type()).map_err(Error::internal))
+        .collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(wanted), columns, &options).map_err(Error::internal)
+}

@@ -1,0 +1,142 @@
+//! Looking features up: what serving asks, for every request.
+//!
+//! A look-up reads the panes of one key that the windows see and merges them, by the kernel that made the table and in its order:
+//! the value is, to the last bit, what a training row of that moment has from the same publication.
+
+use std::sync::Arc;
+
+use lake::panes::{KeyValue, PanePlan, Request, encode_key};
+use redb::Database;
+
+use super::{definition, state::View};
+use crate::{
+    catalog::Action,
+    context::Ctx,
+    error::{Code, Error, Result},
+    tables::managed,
+};
+
+/// A definition of a feature table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FeatureRef {
+    /// The table's `asset.id`.
+    pub table: i64,
+    /// Number of the definition.
+    pub definition: i64,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lookup {
+    /// One value a feature, in the declared order.
+    pub values: Vec<Option<f64>>,
+    /// Version of the feature table whose publication was read.
+    pub table_version: u64,
+}
+
+/// A feature table, open for look-ups at the definition that was published then.
+pub struct Online {
+    database: Arc<Database>,
+    name: String,
+    feature_ref: FeatureRef,
+    plan: Arc<PanePlan>,
+    features: Vec<String>,
+}
+
+/// Opens a feature table for a caller who may read it. Cheap to keep.
+pub async fn open(ctx: &Ctx, full_name: &str) -> Result<Arc<Online>> {
+    let name = managed::parse(full_name)?;
+    let shown = managed::show(&name);
+    let looked_up = name.clone();
+    let (table, _) = ctx.read(move |sql| definition::find(sql, &looked_up, Action::Read)).await?;
+    let id = table.asset.id;
+    let meta = ctx.app.online.meta(id).await?.filter(|meta| meta.table == table.asset.uuid);
+    let meta = meta.ok_or_else(|| {
+        Error::new(
+            Code::InvalidState,
+            format!(
+                "Nothing of the feature table '{shown}' can be looked up yet. Compute it with: strongback feature-table \
+                 materialize {shown} --wait"
+            ),
+        )
+    })?;
+    let definition = ctx
+        .read(move |sql| {
+            definition::find(sql, &name, Action::Read)?;
+            definition::get(sql, id, meta.definition)
+        })
+        .await?;
+    let plan = definition.plan()?;
+    let features = plan.declared().features.iter().map(|feature| feature.name.clone()).collect();
+    let feature_ref = FeatureRef { table: id, definition: definition.n };
+    let app = Arc::clone(&ctx.app);
+    let database = tokio::task::spawn_blocking(move || app.online.open()).await.map_err(Error::internal)??;
+    Ok(Arc::new(Online { database, name: shown, feature_ref, plan, features }))
+}
+
+impl Online {
+    /// Which definition this is.
+    pub fn feature_ref(&self) -> FeatureRef {
+        self.feature_ref
+    }
+
+    /// Names of the features, in the order of values.
+    pub fn features(&self) -> &[String] {
+        &self.features
+    }
+
+    /// Names of the keys, in the order in which a look-up takes them.
+    pub fn keys(&self) -> &[String] {
+        &self.plan.declared().keys
+    }
+
+    /// Column of the time.
+    pub fn timestamp(&self) -> &str {
+        &self.plan.declared().timestamp
+    }
+
+    /// The features of a key at a moment, in microseconds since 1970. It waits for nothing and asks no metadata store.
+    ///
+    /// # Errors
+    /// Keys of another number or kind than the table's, and a table of which another definition was published since.
+    pub fn look_up(&self, keys: &[KeyValue], at_micros: i64) -> Result<Lookup> {
+        let FeatureRef { table, definition } = self.feature_ref;
+        let view = View::new(&self.database)?;
+        let meta = view.meta(table)?.filter(|meta| meta.definition == definition).ok_or_else(|| {
+            Error::new(
+                Code::InvalidState,
+                format!(
+                    "Another definition of the feature table '{}' than {definition} is published now. Open it again.",
+                    self.name
+                ),
+            )
+        })?;
+        self.check(keys, &meta.key_kinds)?;
+        let end = self.plan.pane_of(at_micros);
+        let span = (end.saturating_sub(self.plan.panes_max()), end.saturating_sub(1));
+        let panes = view.panes((table, definition), &encode_key(keys), span, self.plan.columns().len())?;
+        let values = Request::new(&self.plan, panes).features(at_micros);
+        Ok(Lookup { values, table_version: meta.table_version })
+    }
+
+    fn check(&self, keys: &[KeyValue], kinds: &[lake::panes::KeyKind]) -> Result<()> {
+        let names = self.keys();
+        if keys.len() != names.len() {
+            return Err(Error::invalid(format!(
+                "The feature table '{}' has {} keys ({}); {} were given.",
+                self.name,
+                names.len(),
+                names.join(", "),
+                keys.len()
+            )));
+        }
+        match names.iter().zip(keys.iter().zip(kinds)).find(|(_, (key, kind))| key.kind() != **kind) {
+            None => Ok(()),
+            Some((name, (key, kind))) => Err(Error::invalid(format!(
+                "The key '{name}' of the feature table '{}' is {kind}; {} was given.",
+                self.name,
+                key.kind()
+            ))),
+        }
+    }
+}

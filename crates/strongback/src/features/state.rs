@@ -1,0 +1,237 @@
+//! The embedded store of panes that requests are answered from: one file in the data directory.
+//!
+//! For each feature table it holds the panes of one definition, each under (table, definition, key, index of the pane), and what they
+//! were published as ([`Meta`]). A publication is one durable transaction, so that a look-up sees one of them whole. All of it is
+//! derived: a file that cannot be read is put aside and begun anew, and what was in it is computed again.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lake::panes::{KeyKind, Pane, decode_pane};
+use parking_lot::Mutex;
+use redb::{
+    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition, TableError,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+const PANES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("panes");
+const PUBLISHED: TableDefinition<'static, i64, &[u8]> = TableDefinition::new("published");
+/// The file within the data directory.
+const FILE: &str = "online.redb";
+/// Memory for pages of the file, in bytes.
+const CACHE_BYTES: usize = 16 << 20;
+/// The version of [`Meta`]'s stored form, which begins it.
+const META_VERSION: u8 = 1;
+
+/// What the panes of a feature table were published as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meta {
+    /// UUID of the feature table: an asset's number means something in one store alone.
+    pub table: String,
+    pub definition: i64,
+    /// Asset of the source.
+    pub source_id: i64,
+    pub source_version: u64,
+    /// Version of the feature table whose rows come from the same panes.
+    pub table_version: u64,
+    /// The newest event time, microseconds since the epoch.
+    pub newest_micros: Option<i64>,
+    /// What each key is; empty where there are no keys.
+    pub key_kinds: Vec<KeyKind>,
+}
+
+/// A pane to store: the key's bytes, the index, the pane's bytes.
+pub(super) type StoredPane = (Vec<u8>, i64, Vec<u8>);
+
+/// The store, opened by whoever needs it first.
+pub struct OnlineStore {
+    path: PathBuf,
+    database: Mutex<Option<Arc<Database>>>,
+    turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+fn failed(error: impl Into<redb::Error>) -> Error {
+    Error::internal(error.into())
+}
+
+impl OnlineStore {
+    /// Below a data directory, which this process holds alone. Nothing is opened yet.
+    pub fn new(data_dir: &Path) -> Self {
+        Self { path: data_dir.join(FILE), database: Mutex::new(None), turns: Mutex::default() }
+    }
+
+    /// Waits until nobody else computes a feature table.
+    pub(super) async fn turn(&self, asset_id: i64) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock();
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(asset_id).or_default())
+        };
+        turn.lock_owned().await
+    }
+
+    /// The open store. Blocks for a moment the first time.
+    pub(super) fn open(&self) -> Result<Arc<Database>> {
+        let mut database = self.database.lock();
+        if let Some(open) = &*database {
+            return Ok(Arc::clone(open));
+        }
+        let create = || Database::builder().set_cache_size(CACHE_BYTES).create(&self.path);
+        let opened = match create() {
+            Err(error) if is_damage(&error) => {
+                let aside = self.path.with_extension("redb.damaged");
+                tracing::warn!(%error, aside = %aside.display(), "the online features cannot be read and are computed again");
+                std::fs::rename(&self.path, aside).map_err(Error::internal)?;
+                create()
+            }
+            opened => opened,
+        };
+        let opened = Arc::new(opened.map_err(|error| {
+            Error::unavailable(format!("The online features in {} cannot be opened: {error}.", self.path.display()))
+        })?);
+        Ok(Arc::clone(database.insert(opened)))
+    }
+
+    /// What a feature table was published as.
+    pub(super) async fn meta(&self, asset_id: i64) -> Result<Option<Meta>> {
+        Ok(self.all().await?.remove(&asset_id))
+    }
+
+    /// What every feature table was published as.
+    #[expect(clippy::unused_async, reason = "callers are asynchronous, and it may come to block")]
+    pub(super) async fn all(&self) -> Result<HashMap<i64, Meta>> {
+        // Without a file nothing was published, and none is made for a question.
+        if self.database.lock().is_none() && !self.path.exists() {
+            return Ok(HashMap::new());
+        }
+        let read = self.open()?.begin_read().map_err(failed)?;
+        let Some(table) = read.open_table(PUBLISHED).map(Some).or_else(absent)? else {
+            return Ok(HashMap::new());
+        };
+        let mut all = HashMap::new();
+        for entry in table.iter().map_err(failed)? {
+            let (id, bytes) = entry.map_err(failed)?;
+            if let Some(meta) = decode_meta(bytes.value()) {
+                all.insert(id.value(), meta);
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn is_damage(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => true,
+        DatabaseError::Storage(StorageError::Corrupted(_)) => true,
+        DatabaseError::Storage(StorageError::Io(error)) => matches!(
+            error.kind(),
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+        ),
+        _ => false,
+    }
+}
+
+fn encode_meta(meta: &Meta) -> Result<Vec<u8>> {
+    let mut bytes = vec![META_VERSION];
+    bytes.extend(postcard::to_stdvec(meta).map_err(Error::internal)?);
+    Ok(bytes)
+}
+
+/// What cannot be read was published by another version, and is computed again.
+fn decode_meta(bytes: &[u8]) -> Option<Meta> {
+    match bytes.split_first() {
+        Some((&META_VERSION, rest)) => postcard::from_bytes(rest).ok(),
+        _ => None,
+    }
+}
+
+fn of_table(asset_id: i64, definition: i64) -> Vec<u8> {
+    [asset_id.to_be_bytes(), definition.to_be_bytes()].concat()
+}
+
+/// Where a pane is stored. Indices of one key stand in their order.
+fn place(prefix: &[u8], key: &[u8], index: i64) -> Vec<u8> {
+    let ordered = index.cast_unsigned() ^ (1 << 63);
+    [prefix, key, &ordered.to_be_bytes()].concat()
+}
+
+/// Nothing where nothing was ever published.
+fn absent<T>(error: TableError) -> Result<Option<T>> {
+    match error {
+        TableError::TableDoesNotExist(_) => Ok(None),
+        error => Err(failed(error)),
+    }
+}
+
+/// One transaction's view.
+pub(super) struct View {
+    panes: Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>,
+    published: Option<redb::ReadOnlyTable<i64, &'static [u8]>>,
+}
+
+impl View {
+    pub(super) fn new(database: &Database) -> Result<Self> {
+        let read = database.begin_read().map_err(failed)?;
+        Ok(Self {
+            panes: read.open_table(PANES).map(Some).or_else(absent)?,
+            published: read.open_table(PUBLISHED).map(Some).or_else(absent)?,
+        })
+    }
+
+    pub(super) fn meta(&self, asset_id: i64) -> Result<Option<Meta>> {
+        let Some(published) = &self.published else { return Ok(None) };
+        let found = published.get(asset_id).map_err(failed)?;
+        Ok(found.and_then(|bytes| decode_meta(bytes.value())))
+    }
+
+    /// Panes of a key from one index to another, by index. `columns` is how many the definition aggregates.
+    pub(super) fn panes(
+        &self,
+        (asset_id, definition): (i64, i64),
+        key: &[u8],
+        (from, to): (i64, i64),
+        columns: usize,
+    ) -> Result<Vec<(i64, Pane)>> {
+        let Some(panes) = &self.panes else { return Ok(Vec::new()) };
+        let prefix = of_table(asset_id, definition);
+        let (from, to) = (place(&prefix, key, from), place(&prefix, key, to));
+        let mut found = Vec::new();
+        for entry in panes.range::<&[u8]>(from.as_slice()..=to.as_slice()).map_err(failed)? {
+            let (place, bytes) = entry.map_err(failed)?;
+            let Some(ordered) = place.value().last_chunk::<8>() else { continue };
+            let index = (u64::from_be_bytes(*ordered) ^ (1 << 63)).cast_signed();
+            found.push((index, decode_pane(bytes.value(), columns).map_err(Error::internal)?));
+        }
+        Ok(found)
+    }
+}
+
+/// Publishes panes: in the place of all others of the table, or of those with their key and index. Durable when it returns.
+pub(super) fn publish(
+    database: &Database,
+    asset_id: i64,
+    meta: &Meta,
+    is_whole: bool,
+    panes: &[StoredPane],
+) -> Result<()> {
+    let write = database.begin_write().map_err(failed)?;
+    {
+        let mut table = write.open_table(PANES).map_err(failed)?;
+        if is_whole {
+            let (from, to) = (asset_id.to_be_bytes(), asset_id.saturating_add(1).to_be_bytes());
+            table.retain_in::<&[u8], _>(from.as_slice()..to.as_slice(), |_, _| false).map_err(failed)?;
+        }
+        let prefix = of_table(asset_id, meta.definition);
+        for (key, index, bytes) in panes {
+            table.insert(place(&prefix, key, *index).as_slice(), bytes.as_slice()).map_err(failed)?;
+        }
+        let mut published = write.open_table(PUBLISHED).map_err(failed)?;
+        published.insert(asset_id, encode_meta(meta)?.as_slice()).map_err(failed)?;
+    }
+    write.commit().map_err(failed)
+}

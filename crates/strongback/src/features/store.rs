@@ -1,0 +1,49 @@
+//! Statements of features.
+
+use crate::statements;
+
+statements! {
+    TABLE_INSERT = "INSERT INTO feature_table (asset_id, newest, source_id, refresh, run_as_id)
+        VALUES ($1, $2, $3, $4, $5)";
+    TABLE_GET = "SELECT newest, source_id, refresh, run_as_id, published_definition, published_source_version,
+            published_version, newest_micros, published_at
+        FROM feature_table WHERE asset_id = $1";
+    TABLE_SET_NEWEST = "UPDATE feature_table SET newest = $2, source_id = $3, refresh = $4, run_as_id = $5
+        WHERE asset_id = $1";
+    TABLE_SET_PUBLISHED = "UPDATE feature_table SET published_definition = $2, published_source_version = $3,
+            published_version = $4, newest_micros = $5, published_at = $6
+        WHERE asset_id = $1";
+    /// Those that are computed when their source changes, and are behind it.
+    TABLES_BEHIND = "SELECT f.asset_id, f.newest, f.run_as_id, t.version FROM feature_table f
+        JOIN data_table t ON t.asset_id = f.source_id
+        JOIN asset a ON a.id = f.asset_id AND a.deleted_at IS NULL
+        JOIN asset s ON s.id = f.source_id AND s.deleted_at IS NULL
+        WHERE f.refresh = 'on_commit' AND (f.published_source_version IS NULL OR f.published_source_version < t.version
+            OR f.published_definition < f.newest)
+        ORDER BY f.asset_id LIMIT $1";
+    /// All that something was published of.
+    TABLES_PUBLISHED = "SELECT f.asset_id FROM feature_table f JOIN asset a ON a.id = f.asset_id AND a.deleted_at IS NULL
+        WHERE f.published_version IS NOT NULL ORDER BY f.asset_id";
+
+    DEFINITION_INSERT = "INSERT INTO feature_definition (asset_id, n, definition, yaml, digest, source_id, created_at, created_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    DEFINITION_GET = "SELECT n, definition, yaml, digest, source_id, created_at, created_by FROM feature_definition
+        WHERE asset_id = $1 AND n = $2";
+    DEFINITION_LIST = "SELECT n, definition, yaml, digest, source_id, created_at, created_by FROM feature_definition
+        WHERE asset_id = $1 ORDER BY n DESC LIMIT $2";
+
+    PUBLICATION_INSERT = "INSERT INTO feature_publication (asset_id, version, definition, source_version, at)
+        VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+    /// The newest up to a version.
+    PUBLICATION_AT = "SELECT version, definition FROM feature_publication WHERE asset_id = $1 AND version <= $2
+        ORDER BY version DESC LIMIT 1";
+
+    SET_INSERT = "INSERT INTO training_set (asset_id, definition, digest, row_count, byte_count, version, columns, job)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    SET_GET = "SELECT definition, digest, row_count, byte_count, version, columns, job FROM training_set WHERE asset_id = $1";
+    /// Pins of training sets that are gone, or never came to be within a day.
+    SET_PINS_STALE = "SELECT DISTINCT p.table_id, p.holder FROM table_pin p
+        WHERE p.holder LIKE 'training_set/%' AND p.at < $1 AND NOT EXISTS (
+            SELECT 1 FROM asset a WHERE a.deleted_at IS NULL AND p.holder = 'training_set/' || a.uuid)
+        ORDER BY p.table_id, p.holder LIMIT $2";
+}
