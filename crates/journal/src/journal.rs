@@ -197,12 +197,22 @@ impl Journal {
 
     /// Removes a sealed segment, whose records are safe elsewhere. Blocks. Whoever reads it goes on reading it.
     pub fn free(&self, base: u64) -> Result<()> {
+        self.take_away(base, |path| fs::remove_file(path))
+    }
+
+    /// Takes a sealed segment out of the journal and leaves its file, under a name that ends with `.damaged`, to whoever wants
+    /// to look into it. Blocks.
+    pub fn set_aside(&self, base: u64) -> Result<()> {
+        self.take_away(base, |path| fs::rename(path, path.with_extension("segment.damaged")))
+    }
+
+    fn take_away(&self, base: u64, take: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
         // Held meanwhile, so that nobody begins to read what goes.
         let mut segments = self.shared.segments.lock();
         let at = segments.iter().position(|segment| segment.base == base && segment.is_sealed);
         let at = at.ok_or(Error::NoSegment(base))?;
         let path = self.path(base);
-        fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
+        take(&path).map_err(|error| Error::io(&path, error))?;
         segments.remove(at);
         drop(segments);
         segment::sync_dir(&self.shared.dir).map_err(|error| Error::io(&self.shared.dir, error))

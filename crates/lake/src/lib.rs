@@ -6,6 +6,7 @@
 //! | [`engine`] | the engine's own threads, memory and spill space; opened by the first use |
 //! | [`table`] | making a table, its state at a version, proof that a version can be read |
 //! | [`import`] | a file becomes a version; bad rows are named |
+//! | [`rows`] | rows from inside the server become a version; columns that a table gets later |
 //! | [`vacuum`] | removing what only old versions need |
 //! | [`asof`] | the point-in-time join, for SQL and for plans |
 //! | [`panes`] | windowed aggregates in one fixed order of folding, for table, increment and request |
@@ -28,6 +29,7 @@ pub mod import;
 pub mod panes;
 pub mod query;
 pub mod root;
+pub mod rows;
 pub mod schema;
 pub mod table;
 pub mod vacuum;

@@ -95,6 +95,7 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
     let db = Db::open(&config.location(), &key::name(&signing_key))?;
     let objects = Objects::open(&dir)?;
     let lake = config.lake()?;
+    let payload = crate::serving::payload::PayloadLog::new(&dir, config.payload_log.value);
     let pages = crate::ui::find(&config.mlflow_ui.value)?;
     Ok(App {
         config,
@@ -103,6 +104,7 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         lake,
         spool: crate::tables::Spool::new(&dir),
         holds: crate::tables::Holds::default(),
+        payload,
         pages,
         bodies: Bodies::default(),
         handlers: crate::slice_handlers(),
@@ -190,6 +192,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(crate::registry::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::work(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::keep_clean(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::serving::payload::background(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];
     Background { stop, tasks }

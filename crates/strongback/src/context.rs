@@ -24,6 +24,8 @@ pub struct App {
     pub spool: crate::tables::Spool,
     /// Who writes to which table.
     pub holds: crate::tables::Holds,
+    /// What was served, on its way into tables.
+    pub payload: crate::serving::payload::PayloadLog,
     /// MLflow's own web pages, if they are served.
     pub pages: crate::ui::Pages,
     /// The JSON bodies that are being read.

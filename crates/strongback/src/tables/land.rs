@@ -137,11 +137,12 @@ async fn prepare_quarantine(ctx: &Ctx, wanted: &mut Wanted, claim: &Claim) -> Re
         name,
         columns: lake::import::quarantine_columns(),
         properties: None,
+        owner: None,
     };
     match create_empty(ctx, new).await {
         // Another import made it at the same moment.
         Err(error) if error.code() == Code::AlreadyExists => Ok(()),
-        made => made,
+        made => made.map(|_| ()),
     }
 }
 
@@ -477,10 +478,13 @@ pub(super) struct NewEmpty {
     pub columns: Vec<Declared>,
     pub comment: String,
     pub properties: Option<Map<String, Json>>,
+    /// Whose it is, if not of whoever makes it.
+    pub owner: Option<i64>,
 }
 
 /// Makes an empty table. If a crash comes between the table's directory and its asset, the next start removes the directory.
-pub(super) async fn create_empty(ctx: &Ctx, new: NewEmpty) -> Result<()> {
+/// Answers the asset.
+pub(super) async fn create_empty(ctx: &Ctx, new: NewEmpty) -> Result<i64> {
     let intended = new.name.clone();
     let (operation, table) = ctx
         .write(move |tx| {
@@ -509,7 +513,8 @@ pub(super) async fn create_empty(ctx: &Ctx, new: NewEmpty) -> Result<()> {
         let table = table.clone();
         ctx.write(move |tx| {
             let by = authorize_end(tx, operation)?;
-            let asset = make_asset(tx, &table, &new.comment, new.properties.as_ref(), by, &columns)?;
+            let owner = new.owner.unwrap_or(by);
+            let asset = make_asset(tx, &table, &new.comment, new.properties.as_ref(), owner, &columns)?;
             operations::close(tx, operation)?;
             let version = Version {
                 kind: "create",
@@ -523,7 +528,7 @@ pub(super) async fn create_empty(ctx: &Ctx, new: NewEmpty) -> Result<()> {
                 .asset(asset, revision)
                 .operation(operation)
                 .detail(json!({ "name": managed::show(&new.name), "columns": new.columns.len() }));
-            Ok(Change::Made((), event))
+            Ok(Change::Made(asset, event))
         })
         .await
     };

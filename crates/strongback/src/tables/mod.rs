@@ -31,6 +31,7 @@ pub mod managed;
 mod operations;
 mod pins;
 mod recover;
+pub mod rows;
 mod spool;
 pub mod sql;
 mod store;

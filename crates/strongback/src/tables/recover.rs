@@ -3,8 +3,10 @@
 use super::{
     land,
     managed::Totals,
-    operations::{self, COMPACT, CREATE, IMPORT, Landing, NewTable, Place, Upkeep, VACUUM, Version},
-    upkeep as keeping,
+    operations::{
+        self, COLUMNS, COMPACT, CREATE, IMPORT, Inside, Landing, NewTable, Place, ROWS, Upkeep, VACUUM, Version,
+    },
+    rows, upkeep as keeping,
 };
 use crate::{
     catalog::authorize_admin,
@@ -54,7 +56,9 @@ async fn open(ctx: &Ctx) -> Result<Vec<Operation>> {
     let open = ctx.app.db.read(&Origin::system(), |sql| operation::list_open(sql, i64::MAX)).await?;
     Ok(open
         .into_iter()
-        .filter(|operation| [CREATE, IMPORT, COMPACT, VACUUM].contains(&operation.kind.as_str()))
+        .filter(|operation| {
+            [CREATE, IMPORT, ROWS, COLUMNS, COMPACT, VACUUM].contains(&operation.kind.as_str())
+        })
         .collect())
 }
 
@@ -66,6 +70,10 @@ fn upkeep(operation: &Operation) -> Result<Upkeep> {
     serde_json::from_value(operation.intent.clone()).map_err(Error::internal)
 }
 
+fn inside(operation: &Operation) -> Result<Inside> {
+    serde_json::from_value(operation.intent.clone()).map_err(Error::internal)
+}
+
 /// The tables that an operation commits to.
 fn tables_of(operation: &Operation) -> Result<Vec<uuid::Uuid>> {
     Ok(match operation.kind.as_str() {
@@ -74,7 +82,8 @@ fn tables_of(operation: &Operation) -> Result<Vec<uuid::Uuid>> {
             let quarantine = landing.quarantine.map(|place| place.table);
             [landing.target.id().0].into_iter().chain(quarantine).collect()
         }
-        COMPACT | VACUUM => vec![upkeep(operation)?.place.table],
+        ROWS => vec![inside(operation)?.place.table],
+        COLUMNS | COMPACT | VACUUM => vec![upkeep(operation)?.place.table],
         _ => Vec::new(),
     })
 }
@@ -88,6 +97,8 @@ async fn end(ctx: &Ctx, operation: &Operation) -> Result<()> {
                 serde_json::from_value(operation.intent.clone()).map_err(Error::internal)?;
             land::finish_create(&system, operation.id, &table).await
         }
+        ROWS => rows::finish(&system, operation.id, &inside(operation)?).await,
+        COLUMNS => rows::finish_columns(&system, operation.id, &upkeep(operation)?).await,
         COMPACT => keeping::finish_compact(&system, operation.id, &upkeep(operation)?).await,
         _ => keeping::finish_vacuum(&system, operation.id, &upkeep(operation)?).await,
     }

@@ -8,6 +8,7 @@ statements! {
     /// The newest version of a managed table, with its totals.
     TABLE_NEWEST = "SELECT v.version, v.row_total, v.byte_total, v.file_total FROM data_table t
         JOIN table_version v ON v.table_id = t.asset_id AND v.version = t.version WHERE t.asset_id = $1";
+    TABLE_SET_COLUMNS = "UPDATE data_table SET columns = $2 WHERE asset_id = $1";
     TABLE_SET_VERSION = "UPDATE data_table SET version = $2 WHERE asset_id = $1";
 
     VERSION_INSERT = "INSERT INTO table_version (table_id, version, kind, operation, batch_id, batch_digest, rows_added,
