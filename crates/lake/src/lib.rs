@@ -9,6 +9,7 @@
 //! | [`feed`] | what a table gained between two versions; rows in memory |
 //! | [`replace`] | rows take the place of those with their identity, in one commit |
 //! | [`training`] | training sets: rows of labels with the features that were known then, in a fixed order |
+//! | [`rows`] | rows from inside the server become a version; columns that a table gets later |
 //! | [`vacuum`] | removing what only old versions need |
 //! | [`asof`] | the point-in-time join, for SQL and for plans |
 //! | [`panes`] | windowed aggregates in one fixed order of folding, for table, increment and request |
@@ -36,6 +37,7 @@ pub mod query;
 pub mod refill;
 pub mod replace;
 pub mod root;
+pub mod rows;
 pub mod schema;
 pub mod table;
 pub mod training;

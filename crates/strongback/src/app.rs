@@ -95,6 +95,7 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
     let db = Db::open(&config.location(), &key::name(&signing_key))?;
     let objects = Objects::open(&dir)?;
     let lake = config.lake()?;
+    let payload = crate::serving::payload::PayloadLog::new(&dir, config.payload_log.value);
     let pages = crate::ui::find(&config.mlflow_ui.value)?;
     Ok(App {
         config,
@@ -104,6 +105,7 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         spool: crate::tables::Spool::new(&dir),
         holds: crate::tables::Holds::default(),
         online: crate::features::OnlineStore::new(&dir),
+        payload,
         pages,
         bodies: Bodies::default(),
         handlers: crate::slice_handlers(),
@@ -193,6 +195,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(crate::jobs::work(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::features::background(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::serving::payload::background(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];
     Background { stop, tasks }

@@ -177,6 +177,8 @@ settings! {
     query_memory_mb: u64 = 1024, parse_megabytes, ToString::to_string;
     /// Disk space that all queries together may use for a while, in MiB.
     query_spill_mb: u64 = 20_480, parse_megabytes, ToString::to_string;
+    /// What a logged request survives once it is answered: `power` (a power cut) or `process` (the death of the server).
+    payload_log: journal::Mode = journal::Mode::Power, parse_payload_log, |mode| match mode { journal::Mode::Power => "power".into(), journal::Mode::Process => "process".into() };
     /// `text` or `json`.
     log_format: LogFormat = LogFormat::Text, parse_log_format, |format| match format { LogFormat::Text => "text".into(), LogFormat::Json => "json".into() };
     /// What is logged, e.g. `info` or `strongback=debug`.
@@ -356,6 +358,14 @@ fn parse_auth(text: &str) -> Result<Auth, String> {
         "off" => Ok(Auth::Off),
         "tokens" => Ok(Auth::Tokens),
         _ => Err("it must be off or tokens.".into()),
+    }
+}
+
+fn parse_payload_log(text: &str) -> Result<journal::Mode, String> {
+    match text {
+        "power" => Ok(journal::Mode::Power),
+        "process" => Ok(journal::Mode::Process),
+        _ => Err("it is power or process".into()),
     }
 }
 

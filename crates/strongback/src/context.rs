@@ -26,6 +26,8 @@ pub struct App {
     pub holds: crate::tables::Holds,
     /// The features that requests look up.
     pub online: crate::features::OnlineStore,
+    /// What was served, on its way into tables.
+    pub payload: crate::serving::payload::PayloadLog,
     /// MLflow's own web pages, if they are served.
     pub pages: crate::ui::Pages,
     /// The JSON bodies that are being read.

@@ -1,7 +1,8 @@
 //! Strongback: an MLOps backbone in one binary.
 //!
 //! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
-//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`features`], [`answers`]; a slice imports only slices before it. Beside them
+//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`features`], [`serving`], [`promotion`],
+//! [`monitoring`], [`answers`]; a slice imports only slices before it. Beside them
 //! stand the few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`time`], [`ui`].
 
 pub mod answers;
@@ -21,6 +22,7 @@ pub mod objects;
 pub mod ops;
 pub mod registry;
 pub mod router;
+pub mod serving;
 pub mod tables;
 pub mod time;
 pub mod tracking;

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "jobs", include_str!("migrations/0006_jobs.sql")),
     (7, "tables", include_str!("migrations/0007_tables.sql")),
     (8, "features", include_str!("migrations/0008_features.sql")),
+    (9, "payload", include_str!("migrations/0009_payload.sql")),
 ];
 
 /// The schema this binary writes.

@@ -326,6 +326,7 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::tables::STATEMENTS,
         crate::registry::STATEMENTS,
         crate::features::STATEMENTS,
+        crate::serving::STATEMENTS,
         crate::answers::overview::STATEMENTS,
         crate::ui::graphql::STATEMENTS,
     ];

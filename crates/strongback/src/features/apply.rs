@@ -113,6 +113,7 @@ async fn apply(ctx: Ctx, request: ApplyRequest) -> Result<ApplyResponse> {
                     columns,
                     comment: format!("Features of {}", checked.declared.source),
                     properties: None,
+                    owner: None,
                 };
                 let also = checked.clone();
                 tables::create_kept(&ctx, new, KEEPER, move |tx, asset_id| made(tx, asset_id, &also)).await?;

@@ -137,11 +137,12 @@ async fn prepare_quarantine(ctx: &Ctx, wanted: &mut Wanted, claim: &Claim) -> Re
         name,
         columns: lake::import::quarantine_columns(),
         properties: None,
+        owner: None,
     };
     match create_empty(ctx, new).await {
         // Another import made it at the same moment.
         Err(error) if error.code() == Code::AlreadyExists => Ok(()),
-        made => made,
+        made => made.map(|_| ()),
     }
 }
 
@@ -483,10 +484,13 @@ pub struct NewEmpty {
     pub comment: String,
     /// Free properties.
     pub properties: Option<Map<String, Json>>,
+    /// Whose it is, if not of whoever makes it.
+    pub owner: Option<i64>,
 }
 
 /// Makes an empty table. If a crash comes between the table's directory and its asset, the next start removes the directory.
-pub(super) async fn create_empty(ctx: &Ctx, new: NewEmpty) -> Result<()> {
+/// Answers the asset.
+pub(super) async fn create_empty(ctx: &Ctx, new: NewEmpty) -> Result<i64> {
     create_with(ctx, new, |_, _| Ok(None)).await
 }
 
@@ -497,7 +501,7 @@ pub async fn create_kept(
     new: NewEmpty,
     kept_by: &'static str,
     mut also: impl FnMut(&mut Sql<'_>, i64) -> Result<(EventKind, Json)> + Send + 'static,
-) -> Result<()> {
+) -> Result<i64> {
     create_with(ctx, new, move |tx, asset| {
         tx.execute(&store::TABLE_SET_KEPT_BY, bind![asset, kept_by])?;
         also(tx, asset).map(Some)
@@ -509,7 +513,7 @@ async fn create_with(
     ctx: &Ctx,
     new: NewEmpty,
     mut also: impl FnMut(&mut Sql<'_>, i64) -> Result<Option<(EventKind, Json)>> + Send + 'static,
-) -> Result<()> {
+) -> Result<i64> {
     let intended = new.name.clone();
     let (operation, table) = ctx
         .write(move |tx| {
@@ -538,7 +542,8 @@ async fn create_with(
         let table = table.clone();
         ctx.write(move |tx| {
             let by = authorize_end(tx, operation)?;
-            let asset = make_asset(tx, &table, &new.comment, new.properties.as_ref(), by, &columns)?;
+            let owner = new.owner.unwrap_or(by);
+            let asset = make_asset(tx, &table, &new.comment, new.properties.as_ref(), owner, &columns)?;
             operations::close(tx, operation)?;
             let version = Version {
                 kind: "create",
@@ -551,7 +556,7 @@ async fn create_with(
             let made = || json!({ "name": managed::show(&new.name), "columns": new.columns.len() });
             let (kind, detail) = also(tx, asset)?.unwrap_or_else(|| (EventKind::TableCreate, made()));
             let event = Event::new(kind).asset(asset, revision).operation(operation).detail(detail);
-            Ok(Change::Made((), event))
+            Ok(Change::Made(asset, event))
         })
         .await
     };

@@ -28,6 +28,7 @@ pub mod append;
 pub mod batches;
 mod column;
 mod hold;
+pub mod inside;
 mod land;
 pub mod managed;
 mod operations;

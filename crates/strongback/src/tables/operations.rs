@@ -30,6 +30,10 @@ pub(super) const CREATE: &str = "table.create";
 pub(super) const IMPORT: &str = "table.import";
 /// Computed rows take the place of others.
 pub(super) const WRITE: &str = "table.write";
+/// Rows from inside the server land.
+pub(super) const ROWS: &str = "table.rows";
+/// A table gets columns.
+pub(super) const COLUMNS: &str = "table.columns";
 /// Small files are joined.
 pub(super) const COMPACT: &str = "table.compact";
 /// Files that only old versions need are removed.
@@ -158,7 +162,16 @@ pub(super) struct Writing {
     pub digest: String,
 }
 
-/// The intent to change a table's files and none of its rows.
+/// The intent to let rows from inside the server land.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Inside {
+    pub place: Place,
+    pub batch_id: String,
+    /// Of what the rows are made of, hexadecimal.
+    pub digest: String,
+}
+
+/// The intent to change a table's files, or what columns it has, and none of its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Upkeep {
     pub place: Place,

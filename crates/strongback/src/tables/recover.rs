@@ -7,7 +7,11 @@ use tokio::sync::watch;
 use super::{
     land,
     managed::Totals,
-    operations::{self, COMPACT, CREATE, IMPORT, Landing, NewTable, Place, Upkeep, VACUUM, Version, WRITE, Writing},
+    inside,
+    operations::{
+        self, COLUMNS, COMPACT, CREATE, IMPORT, Inside, Landing, NewTable, Place, ROWS, Upkeep, VACUUM, Version, WRITE,
+        Writing,
+    },
     upkeep as keeping, write,
 };
 use crate::{
@@ -100,7 +104,9 @@ async fn open(ctx: &Ctx) -> Result<Vec<Operation>> {
     let open = ctx.app.db.read(&Origin::system(), |sql| operation::list_open(sql, i64::MAX)).await?;
     Ok(open
         .into_iter()
-        .filter(|operation| [CREATE, IMPORT, WRITE, COMPACT, VACUUM].contains(&operation.kind.as_str()))
+        .filter(|operation| {
+            [CREATE, IMPORT, WRITE, ROWS, COLUMNS, COMPACT, VACUUM].contains(&operation.kind.as_str())
+        })
         .collect())
 }
 
@@ -116,6 +122,10 @@ fn upkeep(operation: &Operation) -> Result<Upkeep> {
     serde_json::from_value(operation.intent.clone()).map_err(Error::internal)
 }
 
+fn inside_of(operation: &Operation) -> Result<Inside> {
+    serde_json::from_value(operation.intent.clone()).map_err(Error::internal)
+}
+
 /// The tables that an operation commits to.
 fn tables_of(operation: &Operation) -> Result<Vec<uuid::Uuid>> {
     Ok(match operation.kind.as_str() {
@@ -125,7 +135,8 @@ fn tables_of(operation: &Operation) -> Result<Vec<uuid::Uuid>> {
             [landing.target.id().0].into_iter().chain(quarantine).collect()
         }
         WRITE => vec![writing(operation)?.place.table],
-        COMPACT | VACUUM => vec![upkeep(operation)?.place.table],
+        ROWS => vec![inside_of(operation)?.place.table],
+        COLUMNS | COMPACT | VACUUM => vec![upkeep(operation)?.place.table],
         _ => Vec::new(),
     })
 }
@@ -140,6 +151,8 @@ async fn end(ctx: &Ctx, operation: &Operation) -> Result<()> {
             land::finish_create(&system, operation.id, &table).await
         }
         WRITE => write::finish(&system, operation.id, &writing(operation)?).await,
+        ROWS => inside::finish(&system, operation.id, &inside_of(operation)?).await,
+        COLUMNS => inside::finish_columns(&system, operation.id, &upkeep(operation)?).await,
         COMPACT => keeping::finish_compact(&system, operation.id, &upkeep(operation)?).await,
         _ => keeping::finish_vacuum(&system, operation.id, &upkeep(operation)?).await,
     }

@@ -278,6 +278,7 @@ async fn create_managed(ctx: Ctx, request: CreateRequest) -> Result<TableInfo> {
         columns: column::to_lake(&request.columns)?,
         comment: request.comment.clone().unwrap_or_default(),
         properties: request.properties.as_ref().map(securable::to_map),
+        owner: None,
     };
     land::create_empty(&ctx, new).await?;
     get(ctx, GetRequest { full_name }).await

@@ -26,6 +26,11 @@ pub struct TestApp {
     database_url: Option<String>,
 }
 
+/// What is left of an application that was closed.
+pub struct Closed {
+    pub dir: tempfile::TempDir,
+}
+
 /// An answer: status and body as JSON (null where it is none).
 #[derive(Debug)]
 pub struct Answer {
@@ -53,6 +58,16 @@ impl TestApp {
     /// Of an application that was opened elsewhere.
     pub fn of(app: Arc<App>, router: Router, dir: tempfile::TempDir, database_url: Option<String>) -> Self {
         Self { app, router, dir, database_url }
+    }
+
+    /// Closes it as a server does that is told to stop; its directory stays.
+    pub async fn closed(self) -> Closed {
+        let Self { app, router, dir, .. } = self;
+        drop(router);
+        let db = app.db.clone();
+        tokio::task::spawn_blocking(move || db.close()).await.unwrap();
+        drop(app);
+        Closed { dir }
     }
 
     /// Closes it as a server does that is told to stop, and opens it again on the same store.

@@ -1,0 +1,178 @@
+//! The files of a directory, and what is made of them after a crash.
+//!
+//! A segment's file is named by the sequence number that it begins with; where the next one begins, it ends. So a segment
+//! is sealed by making the next, and the boundary is durable before anybody is told of it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    error::{Error, Result},
+    frame::{self, HEADER_BYTES, Header, VERSION},
+    journal::{Recovered, Segment},
+    reader::{Reader, Step},
+};
+
+/// What names of segments end with.
+const ENDING: &str = ".segment";
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    /// Sequence number of its first record.
+    pub(crate) base: u64,
+    /// Where the next record goes.
+    pub(crate) end: u64,
+}
+
+/// What was found in a directory.
+pub(crate) struct Found {
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) open: Option<Open>,
+    /// The next sequence number.
+    pub(crate) next: u64,
+    pub(crate) recovered: Recovered,
+}
+
+/// The file of a segment.
+pub(crate) fn path_of(dir: &Path, base: u64) -> PathBuf {
+    dir.join(format!("{base:020}{ENDING}"))
+}
+
+/// Makes the file of a segment, with its header, and lets it be durable under its name. One that is there holds nothing
+/// that anybody was told of.
+pub(crate) fn create(dir: &Path, base: u64) -> Result<Open> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| Error::io(dir, error))?;
+    let path = path_of(dir, base);
+    let made = (|| {
+        let mut file =
+            fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
+        file.write_all(&frame::header(base))?;
+        file.sync_data()?;
+        sync_dir(dir)?;
+        Ok(file)
+    })();
+    match made {
+        Ok(file) => Ok(Open { file, path, base, end: HEADER_BYTES as u64 }),
+        Err(error) => {
+            // It would seal the segment before it, of which nobody is told.
+            if let Err(error) = fs::remove_file(&path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, path = %path.display(), "a segment that could not be made was not removed");
+            }
+            Err(Error::io(path, error))
+        }
+    }
+}
+
+/// Makes what happened to names in a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Looks through a directory, cuts what a crash left half-written, and opens the last segment for more.
+pub(crate) fn recover(dir: &Path) -> Result<Found> {
+    let mut recovered = Recovered::default();
+    let mut bases = list(dir)?;
+    let mut last = None;
+    while let Some(base) = bases.pop() {
+        match reopen(dir, base, &mut recovered)? {
+            Some(open) => {
+                last = Some(open);
+                break;
+            }
+            // It came to be as the process died, and never sealed the one before it.
+            None => recovered.removed_files += 1,
+        }
+    }
+    let Some((open, next)) = last else {
+        return Ok(Found { segments: Vec::new(), open: None, next: 0, recovered });
+    };
+    let mut segments = Vec::with_capacity(bases.len() + 1);
+    for (at, base) in bases.iter().enumerate() {
+        let path = path_of(dir, *base);
+        let bytes = fs::metadata(&path).map_err(|error| Error::io(&path, error))?.len();
+        let next = bases.get(at + 1).copied().unwrap_or(open.base);
+        segments.push(Segment { base: *base, next, bytes, is_sealed: true });
+    }
+    segments.push(Segment { base: open.base, next, bytes: open.end, is_sealed: false });
+    Ok(Found { segments, open: Some(open), next, recovered })
+}
+
+/// Sequence numbers that segments begin with, ascending.
+fn list(dir: &Path) -> Result<Vec<u64>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io(dir, error)),
+    };
+    let mut bases = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|error| Error::io(dir, error))?.file_name();
+        let base = name.to_str().and_then(|name| name.strip_suffix(ENDING)).and_then(|base| base.parse().ok());
+        bases.extend(base.filter(|base| path_of(dir, *base).file_name() == Some(&name)));
+    }
+    bases.sort_unstable();
+    Ok(bases)
+}
+
+/// Opens the last segment for more records, behind the last whole one. `None` if it never came to be.
+fn reopen(dir: &Path, base: u64, recovered: &mut Recovered) -> Result<Option<(Open, u64)>> {
+    let path = path_of(dir, base);
+    let failed = |error| Error::io(&path, error);
+    let file = fs::OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    let head = read_header(&file, &path)?;
+    if matches!(head, Header::Unreadable) && bytes <= HEADER_BYTES as u64 {
+        fs::remove_file(&path).and_then(|()| sync_dir(dir)).map_err(failed)?;
+        return Ok(None);
+    }
+    // Where the header alone is damaged, the name says what it said, and every record has its own checksum.
+    if head != Header::Known(base) {
+        tracing::warn!(path = %path.display(), "the header of a segment is damaged; its records are read without it");
+    }
+    let mut reader = Reader::open(&path, base, bytes, None)?;
+    let mut record = Vec::new();
+    while matches!(reader.step(&mut record)?, Step::Record(_)) {
+        recovered.records += 1;
+    }
+    let (end, next) = (reader.offset(), reader.sequence());
+    if end < bytes {
+        tracing::warn!(path = %path.display(), bytes = bytes - end, "the torn end of a segment is cut");
+        recovered.cut_bytes += bytes - end;
+        file.set_len(end).map_err(failed)?;
+    }
+    // What was read may never have been synced, and counts as durable from now on.
+    file.sync_all().map_err(failed)?;
+    sync_dir(dir).map_err(failed)?;
+    Ok(Some((Open { file, path, base, end }, next)))
+}
+
+/// Reads the header of a segment, and refuses one of another version.
+pub(crate) fn read_header(file: &File, path: &Path) -> Result<Header> {
+    use std::os::unix::fs::FileExt as _;
+    let (mut bytes, mut filled) = ([0; HEADER_BYTES], 0);
+    while filled < HEADER_BYTES {
+        match file.read_at(&mut bytes[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io(path, error)),
+        }
+    }
+    match frame::read_header(&bytes[..filled]) {
+        Header::Version(version) => Err(Error::Version { path: path.to_owned(), version, known: VERSION }),
+        head => Ok(head),
+    }
+}

@@ -1,0 +1,5 @@
+//! Serving: what models answered, and how it is kept.
+
+pub mod payload;
+
+pub(crate) use payload::STATEMENTS;

@@ -1,0 +1,288 @@
+//! From segments into tables.
+//!
+//! A sealed segment is one batch of each endpoint that has records in it. Its batches land one after the other, each by an id
+//! that the segment's boundaries tell, and the segment goes after the last. A crash anywhere between leaves the segment, whose
+//! batches are then sent again: those that landed are known by their ids. An endpoint whose table cannot be written to keeps
+//! the segments that have records of it, and keeps nobody else's rows from landing.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
+
+use journal::Segment;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    log::{Opened, failed},
+    names,
+    record::{self, millis_of},
+    rows::{Meaning, Records, Shape},
+    store,
+    target::{self, Target},
+};
+use crate::{
+    bind,
+    catalog::asset,
+    context::{App, Ctx},
+    db::Origin,
+    error::{Error, Result},
+    tables::inside as landing,
+};
+
+/// The records of one endpoint in a segment.
+#[derive(Debug, Default)]
+struct Group {
+    spans: Vec<Range<usize>>,
+    rows: u64,
+    /// Records that are whole and yet cannot be read.
+    unreadable: u64,
+    from_ms: i64,
+    to_ms: i64,
+    schemas: HashSet<i64>,
+    features: HashSet<i64>,
+    digest: Sha256,
+}
+
+/// A segment in memory.
+struct Loaded {
+    bytes: Arc<Vec<u8>>,
+    groups: BTreeMap<i64, Group>,
+    is_damaged: bool,
+}
+
+/// What is noted of a batch that was brought away.
+#[derive(Debug, Clone, Copy)]
+struct Noted {
+    endpoint: i64,
+    segment: Segment,
+    /// None where the records were given up.
+    version: Option<u64>,
+    records: u64,
+    rows: u64,
+    unreadable: u64,
+    from_ms: i64,
+    to_ms: i64,
+}
+
+/// Brings all that was logged before into tables. What cannot be brought stays in the log; the first error of that is answered,
+/// once everything else was done.
+pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>) -> Result<()> {
+    let ctx = Ctx::system(app);
+    let _one = opened.draining.lock().await;
+    opened.scan(app).await?;
+    let sealed = opened.journal.seal().await;
+    let segments = opened.journal.segments().into_iter().filter(|segment| segment.is_sealed);
+    let mut first_error = sealed.map_err(failed).err();
+    for segment in segments {
+        if let Err(error) = drain_segment(&ctx, opened, segment).await {
+            tracing::warn!(segment = segment.base, ?error, "a part of the payload log stays, as a table could not be written to");
+            first_error.get_or_insert(error);
+        }
+    }
+    first_error.map_or(Ok(()), Err)
+}
+
+async fn drain_segment(ctx: &Ctx, opened: &Arc<Opened>, segment: Segment) -> Result<()> {
+    let loading = {
+        let opened = Arc::clone(opened);
+        tokio::task::spawn_blocking(move || load(&opened, segment))
+    };
+    let Loaded { bytes, groups, is_damaged } = loading.await.map_err(Error::internal)??;
+    let mut first_error = None;
+    for (endpoint, group) in groups {
+        let landed = drain_group(ctx, opened, segment, endpoint, group, &bytes).await;
+        if let Err(error) = landed {
+            first_error.get_or_insert(error);
+        }
+    }
+    if let Some(error) = first_error {
+        return Err(error);
+    }
+    let opened = Arc::clone(opened);
+    let freeing = tokio::task::spawn_blocking(move || {
+        let outcome = if is_damaged {
+            opened.journal.set_aside(segment.base)
+        } else {
+            opened.journal.free(segment.base)
+        };
+        opened.index.lock().remove(segment.base);
+        outcome.map_err(failed)
+    });
+    freeing.await.map_err(Error::internal)?
+}
+
+/// Reads a segment, and tells its records apart by endpoint.
+fn load(opened: &Opened, segment: Segment) -> Result<Loaded> {
+    let mut reader = opened.journal.read(segment.base).map_err(failed)?;
+    let (mut bytes, mut record) = (Vec::with_capacity(segment.bytes as usize), Vec::new());
+    let (mut groups, mut is_damaged): (BTreeMap<i64, Group>, _) = (BTreeMap::new(), false);
+    loop {
+        match reader.read(&mut record) {
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(error @ journal::Error::Damaged { sequence, .. }) => {
+                let lost = segment.next - sequence;
+                tracing::error!(%error, lost, "records of the payload log are lost; their file is set aside");
+                is_damaged = true;
+                continue;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        let Ok(key) = record::key_of(&record) else { continue };
+        let group = groups.entry(key.endpoint).or_default();
+        let start = bytes.len();
+        match record::decode(&record) {
+            Ok(stored) => {
+                group.schemas.insert(stored.head.schema);
+                group.features.extend(stored.head.feature_versions.iter().map(|read| read.table));
+                group.rows += u64::from(key.rows);
+                bytes.extend_from_slice(&record);
+                group.digest.update(&record);
+                let ms = millis_of(key.request_id);
+                let is_first = group.spans.is_empty();
+                (group.from_ms, group.to_ms) =
+                    if is_first { (ms, ms) } else { (group.from_ms.min(ms), group.to_ms.max(ms)) };
+                group.spans.push(start..bytes.len());
+            }
+            Err(error) => {
+                tracing::error!(?error, request = %key.request_id, "a record of the payload log cannot be read");
+                group.unreadable += 1;
+            }
+        }
+    }
+    Ok(Loaded { bytes: Arc::new(bytes), groups, is_damaged })
+}
+
+/// Brings the records of one endpoint into its table, once.
+async fn drain_group(
+    ctx: &Ctx,
+    opened: &Arc<Opened>,
+    segment: Segment,
+    endpoint: i64,
+    group: Group,
+    bytes: &Arc<Vec<u8>>,
+) -> Result<()> {
+    let node = opened.node().await?.to_owned();
+    let (first, is_noted) = (segment.base as i64, node.clone());
+    let noted = ctx
+        .app
+        .db
+        .read(&Origin::system(), move |sql| {
+            sql.first(&store::BATCH_EXISTS, bind![endpoint, &is_noted, first], |row| row.get::<i64>(0))
+        })
+        .await?;
+    if noted.is_some() {
+        opened.index.lock().drained(segment.base, endpoint);
+        return Ok(());
+    }
+    let mut noted = Noted {
+        endpoint,
+        segment,
+        version: None,
+        records: group.spans.len() as u64,
+        rows: group.rows,
+        unreadable: group.unreadable,
+        from_ms: group.from_ms,
+        to_ms: group.to_ms,
+    };
+    match target::of(ctx, endpoint).await? {
+        Target::Nowhere => {
+            tracing::warn!(endpoint, records = noted.records, "logged requests of a deleted endpoint are given up");
+        }
+        Target::Table(_) if group.spans.is_empty() => {}
+        Target::Table(table) => {
+            let meaning = meaning(ctx, table, &group).await?;
+            let batch = landing::Batch {
+                table,
+                id: format!("{node}-{}-{}", segment.base, segment.next - 1),
+                digest: hex::encode(group.digest.finalize()),
+                rows: Box::new(Records { bytes: Arc::clone(bytes), spans: group.spans.into(), meaning }),
+            };
+            noted.version = Some(landing::land(ctx, batch).await?.version);
+        }
+    }
+    note(&ctx.app, opened, node, noted).await
+}
+
+/// What the records of a group mean in a table, which gets the columns that it lacks.
+async fn meaning(ctx: &Ctx, table: i64, group: &Group) -> Result<Meaning> {
+    let mut inputs = Vec::new();
+    for schema in &group.schemas {
+        inputs.push((*schema, target::inputs_of(&ctx.app, *schema).await?));
+    }
+    inputs.sort_unstable_by_key(|(schema, _)| *schema);
+    let mut meaning = Meaning::default();
+    let mut columns = landing::columns(ctx, table).await?;
+    for (schema, inputs) in inputs {
+        let (mut placed, new) = names::place(&inputs, &columns);
+        if !new.is_empty() {
+            landing::add_columns(ctx, table, new).await?;
+            columns = landing::columns(ctx, table).await?;
+            placed = names::place(&inputs, &columns).0;
+        }
+        meaning.shapes.insert(schema, Shape { inputs, columns: placed });
+    }
+    meaning.features = names_of(&ctx.app, group.features.clone()).await?;
+    Ok(meaning)
+}
+
+/// Names of feature tables, by asset.
+pub(super) async fn names_of(
+    app: &App,
+    tables: HashSet<i64>,
+) -> Result<std::collections::HashMap<i64, String>> {
+    if tables.is_empty() {
+        return Ok(std::collections::HashMap::new());
+    }
+    app.db
+        .read(&Origin::system(), move |sql| {
+            tables.into_iter().map(|table| Ok((table, asset::display_name(sql, table)?))).collect()
+        })
+        .await
+}
+
+/// Notes that a batch was brought away, and counts it no longer as waiting.
+async fn note(app: &App, opened: &Opened, node: String, noted: Noted) -> Result<()> {
+    let tally = opened.tally(noted.endpoint);
+    let unanswered = tally.unanswered.swap(0, Ordering::Relaxed);
+    opened.moves.fetch_add(1, Ordering::SeqCst);
+    let stored = app
+        .db
+        .derive(move |tx| {
+            let (first, last) = (noted.segment.base as i64, noted.segment.next as i64 - 1);
+            let (version, gone) = match noted.version {
+                Some(version) => (Some(version as i64), noted.unreadable),
+                None => (None, noted.records + noted.unreadable),
+            };
+            let (drained, rows) = if version.is_some() { (noted.records, noted.rows) } else { (0, 0) };
+            tx.execute(
+                &store::BATCH_PUT,
+                bind![
+                    noted.endpoint,
+                    &node,
+                    first,
+                    last,
+                    version,
+                    noted.records as i64,
+                    noted.rows as i64,
+                    noted.from_ms,
+                    noted.to_ms
+                ],
+            )?;
+            tx.execute(
+                &store::TOTAL_ADD,
+                bind![noted.endpoint, &node, drained as i64, rows as i64, gone as i64, unanswered as i64],
+            )
+        })
+        .await;
+    match &stored {
+        Ok(_) => opened.index.lock().drained(noted.segment.base, noted.endpoint),
+        Err(_) => {
+            tally.unanswered.fetch_add(unanswered, Ordering::Relaxed);
+        }
+    }
+    opened.moves.fetch_add(1, Ordering::SeqCst);
+    stored.map(|_| ())
+}

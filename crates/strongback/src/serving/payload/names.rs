@@ -1,0 +1,162 @@
+//! The columns of a payload table: those that every one has, and one an input.
+//!
+//! An input's name becomes a column's: one that begins with `_` gets one more, characters that tables refuse become `_`, and
+//! of two that are then the same without regard to case the later gets a number. A later model's input with a name that is
+//! there and another type gets a column of its own, `<name>_<type>`.
+
+use std::collections::HashSet;
+
+use lake::{
+    arrow::datatypes::Schema,
+    schema::{Column as TableColumn, Declared},
+};
+use serde::{Deserialize, Serialize};
+
+use super::values::Kind;
+use crate::error::Result;
+
+/// What tables refuse in a name.
+const REFUSED: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '='];
+/// Longest name of a column, in bytes, with room for what is put behind it.
+const NAME_BYTES_MAX: usize = 230;
+
+/// Columns of every payload table, with their types.
+pub(super) const FIXED: &[(&str, &str)] = &[
+    ("_request_id", "string"),
+    ("_row", "int"),
+    ("_client_request_id", "string"),
+    ("_served_at", "timestamp"),
+    ("_event_time", "timestamp"),
+    ("_endpoint_config", "bigint"),
+    ("_model_version", "bigint"),
+    ("_feature_versions", "string"),
+    ("_latency_us", "bigint"),
+    ("_prediction", "double"),
+    ("_prediction_label", "string"),
+];
+
+/// An input of a model: the name of its column before any other table is looked at, and its type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Input {
+    pub name: String,
+    pub kind: Kind,
+}
+
+/// The inputs of a schema, with names that tables take.
+pub(super) fn inputs(schema: &Schema) -> Result<Vec<Input>> {
+    let mut taken = HashSet::new();
+    schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let kind = Kind::of(field.name(), field.data_type())?;
+            Ok(Input { name: free(clean(field.name()), &mut taken), kind })
+        })
+        .collect()
+}
+
+fn clean(name: &str) -> String {
+    let mut clean = String::with_capacity(name.len() + 1);
+    if name.is_empty() || name.starts_with('_') {
+        clean.push('_');
+    }
+    for character in name.chars() {
+        if clean.len() + character.len_utf8() > NAME_BYTES_MAX {
+            break;
+        }
+        let is_refused = REFUSED.contains(&character) || character.is_control();
+        clean.push(if is_refused { '_' } else { character });
+    }
+    // One that begins with a refused character would look like one of ours.
+    if clean.starts_with('_') && !clean.starts_with("__") { format!("_{clean}") } else { clean }
+}
+
+fn free(name: String, taken: &mut HashSet<String>) -> String {
+    let mut free = name.clone();
+    let mut number = 2;
+    while !taken.insert(free.to_lowercase()) {
+        free = format!("{name}_{number}");
+        number += 1;
+    }
+    free
+}
+
+/// The columns of an empty payload table.
+pub(super) fn fixed() -> Vec<Declared> {
+    FIXED.iter().map(|(name, kind)| declared(name, kind)).collect()
+}
+
+fn declared(name: &str, kind: &str) -> Declared {
+    Declared { name: name.to_owned(), type_text: kind.to_owned(), nullable: true }
+}
+
+/// The column of each input in a table that has `columns` and gets those that are told in the second place.
+pub(super) fn place(inputs: &[Input], columns: &[TableColumn]) -> (Vec<String>, Vec<Declared>) {
+    let (mut placed, mut new) = (Vec::with_capacity(inputs.len()), Vec::new());
+    for input in inputs {
+        let suffixed = |number: usize| match number {
+            0 => input.name.clone(),
+            1 => format!("{}_{}", input.name, input.kind.text()),
+            more => format!("{}_{}_{more}", input.name, input.kind.text()),
+        };
+        let mut number = 0;
+        loop {
+            let name = suffixed(number);
+            let is_used = placed.iter().any(|other: &String| other.eq_ignore_ascii_case(&name));
+            match columns.iter().find(|column| column.name.to_lowercase() == name.to_lowercase()) {
+                Some(column) if !is_used && column.type_text == input.kind.text() => {
+                    placed.push(column.name.clone());
+                    break;
+                }
+                None if !is_used => {
+                    new.push(declared(&name, input.kind.text()));
+                    placed.push(name);
+                    break;
+                }
+                _ => number += 1,
+            }
+        }
+    }
+    (placed, new)
+}
+
+#[cfg(test)]
+mod tests {
+    use lake::arrow::datatypes::{DataType, Field};
+
+    use super::*;
+
+    fn names(given: &[&str]) -> Vec<String> {
+        let fields: Vec<Field> = given.iter().map(|name| Field::new(*name, DataType::Float64, true)).collect();
+        inputs(&Schema::new(fields)).unwrap().into_iter().map(|input| input.name).collect()
+    }
+
+    #[test]
+    fn every_input_has_a_column_of_its_own_and_none_of_ours() {
+        assert_eq!(names(&["amount", "_row", "__x", " y", "", "a b;c"]), ["amount", "__row", "___x", "__y", "__", "a_b_c"]);
+        assert_eq!(names(&["a", "A", "a_2", "a"]), ["a", "A_2", "a_2_2", "a_3"]);
+        let long = "ü".repeat(300);
+        assert!(names(&[&long])[0].len() <= NAME_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_name_with_another_type_gets_a_column_beside() {
+        let column = |name: &str, kind: &str| TableColumn {
+            name: name.into(),
+            type_name: String::new(),
+            type_text: kind.into(),
+            type_json: String::new(),
+            nullable: true,
+        };
+        let input = |name: &str, kind| Input { name: name.into(), kind };
+        let there = [column("Amount", "double"), column("count_string", "double"), column("count", "bigint")];
+        let wanted = [
+            input("amount", Kind::Double),
+            input("count", Kind::String),
+            input("new", Kind::Boolean),
+        ];
+        let (placed, new) = place(&wanted, &there);
+        assert_eq!(placed, ["Amount", "count_string_2", "new"]);
+        assert_eq!(new, [declared("count_string_2", "string"), declared("new", "boolean")]);
+    }
+}

@@ -1,0 +1,166 @@
+//! The table that an endpoint's rows go to, and who may put records into the log for it.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use lake::arrow::datatypes::Schema;
+use syntax::names::FullName;
+
+use super::{
+    log::{Opened, Tally},
+    names::{self, Input},
+    record::{self, Record},
+    store,
+};
+use crate::{
+    bind,
+    catalog::{
+        asset::{self, Kind},
+        authorize_admin, names as catalog_names,
+    },
+    context::{App, Ctx},
+    db::{Origin, Sql},
+    error::{Error, Result},
+    tables,
+};
+
+/// What the log has to know of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointRef {
+    /// Its asset.
+    pub asset: i64,
+    /// The name of its payload table, as it is when the table comes to be.
+    pub table: FullName,
+    /// `principal.id` of its owner, who gets the table.
+    pub owner: i64,
+}
+
+/// Puts requests of one endpoint with the same inputs into the log. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder(Arc<Recording>);
+
+struct Recording {
+    endpoint: i64,
+    schema: i64,
+    inputs: Arc<[Input]>,
+    tally: Arc<Tally>,
+    opened: Arc<Opened>,
+}
+
+/// Who logs the requests of an endpoint whose model has these inputs. To be asked for when a configuration is loaded, not with
+/// each request: what the records mean is made durable here.
+pub async fn recorder(ctx: &Ctx, endpoint: &EndpointRef, inputs: &Schema) -> Result<Recorder> {
+    let opened = ctx.app.payload.open().await?;
+    let inputs: Arc<[Input]> = names::inputs(inputs)?.into();
+    let columns = serde_json::to_string(&inputs[..]).map_err(Error::internal)?;
+    let endpoint = endpoint.clone();
+    let asset = endpoint.asset;
+    let schema = ctx
+        .app
+        .db
+        .derive(move |tx| {
+            let (_, schema) = catalog_names::schema_of(tx, &endpoint.table.catalog, &endpoint.table.schema)?;
+            tx.execute(
+                &store::ENDPOINT_PUT,
+                bind![endpoint.asset, schema.id, &endpoint.table.leaf, endpoint.owner],
+            )?;
+            tx.execute(&store::SCHEMA_PUT, bind![&columns])?;
+            tx.one(&store::SCHEMA_FIND, bind![&columns], |row| row.get::<i64>(0))
+        })
+        .await?;
+    let tally = opened.tally(asset);
+    Ok(Recorder(Arc::new(Recording { endpoint: asset, schema, inputs, tally, opened })))
+}
+
+impl Recorder {
+    /// Logs a request; it may be answered once this has succeeded, and not otherwise.
+    pub async fn append(&self, record: Record) -> Result<()> {
+        let Recording { endpoint, schema, inputs, tally, opened } = &*self.0;
+        let bytes = record::encode(*endpoint, *schema, inputs, record)?;
+        opened.append(tally, &bytes).await
+    }
+
+    /// Requests that were logged and answered through the log since it was opened.
+    pub fn served(&self) -> u64 {
+        self.0.tally.served.load(Ordering::Relaxed)
+    }
+}
+
+/// The inputs that records name by number.
+pub(super) async fn inputs_of(app: &App, schema: i64) -> Result<Arc<[Input]>> {
+    let columns = app
+        .db
+        .read(&Origin::system(), move |sql| {
+            sql.first(&store::SCHEMA_GET, bind![schema], |row| row.get::<String>(0))
+        })
+        .await?
+        .ok_or_else(|| Error::internal(format!("no inputs are stored under the number {schema}")))?;
+    Ok(serde_json::from_str::<Vec<Input>>(&columns).map_err(Error::internal)?.into())
+}
+
+/// Where the rows of an endpoint go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// This table.
+    Table(i64),
+    /// Nowhere: the endpoint is gone, and so is the table or the schema that it would lie in.
+    Nowhere,
+}
+
+enum Found {
+    Target(Target),
+    New(tables::inside::NewTable),
+}
+
+/// The table of an endpoint, made if it is not there.
+pub(super) async fn of(ctx: &Ctx, endpoint: i64) -> Result<Target> {
+    let new = match ctx.read(move |sql| find(sql, endpoint)).await? {
+        Found::Target(target) => return Ok(target),
+        Found::New(new) => new,
+    };
+    let table = tables::inside::create(ctx, new).await?;
+    ctx.app.db.derive(move |tx| tx.execute(&store::ENDPOINT_SET_TABLE, bind![endpoint, table])).await?;
+    Ok(Target::Table(table))
+}
+
+fn find(sql: &mut Sql<'_>, endpoint: i64) -> Result<Found> {
+    authorize_admin(sql, "bring what was logged into tables")?;
+    let known = sql.first(&store::ENDPOINT_GET, bind![endpoint], |row| {
+        Ok((row.get::<i64>(0)?, row.get::<String>(1)?, row.get::<i64>(2)?, row.get::<Option<i64>>(3)?))
+    })?;
+    let Some((schema, leaf, owner, table)) = known else {
+        return Err(Error::internal(format!("nothing is known of the endpoint {endpoint} of a logged request")));
+    };
+    if let Some(table) = table
+        && asset::get(sql, table)?.is_some()
+    {
+        return Ok(Found::Target(Target::Table(table)));
+    }
+    let Some(above) = asset::get(sql, schema)? else { return Ok(Found::Target(Target::Nowhere)) };
+    // The table was deleted, and then the endpoint: nobody wants the rows.
+    if table.is_some() && asset::get(sql, endpoint)?.is_none() {
+        return Ok(Found::Target(Target::Nowhere));
+    }
+    let catalog = above.parent_id.map(|id| asset::get(sql, id)).transpose()?.flatten();
+    let catalog = catalog.ok_or_else(|| Error::internal("a schema has no catalog"))?;
+    let name = FullName { catalog: catalog.leaf, schema: above.leaf, leaf };
+    // Made by this, and not yet noted, when a crash came between.
+    if let Some(made) = asset::find(sql, Some(schema), Kind::Table, &syntax::names::fold_case(&name.leaf))?
+        && made.comment.as_deref() == Some(comment(endpoint).as_str())
+    {
+        return Ok(Found::Target(Target::Table(made.id)));
+    }
+    Ok(Found::New(tables::inside::NewTable { name, columns: names::fixed(), comment: comment(endpoint), owner }))
+}
+
+fn comment(endpoint: i64) -> String {
+    format!("Requests that were served, a row a scored row (endpoint {endpoint})")
+}
+
+/// The table of an endpoint, if it was made and is there.
+pub(super) fn table_of(sql: &mut Sql<'_>, endpoint: i64) -> Result<Option<i64>> {
+    let table = sql.first(&store::ENDPOINT_GET, bind![endpoint], |row| row.get::<Option<i64>>(3))?.flatten();
+    match table {
+        Some(table) => Ok(asset::get(sql, table)?.map(|found| found.id)),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,199 @@
+//! From the log into tables: typed, once, whatever happens to the endpoint and the server meanwhile.
+
+use std::fs;
+
+use http::Method;
+use strongback::serving::payload::{Figures, figures, find, flush, recorder};
+
+use super::{endpoint, fraud, record, schema, sql};
+use crate::{
+    catalog::prod_risk,
+    support::{TestApp, ok, on_every_store, request},
+};
+
+#[test]
+fn an_idle_server_writes_nothing() {
+    on_every_store(async |test: TestApp| {
+        fraud(&test).await;
+        flush(&test.system()).await.unwrap();
+        assert!(!test.dir.path().join("data/payload").exists());
+        assert!(!test.app.lake.is_open(), "nor is the engine needed");
+    });
+}
+
+#[test]
+fn every_scored_row_becomes_one_typed_row() {
+    on_every_store(async |test: TestApp| {
+        let (endpoint, recorder) = fraud(&test).await;
+        let (one, three) = (record(4, 1), record(5, 3));
+        let (first_id, second_id) = (one.request_id, three.request_id);
+        recorder.append(one).await.unwrap();
+        recorder.append(three).await.unwrap();
+        flush(&test.system()).await.unwrap();
+        let rows = sql(
+            &test,
+            "SELECT _request_id, _row, _client_request_id, cast(_served_at AS string) AS s, _event_time > _served_at AS e, \
+             _endpoint_config, _model_version, _feature_versions, _latency_us, _prediction, _prediction_label, amount, \
+             `__country_code` AS country, count, is_new FROM prod.risk.fraud_payload ORDER BY _served_at, _row",
+        )
+        .await;
+        let expected = format!(
+            "_request_id,_row,_client_request_id,s,e,_endpoint_config,_model_version,_feature_versions,_latency_us,_prediction,\
+             _prediction_label,amount,country,count,is_new\n\
+             {first_id},0,client 4,2026-11-18T11:06:40.000004Z,false,1,3,VERSIONS,412,0.0,l0,4.0,c4,4,true\n\
+             {second_id},0,client 5,2026-11-18T11:06:40.000005Z,false,1,3,VERSIONS,412,0.0,l0,5.0,c5,5,false\n\
+             {second_id},1,client 5,2026-11-18T11:06:40.000005Z,false,1,3,VERSIONS,412,0.25,l1,,c5,5,false\n\
+             {second_id},2,client 5,2026-11-18T11:06:40.000005Z,false,1,3,VERSIONS,412,0.5,l2,5.25,,5,false\n"
+        );
+        let versions = r#""{""asset 999999"":{""definition"":2,""version"":7}}""#;
+        assert_eq!(rows, expected.replace("VERSIONS", versions));
+        let seen = figures(&test.system(), endpoint.asset).await.unwrap();
+        let expected = Figures { served: 2, logged: 2, drained: 2, drained_rows: 4, ..Figures::default() };
+        assert_eq!(seen, expected);
+        let table = test.get("/api/2.1/unity-catalog/tables/prod.risk.fraud_payload").await;
+        assert_eq!(ok(&table)["owner"], "local", "it is the endpoint's owner's");
+        flush(&test.system()).await.unwrap();
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.fraud_payload").await, "n\n4\n");
+    });
+}
+
+#[test]
+fn endpoints_share_a_log_and_no_table() {
+    on_every_store(async |test: TestApp| {
+        let (fraud, first) = fraud(&test).await;
+        let churn = endpoint(&test, "churn").await;
+        let second = recorder(&test.system(), &churn, &schema()).await.unwrap();
+        for number in 0..20 {
+            let recorder = if number % 4 == 0 { &second } else { &first };
+            recorder.append(record(number, 2)).await.unwrap();
+        }
+        let waiting = figures(&test.system(), fraud.asset).await.unwrap();
+        assert_eq!((waiting.served, waiting.logged, waiting.waiting), (15, 15, 15));
+        flush(&test.system()).await.unwrap();
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.fraud_payload").await, "n\n30\n");
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.churn_payload").await, "n\n10\n");
+        let drained = figures(&test.system(), churn.asset).await.unwrap();
+        assert_eq!((drained.logged, drained.drained, drained.drained_rows, drained.waiting), (5, 5, 10, 0));
+        let left = fs::read_dir(test.dir.path().join("data/payload")).unwrap();
+        let names: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(names.len(), 2, "the node's name and an empty segment: {names:?}");
+    });
+}
+
+#[test]
+fn what_waits_is_there_after_opening_again() {
+    on_every_store(async |test: TestApp| {
+        let (endpoint, recorder) = fraud(&test).await;
+        let mut ids = Vec::new();
+        for number in 0..30 {
+            if number == 10 {
+                flush(&test.system()).await.unwrap();
+            }
+            let record = record(number, 1);
+            ids.push(record.request_id);
+            recorder.append(record).await.unwrap();
+        }
+        drop(recorder);
+        let test = test.reopen().await;
+        let seen = figures(&test.system(), endpoint.asset).await.unwrap();
+        let expected =
+            Figures { served: 30, logged: 30, drained: 10, drained_rows: 10, waiting: 20, ..Figures::default() };
+        assert_eq!(seen, expected);
+        for id in &ids {
+            let rows = find(&test.system(), *id).await.unwrap().unwrap();
+            assert_eq!((rows.len(), rows[0].request_id.clone()), (1, id.to_string()));
+        }
+        flush(&test.system()).await.unwrap();
+        let recorder = super::recorder(&test.system(), &endpoint, &schema()).await.unwrap();
+        recorder.append(record(30, 1)).await.unwrap();
+        let seen = figures(&test.system(), endpoint.asset).await.unwrap();
+        assert_eq!((seen.served, seen.logged, seen.drained, seen.waiting), (31, 31, 30, 1));
+        let distinct = "SELECT count(*) AS n, count(DISTINCT _request_id) AS d FROM prod.risk.fraud_payload";
+        assert_eq!(sql(&test, distinct).await, "n,d\n30,30\n");
+    });
+}
+
+#[test]
+fn a_batch_whose_end_was_not_noted_lands_no_second_time() {
+    on_every_store(async |test: TestApp| {
+        let (endpoint, recorder) = fraud(&test).await;
+        recorder.append(record(1, 2)).await.unwrap();
+        // A copy of the segment as a crash leaves it that comes between landing and freeing.
+        let dir = test.dir.path().join("data/payload");
+        let segment = dir.join("00000000000000000000.segment");
+        let bytes = fs::read(&segment).unwrap();
+        flush(&test.system()).await.unwrap();
+        assert!(!segment.exists());
+        drop(recorder);
+        fs::write(&segment, bytes).unwrap();
+        let test = test.reopen().await;
+        flush(&test.system()).await.unwrap();
+        assert!(!segment.exists(), "it went this time");
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.fraud_payload").await, "n\n2\n");
+        let seen = figures(&test.system(), endpoint.asset).await.unwrap();
+        assert_eq!((seen.logged, seen.drained, seen.waiting), (1, 1, 0));
+    });
+}
+
+#[test]
+fn a_renamed_table_still_gets_its_rows() {
+    on_every_store(async |test: TestApp| {
+        let (_, recorder) = fraud(&test).await;
+        recorder.append(record(1, 1)).await.unwrap();
+        flush(&test.system()).await.unwrap();
+        let rename = serde_json::json!({ "new_name": "danger" });
+        let path = "/api/2.1/unity-catalog/schemas/prod.risk";
+        ok(&test.send(request(Method::PATCH.as_str(), path, Some(rename))).await);
+        recorder.append(record(2, 1)).await.unwrap();
+        flush(&test.system()).await.unwrap();
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.danger.fraud_payload").await, "n\n2\n");
+    });
+}
+
+#[test]
+fn records_of_a_deleted_endpoint_land_and_only_without_a_place_are_given_up() {
+    on_every_store(async |test: TestApp| {
+        let (endpoint, recorder) = fraud(&test).await;
+        recorder.append(record(1, 1)).await.unwrap();
+        let delete = async |name: &str| {
+            let path = format!("/api/2.1/unity-catalog/tables/prod.risk.{name}");
+            ok(&test.send(request(Method::DELETE.as_str(), &path, None)).await);
+        };
+        delete("fraud").await;
+        flush(&test.system()).await.unwrap();
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.fraud_payload").await, "n\n1\n");
+        recorder.append(record(2, 1)).await.unwrap();
+        delete("fraud_payload").await;
+        flush(&test.system()).await.unwrap();
+        let segments = test.dir.path().join("data/payload/00000000000000000001.segment");
+        assert!(!segments.exists(), "it is not kept for ever");
+        let ctx = test.system();
+        let found = figures(&ctx, endpoint.asset).await.unwrap();
+        assert_eq!((found.logged, found.drained, found.given_up, found.waiting), (2, 1, 1, 0));
+    });
+}
+
+#[test]
+fn a_table_that_cannot_be_written_to_keeps_its_records_and_nobody_elses() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        let (bad, good) = (endpoint(&test, "bad").await, endpoint(&test, "good").await);
+        // Somebody else's table has the name.
+        endpoint(&test, "bad_payload").await;
+        for of in [&bad, &good] {
+            let recorder = recorder(&test.system(), of, &schema()).await.unwrap();
+            recorder.append(record(1, 1)).await.unwrap();
+        }
+        let error = flush(&test.system()).await.unwrap_err();
+        assert!(error.message().contains("bad_payload"), "{error:?}");
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.good_payload").await, "n\n1\n");
+        let ctx = test.system();
+        let seen = (figures(&ctx, bad.asset).await.unwrap(), figures(&ctx, good.asset).await.unwrap());
+        assert_eq!((seen.0.waiting, seen.0.drained, seen.1.waiting, seen.1.drained), (1, 0, 0, 1));
+        let path = "/api/2.1/unity-catalog/tables/prod.risk.bad_payload";
+        ok(&test.send(request(Method::DELETE.as_str(), path, None)).await);
+        flush(&ctx).await.unwrap();
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.bad_payload").await, "n\n1\n");
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.good_payload").await, "n\n1\n", "once");
+    });
+}
