@@ -3,9 +3,13 @@
 //! What must stay true: size, depth and number of values are bounded before anything is built; anchors, aliases and tags
 //! are refused, so that a file is as large as it looks and has no types but text; a key stands once in its mapping.
 
+mod fields;
+
 use std::fmt;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+pub(crate) use fields::{Fields, list, scalar};
 
 use crate::names::shown;
 
