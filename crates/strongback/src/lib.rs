@@ -20,6 +20,7 @@ pub mod files;
 pub mod jobs;
 pub mod objects;
 pub mod ops;
+pub mod promotion;
 pub mod registry;
 pub mod router;
 pub mod serving;
@@ -37,6 +38,7 @@ fn slice_routes() -> Vec<router::Route> {
     routes.extend(tracking::routes());
     routes.extend(registry::routes());
     routes.extend(features::routes());
+    routes.extend(promotion::routes());
     routes.extend(answers::routes());
     routes.extend(ui::routes());
     routes
@@ -46,5 +48,6 @@ fn slice_routes() -> Vec<router::Route> {
 fn slice_handlers() -> jobs::Handlers {
     let handlers = jobs::Handlers::default();
     features::handlers().into_iter().for_each(|handler| handlers.register(handler));
+    promotion::register(&handlers);
     handlers
 }

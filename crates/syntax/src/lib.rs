@@ -1,5 +1,5 @@
 //! Pure parsers of what outsiders send: search grammar, names and patterns of names, artifact paths, model sources, `MLmodel`
-//! files, declarations of feature tables and of monitors.
+//! files, declarations of feature tables, gates and monitors.
 //!
 //! Nothing here reads a file, opens a socket or waits; every function is total: hostile input gives an error value,
 //! never a panic, in time linear in its length (the matchers of `LIKE` and of names: pattern × text).
@@ -7,7 +7,9 @@
 //! Invariant: this crate knows no HTTP, no SQL and no table. What a refused value means for a caller (code, status)
 //! is decided by whoever calls.
 
+mod digest;
 pub mod features;
+pub mod gates;
 pub mod glob;
 pub mod mlmodel;
 pub mod monitors;

@@ -23,6 +23,16 @@ pub(super) fn wrong_call() -> ExitCode {
     ExitCode::from(WRONG_CALL)
 }
 
+/// Gates could not judge: nothing passed that was not shown to hold.
+pub(super) fn unjudged() -> ExitCode {
+    ExitCode::from(WRONG_CALL)
+}
+
+/// Something was refused that was to follow an answer.
+pub(super) fn refused() -> ExitCode {
+    ExitCode::from(REFUSED)
+}
+
 /// The code of an error.
 pub(super) fn of(error: &anyhow::Error) -> ExitCode {
     let code = match error.downcast_ref::<Error>().map(Error::code) {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{client::Remote, exit, printer};
+use super::{client::Remote, exit, model::grounds, printer};
 use crate::{
     answers::{HistoryResponse, Move},
     error::Error,
@@ -71,10 +71,18 @@ pub(super) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
         .moves
         .into_iter()
         .map(|one| {
-            vec![time::utc(one.at), version(one.from_version), version(one.to_version), one.by, one.reason]
+            let on = one.evidence.as_ref().map(grounds).unwrap_or_default();
+            vec![
+                time::utc(one.at),
+                version(one.from_version),
+                version(one.to_version),
+                one.by,
+                one.reason,
+                on,
+            ]
         })
         .collect();
-    printer::table(&["TIME (UTC)", "FROM", "TO", "BY", "WHY"], &rows);
+    printer::table(&["TIME (UTC)", "FROM", "TO", "BY", "WHY", "ON"], &rows);
     if found.is_cut {
         printer::talk("There are older moves (-n).");
     }

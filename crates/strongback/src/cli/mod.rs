@@ -14,6 +14,7 @@ mod config_show;
 mod doctor;
 mod exit;
 mod feature_table;
+mod gate;
 mod history;
 mod import;
 mod job;
@@ -24,6 +25,7 @@ mod owner;
 mod place;
 mod principal;
 mod printer;
+mod promote;
 mod runner;
 mod runs;
 mod settings;
@@ -71,7 +73,7 @@ standard output, talk to standard error; --json is for scripts.
 Exit codes:
   0  done
   1  the answer is no: the log does not verify, nothing was found
-  2  the call was wrong: an argument, a setting, a value
+  2  the call was wrong: an argument, a setting, a value; or gates could not judge
   3  refused or failed: no such name, taken, not allowed
   4  a server or a store does not answer or is busy; later it may";
 
@@ -108,6 +110,13 @@ enum Command {
     /// Show registered models: versions, signatures, aliases, history
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Judge candidates by gates, on the server; list and show the reports
+    #[command(subcommand)]
+    Gate(gate::GateCommand),
+    /// Move an alias to a version, on a gate report or as an override
+    Promote(promote::PromoteArgs),
+    /// Move an alias back to where it pointed before
+    Rollback(promote::RollbackArgs),
     /// Change who owns an asset
     #[command(subcommand)]
     Owner(owner::OwnerCommand),
@@ -176,6 +185,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::TrainingSet(command) => training_set::run(command),
         Command::Sql(args) => sql::run(&args),
         Command::Model(command) => model::run(command),
+        Command::Gate(command) => gate::run(command),
+        Command::Promote(args) => promote::promote(&args),
+        Command::Rollback(args) => promote::rollback(&args),
         Command::Owner(command) => owner::run(command),
         Command::Principal(command) => principal::run(command),
         Command::Group(command) => principal::run_group(command),

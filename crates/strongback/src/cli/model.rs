@@ -1,23 +1,30 @@
 //! `strongback model`: registered models for people to look at.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value as Json};
+use http::Method;
+use serde_json::{Map, Value as Json, json};
 
 use super::{client::Remote, printer};
 use crate::{
-    registry::view::{ModelView, MoveView, VersionView},
+    error::Error,
+    registry::{
+        governance::{GovernResponse, Policy},
+        view::{ModelView, MoveView, VersionView},
+    },
     time,
 };
 
-/// Show registered models
+/// Show registered models, and govern their aliases
 #[derive(Debug, Subcommand)]
 pub(super) enum ModelCommand {
     /// List the models that you may see
     List(ListArgs),
     /// Show a model, or one version of it: signature, where it came from, aliases, history
     Show(ShowArgs),
+    /// Say which aliases of a model move with passing gates alone
+    Govern(GovernArgs),
 }
 
 const LIST_EXAMPLES: &str = "\
@@ -53,10 +60,69 @@ pub(super) struct ShowArgs {
     remote: Remote,
 }
 
+const GOVERN_EXAMPLES: &str = "\
+Examples:
+  strongback model govern prod.risk.fraud_classifier --aliases champion
+  strongback model govern prod.risk.fraud_classifier --aliases champion,shadow \\
+      --config gates.yaml
+  strongback model govern prod.risk.fraud_classifier --off
+
+With --config only reports of exactly those gates move the aliases. It takes the
+right to manage the model.";
+
+#[derive(Debug, Args)]
+#[command(after_help = GOVERN_EXAMPLES)]
+pub(super) struct GovernArgs {
+    /// The registered model
+    name: String,
+    /// The aliases that are governed
+    #[arg(long, value_name = "ALIAS,…", value_delimiter = ',', required_unless_present = "off")]
+    aliases: Vec<String>,
+    /// The gates whose reports count [default: any]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Govern none of its aliases
+    #[arg(long, conflicts_with_all = ["aliases", "config"])]
+    off: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+fn govern(args: &GovernArgs) -> anyhow::Result<()> {
+    let mut body = json!({ "name": args.name, "aliases": args.aliases });
+    if let Some(path) = &args.config {
+        let read = std::fs::read_to_string(path);
+        let text = read.map_err(|error| {
+            Error::invalid(format!("The file {} cannot be read: {error}.", path.display()))
+        })?;
+        body["config"] = text.into();
+    }
+    let set: GovernResponse = args.remote.client()?.send(Method::POST, "/api/1.0/model/govern", &body)?;
+    if args.json {
+        return printer::json(&set);
+    }
+    printer::data(&governed(&set.policy).unwrap_or_else(|| format!("No alias of {} is governed.", set.name)));
+    Ok(())
+}
+
+/// What is governed, as a sentence.
+fn governed(policy: &Policy) -> Option<String> {
+    let of = match &policy.config_digest {
+        Some(digest) => format!(" of the gates sha256 {digest}"),
+        None => String::new(),
+    };
+    (!policy.aliases.is_empty())
+        .then(|| format!("Governed: {} move with passing reports{of} alone.", policy.aliases.join(", ")))
+}
+
 pub(super) fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
     match command {
         ModelCommand::List(args) => list(&args)?,
         ModelCommand::Show(args) => show(&args)?,
+        ModelCommand::Govern(args) => govern(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -96,6 +162,9 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
         facts.insert(0, ("full name", found.full_name.clone()));
     }
     print_facts(facts);
+    if let Some(said) = found.governed.as_ref().and_then(governed) {
+        printer::data(&said);
+    }
     if !found.aliases.is_empty() {
         let alias = |alias: crate::registry::view::AliasView| {
             vec![alias.alias, alias.version.to_string(), time::utc(alias.since), alias.by]
@@ -118,7 +187,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     }
     if !found.moves.is_empty() {
         section(
-            &["MOVED (UTC)", "ALIAS", "FROM", "TO", "BY", "WHY"],
+            &["MOVED (UTC)", "ALIAS", "FROM", "TO", "BY", "WHY", "ON"],
             found.moves.into_iter().map(step).collect(),
         );
     }
@@ -217,7 +286,19 @@ fn step(step: MoveView) -> Vec<String> {
         version(step.to_version),
         step.by,
         step.reason,
+        step.evidence.as_ref().map(grounds).unwrap_or_default(),
     ]
+}
+
+/// On what an alias moved, in few words.
+pub(super) fn grounds(evidence: &Json) -> String {
+    let report = evidence["gate_report"].as_str().map(|id| format!("report {id}"));
+    let parts = [
+        evidence["rollback_of"].as_i64().map(|n| format!("rollback of move {n}")),
+        report,
+        (evidence["override"] == true).then(|| "override".to_owned()),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn section(heading: &[&str], rows: Vec<Vec<String>>) {

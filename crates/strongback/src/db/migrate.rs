@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "tables", include_str!("migrations/0007_tables.sql")),
     (8, "features", include_str!("migrations/0008_features.sql")),
     (9, "payload", include_str!("migrations/0009_payload.sql")),
+    (10, "promotion", include_str!("migrations/0010_promotion.sql")),
 ];
 
 /// The schema this binary writes.

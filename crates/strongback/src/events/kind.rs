@@ -87,6 +87,8 @@ kinds! {
     ModelVersionTagSet = "model_version_tag.set",
     ModelVersionTagDelete = "model_version_tag.delete",
     AliasMove = "alias.move",
+    ModelGovern = "model.govern",
+    GateReportCreate = "gate_report.create",
     LineageRecord = "lineage.record",
     JobQueue = "job.queue",
     JobStart = "job.start",

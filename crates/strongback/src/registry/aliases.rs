@@ -1,13 +1,15 @@
 //! Aliases: names for the version that is in use, and the history of what they meant.
 //!
-//! [`alias_set`] is the one function that moves an alias of a living version; deleting an alias is a move to nowhere, and
-//! so is what happens to it when its version or its model is deleted. Moves are numbered from 1 without gaps and never
+//! [`alias_set`] is the one function that moves an alias of a living version, on the grounds that an [`Authority`] gives it
+//! ([`super::governance`]); deleting an alias is a move to nowhere, and so is what happens to it when its version or its model
+//! is deleted, which a governed alias forbids. Moves are numbered from 1 without gaps and never
 //! changed. Their times do not go backward, so the newest move before a date says what the alias meant then.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use syntax::names::{check_alias, check_alias_not_reserved};
 
 use super::{
+    governance::{self, Authority},
     limits::ALIASES_MAX,
     models::Model,
     names::{self, Levels},
@@ -53,12 +55,13 @@ pub struct Move {
     pub by: i64,
     /// Why, in words.
     pub reason: String,
-    /// What the move was judged on, as JSON; none so far.
+    /// What the move rested on, as JSON: `gate_report`, `override`, `rollback_of`, and the `digest` of the version's files;
+    /// none where nothing was asked for.
     pub evidence: Option<String>,
 }
 
 /// Points an alias to a version (or, with none, deletes it) for a stated reason. Setting what is set already and deleting
-/// what is not there change nothing.
+/// what is not there change nothing, and need no grounds.
 pub fn alias_set(
     tx: &mut Sql<'_>,
     name: &str,
@@ -66,13 +69,27 @@ pub fn alias_set(
     alias: &str,
     to: Option<i64>,
     reason: &str,
+    authority: &Authority,
+) -> Result<Change<Model>> {
+    alias_set_as(tx, name, levels, alias, to, (reason, true), authority)
+}
+
+/// The same with a reason that somebody said, or that stands there in its place.
+pub(super) fn alias_set_as(
+    tx: &mut Sql<'_>,
+    name: &str,
+    levels: Levels,
+    alias: &str,
+    to: Option<i64>,
+    (reason, is_said): (&str, bool),
+    authority: &Authority,
 ) -> Result<Change<Model>> {
     match to {
         Some(_) => check_alias_not_reserved(alias).map_err(refused)?,
         None => check_alias(alias).map_err(refused)?,
     }
     let model = names::lock(tx, name, levels, Action::Edit)?;
-    let mut pin = None;
+    let mut target = None;
     if let Some(number) = to {
         let version = versions::require(tx, &model, number)?;
         if version.status != Status::Ready {
@@ -82,7 +99,7 @@ pub fn alias_set(
                 version.status.name()
             )));
         }
-        pin = version.pin;
+        target = Some(version);
     }
     let (from, moves) = locked(tx, model.id, alias)?;
     if from == to {
@@ -91,11 +108,15 @@ pub fn alias_set(
     if from.is_none() {
         refuse_too_many(tx, &model)?;
     }
+    let said = if is_said { reason } else { "" };
+    let grounds = governance::grounds(tx, &model, alias, (from, target.as_ref()), authority, said)?;
     let revision = asset::touch(tx, model.id)?;
-    let n = shift(tx, model.id, alias, (from, to), moves, reason)?;
+    let n = shift(tx, model.id, alias, (from, to), moves, (reason, grounds.as_ref()))?;
+    let pin = target.and_then(|version| version.pin);
     // The alias is a text that somebody chose: erasable, and therefore no subject.
     let event = Event::new(EventKind::AliasMove).asset(model.id, revision).detail(json!({
         "alias": alias, "n": n, "from": from, "to": to, "reason": reason, "pinned": pin_detail(pin.as_ref()),
+        "grounds": grounds,
     }));
     Ok(Change::Made(model, event))
 }
@@ -127,7 +148,7 @@ pub(super) fn drop_all(
     }
     held.into_iter()
         .map(|((from, moves), alias)| {
-            shift(tx, model_id, &alias, (from, None), moves, reason)?;
+            shift(tx, model_id, &alias, (from, None), moves, (reason, None))?;
             Ok(alias)
         })
         .collect()
@@ -146,14 +167,15 @@ fn shift(
     alias: &str,
     (from, to): (Option<i64>, Option<i64>),
     moves: i64,
-    reason: &str,
+    (reason, grounds): (&str, Option<&Json>),
 ) -> Result<i64> {
     let before = tx.first(&store::MOVE_BY_N, bind![model_id, alias, moves], read_move)?;
     // Requests are stored in another order than they came in; history must not go backward.
     let at = tx.now().max(before.map_or(i64::MIN, |before| before.at));
     let (n, by) = (moves + 1, tx.caller().id);
     tx.execute(&store::ALIAS_PUT, bind![model_id, alias, to, n])?;
-    tx.execute(&store::MOVE_INSERT, bind![model_id, alias, n, from, to, at, by, reason])?;
+    let grounds = grounds.map(Json::to_string);
+    tx.execute(&store::MOVE_INSERT, bind![model_id, alias, n, from, to, at, by, reason, grounds.as_deref()])?;
     Ok(n)
 }
 

@@ -7,7 +7,8 @@
 //! What must stay true:
 //! - a face holds no rule: whatever is checked, authorised or stored is in [`models`], [`versions`], [`aliases`];
 //! - a version's number is given once and never again;
-//! - an alias moves only through [`aliases::alias_set`] and what it stands on, and every move is kept, so that which
+//! - an alias moves only through [`aliases::alias_set`] and what it stands on, a governed one with grounds alone
+//!   ([`governance`]), and every move is kept with them, so that which
 //!   version an alias meant at a date is one seek;
 //! - a change of a model counts up its asset's revision, and leaves one event that carries it;
 //! - what a version came from is worked out when it is made ([`provenance`]), from the source and not from trust in
@@ -18,13 +19,16 @@
 
 pub mod aliases;
 pub mod databricks;
+pub mod evidence;
 pub mod files;
+pub mod governance;
 mod limits;
 mod location;
 pub mod mlflow;
 pub mod models;
 pub mod names;
 mod provenance;
+pub mod rollback;
 mod search;
 pub mod signature;
 mod store;
@@ -47,7 +51,15 @@ pub(crate) static STATEMENTS: &[&Stmt] = store::STATEMENTS;
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
-    [mlflow::routes(), databricks::routes(), unity::routes(), files::routes(), view::routes()].concat()
+    [
+        mlflow::routes(),
+        databricks::routes(),
+        unity::routes(),
+        files::routes(),
+        view::routes(),
+        governance::routes(),
+    ]
+    .concat()
 }
 
 /// Between two looks for models that were deleted with their schema.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::{
+    governance,
     names::{self, Levels},
     store,
     tags::{self, Tags},
@@ -222,6 +223,10 @@ pub fn update(tx: &mut Sql<'_>, name: &str, levels: Levels, wanted: &ModelChange
     let only_owner = wanted.owner.is_some() && wanted.new_name.is_none() && wanted.description.is_none();
     let action = if only_owner { Action::Manage } else { Action::Edit };
     let model = names::lock(tx, name, levels, action)?;
+    // Whoever renames a governed model frees its name for one that is not: that is theirs who may end the governance.
+    if wanted.new_name.is_some() && !governance::policy(tx, model.id)?.aliases.is_empty() {
+        authorize(tx, Action::Manage, model.id)?;
+    }
     let mut stored = asset::lock(tx, model.id)?;
     let mut leaf_key = None;
     let mut changes = serde_json::Map::new();
@@ -288,6 +293,7 @@ pub async fn model_delete(ctx: &Ctx, name: String, levels: Levels) -> Result<()>
 /// The same within a transaction. Answers the objects that are to be removed after it.
 fn delete(tx: &mut Sql<'_>, name: &str, levels: Levels) -> Result<Change<Vec<ObjectId>>> {
     let model = names::lock(tx, name, levels, Action::Delete)?;
+    governance::refuse_dropping(tx, &model, None)?;
     let (moved, garbage) = versions::delete_all(tx, model.id, "the model was deleted")?;
     let revision = asset::delete(tx, model.id)?;
     let event = Event::new(EventKind::ModelDelete)

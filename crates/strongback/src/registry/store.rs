@@ -85,8 +85,9 @@ statements! {
     ALIAS_LOCK = "SELECT version, moves FROM alias WHERE model_id = $1 AND alias = $2 {lock}";
     ALIAS_PUT = "INSERT INTO alias (model_id, alias, version, moves) VALUES ($1, $2, $3, $4)
         ON CONFLICT (model_id, alias) DO UPDATE SET version = excluded.version, moves = excluded.moves";
-    MOVE_INSERT = "INSERT INTO alias_move (model_id, alias, n, from_version, to_version, at, by_principal, reason)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    MOVE_INSERT = "INSERT INTO alias_move (model_id, alias, n, from_version, to_version, at, by_principal, reason,
+            evidence)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     MOVE_BY_N = "SELECT alias, n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move
         WHERE model_id = $1 AND alias = $2 AND n = $3";
     MOVE_AT = "SELECT alias, n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move
@@ -95,4 +96,18 @@ statements! {
         WHERE model_id = $1 ORDER BY at DESC, alias, n DESC LIMIT $2";
     MOVE_LIST = "SELECT alias, n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move
         WHERE model_id = $1 AND alias = $2 ORDER BY n";
+
+    POLICY_GET = "SELECT aliases, config_digest FROM model_policy WHERE model_id = $1";
+    POLICY_PUT = "INSERT INTO model_policy (model_id, aliases, config_digest) VALUES ($1, $2, $3)
+        ON CONFLICT (model_id) DO UPDATE SET aliases = excluded.aliases, config_digest = excluded.config_digest";
+
+    REPORT_INSERT = "INSERT INTO gate_report (uuid, model_id, version, digest, alias, champion, champion_digest,
+            config_digest, verdict, run_uuid, made_at, expires_at, by_principal, body)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    REPORT_GET = "SELECT uuid, model_id, version, digest, alias, champion, champion_digest, config_digest, verdict,
+            run_uuid, made_at, expires_at, by_principal, body FROM gate_report WHERE uuid = $1";
+    /// Reports of a model before an id ($3), newest first; of a version where one is named ($2 is not 0).
+    REPORT_PAGE = "SELECT uuid, model_id, version, digest, alias, champion, champion_digest, config_digest, verdict,
+            run_uuid, made_at, expires_at, by_principal, body FROM gate_report
+        WHERE model_id = $1 AND ($2 = 0 OR version = $2) AND uuid < $3 ORDER BY uuid DESC LIMIT $4";
 }

@@ -11,6 +11,7 @@ use syntax::source::SourceUri;
 
 use super::{
     aliases::{self, Alias, Move},
+    governance::{self, Policy},
     models::Model,
     names::{self, Levels},
     signature::Signature,
@@ -23,7 +24,7 @@ use crate::{
     context::Ctx,
     db::Sql,
     error::{Error, Result},
-    router::{Limits, Policy, Route},
+    router::{Limits, Policy as Access, Route},
 };
 
 /// Versions of an answer at most.
@@ -37,7 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![Route::json(
         Method::GET,
         "/api/1.0/model",
-        Policy::Asset(Action::Read),
+        Access::Asset(Action::Read),
         Limits::SMALL,
         "A registered model, or one version of it: signature, origin, aliases, history",
         show,
@@ -72,6 +73,9 @@ pub struct ModelView {
     pub created_by: String,
     /// When it, or something of it, was changed last.
     pub updated_at: i64,
+    /// Which of its aliases move with passing gates alone; absent where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governed: Option<Policy>,
     /// Its aliases; those of the version, where one was named.
     pub aliases: Vec<AliasView>,
     /// Newest first; the one version, where one was named.
@@ -172,6 +176,9 @@ pub struct MoveView {
     pub by: String,
     /// Why, in words.
     pub reason: String,
+    /// What it rested on: `gate_report`, `override`, `rollback_of`, the `digest` of the version's files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Json>,
 }
 
 async fn show(ctx: Ctx, request: ModelRequest) -> Result<ModelView> {
@@ -183,7 +190,7 @@ async fn show(ctx: Ctx, request: ModelRequest) -> Result<ModelView> {
 }
 
 /// The model, and the version if one is named.
-fn find(sql: &mut Sql<'_>, text: &str) -> Result<(Model, Option<Version>)> {
+pub fn find(sql: &mut Sql<'_>, text: &str) -> Result<(Model, Option<Version>)> {
     let text = text.strip_prefix("models:/").unwrap_or(text);
     if let Some((name, number)) = text.split_once('/') {
         let number = number
@@ -220,7 +227,9 @@ fn view(sql: &mut Sql<'_>, model: &Model, one: Option<Version>) -> Result<ModelV
     moves.retain(|step| is_meant(step.from) || is_meant(step.to));
     moves.truncate(MOVES_MAX);
     let aliases = all.iter().filter(|alias| is_meant(Some(alias.version)));
+    let governed = Some(governance::policy(sql, model.id)?).filter(|policy| !policy.aliases.is_empty());
     Ok(ModelView {
+        governed,
         name: model.name(),
         full_name: model.full_name(),
         owner: model.owner.clone(),
@@ -300,5 +309,6 @@ fn move_view(sql: &mut Sql<'_>, people: &mut People, step: Move) -> Result<MoveV
         at: step.at,
         by: people.name(sql, step.by)?,
         reason: step.reason,
+        evidence: step.evidence.as_deref().map(serde_json::from_str).transpose().map_err(Error::internal)?,
     })
 }

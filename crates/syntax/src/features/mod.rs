@@ -14,7 +14,8 @@ mod length;
 mod yaml;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::digest::sha256_hex;
 
 pub use check::{FeatureError, Place};
 pub use length::Length;
@@ -164,11 +165,6 @@ impl FeatureTable {
         };
         // A struct of texts and lists always has a JSON form; should that change, different ones must still differ.
         let bytes = serde_json::to_vec(&canonical).unwrap_or_else(|_| format!("{self:?}").into_bytes());
-        let mut text = String::with_capacity(64);
-        for byte in Sha256::digest(&bytes) {
-            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-        }
-        text
+        sha256_hex(&bytes)
     }
 }

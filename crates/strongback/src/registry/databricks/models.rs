@@ -11,6 +11,7 @@ use crate::{
     registry::{
         aliases::{self, alias_set},
         answered,
+        governance::Authority,
         mlflow::wire::{AliasRequest, ModelRequest, SearchRequest, TagRequest, alias, name, number},
         models::{self, ModelChange},
         names::{self, Levels},
@@ -139,14 +140,20 @@ async fn delete_tag(ctx: Ctx, request: TagRequest) -> Result<Empty> {
 async fn set_alias(ctx: Ctx, request: AliasRequest) -> Result<Empty> {
     let (name, alias) = (name(request.name.as_ref())?, alias(request.alias)?);
     let to = Some(number(request.version)?);
-    ctx.write(move |tx| answered(alias_set(tx, &name, Levels::Three, &alias, to, REASON)?, |_| Ok(Empty {})))
-        .await
+    ctx.write(move |tx| {
+        answered(alias_set(tx, &name, Levels::Three, &alias, to, REASON, &Authority::Ungoverned)?, |_| {
+            Ok(Empty {})
+        })
+    })
+    .await
 }
 
 async fn delete_alias(ctx: Ctx, request: AliasRequest) -> Result<Empty> {
     let (name, alias) = (name(request.name.as_ref())?, alias(request.alias)?);
     ctx.write(move |tx| {
-        answered(alias_set(tx, &name, Levels::Three, &alias, None, REASON)?, |_| Ok(Empty {}))
+        answered(alias_set(tx, &name, Levels::Three, &alias, None, REASON, &Authority::Ungoverned)?, |_| {
+            Ok(Empty {})
+        })
     })
     .await
 }

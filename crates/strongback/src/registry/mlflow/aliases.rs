@@ -10,6 +10,7 @@ use crate::{
     registry::{
         aliases::{self, alias_set},
         answered,
+        governance::Authority,
         names::{self, Levels},
     },
     router::{Limits, Policy, Route, wire::Empty},
@@ -38,14 +39,22 @@ pub(super) fn routes() -> Vec<Route> {
 async fn set(ctx: Ctx, request: AliasRequest) -> Result<Empty> {
     let (name, alias) = (name(request.name.as_ref())?, alias(request.alias)?);
     let to = Some(number(request.version)?);
-    ctx.write(move |tx| answered(alias_set(tx, &name, Levels::Any, &alias, to, REASON)?, |_| Ok(Empty {})))
-        .await
+    ctx.write(move |tx| {
+        answered(alias_set(tx, &name, Levels::Any, &alias, to, REASON, &Authority::Ungoverned)?, |_| {
+            Ok(Empty {})
+        })
+    })
+    .await
 }
 
 async fn delete(ctx: Ctx, request: AliasRequest) -> Result<Empty> {
     let (name, alias) = (name(request.name.as_ref())?, alias(request.alias)?);
-    ctx.write(move |tx| answered(alias_set(tx, &name, Levels::Any, &alias, None, REASON)?, |_| Ok(Empty {})))
-        .await
+    ctx.write(move |tx| {
+        answered(alias_set(tx, &name, Levels::Any, &alias, None, REASON, &Authority::Ungoverned)?, |_| {
+            Ok(Empty {})
+        })
+    })
+    .await
 }
 
 async fn get(ctx: Ctx, request: AliasRequest) -> Result<VersionResponse> {

@@ -10,6 +10,7 @@ use crate::{
     registry::{
         aliases::{self, alias_set},
         answered,
+        governance::Authority,
         names::{self, Levels},
     },
     router::{
@@ -45,7 +46,8 @@ async fn set(ctx: Ctx, request: AliasRequest) -> Result<AliasInfo> {
     let (name, alias) = (full_name(&request.full_name)?, required(&request.alias, "alias")?.to_owned());
     let version_num = request.version_num.ok_or_else(|| Error::required("version_num"))?.0;
     ctx.write(move |tx| {
-        let moved = alias_set(tx, &name, Levels::Three, &alias, Some(version_num), REASON)?;
+        let moved =
+            alias_set(tx, &name, Levels::Three, &alias, Some(version_num), REASON, &Authority::Ungoverned)?;
         answered(moved, |_| Ok(AliasInfo { alias_name: alias.clone(), version_num }))
     })
     .await
@@ -54,7 +56,9 @@ async fn set(ctx: Ctx, request: AliasRequest) -> Result<AliasInfo> {
 async fn delete(ctx: Ctx, request: AliasRequest) -> Result<Empty> {
     let (name, alias) = (full_name(&request.full_name)?, required(&request.alias, "alias")?.to_owned());
     ctx.write(move |tx| {
-        answered(alias_set(tx, &name, Levels::Three, &alias, None, REASON)?, |_| Ok(Empty {}))
+        answered(alias_set(tx, &name, Levels::Three, &alias, None, REASON, &Authority::Ungoverned)?, |_| {
+            Ok(Empty {})
+        })
     })
     .await
 }

@@ -13,7 +13,7 @@ pub use pin::{Pin, detail as pin_detail};
 pub use stage::{Stage, transition};
 
 use super::{
-    aliases, location,
+    aliases, governance, location,
     models::Model,
     names::{self, Levels},
     signature::Signature,
@@ -275,6 +275,7 @@ pub async fn version_delete(ctx: &Ctx, name: String, levels: Levels, number: i64
 fn delete(tx: &mut Sql<'_>, name: &str, levels: Levels, number: i64) -> Result<Change<Vec<ObjectId>>> {
     let model = names::lock(tx, name, levels, Action::Delete)?;
     let version = require(tx, &model, number)?;
+    governance::refuse_dropping(tx, &model, Some(number))?;
     let dropped = aliases::drop_all(tx, model.id, Some(number), "the version was deleted")?;
     let garbage = match location::of(&version) {
         Some(place) => files::clear(tx, &place.area)?,

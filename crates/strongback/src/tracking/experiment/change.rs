@@ -70,12 +70,16 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {
         tags.insert(key.to_owned(), tag.value().to_owned());
     }
     ctx.write(move |tx| {
-        let mlflow_id = rand::rng().random_range(100_000_000_000_000_000..1_000_000_000_000_000_000);
+        let mlflow_id = random_id();
         let experiment = insert(tx, mlflow_id, &name, location.as_deref(), &tags)?;
         let response = CreateResponse { experiment_id: mlflow_id.to_string() };
         Ok(Change::Made(response, created(&experiment)))
     })
     .await
+}
+
+fn random_id() -> i64 {
+    rand::rng().random_range(100_000_000_000_000_000..1_000_000_000_000_000_000)
 }
 
 fn created(experiment: &Experiment) -> Event {
@@ -96,16 +100,72 @@ fn insert(
     let schema = catalog_bootstrap::default_schema(tx)?;
     authorize(tx, Action::Create, schema.id)?;
     refuse_taken(tx, name)?;
+    let owner_id = tx.caller().id;
+    insert_at(tx, (schema.id, owner_id), mlflow_id, name, location, tags)
+}
+
+/// An experiment that the server keeps for something else, e.g. for the evaluations of a model.
+#[derive(Debug)]
+pub struct Kept<'a> {
+    /// Its name, by which it is found again.
+    pub name: &'a str,
+    /// `asset.id` of the schema that it belongs to.
+    pub schema_id: i64,
+    /// `principal.id` of its owner.
+    pub owner_id: i64,
+    /// Its tags, when it is made.
+    pub tags: Tags,
+}
+
+/// The experiment that is kept for something: made, or given to the owner that this has now. Whoever asks has authorised a
+/// change of what it is kept for.
+pub fn keep(tx: &mut Sql<'_>, wanted: &Kept<'_>) -> Result<Change<Experiment>> {
+    let Some(found) = find::by_name(tx, wanted.name)? else {
+        let place = (wanted.schema_id, wanted.owner_id);
+        let made = insert_at(tx, place, random_id(), wanted.name, None, &wanted.tags)?;
+        let event = created(&made);
+        return Ok(Change::Made(made, event));
+    };
+    found.require_active()?;
+    let stored = asset::lock(tx, found.id)?;
+    if stored.parent_id != Some(wanted.schema_id) {
+        return Err(Error::new(
+            Code::ResourceConflict,
+            format!(
+                "The experiment '{}' is somebody else's. Rename it; the name is kept for evaluations.",
+                wanted.name
+            ),
+        ));
+    }
+    if stored.owner_id == wanted.owner_id {
+        return Ok(Change::Nothing(found));
+    }
+    let revision = asset::set_owner(tx, found.id, wanted.owner_id)?;
+    let event = Event::new(EventKind::OwnerSet)
+        .asset(found.id, revision)
+        .detail(json!({ "from": stored.owner_id, "to": wanted.owner_id }));
+    Ok(Change::Made(found, event))
+}
+
+/// Stores a new experiment below a schema.
+fn insert_at(
+    tx: &mut Sql<'_>,
+    (schema_id, owner_id): (i64, i64),
+    mlflow_id: i64,
+    name: &str,
+    location: Option<&str>,
+    tags: &Tags,
+) -> Result<Experiment> {
     let leaf = names::escape_wire_name(name);
     let asset = asset::create(
         tx,
         &NewAsset {
-            parent_id: Some(schema.id),
+            parent_id: Some(schema_id),
             kind: Kind::Experiment,
             leaf: &leaf,
             leaf_key: &leaf,
             wire_name: Some(name),
-            owner_id: tx.caller().id,
+            owner_id,
             comment: None,
             properties: None,
         },

@@ -125,3 +125,4 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 pub(super) use change::bootstrap;
+pub use change::{Kept, keep};

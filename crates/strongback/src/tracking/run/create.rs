@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     bind,
-    catalog::Action,
+    catalog::{Action, authorize},
     context::Ctx,
     db::{Change, Sql},
     error::{Error, Result},
-    events::EventKind,
+    events::{Event, EventKind},
     router::wire::required,
     router::{Limits, Policy, Route},
     tracking::{document::RunDocument, experiment, limits, wire::KeyValue},
@@ -60,12 +60,57 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<RunResponse> {
         let source = sources::resolve(tx, &mut run.document)?;
         insert(tx, &mut run)?;
         sources::record(tx, &run, Some(&source))?;
-        let event = run
-            .event(EventKind::RunCreate)
-            .detail(json!({ "name": run.name(), "tags": run.document.tags().len() }));
+        let event = created(&run);
         Ok(Change::Made(RunResponse { run: (&run).into() }, event))
     })
     .await
+}
+
+/// A run that the server makes by itself.
+#[derive(Debug)]
+pub struct NewRun<'a> {
+    /// Its id, 32 hexadecimal digits, by which it is found again.
+    pub uuid: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its tags.
+    pub tags: &'a [KeyValue],
+    /// When it began, milliseconds since the epoch.
+    pub start_time: i64,
+}
+
+/// Starts a run in an experiment for a caller who may, unless it is there.
+pub fn start(tx: &mut Sql<'_>, home: &experiment::Experiment, new: &NewRun<'_>) -> Result<Change<Run>> {
+    authorize(tx, Action::Create, home.id)?;
+    home.require_active()?;
+    if let Some(found) = super::find(tx, new.uuid)? {
+        return Ok(Change::Nothing(found));
+    }
+    let mut run = Run {
+        id: 0,
+        uuid: new.uuid.to_owned(),
+        experiment_id: home.id,
+        owner_id: tx.caller().id,
+        user: tx.caller().name.clone(),
+        status: Status::Running,
+        deleted: false,
+        start_time: new.start_time,
+        end_time: None,
+        revision: 1,
+        document: first_document(new.tags, Some(new.name))?,
+        home: Home {
+            mlflow_id: home.mlflow_id,
+            artifact_location: home.artifact_location.clone(),
+            deleted: false,
+        },
+    };
+    insert(tx, &mut run)?;
+    let event = created(&run);
+    Ok(Change::Made(run, event))
+}
+
+fn created(run: &Run) -> Event {
+    run.event(EventKind::RunCreate).detail(json!({ "name": run.name(), "tags": run.document.tags().len() }))
 }
 
 fn insert(tx: &mut Sql<'_>, run: &mut Run) -> Result<()> {

@@ -4,15 +4,15 @@ use http::Method;
 use serde_json::json;
 
 use super::{
-    RUN_NAME_TAG, Status, lock, save,
+    RUN_NAME_TAG, Run, Status, lock, save,
     wire::{self, IdRequest, UpdateRequest, UpdateResponse},
 };
 use crate::{
     catalog::Action,
     context::Ctx,
-    db::Change,
+    db::{Change, Sql},
     error::{Error, Result},
-    events::EventKind,
+    events::{Event, EventKind},
     router::{Limits, Policy, Route, wire::Empty},
     tracking::{document::AppendPlan, limits, wire::EnumIn},
 };
@@ -64,19 +64,36 @@ async fn update(ctx: Ctx, request: UpdateRequest) -> Result<UpdateResponse> {
         run.status = status.unwrap_or(run.status);
         // A run that goes on again keeps its end, as in MLflow, until it ends again.
         run.end_time = end_time.or(run.end_time);
-        let named = name
-            .as_deref()
-            .is_some_and(|name| run.document.set_tag(RUN_NAME_TAG, limits::cut(name, limits::TAG_VALUE_CHARS)));
+        let named = name.as_deref().is_some_and(|name| {
+            run.document.set_tag(RUN_NAME_TAG, limits::cut(name, limits::TAG_VALUE_CHARS))
+        });
         if before == (run.status, run.end_time) && !named {
             return Ok(Change::Nothing(UpdateResponse { run_info: (&run).into() }));
         }
         save(tx, &mut run, &AppendPlan::default())?;
-        let event = run
-            .event(EventKind::RunUpdate)
-            .detail(json!({ "status": run.status.name(), "end_time": run.end_time, "name": named.then(|| run.name()) }));
+        let event = updated(&run, named);
         Ok(Change::Made(UpdateResponse { run_info: (&run).into() }, event))
     })
     .await
+}
+
+/// Ends a run that the caller may change. Nothing happens to one that stands so already.
+pub fn end(tx: &mut Sql<'_>, id: &str, status: Status, at: i64) -> Result<Change<()>> {
+    let mut run = lock(tx, id, Action::Edit)?;
+    run.require_active()?;
+    if run.status == status && run.end_time.is_some() {
+        return Ok(Change::Nothing(()));
+    }
+    (run.status, run.end_time) = (status, Some(at));
+    save(tx, &mut run, &AppendPlan::default())?;
+    let event = updated(&run, false);
+    Ok(Change::Made((), event))
+}
+
+fn updated(run: &Run, is_named: bool) -> Event {
+    run.event(EventKind::RunUpdate).detail(json!({
+        "status": run.status.name(), "end_time": run.end_time, "name": is_named.then(|| run.name()),
+    }))
 }
 
 async fn delete(ctx: Ctx, request: IdRequest) -> Result<Empty> {

@@ -45,7 +45,10 @@ pub const USER_TAG: &str = "mlflow.user";
 /// The input tag that says what a data set was used for.
 pub const DATASET_CONTEXT_TAG: &str = "mlflow.data.context";
 
+pub use batch::Batch;
+pub use create::{NewRun, start};
 pub(in crate::tracking) use get::complete;
+pub use lifecycle::end;
 
 /// Where a run stands. The numbers are MLflow's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use strongback::{
     db::Sql,
-    registry::{aliases::alias_set, names::Levels},
+    registry::{aliases::alias_set, governance::Authority, names::Levels},
 };
 
 use super::{GOVERNED, MLFLOW, UNITY, make_model, make_version, prod_risk, send};
@@ -91,7 +91,17 @@ fn a_model_has_at_most_so_many_aliases() {
         };
         // As many as fit, in one transaction: so many requests would take long.
         let fill = |tx: &mut Sql<'_>| {
-            let mut set = |at: i32| alias_set(tx, NAME, Levels::Three, &format!("a{at}"), Some(1), "a test");
+            let mut set = |at: i32| {
+                alias_set(
+                    tx,
+                    NAME,
+                    Levels::Three,
+                    &format!("a{at}"),
+                    Some(1),
+                    "a test",
+                    &Authority::Ungoverned,
+                )
+            };
             (0..199).try_for_each(|at| set(at).map(|_| ()))?;
             set(199)
         };

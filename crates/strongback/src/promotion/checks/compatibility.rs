@@ -1,0 +1,185 @@
+//! What the champion's callers send is taken by the candidate: by signature, and by the requests that an endpoint recorded.
+
+use std::sync::Arc;
+
+use lake::arrow::{array::RecordBatch, datatypes::Schema};
+
+use crate::{
+    context::Ctx,
+    error::{Error, Result},
+    jobs::JobCtx,
+    promotion::{
+        checks::unjudged,
+        columns,
+        evaluate::Scorers,
+        report::{Check, Outcome},
+        rows::{Rows, Source, Which},
+        scoring::{self, Input},
+        subject::{Subject, told},
+    },
+};
+
+/// The section.
+pub const GATE: &str = "compatibility";
+/// Column of a payload table that says when a row was served.
+const SERVED_AT: &str = "_served_at";
+
+/// Signature against signature.
+pub fn signature(subject: &Subject) -> Check {
+    const NAME: &str = "signature";
+    let Some(champion) = &subject.champion else {
+        return Check::told(
+            GATE,
+            NAME,
+            Outcome::NotApplicable,
+            "There is no champion yet, and so nobody who calls it.",
+        );
+    };
+    let (own, others) = match (&subject.inputs, scoring::inputs(champion)) {
+        (Ok(own), Ok(others)) => (own, others),
+        (Err(why), _) => return unjudged(GATE, NAME, why),
+        (_, Err(why)) => return unjudged(GATE, NAME, &why),
+    };
+    let problems = problems(own, &others);
+    if problems.is_empty() {
+        let sentence =
+            format!("All {} inputs that the champion takes are taken by the candidate.", others.len());
+        return Check::told(GATE, NAME, Outcome::Pass, sentence);
+    }
+    Check::told(
+        GATE,
+        NAME,
+        Outcome::Fail,
+        format!("The champion's callers would be refused: {}.", problems.join("; ")),
+    )
+}
+
+fn problems(own: &[Input], others: &[Input]) -> Vec<String> {
+    let of = |inputs: &[Input], name: &str| inputs.iter().find(|input| input.name == name).cloned();
+    let mut problems = Vec::new();
+    for input in own {
+        match of(others, &input.name) {
+            None if input.required => {
+                problems.push(format!("'{}' is required, and the champion does not take it", input.name));
+            }
+            None => {}
+            Some(before) => {
+                if input.required && !before.required {
+                    problems.push(format!("'{}' is required, and was optional", input.name));
+                }
+                if !takes(&input.kind, &before.kind) {
+                    problems.push(format!("'{}' is {}, and was {}", input.name, input.kind, before.kind));
+                }
+            }
+        }
+    }
+    problems
+}
+
+/// Whether a column of a type takes all values of another: what MLflow's schema enforcement lets pass.
+fn takes(now: &str, before: &str) -> bool {
+    let rank = |kind: &str| ["integer", "long", "float", "double"].iter().position(|known| *known == kind);
+    match (rank(now), rank(before)) {
+        // A float does not hold every long.
+        (Some(now), Some(before)) => now >= before && !(now == 2 && before == 1),
+        _ => now == before,
+    }
+}
+
+/// The newest requests of an endpoint, asked again.
+pub async fn recorded(
+    job: &JobCtx,
+    ctx: &Ctx,
+    subject: &Subject,
+    source: Option<&Source>,
+    scorers: &Scorers,
+) -> Result<Check> {
+    const NAME: &str = "recorded_requests";
+    let gate = subject.gates.compatibility.as_ref();
+    let endpoint = gate.and_then(|gate| gate.endpoint.clone()).unwrap_or_default();
+    let Some(source) = source else {
+        let sentence = format!("The endpoint '{endpoint}' has recorded no requests.");
+        return Ok(Check::told(GATE, NAME, Outcome::NotApplicable, sentence));
+    };
+    let most = gate.map_or(1, |gate| u64::from(gate.requests));
+    let replayed = told(replay(job, ctx, source, most, scorers).await)?;
+    Ok(match replayed {
+        Ok((0, _)) => {
+            let sentence = format!("The endpoint '{endpoint}' has recorded no requests.");
+            Check::told(GATE, NAME, Outcome::NotApplicable, sentence)
+        }
+        Ok((rows, 0)) => {
+            let sentence = format!(
+                "The newest {rows} rows that '{endpoint}' was asked are all scored by the candidate."
+            );
+            Check::told(GATE, NAME, Outcome::Pass, sentence)
+        }
+        Ok((rows, unscored)) => {
+            let sentence =
+                format!("{unscored} of the newest {rows} rows that '{endpoint}' was asked get no score.");
+            Check::told(GATE, NAME, Outcome::Fail, sentence)
+        }
+        Err(why) => {
+            let sentence = format!("What '{endpoint}' was asked is not taken by the candidate: {why}.");
+            Check::told(GATE, NAME, Outcome::Fail, sentence)
+        }
+    })
+}
+
+/// Rows, and how many of them got no score.
+async fn replay(
+    job: &JobCtx,
+    ctx: &Ctx,
+    source: &Source,
+    most: u64,
+    scorers: &Scorers,
+) -> Result<(u64, u64)> {
+    let which = Which { newest: Some((SERVED_AT, most)), ..Which::default() };
+    let mut rows = Rows::open(ctx, source, which).await?;
+    let (mut count, mut unscored) = (0, 0);
+    while let Some(batch) = rows.next().await? {
+        job.check()?;
+        job.charge_read(batch.get_array_memory_size() as u64)?;
+        let asked = columns::inputs(&as_asked(&batch)?, scorers.candidate.inputs(), "The recorded requests")?;
+        let scores = scorers.candidate.score(&asked).await?;
+        count += batch.num_rows() as u64;
+        unscored += scores.iter().filter(|score| !score.is_finite()).count() as u64;
+    }
+    Ok((count, unscored))
+}
+
+/// The rows under the names of the request: a payload table keeps names that begin with an underscore to itself, and gives
+/// an input that has such a name one more.
+fn as_asked(rows: &RecordBatch) -> Result<RecordBatch> {
+    let schema = rows.schema();
+    let named = schema.fields().iter().map(|field| match field.name().strip_prefix('_') {
+        Some(rest) if rest.starts_with('_') => field.as_ref().clone().with_name(rest),
+        _ => field.as_ref().clone(),
+    });
+    let schema = Arc::new(Schema::new(named.collect::<Vec<_>>()));
+    RecordBatch::try_new(schema, rows.columns().to_vec()).map_err(Error::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use lake::arrow::datatypes::DataType;
+
+    use super::*;
+
+    fn input(name: &str, kind: &str, required: bool) -> Input {
+        Input { name: name.into(), kind: kind.into(), data_type: DataType::Float64, required }
+    }
+
+    #[test]
+    fn callers_of_the_champion_are_understood() {
+        let champion = [input("a", "long", true), input("b", "double", false)];
+        let said = |own: &[Input]| problems(own, &champion).join("; ");
+        assert_eq!(said(&[input("a", "double", true)]), "");
+        assert_eq!(said(&[input("a", "long", true), input("c", "long", false)]), "");
+        assert_eq!(said(&[input("a", "float", true)]), "'a' is float, and was long");
+        assert_eq!(said(&[input("a", "integer", true)]), "'a' is integer, and was long");
+        assert_eq!(said(&[input("b", "double", true)]), "'b' is required, and was optional");
+        assert_eq!(said(&[input("c", "long", true)]), "'c' is required, and the champion does not take it");
+        assert_eq!(said(&[input("a", "string", false)]), "'a' is string, and was long");
+    }
+}

@@ -1,0 +1,145 @@
+//! The candidate answers in time: a load on the models as they are served, champion and candidate in turn.
+
+use std::time::Instant;
+
+use lake::arrow::array::RecordBatch;
+use stats::{
+    latency::{Block, Interleaved, compare},
+    verdict::{Basis, Bound, Judgement},
+};
+use syntax::gates::Latency;
+
+use super::{confidence, refused, unjudged};
+use crate::{
+    error::Result,
+    jobs::JobCtx,
+    promotion::{
+        evaluate::{Evaluated, Scorers},
+        report::{Check, Outcome, Part},
+        scoring::Scorer,
+    },
+};
+
+/// The section.
+pub const GATE: &str = "latency";
+
+/// Blocks of a measurement: what disturbs the machine for longer than one disturbs both models.
+const BLOCKS: usize = 20;
+/// Requests to each model before anything is measured.
+const WARM_UP: usize = 50;
+
+/// The times of both models, in milliseconds. Where there is no champion the candidate is measured against itself, so that
+/// it is known how steady the machine is.
+pub async fn measure(
+    job: &JobCtx,
+    gate: &Latency,
+    found: &Evaluated,
+    scorers: &Scorers,
+) -> Result<Vec<Block>> {
+    let requests = requests(found, gate.rows as usize);
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let candidate = &scorers.candidate;
+    let champion = scorers.champion.as_ref().unwrap_or(candidate);
+    let each = (gate.requests as usize).div_ceil(BLOCKS);
+    let mut blocks = Vec::with_capacity(BLOCKS);
+    let mut next = 0;
+    for at in 0..=BLOCKS {
+        let mut block = Block::default();
+        let count = if at == 0 { WARM_UP } else { each };
+        for turn in 0..count {
+            let (own, others) = &requests[next % requests.len()];
+            next += 1;
+            let others = others.as_ref().unwrap_or(own);
+            // Who goes second finds caches warm: they take turns in that too.
+            if turn % 2 == 0 {
+                block.champion.push(time(champion, others).await);
+                block.candidate.push(time(candidate, own).await);
+            } else {
+                block.candidate.push(time(candidate, own).await);
+                block.champion.push(time(champion, others).await);
+            }
+        }
+        job.check()?;
+        job.progress(3, 4, &format!("measured block {at} of {BLOCKS}"));
+        if at > 0 {
+            blocks.push(block);
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(blocks)
+}
+
+type Request = (RecordBatch, Option<RecordBatch>);
+
+/// Requests of so many rows, cut out of the sample.
+fn requests(found: &Evaluated, rows: usize) -> Vec<Request> {
+    let mut requests = Vec::new();
+    for (own, others) in &found.sample {
+        let size = rows.min(own.num_rows());
+        for at in (0..own.num_rows()).step_by(size.max(1)) {
+            if at + size <= own.num_rows() {
+                requests.push((own.slice(at, size), others.as_ref().map(|rows| rows.slice(at, size))));
+            }
+        }
+    }
+    requests
+}
+
+/// Milliseconds of a request; none if it failed.
+async fn time(model: &Scorer, rows: &RecordBatch) -> Option<f64> {
+    let begun = Instant::now();
+    let answer = model.score(rows).await;
+    let took = begun.elapsed().as_secs_f64() * 1e3;
+    answer.is_ok().then_some(took)
+}
+
+/// What the times say.
+pub fn check(gate: &Latency, blocks: &[Block], has_champion: bool) -> Vec<Check> {
+    let names = [("p99", gate.p99_ms), ("p99_ratio", gate.p99_ratio)];
+    let asked = || names.iter().filter_map(|(name, limit)| limit.map(|limit| (*name, limit)));
+    let failed = blocks.iter().flat_map(|block| &block.candidate).filter(|time| time.is_none()).count();
+    if failed > 0 {
+        let sentence = format!("The candidate did not answer {failed} of the requests.");
+        return asked().map(|(name, _)| Check::told(GATE, name, Outcome::Fail, &*sentence)).collect();
+    }
+    let compared = match compare(blocks, 0.99, confidence(gate.confidence)) {
+        Ok(compared) => compared,
+        Err(error) => return asked().map(|(name, _)| refused(GATE, name, &error)).collect(),
+    };
+    let judge = |(name, limit)| match name {
+        "p99_ratio" if !has_champion => {
+            Check::told(GATE, name, Outcome::NotApplicable, "There is no champion yet to compare with.")
+        }
+        _ => judge(gate, name, limit, &compared),
+    };
+    asked().map(judge).collect()
+}
+
+fn judge(gate: &Latency, name: &str, limit: f64, compared: &Interleaved) -> Check {
+    let estimate = if name == "p99" { compared.candidate } else { compared.ratio };
+    if compared.is_noisy(gate.max_noise) {
+        let why = format!(
+            "this machine is too busy to judge: a model's typical time changes by {:.0} % of itself from block to block, and \
+             {:.0} % are allowed",
+            compared.noise * 100.0,
+            gate.max_noise * 100.0
+        );
+        return Check { estimate: Some(estimate), ..unjudged(GATE, name, &why) };
+    }
+    let what = match name {
+        "p99" => "The time that 99 % of the candidate's requests do not exceed, in ms,",
+        _ => "The candidate's 99th percentile as a multiple of the champion's",
+    };
+    match Judgement::new(estimate, Bound::AtMost(limit), Basis::Interval) {
+        Ok(judgement) => {
+            let part = |name: &str, estimate| Part { name: name.to_owned(), estimate, outcome: None };
+            Check::judged(GATE, name, &judgement, what).with_parts(vec![
+                part("candidate, ms", compared.candidate),
+                part("champion, ms", compared.champion),
+            ])
+        }
+        Err(error) => refused(GATE, name, &error),
+    }
+}

@@ -1,0 +1,259 @@
+//! Gate runs and gate reports by REST.
+
+use ::http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::{
+    job::KIND,
+    moves::{self, CHAMPION, version},
+    subject::{self, Order},
+};
+use crate::{
+    catalog::{
+        Action, authorize,
+        securable::{Paging, People},
+    },
+    context::Ctx,
+    db::{Change, Sql},
+    error::{Error, Result},
+    jobs::{self, Budget, NewJob},
+    registry::{
+        aliases,
+        evidence::{self, Evidence},
+        governance,
+        names::{self, Levels},
+    },
+    router::{Limits, Policy, Route, wire::Int64},
+};
+
+/// Longest file of gates, in bytes: it goes with the job.
+const CONFIG_BYTES_MAX: usize = 48 << 10;
+/// How long a gate run may take, milliseconds.
+const WALL_MS_MAX: i64 = 6 * 3_600_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    let (read, edit) = (Policy::Asset(Action::Read), Policy::Asset(Action::Edit));
+    const REPORTS: &str = "/api/1.0/gate-reports";
+    const REPORT: &str = "/api/1.0/gate-reports/{report_id}";
+    vec![
+        Route::json(
+            Method::POST,
+            "/api/1.0/gate-runs",
+            edit,
+            Limits::JSON,
+            "Queue a job that judges a candidate",
+            start,
+        ),
+        Route::json(
+            Method::GET,
+            REPORTS,
+            read,
+            Limits::SMALL,
+            "List the gate reports of a model, newest first",
+            list,
+        ),
+        Route::json(Method::GET, REPORT, read, Limits::SMALL, "Get a gate report", get),
+    ]
+}
+
+/// Who is judged, on what.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct GateRunRequest {
+    /// Name of the model.
+    pub model: String,
+    /// The candidate: the number of a version, or an alias that points to it.
+    pub candidate: String,
+    /// The alias that it is judged for, whose version is the champion; `champion` if absent.
+    pub alias: Option<String>,
+    /// The gates, as YAML.
+    pub config: String,
+    /// Whether the alias moves to the candidate when the gates pass.
+    #[serde(rename = "move", default)]
+    pub moves: bool,
+    /// Asked again under this key, the same job is answered.
+    pub idempotency_key: Option<String>,
+}
+
+/// The job.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct GateRunResponse {
+    /// Its id, which is the report's too.
+    pub job_id: String,
+    /// Name of the model.
+    pub model: String,
+    /// Number of the candidate.
+    pub candidate: i64,
+    /// The alias.
+    pub alias: String,
+    /// Number of the champion; absent if there is none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<i64>,
+}
+
+async fn start(ctx: Ctx, request: GateRunRequest) -> Result<GateRunResponse> {
+    if request.config.len() > CONFIG_BYTES_MAX {
+        return Err(Error::too_long("config", CONFIG_BYTES_MAX, request.config.len()));
+    }
+    governance::read_gates(&request.config)?;
+    let alias =
+        request.alias.clone().filter(|alias| !alias.is_empty()).unwrap_or_else(|| CHAMPION.to_owned());
+    ctx.write(move |tx| {
+        let model = names::lock(tx, &request.model, Levels::Any, Action::Edit)?;
+        let candidate = version(tx, &model, &request.candidate)?;
+        let champion = aliases::resolve(tx, &model, &alias)?;
+        subject::check(&model, &candidate, champion.as_ref(), &alias)?;
+        let order = Order {
+            model_id: model.id,
+            candidate: candidate.version,
+            alias: alias.clone(),
+            config: request.config.clone(),
+            moves: request.moves,
+        };
+        let by = tx.caller().id;
+        let job = NewJob {
+            asset: Some((model.id, Action::Edit)),
+            budget: Budget { wall_ms: Some(WALL_MS_MAX), ..Budget::default() },
+            // The key is the caller's own: others have theirs.
+            idempotency_key: request.idempotency_key.as_ref().map(|key| format!("{by}/{}/{key}", model.id)),
+            ..NewJob::new(KIND, serde_json::to_value(&order).map_err(Error::internal)?, by)
+        };
+        let queued = jobs::enqueue(tx, &job)?;
+        let answer = GateRunResponse {
+            job_id: queued.id.to_string(),
+            model: model.name(),
+            candidate: candidate.version,
+            alias: alias.clone(),
+            champion: champion.map(|champion| champion.version),
+        };
+        Ok(match queued.event {
+            Some(event) => Change::Made(answer, event),
+            None => Change::Nothing(answer),
+        })
+    })
+    .await
+}
+
+/// Whose reports.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ListRequest {
+    /// Name of the model.
+    pub model: String,
+    /// Only those of this version.
+    pub version: Option<Int64>,
+    /// At most so many; 0 or absent leaves it to the server.
+    pub max_results: Option<Int64>,
+    /// Where the page before ended.
+    pub page_token: Option<String>,
+}
+
+/// A report in a list. Times in milliseconds since the epoch.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReportLine {
+    /// Its id.
+    pub report_id: String,
+    /// Name of the model.
+    pub model: String,
+    /// Number of the candidate.
+    pub candidate: i64,
+    /// The alias that it was judged for.
+    pub alias: String,
+    /// Number of the champion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<i64>,
+    /// `pass`, `fail` or `could_not_judge`.
+    pub verdict: String,
+    /// The evaluation run.
+    pub run_id: String,
+    /// Digest of the gates.
+    pub config_digest: String,
+    /// When it was made.
+    pub made_at: i64,
+    /// With whose rights.
+    pub by: String,
+    /// From when on it moves nothing.
+    pub expires_at: i64,
+}
+
+impl ReportLine {
+    fn new(sql: &mut Sql<'_>, people: &mut People, model: &str, found: &Evidence) -> Result<Self> {
+        Ok(Self {
+            report_id: found.id.to_string(),
+            model: model.to_owned(),
+            candidate: found.version,
+            alias: found.alias.clone(),
+            champion: found.champion,
+            verdict: found.verdict.name().to_owned(),
+            run_id: found.run_id.clone(),
+            config_digest: found.config_digest.clone(),
+            made_at: found.made_at,
+            by: people.name(sql, found.by)?,
+            expires_at: found.expires_at,
+        })
+    }
+}
+
+/// A page of reports.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ListResponse {
+    /// Newest first.
+    pub reports: Vec<ReportLine>,
+    /// There is more behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+}
+
+async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
+    let limit = Paging::new(request.max_results, None).limit()?;
+    let token = request.page_token.as_deref().filter(|token| !token.is_empty());
+    let before = token.map(moves::report_id).transpose().map_err(|_| {
+        Error::invalid("The 'page_token' is not one that this server gave. Begin the list again without it.")
+    })?;
+    let before = before.map_or_else(|| evidence::END.to_owned(), |id| id.to_string());
+    ctx.read(move |sql| {
+        let model = names::load(sql, &request.model, Levels::Any)?;
+        let version = request.version.map(|version| version.0);
+        let mut found = evidence::list(sql, model.id, version, &before, limit as i64 + 1)?;
+        let has_more = found.len() > limit;
+        found.truncate(limit);
+        let people = &mut People::default();
+        let name = model.name();
+        let reports =
+            found.iter().map(|one| ReportLine::new(sql, people, &name, one)).collect::<Result<Vec<_>>>()?;
+        let next_page_token = reports.last().filter(|_| has_more).map(|last| last.report_id.clone());
+        Ok(ListResponse { reports, next_page_token })
+    })
+    .await
+}
+
+/// Which report.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct GetRequest {
+    /// Its id.
+    pub report_id: String,
+}
+
+/// A report, whole.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReportView {
+    /// As a list shows it.
+    #[serde(flatten)]
+    pub line: ReportLine,
+    /// The report: what was judged on what, every check with figure, interval, rows, bound and sentence.
+    pub report: Json,
+}
+
+async fn get(ctx: Ctx, request: GetRequest) -> Result<ReportView> {
+    let id = moves::report_id(&request.report_id)?;
+    ctx.read(move |sql| {
+        let missing =
+            || Error::missing(format!("There is no gate report '{id}'. strongback gate list --model NAME"));
+        let found = evidence::get(sql, id)?.ok_or_else(missing)?;
+        authorize(sql, Action::Read, found.model_id)?;
+        let name = crate::catalog::asset::display_name(sql, found.model_id)?;
+        let line = ReportLine::new(sql, &mut People::default(), &name, &found)?;
+        Ok(ReportView { line, report: serde_json::from_str(&found.body).map_err(Error::internal)? })
+    })
+    .await
+}

@@ -1,0 +1,148 @@
+//! What a gate run is about, settled in one snapshot before anything is computed: versions, tables at their versions.
+
+use serde::{Deserialize, Serialize};
+use syntax::gates::Gates;
+
+use super::{
+    baseline,
+    rows::{self, Source},
+    scoring::{self, Input},
+};
+use crate::{
+    catalog::{Action, authorize},
+    db::Sql,
+    error::{Code, Error, Result},
+    registry::{
+        aliases, governance,
+        models::{self, Model},
+        versions::{self, Status, Version},
+    },
+    tables::managed,
+};
+
+/// What a job is asked to do: its payload.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Order {
+    /// `asset.id` of the model.
+    pub model_id: i64,
+    /// Number of the candidate.
+    pub candidate: i64,
+    /// The alias that it is for.
+    pub alias: String,
+    /// The gates, as YAML.
+    pub config: String,
+    /// Whether the alias moves when they pass.
+    pub moves: bool,
+}
+
+/// Why something cannot be judged, as a clause; or what it is.
+pub type Known<T> = std::result::Result<T, String>;
+
+/// What is judged, and on what.
+pub struct Subject {
+    /// The model.
+    pub model: Model,
+    /// The alias.
+    pub alias: String,
+    /// Who wants its place.
+    pub candidate: Version,
+    /// Who has it.
+    pub champion: Option<Version>,
+    /// The gates.
+    pub gates: Gates,
+    /// As they were written.
+    pub config: String,
+    /// The columns that the candidate takes.
+    pub inputs: Known<Vec<Input>>,
+    /// The evaluation rows.
+    pub evaluation: Known<Source>,
+    /// The rows that the candidate learned from, where drift is asked for.
+    pub baseline: Option<Known<Source>>,
+    /// Recorded requests, where an endpoint is named; none if it recorded nothing.
+    pub recorded: Option<Known<Option<Source>>>,
+}
+
+impl Subject {
+    /// Settles it, for a caller who may change the model.
+    pub fn settle(sql: &mut Sql<'_>, order: &Order) -> Result<Self> {
+        authorize(sql, Action::Edit, order.model_id)?;
+        let model = models::get(sql, order.model_id)?
+            .ok_or_else(|| Error::missing("The model was deleted after its gates were asked for."))?;
+        let candidate = versions::require(sql, &model, order.candidate)?;
+        let champion = aliases::resolve(sql, &model, &order.alias)?;
+        check(&model, &candidate, champion.as_ref(), &order.alias)?;
+        let gates = governance::read_gates(&order.config)?;
+        let baseline = match &gates.data_drift {
+            None => None,
+            Some(drift) => Some(told(match &drift.against {
+                Some(named) => rows::resolve(sql, named).map(Some),
+                None => baseline::find(sql, &candidate),
+            })?),
+        };
+        let baseline = baseline.map(|found| {
+            found?.ok_or_else(|| {
+                format!(
+                    "nothing says what version {} learned from: set the tag {} of its run, or 'against' in the gates",
+                    candidate.version,
+                    baseline::TAG
+                )
+            })
+        });
+        let endpoint = gates.compatibility.as_ref().and_then(|gate| gate.endpoint.clone());
+        let recorded = endpoint.map(|endpoint| told(recorded(sql, &endpoint))).transpose()?;
+        Ok(Self {
+            evaluation: told(rows::resolve(sql, &gates.evaluation.table))?,
+            inputs: scoring::inputs(&candidate),
+            alias: order.alias.clone(),
+            config: order.config.clone(),
+            model,
+            candidate,
+            champion,
+            gates,
+            baseline,
+            recorded,
+        })
+    }
+}
+
+/// Refuses a candidate that is none.
+pub fn check(model: &Model, candidate: &Version, champion: Option<&Version>, alias: &str) -> Result<()> {
+    let (name, number) = (model.name(), candidate.version);
+    if candidate.status != Status::Ready {
+        return Err(Error::invalid(format!(
+            "Version {number} of '{name}' is not ready to be judged. Finalize it first."
+        )));
+    }
+    if champion.is_some_and(|champion| champion.version == number) {
+        return Err(Error::invalid(format!(
+            "Version {number} of '{name}' is what '{alias}' points to already."
+        )));
+    }
+    Ok(())
+}
+
+/// Makes a refusal a reason; what is a failure of ours stays an error, after which the job is tried again.
+pub fn told<T>(result: Result<T>) -> Result<Known<T>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) if error.is_ours() || error.code() == Code::RequestLimitExceeded => Err(error),
+        Err(error) => Ok(Err(error.message().trim_end_matches('.').to_owned())),
+    }
+}
+
+/// The table that holds what an endpoint was asked, for a caller who may read it; none if there is none yet.
+fn recorded(sql: &mut Sql<'_>, endpoint: &str) -> Result<Option<Source>> {
+    let name = managed::parse(&format!("{endpoint}_payload"))?;
+    match managed::find(sql, &name)? {
+        managed::Found::Nothing { .. } => Ok(None),
+        _ => {
+            let found = managed::get(sql, &name, Action::Read)?;
+            Ok(Some(Source {
+                asset_id: found.asset.id,
+                table: found.table,
+                version: found.newest.version,
+                name: found.name,
+            }))
+        }
+    }
+}
