@@ -1,7 +1,7 @@
 //! Strongback: an MLOps backbone in one binary.
 //!
 //! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
-//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them
+//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`monitoring`], [`answers`]; a slice imports only slices before it. Beside them
 //! stand the few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`time`], [`ui`].
 
 pub mod answers;
@@ -16,6 +16,7 @@ pub mod error;
 pub mod events;
 pub mod files;
 pub mod jobs;
+pub mod monitoring;
 pub mod objects;
 pub mod ops;
 pub mod registry;
@@ -33,6 +34,7 @@ fn slice_routes() -> Vec<router::Route> {
     routes.extend(tables::routes());
     routes.extend(tracking::routes());
     routes.extend(registry::routes());
+    routes.extend(monitoring::routes());
     routes.extend(answers::routes());
     routes.extend(ui::routes());
     routes
@@ -40,5 +42,9 @@ fn slice_routes() -> Vec<router::Route> {
 
 /// What does jobs of the server's own kinds, from the ground up. Each slice that has some registers them here.
 fn slice_handlers() -> jobs::Handlers {
-    jobs::Handlers::default()
+    let handlers = jobs::Handlers::default();
+    for handler in monitoring::handlers() {
+        handlers.register(handler);
+    }
+    handlers
 }

@@ -54,6 +54,8 @@ kinds! {
     Model = "model", "registered model";
     /// A command that runners run.
     Command = "command", "command";
+    /// What watches an endpoint or a table.
+    Monitor = "monitor", "monitor";
 }
 
 /// A named thing.

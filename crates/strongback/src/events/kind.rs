@@ -94,6 +94,15 @@ kinds! {
     JobEnd = "job.end",
     CommandDeclare = "command.declare",
     CommandDelete = "command.delete",
+    MonitorDeclare = "monitor.declare",
+    MonitorDelete = "monitor.delete",
+    MonitorPlan = "monitor.plan",
+    MonitorCompute = "monitor.compute",
+    MonitorTrigger = "monitor.trigger",
+    AlertOpen = "alert.open",
+    AlertUpdate = "alert.update",
+    AlertAcknowledge = "alert.acknowledge",
+    AlertResolve = "alert.resolve",
 }
 
 #[cfg(test)]

@@ -213,14 +213,18 @@ impl Monitor {
             let remedy = match metric.subject() {
                 Subject::Column => "add it to 'metrics'",
                 Subject::Prediction => "add 'prediction'",
-                Subject::Labels => "give 'labels' a 'baseline' column, and for label_rate the task classification",
+                Subject::Labels => {
+                    "give 'labels' a 'baseline' column, and for label_rate the task classification"
+                }
                 Subject::Classification | Subject::Regression => "add it to the 'metrics' of 'labels'",
             };
             return refuse(place, format!("'{}' is not computed; {remedy}", metric.name()));
         }
         match &threshold.column {
             Some(column) if metric.subject() == Subject::Column => check_column(place, "column", column),
-            Some(_) => refuse(place, format!("'{}' is not a figure of a column; drop 'column'", metric.name())),
+            Some(_) => {
+                refuse(place, format!("'{}' is not a figure of a column; drop 'column'", metric.name()))
+            }
             None => Ok(()),
         }
     }

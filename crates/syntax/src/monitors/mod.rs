@@ -257,11 +257,7 @@ mod tests {
     use super::*;
 
     fn window(length: &str, offset: &str) -> Window {
-        Window {
-            length: length.parse().unwrap(),
-            offset: offset.parse().unwrap(),
-            delay: Length::default(),
-        }
+        Window { length: length.parse().unwrap(), offset: offset.parse().unwrap(), delay: Length::default() }
     }
 
     #[test]

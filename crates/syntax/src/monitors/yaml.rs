@@ -68,10 +68,8 @@ pub fn from_yaml(text: &str) -> Result<Monitor, YamlError> {
             format!("version '{}' is not known; this server reads version {VERSION}", shown(version));
         return Err(YamlError::new(position, message));
     }
-    let mut places: HashMap<Place, Position> = FIELDS
-        .iter()
-        .filter_map(|(name, place)| Some(((*place)?, fields.get(name)?.position)))
-        .collect();
+    let mut places: HashMap<Place, Position> =
+        FIELDS.iter().filter_map(|(name, place)| Some(((*place)?, fields.get(name)?.position))).collect();
     let mut thresholds = Vec::new();
     if let Some(node) = fields.get("thresholds") {
         for (at, node) in list("thresholds", node)?.iter().enumerate() {
@@ -239,17 +237,14 @@ fn metric(position: Position, name: &str) -> Result<Metric, YamlError> {
     })
 }
 
-fn one_of<T: Copy>(
-    fields: &Fields<'_>,
-    field: &str,
-    known: &[(T, &str)],
-) -> Result<Option<T>, YamlError> {
+fn one_of<T: Copy>(fields: &Fields<'_>, field: &str, known: &[(T, &str)]) -> Result<Option<T>, YamlError> {
     let Some(node) = fields.get(field) else { return Ok(None) };
     let written = scalar(field, node)?;
     let found = known.iter().find(|(_, name)| *name == written);
     found.map(|(value, _)| Some(*value)).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(_, name)| *name).collect();
-        let message = format!("'{}' is not known for '{field}'; known are {}", shown(written), names.join(", "));
+        let message =
+            format!("'{}' is not known for '{field}'; known are {}", shown(written), names.join(", "));
         YamlError::new(node.position, message)
     })
 }

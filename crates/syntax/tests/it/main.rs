@@ -8,9 +8,9 @@
 )]
 
 mod features;
-mod monitors;
 mod fixture;
 mod like;
+mod monitors;
 mod names;
 mod paths;
 mod search_errors;

@@ -28,7 +28,10 @@ trigger:
 #[test]
 fn a_declaration_is_read_whole() {
     let monitor = from_yaml(GOOD).unwrap();
-    assert_eq!((monitor.watch.as_str(), monitor.baseline.to_string().as_str()), ("prod.risk.fraud", "prod.risk.train@3"));
+    assert_eq!(
+        (monitor.watch.as_str(), monitor.baseline.to_string().as_str()),
+        ("prod.risk.fraud", "prod.risk.train@3")
+    );
     assert_eq!(monitor.window.offset.micros(), 900_000_000);
     assert_eq!(monitor.event_time, "_event_time");
     assert_eq!(monitor.metrics, [Metric::Psi, Metric::Missing]);

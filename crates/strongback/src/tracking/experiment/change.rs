@@ -70,7 +70,7 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {
         tags.insert(key.to_owned(), tag.value().to_owned());
     }
     ctx.write(move |tx| {
-        let mlflow_id = rand::rng().random_range(100_000_000_000_000_000..1_000_000_000_000_000_000);
+        let mlflow_id = new_id();
         let experiment = insert(tx, mlflow_id, &name, location.as_deref(), &tags)?;
         let response = CreateResponse { experiment_id: mlflow_id.to_string() };
         Ok(Change::Made(response, created(&experiment)))
@@ -85,6 +85,20 @@ fn created(experiment: &Experiment) -> Event {
         .detail(json!({ "name": experiment.name, "tags": experiment.tags }))
 }
 
+/// The experiment of that name, made in a schema where it does not exist: for what the server itself logs.
+pub fn require_in_tx(tx: &mut Sql<'_>, name: &str, schema_id: i64) -> Result<Change<()>> {
+    if let Some(found) = find::by_name(tx, name)? {
+        authorize(tx, Action::Create, found.id)?;
+        return Ok(Change::Nothing(()));
+    }
+    let experiment = insert_in(tx, schema_id, new_id(), name, None, &Tags::new())?;
+    Ok(Change::Made((), created(&experiment)))
+}
+
+fn new_id() -> i64 {
+    rand::rng().random_range(100_000_000_000_000_000..1_000_000_000_000_000_000)
+}
+
 /// Stores a new experiment in the default schema.
 fn insert(
     tx: &mut Sql<'_>,
@@ -94,13 +108,24 @@ fn insert(
     tags: &Tags,
 ) -> Result<Experiment> {
     let schema = catalog_bootstrap::default_schema(tx)?;
-    authorize(tx, Action::Create, schema.id)?;
+    insert_in(tx, schema.id, mlflow_id, name, location, tags)
+}
+
+fn insert_in(
+    tx: &mut Sql<'_>,
+    schema_id: i64,
+    mlflow_id: i64,
+    name: &str,
+    location: Option<&str>,
+    tags: &Tags,
+) -> Result<Experiment> {
+    authorize(tx, Action::Create, schema_id)?;
     refuse_taken(tx, name)?;
     let leaf = names::escape_wire_name(name);
     let asset = asset::create(
         tx,
         &NewAsset {
-            parent_id: Some(schema.id),
+            parent_id: Some(schema_id),
             kind: Kind::Experiment,
             leaf: &leaf,
             leaf_key: &leaf,

@@ -125,3 +125,5 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 pub(super) use change::bootstrap;
+pub use change::require_in_tx;
+pub(in crate::tracking) use find::by_name;

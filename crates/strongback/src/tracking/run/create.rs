@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     bind,
-    catalog::Action,
+    catalog::{Action, authorize},
     context::Ctx,
     db::{Change, Sql},
     error::{Error, Result},
-    events::EventKind,
+    events::{Event, EventKind},
     router::wire::required,
     router::{Limits, Policy, Route},
     tracking::{document::RunDocument, experiment, limits, wire::KeyValue},
@@ -66,6 +66,41 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<RunResponse> {
         Ok(Change::Made(RunResponse { run: (&run).into() }, event))
     })
     .await
+}
+
+/// Starts a run in an experiment by its name, for what the server itself logs: the run, and what to answer the change with.
+pub fn start_in_tx(
+    tx: &mut Sql<'_>,
+    experiment_name: &str,
+    run_name: &str,
+    tags: &[(&str, &str)],
+) -> Result<(Run, Event)> {
+    let home = experiment::by_name(tx, experiment_name)?
+        .ok_or_else(|| Error::missing(format!("Could not find experiment with name '{experiment_name}'")))?;
+    authorize(tx, Action::Create, home.id)?;
+    home.require_active()?;
+    let mut document = RunDocument::default();
+    for (key, value) in tags.iter().chain([&(RUN_NAME_TAG, run_name)]) {
+        document.set_tag(key, limits::cut(value, limits::TAG_VALUE_CHARS));
+    }
+    let (owner_id, user, now) = (tx.caller().id, tx.caller().name.clone(), tx.now());
+    let mut run = Run {
+        id: 0,
+        uuid: uuid::Uuid::new_v4().simple().to_string(),
+        experiment_id: home.id,
+        owner_id,
+        user,
+        status: Status::Running,
+        deleted: false,
+        start_time: now,
+        end_time: None,
+        revision: 1,
+        document,
+        home: Home { mlflow_id: home.mlflow_id, artifact_location: home.artifact_location, deleted: false },
+    };
+    insert(tx, &mut run)?;
+    let event = run.event(EventKind::RunCreate).detail(json!({ "name": run.name(), "tags": tags.len() }));
+    Ok((run, event))
 }
 
 fn insert(tx: &mut Sql<'_>, run: &mut Run) -> Result<()> {

@@ -46,6 +46,7 @@ pub const USER_TAG: &str = "mlflow.user";
 pub const DATASET_CONTEXT_TAG: &str = "mlflow.data.context";
 
 pub(in crate::tracking) use get::complete;
+pub use {batch::Batch, create::start_in_tx};
 
 /// Where a run stands. The numbers are MLflow's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
