@@ -196,6 +196,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(crate::jobs::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::features::background(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::serving::payload::background(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::monitoring::keep_watch(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];
     Background { stop, tasks }

@@ -18,6 +18,7 @@ pub mod events;
 pub mod features;
 pub mod files;
 pub mod jobs;
+pub mod monitoring;
 pub mod objects;
 pub mod ops;
 pub mod promotion;
@@ -39,6 +40,7 @@ fn slice_routes() -> Vec<router::Route> {
     routes.extend(registry::routes());
     routes.extend(features::routes());
     routes.extend(promotion::routes());
+    routes.extend(monitoring::routes());
     routes.extend(answers::routes());
     routes.extend(ui::routes());
     routes
@@ -49,5 +51,8 @@ fn slice_handlers() -> jobs::Handlers {
     let handlers = jobs::Handlers::default();
     features::handlers().into_iter().for_each(|handler| handlers.register(handler));
     promotion::register(&handlers);
+    for handler in monitoring::handlers() {
+        handlers.register(handler);
+    }
     handlers
 }

@@ -14,6 +14,7 @@ use crate::{
     },
     db::Sql,
     error::Result,
+    monitoring,
     router::wire::Int64,
     tracking::{
         damaged::say_damaged,
@@ -55,6 +56,8 @@ pub struct Overview {
     pub models: Vec<ModelLine>,
     /// Newest first; only for administrators.
     pub events: Vec<Listed>,
+    /// Alerts that stand, and drift.
+    pub monitoring: monitoring::Overview,
 }
 
 /// How much there is.
@@ -117,7 +120,7 @@ pub fn overview(sql: &mut Sql<'_>) -> Result<Overview> {
     } else {
         Vec::new()
     };
-    Ok(Overview { counts, runs, models, events })
+    Ok(Overview { counts, runs, models, events, monitoring: monitoring::overview(sql)? })
 }
 
 fn counts(sql: &mut Sql<'_>) -> Result<Counts> {

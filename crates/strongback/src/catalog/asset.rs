@@ -56,6 +56,8 @@ kinds! {
     Command = "command", "command";
     /// Rows that a model is trained on.
     TrainingSet = "training_set", "training set";
+    /// What watches an endpoint or a table.
+    Monitor = "monitor", "monitor";
 }
 
 /// A named thing.

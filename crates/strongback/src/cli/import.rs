@@ -86,7 +86,7 @@ pub(super) struct ImportArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Csv,
     Json,
     Parquet,
@@ -94,7 +94,7 @@ enum Format {
 }
 
 impl Format {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
             Self::Json => "json",
@@ -103,7 +103,7 @@ impl Format {
         }
     }
 
-    fn of(path: &Path) -> Result<Self> {
+    pub(super) fn of(path: &Path) -> Result<Self> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
         Ok(match ending.as_str() {
             "csv" | "tsv" | "txt" => Self::Csv,
@@ -158,7 +158,8 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(exit::answer(!args.dry_run || done.bad_rows == 0))
 }
 
-fn digest(path: &Path) -> std::io::Result<String> {
+/// SHA-256 of a file, in hexadecimal.
+pub(super) fn digest(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let (mut hash, mut block) = (Sha256::new(), vec![0; BLOCK]);
     loop {
@@ -170,7 +171,7 @@ fn digest(path: &Path) -> std::io::Result<String> {
 }
 
 /// Shows on a terminal how far a file has gone.
-fn progress(size: u64) -> impl Fn(u64) + Send + Sync + 'static {
+pub(super) fn progress(size: u64) -> impl Fn(u64) + Send + Sync + 'static {
     /// Below this nobody has to wait.
     const MUCH: u64 = 16 << 20;
     let shows = std::io::stderr().is_terminal() && size > MUCH;

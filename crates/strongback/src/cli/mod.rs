@@ -3,6 +3,7 @@
 //! What must stay true: data goes to standard output, talk to standard error; exit codes are those of [`exit`]; every
 //! command shows examples, and a test parses each of them and each command that a document shows.
 
+mod alert;
 mod audit_erase;
 mod audit_log;
 mod backup;
@@ -19,8 +20,10 @@ mod history;
 mod import;
 mod job;
 mod kind;
+mod labels;
 mod lineage;
 mod model;
+mod monitor;
 mod owner;
 mod place;
 mod principal;
@@ -140,6 +143,15 @@ enum Command {
     /// Stands between a runner and a command
     #[command(hide = true)]
     RunnerGuard(runner::guard::GuardArgs),
+    /// Watch what is served, or any table: windows, drift, performance
+    #[command(subcommand)]
+    Monitor(monitor::MonitorCommand),
+    /// List, take up and end alerts
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
+    /// Import labels of rows that were served
+    #[command(subcommand)]
+    Labels(labels::LabelsCommand),
     /// Find runs, e.g. the best by a metric
     #[command(subcommand)]
     Runs(runs::RunsCommand),
@@ -196,6 +208,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Job(command) => job::run(command),
         Command::Runner(args) => runner::run(args),
         Command::RunnerGuard(args) => runner::guard::run(&args),
+        Command::Monitor(command) => monitor::run(command),
+        Command::Alert(command) => alert::run(command),
+        Command::Labels(command) => labels::run(command),
         Command::Runs(command) => runs::run(command),
         Command::History(args) => history::run(&args),
         Command::Lineage(args) => lineage::run(&args),

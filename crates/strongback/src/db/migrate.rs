@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "features", include_str!("migrations/0008_features.sql")),
     (9, "payload", include_str!("migrations/0009_payload.sql")),
     (10, "promotion", include_str!("migrations/0010_promotion.sql")),
+    (11, "monitoring", include_str!("migrations/0011_monitoring.sql")),
 ];
 
 /// The schema this binary writes.

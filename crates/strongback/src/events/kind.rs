@@ -101,6 +101,15 @@ kinds! {
     FeatureTablePublish = "feature_table.publish",
     TrainingSetCreate = "training_set.create",
     TrainingSetDelete = "training_set.delete",
+    MonitorDeclare = "monitor.declare",
+    MonitorDelete = "monitor.delete",
+    MonitorPlan = "monitor.plan",
+    MonitorCompute = "monitor.compute",
+    MonitorTrigger = "monitor.trigger",
+    AlertOpen = "alert.open",
+    AlertUpdate = "alert.update",
+    AlertAcknowledge = "alert.acknowledge",
+    AlertResolve = "alert.resolve",
 }
 
 #[cfg(test)]

@@ -67,6 +67,17 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// What is within both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let least = |own: Option<i64>, other: Option<i64>| own.into_iter().chain(other).min();
+        Self {
+            processor_ms: least(self.processor_ms, other.processor_ms),
+            wall_ms: least(self.wall_ms, other.wall_ms),
+            bytes_read: least(self.bytes_read, other.bytes_read),
+        }
+    }
+
     /// What of it is used up, as a sentence.
     pub fn exceeded_by(&self, cost: &Cost) -> Option<String> {
         let limits = [

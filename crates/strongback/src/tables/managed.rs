@@ -89,6 +89,17 @@ pub fn get(sql: &mut Sql<'_>, name: &FullName, action: Action) -> Result<Managed
     }
 }
 
+/// The table of this `asset.id` that this server keeps, whatever it is called by now.
+pub fn by_asset(sql: &mut Sql<'_>, id: i64, action: Action) -> Result<Managed> {
+    let asset = asset::get(sql, id)?.ok_or_else(|| Error::missing("The table was deleted."))?;
+    authorize(sql, action, id)?;
+    let name = names::full_name_of(sql, id)?;
+    match newest(sql, id)? {
+        Some(newest) => Ok(Managed { table: asset.uuid.parse()?, asset, name, newest }),
+        None => Err(elsewhere(&name)),
+    }
+}
+
 /// The error for a table of which nothing is kept here.
 pub(super) fn elsewhere(name: &FullName) -> Error {
     Error::invalid(format!(

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::sections;
+use super::{drift, sections};
 use crate::{
     answers::{Overview, overview},
     auth::Mode,
@@ -151,7 +151,8 @@ fn draw(overview: &Overview, frame: &Frame) -> Markup {
             a href="/ready" { "Health" }
         }
     };
-    let is_empty = overview.runs.is_empty() && overview.models.is_empty();
+    let is_watched = !overview.monitoring.monitors.is_empty();
+    let is_empty = overview.runs.is_empty() && overview.models.is_empty() && !is_watched;
     let body = html! {
         @if !frame.mlflow { (sections::no_pages()) }
         @if let Some(counts) = &overview.counts { (sections::counts(counts)) }
@@ -161,8 +162,12 @@ fn draw(overview: &Overview, frame: &Frame) -> Markup {
                 (sections::start(frame))
             } @else {
                 div.columns {
-                    (sections::runs(overview, frame))
                     div {
+                        (sections::runs(overview, frame))
+                        @if !overview.monitoring.monitors.is_empty() { (drift::drift(&overview.monitoring)) }
+                    }
+                    div {
+                        @if !overview.monitoring.alerts.is_empty() { (drift::alerts(&overview.monitoring, frame)) }
                         (sections::models(overview, frame))
                         @if !overview.events.is_empty() { (sections::events(overview, frame)) }
                     }
@@ -192,6 +197,7 @@ mod tests {
                 updated_at: 0,
             }],
             events: Vec::new(),
+            monitoring: crate::monitoring::Overview::default(),
         };
         for mlflow in [false, true] {
             let frame = Frame {

@@ -3,6 +3,7 @@
 //! What must stay true: nothing of MLflow's is in this product. Its pages are found through the user's Python and read
 //! from there; the data that they show comes from this server's interface.
 
+mod drift;
 mod format;
 pub(crate) mod graphql;
 mod home;

@@ -19,6 +19,7 @@ mod graphql;
 mod jobs;
 mod kill;
 mod payload;
+mod monitoring;
 mod registry;
 mod router;
 mod support;

@@ -298,6 +298,11 @@ pub fn find(sql: &mut Sql<'_>, full_name: &str) -> Result<Asset> {
     })
 }
 
+/// What the newest version of a command runs. The caller has authorised it.
+pub fn newest_definition(sql: &mut Sql<'_>, command_id: i64) -> Result<Definition> {
+    version(sql, command_id, None).map(|version| version.definition)
+}
+
 async fn get(ctx: Ctx, request: GetRequest) -> Result<CommandInfo> {
     ctx.read(move |sql| {
         let found = find(sql, &request.full_name)?;
@@ -340,6 +345,8 @@ pub struct Run {
     pub idempotency_key: Option<String>,
     /// Not begun before, milliseconds since the epoch; 0 for at once.
     pub not_before: i64,
+    /// What it may use, where that is less than the command allows.
+    pub budget: Budget,
 }
 
 /// Queues a run within the caller's transaction, which has authorised the caller. Whom it runs as is asked for the right to
@@ -353,15 +360,16 @@ pub fn enqueue(tx: &mut Sql<'_>, run: &Run) -> Result<Queued> {
     let values = definition.values(&run.params)?;
     let seconds = |seconds: Int64| seconds.0.saturating_mul(1_000);
     let key = run.idempotency_key.as_deref().filter(|key| !key.is_empty());
+    let allowed = Budget {
+        processor_ms: definition.processor_seconds.map(seconds),
+        wall_ms: Some(seconds(definition.wall_seconds)),
+        bytes_read: None,
+    };
     let new = NewJob {
         payload_version: PAYLOAD_VERSION,
         label: definition.label.clone(),
         asset: Some((run.command_id, Action::Execute)),
-        budget: Budget {
-            processor_ms: definition.processor_seconds.map(seconds),
-            wall_ms: Some(seconds(definition.wall_seconds)),
-            bytes_read: None,
-        },
+        budget: allowed.and(run.budget),
         not_before: run.not_before,
         attempts_max: definition.max_attempts.0,
         // What somebody else calls by the same key is another job.
@@ -400,7 +408,7 @@ async fn run(ctx: Ctx, request: RunRequest) -> Result<JobInfo> {
             params: request.params.clone().unwrap_or_default(),
             run_as_id,
             idempotency_key: request.idempotency_key.clone(),
-            not_before: 0,
+            ..Run::default()
         };
         let queued = enqueue(tx, &asked)?;
         let job = queue::get(tx, queued.id)?;

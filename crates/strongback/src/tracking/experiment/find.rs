@@ -79,7 +79,7 @@ async fn get_by_name(ctx: Ctx, request: NameRequest) -> Result<ExperimentRespons
 }
 
 /// By the name it was given, deleted ones too, without asking whether the caller may see it.
-pub(super) fn by_name(sql: &mut Sql<'_>, name: &str) -> Result<Option<Experiment>> {
+pub(in crate::tracking) fn by_name(sql: &mut Sql<'_>, name: &str) -> Result<Option<Experiment>> {
     match asset::find_by_wire_name(sql, Kind::Experiment, name)? {
         Some(asset) => sql.first(&store::EXPERIMENT_BY_ASSET, bind![asset.id], read),
         None => Ok(None),

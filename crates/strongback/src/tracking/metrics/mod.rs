@@ -15,6 +15,7 @@ use crate::{
     error::Result,
     router::Route,
     tracking::{
+        document::Point,
         run::Run,
         series::{History, Source, piece_series},
     },
@@ -23,7 +24,7 @@ use crate::{
 /// Stored bytes that a key's history is read from.
 struct Stored {
     chunks: Vec<Vec<u8>>,
-    loose: Vec<crate::tracking::document::Point>,
+    loose: Vec<Point>,
 }
 
 impl Stored {
@@ -50,6 +51,22 @@ impl Stored {
         }
         Ok(History::open(sources)?)
     }
+}
+
+/// The newest points of a key, at most so many, by step: for charts that the server draws itself. Of points of one step the
+/// latest stands. The caller has authorised the run.
+pub fn newest_points(sql: &mut Sql<'_>, run: &Run, key: &str, most: usize) -> Result<Vec<Point>> {
+    let mut points = Stored::load(sql, run, key)?.history()?.all()?;
+    points.sort_by_key(|point| (point.step, point.timestamp_ms));
+    let mut newest: Vec<Point> = Vec::new();
+    for point in points {
+        match newest.last_mut() {
+            Some(last) if last.step == point.step => *last = point,
+            _ => newest.push(point),
+        }
+    }
+    newest.drain(..newest.len().saturating_sub(most));
+    Ok(newest)
 }
 
 /// Routes of metric histories.

@@ -84,6 +84,7 @@ impl<'t> World<'t> {
                 self.make_registered(word).await
             }
             "kept" | "kept_pinned" => self.make_table(word).await,
+            "watched" | "monitor_yaml" | "monitored" | "alert" => self.make_monitored(word).await,
             "user" | "group" | "member" | "token" => self.make_principal(word).await,
             "owner" => self.tokens.name.to_owned(),
             "label" | "runner" | "command" | "job" | "leased" | "label_of_job" => self.make_job(word).await,
@@ -232,6 +233,47 @@ impl<'t> World<'t> {
             self.put_bytes(&path, format!("id\n{rows}")).await;
         }
         name
+    }
+
+    /// A table with rows of event time, which is its own baseline; a monitor of it; an alert of that.
+    async fn make_monitored(&mut self, word: &str) -> String {
+        match word {
+            "watched" => {
+                let name = format!("{}.w", self.get("schema").await);
+                let rows = "2024-11-24T00:00:00Z,1\n2024-11-24T00:30:00Z,2\n";
+                let path = format!(
+                    "/api/1.0/tables/{name}/batches/a?create=true&format=csv&types=at:timestamp,x:double"
+                );
+                self.put_bytes(&path, format!("at,x\n{rows}")).await;
+                name
+            }
+            "monitor_yaml" => {
+                let name = self.get("watched").await;
+                format!(
+                    "version: 1\nwatch: {name}\nbaseline: {name}@1\nevent_time: at\nwindow: {{ length: 1h }}\n\
+                     thresholds: [{{ metric: psi, below: 9 }}]\nminimum_rows: 1\n"
+                )
+            }
+            "monitored" => {
+                self.call("POST", "/api/1.0/monitors", json!({ "yaml": "$monitor_yaml$" })).await;
+                self.get("watched").await
+            }
+            _ => {
+                let name = self.get("monitored").await;
+                let queued = self.call("POST", &format!("/api/1.0/monitors/{name}/run"), json!({})).await;
+                let (stop, stopped) = tokio::sync::watch::channel(false);
+                let worker =
+                    tokio::spawn(strongback::jobs::work(std::sync::Arc::clone(&self.test.app), stopped));
+                let id = text(&queued["job_id"]).parse().unwrap();
+                let patience = std::time::Duration::from_mins(2);
+                let job = strongback::jobs::wait(&self.test.system(), id, patience).await.unwrap();
+                stop.send(true).unwrap();
+                worker.await.unwrap();
+                assert_eq!(job.state.name(), "succeeded", "{job:?}");
+                let found = self.call("GET", &format!("/api/1.0/alerts?monitor={name}"), json!({})).await;
+                text(&found["alerts"][0]["alert_id"])
+            }
+        }
     }
 
     async fn make_principal(&mut self, word: &str) -> String {

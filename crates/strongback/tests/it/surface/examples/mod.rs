@@ -4,6 +4,7 @@ mod artifacts;
 mod catalog;
 mod files;
 mod jobs;
+mod monitoring;
 mod registry;
 mod tables;
 mod tracking;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Example> {
         registry::unity(),
         files::examples(),
         jobs::examples(),
+        monitoring::examples(),
         answers(),
         for_pages(),
         absent(),

@@ -1,0 +1,191 @@
+//! Declaring a monitor, or its next version.
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use syntax::{
+    monitors::{self, from_yaml},
+    names::{FullName, fold_case},
+};
+
+use super::{
+    baseline::{self, Resolved},
+    columns,
+    monitor::{self, Monitor},
+    store,
+};
+use crate::{
+    bind,
+    catalog::{
+        Action,
+        asset::{self, Asset, Kind, NewAsset},
+        authorize, names, principal,
+    },
+    context::Ctx,
+    db::{Change, Sql},
+    error::{Error, Result},
+    events::{Event, EventKind},
+    jobs::commands,
+    tables::{
+        managed::{self, Managed},
+        pin_in_tx, unpin_in_tx,
+    },
+};
+
+/// What the pin of a baseline is called.
+fn holder(asset: &Asset) -> String {
+    format!("monitor {}", asset.uuid)
+}
+
+/// Reads a declaration; a mistake is told with its line and column.
+pub(super) fn read(yaml: &str) -> Result<monitors::Monitor> {
+    from_yaml(yaml).map_err(|error| Error::invalid(format!("The monitor cannot be read: {error}.")))
+}
+
+/// What a definition names, found and authorised for who declares it.
+struct Named {
+    name: FullName,
+    watched: Managed,
+    baseline: Resolved,
+}
+
+fn find(sql: &mut Sql<'_>, definition: &monitors::Monitor) -> Result<Named> {
+    let name = managed::parse(&definition.watch)?;
+    let watched = monitor::watched(sql, &name)?;
+    let baseline = baseline::resolve(sql, &definition.baseline)?;
+    if let Some(owner) = &definition.alerts.owner {
+        principal::require(sql, owner)?;
+    }
+    if let Some(trigger) = &definition.trigger {
+        let command = commands::find(sql, &trigger.command)?;
+        authorize(sql, Action::Execute, command.id)?;
+        let known = commands::newest_definition(sql, command.id)?;
+        if let Some(unknown) = trigger.parameters.keys().find(|name| !known.params.contains_key(*name)) {
+            return Err(Error::invalid(format!(
+                "The command '{}' has no parameter '{unknown}', which the trigger sets.",
+                trigger.command
+            )));
+        }
+    }
+    Ok(Named { name, watched, baseline })
+}
+
+/// Declares a monitor. A definition that is the same already changes nothing, but for whose rights count.
+pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<Monitor> {
+    check_columns(ctx, &definition).await?;
+    let text = serde_json::to_string(&definition).map_err(Error::internal)?;
+    let sha256: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    ctx.write(move |tx| {
+        let named = find(tx, &definition)?;
+        let (_, schema) = names::schema_of(tx, &named.name.catalog, &named.name.schema)?;
+        // Nobody deletes the schema while something is made in it, and one version is made at a time.
+        asset::lock(tx, schema.id)?;
+        let before = monitor::find(tx, &named.name)?.map(|asset| monitor::load(tx, asset)).transpose()?;
+        let (asset, n) = match before {
+            None => {
+                authorize(tx, Action::Create, schema.id)?;
+                let made = create(tx, &schema, &named.name)?;
+                tx.execute(&store::MONITOR_INSERT, bind![made.id, named.watched.asset.id, 1_i64])?;
+                (made, 1)
+            }
+            Some(before) => {
+                authorize(tx, Action::Edit, before.asset.id)?;
+                let is_same = before.sha256 == sha256
+                    && before.watched_id == named.watched.asset.id
+                    && before.baseline_id == named.baseline.table.asset.id
+                    && before.declared_by == tx.caller().id;
+                if is_same {
+                    return Ok(Change::Nothing(before));
+                }
+                let n = before.n + 1;
+                let (id, version) = (before.baseline_id, before.baseline_version);
+                unpin_in_tx(tx, id, version, &holder(&before.asset))?;
+                tx.execute(&store::MONITOR_REDEFINE, bind![before.asset.id, named.watched.asset.id, n])?;
+                (before.asset, n)
+            }
+        };
+        let (now, by) = (tx.now(), tx.caller().id);
+        let (baseline, version) = (named.baseline.table.asset.id, named.baseline.version);
+        tx.execute(
+            &store::DEFINITION_INSERT,
+            bind![asset.id, n, &text, &sha256[..], baseline, version as i64, now, by],
+        )?;
+        pin_in_tx(tx, baseline, version, &holder(&asset), "windows are compared with it")?;
+        let revision = asset::touch(tx, asset.id)?;
+        let asset = Asset { revision, ..asset };
+        let event = Event::new(EventKind::MonitorDeclare).asset(asset.id, revision).detail(json!({
+            "name": definition.watch, "version": n, "definition": definition,
+        }));
+        Ok(Change::Made(monitor::load(tx, asset)?, event))
+    })
+    .await
+}
+
+fn create(tx: &mut Sql<'_>, schema: &Asset, name: &FullName) -> Result<Asset> {
+    let owner_id = tx.caller().id;
+    asset::create(
+        tx,
+        &NewAsset {
+            parent_id: Some(schema.id),
+            kind: Kind::Monitor,
+            leaf: &name.leaf,
+            leaf_key: &fold_case(&name.leaf),
+            wire_name: None,
+            owner_id,
+            comment: None,
+            properties: None,
+        },
+    )
+}
+
+/// Refuses columns that the tables do not have, before anything is stored.
+async fn check_columns(ctx: &Ctx, definition: &monitors::Monitor) -> Result<()> {
+    let asked = definition.clone();
+    let named = ctx.read(move |sql| find(sql, &asked)).await?;
+    let watched = ctx.app.lake.state(named.watched.table, Some(named.watched.newest.version)).await?;
+    let baseline = ctx.app.lake.state(named.baseline.table.table, Some(named.baseline.version)).await?;
+    let require =
+        |table: &Managed, columns: &[lake::schema::Column], name: &str, what: &str| match columns::named(
+            columns, name,
+        ) {
+            Some(column) => Ok(column.clone()),
+            None => Err(Error::invalid(format!(
+                "The table '{}' has no column '{name}', which the monitor names in '{what}'.",
+                managed::show(&table.name)
+            ))),
+        };
+    let of_watched = |name: &str, what: &str| require(&named.watched, &watched.columns, name, what);
+    let of_baseline = |name: &str, what: &str| require(&named.baseline.table, &baseline.columns, name, what);
+    let event_time = of_watched(&definition.event_time, "event_time")?;
+    if event_time.type_name != "TIMESTAMP" {
+        return Err(Error::invalid(format!(
+            "The column '{}' is of type {}; event time is a timestamp.",
+            event_time.name, event_time.type_text
+        )));
+    }
+    if let Some(prediction) = &definition.prediction {
+        of_watched(&prediction.column, "prediction")?;
+        prediction.baseline.as_ref().map(|name| of_baseline(name, "prediction.baseline")).transpose()?;
+    }
+    if let Some(labels) = &definition.labels {
+        labels.baseline.as_ref().map(|name| of_baseline(name, "labels.baseline")).transpose()?;
+        for key in super::labelled::KEYS {
+            of_watched(key, "labels")?;
+        }
+    }
+    for name in &definition.features.include {
+        of_watched(name, "features.include")?;
+        of_baseline(name, "features.include")?;
+    }
+    Ok(())
+}
+
+/// Deletes a monitor, authorised; what it computed stays.
+pub(super) fn delete(tx: &mut Sql<'_>, full_name: &str) -> Result<Event> {
+    let found = monitor::get(tx, full_name, Action::Delete)?;
+    asset::lock(tx, found.asset.id)?;
+    unpin_in_tx(tx, found.baseline_id, found.baseline_version, &holder(&found.asset))?;
+    let revision = asset::delete(tx, found.asset.id)?;
+    Ok(Event::new(EventKind::MonitorDelete)
+        .asset(found.asset.id, revision)
+        .detail(json!({ "name": full_name })))
+}

@@ -1,0 +1,86 @@
+//! What windows are compared with: a table at a version, sketched once and kept beside the sketches of windows.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use stats::sketch::ColumnSketch;
+use syntax::{monitors::Baseline, names::FullName};
+
+use super::{
+    columns::{self, Column},
+    scan,
+    sketches::{self, Role, Row},
+    tables::Names,
+};
+use crate::{
+    catalog::Action,
+    context::Ctx,
+    db::Sql,
+    error::{Error, Result},
+    jobs::JobCtx,
+    tables::managed::{self, Managed},
+};
+
+/// A baseline that was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Resolved {
+    /// The table with its rows.
+    #[serde(skip)]
+    pub table: Managed,
+    /// The version that is meant.
+    pub version: u64,
+}
+
+/// Finds what a definition names, for a caller who may read it.
+pub fn resolve(sql: &mut Sql<'_>, baseline: &Baseline) -> Result<Resolved> {
+    let name = managed::parse(&baseline.name)?;
+    let table = managed::get(sql, &name, Action::Read)?;
+    let Some(version) = baseline.version else {
+        return Err(Error::invalid(format!(
+            "The baseline '{}' is a table, whose rows change: name the version that is meant, such as {}@{}.",
+            baseline.name, baseline.name, table.newest.version
+        )));
+    };
+    let version = table.version_at(sql, Some(lake::query::AsOf::Version(version)))?;
+    Ok(Resolved { table, version })
+}
+
+/// The sketches of a baseline's columns by name in lower case: those that are kept, or new ones, which are kept then.
+pub(super) async fn sketches(
+    job: &JobCtx,
+    names: &Names,
+    baseline: &Resolved,
+) -> Result<BTreeMap<String, ColumnSketch>> {
+    let ctx = job.ctx().await?;
+    let batch_id = format!("baseline-{}@{}", baseline.table.table, baseline.version);
+    let kept = match sketches::load(&ctx, &names.sketch, &batch_id).await? {
+        Some(kept) => kept,
+        None => {
+            let made = make(job, &ctx, &baseline.table.name, baseline).await?;
+            sketches::land(&ctx, &names.sketch, &batch_id, &made).await?;
+            made
+        }
+    };
+    Ok(kept.into_iter().map(|row| (row.column.to_lowercase(), row.sketch)).collect())
+}
+
+async fn make(job: &JobCtx, ctx: &Ctx, name: &FullName, baseline: &Resolved) -> Result<Vec<Row>> {
+    let state = ctx.app.lake.state(baseline.table.table, Some(baseline.version)).await?;
+    let columns: Vec<Column> = columns::comparable(&state.columns);
+    if columns.is_empty() {
+        return Err(Error::invalid(format!(
+            "The baseline '{}' has no column of numbers or texts that anything could be compared with.",
+            managed::show(name)
+        )));
+    }
+    job.progress(0, 0, "sketches the baseline");
+    let found = scan::whole(job, ctx, name, baseline.version, &columns).await?;
+    let row = |(column, sketch): (Column, ColumnSketch)| Row {
+        role: Role::Baseline,
+        span: None,
+        model_version: None,
+        column: column.name,
+        sketch,
+    };
+    Ok(columns.into_iter().zip(found).map(row).collect())
+}

@@ -1,0 +1,53 @@
+//! Which columns can be compared, and how.
+
+use stats::sketch::{CategorySketch, ColumnSketch, NumericSketch};
+
+/// What a column is compared as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// By its distribution.
+    Numeric,
+    /// By how often each value occurs: texts and truths.
+    Categorical,
+}
+
+/// A column that can be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    /// As the table spells it.
+    pub name: String,
+    /// How.
+    pub nature: Nature,
+}
+
+impl Column {
+    /// A sketch of nothing yet.
+    pub(super) fn empty(&self) -> ColumnSketch {
+        match self.nature {
+            Nature::Numeric => ColumnSketch::Numeric(NumericSketch::default()),
+            Nature::Categorical => ColumnSketch::Categorical(CategorySketch::default()),
+        }
+    }
+}
+
+/// How a column of this type is compared; times, bytes and nested values are not.
+pub(super) fn nature(type_name: &str) -> Option<Nature> {
+    match type_name {
+        "BYTE" | "SHORT" | "INT" | "LONG" | "FLOAT" | "DOUBLE" | "DECIMAL" => Some(Nature::Numeric),
+        "STRING" | "BOOLEAN" => Some(Nature::Categorical),
+        _ => None,
+    }
+}
+
+/// Those columns of a table that can be compared.
+pub(super) fn comparable(columns: &[lake::schema::Column]) -> Vec<Column> {
+    let one = |column: &lake::schema::Column| {
+        Some(Column { name: column.name.clone(), nature: nature(&column.type_name)? })
+    };
+    columns.iter().filter_map(one).collect()
+}
+
+/// The column of a name, which compares without case.
+pub(super) fn named<'c>(columns: &'c [lake::schema::Column], name: &str) -> Option<&'c lake::schema::Column> {
+    columns.iter().find(|column| column.name.to_lowercase() == name.to_lowercase())
+}

@@ -1,0 +1,119 @@
+//! Labels land beside what they belong to: `request_id`, the row within the request, the label, and when it was given.
+
+use axum::{body::Body, response::Response};
+use http::{Method, Request};
+use lake::{decode::Format, query::Value, schema::Declared};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::tables;
+use crate::{
+    catalog::{Action, securable::check_text},
+    context::Ctx,
+    error::{Error, Result},
+    files::http::{body_stream, param, read_query},
+    router::{Limits, PathParams, Policy, Route, wire::json_response},
+    tables::{
+        append::{Filled, append_filled},
+        managed,
+    },
+};
+
+/// Longest id of a batch, in characters.
+const BATCH_CHARS_MAX: usize = 200;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::raw(
+            Method::PUT,
+            "/api/1.0/labels/{full_name}/batches/{batch_id}",
+            Policy::Asset(Action::Edit),
+            Limits::STREAM,
+            "Let labels land beside an endpoint's or a table's rows, exactly once a batch id",
+            put,
+        )
+        .taking_query::<LabelsRequest>()
+        .taking_bytes()
+        .giving::<LabelsResponse>(),
+    ]
+}
+
+/// How the body is read.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct LabelsRequest {
+    /// `csv`, `json` (an object a line), `parquet` or `arrow` (an IPC stream), with `request_id`, `label`, and if they are there
+    /// `row` (0 where it is absent) and `labelled_at` (now where it is absent).
+    pub format: Option<String>,
+}
+
+/// What landed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LabelsResponse {
+    /// The table of labels.
+    pub table: String,
+    /// The version that they made.
+    pub version: u64,
+    /// How many.
+    pub rows: u64,
+    /// Whether the batch had landed before: nothing was written now.
+    pub is_repeat: bool,
+}
+
+/// The columns of a table of labels.
+pub fn columns() -> Vec<Declared> {
+    let column = |name: &str, kind: &str, nullable| Declared {
+        name: name.to_owned(),
+        type_text: kind.to_owned(),
+        nullable,
+    };
+    vec![
+        column("request_id", "string", false),
+        column("row", "int", true),
+        column("label", "double", false),
+        column("labelled_at", "timestamp", true),
+    ]
+}
+
+async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
+    let asked: LabelsRequest = read_query(request.uri().query())?;
+    let format = match asked.format.as_deref().unwrap_or("csv") {
+        "csv" => Format::Csv,
+        "json" => Format::Json,
+        "parquet" => Format::Parquet,
+        "arrow" => Format::Arrow,
+        other => {
+            return Err(Error::invalid(format!(
+                "Invalid value '{other}' for parameter 'format' supplied: it is one of csv, json, parquet, arrow."
+            )));
+        }
+    };
+    let batch_id = param(&params, "batch_id").to_owned();
+    check_text("batch_id", &batch_id, BATCH_CHARS_MAX)?;
+    if batch_id.is_empty() || batch_id.chars().any(char::is_control) {
+        return Err(Error::invalid(format!(
+            "Invalid value {batch_id:?} for parameter 'batch_id' supplied: it is one to {BATCH_CHARS_MAX} printable characters."
+        )));
+    }
+    let name = tables::names(&managed::parse(param(&params, "full_name"))?).labels;
+    let filled = Filled {
+        name: name.clone(),
+        batch_id,
+        comment: "Labels of rows that were served; the latest of a row counts",
+        format,
+        columns: columns(),
+        defaults: vec![
+            ("row".to_owned(), Value::Int(0)),
+            ("labelled_at".to_owned(), Value::Int(ctx.now().saturating_mul(1_000))),
+        ],
+    };
+    let body = body_stream(request);
+    // What was begun goes on to its end, also where nobody waits for it any more.
+    let work = async move { append_filled(&ctx, filled, body).await };
+    let landed = tokio::spawn(work).await.map_err(Error::internal)??;
+    json_response(&LabelsResponse {
+        table: managed::show(&name),
+        version: landed.version,
+        rows: landed.rows,
+        is_repeat: landed.is_repeat,
+    })
+}

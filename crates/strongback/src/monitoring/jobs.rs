@@ -1,0 +1,65 @@
+//! The job `monitor_run`: whatever is due of one monitor, plan after plan.
+
+use serde_json::{Value as Json, json};
+use stats::sketch::ColumnSketch;
+
+use super::{
+    Asked, baseline, compute,
+    judge::judge,
+    look::{Look, look},
+    plan::{self, Plan},
+};
+use crate::{
+    error::{Error, Result},
+    jobs::{Handler, JobCtx},
+};
+
+/// The kind of these jobs.
+pub const KIND: &str = "monitor_run";
+
+/// What does such jobs.
+pub fn handlers() -> Vec<Handler> {
+    vec![Handler::new(KIND, run).heavy()]
+}
+
+async fn run(job: JobCtx) -> Result<Json> {
+    let (version, payload) = job.payload();
+    if version != 1 {
+        return Err(Error::internal(format!("a job of a monitor has the unknown form {version}")));
+    }
+    let asked: Asked = serde_json::from_value(payload.clone()).map_err(Error::internal)?;
+    let mut known: Option<std::collections::BTreeMap<String, ColumnSketch>> = None;
+    let (mut windows, mut revised) = (0, 0);
+    loop {
+        job.check()?;
+        let mut now = look(&job.ctx().await?, asked.monitor_id).await?;
+        // Nothing is read of a table that nobody has filled yet.
+        let baseline = match &known {
+            Some(sketches) => sketches.clone(),
+            None => {
+                let made = baseline::sketches(&job, &now.names, &now.baseline).await?;
+                known.insert(made).clone()
+            }
+        };
+        let wanted = compute::wanted(&now, &baseline)?;
+        let columns = wanted.features.len() + 1;
+        let Some(plan) = plan::next(&job, &now, &asked, columns).await? else { break };
+        as_planned(&mut now, &plan);
+        windows += plan.windows.len();
+        revised += plan.windows.iter().filter(|window| window.span.revision > 1).count();
+        let figures = compute::carry_out(&job, &now, &plan, &baseline, &wanted).await?;
+        judge(&job, &now, &plan, &figures).await?;
+    }
+    Ok(json!({ "windows": windows, "revised": revised }))
+}
+
+/// The versions that a plan was made for, whatever has landed since.
+fn as_planned(look: &mut Look, plan: &Plan) {
+    let Some(first) = plan.windows.first() else { return };
+    look.watched.newest.version = first.table_version;
+    match (&mut look.labels, first.labels_version) {
+        (Some(labels), Some(version)) => labels.newest.version = version,
+        (labels, None) => *labels = None,
+        (None, Some(_)) => {}
+    }
+}

@@ -1,0 +1,201 @@
+//! Rows of windows with their labels: the latest label of a row counts.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use stats::{
+    Confidence,
+    classify::{self, BinaryScores, Options},
+    proportion::{Share, difference},
+    regress::{self, Predictions},
+    sketch::{ColumnSketch, NumericSketch},
+};
+use syntax::{
+    monitors::{Labels, Metric, Monitor, Task, Window},
+    names::FullName,
+};
+
+use super::{
+    derive,
+    figure::{Figure, Status},
+    frame,
+    scan::{charged, within},
+    span::Span,
+};
+use crate::{
+    context::Ctx,
+    error::Result,
+    jobs::JobCtx,
+    tables::rows::{at_version, quoted, rows},
+};
+
+/// How long the join may take.
+const TIME: Duration = Duration::from_hours(1);
+/// Labelled rows of one batch of windows that figures of performance are computed from; they are in memory.
+const ROWS_MAX: u64 = 2_000_000;
+/// Names of the columns by which rows and labels find each other.
+pub(super) const KEYS: [&str; 2] = ["_request_id", "_row"];
+
+/// Which rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The watched table and its version.
+    pub table: (&'a FullName, u64),
+    /// The table of labels and its version.
+    pub labels: (&'a FullName, u64),
+    /// Column of the event time.
+    pub event_time: &'a str,
+    /// How event time is cut.
+    pub window: Window,
+    /// The windows.
+    pub spans: &'a [Span],
+    /// Column of the predictions.
+    pub prediction: Option<&'a str>,
+}
+
+/// Labelled rows of one window.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Labelled {
+    /// How many.
+    pub rows: u64,
+    /// When the newest of their labels was given, microseconds since the epoch.
+    pub newest: Option<i64>,
+    /// The labels.
+    pub sketch: NumericSketch,
+    /// How many of them are above one half.
+    pub positives: u64,
+    /// Labels and predictions, a row each; of the first rows only where there are too many.
+    pub pairs: Vec<(Option<f64>, Option<f64>)>,
+    /// Whether there were too many.
+    pub is_cut: bool,
+}
+
+/// By start of the window.
+pub(super) type ByWindow = BTreeMap<i64, Labelled>;
+
+/// Joins rows with their labels.
+pub(super) async fn join(job: &JobCtx, ctx: &Ctx, asked: &Asked<'_>) -> Result<ByWindow> {
+    let event_time = format!("p.{}", quoted(asked.event_time));
+    let prediction = asked
+        .prediction
+        .map_or_else(|| "CAST(NULL AS DOUBLE)".to_owned(), |column| format!("p.{}", quoted(column)));
+    let [request, row] = KEYS;
+    let statement = format!(
+        "SELECT {event_time}, {prediction} AS prediction, l.label, l.labelled_at FROM {watched} AS p JOIN (\
+             SELECT request_id, coalesce(row, 0) AS place, label, labelled_at, row_number() OVER (\
+                 PARTITION BY request_id, coalesce(row, 0) ORDER BY labelled_at DESC NULLS LAST, label DESC) AS age \
+             FROM {labels}) AS l \
+         ON p.`{request}` = l.request_id AND coalesce(p.`{row}`, 0) = l.place \
+         WHERE l.age = 1 AND ({times})",
+        watched = at_version(asked.table.0, asked.table.1),
+        labels = at_version(asked.labels.0, asked.labels.1),
+        times = within(&event_time, asked.spans),
+    );
+    let mut found = rows(ctx, &statement, Vec::new(), TIME).await?;
+    let mut windows = ByWindow::new();
+    let mut kept = 0;
+    while let Some(batch) = found.next().await {
+        let batch = charged(job, batch?)?;
+        let (times, predictions) = (frame::moments(&batch, 0)?, frame::floats(&batch, 1)?);
+        let (labels, given) = (frame::floats(&batch, 2)?, frame::moments(&batch, 3)?);
+        for (at, time) in times.into_iter().enumerate() {
+            let Some(start) = time.map(|time| asked.window.start_of(time)) else { continue };
+            if !asked.spans.iter().any(|span| span.start == start) {
+                continue;
+            }
+            let window = windows.entry(start).or_default();
+            window.rows += 1;
+            window.newest = window.newest.max(given[at]);
+            window.sketch.insert(labels[at]);
+            window.positives += u64::from(labels[at].is_some_and(|label| label > 0.5));
+            window.is_cut |= kept >= ROWS_MAX;
+            if kept < ROWS_MAX {
+                window.pairs.push((labels[at], predictions[at]));
+                kept += 1;
+            }
+        }
+    }
+    Ok(windows)
+}
+
+/// The figures of a window's labels, and of how well they were predicted.
+pub(super) fn figures(
+    definition: &Monitor,
+    span: Span,
+    labelled: &Labelled,
+    baseline: Option<(&ColumnSketch, Option<Share>)>,
+    called: &str,
+) -> Vec<Figure> {
+    let Some(labels) = &definition.labels else { return Vec::new() };
+    let count = Figure { n: labelled.rows, ..Figure::none(span, "labelled_rows", "", Status::Ok, "") };
+    let too_few = labelled.rows < definition.minimum_rows;
+    if too_few {
+        let status = if labelled.rows == 0 { Status::Empty } else { Status::Small };
+        let note =
+            format!("{} labelled rows, at least {} are wanted", labelled.rows, definition.minimum_rows);
+        return vec![Figure { status, note, ..count }];
+    }
+    let mut figures = vec![Figure { value: Some(labelled.rows as f64), ..count }];
+    if let Some((sketch, share)) = baseline {
+        let own = ColumnSketch::Numeric(labelled.sketch.clone());
+        figures.push(derive::stability(
+            span,
+            Metric::LabelDrift,
+            "",
+            (sketch, called),
+            &own,
+            definition.bins,
+        ));
+        if labels.task == Task::Classification
+            && let Some(share) = share
+        {
+            let of_window = Share::new("share of positive labels", labelled.positives, labelled.rows);
+            let shift = of_window.map(|own| difference(own, share, Confidence::P95));
+            let figure = Figure::of_outcome(span, Metric::LabelRate.name(), "", shift);
+            figures.push(Figure {
+                reference: called.to_owned(),
+                reference_n: Some(share.n),
+                n: labelled.rows,
+                ..figure
+            });
+        }
+    }
+    figures.extend(performance(labels, span, labelled));
+    figures
+}
+
+fn performance(labels: &Labels, span: Span, labelled: &Labelled) -> Vec<Figure> {
+    let note = if labelled.is_cut { "of the first rows only; there were too many to hold" } else { "" };
+    let named = |figure: Figure| match figure.status {
+        Status::Ok => Figure { note: note.to_owned(), ..figure },
+        _ => figure,
+    };
+    match labels.task {
+        Task::Classification => {
+            let truth: Vec<Option<bool>> =
+                labelled.pairs.iter().map(|(label, _)| label.map(|label| label > 0.5)).collect();
+            let scores: Vec<Option<f64>> = labelled.pairs.iter().map(|(_, score)| *score).collect();
+            let rows = BinaryScores::new(&truth, &scores);
+            let options = Options { threshold: labels.cutoff, ..Options::default() };
+            let one = |metric: &Metric| {
+                let outcome = metric
+                    .name()
+                    .parse::<classify::Metric>()
+                    .and_then(|wanted| rows.as_ref().map_err(Clone::clone)?.evaluate(wanted, &options));
+                named(Figure::of_outcome(span, metric.name(), "", outcome))
+            };
+            labels.metrics.iter().map(one).collect()
+        }
+        Task::Regression => {
+            let truth: Vec<Option<f64>> = labelled.pairs.iter().map(|(label, _)| *label).collect();
+            let told: Vec<Option<f64>> = labelled.pairs.iter().map(|(_, value)| *value).collect();
+            let rows = Predictions::new(&truth, &told);
+            let one = |metric: &Metric| {
+                let outcome = metric.name().parse::<regress::Metric>().and_then(|wanted| {
+                    rows.as_ref().map_err(Clone::clone)?.evaluate(wanted, Confidence::P95)
+                });
+                named(Figure::of_outcome(span, metric.name(), "", outcome))
+            };
+            labels.metrics.iter().map(one).collect()
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A look every minute for windows that are due: it reads rows of the metadata store, and queues jobs.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::{
+    Asked,
+    jobs::KIND,
+    monitor::{self, Monitor},
+    plan, store, tables,
+};
+use crate::{
+    bind,
+    catalog::{Action, asset, authorize_admin},
+    context::{App, Ctx},
+    db::{Change, Sql},
+    error::Result,
+    jobs::{self, Budget, NewJob, Queued},
+    tables::managed,
+    time::now_ms,
+};
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_mins(1);
+/// Monitors that one transaction looks at.
+const PAGE: i64 = 100;
+/// How long a job of a monitor may take.
+const WALL_MS: i64 = 6 * 3_600_000;
+/// Late rows and labels are looked for no more often than this.
+const LATE_MS: std::ops::RangeInclusive<i64> = 60_000..=3_600_000;
+
+/// Looks at once and then every minute, until it is told to stop.
+pub async fn keep_watch(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = look(&app).await {
+            tracing::warn!(?error, "no due windows could be looked for; it is tried again");
+        }
+        if tokio::time::timeout(EVERY, stopped.changed()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Queues a job for each monitor that has something to do; answers how many were queued.
+pub async fn look(app: &Arc<App>) -> Result<usize> {
+    let ctx = Ctx::system(app);
+    let (mut after, mut queued) = (0, 0);
+    loop {
+        let due = ctx
+            .read(move |sql| {
+                authorize_admin(sql, "look at monitors")?;
+                let ids = sql.all(&store::MONITOR_LIVING, bind![after, PAGE], |row| row.get::<i64>(0))?;
+                let last = ids.last().copied();
+                let mut due = Vec::new();
+                for id in ids {
+                    due.extend(is_due(sql, id, now_ms())?.map(|key| (id, key)));
+                }
+                Ok((due, last))
+            })
+            .await?;
+        for (id, key) in due.0 {
+            queued += usize::from(queue(&ctx, id, key).await?);
+        }
+        match due.1 {
+            Some(last) => after = last,
+            None => return Ok(queued),
+        }
+    }
+}
+
+async fn queue(ctx: &Ctx, id: i64, key: String) -> Result<bool> {
+    ctx.write(move |tx| {
+        authorize_admin(tx, "queue jobs of monitors")?;
+        let Some(found) = asset::get(tx, id)? else { return Ok(Change::Nothing(false)) };
+        let monitor = monitor::load(tx, found)?;
+        let asked = Asked { monitor_id: id, range: None };
+        Ok(match enqueue(tx, &monitor, &asked, Some(key.clone()))?.event {
+            Some(event) => Change::Made(true, event),
+            None => Change::Nothing(false),
+        })
+    })
+    .await
+}
+
+/// Queues a job of a monitor, with the rights of who declared it.
+pub(super) fn enqueue(
+    tx: &mut Sql<'_>,
+    monitor: &Monitor,
+    asked: &Asked,
+    idempotency_key: Option<String>,
+) -> Result<Queued> {
+    let id = monitor.asset.id;
+    let new = NewJob {
+        idempotency_key,
+        asset: Some((id, Action::Edit)),
+        budget: Budget { wall_ms: Some(WALL_MS), ..Budget::default() },
+        ..NewJob::new(KIND, json!(asked), monitor.declared_by)
+    };
+    jobs::enqueue(tx, &new)
+}
+
+/// The key of the job that is to be queued, if there is something to do: the same state of the world gives the same key, for an
+/// hour, after which what failed is tried once more.
+fn is_due(sql: &mut Sql<'_>, id: i64, now: i64) -> Result<Option<String>> {
+    let Some(found) = asset::get(sql, id)? else { return Ok(None) };
+    let monitor = monitor::load(sql, found)?;
+    // A monitor whose table is gone has nothing to do.
+    let Ok(watched) = managed::by_asset(sql, monitor.watched_id, Action::Read) else { return Ok(None) };
+    let labels = match (&monitor.definition.labels, tables::names_of(&monitor)) {
+        (Some(_), Ok(names)) => match managed::find(sql, &names.labels) {
+            Ok(managed::Found::Managed(found)) => Some(found.newest.version),
+            _ => None,
+        },
+        _ => None,
+    };
+    let is_broken_off = plan::open(sql, id)?.is_some();
+    let newest = watched.newest.version;
+    if !(is_broken_off || has_something(&monitor, newest, labels, now)) {
+        return Ok(None);
+    }
+    let state = &monitor.state;
+    let hour = now / 3_600_000;
+    Ok(Some(format!(
+        "{}/{}/{:?}/{newest}/{labels:?}/{is_broken_off}/{hour}",
+        monitor.asset.uuid, monitor.n, state.computed_to
+    )))
+}
+
+fn has_something(monitor: &Monitor, newest: u64, labels: Option<u64>, now: i64) -> bool {
+    let (state, window) = (&monitor.state, monitor.definition.window);
+    let is_new = state.looked_version != Some(newest);
+    let Some(computed_to) = state.computed_to else { return is_new };
+    let complete_at =
+        computed_to.saturating_add(window.length.micros()).saturating_add(window.delay.micros());
+    let is_complete = complete_at <= now.saturating_mul(1_000);
+    let late_every = (window.length.micros() / 4_000).clamp(*LATE_MS.start(), *LATE_MS.end());
+    let may_look = now.saturating_sub(state.looked_at) >= late_every;
+    let has_rows = state.newest_event.is_some_and(|newest| newest >= computed_to);
+    (is_complete && (has_rows || is_new)) || (may_look && (is_new || state.looked_labels != labels))
+}
