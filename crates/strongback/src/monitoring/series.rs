@@ -14,8 +14,8 @@ use crate::{
     router::wire::{Double, Int64},
     tables::managed,
     tracking::{
-        experiment,
-        experiment::Kept,
+
+        experiment::{self, Kept, Tags},
         run::{self, Batch, NewRun},
         wire::{KeyValue, MetricIn},
     },
