@@ -103,6 +103,8 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         lake,
         spool: crate::tables::Spool::new(&dir),
         holds: crate::tables::Holds::default(),
+        serving: crate::serving::Serving::default(),
+        remembered: crate::auth::Remembered::default(),
         pages,
         bodies: Bodies::default(),
         handlers: crate::slice_handlers(),
@@ -190,6 +192,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(crate::registry::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::work(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::keep_clean(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::serving::follow::follow(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];
     Background { stop, tasks }

@@ -24,6 +24,10 @@ pub struct App {
     pub spool: crate::tables::Spool,
     /// Who writes to which table.
     pub holds: crate::tables::Holds,
+    /// Endpoints as this process serves them.
+    pub serving: crate::serving::Serving,
+    /// Credentials that were found valid a moment ago.
+    pub remembered: crate::auth::Remembered,
     /// MLflow's own web pages, if they are served.
     pub pages: crate::ui::Pages,
     /// The JSON bodies that are being read.

@@ -1,7 +1,7 @@
 //! Strongback: an MLOps backbone in one binary.
 //!
 //! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
-//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`answers`]; a slice imports only slices before it. Beside them
+//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`serving`], [`answers`]; a slice imports only slices before it. Beside them
 //! stand the few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`time`], [`ui`].
 
 pub mod answers;
@@ -20,6 +20,7 @@ pub mod objects;
 pub mod ops;
 pub mod registry;
 pub mod router;
+pub mod serving;
 pub mod tables;
 pub mod time;
 pub mod tracking;
@@ -33,6 +34,7 @@ fn slice_routes() -> Vec<router::Route> {
     routes.extend(tables::routes());
     routes.extend(tracking::routes());
     routes.extend(registry::routes());
+    routes.extend(serving::routes());
     routes.extend(answers::routes());
     routes.extend(ui::routes());
     routes

@@ -8,6 +8,7 @@
 //! is decided by whoever calls.
 
 pub mod features;
+pub mod flavors;
 pub mod glob;
 pub mod mlmodel;
 pub mod names;

@@ -54,6 +54,8 @@ kinds! {
     Model = "model", "registered model";
     /// A command that runners run.
     Command = "command", "command";
+    /// Where a model answers requests.
+    Endpoint = "endpoint", "endpoint";
 }
 
 /// A named thing.
@@ -274,7 +276,8 @@ pub fn display_name(sql: &mut Sql<'_>, id: i64) -> Result<String> {
         return Ok(format!("asset {id}"));
     };
     let kind = Kind::parse(&kind)?;
-    if let Some(wire) = wire
+    // An endpoint is governed by its three levels; its wire name is how flat faces address it.
+    if let Some(wire) = wire.filter(|_| kind != Kind::Endpoint)
         && !(kind == Kind::Model && names::is_governed(sql, &wire)?)
     {
         return Ok(wire);

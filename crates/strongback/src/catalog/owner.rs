@@ -75,12 +75,12 @@ async fn set(ctx: Ctx, request: SetRequest) -> Result<SetResponse> {
 
 /// The kind that a caller names.
 pub fn parse_kind(name: &str) -> Result<Kind> {
-    [Kind::Catalog, Kind::Schema, Kind::Table, Kind::Experiment, Kind::Model, Kind::Command]
+    [Kind::Catalog, Kind::Schema, Kind::Table, Kind::Experiment, Kind::Model, Kind::Command, Kind::Endpoint]
         .into_iter()
         .find(|kind| kind.name() == name)
         .ok_or_else(|| {
             Error::invalid(format!(
-                "Invalid value '{name}' for parameter 'kind' supplied: it is catalog, schema, table, experiment, model or command."
+                "Invalid value '{name}' for parameter 'kind' supplied: it is catalog, schema, table, experiment, model, command or endpoint."
             ))
         })
 }

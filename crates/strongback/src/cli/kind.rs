@@ -17,6 +17,8 @@ pub(super) enum AssetKind {
     Model,
     /// A declared command.
     Command,
+    /// Where a model answers requests.
+    Endpoint,
 }
 
 impl AssetKind {
@@ -29,6 +31,7 @@ impl AssetKind {
             Self::Experiment => "experiment",
             Self::Model => "model",
             Self::Command => "command",
+            Self::Endpoint => "endpoint",
         }
     }
 }

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "files", include_str!("migrations/0005_files.sql")),
     (6, "jobs", include_str!("migrations/0006_jobs.sql")),
     (7, "tables", include_str!("migrations/0007_tables.sql")),
+    (8, "serving", include_str!("migrations/0009_serving.sql")),
 ];
 
 /// The schema this binary writes.

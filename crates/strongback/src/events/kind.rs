@@ -94,6 +94,10 @@ kinds! {
     JobEnd = "job.end",
     CommandDeclare = "command.declare",
     CommandDelete = "command.delete",
+    EndpointCreate = "endpoint.create",
+    EndpointUpdate = "endpoint.update",
+    EndpointFollow = "endpoint.follow",
+    EndpointDelete = "endpoint.delete",
 }
 
 #[cfg(test)]
