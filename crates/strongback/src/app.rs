@@ -106,6 +106,8 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         holds: crate::tables::Holds::default(),
         online: crate::features::OnlineStore::new(&dir),
         payload,
+        serving: crate::serving::Serving::default(),
+        remembered: crate::auth::Remembered::default(),
         pages,
         bodies: Bodies::default(),
         handlers: crate::slice_handlers(),
@@ -197,6 +199,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(crate::features::background(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::serving::payload::background(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::monitoring::keep_watch(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::serving::follow::follow(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];
     Background { stop, tasks }

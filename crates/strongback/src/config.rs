@@ -17,7 +17,15 @@ pub const FILE: &str = "strongback.toml";
 const MAY_BE_EMPTY: &[&str] = &["allowed_hosts"];
 
 /// Settings that are numbers, which a file may have without quotes.
-const NUMBERS: &[&str] = &["port", "job_workers", "job_retention_days", "query_memory_mb", "query_spill_mb"];
+const NUMBERS: &[&str] = &[
+    "port",
+    "job_workers",
+    "job_retention_days",
+    "query_memory_mb",
+    "query_spill_mb",
+    "worker_memory_mb",
+    "scoring_seconds",
+];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +187,14 @@ settings! {
     query_spill_mb: u64 = 20_480, parse_megabytes, ToString::to_string;
     /// What a logged request survives once it is answered: `power` (a power cut) or `process` (the death of the server).
     payload_log: journal::Mode = journal::Mode::Power, parse_payload_log, |mode| match mode { journal::Mode::Power => "power".into(), journal::Mode::Process => "process".into() };
+    /// The Python that loads models which do not run in this process: a path, or a name to be found in PATH.
+    worker_python: String = "python3".into(), |text| Ok(text.trim().to_owned()), String::clone;
+    /// Memory that a model's Python process may have resident, in MiB.
+    worker_memory_mb: u64 = 4096, parse_megabytes, ToString::to_string;
+    /// The file of ONNX Runtime's library. Nothing said: the one of the onnxruntime package of `worker_python`.
+    onnxruntime_library: Option<PathBuf> = None, |text| Ok(Some(PathBuf::from(text.trim()))), |path| path.as_ref().map_or_else(String::new, |path| path.display().to_string());
+    /// How long a model may take to answer one request, in seconds.
+    scoring_seconds: u16 = 30, |text| parse_number(text, 1, 600), ToString::to_string;
     /// `text` or `json`.
     log_format: LogFormat = LogFormat::Text, parse_log_format, |format| match format { LogFormat::Text => "text".into(), LogFormat::Json => "json".into() };
     /// What is logged, e.g. `info` or `strongback=debug`.

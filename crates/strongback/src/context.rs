@@ -28,6 +28,10 @@ pub struct App {
     pub online: crate::features::OnlineStore,
     /// What was served, on its way into tables.
     pub payload: crate::serving::payload::PayloadLog,
+    /// Endpoints as this process serves them.
+    pub serving: crate::serving::Serving,
+    /// Credentials that were found valid a moment ago.
+    pub remembered: crate::auth::Remembered,
     /// MLflow's own web pages, if they are served.
     pub pages: crate::ui::Pages,
     /// The JSON bodies that are being read.

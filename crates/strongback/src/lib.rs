@@ -41,6 +41,7 @@ fn slice_routes() -> Vec<router::Route> {
     routes.extend(features::routes());
     routes.extend(promotion::routes());
     routes.extend(monitoring::routes());
+    routes.extend(serving::routes());
     routes.extend(answers::routes());
     routes.extend(ui::routes());
     routes

@@ -10,6 +10,7 @@
 mod digest;
 pub mod features;
 pub mod gates;
+pub mod flavors;
 pub mod glob;
 pub mod mlmodel;
 pub mod monitors;

@@ -58,6 +58,34 @@ kinds! {
     TrainingSet = "training_set", "training set";
     /// What watches an endpoint or a table.
     Monitor = "monitor", "monitor";
+    /// Where a model answers requests.
+    Endpoint = "endpoint", "endpoint";
+}
+
+impl Kind {
+    /// What lies in a schema and is called by a name of three levels.
+    pub const IN_SCHEMA: [Self; 7] = [
+        Self::Table,
+        Self::Model,
+        Self::Experiment,
+        Self::Command,
+        Self::TrainingSet,
+        Self::Endpoint,
+        Self::Monitor,
+    ];
+
+    /// What people give away by its name.
+    pub const GIVEN: [Self; 9] = [
+        Self::Catalog,
+        Self::Schema,
+        Self::Table,
+        Self::Experiment,
+        Self::Model,
+        Self::Command,
+        Self::TrainingSet,
+        Self::Endpoint,
+        Self::Monitor,
+    ];
 }
 
 /// A named thing.
@@ -278,7 +306,8 @@ pub fn display_name(sql: &mut Sql<'_>, id: i64) -> Result<String> {
         return Ok(format!("asset {id}"));
     };
     let kind = Kind::parse(&kind)?;
-    if let Some(wire) = wire
+    // An endpoint is governed by its three levels; its wire name is how flat faces address it.
+    if let Some(wire) = wire.filter(|_| kind != Kind::Endpoint)
         && !(kind == Kind::Model && names::is_governed(sql, &wire)?)
     {
         return Ok(wire);

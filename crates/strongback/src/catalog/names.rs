@@ -133,7 +133,7 @@ pub fn candidates(sql: &mut Sql<'_>, name: &str) -> Result<Vec<Asset>> {
         _ => {}
     }
     let full = three_levels(name).ok();
-    for kind in [Kind::Table, Kind::Model, Kind::Experiment, Kind::Command, Kind::TrainingSet] {
+    for kind in Kind::IN_SCHEMA {
         if let Some(full) = &full {
             found.extend(leaf(sql, full, kind)?);
         }
@@ -158,7 +158,10 @@ pub fn resolve(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Asse
         0 => Err(Error::missing(format!(
             "There is no {} named '{name}'. Names are catalog, catalog.schema, catalog.schema.name, the path of an \
              experiment, or the name of a registered model.",
-            kind.map_or("catalog, schema, table, command, training set, registered model or experiment", Kind::label),
+            kind.map_or(
+                "catalog, schema, table, command, training set, endpoint, monitor, registered model or experiment",
+                Kind::label
+            ),
         ))),
         _ => {
             let kinds: Vec<&str> = found.iter().map(|asset| asset.kind.name()).collect();

@@ -75,20 +75,13 @@ async fn set(ctx: Ctx, request: SetRequest) -> Result<SetResponse> {
 
 /// The kind that a caller names.
 pub fn parse_kind(name: &str) -> Result<Kind> {
-    [
-        Kind::Catalog,
-        Kind::Schema,
-        Kind::Table,
-        Kind::Experiment,
-        Kind::Model,
-        Kind::Command,
-        Kind::TrainingSet,
-    ]
-    .into_iter()
+    Kind::GIVEN
+        .into_iter()
         .find(|kind| kind.name() == name)
         .ok_or_else(|| {
+            let known = Kind::GIVEN.map(Kind::name).join(", ");
             Error::invalid(format!(
-                "Invalid value '{name}' for parameter 'kind' supplied: it is catalog, schema, table, experiment, model, command or training_set."
+                "Invalid value '{name}' for parameter 'kind' supplied: it is one of {known}."
             ))
         })
 }

@@ -20,6 +20,10 @@ pub(super) enum AssetKind {
     /// Rows that a model is trained on.
     #[value(name = "training_set")]
     TrainingSet,
+    /// Where a model answers requests.
+    Endpoint,
+    /// What watches an endpoint or a table.
+    Monitor,
 }
 
 impl AssetKind {
@@ -33,6 +37,8 @@ impl AssetKind {
             Self::Model => "model",
             Self::Command => "command",
             Self::TrainingSet => "training_set",
+            Self::Endpoint => "endpoint",
+            Self::Monitor => "monitor",
         }
     }
 }

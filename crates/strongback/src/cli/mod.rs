@@ -13,6 +13,7 @@ mod client;
 mod command;
 mod config_show;
 mod doctor;
+mod endpoint;
 mod exit;
 mod feature_table;
 mod gate;
@@ -132,6 +133,9 @@ enum Command {
     /// Create, list and revoke tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Serve models: endpoints, what they run, queries
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointCommand),
     /// Declare and run commands, e.g. a training, on machines where a runner is at work
     #[command(subcommand, name = "command")]
     Commands(command::CommandCommand),
@@ -204,6 +208,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Principal(command) => principal::run(command),
         Command::Group(command) => principal::run_group(command),
         Command::Token(command) => token::run(command),
+        Command::Endpoint(command) => endpoint::run(command),
         Command::Commands(command) => command::run(command),
         Command::Job(command) => job::run(command),
         Command::Runner(args) => runner::run(args),

@@ -80,6 +80,18 @@ struct ServingArgs {
     /// Days after which a job that has ended is forgotten [default: 30]
     #[arg(long, value_name = "DAYS")]
     job_retention_days: Option<String>,
+    /// The Python that loads models which do not run in this process [default: python3]
+    #[arg(long, value_name = "PROGRAM")]
+    worker_python: Option<String>,
+    /// Memory of a model's Python process in MiB [default: 4096]
+    #[arg(long, value_name = "MIB")]
+    worker_memory_mb: Option<String>,
+    /// ONNX Runtime's library [default: that of the onnxruntime package of the worker's Python]
+    #[arg(long, value_name = "FILE")]
+    onnxruntime_library: Option<String>,
+    /// How long a model may take to answer one request, in seconds [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    scoring_seconds: Option<String>,
     /// text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -103,6 +115,10 @@ impl ServerArgs {
             mlflow_ui: serving.mlflow_ui,
             job_workers: serving.job_workers,
             job_retention_days: serving.job_retention_days,
+            worker_python: serving.worker_python,
+            worker_memory_mb: serving.worker_memory_mb,
+            onnxruntime_library: serving.onnxruntime_library,
+            scoring_seconds: serving.scoring_seconds,
             log_format: serving.log_format,
             log: serving.log,
             ..Layer::default()

@@ -23,9 +23,10 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "jobs", include_str!("migrations/0006_jobs.sql")),
     (7, "tables", include_str!("migrations/0007_tables.sql")),
     (8, "features", include_str!("migrations/0008_features.sql")),
-    (9, "payload", include_str!("migrations/0009_payload.sql")),
-    (10, "promotion", include_str!("migrations/0010_promotion.sql")),
-    (11, "monitoring", include_str!("migrations/0011_monitoring.sql")),
+    (9, "serving", include_str!("migrations/0009_serving.sql")),
+    (10, "payload", include_str!("migrations/0010_payload.sql")),
+    (11, "promotion", include_str!("migrations/0011_promotion.sql")),
+    (12, "monitoring", include_str!("migrations/0012_monitoring.sql")),
 ];
 
 /// The schema this binary writes.

@@ -327,6 +327,7 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::registry::STATEMENTS,
         crate::features::STATEMENTS,
         crate::serving::STATEMENTS,
+        crate::serving::payload::STATEMENTS,
         crate::monitoring::STATEMENTS,
         crate::answers::overview::STATEMENTS,
         crate::ui::graphql::STATEMENTS,

@@ -110,6 +110,10 @@ kinds! {
     AlertUpdate = "alert.update",
     AlertAcknowledge = "alert.acknowledge",
     AlertResolve = "alert.resolve",
+    EndpointCreate = "endpoint.create",
+    EndpointUpdate = "endpoint.update",
+    EndpointFollow = "endpoint.follow",
+    EndpointDelete = "endpoint.delete",
 }
 
 #[cfg(test)]

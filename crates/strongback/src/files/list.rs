@@ -2,7 +2,7 @@
 
 use syntax::paths::ArtifactPath;
 
-use super::{below, past, read, store};
+use super::{File, below, manifest, past, read, store};
 use crate::{bind, db::Sql, error::Result};
 
 /// Entries that one listing answers at most.
@@ -33,6 +33,15 @@ impl Entry {
 pub fn is_directory(sql: &mut Sql<'_>, area: &str, dir: &ArtifactPath) -> Result<bool> {
     let (low, high) = below(dir);
     Ok(sql.first(&store::FILES_BELOW, bind![area, &low, &high, 1], |_| Ok(()))?.is_some())
+}
+
+/// Every file of an area, by path; refused where there are more than a manifest lists.
+pub fn all(sql: &mut Sql<'_>, area: &str) -> Result<Vec<File>> {
+    let (low, high) = below(&ArtifactPath::root());
+    let most = manifest::MANIFEST_FILES_MAX as i64 + 1;
+    let found = sql.all(&store::FILES_BELOW, bind![area, &low, &high, most], read)?;
+    manifest::check_count(found.len())?;
+    Ok(found)
 }
 
 /// At most `limit` entries of a directory, in the order of their paths' bytes, after the entry named `after`. Answers

@@ -35,7 +35,7 @@ use syntax::paths::{ArtifactPath, PathError, SEGMENT_BYTES_MAX};
 
 pub use answer::serve;
 pub use copy::{clear, copy};
-pub use list::{ENTRIES_MAX, Entry, is_directory, list};
+pub use list::{ENTRIES_MAX, Entry, all, is_directory, list};
 pub use manifest::{MANIFEST_FILES_MAX, Manifest, seal};
 pub use put::put;
 pub use recover::{keep_clean, recover, sweep};

@@ -66,16 +66,26 @@ pub async fn read(ctx: &Ctx, params: PathParams, request: Request<Body>) -> Resu
     gather(ctx, params, &head, body).await
 }
 
+/// Reads the whole of a request whatever it brings, within its route's limit: for who has looked at the content type.
+pub async fn read_content(ctx: &Ctx, params: PathParams, request: Request<Body>) -> Result<Input> {
+    let (head, body) = request.into_parts();
+    gather_content(ctx, params, &head, body).await
+}
+
 /// The same, for whoever needs the request's head afterwards.
 pub(super) async fn gather(ctx: &Ctx, params: PathParams, head: &Parts, body: Body) -> Result<Input> {
+    let input = gather_content(ctx, params, head, body).await?;
+    if !guard::is_json(&head.headers) && !input.body.is_empty() {
+        return Err(not_json());
+    }
+    Ok(input)
+}
+
+async fn gather_content(ctx: &Ctx, params: PathParams, head: &Parts, body: Body) -> Result<Input> {
     let limits = head.extensions.get::<Limits>();
     let most = limits.and_then(|limits| limits.body).or(Limits::SMALL.body).unwrap_or(0);
     let query = head.uri.query().unwrap_or_default().to_owned();
-    let is_json = guard::is_json(&head.headers);
     let (body, place) = ctx.app.bodies.gather(ctx.caller().id, body, most).await?;
-    if !is_json && !body.is_empty() {
-        return Err(not_json());
-    }
     Ok(Input { body, query, params, place })
 }
 

@@ -155,6 +155,9 @@ async fn answer(
 async fn admit(app: &App, route: &Route, headers: &HeaderMap) -> Result<(Arc<Caller>, Proof)> {
     let (caller, proof) = match route.policy {
         Policy::Public => (Caller::nobody(), Proof::Nothing),
+        _ if route.is_remembering => {
+            app.remembered.authenticate(&app.db, app.config.auth_mode(), headers).await?
+        }
         _ => auth::authenticate(&app.db, app.config.auth_mode(), headers).await?,
     };
     if route.policy == Policy::Admin && !caller.is_admin() {

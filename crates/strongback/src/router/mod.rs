@@ -131,8 +131,10 @@ pub struct Route {
     pub limits: Limits,
     /// One line for the OpenAPI document.
     pub summary: &'static str,
-    /// Whether it is a route of the table once more, under the prefix that MLflow's web pages use.
+    /// Whether it is a route of the table once more, under another path that some clients use.
     pub is_copy: bool,
+    /// Whether a credential counts that was valid a moment ago.
+    is_remembering: bool,
     shape: Shape,
     handler: Handler,
 }
@@ -168,6 +170,7 @@ impl Route {
             limits,
             summary,
             is_copy: false,
+            is_remembering: false,
             shape: Shape {
                 fields: Some(<Req as JsonSchema>::json_schema),
                 body: Takes::Json,
@@ -200,9 +203,23 @@ impl Route {
             limits,
             summary,
             is_copy: false,
+            is_remembering: false,
             shape: Shape { fields: None, body: Takes::Nothing, gives: Gives::Nothing },
             handler,
         }
+    }
+
+    /// A route whose requests are too many to ask the store about each credential: see [`crate::auth::Remembered`].
+    #[must_use]
+    pub fn remembering(mut self) -> Self {
+        self.is_remembering = true;
+        self
+    }
+
+    /// The same once more under another path.
+    #[must_use]
+    pub fn also_at(&self, path: &'static str) -> Self {
+        Self { path: Cow::Borrowed(path), is_copy: true, ..self.clone() }
     }
 
     /// A raw route that reads these fields from path, query and a JSON body.

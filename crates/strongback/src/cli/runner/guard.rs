@@ -1,4 +1,5 @@
-//! `strongback runner-guard`: stands between a runner and one command, so that the command never outlives either.
+//! `strongback runner-guard`: stands between a runner and one command, so that the command never outlives either; and
+//! between the server and a model's Python process, in the same way.
 //!
 //! The runner holds the other end of the guard's standard input. A line there, and the command is asked to end and then ended;
 //! its end, which comes with the runner's death however it dies, and it is ended at once. The guard is in a process group of its
@@ -36,7 +37,7 @@ What `strongback runner` calls; a person has no use for it:
 /// Between two looks at whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Between two looks at what it uses.
-const MEASURE_EVERY: Duration = Duration::from_millis(200);
+const MEASURE_EVERY_MS: u64 = 200;
 /// How long a command that was asked to end may take.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long what is left is ended again and again.
@@ -55,6 +56,9 @@ pub(in super::super) struct GuardArgs {
     /// How much memory they may have resident together
     #[arg(long, value_name = "MIB")]
     memory_mb: Option<u64>,
+    /// Between two looks at what they use
+    #[arg(long, value_name = "MS", default_value_t = MEASURE_EVERY_MS)]
+    measure_ms: u64,
     /// The program and its arguments
     #[arg(last = true, required = true)]
     argv: Vec<String>,
@@ -151,6 +155,7 @@ struct Watched {
 impl Watched {
     /// Waits for the end of the command, or brings it about. Answers why it ended.
     fn until_it_ends(&mut self, args: &GuardArgs, told: &Told) -> (Reason, String) {
+        let measure_every = Duration::from_millis(args.measure_ms);
         let mut measured: Option<Instant> = None;
         let mut end: Option<(Reason, String, Instant)> = None;
         loop {
@@ -161,7 +166,7 @@ impl Watched {
                     end.map_or((Reason::Exited, String::new()), |(why, said, _)| (why, said));
                 return (reason, message);
             }
-            if measured.is_none_or(|at| at.elapsed() >= MEASURE_EVERY) {
+            if measured.is_none_or(|at| at.elapsed() >= measure_every) {
                 measured = Some(Instant::now());
                 let memory = self.measure().memory_bytes;
                 report(&Report::Used(self.used));

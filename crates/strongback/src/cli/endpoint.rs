@@ -1,0 +1,299 @@
+//! `strongback endpoint`: where models answer requests.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value as Json, json};
+
+use super::{
+    client::{Client, Remote, segment},
+    printer,
+};
+use crate::error::Error;
+
+const ENDPOINTS: &str = "/api/1.0/endpoints";
+/// Between two looks at an endpoint that is being loaded.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// How long that is done.
+const WAIT: Duration = Duration::from_mins(5);
+
+const EXAMPLES: &str = "\
+Examples:
+  strongback endpoint create fraud --model prod.risk.fraud_classifier@champion
+  strongback endpoint show fraud
+  strongback endpoint query fraud --data rows.json
+  strongback endpoint update fraud --model prod.risk.fraud_classifier/3
+  strongback endpoint list
+  strongback endpoint delete fraud
+
+An alias is followed: when it moves, the endpoint serves what it points to, with
+no request failing. A file for `query` holds what a client would send, e.g.
+  {\"dataframe_split\": {\"columns\": [\"amount\"], \"data\": [[12.5]]}}";
+
+/// Serve models: make, list, change, delete and query endpoints
+#[derive(Debug, Subcommand)]
+pub(super) enum EndpointCommand {
+    /// Make an endpoint and wait until it answers
+    #[command(after_help = EXAMPLES)]
+    Create(CreateArgs),
+    /// List endpoints
+    #[command(after_help = EXAMPLES)]
+    List(ListArgs),
+    /// Show an endpoint: state, version, and how the model is run
+    #[command(after_help = EXAMPLES)]
+    Show(ShowArgs),
+    /// Let an endpoint serve another model, version or alias
+    #[command(after_help = EXAMPLES)]
+    Update(UpdateArgs),
+    /// Delete an endpoint
+    #[command(after_help = EXAMPLES)]
+    Delete(DeleteArgs),
+    /// Send rows to an endpoint
+    #[command(after_help = EXAMPLES)]
+    Query(QueryArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// The name that clients call it by: letters, digits, - and _
+    endpoint: String,
+    /// NAME@ALIAS, which is followed, NAME/VERSION, or NAME, which is the newest version now
+    #[arg(long, value_name = "MODEL")]
+    model: String,
+    /// catalog.schema.endpoint [default: in the model's schema]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+    /// Do not wait until it answers
+    #[arg(long)]
+    no_wait: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Its name
+    endpoint: String,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpdateArgs {
+    /// Its name
+    endpoint: String,
+    /// NAME@ALIAS, NAME/VERSION or NAME
+    #[arg(long, value_name = "MODEL")]
+    model: String,
+    /// Do not wait until it serves that
+    #[arg(long)]
+    no_wait: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    /// Its name
+    endpoint: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct QueryArgs {
+    /// Its name
+    endpoint: String,
+    /// A file of JSON in one of MLflow's forms
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(super) fn run(command: EndpointCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        EndpointCommand::Create(args) => create(&args)?,
+        EndpointCommand::List(args) => list(&args)?,
+        EndpointCommand::Show(args) => {
+            let found: Json = args.remote.client()?.get(&one(&args.endpoint), &[])?;
+            show(&found, args.json)?;
+        }
+        EndpointCommand::Update(args) => {
+            let client = args.remote.client()?;
+            let mut changed: Json =
+                client.send(Method::PATCH, &one(&args.endpoint), &json!({ "model": args.model }))?;
+            if !args.no_wait {
+                changed = wait(&client, &args.endpoint)?;
+            }
+            show(&changed, args.json)?;
+        }
+        EndpointCommand::Delete(args) => {
+            args.remote.client()?.send::<Json>(Method::DELETE, &one(&args.endpoint), &json!({}))?;
+            printer::talk(&format!("Deleted {}.", args.endpoint));
+        }
+        EndpointCommand::Query(args) => query(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn one(name: &str) -> String {
+    format!("{ENDPOINTS}/{}", segment(name))
+}
+
+fn create(args: &CreateArgs) -> anyhow::Result<()> {
+    let client = args.remote.client()?;
+    let body = json!({
+        "name": args.endpoint, "model": args.model, "full_name": args.name, "comment": args.comment,
+    });
+    let mut made: Json = client.send(Method::POST, ENDPOINTS, &body)?;
+    if !args.no_wait {
+        printer::talk("Loading the model; Ctrl-C ends the wait and not the endpoint.");
+        made = wait(&client, &args.endpoint)?;
+    }
+    show(&made, args.json)
+}
+
+/// The endpoint once it serves its newest configuration.
+fn wait(client: &Client, name: &str) -> anyhow::Result<Json> {
+    let began = Instant::now();
+    loop {
+        let found: Json = client.get(&one(name), &[])?;
+        if let Some(reason) = found["reason"].as_str() {
+            return Err(
+                Error::unavailable(format!("The endpoint {name} cannot serve the model: {reason}")).into()
+            );
+        }
+        if found["serving"]["config"].as_i64() >= found["config"]["n"].as_i64() {
+            return Ok(found);
+        }
+        if began.elapsed() > WAIT {
+            return Err(Error::unavailable(format!(
+                "The endpoint {name} is being loaded still after {} s.",
+                WAIT.as_secs()
+            ))
+            .into());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn text(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// What is served, in a few words.
+fn served(endpoint: &Json) -> String {
+    let config = &endpoint["config"];
+    let alias = config["alias"].as_str().map_or_else(String::new, |alias| format!("@{alias}"));
+    format!("{}{alias} version {}", text(&config["model"]), text(&config["version"]))
+}
+
+fn list(args: &ListArgs) -> anyhow::Result<()> {
+    let found: Json = args.remote.client()?.get(ENDPOINTS, &[])?;
+    if args.json {
+        return printer::json(&found["endpoints"]);
+    }
+    let rows: Vec<Vec<String>> = found["endpoints"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|endpoint| {
+            vec![
+                text(&endpoint["name"]),
+                text(&endpoint["state"]),
+                served(endpoint),
+                text(&endpoint["serving"]["runtime"]),
+                text(&endpoint["requests"]),
+                text(&endpoint["full_name"]),
+            ]
+        })
+        .collect();
+    printer::table(&["ENDPOINT", "STATE", "SERVES", "RUNTIME", "REQUESTS", "NAME"], &rows);
+    Ok(())
+}
+
+fn show(endpoint: &Json, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        return printer::json(endpoint);
+    }
+    let line = |label: &str, value: String| {
+        if !value.is_empty() {
+            printer::data(&format!("{label:<10}{value}"));
+        }
+    };
+    line("endpoint", format!("{}, {}", text(&endpoint["name"]), text(&endpoint["full_name"])));
+    line("state", text(&endpoint["state"]));
+    line("reason", text(&endpoint["reason"]));
+    line("serves", format!("{}, configuration {}", served(endpoint), text(&endpoint["config"]["n"])));
+    line("owner", text(&endpoint["owner"]));
+    line(
+        "requests",
+        format!("{}, of which {} refused or failed", text(&endpoint["requests"]), text(&endpoint["errors"])),
+    );
+    let serving = &endpoint["serving"];
+    if serving.is_object() {
+        line("runtime", format!("{}, version {}", text(&serving["runtime"]), text(&serving["version"])));
+        line("because", because(&serving["report"]));
+    }
+    Ok(())
+}
+
+/// On what the choice of the runtime stands.
+fn because(report: &Json) -> String {
+    let mut said = text(&report["reason"]);
+    if report["rows"].is_number() {
+        let compared = format!(
+            "compared with the original on {} rows ({} of the input example): largest difference {}, {} labels differ, \
+             tolerance {}",
+            report["rows"],
+            text(&report["example_rows"]),
+            text(&report["max_abs_diff"]),
+            text(&report["labels_that_differ"]),
+            text(&report["tolerance"])
+        );
+        said = if said.is_empty() { compared } else { format!("{said} ({compared})") };
+    }
+    said
+}
+
+fn query(args: &QueryArgs) -> anyhow::Result<()> {
+    let place = args.data.display();
+    let read = std::fs::read_to_string(&args.data)
+        .map_err(|error| Error::invalid(format!("The file {place} cannot be read: {error}.")))?;
+    let body: Json = serde_json::from_str(&read)
+        .map_err(|error| Error::invalid(format!("The file {place} is not JSON: {error}.")))?;
+    let path = format!("/endpoints/{}/invocations", segment(&args.endpoint));
+    let answer: Json = args.remote.client()?.send(Method::POST, &path, &body)?;
+    printer::json(&answer)
+}

@@ -1,0 +1,133 @@
+//! Bringing what this process serves in step with what the store says: endpoints that are new or gone, configurations that
+//! are not loaded yet, aliases that moved.
+//!
+//! What must stay true: a version is loaded before it is served, and the configuration that a followed alias makes is stored
+//! before requests meet it; where the store cannot be read, what is served goes on.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    endpoints::endpoint_follow,
+    live::{Deployed, Live},
+    lookup::Lookup,
+    runtime, store,
+};
+use crate::{
+    bind,
+    catalog::authorize_admin,
+    context::{App, Ctx},
+    error::Result,
+    registry::versions,
+};
+
+/// Between two looks at the store.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What the store says of an endpoint.
+struct Row {
+    id: i64,
+    name: String,
+    n: i64,
+    model_id: i64,
+    version: i64,
+    follows: bool,
+    /// Where the alias points now; none if it is not set.
+    target: Option<i64>,
+}
+
+/// Goes on until it is told to stop.
+pub async fn follow(app: Arc<App>, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = look(&app).await {
+            tracing::warn!(?error, "endpoints were not brought in step");
+        }
+        tokio::select! {
+            _ = stopped.changed() => return,
+            () = app.serving.wake.notified() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+/// Looks once, and begins to load what is not loaded. Answers what it began.
+pub async fn look(app: &Arc<App>) -> Result<Vec<tokio::task::JoinHandle<()>>> {
+    let rows = rows(&Ctx::system(app)).await?;
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    app.serving.retain(&ids);
+    let mut begun = Vec::new();
+    for row in rows {
+        let live = app.serving.adopt(row.id, &row.name);
+        let wanted = if row.follows { row.target.unwrap_or(row.version) } else { row.version };
+        let is_there = live.deployed().is_some_and(|deployed| {
+            let version = deployed.scorer.version();
+            deployed.config == row.n && (version.model_id, version.version) == (row.model_id, wanted)
+        });
+        if is_there || !live.begin((row.model_id, wanted)) {
+            continue;
+        }
+        let app = Arc::clone(app);
+        begun.push(tokio::spawn(async move { bring(&app, &live, &row, wanted).await }));
+    }
+    Ok(begun)
+}
+
+async fn rows(ctx: &Ctx) -> Result<Vec<Row>> {
+    ctx.read(|sql| {
+        authorize_admin(sql, "see what is served")?;
+        let mut rows = sql.all(&store::ENDPOINT_LIVING, bind![], |row| {
+            let alias: Option<String> = row.get(6)?;
+            let found = Row {
+                id: row.get(0)?,
+                name: row.get::<Option<String>>(1)?.unwrap_or_default(),
+                n: row.get(2)?,
+                model_id: row.get(3)?,
+                version: row.get(4)?,
+                follows: alias.is_some(),
+                target: row.get(7)?,
+            };
+            Ok((found, alias))
+        })?;
+        for (row, alias) in &mut rows {
+            // `latest` is no alias of the store's, but the highest version.
+            if alias.as_deref().is_some_and(|alias| alias.eq_ignore_ascii_case("latest")) {
+                row.target = versions::newest(sql, row.model_id)?.map(|version| version.version);
+            }
+        }
+        Ok(rows.into_iter().map(|(row, _)| row).collect())
+    })
+    .await
+}
+
+async fn bring(app: &Arc<App>, live: &Live, row: &Row, wanted: i64) {
+    let ctx = Ctx::system(app);
+    match load(&ctx, row, wanted).await {
+        Ok(Some(deployed)) => {
+            let version = deployed.scorer.version();
+            tracing::info!(
+                endpoint = live.name, config = deployed.config, model = version.name, version = version.version,
+                runtime = ?deployed.scorer.runtime(), "an endpoint serves a version"
+            );
+            live.deploy(deployed);
+        }
+        // Something changed meanwhile: the next look sees it.
+        Ok(None) => live.pass(),
+        Err(error) => {
+            tracing::warn!(
+                endpoint = live.name,
+                version = wanted,
+                ?error,
+                "an endpoint cannot serve a version"
+            );
+            live.fail((row.model_id, wanted), error.message().to_owned());
+        }
+    }
+}
+
+async fn load(ctx: &Ctx, row: &Row, wanted: i64) -> Result<Option<Deployed>> {
+    let scorer = runtime::load_version(ctx, row.model_id, wanted).await?;
+    let lookup = Lookup::open(ctx, scorer.version(), scorer.schema()).await?;
+    let config =
+        if wanted == row.version { Some(row.n) } else { endpoint_follow(ctx, row.id, row.n, wanted).await? };
+    let schema = Arc::new(scorer.schema().clone());
+    Ok(config.map(|config| Deployed { config, scorer, schema, lookup }))
+}

@@ -1,0 +1,531 @@
+//! Rows of a request as typed columns, in the order of the model's signature.
+//!
+//! What must stay true: a value that does not fit its column's type is an error that names column, row, what was expected and
+//! what came, and nothing is changed in silence: an integer keeps its value or is refused; a missing value stands only where
+//! the signature allows one.
+
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use lake::arrow::{
+    array::{
+        Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float32Array, Float64Array, Int32Array,
+        Int64Array, StringArray, TimestampMicrosecondArray,
+    },
+    datatypes::{
+        Field, Float32Type, Float64Type, Int32Type, Int64Type, Schema as ArrowSchema,
+        TimestampMicrosecondType,
+    },
+    record_batch::RecordBatch,
+};
+
+use super::signature::{Input, Schema, Type};
+use crate::error::{Code, Error, Result};
+
+/// Bytes of a value that a message repeats.
+const SHOWN_CHARS_MAX: usize = 60;
+
+/// Values of one column. Where one is missing, something of the type stands in its place.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each holds values of the type of its name")]
+pub enum Values {
+    Boolean(Vec<bool>),
+    Integer(Vec<i32>),
+    Long(Vec<i64>),
+    Float(Vec<f32>),
+    Double(Vec<f64>),
+    String(Vec<String>),
+    Binary(Vec<Vec<u8>>),
+    Datetime(Vec<i64>),
+}
+
+/// A value on its way into a column.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cell<'a> {
+    /// None.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A whole number beyond 64 bits with sign.
+    Huge(u64),
+    /// Another number.
+    Float(f64),
+    /// Text of JSON.
+    Text(&'a str),
+    /// A field of a file of text, where numbers are written like texts.
+    Plain(&'a str),
+}
+
+impl Cell<'_> {
+    /// As a message says it.
+    fn shown(self) -> String {
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Bool(value) => value.to_string(),
+            Self::Int(value) => value.to_string(),
+            Self::Huge(value) => value.to_string(),
+            Self::Float(value) => value.to_string(),
+            Self::Text(text) | Self::Plain(text) => {
+                let cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+                let more = if cut.len() < text.len() { "…" } else { "" };
+                format!("{cut:?}{more}")
+            }
+        }
+    }
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its values.
+    pub values: Values,
+    /// Rows that have none, ascending.
+    pub missing: Vec<usize>,
+}
+
+/// Rows, by column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// How many rows.
+    pub rows: usize,
+    /// In the signature's order.
+    pub columns: Vec<Column>,
+}
+
+impl Column {
+    fn new(kind: Type, rows: usize) -> Self {
+        let values = match kind {
+            Type::Boolean => Values::Boolean(Vec::with_capacity(rows)),
+            Type::Integer => Values::Integer(Vec::with_capacity(rows)),
+            Type::Long => Values::Long(Vec::with_capacity(rows)),
+            Type::Float => Values::Float(Vec::with_capacity(rows)),
+            Type::Double => Values::Double(Vec::with_capacity(rows)),
+            Type::String => Values::String(Vec::with_capacity(rows)),
+            Type::Binary => Values::Binary(Vec::with_capacity(rows)),
+            Type::Datetime => Values::Datetime(Vec::with_capacity(rows)),
+        };
+        Self { values, missing: Vec::new() }
+    }
+
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        match &self.values {
+            Values::Boolean(values) => values.len(),
+            Values::Integer(values) => values.len(),
+            Values::Long(values) | Values::Datetime(values) => values.len(),
+            Values::Float(values) => values.len(),
+            Values::Double(values) => values.len(),
+            Values::String(values) => values.len(),
+            Values::Binary(values) => values.len(),
+        }
+    }
+
+    /// Whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a value, of which the input says what it must be.
+    pub fn push(&mut self, input: &Input, cell: Cell<'_>) -> Result<()> {
+        let row = self.len();
+        let refused = |what: &str| Err(refused(input, row, cell, what));
+        let is_fitting = match &mut self.values {
+            Values::Double(values) => as_double(cell).map(|value| values.push(value)),
+            Values::Float(values) => match as_double(cell) {
+                Some(value) if value.is_finite() && value.abs() > f64::from(f32::MAX) => {
+                    return refused("it is beyond the range of float");
+                }
+                found => found.map(|value| values.push(value as f32)),
+            },
+            Values::Long(values) => match as_long(cell) {
+                Whole::Is(value) => Some(values.push(value)),
+                Whole::Beyond => return refused("it is beyond the range of long"),
+                Whole::Fraction => return refused("it is no whole number"),
+                Whole::Not => None,
+            },
+            Values::Integer(values) => match as_long(cell) {
+                Whole::Is(value) => match i32::try_from(value) {
+                    Ok(value) => Some(values.push(value)),
+                    Err(_) => return refused("it is beyond the range of integer"),
+                },
+                Whole::Beyond => return refused("it is beyond the range of integer"),
+                Whole::Fraction => return refused("it is no whole number"),
+                Whole::Not => None,
+            },
+            Values::Boolean(values) => as_boolean(cell).map(|value| values.push(value)),
+            Values::String(values) => match cell {
+                Cell::Text(text) | Cell::Plain(text) => Some(values.push(text.to_owned())),
+                _ => None,
+            },
+            Values::Binary(values) => as_bytes(cell).map(|value| values.push(value)),
+            Values::Datetime(values) => as_moment(cell).map(|value| values.push(value)),
+        };
+        match is_fitting {
+            // A NaN is what the clients of this protocol write for "no value".
+            Some(()) if self.ends_with_nan() => self.note_missing(input, row),
+            Some(()) => Ok(()),
+            None if is_missing(cell, input.kind) => {
+                self.stand_in();
+                self.note_missing(input, row)
+            }
+            None => refused(""),
+        }
+    }
+
+    fn ends_with_nan(&self) -> bool {
+        match &self.values {
+            Values::Double(values) => values.last().is_some_and(|value| value.is_nan()),
+            Values::Float(values) => values.last().is_some_and(|value| value.is_nan()),
+            _ => false,
+        }
+    }
+
+    fn note_missing(&mut self, input: &Input, row: usize) -> Result<()> {
+        if input.required {
+            return Err(Error::new(
+                Code::BadRequest,
+                format!(
+                    "Failed to enforce schema: column '{}', row {row}: expected {}, got no value (null or NaN), and the \
+                     signature says that each row has one.",
+                    input.name,
+                    input.kind.name()
+                ),
+            ));
+        }
+        self.missing.push(row);
+        Ok(())
+    }
+
+    fn stand_in(&mut self) {
+        match &mut self.values {
+            Values::Boolean(values) => values.push(false),
+            Values::Integer(values) => values.push(0),
+            Values::Long(values) | Values::Datetime(values) => values.push(0),
+            Values::Float(values) => values.push(f32::NAN),
+            Values::Double(values) => values.push(f64::NAN),
+            Values::String(values) => values.push(String::new()),
+            Values::Binary(values) => values.push(Vec::new()),
+        }
+    }
+
+    /// As a column of a table.
+    fn to_arrow(&self) -> ArrayRef {
+        let mut missing = self.missing.iter().peekable();
+        let mut has = move |row: usize| missing.next_if(|next| **next == row).is_none();
+        macro_rules! optional {
+            ($array:ty, $values:expr) => {
+                Arc::new(<$array>::from_iter(
+                    $values.iter().enumerate().map(|(row, value)| has(row).then_some(value)),
+                ))
+            };
+        }
+        macro_rules! numbers {
+            ($array:ty, $values:expr) => {
+                Arc::new(<$array>::from_iter(
+                    $values.iter().enumerate().map(|(row, value)| has(row).then_some(*value)),
+                ))
+            };
+        }
+        match &self.values {
+            Values::Boolean(values) => numbers!(BooleanArray, values),
+            Values::Integer(values) => numbers!(Int32Array, values),
+            Values::Long(values) => numbers!(Int64Array, values),
+            Values::Float(values) => numbers!(Float32Array, values),
+            Values::Double(values) => numbers!(Float64Array, values),
+            Values::String(values) => optional!(StringArray, values),
+            Values::Binary(values) => optional!(BinaryArray, values),
+            Values::Datetime(values) => {
+                let plain: TimestampMicrosecondArray =
+                    values.iter().enumerate().map(|(row, value)| has(row).then_some(*value)).collect();
+                Arc::new(plain.with_timezone("UTC"))
+            }
+        }
+    }
+
+    /// From a column of a table, which has the type of the input.
+    fn of_arrow(input: &Input, array: &dyn Array) -> Result<Self> {
+        let mut column = Self::new(input.kind, array.len());
+        let wrong = || {
+            Error::invalid(format!(
+                "Failed to enforce schema: column '{}': expected {}, got a column of type {}.",
+                input.name,
+                input.kind.name(),
+                array.data_type()
+            ))
+        };
+        macro_rules! copy {
+            ($values:expr, $found:expr, $convert:expr) => {{
+                let found = $found.ok_or_else(wrong)?;
+                $values.extend(found.iter().map(|value| value.map($convert).unwrap_or_default()));
+            }};
+        }
+        match &mut column.values {
+            Values::Boolean(values) => copy!(values, array.as_boolean_opt(), |value| value),
+            Values::Integer(values) => copy!(values, array.as_primitive_opt::<Int32Type>(), |value| value),
+            Values::Long(values) => copy!(values, array.as_primitive_opt::<Int64Type>(), |value| value),
+            Values::Datetime(values) => {
+                copy!(values, array.as_primitive_opt::<TimestampMicrosecondType>(), |value| value);
+            }
+            Values::Float(values) => {
+                let found = array.as_primitive_opt::<Float32Type>().ok_or_else(wrong)?;
+                values.extend(found.iter().map(|value| value.unwrap_or(f32::NAN)));
+            }
+            Values::Double(values) => {
+                let found = array.as_primitive_opt::<Float64Type>().ok_or_else(wrong)?;
+                values.extend(found.iter().map(|value| value.unwrap_or(f64::NAN)));
+            }
+            Values::String(values) => copy!(values, array.as_string_opt::<i32>(), str::to_owned),
+            Values::Binary(values) => copy!(values, array.as_binary_opt::<i32>(), <[u8]>::to_vec),
+        }
+        for row in (0..array.len()).filter(|row| array.is_null(*row)) {
+            column.note_missing(input, row)?;
+        }
+        Ok(column)
+    }
+}
+
+impl Frame {
+    /// Of no rows, with a place for each input.
+    pub fn new(schema: &Schema, rows: usize) -> Self {
+        let columns = schema.inputs.iter().map(|input| Column::new(input.kind, rows)).collect();
+        Self { rows: 0, columns }
+    }
+
+    /// Ends a row: inputs that it did not have are missing. `row` is its number.
+    pub fn end_row(&mut self, schema: &Schema) -> Result<()> {
+        let row = self.rows;
+        self.rows += 1;
+        for (column, input) in self.columns.iter_mut().zip(&schema.inputs) {
+            match column.len() {
+                len if len == self.rows => {}
+                len if len == row => {
+                    if input.required {
+                        return Err(missing_columns(schema, &[&input.name], Some(row)));
+                    }
+                    column.push(input, Cell::Null)?;
+                }
+                _ => return Err(twice(&input.name, row)),
+            }
+        }
+        Ok(())
+    }
+
+    /// As a batch of a table, with a column an input.
+    pub fn to_batch(&self, schema: &Schema) -> Result<RecordBatch> {
+        let fields: Vec<Field> =
+            schema.inputs.iter().map(|input| Field::new(&input.name, input.kind.arrow(), true)).collect();
+        let columns = self.columns.iter().map(Column::to_arrow).collect();
+        RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(Error::internal)
+    }
+
+    /// From a batch of a table: columns by name, others are left out.
+    pub fn of_batch(schema: &Schema, batch: &RecordBatch) -> Result<Self> {
+        let mut columns = Vec::with_capacity(schema.inputs.len());
+        for input in &schema.inputs {
+            match batch.column_by_name(&input.name) {
+                Some(array) => columns.push(Column::of_arrow(input, array)?),
+                None if input.required => return Err(missing_columns(schema, &[&input.name], None)),
+                None => {
+                    let mut column = Column::new(input.kind, batch.num_rows());
+                    (0..batch.num_rows()).try_for_each(|_| column.push(input, Cell::Null))?;
+                    columns.push(column);
+                }
+            }
+        }
+        Ok(Self { rows: batch.num_rows(), columns })
+    }
+}
+
+/// The error for columns that the model needs and the request lacks.
+pub fn missing_columns(schema: &Schema, missing: &[&String], row: Option<usize>) -> Error {
+    let place = row.map_or_else(String::new, |row| format!(" in row {row}"));
+    let expected: Vec<String> = schema
+        .inputs
+        .iter()
+        .take(50)
+        .map(|input| {
+            format!("{} {}{}", input.name, input.kind.name(), if input.required { "" } else { " (optional)" })
+        })
+        .collect();
+    Error::invalid(format!(
+        "Failed to enforce schema: the model needs the column{} {missing:?}, which the request does not have{place}. \
+         Expected: {}{}.",
+        if missing.len() == 1 { "" } else { "s" },
+        expected.join(", "),
+        if schema.inputs.len() > 50 { ", …" } else { "" }
+    ))
+}
+
+/// The error for a column that a row has twice.
+pub fn twice(name: &str, row: usize) -> Error {
+    Error::new(
+        Code::BadRequest,
+        format!("Failed to enforce schema: column '{name}' stands twice in row {row}."),
+    )
+}
+
+fn refused(input: &Input, row: usize, cell: Cell<'_>, what: &str) -> Error {
+    let more = if what.is_empty() { String::new() } else { format!(": {what}") };
+    Error::new(
+        Code::BadRequest,
+        format!(
+            "Failed to enforce schema: column '{}', row {row}: expected {}, got {}{more}.",
+            input.name,
+            input.kind.name(),
+            cell.shown()
+        ),
+    )
+}
+
+fn is_missing(cell: Cell<'_>, kind: Type) -> bool {
+    match cell {
+        Cell::Null => true,
+        Cell::Plain(text) => text.is_empty() && kind != Type::String,
+        Cell::Text(text) => kind != Type::String && text == "NaN",
+        _ => false,
+    }
+}
+
+/// Numbers, booleans and texts that are numbers, as the reference casts them.
+fn as_double(cell: Cell<'_>) -> Option<f64> {
+    match cell {
+        Cell::Int(value) => Some(value as f64),
+        Cell::Huge(value) => Some(value as f64),
+        Cell::Float(value) => Some(value),
+        Cell::Bool(value) => Some(f64::from(u8::from(value))),
+        Cell::Text(text) | Cell::Plain(text) => text.trim().parse().ok(),
+        Cell::Null => None,
+    }
+}
+
+/// What came of asking for a whole number.
+enum Whole {
+    Is(i64),
+    Beyond,
+    Fraction,
+    Not,
+}
+
+fn as_long(cell: Cell<'_>) -> Whole {
+    match cell {
+        Cell::Int(value) => Whole::Is(value),
+        Cell::Huge(_) => Whole::Beyond,
+        Cell::Bool(value) => Whole::Is(i64::from(value)),
+        Cell::Float(value) if value.fract() != 0.0 => Whole::Fraction,
+        // From 2^63 on there is no such integer; every double below it that is whole is one.
+        Cell::Float(value) if value.abs() >= 9_223_372_036_854_775_808.0 => Whole::Beyond,
+        Cell::Float(value) => Whole::Is(value as i64),
+        Cell::Text(text) | Cell::Plain(text) => text.trim().parse().map_or(Whole::Not, Whole::Is),
+        Cell::Null => Whole::Not,
+    }
+}
+
+fn as_boolean(cell: Cell<'_>) -> Option<bool> {
+    match cell {
+        Cell::Bool(value) => Some(value),
+        Cell::Int(0) => Some(false),
+        Cell::Int(1) => Some(true),
+        Cell::Float(0.0) => Some(false),
+        Cell::Float(1.0) => Some(true),
+        Cell::Plain(text) => match text.trim() {
+            "true" | "True" | "TRUE" | "1" => Some(true),
+            "false" | "False" | "FALSE" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn as_bytes(cell: Cell<'_>) -> Option<Vec<u8>> {
+    match cell {
+        Cell::Text(text) | Cell::Plain(text) => BASE64_STANDARD.decode(text).ok(),
+        _ => None,
+    }
+}
+
+/// A moment as ISO 8601 writes it; without an offset it is UTC.
+fn as_moment(cell: Cell<'_>) -> Option<i64> {
+    let (Cell::Text(text) | Cell::Plain(text)) = cell else { return None };
+    moment(text)
+}
+
+/// The microseconds since the epoch of a moment as ISO 8601 writes it, a blank in place of the `T` too; without an offset
+/// it is UTC, and without a time it is midnight.
+pub fn moment(text: &str) -> Option<i64> {
+    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+        return Some(moment.timestamp_micros());
+    }
+    let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
+    if let Some(plain) = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()) {
+        return Some(plain.and_utc().timestamp_micros());
+    }
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    Some(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(kind: Type, required: bool) -> Input {
+        Input { name: "x".into(), kind, required }
+    }
+
+    fn push(kind: Type, cell: Cell<'_>) -> Result<Column> {
+        let mut column = Column::new(kind, 1);
+        column.push(&input(kind, true), cell).map(|()| column)
+    }
+
+    #[test]
+    fn what_the_reference_casts_is_cast() {
+        let check =
+            |kind, cell, values| assert_eq!(push(kind, cell).unwrap().values, values, "{kind:?} {cell:?}");
+        check(Type::Double, Cell::Int(1), Values::Double(vec![1.0]));
+        check(Type::Double, Cell::Text("1.0"), Values::Double(vec![1.0]));
+        check(Type::Double, Cell::Bool(true), Values::Double(vec![1.0]));
+        check(Type::Long, Cell::Float(2.0), Values::Long(vec![2]));
+        check(Type::Boolean, Cell::Int(1), Values::Boolean(vec![true]));
+        check(Type::Float, Cell::Float(0.1), Values::Float(vec![0.1]));
+        check(Type::Binary, Cell::Text("AQI="), Values::Binary(vec![vec![1, 2]]));
+        check(Type::Datetime, Cell::Text("1970-01-01T00:00:01Z"), Values::Datetime(vec![1_000_000]));
+        check(Type::Datetime, Cell::Text("1970-01-01 00:00:00.5"), Values::Datetime(vec![500_000]));
+        check(Type::Datetime, Cell::Text("1970-01-02"), Values::Datetime(vec![86_400_000_000]));
+        check(Type::Integer, Cell::Plain("-3"), Values::Integer(vec![-3]));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_column_row_expected_and_got() {
+        let check = |kind, cell, words: &str| {
+            let error = push(kind, cell).unwrap_err();
+            assert_eq!(error.status(), 400);
+            let expected = format!("column 'x', row 0: expected {}, got {words}", Type::name(kind));
+            assert!(error.message().contains(&expected), "{error}");
+        };
+        check(Type::Long, Cell::Float(1.5), "1.5: it is no whole number");
+        check(Type::Long, Cell::Huge(u64::MAX), "18446744073709551615: it is beyond the range of long");
+        check(Type::Long, Cell::Float(1e300), "1000000000");
+        check(Type::Integer, Cell::Int(1 << 40), "1099511627776: it is beyond the range of integer");
+        check(Type::Float, Cell::Float(1e300), "1000000000");
+        check(Type::Double, Cell::Text("abc"), "\"abc\"");
+        check(Type::String, Cell::Int(1), "1");
+        check(Type::Boolean, Cell::Text("true"), "\"true\"");
+        check(Type::Datetime, Cell::Text("soon"), "\"soon\"");
+        check(Type::Double, Cell::Null, "no value");
+        check(Type::Double, Cell::Text("NaN"), "no value");
+        check(Type::Long, Cell::Null, "no value");
+    }
+
+    #[test]
+    fn a_missing_value_stands_where_it_may() {
+        let mut column = Column::new(Type::Double, 2);
+        let optional = input(Type::Double, false);
+        column.push(&optional, Cell::Float(1.0)).unwrap();
+        column.push(&optional, Cell::Null).unwrap();
+        assert_eq!(column.missing, [1]);
+        let Values::Double(values) = &column.values else { unreachable!() };
+        assert!(values[1].is_nan());
+    }
+}

@@ -1,0 +1,285 @@
+//! Our own face of endpoints: all that is known about them.
+
+use std::sync::atomic::Ordering;
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    endpoints::{self, Endpoint, NewEndpoint, endpoint_create, endpoint_delete, endpoint_update, find},
+    runtime::{Report, RuntimeKind},
+};
+use crate::{
+    catalog::{Action, authorize::visible, securable::People},
+    context::{App, Ctx},
+    error::Result,
+    router::{Limits, Policy, Route, wire::Empty},
+};
+
+const ALL: &str = "/api/1.0/endpoints";
+const ONE: &str = "/api/1.0/endpoints/{name}";
+
+pub(super) fn routes() -> Vec<Route> {
+    let (small, json) = (Limits::SMALL, Limits::JSON);
+    let of = Policy::Asset;
+    vec![
+        Route::json(
+            Method::POST,
+            ALL,
+            of(Action::Create),
+            json,
+            "Make an endpoint, where a model answers requests",
+            create,
+        ),
+        Route::json(Method::GET, ALL, Policy::Visible, small, "List endpoints", list),
+        Route::json(
+            Method::GET,
+            ONE,
+            of(Action::Read),
+            small,
+            "Get an endpoint: state, version, runtime",
+            get,
+        ),
+        Route::json(
+            Method::PATCH,
+            ONE,
+            of(Action::Edit),
+            json,
+            "Let an endpoint serve another model, version or alias",
+            update,
+        ),
+        Route::json(Method::DELETE, ONE, of(Action::Delete), small, "Delete an endpoint", delete),
+    ]
+}
+
+/// Where an endpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Readiness {
+    /// It answers.
+    Ready,
+    /// Its model is being loaded.
+    NotReady,
+    /// Its model cannot be loaded.
+    Failed,
+}
+
+/// What an endpoint is to serve.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ConfigInfo {
+    /// Its number.
+    pub n: i64,
+    /// Name of the model.
+    pub model: String,
+    /// Number of the version.
+    pub version: i64,
+    /// The alias that is followed; absent where the endpoint stays at the version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// Digest of the version's files.
+    pub digest: String,
+    /// When it was made, milliseconds since the epoch.
+    pub created_at: i64,
+    /// By whom; `system` where an alias moved.
+    pub created_by: String,
+}
+
+/// What answers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServedInfo {
+    /// Number of the configuration.
+    pub config: i64,
+    /// Name of the model.
+    pub model: String,
+    /// Number of the version.
+    pub version: i64,
+    /// What runs it.
+    pub runtime: RuntimeKind,
+    /// Why it is run so: how the converted form was compared with the original.
+    pub report: Report,
+    /// The number of the guard of the process that runs it, if that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process_id: Option<u32>,
+}
+
+/// An endpoint as it leaves. Times in milliseconds since the epoch.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EndpointInfo {
+    /// The name on flat faces.
+    pub name: String,
+    /// `catalog.schema.endpoint`
+    pub full_name: String,
+    /// UUID of the endpoint.
+    pub endpoint_id: String,
+    /// Where it stands.
+    pub state: Readiness,
+    /// Why it is not ready, or why the newest configuration is not served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it is to serve.
+    pub config: ConfigInfo,
+    /// What answers now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serving: Option<ServedInfo>,
+    /// Requests since the server began.
+    pub requests: u64,
+    /// How many of them were refused or failed.
+    pub errors: u64,
+    /// Name of the owner.
+    pub owner: String,
+    /// Description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it was changed.
+    pub updated_at: i64,
+}
+
+impl EndpointInfo {
+    /// An endpoint of the store with what this process knows of it.
+    pub(super) fn new(app: &App, endpoint: Endpoint, owner: String, created_by: String) -> Self {
+        let live = app.serving.find(&endpoint.name).filter(|live| live.id == endpoint.asset.id);
+        let deployed = live.as_ref().and_then(|live| live.deployed());
+        let reason = live.as_ref().and_then(|live| live.failure()).map(|failure| failure.why);
+        let state = match (&deployed, &reason) {
+            (Some(_), _) => Readiness::Ready,
+            (None, Some(_)) => Readiness::Failed,
+            (None, None) => Readiness::NotReady,
+        };
+        let serving = deployed.map(|deployed| ServedInfo {
+            config: deployed.config,
+            model: deployed.scorer.version().name.clone(),
+            version: deployed.scorer.version().version,
+            runtime: deployed.scorer.runtime(),
+            report: deployed.scorer.report().clone(),
+            process_id: deployed.scorer.process_id(),
+        });
+        let Endpoint { asset, name, full_name, config, model } = endpoint;
+        Self {
+            name,
+            full_name,
+            endpoint_id: asset.uuid,
+            state,
+            reason,
+            config: ConfigInfo {
+                n: config.n,
+                model,
+                version: config.version,
+                alias: config.alias,
+                digest: config.digest,
+                created_at: config.created_at,
+                created_by,
+            },
+            serving,
+            requests: live.as_ref().map_or(0, |live| live.requests.load(Ordering::Relaxed)),
+            errors: live.as_ref().map_or(0, |live| live.errors.load(Ordering::Relaxed)),
+            owner,
+            comment: asset.comment,
+            created_at: asset.created_at,
+            updated_at: asset.updated_at,
+        }
+    }
+}
+
+/// The endpoint of this name as it leaves, for a caller who may read it.
+pub(super) async fn info(ctx: &Ctx, name: String) -> Result<EndpointInfo> {
+    let (endpoint, owner, by) = ctx
+        .read(move |sql| {
+            let endpoint = find(sql, &name, Action::Read)?;
+            let mut people = People::default();
+            let owner = people.name(sql, endpoint.asset.owner_id)?;
+            let by = people.name(sql, endpoint.config.created_by)?;
+            Ok((endpoint, owner, by))
+        })
+        .await?;
+    Ok(EndpointInfo::new(&ctx.app, endpoint, owner, by))
+}
+
+/// All that the caller may read.
+pub(super) async fn infos(ctx: &Ctx) -> Result<Vec<EndpointInfo>> {
+    let found = ctx
+        .read(|sql| {
+            visible(sql);
+            let mut people = People::default();
+            let mut found = Vec::new();
+            for endpoint in endpoints::list(sql)? {
+                let owner = people.name(sql, endpoint.asset.owner_id)?;
+                let by = people.name(sql, endpoint.config.created_by)?;
+                found.push((endpoint, owner, by));
+            }
+            Ok(found)
+        })
+        .await?;
+    Ok(found
+        .into_iter()
+        .map(|(endpoint, owner, by)| EndpointInfo::new(&ctx.app, endpoint, owner, by))
+        .collect())
+}
+
+/// What to make.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct CreateRequest {
+    /// The name on flat faces: letters, digits, `-` and `_`.
+    pub name: String,
+    /// `name@alias`, which is followed, `name/version`, or `name`, which is the newest version now.
+    pub model: String,
+    /// `catalog.schema.endpoint`; in the model's schema under its name when absent.
+    pub full_name: Option<String>,
+    /// Description.
+    pub comment: Option<String>,
+}
+
+async fn create(ctx: Ctx, request: CreateRequest) -> Result<EndpointInfo> {
+    let CreateRequest { name, model, full_name, comment } = request;
+    let full_name = full_name.filter(|name| !name.is_empty());
+    let made =
+        endpoint_create(&ctx, NewEndpoint { name, full_name, model, comment, served_name: None }).await?;
+    info(&ctx, made.full_name).await
+}
+
+/// Nothing to say.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ListRequest {}
+
+/// Endpoints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ListResponse {
+    /// By name.
+    pub endpoints: Vec<EndpointInfo>,
+}
+
+async fn list(ctx: Ctx, _: ListRequest) -> Result<ListResponse> {
+    Ok(ListResponse { endpoints: infos(&ctx).await? })
+}
+
+/// Which endpoint.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct GetRequest {
+    /// Its name, flat or `catalog.schema.endpoint`.
+    pub name: String,
+}
+
+async fn get(ctx: Ctx, request: GetRequest) -> Result<EndpointInfo> {
+    info(&ctx, request.name).await
+}
+
+/// What to change.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct UpdateRequest {
+    /// Its name, flat or `catalog.schema.endpoint`.
+    pub name: String,
+    /// `name@alias`, which is followed, `name/version`, or `name`, which is the newest version now.
+    pub model: String,
+}
+
+async fn update(ctx: Ctx, request: UpdateRequest) -> Result<EndpointInfo> {
+    let changed = endpoint_update(&ctx, request.name, request.model, None).await?;
+    info(&ctx, changed.full_name).await
+}
+
+async fn delete(ctx: Ctx, request: GetRequest) -> Result<Empty> {
+    endpoint_delete(&ctx, request.name).await?;
+    Ok(Empty {})
+}

@@ -1,0 +1,254 @@
+//! Endpoints as this process has them: what is loaded, what is on its way, who was let in a moment ago.
+//!
+//! What must stay true: a request takes the deployment that is there when it begins and keeps it to its end; another one is put
+//! in its place only once it is loaded, so that no request meets a gap; the old one goes when its last request has ended.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, watch};
+
+use super::{
+    log::Sink,
+    lookup::Lookup,
+    runtime::{Scorer, Scorers},
+    signature::Schema,
+};
+use crate::{
+    catalog::{Action, authorize},
+    context::Ctx,
+    error::{Error, Result},
+};
+
+/// How long a caller who was let in is let in again without a look at the store. With the age that a credential may have
+/// here, whoever loses a right has lost it within a second.
+const ADMITTED_FOR: Duration = Duration::from_millis(450);
+/// Callers of one endpoint that are remembered.
+const ADMITTED_MAX: usize = 10_000;
+/// How long a request waits for an endpoint that is being loaded.
+const READY_WAIT: Duration = Duration::from_secs(20);
+
+/// What this process serves.
+#[derive(Default)]
+pub struct Serving {
+    /// The versions that are loaded.
+    pub(super) scorers: Scorers,
+    /// Where served requests are kept.
+    pub(super) sink: Sink,
+    endpoints: RwLock<HashMap<String, Arc<Live>>>,
+    /// Rings when there is something to load.
+    pub(super) wake: Notify,
+}
+
+/// A version that answers under a configuration.
+pub struct Deployed {
+    /// Number of the configuration.
+    pub config: i64,
+    /// What answers.
+    pub scorer: Arc<Scorer>,
+    /// What it takes, as records of requests share it.
+    pub schema: Arc<Schema>,
+    /// Inputs that come from elsewhere.
+    pub lookup: Lookup,
+}
+
+/// Why a configuration could not be loaded.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Of this version.
+    pub target: (i64, i64),
+    /// In words for whoever may see the endpoint.
+    pub why: String,
+    /// When it is tried again.
+    pub retry_at: Instant,
+    /// Times that it failed.
+    pub tries: u32,
+}
+
+/// Where an endpoint stands.
+#[derive(Default)]
+struct State {
+    deployed: Option<Arc<Deployed>>,
+    is_loading: bool,
+    failure: Option<Failure>,
+}
+
+/// An endpoint of this process.
+pub struct Live {
+    /// `asset.id`
+    pub id: i64,
+    /// Its wire name.
+    pub name: String,
+    state: RwLock<State>,
+    changed: watch::Sender<()>,
+    admitted: Mutex<HashMap<i64, Instant>>,
+    /// Requests since the process began.
+    pub requests: AtomicU64,
+    /// How many of them were refused or failed.
+    pub errors: AtomicU64,
+}
+
+impl Serving {
+    /// The endpoint with this wire name.
+    pub fn find(&self, name: &str) -> Option<Arc<Live>> {
+        self.endpoints.read().get(name).cloned()
+    }
+
+    /// Takes an endpoint in, or answers the one that is there.
+    pub(super) fn adopt(&self, id: i64, name: &str) -> Arc<Live> {
+        if let Some(live) = self.find(name).filter(|live| live.id == id) {
+            return live;
+        }
+        let live = Arc::new(Live {
+            id,
+            name: name.to_owned(),
+            state: RwLock::default(),
+            changed: watch::Sender::new(()),
+            admitted: Mutex::default(),
+            requests: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+        });
+        self.endpoints.write().insert(name.to_owned(), Arc::clone(&live));
+        live
+    }
+
+    /// Keeps these endpoints and no others.
+    pub(super) fn retain(&self, ids: &[i64]) {
+        self.endpoints.write().retain(|_, live| ids.contains(&live.id));
+    }
+
+    /// Lets an endpoint go at once.
+    pub(super) fn drop_endpoint(&self, name: &str) {
+        self.endpoints.write().remove(name);
+    }
+}
+
+impl Live {
+    /// Lets a caller pass who may execute the endpoint.
+    pub async fn admit(&self, ctx: &Ctx) -> Result<()> {
+        let caller = ctx.caller().id;
+        let now = Instant::now();
+        if self.admitted.lock().get(&caller).is_some_and(|until| *until > now) {
+            return Ok(());
+        }
+        let id = self.id;
+        ctx.read(move |sql| authorize(sql, Action::Execute, id)).await?;
+        let mut admitted = self.admitted.lock();
+        if admitted.len() >= ADMITTED_MAX {
+            admitted.retain(|_, until| *until > now);
+        }
+        if admitted.len() < ADMITTED_MAX {
+            admitted.insert(caller, now + ADMITTED_FOR);
+        }
+        Ok(())
+    }
+
+    /// What answers now, if anything does.
+    pub fn deployed(&self) -> Option<Arc<Deployed>> {
+        self.state.read().deployed.clone()
+    }
+
+    /// What answers, waited for a while.
+    pub async fn ready(&self) -> Result<Arc<Deployed>> {
+        if let Some(deployed) = self.deployed() {
+            return Ok(deployed);
+        }
+        let mut changed = self.changed.subscribe();
+        let waiting = async {
+            loop {
+                if let Some(deployed) = self.deployed() {
+                    return Ok(deployed);
+                }
+                if let Some(failure) = self.failure() {
+                    return Err(Error::unavailable(format!(
+                        "The endpoint '{}' is not ready: {}",
+                        self.name, failure.why
+                    )));
+                }
+                if changed.changed().await.is_err() {
+                    return Err(Error::unavailable(format!("The endpoint '{}' is gone.", self.name)));
+                }
+            }
+        };
+        tokio::time::timeout(READY_WAIT, waiting).await.unwrap_or_else(|_| {
+            Err(Error::unavailable(format!(
+                "The endpoint '{}' was not ready within {} s: its model is being loaded. Repeat the request later.",
+                self.name,
+                READY_WAIT.as_secs()
+            )))
+        })
+    }
+
+    /// Why the newest configuration could not be loaded, if it could not.
+    pub fn failure(&self) -> Option<Failure> {
+        self.state.read().failure.clone()
+    }
+
+    /// Whether something is being loaded.
+    pub fn is_loading(&self) -> bool {
+        self.state.read().is_loading
+    }
+
+    /// Takes the turn of loading this version; `false` if somebody has it, or if it failed a moment ago.
+    pub(super) fn begin(&self, target: (i64, i64)) -> bool {
+        let mut state = self.state.write();
+        let waits = state
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.target == target && failure.retry_at > Instant::now());
+        if state.is_loading || waits {
+            return false;
+        }
+        state.is_loading = true;
+        true
+    }
+
+    /// Gives the turn back without having loaded anything.
+    pub(super) fn pass(&self) {
+        self.state.write().is_loading = false;
+    }
+
+    /// Puts what was loaded in the place of what answered until now.
+    pub(super) fn deploy(&self, deployed: Deployed) {
+        let old = {
+            let mut state = self.state.write();
+            state.is_loading = false;
+            state.failure = None;
+            state.deployed.replace(Arc::new(deployed))
+        };
+        self.changed.send_replace(());
+        // Ends here, or with the last request that holds it.
+        drop(old);
+    }
+
+    /// Notes that a version could not be loaded. What answers goes on.
+    pub(super) fn fail(&self, target: (i64, i64), why: String) {
+        let mut state = self.state.write();
+        state.is_loading = false;
+        let tries = state
+            .failure
+            .as_ref()
+            .filter(|failure| failure.target == target)
+            .map_or(0, |failure| failure.tries)
+            + 1;
+        let pause = Duration::from_secs(1 << tries.min(6));
+        state.failure = Some(Failure { target, why, retry_at: Instant::now() + pause, tries });
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// Counts a request.
+    pub(super) fn count(&self, is_error: bool) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if is_error {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
