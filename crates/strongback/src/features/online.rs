@@ -90,6 +90,12 @@ impl Online {
         &self.plan.declared().keys
     }
 
+    /// What the keys are, in the same order.
+    pub fn key_kinds(&self) -> Result<Vec<lake::panes::KeyKind>> {
+        let meta = View::new(&self.database)?.meta(self.feature_ref.table)?;
+        Ok(meta.map(|meta| meta.key_kinds).unwrap_or_default())
+    }
+
     /// Column of the time.
     pub fn timestamp(&self) -> &str {
         &self.plan.declared().timestamp

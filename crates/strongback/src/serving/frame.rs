@@ -199,6 +199,30 @@ impl Column {
         Ok(())
     }
 
+    /// Puts what was looked up in the place of a number that a row lacks. One that nobody has stays missing, where the type knows
+    /// NaN: so did the rows that the model was trained on.
+    pub(super) fn fill(&mut self, input: &Input, row: usize, value: Option<f64>) -> Result<()> {
+        let cell = value.map_or(Cell::Null, Cell::Float);
+        let is_put = match (&mut self.values, value) {
+            (Values::Float(values), Some(value)) => Some(values[row] = value as f32),
+            (Values::Double(values), Some(value)) => Some(values[row] = value),
+            (Values::Long(values), Some(_)) => match as_long(cell) {
+                Whole::Is(value) => Some(values[row] = value),
+                _ => return Err(refused(input, row, cell, "it is no whole number")),
+            },
+            (Values::Integer(values), Some(_)) => match as_long(cell) {
+                Whole::Is(value) if i32::try_from(value).is_ok() => Some(values[row] = value as i32),
+                _ => return Err(refused(input, row, cell, "it is no whole number within the range")),
+            },
+            (Values::Float(_) | Values::Double(_), None) => None,
+            _ => return Err(refused(input, row, cell, "nothing is known by then, and the type has no such value")),
+        };
+        if is_put.is_some() {
+            self.missing.retain(|missing| *missing != row);
+        }
+        Ok(())
+    }
+
     fn stand_in(&mut self) {
         match &mut self.values {
             Values::Boolean(values) => values.push(false),

@@ -139,6 +139,11 @@ impl Schema {
         let entries = parts.and_then(|parts| parts.get("inputs")).and_then(Json::as_array);
         let found = entries.and_then(|entries| columns(entries).or_else(|| tensor(entries)));
         let (inputs, form) = found.unwrap_or((Vec::new(), Form::Free));
+        Self::of(inputs, form)
+    }
+
+    /// Of these inputs.
+    pub(super) fn of(inputs: Vec<Input>, form: Form) -> Self {
         let positions = inputs.iter().enumerate().map(|(at, input)| (input.name.clone(), at)).collect();
         Self { inputs, form, positions }
     }

@@ -18,6 +18,9 @@ use syntax::names::{FullName, fold_case};
 
 pub use create::KIND as BUILD;
 
+/// The tag by which a run names the training set that its model was made from.
+pub use crate::tracking::run::TRAINING_SET_TAG as RUN_TAG;
+
 use super::store;
 use crate::{
     bind,

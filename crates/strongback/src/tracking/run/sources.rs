@@ -35,6 +35,9 @@ struct SourceTag {
     remedy: &'static str,
 }
 
+/// The tag by which a run names the training set that its model was made from.
+pub const TRAINING_SET_TAG: &str = "strongback.training_set";
+
 const TAGS: [SourceTag; 2] = [
     SourceTag {
         tag: "feature_store_table",
@@ -44,7 +47,7 @@ const TAGS: [SourceTag; 2] = [
         remedy: "Declare it",
     },
     SourceTag {
-        tag: "strongback.training_set",
+        tag: TRAINING_SET_TAG,
         warning: "strongback.warning.training_set",
         kind: Kind::TrainingSet,
         example: "catalog.schema.name",
