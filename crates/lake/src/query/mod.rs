@@ -169,10 +169,7 @@ pub(crate) async fn plan(
     Ok(plan)
 }
 
-fn bind(
-    plan: LogicalPlan,
-    parameters: Vec<(String, Value)>,
-) -> Result<LogicalPlan> {
+fn bind(plan: LogicalPlan, parameters: Vec<(String, Value)>) -> Result<LogicalPlan> {
     let values: HashMap<String, ScalarValue> =
         parameters.into_iter().map(|(name, value)| (name, value.into())).collect();
     Ok(plan.with_param_values(ParamValues::from(values))?)

@@ -158,7 +158,10 @@ pub fn resolve(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Asse
         0 => Err(Error::missing(format!(
             "There is no {} named '{name}'. Names are catalog, catalog.schema, catalog.schema.name, the path of an \
              experiment, or the name of a registered model.",
-            kind.map_or("catalog, schema, table, command, training set, registered model or experiment", Kind::label),
+            kind.map_or(
+                "catalog, schema, table, command, training set, registered model or experiment",
+                Kind::label
+            ),
         ))),
         _ => {
             let kinds: Vec<&str> = found.iter().map(|asset| asset.kind.name()).collect();

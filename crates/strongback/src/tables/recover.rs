@@ -3,7 +3,9 @@
 use super::{
     land,
     managed::Totals,
-    operations::{self, COMPACT, CREATE, IMPORT, Landing, NewTable, Place, Upkeep, VACUUM, Version, WRITE, Writing},
+    operations::{
+        self, COMPACT, CREATE, IMPORT, Landing, NewTable, Place, Upkeep, VACUUM, Version, WRITE, Writing,
+    },
     upkeep as keeping, write,
 };
 use crate::{

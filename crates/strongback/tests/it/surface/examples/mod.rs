@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod catalog;
+mod features;
 mod files;
 mod jobs;
 mod registry;
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Example> {
         operations(),
         catalog::examples(),
         tables::examples(),
+        features::examples(),
         tracking::examples(),
         artifacts::examples(),
         registry::mlflow(),
