@@ -107,7 +107,8 @@ pub(crate) fn writer(table: &DeltaTable, schema: SchemaRef) -> Result<DeltaWrite
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
         .build();
     let indexed = table.snapshot()?.table_config().num_indexed_cols();
-    let config = WriterConfig::new(schema, Vec::new(), Some(properties), Some(FILE_BYTES), None, indexed, None);
+    let config =
+        WriterConfig::new(schema, Vec::new(), Some(properties), Some(FILE_BYTES), None, indexed, None);
     Ok(DeltaWriter::new(table.object_store(), config))
 }
 

@@ -82,9 +82,11 @@ async fn run(lake: &Lake, asked: Replacement) -> Result<(Committed, State)> {
     let stored = schema_of(&table)?;
     let schema = asked.rows.schema();
     let is_same = stored.fields().len() == schema.fields().len()
-        && stored.fields().iter().zip(schema.fields()).all(|(one, other)| {
-            one.name() == other.name() && one.data_type() == other.data_type()
-        });
+        && stored
+            .fields()
+            .iter()
+            .zip(schema.fields())
+            .all(|(one, other)| one.name() == other.name() && one.data_type() == other.data_type());
     if !is_same && asked.scope != Scope::All {
         return Err(Error::internal("rows of other columns replace a part of a table"));
     }
@@ -103,11 +105,12 @@ async fn run(lake: &Lake, asked: Replacement) -> Result<(Committed, State)> {
     let snapshot = table.snapshot()?;
     if !is_same {
         let fields: StructType = schema.as_ref().try_into_kernel().map_err(Error::internal)?;
-        actions.push(Action::Metadata(snapshot.metadata().clone().with_schema(&fields).map_err(Error::internal)?));
+        actions.push(Action::Metadata(
+            snapshot.metadata().clone().with_schema(&fields).map_err(Error::internal)?,
+        ));
     }
     let mut done = account(0, &actions);
-    let operation =
-        DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: None };
+    let operation = DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: None };
     let committed = CommitBuilder::from(asked.mark.properties())
         .with_actions(actions)
         .build(Some(snapshot), table.log_store(), operation)
@@ -126,8 +129,8 @@ fn touched(table: &DeltaTable, asked: &Replacement) -> Result<Vec<Add>> {
     Ok(all
         .into_iter()
         .filter(|file| {
-            let is_after = last_of(file, &asked.time)
-                .is_none_or(|last| last.saturating_add(STATISTICS_MICROS) >= from);
+            let is_after =
+                last_of(file, &asked.time).is_none_or(|last| last.saturating_add(STATISTICS_MICROS) >= from);
             is_after || (has_many_small && file.size < SMALL_BYTES)
         })
         .collect())

@@ -52,9 +52,7 @@ impl Touched {
 
     /// The entities, each with its lowest and highest index.
     pub fn entities(&self) -> impl Iterator<Item = (&Entity, i64, i64)> {
-        self.panes
-            .iter()
-            .filter_map(|(entity, panes)| Some((entity, *panes.first()?, *panes.last()?)))
+        self.panes.iter().filter_map(|(entity, panes)| Some((entity, *panes.first()?, *panes.last()?)))
     }
 
     fn has(&self, entity: &Entity, index: i64) -> bool {

@@ -264,7 +264,8 @@ impl Writing {
                 JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out.clone()),
             ),
             Form::Parquet => {
-                let writer = ArrowWriter::try_new(out.clone(), Arc::clone(schema), Some(parquet_properties()));
+                let writer =
+                    ArrowWriter::try_new(out.clone(), Arc::clone(schema), Some(parquet_properties()));
                 Writer::Parquet(Box::new(writer.map_err(Error::internal)?))
             }
             Form::Texts => Writer::Texts,

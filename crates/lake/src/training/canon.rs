@@ -158,6 +158,9 @@ mod tests {
     #[test]
     fn the_form_stays() {
         let (rows, digest) = digest(&[batch(vec![Some(1.5), None])]);
-        assert_eq!((rows, digest.as_str()), (2, "5b2a89d592a1834e7f07620d3b571d0e82acdcd9da000099c347420aab4aa6b8"));
+        assert_eq!(
+            (rows, digest.as_str()),
+            (2, "5b2a89d592a1834e7f07620d3b571d0e82acdcd9da000099c347420aab4aa6b8")
+        );
     }
 }

@@ -235,7 +235,12 @@ impl Client {
     }
 
     /// Gets bytes and writes them into a file as they come. What breaks off is an error.
-    pub(super) fn download(&self, path: &str, query: &[(&str, &str)], file: &mut std::fs::File) -> Result<()> {
+    pub(super) fn download(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        file: &mut std::fs::File,
+    ) -> Result<()> {
         let request = self.request(Method::GET, path, query)?.timeout(LONG);
         self.pass_on(request, |bytes| {
             std::io::Write::write_all(file, bytes)

@@ -152,7 +152,9 @@ fn apply(args: &ApplyArgs) -> anyhow::Result<()> {
         (true, _) => format!("{name}: nothing changes; it is definition {n}."),
         (false, true) => format!("{name}: this would be definition {n}; nothing was done."),
         (false, false) => {
-            format!("{name} is at definition {n}. Compute it with: strongback feature-table materialize {name} --wait")
+            format!(
+                "{name} is at definition {n}. Compute it with: strongback feature-table materialize {name} --wait"
+            )
         }
     });
     Ok(())

@@ -21,12 +21,12 @@ const UNJUDGED: u8 = 2;
 
 const EXAMPLES: &str = "\
 Examples:
-  strongback training-set create prod.risk.fraud_day1 --labels prod.risk.transactions \\
-      --features prod.risk.amounts --timestamp event_time --label class --where 'event_time < TIMESTAMP \"2013-09-02\"'
-  strongback training-set show prod.risk.fraud_day1
+  strongback training-set create prod.risk.day1 --labels prod.risk.transactions --features prod.risk.amounts
+  strongback training-set create prod.risk.day1 --labels prod.risk.labels@7 --features prod.risk.amounts --where 'Time < 86400'
+  strongback training-set show prod.risk.day1
   strongback training-set list prod.risk
-  strongback training-set rows prod.risk.fraud_day1 --format parquet -o day1.parquet
-  strongback training-set rebuild prod.risk.fraud_day1
+  strongback training-set rows prod.risk.day1 --format parquet -o day1.parquet
+  strongback training-set rebuild prod.risk.day1
 
 Each row of the labels gets the features that were published by its time. Tables
 are read at their newest version, or at one that is named: prod.risk.labels@7.
@@ -62,7 +62,7 @@ pub(super) enum TrainingSetCommand {
 
 const DELETE_EXAMPLES: &str = "\
 Example:
-  strongback training-set delete prod.risk.fraud_day1
+  strongback training-set delete prod.risk.day1
 
 The versions that it stands on are pinned for it no longer.";
 
@@ -278,7 +278,8 @@ fn rebuild(args: &OneArgs) -> anyhow::Result<ExitCode> {
         printer::talk(&text(&judged["why"]));
         let difference = &judged["difference"];
         if difference.is_object() {
-            let column = difference["column"].as_str().map_or(String::new(), |name| format!(", column {name}"));
+            let column =
+                difference["column"].as_str().map_or(String::new(), |name| format!(", column {name}"));
             let (kept, made) = (text(&difference["kept"]), text(&difference["made"]));
             printer::talk(&format!("row {}{column}: '{kept}' is kept, '{made}' came out", difference["row"]));
         }

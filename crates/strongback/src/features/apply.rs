@@ -92,8 +92,7 @@ async fn apply(ctx: Ctx, request: ApplyRequest) -> Result<ApplyResponse> {
     let plan = PanePlan::new(declared.clone()).map_err(|error| Error::invalid(error.to_string()))?;
     let columns = ctx.app.lake.feature_columns(source.table, source.newest.version, plan.into()).await?;
     let digest = definition::digest(&declared, &source);
-    let checked =
-        Checked { name, declared, refresh, yaml: request.yaml, digest, source_id: source.asset.id };
+    let checked = Checked { name, declared, refresh, yaml: request.yaml, digest, source_id: source.asset.id };
     let looked_up = checked.clone();
     let (is_new, change) = ctx
         .read(move |sql| match managed::find(sql, &looked_up.name)? {
@@ -204,8 +203,7 @@ fn made(tx: &mut Sql<'_>, asset_id: i64, checked: &Checked) -> Result<(EventKind
 fn insert(tx: &mut Sql<'_>, asset_id: i64, n: i64, checked: &Checked) -> Result<()> {
     let definition = serde_json::to_string(&checked.declared).map_err(Error::internal)?;
     let (now, by) = (tx.now(), tx.caller().id);
-    let row =
-        bind![asset_id, n, &definition, &checked.yaml, &checked.digest, checked.source_id, now, by];
+    let row = bind![asset_id, n, &definition, &checked.yaml, &checked.digest, checked.source_id, now, by];
     tx.execute(&store::DEFINITION_INSERT, row).map(drop)
 }
 

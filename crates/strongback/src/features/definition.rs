@@ -132,7 +132,9 @@ pub(super) fn list(sql: &mut Sql<'_>, asset_id: i64, most: i64) -> Result<Vec<De
 /// The feature table of this name, for a caller who may do this with it.
 pub(super) fn find(sql: &mut Sql<'_>, name: &FullName, action: Action) -> Result<(Managed, State)> {
     let table = managed::get(sql, name, action).map_err(|error| match error.code() {
-        crate::error::Code::ResourceDoesNotExist if matches!(managed::find(sql, name), Ok(managed::Found::Nothing { .. })) => {
+        crate::error::Code::ResourceDoesNotExist
+            if matches!(managed::find(sql, name), Ok(managed::Found::Nothing { .. })) =>
+        {
             none(name)
         }
         _ => error,

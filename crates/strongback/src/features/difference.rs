@@ -42,7 +42,11 @@ pub(super) fn words(before: &FeatureTable, after: &FeatureTable) -> Vec<String> 
     }
     let order = |all: &FeatureTable| all.features.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
     if said.is_empty() && order(before) != order(after) {
-        said.push(format!("order of features: {} becomes {}", order(before).join(", "), order(after).join(", ")));
+        said.push(format!(
+            "order of features: {} becomes {}",
+            order(before).join(", "),
+            order(after).join(", ")
+        ));
     }
     said
 }

@@ -7,7 +7,10 @@ use std::{
 
 use lake::{
     arrow::array::RecordBatch,
-    panes::{Entity, KeyKind, Pane, PaneError, PanePlan, Panes, PassedOver, Published, Rows, Touched, encode_key, encode_pane},
+    panes::{
+        Entity, KeyKind, Pane, PaneError, PanePlan, Panes, PassedOver, Published, Rows, Touched, encode_key,
+        encode_pane,
+    },
 };
 
 use super::state::StoredPane;
@@ -48,7 +51,8 @@ fn unfit(error: PaneError) -> Error {
 /// The columns of a source that are read.
 pub(super) fn columns(plan: &PanePlan) -> Vec<String> {
     let declared = plan.declared();
-    let all = declared.keys.iter().chain([&declared.timestamp]).chain(&declared.row_key).chain(plan.columns());
+    let all =
+        declared.keys.iter().chain([&declared.timestamp]).chain(&declared.row_key).chain(plan.columns());
     let mut seen = HashSet::new();
     all.filter(|name| seen.insert(name.as_str())).cloned().collect()
 }
@@ -92,9 +96,8 @@ pub(super) fn arrive(
         panes.restore(entity.clone(), found, None);
         keys.insert(entity, key);
     }
-    let is_known = |entity: &Entity, index| {
-        keys.get(entity).is_some_and(|key| known.contains(&(key.clone(), index)))
-    };
+    let is_known =
+        |entity: &Entity, index| keys.get(entity).is_some_and(|key| known.contains(&(key.clone(), index)));
     let again: Vec<i64> =
         touched.iter().filter(|(entity, index)| is_known(entity, *index)).map(|(_, index)| index).collect();
     let span = again.iter().min().copied().zip(again.iter().max().copied());
@@ -133,7 +136,8 @@ fn folded(
     passed_over: PassedOver,
 ) -> Result<Folded> {
     let newest_micros = panes.newest_micros();
-    let after = newest_micros.map_or(i64::MIN, |newest| plan.start_of(plan.pane_of(newest).saturating_add(1)));
+    let after =
+        newest_micros.map_or(i64::MIN, |newest| plan.start_of(plan.pane_of(newest).saturating_add(1)));
     Ok(Folded {
         rows: panes.to_batch(published).map_err(unfit)?,
         from_micros: published.iter().map(|row| row.micros).min(),

@@ -118,7 +118,10 @@ struct Payload {
 }
 
 pub(super) fn new_job(table: i64, run_as_id: i64, full: bool) -> NewJob {
-    NewJob { asset: Some((table, Action::Edit)), ..NewJob::new(KIND, json!(Payload { table, full }), run_as_id) }
+    NewJob {
+        asset: Some((table, Action::Edit)),
+        ..NewJob::new(KIND, json!(Payload { table, full }), run_as_id)
+    }
 }
 
 /// What a job works on.
@@ -183,8 +186,8 @@ fn is_current(work: &Work, published: Published) -> bool {
 
 fn load(sql: &mut Sql<'_>, id: i64) -> Result<Work> {
     let table = managed::get_by_id(sql, id, Action::Edit)?;
-    let state =
-        definition::state(sql, id)?.ok_or_else(|| Error::internal("a job computes what is no feature table"))?;
+    let state = definition::state(sql, id)?
+        .ok_or_else(|| Error::internal("a job computes what is no feature table"))?;
     let definition = definition::get(sql, id, state.newest)?;
     if asset::get(sql, definition.source_id)?.is_none() {
         return Err(Error::missing(format!(
@@ -384,9 +387,9 @@ async fn end(job: &JobCtx, work: &Work, done: &Done) -> Result<Json> {
         let had = tables::unpin_all_in_tx(tx, work.source.asset.id, &work.holder())? > 0;
         let now = tx.now();
         let (version, source_version) = (meta.table_version as i64, meta.source_version as i64);
-        let is_new = work.published.is_none_or(|before| {
-            !is_current(&work, before) || before.version != meta.table_version
-        });
+        let is_new = work
+            .published
+            .is_none_or(|before| !is_current(&work, before) || before.version != meta.table_version);
         if !had && !is_new {
             return Ok(Change::Nothing(()));
         }

@@ -70,7 +70,8 @@ pub async fn open(ctx: &Ctx, full_name: &str) -> Result<Arc<Online>> {
     let features = plan.declared().features.iter().map(|feature| feature.name.clone()).collect();
     let feature_ref = FeatureRef { table: id, definition: definition.n };
     let app = Arc::clone(&ctx.app);
-    let database = tokio::task::spawn_blocking(move || app.online.open()).await.map_err(Error::internal)??;
+    let database =
+        tokio::task::spawn_blocking(move || app.online.open()).await.map_err(Error::internal)??;
     Ok(Arc::new(Online { database, name: shown, feature_ref, plan, features }))
 }
 

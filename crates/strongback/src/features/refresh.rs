@@ -12,8 +12,7 @@ use crate::{
     context::{App, Ctx},
     db::{Change, Origin},
     error::Result,
-    jobs,
-    tables,
+    jobs, tables,
 };
 
 /// The longest rest between two looks: the bell is heard, except of what another process changed.
@@ -56,10 +55,8 @@ async fn refresh(app: &Arc<App>) -> Result<()> {
     let read = |row: &crate::db::Row<'_>| {
         Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?, row.get::<i64>(3)?))
     };
-    let behind = app
-        .db
-        .read(&Origin::system(), move |sql| sql.all(&store::TABLES_BEHIND, bind![BATCH], read))
-        .await?;
+    let behind =
+        app.db.read(&Origin::system(), move |sql| sql.all(&store::TABLES_BEHIND, bind![BATCH], read)).await?;
     for (table, definition, run_as, version) in behind {
         let key = format!("{table}/{definition}/{version}");
         enqueue(app, table, run_as, key).await?;

@@ -13,7 +13,8 @@ use std::{
 use lake::panes::{KeyKind, Pane, decode_pane};
 use parking_lot::Mutex;
 use redb::{
-    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition, TableError,
+    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition,
+    TableError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +93,10 @@ impl OnlineStore {
             opened => opened,
         };
         let opened = Arc::new(opened.map_err(|error| {
-            Error::unavailable(format!("The online features in {} cannot be opened: {error}.", self.path.display()))
+            Error::unavailable(format!(
+                "The online features in {} cannot be opened: {error}.",
+                self.path.display()
+            ))
         })?);
         Ok(Arc::clone(database.insert(opened)))
     }
@@ -128,10 +132,9 @@ fn is_damage(error: &DatabaseError) -> bool {
     match error {
         DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => true,
         DatabaseError::Storage(StorageError::Corrupted(_)) => true,
-        DatabaseError::Storage(StorageError::Io(error)) => matches!(
-            error.kind(),
-            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-        ),
+        DatabaseError::Storage(StorageError::Io(error)) => {
+            matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof)
+        }
         _ => false,
     }
 }

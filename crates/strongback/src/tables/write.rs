@@ -89,9 +89,8 @@ async fn begin(ctx: &Ctx, writing: Writing) -> Result<Begun> {
 /// The version that a batch made; refused if the batch was of something else.
 fn version_of(sql: &mut Sql<'_>, writing: &Writing) -> Result<Option<u64>> {
     let batch = bind![writing.place.asset, &writing.batch_id];
-    let found = sql.first(&store::VERSION_OF_BATCH, batch, |row| {
-        Ok((row.get::<i64>(0)?, row.get::<String>(1)?))
-    })?;
+    let found =
+        sql.first(&store::VERSION_OF_BATCH, batch, |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?)))?;
     match found {
         Some((version, digest)) if digest == writing.digest => Ok(Some(version as u64)),
         Some((version, _)) => Err(Error::new(
@@ -154,9 +153,10 @@ async fn record(
             by,
         };
         let revision = operations::record(tx, id, rows, Totals::of(&state), &version)?;
-        let event = Event::new(EventKind::TableReplace).asset(id, revision).operation(operation).detail(json!({
-            "batch": writing.batch_id, "version": state.version, "rows": rows, "digest": writing.digest,
-        }));
+        let event =
+            Event::new(EventKind::TableReplace).asset(id, revision).operation(operation).detail(json!({
+                "batch": writing.batch_id, "version": state.version, "rows": rows, "digest": writing.digest,
+            }));
         Ok(Change::Made((), event))
     })
     .await

@@ -14,6 +14,7 @@ mod catalog;
 mod cli;
 mod db;
 mod events;
+mod features;
 mod files;
 mod graphql;
 mod jobs;

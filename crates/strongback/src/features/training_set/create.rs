@@ -132,7 +132,9 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {
     check_comment(request.comment.as_deref())?;
     if request.features.len() > TABLES_MAX {
         let count = request.features.len();
-        return Err(Error::invalid(format!("'features' names {count} tables; a set has at most {TABLES_MAX}.")));
+        return Err(Error::invalid(format!(
+            "'features' names {count} tables; a set has at most {TABLES_MAX}."
+        )));
     }
     let name = managed::parse(&request.name)?;
     let (asked, looked_up) = (request.clone(), name.clone());
@@ -310,7 +312,8 @@ fn begin(
         tables::pin_in_tx(tx, table, version, &holder(&payload.set.to_string()), &reason)?;
     }
     let run_as = tx.caller().id;
-    let new = NewJob { asset: Some((schema.id, Action::Create)), ..NewJob::new(KIND, json!(payload), run_as) };
+    let new =
+        NewJob { asset: Some((schema.id, Action::Create)), ..NewJob::new(KIND, json!(payload), run_as) };
     let queued = jobs::enqueue(tx, &new)?;
     Ok(match queued.event {
         Some(event) => Change::Made(Some(queued.id), event),

@@ -131,8 +131,7 @@ fn missing(name: &FullName) -> Error {
 
 fn read(sql: &mut Sql<'_>, found: Asset) -> Result<TrainingSet> {
     let (definition, columns, digest, numbers, job) = sql.one(&store::SET_GET, bind![found.id], |row| {
-        let definition: Definition =
-            serde_json::from_str(&row.get::<String>(0)?).map_err(Error::internal)?;
+        let definition: Definition = serde_json::from_str(&row.get::<String>(0)?).map_err(Error::internal)?;
         let columns: Vec<Column> = serde_json::from_str(&row.get::<String>(5)?).map_err(Error::internal)?;
         let numbers = (row.get::<i64>(2)? as u64, row.get::<i64>(3)? as u64, row.get::<i64>(4)? as u64);
         Ok((definition, columns, row.get::<String>(1)?, numbers, row.get::<String>(6)?))

@@ -72,11 +72,17 @@ impl TestApp {
 
     /// Closes it as a server does that is told to stop, and opens it again on the same store.
     pub async fn reopen(self) -> Self {
+        self.reopen_after(|| ()).await
+    }
+
+    /// The same after something that is done while it is closed.
+    pub async fn reopen_after(self, meanwhile: impl FnOnce()) -> Self {
         let Self { app, router, dir, database_url } = self;
         drop(router);
         let db = app.db.clone();
         tokio::task::spawn_blocking(move || db.close()).await.unwrap();
         drop(app);
+        meanwhile();
         let app = open_app(dir.path(), &[], database_url.clone()).await;
         let router = router::build(&app);
         Self { app, router, dir, database_url }

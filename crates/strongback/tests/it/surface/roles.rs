@@ -21,6 +21,7 @@ const TOKENS: &[(&str, &str)] = &[("auth", "tokens")];
 /// files are.
 const NO_EVENT: &[&str] = &[
     "POST /api/1.0/sql",
+    "POST /api/1.0/training-sets/{full_name}/rebuild",
     "POST /api/2.0/fs/create-abort-upload-url",
     "POST /api/2.0/fs/create-download-url",
     "POST /api/2.0/fs/create-upload-part-urls",
@@ -54,6 +55,7 @@ const TWO_EVENTS: &[&str] = &[
     "PUT /api/1.0/tables/{full_name}/batches/{batch_id}",
     "POST /api/1.0/tables/{full_name}/vacuum",
     "POST /api/1.0/tables/{full_name}/compact",
+    "POST /api/1.0/feature-tables",
 ];
 
 fn expected_events(example: &Example, status: u16) -> usize {

@@ -83,6 +83,7 @@ impl<'t> World<'t> {
             "model" | "gov" | "gov2" | "gov2_dir" | "gov_dir" | "s_of_gov" => {
                 self.make_registered(word).await
             }
+            "source" | "features" | "set" => self.make_features(word).await,
             "kept" | "kept_pinned" => self.make_table(word).await,
             "watched" | "monitor_yaml" | "monitored" | "alert" => self.make_monitored(word).await,
             "user" | "group" | "member" | "token" => self.make_principal(word).await,
@@ -274,6 +275,38 @@ impl<'t> World<'t> {
                 text(&found["alerts"][0]["alert_id"])
             }
         }
+    }
+
+    /// A table with times, a feature table of it, and a training set of its rows.
+    async fn make_features(&mut self, word: &str) -> String {
+        let name = format!("{}.{word}", self.get("schema").await);
+        match word {
+            "source" => {
+                let path =
+                    format!("/api/1.0/tables/{name}/batches/a?create=true&format=csv&types=at:timestamp");
+                self.put_bytes(&path, "id,at\n1,2026-11-24T00:00:00Z\n2,2026-11-24T00:01:00Z\n".into()).await;
+            }
+            "features" => {
+                let yaml = format!(
+                    "version: 1\nname: {name}\nsource: $source$\ntimestamp: at\nrow_key: [id]\npane: 1m\nfeatures:\n\
+                     - {{name: n, aggregate: count, window: 1h}}\n"
+                );
+                self.call("POST", "/api/1.0/feature-tables", json!({ "yaml": yaml })).await;
+            }
+            _ => {
+                let body = json!({ "name": name, "labels": "$source$" });
+                let begun = self.call("POST", "/api/1.0/training-sets", body).await;
+                let path = format!("/api/1.0/jobs/{}?wait_seconds=30", text(&begun["job"]["job_id"]));
+                let (stop, stopped) = tokio::sync::watch::channel(false);
+                let app = std::sync::Arc::clone(&self.test.app);
+                let worker = tokio::spawn(strongback::jobs::work(app, stopped));
+                let done = self.call("GET", &path, json!({})).await;
+                assert_eq!(done["state"], "succeeded", "{done}");
+                stop.send(true).unwrap();
+                worker.await.unwrap();
+            }
+        }
+        name
     }
 
     async fn make_principal(&mut self, word: &str) -> String {

@@ -19,7 +19,7 @@ use crate::{
 const NAME: &str = "prod.risk.t";
 
 /// Sends rows as a batch.
-async fn batch(test: &TestApp, name: &str, id: &str, query: &str, csv: &str) -> Answer {
+pub async fn batch(test: &TestApp, name: &str, id: &str, query: &str, csv: &str) -> Answer {
     let path = format!("/api/1.0/tables/{name}/batches/{id}?format=csv&create=true&{query}");
     test.send(bytes_request("PUT", &path, csv)).await
 }
@@ -31,19 +31,19 @@ fn bytes_request(method: &str, path: &str, body: &str) -> Request<Body> {
 }
 
 /// The answer of a query as text, with its status.
-async fn sql(test: &TestApp, statement: &str) -> (u16, String) {
+pub async fn sql(test: &TestApp, statement: &str) -> (u16, String) {
     let body = json!({ "statement": statement, "format": "csv" });
     text_of(test, request("POST", "/api/1.0/sql", Some(body))).await
 }
 
-async fn text_of(test: &TestApp, request: Request<Body>) -> (u16, String) {
+pub async fn text_of(test: &TestApp, request: Request<Body>) -> (u16, String) {
     let response = test.router.clone().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-async fn versions(test: &TestApp, name: &str) -> Vec<Value> {
+pub async fn versions(test: &TestApp, name: &str) -> Vec<Value> {
     let found = test.get(&format!("/api/1.0/tables/{name}/versions")).await;
     ok(&found)["versions"].as_array().unwrap().clone()
 }

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod catalog;
+mod features;
 mod files;
 mod jobs;
 mod monitoring;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Example> {
         operations(),
         catalog::examples(),
         tables::examples(),
+        features::examples(),
         tracking::examples(),
         artifacts::examples(),
         registry::mlflow(),

@@ -1,0 +1,102 @@
+//! Feature tables and training sets, through the interface and the real stores.
+
+mod declare;
+mod equal;
+mod kill;
+mod online;
+mod training;
+
+use std::{fmt::Write as _, time::Duration};
+
+use serde_json::{Value, json};
+use strongback::{app, features::KeyValue};
+
+use crate::{
+    catalog::prod_risk,
+    support::{TestApp, ok},
+    tables::batch,
+};
+
+pub const SOURCE: &str = "prod.risk.transactions";
+pub const TABLE: &str = "prod.risk.amounts";
+/// 2026-11-24 00:00 UTC, in microseconds.
+const DAY: i64 = 1_795_478_400_000_000;
+const MINUTE: i64 = 60_000_000;
+
+/// A source row: id, card, microseconds into the day, amount.
+pub type Row = (i64, i64, i64, Option<f64>);
+
+/// Runs something while the server's jobs are done.
+pub async fn working<T>(test: &TestApp, work: impl AsyncFnOnce() -> T) -> T {
+    let background = app::start_background(&test.app);
+    let value = work().await;
+    background.stop(Duration::from_secs(60)).await;
+    value
+}
+
+pub fn yaml(name: &str, keys: &str, more: &str) -> String {
+    format!(
+        "version: 1\nname: {name}\nsource: {SOURCE}\nkeys: [{keys}]\ntimestamp: at\nrow_key: [id]\npane: 1m\nlateness: 5m\n{more}\
+         features:\n\
+         - {{name: n, aggregate: count, window: 5m}}\n\
+         - {{name: mean, aggregate: mean, column: amount, window: 5m}}\n\
+         - {{name: std, aggregate: std, column: amount, window: 10m}}\n"
+    )
+}
+
+pub fn csv(rows: &[Row]) -> String {
+    let mut text = "id,card,at,amount\n".to_owned();
+    for (id, card, micros, amount) in rows {
+        let (seconds, part) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+        let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let amount = amount.map(|amount| amount.to_string()).unwrap_or_default();
+        let _ = writeln!(text, "{id},{card},2026-11-24T{h:02}:{m:02}:{s:02}.{part:06}Z,{amount}");
+    }
+    text
+}
+
+pub async fn import(test: &TestApp, id: &str, mode: &str, rows: &[Row]) -> Value {
+    let query = format!("mode={mode}&types=id:long,card:long,at:timestamp,amount:double");
+    ok(&batch(test, SOURCE, id, &query, &csv(rows)).await).clone()
+}
+
+pub async fn apply(test: &TestApp, yaml: &str) -> Value {
+    ok(&test.post("/api/1.0/feature-tables", json!({ "yaml": yaml })).await).clone()
+}
+
+/// Computes a feature table and answers what the job did.
+pub async fn materialize(test: &TestApp, name: &str, full: bool) -> Value {
+    let path = format!("/api/1.0/feature-tables/{name}/materialize");
+    let answer = test.post(&path, json!({ "full": full, "wait_ms": 30_000 })).await;
+    let job = ok(&answer);
+    assert_eq!(job["state"], "succeeded", "{job}");
+    job["result"].clone()
+}
+
+/// All rows of a table as text, in one order.
+pub async fn dump(test: &TestApp, name: &str) -> String {
+    let (status, text) = crate::tables::sql(test, &format!("SELECT * FROM {name} ORDER BY 1, 2, 3")).await;
+    assert_eq!(status, 200, "{text}");
+    text
+}
+
+pub async fn look_up(test: &TestApp, name: &str, card: Option<i64>, micros: i64) -> Vec<Option<f64>> {
+    let online = strongback::features::open(&test.system(), name).await.unwrap();
+    let keys: Vec<KeyValue> = card.map(KeyValue::Int).into_iter().collect();
+    online.look_up(&keys, DAY + micros).unwrap().values
+}
+
+/// The source and a feature table, with some minutes of rows.
+pub async fn begin(test: &TestApp, keys: &str) -> Vec<Row> {
+    prod_risk(test).await;
+    let rows: Vec<Row> = vec![
+        (1, 7, 0, Some(1.0)),
+        (2, 7, 30_000_000, Some(2.0)),
+        (3, 8, MINUTE, Some(4.0)),
+        (4, 7, 3 * MINUTE, None),
+        (5, 7, 4 * MINUTE + 1, Some(8.0)),
+    ];
+    import(test, "first", "append", &rows).await;
+    apply(test, &yaml(TABLE, keys, "")).await;
+    rows
+}

@@ -1,0 +1,98 @@
+//! The online state: derived, and whole again after it was lost; what happens by itself.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use strongback::features::{self, KeyValue};
+
+use super::{DAY, MINUTE, TABLE, apply, begin, dump, import, look_up, materialize, working, yaml};
+use crate::support::{TestApp, ok, on_every_store};
+
+/// Waits until a feature table is published from this version of its source, and online.
+async fn published(test: &TestApp, version: u64) {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let shown = test.get(&format!("/api/1.0/feature-tables/{TABLE}")).await;
+        let published = &ok(&shown)["published"];
+        if published["source_version"] == version && published["is_online"] == true {
+            return;
+        }
+        assert!(Instant::now() < until, "{published}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[test]
+fn a_lost_or_damaged_file_is_computed_again_at_the_next_start() {
+    on_every_store(async |mut test: TestApp| {
+        begin(&test, "card").await;
+        working(&test, async || materialize(&test, TABLE, false).await).await;
+        let expected = look_up(&test, TABLE, Some(7), 5 * MINUTE).await;
+        assert_eq!(expected[0], Some(4.0));
+        let rows = dump(&test, TABLE).await;
+        for damage in [None, Some("no database"), Some("")] {
+            let path = test.dir.path().join("data/online.redb");
+            let file = path.clone();
+            let opened = test.reopen_after(move || match damage {
+                None => std::fs::remove_file(&file).unwrap(),
+                Some(text) => std::fs::write(&file, text).unwrap(),
+            });
+            test = opened.await;
+            let missing = features::open(&test.system(), TABLE).await;
+            assert!(missing.is_err(), "nothing is online yet");
+            working(&test, async || published(&test, 1).await).await;
+            assert_eq!(look_up(&test, TABLE, Some(7), 5 * MINUTE).await, expected, "{damage:?}");
+            assert_eq!(dump(&test, TABLE).await, rows);
+            let kept = crate::tables::versions(&test, TABLE).await;
+            assert_eq!(kept.len(), 2, "no version was made for that: {kept:?}");
+        }
+    });
+}
+
+#[test]
+fn a_commit_to_the_source_refreshes_what_asks_for_it() {
+    on_every_store(async |test: TestApp| {
+        begin(&test, "").await;
+        apply(&test, &yaml(TABLE, "", "refresh: on_commit\n")).await;
+        working(&test, async || {
+            published(&test, 1).await;
+            import(&test, "more", "append", &[(9, 7, 6 * MINUTE, Some(3.0))]).await;
+            published(&test, 2).await;
+        })
+        .await;
+        assert_eq!(look_up(&test, TABLE, None, 7 * MINUTE).await[0], Some(3.0));
+    });
+}
+
+#[test]
+fn a_look_up_refuses_what_means_nothing() {
+    on_every_store(async |test: TestApp| {
+        begin(&test, "card").await;
+        let system = test.system();
+        let error = features::open(&system, TABLE).await.err().unwrap();
+        assert!(error.message().contains("materialize"), "{error}");
+        working(&test, async || {
+            materialize(&test, TABLE, false).await;
+            let online = features::open(&system, TABLE).await.unwrap();
+            assert_eq!((online.keys(), online.timestamp()), (&["card".to_owned()][..], "at"));
+            assert_eq!(online.features(), ["n", "mean", "std"]);
+            let said = |keys: &[KeyValue]| online.look_up(keys, DAY).unwrap_err().message().to_owned();
+            assert!(said(&[]).contains("1 keys"), "{}", said(&[]));
+            assert!(said(&[KeyValue::Text("7".into())]).contains("a whole number; a text"));
+            let found = online.look_up(&[KeyValue::Int(12_345)], DAY).unwrap();
+            assert_eq!((found.values, found.table_version), (vec![Some(0.0), None, None], 1));
+            apply(&test, &yaml(TABLE, "card", "").replace("10m", "20m")).await;
+            online.look_up(&[KeyValue::Int(7)], DAY).unwrap();
+            materialize(&test, TABLE, false).await;
+            assert!(said(&[KeyValue::Int(7)]).contains("Another definition"));
+            let again = features::open(&system, TABLE).await.unwrap();
+            assert_eq!(again.feature_ref().definition, 2);
+        })
+        .await;
+        let nobody = json!({ "full_name": TABLE });
+        assert_eq!(
+            ok(&test.get(&format!("/api/1.0/feature-tables/{TABLE}")).await)["full_name"],
+            nobody["full_name"]
+        );
+    });
+}
