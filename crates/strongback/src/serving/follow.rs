@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     endpoints::endpoint_follow,
     live::{Deployed, Live},
+    log,
     lookup::Lookup,
     runtime, store,
 };
@@ -126,8 +127,9 @@ async fn bring(app: &Arc<App>, live: &Live, row: &Row, wanted: i64) {
 async fn load(ctx: &Ctx, row: &Row, wanted: i64) -> Result<Option<Deployed>> {
     let scorer = runtime::load_version(ctx, row.model_id, wanted).await?;
     let lookup = Lookup::open(ctx, scorer.version(), scorer.schema()).await?;
+    let recorder = log::recorder(ctx, row.id, scorer.schema()).await?;
     let config =
         if wanted == row.version { Some(row.n) } else { endpoint_follow(ctx, row.id, row.n, wanted).await? };
     let schema = Arc::new(scorer.schema().clone());
-    Ok(config.map(|config| Deployed { config, scorer, schema, lookup }))
+    Ok(config.map(|config| Deployed { config, scorer, schema, lookup, recorder }))
 }

@@ -15,7 +15,7 @@ use super::{
     body::{self, Asked, check_client_request_id},
     endpoints::find,
     live::{Deployed, Live},
-    log::Record,
+    log::{self, Served},
     runtime::Scores,
     signature::Form,
 };
@@ -28,7 +28,6 @@ use crate::{
         Limits, PathParams, Policy, Route,
         body::{Input, read_content},
     },
-    time,
 };
 
 /// Bytes of a scoring request at most. What it takes is limited by `scoring_seconds`, and by how long an endpoint is waited for.
@@ -98,7 +97,7 @@ async fn serve(
     let said = said_id(request.headers())?;
     let Input { body, .. } = read_content(ctx, params, request).await?;
     let deployed = live.ready().await?;
-    let answer = score(ctx, live, &deployed, content, &body, said, began).await?;
+    let answer = score(ctx, &deployed, content, &body, said, began).await?;
     Ok(answer)
 }
 
@@ -152,7 +151,6 @@ fn said_id(headers: &HeaderMap) -> Result<Option<String>> {
 
 async fn score(
     ctx: &Ctx,
-    live: &Live,
     deployed: &Deployed,
     content: Content,
     bytes: &[u8],
@@ -167,7 +165,7 @@ async fn score(
     };
     let Asked { frame, params, client_request_id, event_times } = asked;
     let client_request_id = client_request_id.or(said);
-    let (frame, feature_versions) = match deployed.lookup.request_schema() {
+    let (frame, read) = match deployed.lookup.request_schema() {
         Some(_) => deployed.lookup.fill(frame, &event_times)?,
         None => (frame, Vec::new()),
     };
@@ -181,24 +179,16 @@ async fn score(
     };
     let text = answer(&scores);
     let echoed = client_request_id.clone();
-    if ctx.app.serving.sink.is_kept() {
-        let record = Record {
-            endpoint: live.id,
-            config: deployed.config,
-            request_id: ctx.origin.request_id,
-            client_request_id,
-            served_at_micros: time::now_ms() * 1_000,
-            event_times_micros: event_times,
-            model_id: scorer.version().model_id,
-            model_version: scorer.version().version,
-            latency_us: u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX),
-            schema: Arc::clone(&deployed.schema),
-            inputs: Arc::new(frame),
-            feature_versions,
-            scores: Arc::new(scores),
-        };
-        ctx.app.serving.sink.append(record).await?;
-    }
+    let served = Served {
+        request_id: ctx.origin.request_id,
+        client_request_id,
+        event_times_micros: event_times,
+        inputs: &frame,
+        read,
+        scores: &scores,
+        began,
+    };
+    log::keep(deployed, served).await?;
     let mut response = ([(header::CONTENT_TYPE, "application/json")], text).into_response();
     let headers = response.headers_mut();
     for (name, value) in

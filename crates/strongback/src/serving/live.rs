@@ -16,8 +16,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 use super::{
-    log::Sink,
     lookup::Lookup,
+    payload::Recorder,
     runtime::{Scorer, Scorers},
     signature::Schema,
 };
@@ -40,8 +40,6 @@ const READY_WAIT: Duration = Duration::from_secs(20);
 pub struct Serving {
     /// The versions that are loaded.
     pub(super) scorers: Scorers,
-    /// Where served requests are kept.
-    pub(super) sink: Sink,
     endpoints: RwLock<HashMap<String, Arc<Live>>>,
     /// Rings when there is something to load.
     pub(super) wake: Notify,
@@ -57,6 +55,8 @@ pub struct Deployed {
     pub schema: Arc<Schema>,
     /// Inputs that come from elsewhere.
     pub lookup: Lookup,
+    /// Where its requests are logged.
+    pub recorder: Recorder,
 }
 
 /// Why a configuration could not be loaded.

@@ -1,67 +1,101 @@
-//! The one place where a served request leaves its trace.
+//! How a served request becomes a record of the payload log.
 //!
-//! What must stay true: a request is answered only after [`Sink::append`] has come back, so that what was served is in the log
-//! in the mode of durability that the log stands for.
+//! What must stay true: a request is answered only after [`keep`] has come back, so that what was served is in the log in the mode
+//! of durability that the log stands for.
 
-use std::sync::Arc;
+use std::time::Instant;
 
+use lake::arrow::{
+    datatypes::{Field, Schema as ArrowSchema},
+    record_batch::{RecordBatch, RecordBatchOptions},
+};
 use uuid::Uuid;
 
-use super::{frame::Frame, runtime::Scores, signature::Schema};
-use crate::error::Result;
+use super::{
+    frame::Frame,
+    live::Deployed,
+    lookup::Read,
+    payload::{self, EndpointRef, FeatureVersion, Recorder},
+    runtime::Scores,
+    signature::Schema,
+};
+use crate::{
+    catalog::{asset, names},
+    context::Ctx,
+    error::{Error, Result},
+    time,
+};
 
-/// A request that was scored.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// `asset.id` of the endpoint.
-    pub endpoint: i64,
-    /// Number of the configuration that served it.
-    pub config: i64,
-    /// Our id; it carries its time.
+/// What is behind the leaf of an endpoint in the name of its payload table.
+pub const TABLE_SUFFIX: &str = "_payload";
+
+/// What was asked and what was made of it.
+pub(super) struct Served<'s> {
+    /// Our id.
     pub request_id: Uuid,
     /// What the caller called it.
     pub client_request_id: Option<String>,
-    /// When it was served, microseconds since the epoch.
-    pub served_at_micros: i64,
     /// When what was scored happened, microseconds since the epoch: one a row, or none.
     pub event_times_micros: Vec<i64>,
-    /// `asset.id` of the model.
-    pub model_id: i64,
-    /// Number of the version.
-    pub model_version: i64,
-    /// From the request's arrival until it was scored, microseconds.
-    pub latency_us: u32,
-    /// What the columns of `inputs` are.
-    pub schema: Arc<Schema>,
     /// The rows as the model got them; without columns where only the model's own code reads them.
-    pub inputs: Arc<Frame>,
-    /// The feature tables that were looked up: table (`asset.id`), definition, version of its rows.
-    pub feature_versions: Vec<(i64, i64, u64)>,
-    /// What was answered.
-    pub scores: Arc<Scores>,
+    pub inputs: &'s Frame,
+    /// The feature tables that were looked up.
+    pub read: Vec<Read>,
+    /// What is to be answered.
+    pub scores: &'s Scores,
+    /// When the request arrived.
+    pub began: Instant,
 }
 
-/// Where records go.
-#[derive(Debug, Default)]
-pub enum Sink {
-    /// Nowhere: there is no log.
-    #[default]
-    Nowhere,
+/// Who logs the requests of an endpoint, for a model that takes these inputs.
+pub(super) async fn recorder(ctx: &Ctx, endpoint_id: i64, schema: &Schema) -> Result<Recorder> {
+    let endpoint = ctx
+        .read(move |sql| {
+            crate::catalog::authorize_admin(sql, "log what endpoints serve")?;
+            let found = asset::get(sql, endpoint_id)?.ok_or_else(|| Error::missing("The endpoint is gone."))?;
+            let mut table = names::full_name_of(sql, endpoint_id)?;
+            table.leaf.push_str(TABLE_SUFFIX);
+            Ok(EndpointRef { asset: endpoint_id, table, owner: found.owner_id })
+        })
+        .await?;
+    payload::recorder(ctx, &endpoint, &arrow(schema)).await
 }
 
-impl Sink {
-    /// Whether records are kept, so that none is made for nothing.
-    pub fn is_kept(&self) -> bool {
-        match self {
-            Self::Nowhere => false,
-        }
-    }
+fn arrow(schema: &Schema) -> ArrowSchema {
+    let fields = schema.inputs.iter().map(|input| Field::new(&input.name, input.kind.arrow(), true));
+    ArrowSchema::new(fields.collect::<Vec<_>>())
+}
 
-    /// Keeps a record; it is durable when this comes back.
-    #[expect(clippy::unused_async, reason = "a log waits for its disk")]
-    pub async fn append(&self, _record: Record) -> Result<()> {
-        match self {
-            Self::Nowhere => Ok(()),
+/// Logs a request; it is durable when this comes back.
+pub(super) async fn keep(deployed: &Deployed, served: Served<'_>) -> Result<()> {
+    let version = deployed.scorer.version();
+    let rows = served.scores.value.len();
+    let inputs = match deployed.schema.inputs.is_empty() {
+        false => served.inputs.to_batch(&deployed.schema)?,
+        true => {
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            RecordBatch::try_new_with_options(arrow(&deployed.schema).into(), Vec::new(), &options)
+                .map_err(Error::internal)?
         }
-    }
+    };
+    let read = served.read.into_iter().map(|Read { table, definition, version }| FeatureVersion {
+        table,
+        definition,
+        version,
+    });
+    let record = payload::Record {
+        config: deployed.config,
+        request_id: served.request_id,
+        client_request_id: served.client_request_id,
+        served_at_micros: time::now_ms() * 1_000,
+        event_times_micros: served.event_times_micros,
+        model_id: version.model_id,
+        model_version: version.version,
+        latency_us: u32::try_from(served.began.elapsed().as_micros()).unwrap_or(u32::MAX),
+        inputs,
+        feature_versions: read.collect(),
+        scores: served.scores.value.clone(),
+        labels: served.scores.label.clone(),
+    };
+    deployed.recorder.append(record).await
 }

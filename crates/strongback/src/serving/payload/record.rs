@@ -47,8 +47,8 @@ pub struct Record {
     pub client_request_id: Option<String>,
     /// When it was served, in microseconds since the epoch.
     pub served_at_micros: i64,
-    /// When what it is about happened, as the request says, in microseconds since the epoch.
-    pub event_time_micros: Option<i64>,
+    /// When what is scored happened, as the request says, in microseconds since the epoch: one a row, or none.
+    pub event_times_micros: Vec<i64>,
     /// The model that answered.
     pub model_id: i64,
     /// Its version.
@@ -71,7 +71,7 @@ pub(super) struct Head {
     pub config: i64,
     pub client_request_id: Option<String>,
     pub served_at_micros: i64,
-    pub event_time_micros: Option<i64>,
+    pub event_times_micros: Vec<i64>,
     pub model_id: i64,
     pub model_version: i64,
     pub latency_us: u32,
@@ -107,15 +107,19 @@ pub(super) fn millis_of(request_id: Uuid) -> i64 {
 pub(super) fn encode(endpoint: i64, schema: i64, inputs: &[Named], record: Record) -> Result<Vec<u8>> {
     let rows = record.inputs.num_rows();
     let labels = record.labels.as_ref().map_or(rows, Vec::len);
-    if record.scores.len() != rows || labels != rows {
-        return Err(Error::internal(format!("{rows} rows have {} scores and {labels} labels", record.scores.len())));
+    if record.scores.len() != rows || labels != rows || ![0, rows].contains(&record.event_times_micros.len()) {
+        return Err(Error::internal(format!(
+            "{rows} rows have {} scores, {labels} labels and {} event times",
+            record.scores.len(),
+            record.event_times_micros.len()
+        )));
     }
     check(inputs, &record.inputs)?;
     let head = Head {
         config: record.config,
         client_request_id: record.client_request_id,
         served_at_micros: record.served_at_micros,
-        event_time_micros: record.event_time_micros,
+        event_times_micros: record.event_times_micros,
         model_id: record.model_id,
         model_version: record.model_version,
         latency_us: record.latency_us,
@@ -204,7 +208,7 @@ mod tests {
             request_id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001),
             client_request_id: Some("c".into()),
             served_at_micros: 3,
-            event_time_micros: None,
+            event_times_micros: Vec::new(),
             model_id: 4,
             model_version: 5,
             latency_us: 6,

@@ -144,7 +144,8 @@ impl Making {
             self.row.append_value(i32::try_from(row).map_err(Error::internal)?);
             self.client_request_id.append_option(head.client_request_id.as_deref());
             self.served_at.append_value(head.served_at_micros);
-            self.event_time.append_value(head.event_time_micros.unwrap_or(head.served_at_micros));
+            let event_time = head.event_times_micros.get(row).copied().unwrap_or(head.served_at_micros);
+            self.event_time.append_value(event_time);
             self.config.append_value(head.config);
             self.model_version.append_value(head.model_version);
             self.feature_versions.append_value(&versions);
