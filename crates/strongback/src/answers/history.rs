@@ -140,6 +140,12 @@ async fn history(ctx: Ctx, request: HistoryRequest) -> Result<HistoryResponse> {
     .await
 }
 
+/// The move that had put an alias where it pointed at a time.
+pub(super) fn move_at(sql: &mut Sql<'_>, model_id: i64, alias: &str, at: i64) -> Result<Option<Move>> {
+    let found = sql.first(&store::MOVE_AT, bind![model_id, alias, at], read)?;
+    found.map(|row| finish(sql, &mut People::default(), row)).transpose()
+}
+
 /// Model and alias of a request; the alias is empty where none was named.
 fn split(request: &HistoryRequest) -> Result<(String, String)> {
     let (name, alias) = match (&request.alias, request.name.rsplit_once('@')) {

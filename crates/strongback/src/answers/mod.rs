@@ -1,4 +1,4 @@
-//! Answers: what came from what, and who decided it when. Read-only walks over everything below.
+//! Answers: what came from what, who decided it when, and why a request got its answer. Read-only walks over everything below.
 //!
 //! What must stay true:
 //! - nothing is written here;
@@ -11,9 +11,12 @@ pub(crate) mod moment;
 pub(crate) mod overview;
 pub(crate) mod store;
 mod target;
+mod why;
 
 pub use history::{HistoryResponse, Move};
 pub use lineage::{EdgeInfo, LineageRequest, LineageResponse, NodeInfo, lineage_get};
+
+pub use why::{GatePart, InputPart, RowPart, RunPart, Why};
 
 pub use overview::{Counts, ModelLine, Overview, RunLine, overview};
 
@@ -21,5 +24,5 @@ use crate::router::Route;
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
-    [lineage::routes(), history::routes()].concat()
+    [lineage::routes(), history::routes(), why::routes()].concat()
 }

@@ -41,6 +41,7 @@ mod tests;
 mod token;
 mod training_set;
 mod up;
+mod why;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,7 @@ Questions:
   strongback runs best --metric val_ap
   strongback history prod.risk.fraud_classifier@champion --at 2026-11-24
   strongback lineage prod.risk.fraud_classifier
+  strongback why REQUEST_ID
   strongback audit-log verify
 
 Each command's --help has more. Where a server is asked, --server or
@@ -161,6 +163,8 @@ enum Command {
     Runs(runs::RunsCommand),
     /// Show where an alias pointed when, who moved it and why
     History(history::HistoryArgs),
+    /// Why a request got its answer: inputs, table versions, model, run, gates, alias
+    Why(why::WhyArgs),
     /// Show what something came from, and what came from it
     Lineage(lineage::LineageArgs),
     /// Read and verify the log of everything that happened
@@ -218,6 +222,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Labels(command) => labels::run(command),
         Command::Runs(command) => runs::run(command),
         Command::History(args) => history::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Lineage(args) => lineage::run(&args),
         Command::AuditLog(command) => audit_log::run(command),
     }

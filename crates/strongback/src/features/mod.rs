@@ -37,6 +37,7 @@ mod state;
 mod store;
 pub mod training_set;
 
+pub use definition::outputs_of;
 pub use lake::panes::{KeyKind, KeyValue};
 pub use materialize::KIND as MATERIALIZE;
 pub use online::{FeatureRef, Lookup, Online, open};

@@ -1,0 +1,369 @@
+//! Why a request got its answer: what was served, from which versions of which tables, by which version of a model, which run
+//! had made that, what it was judged by, and who moved the alias.
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::history::{self, Move};
+use crate::{
+    catalog::{
+        Action,
+        authorize::{is_allowed, visible},
+    },
+    context::Ctx,
+    db::Sql,
+    error::{Error, Result},
+    features::{outputs_of, training_set},
+    promotion::report::{Check, Report},
+    registry::{evidence, models, versions},
+    router::{Limits, Policy, Route},
+    serving::{config, payload::{self, PayloadRow}},
+    tracking::run,
+};
+
+/// Rows of a request that are shown.
+const ROWS_MAX: usize = 100;
+/// Reports that are looked through for the one of that time.
+const REPORTS_READ: i64 = 200;
+/// Tags of a run that say which code it was.
+const CODE_TAGS: [(&str, &str); 4] = [
+    ("mlflow.source.git.commit", "commit"),
+    ("mlflow.source.git.branch", "branch"),
+    ("mlflow.source.git.repoURL", "repository"),
+    ("mlflow.source.name", "entry point"),
+];
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::json(
+        Method::GET,
+        "/api/1.0/requests/{request_id}/why",
+        Policy::Asset(Action::Read),
+        Limits::SMALL,
+        "Why a request got its answer: inputs, table versions, model, run, gates, alias",
+        why,
+    )]
+}
+
+/// Which request.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct WhyRequest {
+    /// The id that its answer carried in the header `x-request-id`.
+    pub request_id: String,
+}
+
+/// A request and what its answer rested on. Parts that the caller may not read are absent, and `hidden` says which.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Why {
+    /// Our id.
+    pub request_id: String,
+    /// The caller's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_request_id: Option<String>,
+    /// When it was served, microseconds since the epoch.
+    pub served_at_micros: i64,
+    /// When what it is about happened, microseconds since the epoch.
+    pub event_time_micros: i64,
+    /// What it took, microseconds.
+    pub latency_us: i64,
+    /// Whether it waits in the log still; else it is in the endpoint's payload table.
+    pub is_waiting: bool,
+    /// Who answered.
+    pub endpoint: EndpointPart,
+    /// The scored rows, in their order.
+    pub rows: Vec<RowPart>,
+    /// Whether there are more rows than are shown.
+    #[serde(default)]
+    pub is_cut: bool,
+    /// What computed the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelPart>,
+    /// The run that had made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunPart>,
+    /// What the version was judged by, if it was judged before it served this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GatePart>,
+    /// The move that had brought the version under the alias, if it was served by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias_move: Option<Move>,
+    /// Parts that the caller may not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<String>,
+}
+
+/// An endpoint, as it was configured then.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointPart {
+    /// `catalog.schema.leaf`; of a deleted one, what is known still.
+    pub name: String,
+    /// Number of the configuration.
+    pub config: i64,
+    /// Since when it held, milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+    /// The alias that it followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+}
+
+/// A scored row.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RowPart {
+    /// Its place in the request, from 0.
+    pub row: i64,
+    /// The score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<f64>,
+    /// The label that was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction_label: Option<String>,
+    /// What the model got.
+    pub inputs: Vec<InputPart>,
+}
+
+/// An input as the model got it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct InputPart {
+    /// Its name in the signature.
+    pub name: String,
+    /// Its value.
+    pub value: Json,
+    /// Where it was looked up; absent where the request brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<FeaturePart>,
+}
+
+/// A feature table as it was published then.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct FeaturePart {
+    /// `catalog.schema.leaf`
+    pub table: String,
+    /// Version of its definition.
+    pub definition: i64,
+    /// Version of its rows.
+    pub version: i64,
+}
+
+/// A version of a model.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ModelPart {
+    /// The model.
+    pub name: String,
+    /// The version.
+    pub version: i64,
+    /// SHA-256 of its files, as they are pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// When it was registered, milliseconds since the epoch.
+    pub registered_at: i64,
+    /// By whom.
+    pub registered_by: String,
+}
+
+/// A run.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RunPart {
+    /// Its id.
+    pub run_id: String,
+    /// Its name.
+    pub name: String,
+    /// Who started it.
+    pub user: String,
+    /// When, milliseconds since the epoch.
+    pub started_at: i64,
+    /// Its parameters.
+    pub params: Vec<(String, String)>,
+    /// Its newest metrics.
+    pub metrics: Vec<(String, f64)>,
+    /// Which code it was: commit, branch, repository, entry point.
+    pub code: Vec<(String, String)>,
+    /// What it was trained on: name, and digest or version.
+    pub data: Vec<(String, String)>,
+}
+
+/// A gate report.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct GatePart {
+    /// Its id.
+    pub report_id: String,
+    /// pass, fail or could_not_judge.
+    pub verdict: String,
+    /// The alias that the version was judged for.
+    pub alias: String,
+    /// The champion that it was judged against; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<i64>,
+    /// When, milliseconds since the epoch.
+    pub made_at: i64,
+    /// The evaluation run.
+    pub run_id: String,
+    /// Each check: its name, what it came to, and that in a sentence.
+    pub checks: Vec<(String, String, String)>,
+}
+
+async fn why(ctx: Ctx, request: WhyRequest) -> Result<Why> {
+    let id = Uuid::try_parse(&request.request_id).map_err(|_| {
+        let given: String = request.request_id.chars().take(60).collect();
+        Error::invalid(format!(
+            "'{given}' is no request id. It is in the header x-request-id of the answer, such as \
+             0198c9de-7c1d-7e2a-9a7e-3c0a52b7f1aa."
+        ))
+    })?;
+    let Some(rows) = payload::find(&ctx, id).await?.filter(|rows| !rows.is_empty()) else {
+        return Err(Error::missing(format!(
+            "No request {id} is known here, or you may not read it. Requests are found as long as their rows are in the \
+             endpoint's payload table."
+        )));
+    };
+    ctx.read(move |sql| explain(sql, rows)).await
+}
+
+fn explain(sql: &mut Sql<'_>, rows: Vec<PayloadRow>) -> Result<Why> {
+    // Reading the rows was authorised; each further part is asked for by itself.
+    visible(sql);
+    let Some(first) = rows.first() else { return Err(Error::internal("a request without rows")) };
+    let mut hidden = Vec::new();
+    let config = config::get(sql, first.endpoint, first.endpoint_config)?;
+    let endpoint = EndpointPart {
+        name: crate::catalog::asset::display_name(sql, first.endpoint)?,
+        config: first.endpoint_config,
+        since: config.as_ref().map(|config| config.created_at),
+        alias: config.as_ref().and_then(|config| config.alias.clone()),
+    };
+    let model_id = config.as_ref().map(|config| config.model_id);
+    let (mut model, mut run, mut gate, mut alias_move) = (None, None, None, None);
+    match model_id {
+        Some(id) if is_allowed(sql, Action::Read, id)? => {
+            let found = versions::get(sql, id, first.model_version)?;
+            if let Some(version) = found {
+                model = Some(model_part(sql, &version)?);
+                run = run_part(sql, &version.run_id, &mut hidden)?;
+            }
+            gate = gate_part(sql, id, first)?;
+            if let (Some(alias), Some(since)) = (&endpoint.alias, endpoint.since) {
+                alias_move = history::move_at(sql, id, alias, since)?;
+            }
+        }
+        Some(_) => hidden.push("model".to_owned()),
+        None => {}
+    }
+    let is_cut = rows.len() > ROWS_MAX;
+    let sources = Sources::of(sql, &first.feature_versions)?;
+    Ok(Why {
+        request_id: first.request_id.clone(),
+        client_request_id: first.client_request_id.clone(),
+        served_at_micros: first.served_at_micros,
+        event_time_micros: first.event_time_micros,
+        latency_us: first.latency_us,
+        is_waiting: first.is_waiting,
+        endpoint,
+        rows: rows.into_iter().take(ROWS_MAX).map(|row| row_part(row, &sources)).collect(),
+        is_cut,
+        model,
+        run,
+        gate,
+        alias_move,
+        hidden,
+    })
+}
+
+/// Which input came from which feature table.
+struct Sources(Vec<(Vec<String>, FeaturePart)>);
+
+impl Sources {
+    /// Reads what was logged: feature tables by name, with definition and version.
+    fn of(sql: &mut Sql<'_>, logged: &Json) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Read {
+            definition: i64,
+            version: i64,
+        }
+        let Json::Object(tables) = logged else { return Ok(Self(Vec::new())) };
+        let mut sources = Vec::with_capacity(tables.len());
+        for (table, read) in tables {
+            let Read { definition, version } = Read::deserialize(read).map_err(Error::internal)?;
+            let outputs = outputs_of(sql, table, definition)?;
+            sources.push((outputs, FeaturePart { table: table.clone(), definition, version }));
+        }
+        Ok(Self(sources))
+    }
+
+    fn find(&self, input: &str) -> Option<FeaturePart> {
+        let found = self.0.iter().find(|(outputs, _)| outputs.iter().any(|output| output == input));
+        found.map(|(_, part)| part.clone())
+    }
+}
+
+fn row_part(row: PayloadRow, sources: &Sources) -> RowPart {
+    let inputs = row.features.into_iter().map(|(name, value)| {
+        let from = sources.find(&name);
+        InputPart { name, value, from }
+    });
+    RowPart {
+        row: row.row,
+        prediction: row.prediction,
+        prediction_label: row.prediction_label,
+        inputs: inputs.collect(),
+    }
+}
+
+fn model_part(sql: &mut Sql<'_>, version: &versions::Version) -> Result<ModelPart> {
+    let model = models::get(sql, version.model_id)?;
+    Ok(ModelPart {
+        name: model.map(|model| model.name()).unwrap_or_default(),
+        version: version.version,
+        digest: version.pin.as_ref().map(|pin| pin.manifest.digest.clone()),
+        registered_at: version.created_at,
+        registered_by: version.created_by.clone(),
+    })
+}
+
+/// The newest report that was there when the request was served.
+fn gate_part(sql: &mut Sql<'_>, model_id: i64, row: &PayloadRow) -> Result<Option<GatePart>> {
+    let served_at = row.served_at_micros / 1_000;
+    let reports = evidence::list(sql, model_id, Some(row.model_version), evidence::END, REPORTS_READ)?;
+    let Some(found) = reports.into_iter().find(|report| report.made_at <= served_at) else { return Ok(None) };
+    let report: Report = serde_json::from_str(&found.body).map_err(Error::internal)?;
+    let check = |check: Check| (check.name, check.outcome.words().to_owned(), check.sentence);
+    Ok(Some(GatePart {
+        report_id: found.id.to_string(),
+        verdict: found.verdict.name().to_owned(),
+        alias: found.alias,
+        champion: found.champion,
+        made_at: found.made_at,
+        run_id: found.run_id,
+        checks: report.checks.into_iter().map(check).collect(),
+    }))
+}
+
+fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Vec<String>) -> Result<Option<RunPart>> {
+    if run_id.is_empty() {
+        return Ok(None);
+    }
+    let Some(run) = run::find(sql, run_id)? else { return Ok(None) };
+    if !is_allowed(sql, Action::Read, run.experiment_id)? {
+        hidden.push("run".to_owned());
+        return Ok(None);
+    }
+    let document = &run.document;
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let code = CODE_TAGS.iter().filter_map(|(tag, shown)| {
+        let value = document.tag(tag).filter(|value| !value.is_empty())?;
+        Some(((*shown).to_owned(), value.to_owned()))
+    });
+    let training_set = document.tag(training_set::RUN_TAG).map(|name| (name.to_owned(), "training set".to_owned()));
+    let datasets = document.datasets().iter().map(|set| (set.name.clone(), set.digest.clone()));
+    Ok(Some(RunPart {
+        run_id: run.uuid.clone(),
+        name: run.name().to_owned(),
+        user: run.user.clone(),
+        started_at: run.start_time,
+        params: document.params().map(owned).collect(),
+        metrics: document.metrics().map(|(key, metric)| (key.to_owned(), metric.latest.value.get())).collect(),
+        code: code.collect(),
+        data: training_set.into_iter().chain(datasets).collect(),
+    }))
+}
