@@ -20,6 +20,7 @@ mod jobs;
 mod kill;
 mod registry;
 mod router;
+mod serving;
 mod support;
 mod surface;
 mod tables;

@@ -84,6 +84,7 @@ impl<'t> World<'t> {
                 self.make_registered(word).await
             }
             "kept" | "kept_pinned" => self.make_table(word).await,
+            "endpoint" => self.make_endpoint().await,
             "user" | "group" | "member" | "token" => self.make_principal(word).await,
             "owner" => self.tokens.name.to_owned(),
             "label" | "runner" | "command" | "job" | "leased" | "label_of_job" => self.make_job(word).await,
@@ -230,6 +231,17 @@ impl<'t> World<'t> {
         {
             let path = format!("/api/1.0/tables/{name}/batches/{batch}?create=true&format=csv&mode={mode}");
             self.put_bytes(&path, format!("id\n{rows}")).await;
+        }
+        name
+    }
+
+    /// An endpoint whose model cannot be loaded, since its version holds none.
+    async fn make_endpoint(&mut self) -> String {
+        let name = self.get("fresh").await;
+        let body = json!({ "name": name, "model": "$gov$@champion" });
+        self.call("POST", "/api/1.0/endpoints", body).await;
+        for begun in strongback::serving::follow::look(&self.test.app).await.unwrap() {
+            begun.await.unwrap();
         }
         name
     }

@@ -5,6 +5,7 @@ mod catalog;
 mod files;
 mod jobs;
 mod registry;
+mod serving;
 mod tables;
 mod tracking;
 
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Example> {
         registry::unity(),
         files::examples(),
         jobs::examples(),
+        serving::examples(),
         answers(),
         for_pages(),
         absent(),
