@@ -24,7 +24,7 @@ use super::{
 use crate::{
     catalog::{Action, authorize},
     context::Ctx,
-    error::{Error, Result},
+    error::{Code, Error, Result},
 };
 
 /// How long a caller who was let in is let in again without a look at the store. With the age that a credential may have
@@ -167,10 +167,7 @@ impl Live {
                     return Ok(deployed);
                 }
                 if let Some(failure) = self.failure() {
-                    return Err(Error::unavailable(format!(
-                        "The endpoint '{}' is not ready: {}",
-                        self.name, failure.why
-                    )));
+                    return Err(self.cannot(&failure));
                 }
                 if changed.changed().await.is_err() {
                     return Err(Error::unavailable(format!("The endpoint '{}' is gone.", self.name)));
@@ -184,6 +181,11 @@ impl Live {
                 READY_WAIT.as_secs()
             )))
         })
+    }
+
+    /// The error for requests while nothing can be loaded.
+    fn cannot(&self, failure: &Failure) -> Error {
+        Error::new(Code::InvalidState, format!("The endpoint '{}' cannot answer: {}", self.name, failure.why))
     }
 
     /// Why the newest configuration could not be loaded, if it could not.

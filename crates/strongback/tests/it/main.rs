@@ -23,6 +23,7 @@ mod payload;
 mod monitoring;
 mod registry;
 mod router;
+mod serving;
 mod support;
 mod surface;
 mod tables;

@@ -86,6 +86,7 @@ impl<'t> World<'t> {
             "source" | "features" | "set" => self.make_features(word).await,
             "kept" | "kept_pinned" => self.make_table(word).await,
             "watched" | "monitor_yaml" | "monitored" | "alert" => self.make_monitored(word).await,
+            "endpoint" => self.make_endpoint().await,
             "user" | "group" | "member" | "token" => self.make_principal(word).await,
             "owner" => self.tokens.name.to_owned(),
             "label" | "runner" | "command" | "job" | "leased" | "label_of_job" => self.make_job(word).await,
@@ -305,6 +306,17 @@ impl<'t> World<'t> {
                 stop.send(true).unwrap();
                 worker.await.unwrap();
             }
+        }
+        name
+    }
+
+    /// An endpoint whose model cannot be loaded, since its version holds none.
+    async fn make_endpoint(&mut self) -> String {
+        let name = self.get("fresh").await;
+        let body = json!({ "name": name, "model": "$gov$@champion" });
+        self.call("POST", "/api/1.0/endpoints", body).await;
+        for begun in strongback::serving::follow::look(&self.test.app).await.unwrap() {
+            begun.await.unwrap();
         }
         name
     }

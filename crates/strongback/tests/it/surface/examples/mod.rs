@@ -7,6 +7,7 @@ mod files;
 mod jobs;
 mod monitoring;
 mod registry;
+mod serving;
 mod tables;
 mod tracking;
 
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Example> {
         registry::unity(),
         files::examples(),
         jobs::examples(),
+        serving::examples(),
         monitoring::examples(),
         answers(),
         for_pages(),

@@ -1,0 +1,317 @@
+"""Models behind endpoints, asked by the clients that people have: scores as the original's, whichever way it runs."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from databricks.sdk.service.serving import EndpointCoreConfigInput, ServedEntityInput
+from mlflow import MlflowClient
+from mlflow.deployments import get_deploy_client
+from mlflow.models import infer_signature
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBClassifier
+
+import launcher
+from governed import ensure_schema, workspace
+
+pytestmark = pytest.mark.beyond
+
+COLUMNS = ["a", "b", "c"]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A server of its own whose workers use the Python of the tests, with short limits."""
+    import sys
+
+    extra = ("--worker-python", sys.executable, "--scoring-seconds", "2")
+    running = launcher.strongback(tmp_path_factory.mktemp("serving") / "data", extra=extra)
+    ensure_schema(running, "prod", "risk")
+    yield running
+    code = running.stop()
+    assert code == 0, running.log_tail(200)
+    assert "panicked" not in running.log_tail(500)
+
+
+@pytest.fixture(autouse=True)
+def at_served(served, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", served.url)
+    monkeypatch.setenv("DATABRICKS_HOST", served.url)
+    mlflow.set_tracking_uri(served.url)
+    yield
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="module")
+def data():
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame(random.normal(size=(400, 3)), columns=COLUMNS)
+    return rows, (rows.a + rows.b / 2 + random.normal(size=400) * 0.3 > 0).astype(int)
+
+
+def register(name, log, model, rows, **options):
+    """Logs a model and registers it; answers the version."""
+    mlflow.set_experiment("serving")
+    with mlflow.start_run():
+        info = log(
+            model,
+            name="model",
+            signature=infer_signature(rows, model.predict(rows)),
+            input_example=rows.head(5),
+            **options,
+        )
+    return int(mlflow.register_model(info.model_uri, name).version)
+
+
+def strongback(served, *arguments):
+    return subprocess.run(
+        [launcher.binary(), *arguments, "--server", served.url], capture_output=True, text=True, timeout=300
+    )
+
+
+def endpoint(served, name, model):
+    done = strongback(served, "endpoint", "create", name, "--model", model, "--json")
+    assert done.returncode == 0, done.stderr + served.log_tail()
+    return json.loads(done.stdout)
+
+
+def post(served, name, body, content_type="application/json", **headers):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"{served.url}/endpoints/{name}/invocations", data, {"content-type": content_type, **headers}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.loads(answer.read()), answer.headers
+    except urllib.error.HTTPError as error:
+        text = error.read().decode()
+        return error.code, json.loads(text) if text.startswith("{") else text, error.headers
+
+
+def split(rows):
+    return {"dataframe_split": {"columns": list(rows.columns), "data": rows.values.tolist()}}
+
+
+PICKLED = {"serialization_format": "cloudpickle"}
+MODELS = {
+    "lr": (lambda: make_pipeline(StandardScaler(), LogisticRegression()), mlflow.sklearn, PICKLED),
+    "gb": (lambda: GradientBoostingClassifier(n_estimators=20), mlflow.sklearn, PICKLED),
+    "rf": (lambda: RandomForestClassifier(n_estimators=20, random_state=1), mlflow.sklearn, PICKLED),
+    "xgb": (lambda: XGBClassifier(n_estimators=20), mlflow.xgboost, {}),
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_models_of_python_run_as_onnx_with_proven_parity(served, data, kind):
+    rows, labels = data
+    make, flavor, options = MODELS[kind]
+    model = make().fit(rows, labels)
+    register(f"m_{kind}", flavor.log_model, model, rows, **options)
+    found = endpoint(served, kind, f"m_{kind}/1")
+    report = found["serving"]["report"]
+    assert found["serving"]["runtime"] == "onnx", report
+    assert report["rows"] >= 1000
+    assert report["example_rows"] == 5
+    assert report["labels_that_differ"] == 0
+    assert report["max_abs_diff"] <= report["tolerance"]
+    status, answer, headers = post(served, kind, {**split(rows), "client_request_id": "mine"})
+    assert status == 200, answer
+    assert answer["predictions"] == model.predict(rows).tolist()
+    assert headers["x-client-request-id"] == "mine"
+    assert headers["x-request-id"][14] == "7"
+    # Through MLflow's and Databricks' clients.
+    deployed = get_deploy_client("databricks").predict(endpoint=kind, inputs=split(rows.head(3)))
+    assert deployed["predictions"] == model.predict(rows.head(3)).tolist()
+    queried = workspace(served).serving_endpoints.query(name=kind, dataframe_records=rows.head(2).to_dict("records"))
+    assert queried.predictions == model.predict(rows.head(2)).tolist()
+    shown = strongback(served, "endpoint", "show", kind).stdout
+    assert "largest difference" in shown
+    assert f"on {report['rows']} rows" in shown
+
+
+def test_onnx_models_run_directly(served, data):
+    from skl2onnx import to_onnx
+
+    rows, labels = data
+    model = LogisticRegression().fit(rows.to_numpy(dtype=np.float32), labels)
+    converted = to_onnx(model, rows.to_numpy(dtype=np.float32)[:1], options={"zipmap": False})
+    mlflow.set_experiment("serving")
+    with mlflow.start_run():
+        signature = infer_signature(rows.to_numpy(dtype=np.float32))
+        info = mlflow.onnx.log_model(converted, name="model", signature=signature)
+    expected = mlflow.pyfunc.load_model(info.model_uri).predict(rows.to_numpy(dtype=np.float32))
+    mlflow.register_model(info.model_uri, "m_onnx")
+    found = endpoint(served, "direct", "m_onnx")
+    assert found["serving"]["runtime"] == "onnx"
+    status, answer, _ = post(served, "direct", {"inputs": rows.values.tolist()})
+    assert status == 200, answer
+    assert answer["predictions"]["label"] == expected["label"].tolist()
+    np.testing.assert_allclose(answer["predictions"]["probabilities"], expected["probabilities"], atol=1e-6)
+
+
+def test_the_signature_is_enforced_with_column_row_expected_and_got(served, data):
+    rows, _ = data
+    one = rows.head(1)
+    assert (
+        post(served, "lr", {"dataframe_split": {"columns": ["c", "b", "z", "a"], "data": [[1, 2, "x", 3]]}})[0] == 200
+    )
+    assert post(served, "lr", b"a,b,c\n1,2,3\n", "text/csv")[0] == 200
+    for body, code, words in [
+        ({"dataframe_records": [{"a": 1, "b": 2}]}, "INVALID_PARAMETER_VALUE", '"c"'),
+        (
+            {"dataframe_records": [{"a": 1, "b": 2, "c": "x"}]},
+            "BAD_REQUEST",
+            "column 'c', row 0: expected double, got \"x\"",
+        ),
+        ({"dataframe_records": [{"a": 1, "b": 2, "c": None}]}, "BAD_REQUEST", "column 'c', row 0"),
+        ({"dataframe_records": [{"a": 1, "b": 2, "c": 1e300}]}, "BAD_REQUEST", "column 'c', row 0"),
+        (b"{", "BAD_REQUEST", "JSON"),
+        ([1], "BAD_REQUEST", "list"),
+        ({}, "BAD_REQUEST", "exactly one"),
+        ({**split(one), "inputs": [1]}, "BAD_REQUEST", "exactly one"),
+        (b'{"inputs": ' + b"[" * 5000, "BAD_REQUEST", "JSON"),
+    ]:
+        status, answer, _ = post(served, "lr", body)
+        assert (status, answer["error_code"]) == (400, code), answer
+        assert words in answer["message"], answer
+    assert post(served, "lr", b"x", "text/plain")[0] == 415
+    assert post(served, "lr", split(one), "application/json; q=1")[0] == 415
+    for page, body in [("ping", b"\n"), ("health", b"\n"), ("version", mlflow.__version__.encode())]:
+        with urllib.request.urlopen(f"{served.url}/endpoints/lr/{page}") as answer:
+            assert answer.read() == body
+
+
+class Slow(mlflow.pyfunc.PythonModel):
+    """Answers, sleeps, dies or raises, as the rows say."""
+
+    def predict(self, context, model_input, params=None):
+        import os
+        import time
+
+        what = model_input["what"].tolist()
+        if "sleep" in what:
+            time.sleep(60)
+        if "die" in what:
+            os._exit(3)
+        if "raise" in what:
+            raise ValueError("no such thing")
+        return [os.environ.get("SECRET", "none") if one == "env" else one.upper() for one in what]
+
+
+def test_a_worker_that_dies_hangs_or_raises_takes_nothing_down(served, monkeypatch):
+    rows = pd.DataFrame({"what": ["x"]})
+    mlflow.set_experiment("serving")
+    with mlflow.start_run():
+        info = mlflow.pyfunc.log_model(name="model", python_model=Slow(), signature=infer_signature(rows, ["X"]))
+    mlflow.register_model(info.model_uri, "m_slow")
+    found = endpoint(served, "slow", "m_slow")
+    assert found["serving"]["runtime"] == "python"
+    ask = lambda what: post(served, "slow", {"dataframe_records": [{"what": what}]})  # noqa: E731
+    assert ask("hello")[1] == {"predictions": ["HELLO"]}
+    assert ask("env")[1] == {"predictions": ["none"]}
+    status, answer, _ = ask("raise")
+    assert (status, answer["error_code"]) == (400, "BAD_REQUEST")
+    assert "no such thing" in answer["message"]
+    began = time.monotonic()
+    assert ask("sleep")[0] == 504
+    assert time.monotonic() - began < 20
+    assert ask("again")[1] == {"predictions": ["AGAIN"]}
+    status, answer, _ = ask("die")
+    assert (status, answer["error_code"]) == (500, "INVALID_STATE")
+    assert ask("after")[1] == {"predictions": ["AFTER"]}
+    # Killed from outside, also its guard: the next request finds another one.
+    guard = json.loads(strongback(served, "endpoint", "show", "slow", "--json").stdout)["serving"]["process_id"]
+    os.kill(guard, signal.SIGKILL)
+    assert ask("killed")[1] == {"predictions": ["KILLED"]}
+
+
+def test_an_alias_is_followed_with_no_failed_request(served, data):
+    rows, labels = data
+    client = MlflowClient()
+    for flip in (labels, 1 - labels):
+        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows, flip)
+        register("m_alias", mlflow.sklearn.log_model, model, rows, **PICKLED)
+    client.set_registered_model_alias("m_alias", "champion", "1")
+    endpoint(served, "follows", "m_alias@champion")
+    statuses, versions, stop = [], [], threading.Event()
+
+    def load():
+        while not stop.is_set():
+            status, _, headers = post(served, "follows", split(rows.head(2)))
+            statuses.append(status)
+            versions.append(headers.get("x-model-version"))
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for version in ("2", "1", "2"):
+        client.set_registered_model_alias("m_alias", "champion", version)
+        until = time.monotonic() + 90
+        while versions[-1:] != [version] and time.monotonic() < until:
+            time.sleep(0.05)
+        assert versions[-1] == version
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200}
+    assert {"1", "2"} == set(versions)
+    shown = json.loads(strongback(served, "endpoint", "show", "follows", "--json").stdout)
+    assert shown["config"]["n"] == 4
+    assert shown["config"]["created_by"] == "system"
+
+
+def test_the_databricks_face(served):
+    endpoints = workspace(served).serving_endpoints
+    entity = ServedEntityInput(
+        entity_name="m_lr", entity_version="1", workload_size="Small", scale_to_zero_enabled=True
+    )
+    made = endpoints.create_and_wait("by-sdk", config=EndpointCoreConfigInput(name="by-sdk", served_entities=[entity]))
+    assert made.state.ready.value == "READY"
+    assert "by-sdk" in [one.name for one in endpoints.list()]
+    assert "by-sdk" in [one["name"] for one in get_deploy_client("databricks").list_endpoints()]
+    following = ServedEntityInput(entity_name="m_alias@champion")
+    changed = endpoints.update_config_and_wait("by-sdk", served_entities=[following])
+    assert changed.config.served_entities[0].entity_name == "m_alias"
+    endpoints.delete("by-sdk")
+    assert post(served, "by-sdk", {})[0] == 404
+
+
+def test_endpoints_come_back_after_a_kill(served, data, tmp_path_factory):
+    rows, _ = data
+    before = post(served, "lr", split(rows))[1]
+    data_dir = served.data_dir
+    served.process.kill()
+    served.process.wait()
+    import sys
+
+    again = launcher.strongback(data_dir, extra=("--worker-python", sys.executable))
+    try:
+        assert post(again, "lr", split(rows))[1] == before
+        until = time.monotonic() + 20
+        workers = [
+            line
+            for line in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout.splitlines()
+            if str(data_dir) in line and "strongback_worker" in line and "guard" not in line
+        ]
+        while len(workers) > 1 and time.monotonic() < until:
+            time.sleep(0.5)
+            workers = [
+                line
+                for line in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout.splitlines()
+                if str(data_dir) in line and "strongback_worker" in line and "guard" not in line
+            ]
+        assert len(workers) <= 1, "a worker outlived its server"
+    finally:
+        served.process, served.url, served.log = again.process, again.url, again.log
