@@ -125,7 +125,7 @@ impl Lake {
     }
 
     /// Rows of a table at a version, in memory, in no order.
-    pub fn rows(&self, id: TableId, version: u64, columns: Vec<String>, part: Part) -> Task<RecordBatch> {
+    pub fn rows_of(&self, id: TableId, version: u64, columns: Vec<String>, part: Part) -> Task<RecordBatch> {
         let lake = self.clone();
         self.run(async move {
             let table = lake.root().open(id, Some(version)).await?;

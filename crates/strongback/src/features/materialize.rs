@@ -256,7 +256,7 @@ async fn increment(
     };
     job.charge_read(files.bytes())?;
     let columns = fold::columns(&work.plan);
-    let gained = lake.rows(source, version, columns.clone(), Part::Files(files)).await?;
+    let gained = lake.rows_of(source, version, columns.clone(), Part::Files(files)).await?;
     *read += gained.num_rows();
     let (plan, app, id) = (Arc::clone(&work.plan), Arc::clone(&ctx.app), work.table.asset.id);
     let (definition, newest) = (work.definition.n, base.newest_micros);
@@ -277,7 +277,7 @@ async fn increment(
             from_micros: work.plan.start_of(low),
             before_micros: work.plan.start_of(high.saturating_add(1)),
         };
-        let rows = lake.rows(source, version, columns, part).await?;
+        let rows = lake.rows_of(source, version, columns, part).await?;
         job.charge_read(rows.get_array_memory_size() as u64)?;
         *read += rows.num_rows();
         again = Some(rows);
@@ -289,7 +289,7 @@ async fn increment(
 async fn whole(job: &JobCtx, ctx: &Ctx, work: &Work, read: &mut usize) -> Result<Step> {
     let columns = fold::columns(&work.plan);
     let version = work.source.newest.version;
-    let rows = ctx.app.lake.rows(work.source.table, version, columns, Part::All).await?;
+    let rows = ctx.app.lake.rows_of(work.source.table, version, columns, Part::All).await?;
     job.charge_read(rows.get_array_memory_size() as u64)?;
     *read = rows.num_rows();
     let plan = Arc::clone(&work.plan);

@@ -18,7 +18,6 @@ use crate::{
     context::Ctx,
     error::{Code, Error, Result},
     features::{self, KeyKind, KeyValue, Online, training_set},
-    tables::managed,
     time,
     tracking::run,
 };
