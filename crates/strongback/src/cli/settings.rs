@@ -80,6 +80,9 @@ struct ServingArgs {
     /// Days after which a job that has ended is forgotten [default: 30]
     #[arg(long, value_name = "DAYS")]
     job_retention_days: Option<String>,
+    /// What a logged request survives: power (a power cut) or process (kill -9 of the server) [default: power]
+    #[arg(long, value_name = "MODE")]
+    payload_log: Option<String>,
     /// text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -103,6 +106,7 @@ impl ServerArgs {
             mlflow_ui: serving.mlflow_ui,
             job_workers: serving.job_workers,
             job_retention_days: serving.job_retention_days,
+            payload_log: serving.payload_log,
             log_format: serving.log_format,
             log: serving.log,
             ..Layer::default()

@@ -4,7 +4,8 @@ use super::{
     land,
     managed::Totals,
     operations::{
-        self, COLUMNS, COMPACT, CREATE, IMPORT, Inside, Landing, NewTable, Place, ROWS, Upkeep, VACUUM, Version,
+        self, COLUMNS, COMPACT, CREATE, IMPORT, Inside, Landing, NewTable, Place, ROWS, Upkeep, VACUUM,
+        Version,
     },
     rows, upkeep as keeping,
 };

@@ -108,7 +108,10 @@ pub(super) fn encode(endpoint: i64, schema: i64, inputs: &[Named], record: Recor
     let rows = record.inputs.num_rows();
     let labels = record.labels.as_ref().map_or(rows, Vec::len);
     if record.scores.len() != rows || labels != rows {
-        return Err(Error::internal(format!("{rows} rows have {} scores and {labels} labels", record.scores.len())));
+        return Err(Error::internal(format!(
+            "{rows} rows have {} scores and {labels} labels",
+            record.scores.len()
+        )));
     }
     check(inputs, &record.inputs)?;
     let head = Head {
@@ -141,7 +144,11 @@ fn check(inputs: &[Named], given: &RecordBatch) -> Result<()> {
         values::Kind::of(&input.name, column.data_type()).is_ok_and(|kind| kind == input.kind)
     };
     let same = inputs.len() == given.num_columns() && inputs.iter().zip(given.columns()).all(fits);
-    if same { Ok(()) } else { Err(Error::internal("a request has other inputs than its endpoint was opened with")) }
+    if same {
+        Ok(())
+    } else {
+        Err(Error::internal("a request has other inputs than its endpoint was opened with"))
+    }
 }
 
 /// Reads the fixed part alone.
