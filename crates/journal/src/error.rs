@@ -9,7 +9,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// More waits for the disk than may wait. Nothing was written.
-    #[error("{waiting} bytes wait for the disk already, and {limit} may: the disk does not keep up. Repeat it later.")]
+    #[error(
+        "{waiting} bytes wait for the disk already, and {limit} may: the disk does not keep up. Repeat it later."
+    )]
     Busy {
         /// Bytes that wait.
         waiting: usize,
@@ -51,7 +53,9 @@ pub enum Error {
         sequence: u64,
     },
     /// A segment is of a version that this program does not know.
-    #[error("{path} has the format version {version}; this program knows {known}. Start the version that wrote it, or a newer one.")]
+    #[error(
+        "{path} has the format version {version}; this program knows {known}. Start the version that wrote it, or a newer one."
+    )]
     Version {
         /// The segment's file.
         path: PathBuf,

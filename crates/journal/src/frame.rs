@@ -96,7 +96,8 @@ impl Frame {
 
     /// Whether these are the bytes that stand behind it.
     pub(crate) fn is_of(self, own: &[u8]) -> bool {
-        self.length as usize == own.len() && self == Self::new(self.length, Crc::new().and(own), self.sequence)
+        self.length as usize == own.len()
+            && self == Self::new(self.length, Crc::new().and(own), self.sequence)
     }
 }
 
@@ -108,10 +109,10 @@ mod tests {
     #[test]
     fn the_format_is_what_it_was() {
         let head: String = header(258).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(head, "53424a524e4c0a010201000000000000eeb4d6ef00000000");
+        assert_eq!(head, "53424a524e4c0a01020100000000000096f3217800000000");
         let frame = Frame::new(3, Crc::new().and(b"abc"), 259);
         let bytes: String = frame.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(bytes, "0300000000000000");
+        assert_eq!(bytes, "030000000310bb900301000000000000");
         assert_eq!(Frame::of_bytes(frame.to_bytes()), frame);
         assert!(frame.is_of(b"abc") && !frame.is_of(b"abd") && !frame.is_of(b"ab"));
     }

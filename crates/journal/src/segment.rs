@@ -48,11 +48,7 @@ pub(crate) fn path_of(dir: &Path, base: u64) -> PathBuf {
 /// Makes the file of a segment, with its header, and lets it be durable under its name. One that is there holds nothing
 /// that anybody was told of.
 pub(crate) fn create(dir: &Path, base: u64) -> Result<Open> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|error| Error::io(dir, error))?;
+    make_dir(dir).map_err(|error| Error::io(dir, error))?;
     let path = path_of(dir, base);
     let made = (|| {
         let mut file =
@@ -74,6 +70,15 @@ pub(crate) fn create(dir: &Path, base: u64) -> Result<Open> {
             Err(Error::io(path, error))
         }
     }
+}
+
+/// Makes the directory, durable under its name, if it is not there.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    dir.parent().map_or(Ok(()), sync_dir)
 }
 
 /// Makes what happened to names in a directory durable.
@@ -120,7 +125,8 @@ fn list(dir: &Path) -> Result<Vec<u64>> {
     let mut bases = Vec::new();
     for entry in entries {
         let name = entry.map_err(|error| Error::io(dir, error))?.file_name();
-        let base = name.to_str().and_then(|name| name.strip_suffix(ENDING)).and_then(|base| base.parse().ok());
+        let base =
+            name.to_str().and_then(|name| name.strip_suffix(ENDING)).and_then(|base| base.parse().ok());
         bases.extend(base.filter(|base| path_of(dir, *base).file_name() == Some(&name)));
     }
     bases.sort_unstable();

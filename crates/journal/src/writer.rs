@@ -95,9 +95,10 @@ impl Writer {
     /// Writes a group to the open segment, or to a new one if it does not fit. Answers where it begins.
     fn write(&mut self, batch: &mut Batch) -> Result<u64> {
         let bytes = batch.bytes.len() as u64;
-        let is_full = self.open.as_ref().is_some_and(|open| {
-            open.end > HEADER_BYTES as u64 && open.end + bytes > self.segment_bytes
-        });
+        let is_full = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.end > HEADER_BYTES as u64 && open.end + bytes > self.segment_bytes);
         if is_full || self.is_spent || self.open.is_none() {
             self.roll()?;
         }

@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// Rows, batch by batch. They are made on the engine's threads, as the writer takes them.
-pub type Rows = Box<dyn Iterator<Item = Result<RecordBatch, Box<dyn std::error::Error + Send + Sync>>> + Send>;
+pub type Rows =
+    Box<dyn Iterator<Item = Result<RecordBatch, Box<dyn std::error::Error + Send + Sync>>> + Send>;
 
 impl Lake {
     /// Appends rows to a table in one commit. Columns are matched by name; those that a batch does not have are null, and one
@@ -85,7 +86,8 @@ fn aligned(batch: &RecordBatch, wanted: &SchemaRef) -> Result<RecordBatch> {
         .fields()
         .iter()
         .map(|field| {
-            let found = given.fields().iter().position(|other| other.name().eq_ignore_ascii_case(field.name()));
+            let found =
+                given.fields().iter().position(|other| other.name().eq_ignore_ascii_case(field.name()));
             found.map_or_else(
                 || new_null_array(field.data_type(), batch.num_rows()),
                 |at| Arc::clone(batch.column(at)),

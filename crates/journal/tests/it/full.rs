@@ -36,7 +36,10 @@ pub(super) fn body(folder: &Path) {
     let most = getrlimit(Resource::Fsize);
     setrlimit(Resource::Fsize, Rlimit { current: most.maximum, ..most }).unwrap();
     for _ in 0..100 {
-        assert_eq!(journal.append_blocking(&[&written.to_le_bytes(), &[7; 1_000]]).unwrap().sequence, written);
+        assert_eq!(
+            journal.append_blocking(&[&written.to_le_bytes(), &[7; 1_000]]).unwrap().sequence,
+            written
+        );
         written += 1;
     }
     println!("\nwritten {written}");
@@ -50,7 +53,8 @@ fn a_full_disk_is_an_error_and_not_the_end() {
     let mut output = String::new();
     process.stdout.take().unwrap().read_to_string(&mut output).unwrap();
     assert!(process.wait().unwrap().success(), "{output}");
-    let written: u64 = output.lines().find_map(|line| line.strip_prefix("written ")).unwrap().parse().unwrap();
+    let written: u64 =
+        output.lines().find_map(|line| line.strip_prefix("written ")).unwrap().parse().unwrap();
     assert!(written > 110, "{written}");
     let (journal, recovered) = open(dir.path(), &options());
     assert_eq!(recovered.cut_bytes, 0, "it was cut back when it failed");

@@ -93,7 +93,9 @@ fn crc32c(bytes: &[u8]) -> u32 {
 #[test]
 fn other_files_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["node", "7.segment", "x.segment", "99999999999999999999.segment", "0000000000000000000.segment"] {
+    for name in
+        ["node", "7.segment", "x.segment", "99999999999999999999.segment", "0000000000000000000.segment"]
+    {
         fs::write(dir.path().join(name), "mine").unwrap();
     }
     let journal = opened(dir.path()).unwrap();

@@ -41,7 +41,11 @@ fn records_come_back_in_order_with_dense_numbers() {
         let (journal, recovered) = open(&place, &small(mode, 200));
         assert_eq!((recovered.cut_bytes, recovered.removed_files), (0, 0));
         assert_eq!(all(&journal), expected);
-        assert_eq!(journal.append_blocking(&[b""]).unwrap().sequence, 20, "also an empty one, and the next number");
+        assert_eq!(
+            journal.append_blocking(&[b""]).unwrap().sequence,
+            20,
+            "also an empty one, and the next number"
+        );
     }
 }
 

@@ -92,6 +92,9 @@ struct ServingArgs {
     /// How long a model may take to answer one request, in seconds [default: 30]
     #[arg(long, value_name = "SECONDS")]
     scoring_seconds: Option<String>,
+    /// What a logged request survives: power (a power cut) or process (kill -9 of the server) [default: power]
+    #[arg(long, value_name = "MODE")]
+    payload_log: Option<String>,
     /// text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -119,6 +122,7 @@ impl ServerArgs {
             worker_memory_mb: serving.worker_memory_mb,
             onnxruntime_library: serving.onnxruntime_library,
             scoring_seconds: serving.scoring_seconds,
+            payload_log: serving.payload_log,
             log_format: serving.log_format,
             log: serving.log,
             ..Layer::default()

@@ -77,7 +77,11 @@ pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>) -> Result<()> {
     let mut first_error = sealed.map_err(failed).err();
     for segment in segments {
         if let Err(error) = drain_segment(&ctx, opened, segment).await {
-            tracing::warn!(segment = segment.base, ?error, "a part of the payload log stays, as a table could not be written to");
+            tracing::warn!(
+                segment = segment.base,
+                ?error,
+                "a part of the payload log stays, as a table could not be written to"
+            );
             first_error.get_or_insert(error);
         }
     }
@@ -189,7 +193,11 @@ async fn drain_group(
     };
     match target::of(ctx, endpoint).await? {
         Target::Nowhere => {
-            tracing::warn!(endpoint, records = noted.records, "logged requests of a deleted endpoint are given up");
+            tracing::warn!(
+                endpoint,
+                records = noted.records,
+                "logged requests of a deleted endpoint are given up"
+            );
         }
         Target::Table(_) if group.spans.is_empty() => {}
         Target::Table(table) => {

@@ -67,7 +67,14 @@ pub async fn figures(ctx: &Ctx, endpoint: i64) -> Result<Figures> {
     ))
 }
 
-fn seen(opened: &Arc<Opened>, endpoint: i64, before: u64, own: Total, others: Total, waiting: u64) -> Figures {
+fn seen(
+    opened: &Arc<Opened>,
+    endpoint: i64,
+    before: u64,
+    own: Total,
+    others: Total,
+    waiting: u64,
+) -> Figures {
     let tally = opened.tally(endpoint);
     let served = before + tally.served.load(Ordering::Relaxed);
     of(own, others, waiting, served, tally.unanswered.load(Ordering::Relaxed))

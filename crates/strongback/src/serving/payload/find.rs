@@ -10,7 +10,8 @@ use lake::{
     arrow::{
         array::{Array, AsArray as _, RecordBatch},
         datatypes::{
-            DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+            DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+            TimestampMicrosecondType,
         },
         ipc::reader::StreamReader,
         util::display::{ArrayFormatter, FormatOptions},
@@ -41,6 +42,8 @@ use crate::{
 
 /// How long a table is searched.
 const TIME: Duration = Duration::from_secs(30);
+/// What batches span at most, unless tables could not be written to or the server was away, in milliseconds.
+const SPAN_MS: i64 = 3_600_000;
 /// What is asked of a payload table.
 const STATEMENT: &str = "SELECT * FROM payload WHERE _request_id = $id ORDER BY _row";
 
@@ -156,28 +159,34 @@ async fn of_record(ctx: &Ctx, endpoint: i64, bytes: Vec<u8>) -> Result<Vec<Paylo
 
 async fn in_tables(ctx: &Ctx, request_id: Uuid) -> Result<Option<Vec<PayloadRow>>> {
     let ms = millis_of(request_id);
-    let places = ctx
-        .read(move |sql| {
-            visible(sql);
-            let mut places = Vec::new();
-            for endpoint in sql.all(&store::BATCH_AT, bind![ms], |row| row.get::<i64>(0))? {
-                if let Some(table) = target::table_of(sql, endpoint)?
-                    && is_allowed(sql, Action::Read, table)?
-                    && let Some((id, version)) = tables::inside::newest(sql, table)?
-                {
-                    places.push((endpoint, id, version));
-                }
+    // All that begin before are looked through only where the usual ones do not have it.
+    for from_ms in [ms.saturating_sub(SPAN_MS), i64::MIN] {
+        for (endpoint, id, version) in places(ctx, ms, from_ms).await? {
+            let rows = in_table(ctx, endpoint, id, version, request_id).await?;
+            if !rows.is_empty() {
+                return Ok(Some(rows));
             }
-            Ok(places)
-        })
-        .await?;
-    for (endpoint, id, version) in places {
-        let rows = in_table(ctx, endpoint, id, version, request_id).await?;
-        if !rows.is_empty() {
-            return Ok(Some(rows));
         }
     }
     Ok(None)
+}
+
+/// The tables that may have a request of a moment, and that the caller may read.
+async fn places(ctx: &Ctx, ms: i64, from_ms: i64) -> Result<Vec<(i64, lake::TableId, u64)>> {
+    ctx.read(move |sql| {
+        visible(sql);
+        let mut places = Vec::new();
+        for endpoint in sql.all(&store::BATCH_AT, bind![ms, from_ms], |row| row.get::<i64>(0))? {
+            if let Some(table) = target::table_of(sql, endpoint)?
+                && is_allowed(sql, Action::Read, table)?
+                && let Some((id, version)) = tables::inside::newest(sql, table)?
+            {
+                places.push((endpoint, id, version));
+            }
+        }
+        Ok(places)
+    })
+    .await
 }
 
 async fn in_table(
@@ -248,7 +257,9 @@ fn value_of(column: &dyn Array, row: usize) -> Result<Json> {
     if column.is_null(row) {
         return Ok(Json::Null);
     }
-    let float = |value: f64| serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Json::Number);
+    let float = |value: f64| {
+        serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Json::Number)
+    };
     Ok(match column.data_type() {
         DataType::Boolean => column.as_boolean().value(row).into(),
         DataType::Int8 => column.as_primitive::<Int8Type>().value(row).into(),
@@ -263,7 +274,8 @@ fn value_of(column: &dyn Array, row: usize) -> Result<Json> {
             column.as_primitive::<TimestampMicrosecondType>().value(row).into()
         }
         _ => {
-            let shown = ArrayFormatter::try_new(column, &FormatOptions::default()).map_err(Error::internal)?;
+            let shown =
+                ArrayFormatter::try_new(column, &FormatOptions::default()).map_err(Error::internal)?;
             shown.value(row).to_string().into()
         }
     })

@@ -46,7 +46,8 @@ impl Index {
         let ms = millis_of(key.request_id);
         let is_first = !self.0.contains_key(&at.segment);
         let held = self.0.entry(at.segment).or_default();
-        let span = held.spans.entry(at.offset / STRETCH_BYTES).or_insert(Span { first: at, from_ms: ms, to_ms: ms });
+        let span =
+            held.spans.entry(at.offset / STRETCH_BYTES).or_insert(Span { first: at, from_ms: ms, to_ms: ms });
         if at.offset < span.first.offset {
             span.first = at;
         }

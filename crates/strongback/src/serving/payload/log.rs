@@ -21,7 +21,7 @@ use super::{index::Index, record, store};
 use crate::{
     bind,
     context::App,
-    db::Origin,
+    db::{Origin, Sql},
     error::{Error, Result},
 };
 
@@ -110,7 +110,11 @@ impl Opened {
         let initial: Vec<Segment> =
             journal.segments().into_iter().filter(|segment| segment.records() > 0).collect();
         if !initial.is_empty() {
-            tracing::info!(segments = initial.len(), ?recovered, "requests of before wait in the payload log");
+            tracing::info!(
+                segments = initial.len(),
+                ?recovered,
+                "requests of before wait in the payload log"
+            );
         }
         Ok(Self {
             journal,
@@ -131,25 +135,29 @@ impl Opened {
         let scan = || async {
             let me = Arc::clone(self);
             let scanned = tokio::task::spawn_blocking(move || me.read_through()).await;
-            let (mut before, node) = scanned.map_err(Error::internal)??;
-            let Some(node) = node else { return Ok(before) };
-            let totals = app
-                .db
-                .read(&Origin::system(), move |sql| {
-                    sql.all(&store::TOTAL_OF_NODE, bind![&node], |row| {
-                        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))
-                    })
-                })
-                .await?;
-            for (endpoint, served) in totals {
-                *before.entry(endpoint).or_default() += served;
+            let (mut found, node) = scanned.map_err(Error::internal)??;
+            let mut before = HashMap::new();
+            if let Some(node) = node {
+                let batches: Vec<(u64, i64)> = found.keys().copied().collect();
+                let (noted, totals) =
+                    app.db.read(&Origin::system(), move |sql| brought_away(sql, &node, batches)).await?;
+                // A crash came before their segment went.
+                for (segment, endpoint) in noted {
+                    found.remove(&(segment, endpoint));
+                    self.index.lock().drained(segment, endpoint);
+                }
+                before = totals;
+            }
+            for ((_, endpoint), records) in found {
+                *before.entry(endpoint).or_default() += records;
             }
             Ok::<_, Error>(before)
         };
         self.before.get_or_try_init(scan).await
     }
 
-    fn read_through(&self) -> Result<(HashMap<i64, i64>, Option<String>)> {
+    /// Records by segment and endpoint, and the node's name.
+    fn read_through(&self) -> Result<(HashMap<(u64, i64), i64>, Option<String>)> {
         let (mut found, mut bytes) = (HashMap::new(), Vec::new());
         for segment in &self.initial {
             let mut reader = self.journal.read(segment.base).map_err(failed)?;
@@ -163,7 +171,7 @@ impl Opened {
                 };
                 let Ok(key) = record::key_of(&bytes) else { continue };
                 self.index.lock().add(at, key);
-                *found.entry(key.endpoint).or_default() += 1;
+                *found.entry((segment.base, key.endpoint)).or_default() += 1;
             }
         }
         Ok((found, read_node(&self.dir)?))
@@ -205,6 +213,23 @@ impl Opened {
         tally.served.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Which of these batches a node brought away, and how many requests were served of all that it did, by endpoint.
+fn brought_away(
+    sql: &mut Sql<'_>,
+    node: &str,
+    batches: Vec<(u64, i64)>,
+) -> Result<(Vec<(u64, i64)>, HashMap<i64, i64>)> {
+    let mut noted = Vec::new();
+    for (segment, endpoint) in batches {
+        let found =
+            sql.first(&store::BATCH_EXISTS, bind![endpoint, node, segment as i64], |row| row.get::<i64>(0))?;
+        noted.extend(found.map(|_| (segment, endpoint)));
+    }
+    let totals =
+        sql.all(&store::TOTAL_OF_NODE, bind![node], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))?;
+    Ok((noted, totals.into_iter().collect()))
 }
 
 /// Somebody who waits for a record to be durable, and may go away before.
@@ -260,7 +285,9 @@ pub(super) fn failed(error: journal::Error) -> Error {
         journal::Error::TooLong { bytes, limit } => Error::invalid(format!(
             "The request has {bytes} bytes with what is logged of it; it may have {limit}. Send fewer rows at a time."
         )),
-        journal::Error::Closed => Error::unavailable("The server is shutting down. Repeat the request later."),
+        journal::Error::Closed => {
+            Error::unavailable("The server is shutting down. Repeat the request later.")
+        }
         _ => Error::internal(error),
     }
 }

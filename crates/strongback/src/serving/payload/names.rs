@@ -127,13 +127,17 @@ mod tests {
     use super::*;
 
     fn names(given: &[&str]) -> Vec<String> {
-        let fields: Vec<Field> = given.iter().map(|name| Field::new(*name, DataType::Float64, true)).collect();
+        let fields: Vec<Field> =
+            given.iter().map(|name| Field::new(*name, DataType::Float64, true)).collect();
         inputs(&Schema::new(fields)).unwrap().into_iter().map(|input| input.name).collect()
     }
 
     #[test]
     fn every_input_has_a_column_of_its_own_and_none_of_ours() {
-        assert_eq!(names(&["amount", "_row", "__x", " y", "", "a b;c"]), ["amount", "__row", "___x", "__y", "__", "a_b_c"]);
+        assert_eq!(
+            names(&["amount", "_row", "__x", " y", "", "a b;c"]),
+            ["amount", "__row", "___x", "__y", "__", "a_b_c"]
+        );
         assert_eq!(names(&["a", "A", "a_2", "a"]), ["a", "A_2", "a_2_2", "a_3"]);
         let long = "ü".repeat(300);
         assert!(names(&[&long])[0].len() <= NAME_BYTES_MAX);
@@ -150,11 +154,8 @@ mod tests {
         };
         let input = |name: &str, kind| Input { name: name.into(), kind };
         let there = [column("Amount", "double"), column("count_string", "double"), column("count", "bigint")];
-        let wanted = [
-            input("amount", Kind::Double),
-            input("count", Kind::String),
-            input("new", Kind::Boolean),
-        ];
+        let wanted =
+            [input("amount", Kind::Double), input("count", Kind::String), input("new", Kind::Boolean)];
         let (placed, new) = place(&wanted, &there);
         assert_eq!(placed, ["Amount", "count_string_2", "new"]);
         assert_eq!(new, [declared("count_string_2", "string"), declared("new", "boolean")]);

@@ -145,7 +145,11 @@ fn check(inputs: &[Named], given: &RecordBatch) -> Result<()> {
         values::Kind::of(&input.name, column.data_type()).is_ok_and(|kind| kind == input.kind)
     };
     let same = inputs.len() == given.num_columns() && inputs.iter().zip(given.columns()).all(fits);
-    if same { Ok(()) } else { Err(Error::internal("a request has other inputs than its endpoint was opened with")) }
+    if same {
+        Ok(())
+    } else {
+        Err(Error::internal("a request has other inputs than its endpoint was opened with"))
+    }
 }
 
 /// Reads the fixed part alone.

@@ -68,7 +68,8 @@ impl Records {
             match &mut making {
                 None => {
                     let shape = self.meaning.shapes.get(&schema);
-                    let shape = shape.ok_or_else(|| Error::internal("a record has inputs that nobody looked up"))?;
+                    let shape =
+                        shape.ok_or_else(|| Error::internal("a record has inputs that nobody looked up"))?;
                     let mut new = Making::new(shape);
                     new.add(stored, &self.meaning.features)?;
                     making = Some((schema, new));
@@ -138,7 +139,8 @@ impl Making {
     fn add(&mut self, stored: Stored<'_>, features: &HashMap<i64, String>) -> Result<()> {
         let Stored { key, head, mut inputs } = stored;
         let rows = key.rows as usize;
-        let (id, versions) = (key.request_id.hyphenated().to_string(), text_of(&head.feature_versions, features));
+        let (id, versions) =
+            (key.request_id.hyphenated().to_string(), text_of(&head.feature_versions, features));
         for row in 0..rows {
             self.request_id.append_value(&id);
             self.row.append_value(i32::try_from(row).map_err(Error::internal)?);

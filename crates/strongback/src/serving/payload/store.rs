@@ -16,8 +16,8 @@ statements! {
     BATCH_PUT = "INSERT INTO payload_batch (endpoint_id, node, first, last, version, records, row_count, from_ms, to_ms)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     BATCH_EXISTS = "SELECT last FROM payload_batch WHERE endpoint_id = $1 AND node = $2 AND first = $3";
-    /// Endpoints with a batch that spans a moment.
-    BATCH_AT = "SELECT DISTINCT endpoint_id FROM payload_batch WHERE from_ms <= $1 AND to_ms >= $1";
+    /// Endpoints with a batch that spans a moment and begins after another.
+    BATCH_AT = "SELECT DISTINCT endpoint_id FROM payload_batch WHERE from_ms <= $1 AND from_ms >= $2 AND to_ms >= $1";
 
     TOTAL_ADD = "INSERT INTO payload_total (endpoint_id, node, drained, row_count, given_up, unanswered)
         VALUES ($1, $2, $3, $4, $5, $6)

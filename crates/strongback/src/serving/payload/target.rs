@@ -128,7 +128,9 @@ fn find(sql: &mut Sql<'_>, endpoint: i64) -> Result<Found> {
         Ok((row.get::<i64>(0)?, row.get::<String>(1)?, row.get::<i64>(2)?, row.get::<Option<i64>>(3)?))
     })?;
     let Some((schema, leaf, owner, table)) = known else {
-        return Err(Error::internal(format!("nothing is known of the endpoint {endpoint} of a logged request")));
+        return Err(Error::internal(format!(
+            "nothing is known of the endpoint {endpoint} of a logged request"
+        )));
     };
     if let Some(table) = table
         && asset::get(sql, table)?.is_some()
@@ -149,7 +151,12 @@ fn find(sql: &mut Sql<'_>, endpoint: i64) -> Result<Found> {
     {
         return Ok(Found::Target(Target::Table(made.id)));
     }
-    Ok(Found::New(tables::inside::NewTable { name, columns: names::fixed(), comment: comment(endpoint), owner }))
+    Ok(Found::New(tables::inside::NewTable {
+        name,
+        columns: names::fixed(),
+        comment: comment(endpoint),
+        owner,
+    }))
 }
 
 fn comment(endpoint: i64) -> String {

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 
 use lake::arrow::{
-    array::{
-        Array, ArrayRef, AsArray as _, BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder,
-    },
+    array::{Array, ArrayRef, AsArray as _, BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder},
     datatypes::{
         ArrowPrimitiveType, DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
         Int64Type, TimeUnit, TimestampMicrosecondType,
@@ -124,7 +122,10 @@ pub(super) fn write(out: &mut Vec<u8>, kind: Kind, column: &dyn Array) {
         Kind::Timestamp => primitives::<TimestampMicrosecondType>(out, column, |value| value.to_le_bytes()),
         Kind::String => {
             let column = column.as_string::<i32>();
-            spans(out, (0..rows).map(|row| if column.is_valid(row) { column.value(row).as_bytes() } else { &[] }));
+            spans(
+                out,
+                (0..rows).map(|row| if column.is_valid(row) { column.value(row).as_bytes() } else { &[] }),
+            );
         }
         Kind::Binary => {
             let column = column.as_binary::<i32>();

@@ -48,7 +48,8 @@ fn new_inputs_are_new_columns_and_another_type_is_another_column() {
             .collect();
         assert_eq!(kinds, ["create", "columns", "append", "columns", "append"]);
         let table = test.get("/api/2.1/unity-catalog/tables/prod.risk.fraud_payload").await;
-        let names: Vec<_> = ok(&table)["columns"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+        let names: Vec<_> =
+            ok(&table)["columns"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
         assert!(names.contains(&"velocity".into()), "the catalog knows them: {names:?}");
     });
 }

@@ -25,9 +25,15 @@ fn a_request_is_found_in_the_log_and_then_in_its_table() {
         let second = &waiting[1];
         assert_eq!((second.row, second.endpoint, second.model_version), (1, endpoint.asset, 3));
         assert_eq!((second.prediction, second.prediction_label.as_deref()), (Some(0.25), Some("l1")));
-        assert_eq!((second.served_at_micros, second.event_time_micros), (1_795_000_000_000_006, 1_700_000_000_000_006));
+        assert_eq!(
+            (second.served_at_micros, second.event_time_micros),
+            (1_795_000_000_000_006, 1_700_000_000_000_006)
+        );
         assert_eq!(second.feature_versions["asset 999999"]["version"], 7);
-        assert_eq!((&second.features["count"], &second.features["amount"]), (&6.into(), &serde_json::Value::Null));
+        assert_eq!(
+            (&second.features["count"], &second.features["amount"]),
+            (&6.into(), &serde_json::Value::Null)
+        );
         assert_eq!(waiting[2].features["amount"], 6.25);
 
         flush(&ctx).await.unwrap();

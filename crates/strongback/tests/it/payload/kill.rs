@@ -99,7 +99,8 @@ async fn rounds(database: Option<String>) {
     for round in 0..ROUNDS {
         let wait = Duration::from_millis(random.below(900));
         let (folder, url) = (dir.path().to_owned(), database.clone());
-        let life = tokio::task::spawn_blocking(move || one_life(&folder, url.as_deref(), wait)).await.unwrap();
+        let life =
+            tokio::task::spawn_blocking(move || one_life(&folder, url.as_deref(), wait)).await.unwrap();
         println!("round {round}: {} served in {wait:?}", life.len());
         served.extend(life);
     }

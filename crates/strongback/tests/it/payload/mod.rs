@@ -19,7 +19,7 @@ use strongback::{
     catalog::{asset, principal},
     context::Ctx,
     db::Origin,
-    serving::payload::{EndpointRef, FeatureVersion, Recorder, Record, recorder},
+    serving::payload::{EndpointRef, FeatureVersion, Record, Recorder, recorder},
 };
 use syntax::names::FullName;
 use tower::ServiceExt as _;
@@ -62,8 +62,10 @@ fn schema() -> SchemaRef {
 
 /// A request of so many rows. Its columns follow from its number.
 fn record(number: i64, rows: usize) -> Record {
-    let amounts: Vec<Option<f64>> = (0..rows).map(|row| (row % 3 != 1).then(|| number as f64 + row as f64 / 8.0)).collect();
-    let countries: Vec<Option<String>> = (0..rows).map(|row| (row != 2).then(|| format!("c{number}"))).collect();
+    let amounts: Vec<Option<f64>> =
+        (0..rows).map(|row| (row % 3 != 1).then(|| number as f64 + row as f64 / 8.0)).collect();
+    let countries: Vec<Option<String>> =
+        (0..rows).map(|row| (row != 2).then(|| format!("c{number}"))).collect();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Float64Array::from(amounts)),
         Arc::new(StringArray::from(countries)),
