@@ -38,8 +38,12 @@ def call(method: str, path: str, body: bytes, kind: str = "application/json") ->
 
 def score(row: dict) -> tuple[str, float]:
     """Scores one transaction; the id of the request, and how likely it is fraud."""
-    record = {name: row[name] for name in ["event_time", *data.FEATURES]}
-    body = {"dataframe_records": [record], "client_request_id": f"tx-{row['tx_id']}"}
+    record = {name: row[name] for name in data.FEATURES}
+    body = {
+        "dataframe_records": [record],
+        "event_time": row["event_time"],
+        "client_request_id": f"tx-{row['tx_id']}",
+    }
     answer, headers = call("POST", f"/serving-endpoints/{ENDPOINT}/invocations", json.dumps(body).encode())
     return headers["x-request-id"], answer["predictions"][0][1]
 

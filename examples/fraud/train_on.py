@@ -24,6 +24,8 @@ import data
 MODEL = "prod.risk.fraud_classifier"
 EXPERIMENT = "/Shared/fraud-detection/loop"
 HOUR = ["amount_count_1h", "amount_mean_1h", "amount_std_1h"]
+# What the files of these models hold besides plain numbers.
+TRUSTED = ["numpy.dtype", "sklearn.tree._tree.Tree"]
 COLUMNS = [*data.FEATURES, *HOUR]
 
 
@@ -76,6 +78,7 @@ def main():
             signature=infer_signature(example, model.predict_proba(example)),
             input_example=example,
             pyfunc_predict_fn="predict_proba",
+            skops_trusted_types=TRUSTED,
         )
     client = mlflow.MlflowClient(registry_uri="databricks-uc")
     newest = max(int(version.version) for version in client.search_model_versions(f"name='{MODEL}'"))
