@@ -177,6 +177,8 @@ settings! {
     query_memory_mb: u64 = 1024, parse_megabytes, ToString::to_string;
     /// Disk space that all queries together may use for a while, in MiB.
     query_spill_mb: u64 = 20_480, parse_megabytes, ToString::to_string;
+    /// The file of ONNX Runtime's library.
+    onnxruntime_library: Option<PathBuf> = None, |text| Ok(Some(PathBuf::from(text.trim()))), |path| path.as_ref().map_or_else(String::new, |path| path.display().to_string());
     /// `text` or `json`.
     log_format: LogFormat = LogFormat::Text, parse_log_format, |format| match format { LogFormat::Text => "text".into(), LogFormat::Json => "json".into() };
     /// What is logged, e.g. `info` or `strongback=debug`.

@@ -80,6 +80,9 @@ struct ServingArgs {
     /// Days after which a job that has ended is forgotten [default: 30]
     #[arg(long, value_name = "DAYS")]
     job_retention_days: Option<String>,
+    /// ONNX Runtime's library, which runs models for gates
+    #[arg(long, value_name = "FILE")]
+    onnxruntime_library: Option<String>,
     /// text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -103,6 +106,7 @@ impl ServerArgs {
             mlflow_ui: serving.mlflow_ui,
             job_workers: serving.job_workers,
             job_retention_days: serving.job_retention_days,
+            onnxruntime_library: serving.onnxruntime_library,
             log_format: serving.log_format,
             log: serving.log,
             ..Layer::default()

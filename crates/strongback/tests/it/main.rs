@@ -18,6 +18,7 @@ mod files;
 mod graphql;
 mod jobs;
 mod kill;
+mod promotion;
 mod registry;
 mod router;
 mod support;

@@ -4,6 +4,7 @@ mod artifacts;
 mod catalog;
 mod files;
 mod jobs;
+mod promotion;
 mod registry;
 mod tables;
 mod tracking;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Example> {
         registry::mlflow(),
         registry::databricks(),
         registry::unity(),
+        promotion::examples(),
         files::examples(),
         jobs::examples(),
         answers(),
