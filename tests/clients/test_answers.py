@@ -116,7 +116,7 @@ def test_history_of_an_alias(ask, logged):
     assert code == 0
     assert f"{MODEL}@champion is version 2 now." in talk
     heading, newest, oldest = data.splitlines()
-    assert heading.split() == ["TIME", "(UTC)", "FROM", "TO", "BY", "WHY"]
+    assert heading.split() == ["TIME", "(UTC)", "FROM", "TO", "BY", "WHY", "ON"]
     assert re.match(r"\S+ \S+ +1 +2 +local", newest)
     assert re.match(r"\S+ \S+ +- +1 +local", oldest)
     shown = newest[:19]

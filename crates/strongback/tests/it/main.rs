@@ -21,6 +21,7 @@ mod jobs;
 mod kill;
 mod payload;
 mod monitoring;
+mod promotion;
 mod registry;
 mod router;
 mod serving;

@@ -9,6 +9,7 @@
 
 mod features;
 mod fixture;
+mod gates;
 mod like;
 mod monitors;
 mod names;

@@ -1,9 +1,9 @@
-//! ONNX models in process, by the library that `ORT_DYLIB_PATH` names.
+//! ONNX models in process, by the library that the setting `onnxruntime_library` names.
 //!
 //! The columns go in as one matrix, where the model takes one tensor, else each under its name. The scores are the last
 //! output of numbers: a value a row, or of two values a row the second, which is the probability of the positive class.
 
-use std::{path::PathBuf, sync::Arc, sync::OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use lake::arrow::{
     array::{Array as _, AsArray as _, RecordBatch},
@@ -19,15 +19,13 @@ use parking_lot::Mutex;
 use syntax::paths::ArtifactPath;
 
 use crate::{
-    config::read_variable,
+    config::Config,
     context::Ctx,
     error::{Error, Result},
     files,
     registry::versions::Version,
 };
 
-/// Names the library.
-const LIBRARY: &str = "ORT_DYLIB_PATH";
 /// Files of a model's directory that are looked at.
 const FILES_MAX: usize = 1_000;
 /// So few rows are scored on the spot; more take a thread that may block.
@@ -38,26 +36,25 @@ const ROWS_ON_THE_SPOT: usize = 64;
 pub(super) struct Onnx(Arc<Mutex<Session>>);
 
 /// The library, loaded once a process.
-fn environment() -> Result<&'static Environment> {
+fn environment(config: &Config) -> Result<&'static Environment> {
     static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
-    let library = read_variable(LIBRARY)?.filter(|path| !path.is_empty());
-    let Some(library) = library else {
-        return Err(Error::invalid(format!(
-            "No model can be run: {LIBRARY} does not name the library of ONNX Runtime (libonnxruntime.so)."
-        )));
+    let Some(library) = &config.onnxruntime_library.value else {
+        return Err(Error::invalid(
+            "No model can be run: the setting onnxruntime_library does not name the library of ONNX Runtime.",
+        ));
     };
     let loaded = ENVIRONMENT.get_or_init(|| {
-        let builder = ort::init_from(PathBuf::from(&library)).map_err(|error| error.to_string())?;
+        let builder = ort::init_from(library).map_err(|error| error.to_string())?;
         builder.with_name("strongback").with_telemetry(false).build().map_err(|error| error.to_string())
     });
-    loaded
-        .as_ref()
-        .map_err(|why| Error::invalid(format!("The library {library} of ONNX Runtime does not load: {why}.")))
+    loaded.as_ref().map_err(|why| {
+        Error::invalid(format!("The library {} of ONNX Runtime does not load: {why}.", library.display()))
+    })
 }
 
 impl Onnx {
     pub(super) async fn load(ctx: &Ctx, version: &Version) -> Result<Self> {
-        let environment = environment()?;
+        let environment = environment(&ctx.app.config)?;
         let (model_id, number, is_kept) = (version.model_id, version.version, version.pin.is_some());
         let found = ctx
             .read(move |sql| {

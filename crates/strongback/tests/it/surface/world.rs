@@ -6,6 +6,14 @@ use axum::body::Body;
 use http::{Request, header};
 use serde_json::{Value, json};
 
+use strongback::{
+    db::Sql,
+    registry::{
+        evidence::{self, Evidence, Verdict},
+        names::{self, Levels},
+    },
+};
+
 use crate::support::{Answer, TestApp};
 
 /// Who acts.
@@ -80,7 +88,7 @@ impl<'t> World<'t> {
         match word {
             "catalog" | "s" | "schema" | "table" => self.make_named(word).await,
             "exp" | "exp_name" | "dead_exp" | "run" | "dead_run" | "logged" => self.make_tracked(word).await,
-            "model" | "gov" | "gov2" | "gov2_dir" | "gov_dir" | "s_of_gov" => {
+            "model" | "moved" | "report" | "gov" | "gov2" | "gov2_dir" | "gov_dir" | "s_of_gov" => {
                 self.make_registered(word).await
             }
             "source" | "features" | "set" => self.make_features(word).await,
@@ -182,6 +190,16 @@ impl<'t> World<'t> {
                 self.call("POST", &format!("{M}/registered-models/alias"), body).await;
                 name
             }
+            // Its alias pointed to the first version and points to the second.
+            "moved" => {
+                let name = self.get("model").await;
+                let body = json!({ "name": name, "source": "models:/$logged$", "tags": tag });
+                self.call("POST", &format!("{M}/model-versions/create"), body).await;
+                let body = json!({ "name": name, "alias": "champion", "version": "2" });
+                self.call("POST", &format!("{M}/registered-models/alias"), body).await;
+                name
+            }
+            "report" => self.make_report().await,
             "gov" => {
                 let name = format!("{}.m", self.get("schema").await);
                 let body = json!({ "name": name, "tags": tag });
@@ -208,6 +226,36 @@ impl<'t> World<'t> {
                 format!("Models/{name}/{}", self.get("gov2").await)
             }
         }
+    }
+
+    /// A gate report of the governed model, without the hours that its job may take.
+    async fn make_report(&mut self) -> String {
+        let name = self.get("gov").await;
+        let id = uuid::Uuid::now_v7();
+        let store = move |tx: &mut Sql<'_>| {
+            let model = names::load(tx, &name, Levels::Three)?;
+            evidence::record(
+                tx,
+                &Evidence {
+                    id,
+                    model_id: model.id,
+                    version: 1,
+                    digest: None,
+                    alias: "champion".into(),
+                    champion: None,
+                    champion_digest: None,
+                    config_digest: "00".into(),
+                    verdict: Verdict::Fail,
+                    run_id: id.simple().to_string(),
+                    made_at: 1,
+                    expires_at: 2,
+                    by: tx.caller().id,
+                    body: "{}".into(),
+                },
+            )
+        };
+        self.test.system().write(store).await.unwrap();
+        id.to_string()
     }
 
     /// A version whose file is there and which is not finalized.

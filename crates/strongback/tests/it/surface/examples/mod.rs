@@ -6,6 +6,7 @@ mod features;
 mod files;
 mod jobs;
 mod monitoring;
+mod promotion;
 mod registry;
 mod serving;
 mod tables;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Example> {
         registry::mlflow(),
         registry::databricks(),
         registry::unity(),
+        promotion::examples(),
         files::examples(),
         jobs::examples(),
         serving::examples(),

@@ -1,0 +1,229 @@
+//! A server with a model of `prod.risk`, rows to judge it on, and real ONNX files to be judged.
+
+use std::{fmt::Write as _, path::PathBuf, process::Output};
+
+use serde_json::{Value, json};
+use testkit::{
+    http::Client,
+    postgres,
+    process::Launch,
+    random::Random,
+    server::{Server, strongback_binary},
+};
+
+use super::onnx::logistic;
+
+pub const MODEL: &str = "prod.risk.fraud";
+pub const TABLE: &str = "prod.risk.evaluation";
+const M: &str = "/api/2.0/mlflow";
+
+/// Weights that find the truth in the rows, nearly.
+pub const GOOD: ([f32; 2], f32) = ([3.0, -2.0], 0.0);
+/// Weights that see half of it.
+pub const WEAK: ([f32; 2], f32) = ([1.0, 0.0], 0.0);
+/// Weights that are the wrong way round.
+pub const BAD: ([f32; 2], f32) = ([-3.0, 2.0], 0.0);
+
+pub struct Lab {
+    pub server: Server,
+    client: Client,
+    experiment: String,
+}
+
+/// ONNX Runtime's library: the one that is named, else that of the Python environment of the tests.
+fn library() -> String {
+    if let Ok(path) = std::env::var("STRONGBACK_ONNXRUNTIME_LIBRARY") {
+        return path;
+    }
+    let cache = std::env::var_os("STRONGBACK_CACHE").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/strongback"),
+        PathBuf::from,
+    );
+    let lib = cache.join("venv/lib");
+    let pythons = std::fs::read_dir(&lib).unwrap_or_else(|_| {
+        panic!(
+            "no ONNX Runtime: run tools/venv.sh, or set STRONGBACK_ONNXRUNTIME_LIBRARY to libonnxruntime.so"
+        )
+    });
+    for python in pythons {
+        let capi = python.unwrap().path().join("site-packages/onnxruntime/capi");
+        for file in std::fs::read_dir(&capi).into_iter().flatten() {
+            let file = file.unwrap();
+            if file.file_name().to_string_lossy().starts_with("libonnxruntime.so") {
+                return file.path().display().to_string();
+            }
+        }
+    }
+    panic!("no ONNX Runtime in {}: run tools/venv.sh", lib.display());
+}
+
+/// Runs a test on every store there is.
+pub fn on_every_store(test: impl Fn(Lab)) {
+    test(Lab::new(None));
+    if let Some(server) = postgres::server_url() {
+        let database = postgres::fresh_database(&server).unwrap();
+        test(Lab::new(Some(database.url())));
+    }
+}
+
+impl Lab {
+    pub fn new(database_url: Option<&str>) -> Self {
+        let binary = strongback_binary(option_env!("CARGO_BIN_EXE_strongback")).unwrap();
+        let mut launch = Launch::strongback(binary, database_url);
+        launch.environment.push(("STRONGBACK_ONNXRUNTIME_LIBRARY".into(), library()));
+        let server = Server::start(launch).unwrap();
+        let client = server.client();
+        let mut lab = Self { server, client, experiment: String::new() };
+        lab.post("/api/2.1/unity-catalog/catalogs", &json!({ "name": "prod" }));
+        lab.post("/api/2.1/unity-catalog/schemas", &json!({ "name": "risk", "catalog_name": "prod" }));
+        lab.post(&format!("{M}/registered-models/create"), &json!({ "name": MODEL }));
+        let made = lab.post(&format!("{M}/experiments/create"), &json!({ "name": "training" }));
+        lab.experiment = made["experiment_id"].as_str().unwrap().to_owned();
+        lab.import(TABLE, &rows(1, 1_200));
+        lab.import("prod.risk.training", &rows(2, 1_500));
+        lab
+    }
+
+    /// As after a restart: a new connection.
+    pub fn reconnect(&mut self) {
+        self.client = self.server.client();
+    }
+
+    pub fn try_post(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.client.post(path, body).unwrap();
+        (answer.status, answer.json())
+    }
+
+    pub fn post(&mut self, path: &str, body: &Value) -> Value {
+        let (status, json) = self.try_post(path, body);
+        assert_eq!(status, 200, "{path}: {json}");
+        json
+    }
+
+    pub fn get(&mut self, path: &str) -> Value {
+        let answer = self.client.get(path).unwrap();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
+    }
+
+    pub fn try_send(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.client.send_json(method, path, body).unwrap();
+        (answer.status, answer.json())
+    }
+
+    pub fn put(&mut self, path: &str, bytes: &[u8]) {
+        let answer = self.client.put(path, bytes).unwrap();
+        assert!(answer.is_success(), "{path}: {}", answer.text());
+    }
+
+    pub fn import(&mut self, name: &str, csv: &str) {
+        self.put(&format!("/api/1.0/tables/{name}/batches/one?format=csv&create=true"), csv.as_bytes());
+    }
+
+    /// Registers a version whose run learned from `prod.risk.training`, and answers its number.
+    pub fn version(&mut self, (weights, bias): ([f32; 2], f32)) -> i64 {
+        self.version_with(&logistic(&weights, bias), &["x1:double", "x2:double"])
+    }
+
+    /// The same of any file and inputs, written `name:type`, or `name:type?` where they are optional.
+    pub fn version_with(&mut self, onnx: &[u8], inputs: &[&str]) -> i64 {
+        let made = self.post(&format!("{M}/runs/create"), &json!({ "experiment_id": self.experiment }));
+        let run = made["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+        let tag = json!({ "run_id": run, "key": "strongback.training_set", "value": "prod.risk.training" });
+        self.post(&format!("{M}/runs/set-tag"), &tag);
+        let columns: Vec<Value> = inputs
+            .iter()
+            .map(|input| {
+                let (name, kind) = input.split_once(':').unwrap();
+                let required = !kind.ends_with('?');
+                json!({ "name": name, "type": kind.trim_end_matches('?'), "required": required })
+            })
+            .collect();
+        let mlmodel = format!("flavors: {{}}\nsignature:\n  inputs: '{}'\n", Value::from(columns));
+        let root = format!("{M}-artifacts/artifacts/{}/{run}/artifacts/model", self.experiment);
+        self.put(&format!("{root}/MLmodel"), mlmodel.as_bytes());
+        self.put(&format!("{root}/model.onnx"), onnx);
+        let body = json!({ "name": MODEL, "source": format!("runs:/{run}/model"), "run_id": run });
+        let made = self.post(&format!("{M}/model-versions/create"), &body);
+        made["model_version"]["version"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Sets an alias as mlflow does.
+    pub fn alias(&mut self, alias: &str, version: i64) -> (u16, Value) {
+        let body = json!({ "name": MODEL, "alias": alias, "version": version.to_string() });
+        self.try_post(&format!("{M}/registered-models/alias"), &body)
+    }
+
+    /// Where the alias points.
+    pub fn points_to(&mut self, alias: &str) -> Option<i64> {
+        let found =
+            self.client.get(&format!("{M}/registered-models/alias?name={MODEL}&alias={alias}")).unwrap();
+        found
+            .is_success()
+            .then(|| found.json()["model_version"]["version"].as_str().unwrap().parse().unwrap())
+    }
+
+    /// Queues a gate run and answers its job.
+    pub fn queue(&mut self, candidate: i64, gates: &str, moves: bool) -> String {
+        let body =
+            json!({ "model": MODEL, "candidate": candidate.to_string(), "config": gates, "move": moves });
+        self.post("/api/1.0/gate-runs", &body)["job_id"].as_str().unwrap().to_owned()
+    }
+
+    /// The job once it has ended.
+    pub fn ended(&mut self, job: &str) -> Value {
+        for _ in 0..30 {
+            let found = self.get(&format!("/api/1.0/jobs/{job}?wait_seconds=10"));
+            if found["ended_at"].is_i64() {
+                return found;
+            }
+        }
+        panic!("the job does not end: {}", self.server.log());
+    }
+
+    /// Judges a candidate and answers the report as the interface gives it.
+    pub fn judge(&mut self, candidate: i64, gates: &str) -> Value {
+        let job = self.queue(candidate, gates, false);
+        let ended = self.ended(&job);
+        assert_eq!(ended["state"], "succeeded", "{ended}");
+        self.get(&format!("/api/1.0/gate-reports/{job}"))
+    }
+
+    /// The command line against this server.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let binary = strongback_binary(option_env!("CARGO_BIN_EXE_strongback")).unwrap();
+        let mut command = std::process::Command::new(binary);
+        command.args(arguments).env("STRONGBACK_URL", self.server.url()).current_dir(self.server.folder());
+        command.output().unwrap()
+    }
+
+    pub fn govern(&mut self, aliases: &[&str]) {
+        self.post("/api/1.0/model/govern", &json!({ "name": MODEL, "aliases": aliases }));
+    }
+}
+
+/// Gates over the evaluation rows, with more sections.
+pub fn gates(more: &str) -> String {
+    format!("version: 1\nevaluation:\n  table: {TABLE}\n  label: fraud\n  timestamp: at\n{more}")
+}
+
+/// Rows of two numbers, an outcome that they mostly tell, a country and a time.
+pub fn rows(seed: u64, count: u64) -> String {
+    let mut random = Random::new(seed);
+    let mut csv = String::from("at,x1,x2,country,fraud\n");
+    for n in 0..count {
+        let (x1, x2) = (random.unit() * 2.0 - 1.0, random.unit() * 2.0 - 1.0);
+        let noise = random.unit() * 2.0 - 1.0;
+        let fraud = u8::from(3.0 * x1 - 2.0 * x2 + noise > 0.0);
+        let country = ["de", "fr", "it"][random.below(3) as usize];
+        let (hour, minute) = (n / 60 % 24, n % 60);
+        writeln!(csv, "2026-11-24T{hour:02}:{minute:02}:00Z,{x1:.6},{x2:.6},{country},{fraud}").unwrap();
+    }
+    csv
+}
+
+/// The check of a name.
+pub fn check<'r>(view: &'r Value, name: &str) -> &'r Value {
+    let checks = view["report"]["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name} in {checks:#?}"))
+}

@@ -1,0 +1,8 @@
+//! Gates on real servers with real models: what reports say, what they move, and what becomes of them in a crash.
+
+mod checks;
+mod kill;
+mod lab;
+mod moves;
+mod onnx;
+mod reports;

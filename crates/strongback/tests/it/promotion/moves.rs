@@ -1,0 +1,261 @@
+//! What moves a governed alias, and that nothing else does.
+
+use serde_json::{Value, json};
+
+use super::lab::{BAD, GOOD, Lab, MODEL, WEAK, gates, on_every_store};
+
+const EASY: &str = "accuracy:\n  - metric: roc_auc\n    margin: 1\nfirst_champion:\n  - metric: roc_auc\n    at_least: 0.1\n";
+
+fn moves(lab: &mut Lab) -> Vec<Value> {
+    let found = lab.get(&format!("/api/1.0/history?name={MODEL}&alias=champion"));
+    let mut moves = found["moves"].as_array().unwrap().clone();
+    moves.reverse();
+    moves
+}
+
+fn message(answer: &(u16, Value)) -> &str {
+    answer.1["message"].as_str().unwrap_or_default()
+}
+
+fn promote(lab: &mut Lab, more: &Value) -> (u16, Value) {
+    let mut body = json!({ "name": MODEL });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    lab.try_post("/api/1.0/model/promote", &body)
+}
+
+fn rollback(lab: &mut Lab, reason: &str) -> (u16, Value) {
+    lab.try_post("/api/1.0/model/rollback", &json!({ "name": MODEL, "reason": reason }))
+}
+
+#[test]
+fn a_governed_alias_moves_by_no_face() {
+    on_every_store(|mut lab: Lab| {
+        let (first, second) = (lab.version(WEAK), lab.version(GOOD));
+        assert_eq!(lab.alias("champion", first).0, 200, "it is not governed yet");
+        lab.govern(&["champion"]);
+        assert_eq!(lab.alias("challenger", second).0, 200, "this one is not");
+        assert_eq!(lab.alias("champion", first).0, 200, "it points there already");
+        const ALIAS: &str = "/api/2.0/mlflow/registered-models/alias";
+        const GOVERNED: &str = "/api/2.0/mlflow/unity-catalog/registered-models/alias";
+        let unity = format!("/api/2.1/unity-catalog/models/{MODEL}/aliases/champion");
+        let set = json!({ "name": MODEL, "alias": "champion", "version": second.to_string() });
+        let tries = [
+            ("POST", ALIAS, set.clone()),
+            ("DELETE", ALIAS, json!({ "name": MODEL, "alias": "champion" })),
+            ("POST", GOVERNED, set),
+            ("DELETE", GOVERNED, json!({ "name": MODEL, "alias": "champion" })),
+            ("PUT", unity.as_str(), json!({ "version_num": second })),
+            ("DELETE", unity.as_str(), json!({})),
+            (
+                "DELETE",
+                "/api/2.0/mlflow/model-versions/delete",
+                json!({ "name": MODEL, "version": first.to_string() }),
+            ),
+            ("DELETE", "/api/2.0/mlflow/registered-models/delete", json!({ "name": MODEL })),
+            ("POST", "/api/1.0/model/promote", json!({ "name": MODEL, "version": "challenger" })),
+        ];
+        for (method, path, body) in tries {
+            let answer = lab.try_send(method, path, &body);
+            assert_eq!(
+                (answer.0, &answer.1["error_code"]),
+                (403, &json!("PERMISSION_DENIED")),
+                "{method} {path}"
+            );
+            assert!(message(&answer).contains("governed"), "{method} {path}: {answer:?}");
+        }
+        let answer = lab.alias("champion", second);
+        let how = format!(
+            "strongback gate run --model {MODEL} --candidate {second} --config gates.yaml --move champion"
+        );
+        assert!(message(&answer).contains(&how), "{answer:?}");
+        assert_eq!((lab.points_to("champion"), moves(&mut lab).len()), (Some(first), 1));
+        // A copy of the champion's files is a version like any other.
+        let body = json!({ "name": MODEL, "source": format!("models:/{MODEL}/{second}") });
+        lab.post("/api/2.0/mlflow/model-versions/create", &body);
+        assert_eq!(lab.alias("champion", second + 1).0, 403);
+        lab.govern(&[]);
+        assert_eq!(lab.alias("champion", second).0, 200);
+        let log = lab.get("/api/1.0/audit-log?action=model.govern");
+        assert_eq!(log["events"].as_array().unwrap().len(), 2, "{log}");
+    });
+}
+
+#[test]
+fn evidence_moves_it_once_and_only_while_it_holds() {
+    on_every_store(|mut lab: Lab| {
+        lab.govern(&["champion"]);
+        let (first, second, third) = (lab.version(WEAK), lab.version(GOOD), lab.version(GOOD));
+        let config = gates(EASY);
+        let job = lab.queue(first, &config, true);
+        let ended = lab.ended(&job);
+        assert_eq!(ended["result"]["moved"], true, "{ended}");
+        let (of_second, of_third) = (lab.judge(second, &config), lab.judge(third, &config));
+        let id = |view: &Value| view["report_id"].as_str().unwrap().to_owned();
+
+        let wrong = promote(&mut lab, &json!({ "version": "3", "report_id": id(&of_second) }));
+        assert!(wrong.0 == 403 && message(&wrong).contains("another version"), "{wrong:?}");
+        let other =
+            promote(&mut lab, &json!({ "version": "2", "alias": "best", "report_id": id(&of_second) }));
+        assert!(other.0 == 403 && message(&other).contains("made for the alias 'champion'"), "{other:?}");
+        let moved = promote(&mut lab, &json!({ "version": "2" }));
+        assert_eq!((moved.0, &moved.1["report_id"]), (200, &json!(id(&of_second))));
+        // The third was compared with a champion that is one no more.
+        let stale = promote(&mut lab, &json!({ "version": "3", "report_id": id(&of_third) }));
+        assert!(stale.0 == 403 && message(&stale).contains("it compared with version 1"), "{stale:?}");
+        let again = promote(&mut lab, &json!({ "version": "2" }));
+        assert_eq!((again.0, &again.1["is_same"]), (200, &json!(true)));
+
+        let failing = "accuracy:\n  - metric: roc_auc\n    margin: -0.5\n";
+        let failed = lab.judge(third, &gates(failing));
+        assert_eq!(failed["verdict"], "fail");
+        let refused = promote(&mut lab, &json!({ "version": "3", "report_id": id(&failed) }));
+        assert!(refused.0 == 403 && message(&refused).contains("its verdict is fail"), "{refused:?}");
+
+        let brief = lab.judge(third, &gates(&format!("expires: 1ms\n{EASY}")));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let expired = promote(&mut lab, &json!({ "version": "3", "report_id": id(&brief) }));
+        assert!(expired.0 == 403 && message(&expired).contains("it expired"), "{expired:?}");
+
+        let found = moves(&mut lab);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0]["evidence"]["gate_report"], job.as_str());
+        assert_eq!(found[1]["evidence"]["gate_report"], id(&of_second));
+        assert_eq!(found[1]["evidence"]["digest"], of_second["report"]["candidate"]["digest"]);
+        let view = lab.get(&format!("/api/1.0/model?name={MODEL}"));
+        assert_eq!(view["governed"], json!({ "aliases": ["champion"] }));
+        assert_eq!(view["moves"][0]["evidence"]["gate_report"], id(&of_second));
+    });
+}
+
+#[test]
+fn only_the_gates_that_govern_count() {
+    on_every_store(|mut lab: Lab| {
+        let strict = gates(
+            "accuracy:\n  - metric: roc_auc\n    margin: 0.01\nfirst_champion:\n  - metric: roc_auc\n    at_least: 0.5\n",
+        );
+        lab.post(
+            "/api/1.0/model/govern",
+            &json!({ "name": MODEL, "aliases": ["champion"], "config": strict }),
+        );
+        let bad = lab.version(BAD);
+        let job = lab.queue(bad, &gates(EASY.replace("0.1", "0").as_str()), true);
+        let ended = lab.ended(&job);
+        assert_eq!(
+            (&ended["result"]["verdict"], &ended["result"]["moved"]),
+            (&json!("pass"), &json!(false)),
+            "{ended}"
+        );
+        assert!(ended["result"]["not_moved"].as_str().unwrap().contains("other gates than those"), "{ended}");
+        // However it is laid out, it asks for the same.
+        let good = lab.version(GOOD);
+        let job = lab.queue(good, &format!("# ours\n{strict}"), true);
+        assert_eq!(lab.ended(&job)["result"]["moved"], true);
+        assert_eq!(lab.points_to("champion"), Some(good));
+    });
+}
+
+#[test]
+fn an_override_needs_a_reason_and_is_kept() {
+    on_every_store(|mut lab: Lab| {
+        lab.govern(&["champion"]);
+        let version = lab.version(BAD);
+        let silent = promote(&mut lab, &json!({ "version": "1", "override": true, "reason": " " }));
+        assert!(silent.0 == 400 && message(&silent).contains("'reason'"), "{silent:?}");
+        let moved =
+            promote(&mut lab, &json!({ "version": "1", "override": true, "reason": "the fire is out" }));
+        assert_eq!(moved.0, 200, "{moved:?}");
+        let found = moves(&mut lab);
+        assert_eq!(
+            (&found[0]["reason"], &found[0]["evidence"]["override"]),
+            (&json!("the fire is out"), &json!(true))
+        );
+        let log = lab.get("/api/1.0/audit-log?action=alias.move");
+        assert_eq!(log["events"][0]["detail"]["grounds"]["override"], true, "{log}");
+        assert_eq!(lab.points_to("champion"), Some(version));
+    });
+}
+
+#[test]
+fn rollbacks_go_back_to_what_was_answered_for() {
+    on_every_store(|mut lab: Lab| {
+        let nothing = rollback(&mut lab, "");
+        assert!(nothing.0 == 404 && message(&nothing).contains("nothing to roll back"), "{nothing:?}");
+        let (first, second, third) = (lab.version(WEAK), lab.version(GOOD), lab.version(GOOD));
+        // Before it is governed the first is set by hand; the others pass gates, which expire at once.
+        assert_eq!(lab.alias("champion", first).0, 200);
+        lab.govern(&["champion"]);
+        for version in [second, third] {
+            let job = lab.queue(version, &gates(EASY), true);
+            assert_eq!(lab.ended(&job)["result"]["moved"], true);
+        }
+        let back = rollback(&mut lab, "p99 doubled");
+        assert_eq!(
+            (back.0, &back.1["version"], &back.1["from_version"]),
+            (200, &json!(second), &json!(third))
+        );
+        // To where it was before it was governed it goes as an override alone.
+        let unjudged = rollback(&mut lab, "");
+        assert!(unjudged.0 == 403 && message(&unjudged).contains("'reason'"), "{unjudged:?}");
+        let back = rollback(&mut lab, "nothing else is left");
+        assert_eq!((back.0, &back.1["version"]), (200, &json!(first)));
+        assert_eq!(rollback(&mut lab, "x").0, 404);
+        let found = moves(&mut lab);
+        let kept: Vec<&Value> = found.iter().map(|step| &step["evidence"]).collect();
+        assert_eq!(kept[3]["rollback_of"], 3);
+        assert_eq!(kept[3]["gate_report"], kept[1]["gate_report"]);
+        assert_eq!((&kept[4]["rollback_of"], &kept[4]["override"]), (&json!(2), &json!(true)));
+        assert_eq!(lab.points_to("champion"), Some(first));
+    });
+}
+
+#[test]
+fn the_command_line_says_it_by_its_exit_code() {
+    on_every_store(|mut lab: Lab| {
+        lab.version(GOOD);
+        lab.version(BAD);
+        let file = |name: &str, more: &str| {
+            std::fs::write(lab.server.folder().join(name), gates(more)).unwrap();
+        };
+        file("easy.yaml", EASY);
+        file("hard.yaml", "accuracy:\n  - metric: roc_auc\n    margin: 0\n");
+        file("none.yaml", "accuracy:\n  - metric: roc_auc\n    margin: 0\n    min_rows: 100000\n");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let said = |code: i32, arguments: &[&str]| {
+            let done = lab.command(arguments);
+            assert_eq!(done.status.code(), Some(code), "{arguments:?}: {done:?}");
+            (text(&done.stdout), text(&done.stderr))
+        };
+        let run =
+            |candidate: &'static str, config: &'static str, more: &[&'static str]| -> Vec<&'static str> {
+                let call = ["gate", "run", "--model", MODEL, "--candidate", candidate, "--config", config];
+                [&call[..], more].concat()
+            };
+        said(0, &["model", "govern", MODEL, "--aliases", "champion"]);
+        let forms = ["--move", "champion", "--wait", "--junit", "g.xml", "--markdown", "g.md"];
+        let (out, err) = said(0, &run("1", "easy.yaml", &forms));
+        assert!(
+            out.contains("first_champion.roc_auc") && err.contains("'champion' points to version 1 now"),
+            "{out}{err}"
+        );
+        let read = |name: &str| std::fs::read_to_string(lab.server.folder().join(name)).unwrap();
+        assert!(
+            read("g.xml").contains("errors=\"0\"")
+                && read("g.md").starts_with("# Gates of prod.risk.fraud: pass")
+        );
+        let (out, _) = said(1, &run("2", "hard.yaml", &["--json"]));
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(report["verdict"], "fail");
+        said(1, &["gate", "show", report["report_id"].as_str().unwrap()]);
+        said(2, &run("2", "none.yaml", &[]));
+        said(2, &run("2", "absent.yaml", &[]));
+        let (out, _) = said(0, &["gate", "list", "--model", MODEL]);
+        assert_eq!(out.lines().count(), 4, "{out}");
+        said(3, &["promote", MODEL, "2"]);
+        said(0, &["promote", MODEL, "2", "--override", "--reason", "to see"]);
+        let (out, _) = said(0, &["rollback", MODEL]);
+        assert!(out.contains("is version 1 again; it was version 2"), "{out}");
+        let (out, _) = said(0, &["history", &format!("{MODEL}@champion")]);
+        assert!(out.contains("rollback of move 2, report "), "{out}");
+        said(0, &["model", "govern", MODEL, "--off"]);
+    });
+}

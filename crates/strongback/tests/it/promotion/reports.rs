@@ -1,0 +1,162 @@
+//! Whole reports, as people read them, and what else a gate run leaves.
+
+use serde_json::{Value, json};
+use strongback::{
+    promotion::report::{Report, junit, markdown},
+    time,
+};
+
+use super::lab::{BAD, GOOD, Lab, MODEL, TABLE, WEAK, check, gates, on_every_store};
+
+const ALL: &str = "\
+expires: 2d
+accuracy:
+  - metric: roc_auc
+    margin: 0.01
+  - metric: average_precision
+    margin: 0.01
+    resamples: 200
+  - metric: f1
+    margin: 0.02
+    threshold: 0.5
+    resamples: 200
+  - metric: brier
+    margin: 0.01
+data_drift:
+  max_psi: 0.2
+compatibility: {}
+fairness:
+  - metric: demographic_parity_difference
+    group: country
+    at_most: 0.02
+    blocking: false
+first_champion:
+  - metric: roc_auc
+    at_least: 0.9
+";
+
+/// A text without what differs from run to run.
+fn settled(text: &str, report: &Report) -> String {
+    let mut text = text.to_owned();
+    for (what, word) in [
+        (report.id.clone(), "REPORT"),
+        (report.run_id.clone(), "RUN"),
+        (time::utc(report.made_at), "MADE"),
+        (time::utc(report.expires_at), "EXPIRES"),
+    ] {
+        text = text.replace(&what, word);
+    }
+    text
+}
+
+fn report(view: &Value) -> Report {
+    serde_json::from_value(view["report"].clone()).unwrap()
+}
+
+macro_rules! golden {
+    ($name:literal, $view:expr) => {{
+        let report = report($view);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(concat!($name, "_markdown"), settled(&markdown(&report), &report));
+            insta::assert_snapshot!(concat!($name, "_junit"), settled(&junit(&report), &report));
+        }
+    }};
+}
+
+#[test]
+fn a_better_candidate_passes() {
+    on_every_store(|mut lab: Lab| {
+        let champion = lab.version(WEAK);
+        assert_eq!(lab.alias("champion", champion).0, 200);
+        let candidate = lab.version(GOOD);
+        let view = lab.judge(candidate, &gates(ALL));
+        golden!("pass", &view);
+        left_behind(&mut lab, &view);
+    });
+}
+
+/// A run with the figures and the report, in an experiment of the model's schema; pins; a line in the list; events.
+fn left_behind(lab: &mut Lab, view: &Value) {
+    let report = report(view);
+    let run = lab.get(&format!("/api/2.0/mlflow/runs/get?run_id={}", report.run_id));
+    assert_eq!(run["run"]["info"]["status"], "FINISHED");
+    let metrics = run["run"]["data"]["metrics"].as_array().unwrap();
+    let metric = |key: &str| {
+        metrics.iter().find(|metric| metric["key"] == key).unwrap_or_else(|| panic!("no {key}"))["value"]
+            .as_f64()
+    };
+    let estimate = &check(view, "accuracy.roc_auc")["estimate"];
+    assert_eq!(metric("accuracy.roc_auc"), estimate["value"].as_f64());
+    assert_eq!(metric("accuracy.roc_auc.low"), estimate["low"].as_f64());
+    assert_eq!(metric("accuracy.roc_auc.n"), Some(1_200.0));
+    assert!(metric("data_drift/x1").unwrap() < 0.2);
+    let files = lab.get(&format!("/api/2.0/mlflow/artifacts/list?run_id={}", report.run_id));
+    let names: Vec<&str> =
+        files["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(names, ["gates.json", "gates.md", "gates.xml"]);
+    let experiment = run["run"]["info"]["experiment_id"].as_str().unwrap();
+    let file =
+        format!("/api/2.0/mlflow-artifacts/artifacts/{experiment}/{}/artifacts/gates.json", report.run_id);
+    assert_eq!(lab.get(&file), view["report"]);
+    let named = lab.get(&format!("/api/2.0/mlflow/experiments/get?experiment_id={experiment}"));
+    assert_eq!(named["experiment"]["name"], format!("/gates/{MODEL}"));
+    let versions = lab.get(&format!("/api/1.0/tables/{TABLE}/versions"));
+    let pins = versions["versions"][0]["pins"].as_array().unwrap();
+    assert_eq!(pins[0]["holder"], format!("gate_report/{}", report.id));
+    let listed = lab.get(&format!("/api/1.0/gate-reports?model={MODEL}"));
+    assert_eq!(listed["reports"][0]["report_id"], report.id.as_str());
+    assert_eq!(listed["reports"].as_array().unwrap().len(), 1);
+    let log = lab.get("/api/1.0/audit-log?action=gate_report.create");
+    let event = &log["events"][0];
+    assert_eq!(event["detail"]["verdict"], "pass", "{log}");
+    assert_eq!(event["detail"]["digest"], json!(report.candidate.digest));
+    assert_eq!(report.expires_at - report.made_at, 2 * 86_400_000);
+}
+
+#[test]
+fn a_worse_candidate_fails() {
+    on_every_store(|mut lab: Lab| {
+        let champion = lab.version(GOOD);
+        assert_eq!(lab.alias("champion", champion).0, 200);
+        let candidate = lab.version(BAD);
+        golden!("fail", &lab.judge(candidate, &gates(ALL)));
+    });
+}
+
+#[test]
+fn what_cannot_be_told_is_not_passed() {
+    on_every_store(|mut lab: Lab| {
+        let champion = lab.version(WEAK);
+        assert_eq!(lab.alias("champion", champion).0, 200);
+        let candidate = lab.version(GOOD);
+        let more = "\
+accuracy:
+  - metric: roc_auc
+    margin: 0.01
+    min_rows: 5000
+  - metric: brier
+    margin: -0.1
+data_drift:
+  max_psi: 0.2
+  columns: [x1, x3]
+fairness:
+  - metric: demographic_parity_ratio
+    group: region
+    at_least: 0.8
+";
+        golden!("could_not_judge", &lab.judge(candidate, &gates(more)));
+    });
+}
+
+#[test]
+fn floors_decide_about_the_first_champion() {
+    on_every_store(|mut lab: Lab| {
+        let candidate = lab.version(GOOD);
+        golden!("first_champion", &lab.judge(candidate, &gates(ALL)));
+        let without = ALL.split("first_champion:").next().unwrap();
+        let view = lab.judge(candidate, &gates(without));
+        assert_eq!(view["verdict"], "could_not_judge");
+        let sentence = check(&view, "first_champion")["sentence"].as_str().unwrap();
+        assert!(sentence.contains("with no first_champion what the first one has to reach"), "{sentence}");
+    });
+}
