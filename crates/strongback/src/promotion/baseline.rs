@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The tag of a run that names the training set.
-pub const TAG: &str = "strongback.training_set";
+pub use crate::tracking::run::TRAINING_SET_TAG as TAG;
 
 /// The rows that a version learned from, for a caller who may read them; none where its run names no training set.
 pub fn find(sql: &mut Sql<'_>, version: &Version) -> Result<Option<Source>> {

@@ -322,7 +322,7 @@ impl Scorer {
     pub async fn score_frame(&self, frame: &Frame, params: Option<&RawValue>) -> Result<Scores> {
         match &self.runtime {
             Runtime::Onnx(model) if frame.rows <= ROWS_HERE => model.score(&self.schema, frame),
-            Runtime::Onnx(model) => tokio::task::block_in_place(|| model.score(&self.schema, frame)),
+            Runtime::Onnx(model) => beside_requests(|| model.score(&self.schema, frame)),
             Runtime::Python(worker) => {
                 let request = request(&self.schema, frame, params)?;
                 let scores = reply(&worker.ask(Bytes::from(request)).await?)?;
@@ -348,6 +348,15 @@ impl Scorer {
         };
         let request = serde_json::json!({ "body": body, "content_type": content_type }).to_string();
         reply(&worker.ask(Bytes::from(request)).await?)
+    }
+}
+
+/// Computes for long without holding up what else waits for this thread, where there are other threads.
+fn beside_requests<T>(compute: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(compute),
+        _ => compute(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! A score is the probability of the positive class, or the value of a regression. What must stay true: a model is run as it
 //! is served, with the files of exactly the version that is judged.
 
-mod onnx;
+use std::sync::Arc;
 
 use lake::arrow::{array::RecordBatch, datatypes::DataType, datatypes::TimeUnit};
 use serde_json::Value as Json;
@@ -12,6 +12,7 @@ use crate::{
     context::Ctx,
     error::{Error, Result},
     registry::{signature::Signature, versions::Version},
+    serving::runtime,
 };
 
 /// A column that a model takes.
@@ -64,17 +65,17 @@ fn input(column: &Json, number: i64) -> Result<Input, String> {
     Ok(Input { name: name.to_owned(), kind: kind.to_owned(), data_type, required })
 }
 
-/// A model that is ready to score.
+/// A model that is ready to score: the one that endpoints serve.
 pub struct Scorer {
     inputs: Vec<Input>,
-    runtime: onnx::Onnx,
+    runtime: Arc<runtime::Scorer>,
 }
 
 impl Scorer {
     /// Loads a version, which somebody has authorised. What it says when it cannot is a reason, unless it is an error of ours.
     pub async fn load(ctx: &Ctx, version: &Version) -> Result<Self> {
         let inputs = inputs(version).map_err(|why| Error::invalid(format!("{why}.")))?;
-        let runtime = onnx::Onnx::load(ctx, version).await?;
+        let runtime = runtime::load_version(ctx, version.model_id, version.version).await?;
         Ok(Self { inputs, runtime })
     }
 
@@ -85,6 +86,6 @@ impl Scorer {
 
     /// A score for each row; a column an input, in their order and types. What is no finite number is no score.
     pub async fn score(&self, rows: &RecordBatch) -> Result<Vec<f64>> {
-        self.runtime.score(rows).await
+        Ok(self.runtime.score(rows).await?.value)
     }
 }
