@@ -13,7 +13,7 @@ use super::{
     tables::Names,
 };
 use crate::{
-    catalog::Action,
+    catalog::{Action, Kind},
     context::Ctx,
     db::Sql,
     error::{Error, Result},
@@ -35,7 +35,12 @@ pub struct Resolved {
 pub fn resolve(sql: &mut Sql<'_>, baseline: &Baseline) -> Result<Resolved> {
     let name = managed::parse(&baseline.name)?;
     let table = managed::get(sql, &name, Action::Read)?;
-    let Some(version) = baseline.version else {
+    // A training set has one version and never changes.
+    let version = match baseline.version {
+        None if table.asset.kind == Kind::TrainingSet => Some(table.newest.version),
+        version => version,
+    };
+    let Some(version) = version else {
         return Err(Error::invalid(format!(
             "The baseline '{}' is a table, whose rows change: name the version that is meant, such as {}@{}.",
             baseline.name, baseline.name, table.newest.version

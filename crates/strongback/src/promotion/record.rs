@@ -69,10 +69,8 @@ pub async fn store(
         let change = evidence::record(tx, &kept)?;
         if matches!(change, Change::Made(..)) {
             for source in &sources {
-                if let Some(table) = source.pinned {
-                    let holder = format!("gate_report/{}", kept.id);
-                    tables::pin_in_tx(tx, table, source.version, &holder, &reason)?;
-                }
+                let holder = format!("gate_report/{}", kept.id);
+                tables::pin_in_tx(tx, source.asset_id, source.version, &holder, &reason)?;
             }
         }
         Ok(change)

@@ -10,11 +10,10 @@ use lake::{
 use syntax::{gates::TableRef, names::FullName};
 
 use crate::{
-    catalog::{Action, Kind, names},
+    catalog::Action,
     context::Ctx,
     db::Sql,
     error::{Error, Result},
-    features::training_set,
     tables::managed,
 };
 
@@ -24,8 +23,8 @@ const TIME: Duration = Duration::from_hours(1);
 /// A table at a version.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// `asset.id` of a table, for the pin. A training set never changes, and pins what it stands on.
-    pub pinned: Option<i64>,
+    /// `asset.id`, for the pin.
+    pub asset_id: i64,
     /// Its name.
     pub name: FullName,
     /// Where it lies.
@@ -41,16 +40,11 @@ impl Source {
     }
 }
 
-/// The table that is meant, at its newest version where none is named, or the training set; for a caller who may read it.
+/// The table or training set that is meant, at its newest version where none is named, for a caller who may read it.
 pub fn resolve(sql: &mut Sql<'_>, wanted: &TableRef) -> Result<Source> {
-    let name = managed::parse(&wanted.name)?;
-    if names::leaf(sql, &name, Kind::TrainingSet)?.is_some() {
-        let set = training_set::get(sql, &wanted.name, Action::Read)?;
-        return Ok(Source { pinned: None, name, table: set.table, version: set.version });
-    }
-    let found = managed::get(sql, &name, Action::Read)?;
+    let found = managed::get(sql, &managed::parse(&wanted.name)?, Action::Read)?;
     let version = found.version_at(sql, wanted.version.map(AsOf::Version))?;
-    Ok(Source { pinned: Some(found.asset.id), name: found.name, table: found.table, version })
+    Ok(Source { asset_id: found.asset.id, name: found.name, table: found.table, version })
 }
 
 /// Which rows of a table, in which order.

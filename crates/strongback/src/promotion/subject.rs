@@ -138,7 +138,7 @@ fn recorded(sql: &mut Sql<'_>, endpoint: &str) -> Result<Option<Source>> {
         _ => {
             let found = managed::get(sql, &name, Action::Read)?;
             Ok(Some(Source {
-                pinned: Some(found.asset.id),
+                asset_id: found.asset.id,
                 table: found.table,
                 version: found.newest.version,
                 name: found.name,

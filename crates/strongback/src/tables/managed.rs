@@ -3,7 +3,10 @@
 use lake::{TableId, query::AsOf};
 use syntax::names::{FullName, fold_case};
 
-use super::store;
+use super::{
+    operations::{self, Version},
+    store,
+};
 use crate::{
     bind,
     catalog::{
@@ -62,9 +65,14 @@ pub fn parse(full_name: &str) -> Result<FullName> {
 /// Looks a table up. It authorises nothing.
 pub fn find(sql: &mut Sql<'_>, name: &FullName) -> Result<Found> {
     let (catalog, schema) = names::schema_of(sql, &name.catalog, &name.schema)?;
-    let Some(found) = asset::find(sql, Some(schema.id), Kind::Table, &fold_case(&name.leaf))? else {
-        return Ok(Found::Nothing { schema });
+    let leaf = fold_case(&name.leaf);
+    let table = asset::find(sql, Some(schema.id), Kind::Table, &leaf)?;
+    // A training set is read like a table of one version.
+    let found = match table {
+        Some(table) => Some(table),
+        None => asset::find(sql, Some(schema.id), Kind::TrainingSet, &leaf)?,
     };
+    let Some(found) = found else { return Ok(Found::Nothing { schema }) };
     Ok(match newest(sql, found.id)? {
         Some(newest) => {
             let name = FullName { catalog: catalog.leaf, schema: schema.leaf, leaf: found.leaf.clone() };
@@ -120,6 +128,27 @@ pub(super) fn refuse_kept(sql: &mut Sql<'_>, table: &Managed) -> Result<()> {
             show(&table.name)
         ))),
     }
+}
+
+/// Refuses what never changes.
+pub(super) fn refuse_frozen(table: &Managed) -> Result<()> {
+    if table.asset.kind != Kind::TrainingSet {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "'{}' is a training set, which has one version and never changes: there is nothing to clean up.",
+        show(&table.name)
+    )))
+}
+
+/// Lets rows that lie where an asset's UUID says, and never change, be read like a table's. Answers the asset's revision.
+pub fn freeze_in_tx(tx: &mut Sql<'_>, asset_id: i64, state: &lake::table::State, kept_by: &str) -> Result<i64> {
+    let columns = serde_json::to_string(&super::column::of_lake(state.columns.iter())).map_err(Error::internal)?;
+    tx.execute(&store::TABLE_INSERT, bind![asset_id, "DELTA", "", &columns, state.version as i64])?;
+    tx.execute(&store::TABLE_SET_KEPT_BY, bind![asset_id, kept_by])?;
+    let (totals, by) = (Totals::of(state), tx.caller().id);
+    let made = Version { kind: "create", operation: None, batch: None, report: String::new(), by };
+    operations::record(tx, asset_id, totals.rows.unwrap_or_default(), totals, &made)
 }
 
 /// The managed table with this asset, wherever it is called what now, for a caller who may do this with it.

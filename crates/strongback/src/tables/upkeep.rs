@@ -120,6 +120,7 @@ async fn vacuum(ctx: Ctx, request: VacuumRequest) -> Result<VacuumResponse> {
 async fn hold(ctx: &Ctx, full_name: &str) -> Result<(Place, super::hold::Held)> {
     let name = managed::parse(full_name)?;
     let found = ctx.read(move |sql| managed::get(sql, &name, Action::Edit)).await?;
+    managed::refuse_frozen(&found)?;
     let place = Place::of(&found);
     let held = ctx.app.holds.take(&place.id().to_string()).await;
     settle(ctx, place).await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::Method;
 use lake::{
     query::AsOf,
-    table::Mark,
+    table::{Mark, State},
     training::{At, Built, Features, Recipe, Taken},
 };
 use schemars::JsonSchema;
@@ -357,9 +357,10 @@ async fn make(job: &JobCtx, payload: &Payload) -> Result<Json> {
     let target = lake::TableId(payload.set);
     let built = ctx.app.lake.build_training_set(target, payload.definition.recipe.clone(), mark).await?;
     job.charge_written(built.bytes);
+    let state = ctx.app.lake.state(target, Some(built.version)).await?;
     let (payload, id, answer) =
         (payload.clone(), job.id().to_string(), said(&payload.name, built.rows, &built.digest));
-    job.write(move |tx| record(tx, &payload, &built, &id)).await?;
+    job.write(move |tx| record(tx, &payload, &built, &state, &id)).await?;
     Ok(answer)
 }
 
@@ -367,8 +368,17 @@ fn said(name: &str, rows: u64, digest: &str) -> Json {
     json!({ "full_name": name, "rows": rows, "sha256": digest })
 }
 
+/// By what name these rows are kept from writers.
+const KEEPER: &str = "a training set";
+
 /// Makes the set visible, with its lineage.
-fn record(tx: &mut Sql<'_>, payload: &Payload, built: &Built, job: &str) -> Result<Change<()>> {
+fn record(
+    tx: &mut Sql<'_>,
+    payload: &Payload,
+    built: &Built,
+    state: &State,
+    job: &str,
+) -> Result<Change<()>> {
     let name = managed::parse(&payload.name)?;
     asset::lock(tx, payload.schema)?;
     authorize(tx, Action::Create, payload.schema)?;
@@ -398,13 +408,14 @@ fn record(tx: &mut Sql<'_>, payload: &Payload, built: &Built, job: &str) -> Resu
     let (rows, bytes, version) = (built.rows as i64, built.bytes as i64, built.version as i64);
     let row = bind![made.id, &definition, &built.digest, rows, bytes, version, &columns, job];
     tx.execute(&store::SET_INSERT, row)?;
+    let revision = managed::freeze_in_tx(tx, made.id, state, KEEPER)?;
     for (table, version) in pinned(&payload.definition) {
         let from = version.to_string();
         let fact = Fact { source_version: &from, target_version: &built.digest, ..Fact::default() };
         let (source, target) = (NodeRef::Asset(table), NodeRef::Asset(made.id));
         lineage::record(tx, source, target, EdgeKind::Derives, fact)?;
     }
-    let event = Event::new(EventKind::TrainingSetCreate).asset(made.id, made.revision).detail(json!({
+    let event = Event::new(EventKind::TrainingSetCreate).asset(made.id, revision).detail(json!({
         "name": payload.name, "rows": built.rows, "sha256": built.digest, "definition": payload.definition,
     }));
     Ok(Change::Made((), event))
