@@ -18,6 +18,8 @@ use crate::{bind, config::Config, db::Sql, error::Result};
 crate::statements! {
     /// The tables that are kept, with the newest version of each, also of those that were deleted.
     TABLES = "SELECT a.uuid, t.version FROM data_table t JOIN asset a ON a.id = t.asset_id WHERE t.version IS NOT NULL";
+    /// The tables that hold the rows of training sets.
+    SETS = "SELECT a.uuid, s.version FROM training_set s JOIN asset a ON a.id = s.asset_id";
     /// Versions that somebody needs.
     PINNED = "SELECT a.uuid, p.version FROM table_pin p JOIN asset a ON a.id = p.table_id";
 }
@@ -27,6 +29,8 @@ pub(super) const DIRECTORY: &str = "tables";
 
 /// The first schema that knows tables which are kept.
 const SCHEMA: i64 = 7;
+/// The first schema that knows training sets.
+const SCHEMA_OF_SETS: i64 = 8;
 
 /// The tables that a moment of the metadata knows.
 #[derive(Default)]
@@ -43,7 +47,11 @@ impl Tables {
         let read = |row: &crate::db::Row<'_>| {
             Ok((row.get::<String>(0)?.parse::<TableId>()?, row.get::<i64>(1)? as u64))
         };
-        Ok(Self { newest: sql.all(&TABLES, bind![], read)?, pinned: sql.all(&PINNED, bind![], read)? })
+        let mut newest = sql.all(&TABLES, bind![], read)?;
+        if schema >= SCHEMA_OF_SETS {
+            newest.extend(sql.all(&SETS, bind![], read)?);
+        }
+        Ok(Self { newest, pinned: sql.all(&PINNED, bind![], read)? })
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -18,6 +18,9 @@ fn tables_come_back_as_they_were() {
     for n in 0..12 {
         land(&mut client, &format!("b{n}"), &format!("id\n{n}\n"));
     }
+    let set = json!({ "name": "main.default.s", "labels": "main.default.t", "wait_ms": 30_000 });
+    let begun = client.post("/api/1.0/training-sets", &set).unwrap().json();
+    assert_eq!(begun["job"]["state"], "succeeded", "{begun}");
     let to = first.folder().join("backup");
     let made = first.command(&["backup", to.to_str().unwrap(), "--json"]).unwrap();
     assert!(made.status.success(), "{made:?}");
@@ -34,6 +37,8 @@ fn tables_come_back_as_they_were() {
         client.post("/api/1.0/sql", &asked).unwrap().json()
     };
     assert_eq!(count(), json!({ "n": 12, "m": 11 }));
+    let path = "/api/1.0/training-sets/main.default.s/rebuild";
+    assert_eq!(second.client().post(path, &json!({})).unwrap().json()["verdict"], "equal");
     land(&mut second.client(), "late", "id\n77\n");
     assert_eq!(count(), json!({ "n": 13, "m": 77 }));
 
