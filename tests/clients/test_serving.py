@@ -37,6 +37,7 @@ def served(tmp_path_factory):
     import sys
 
     extra = ("--worker-python", sys.executable, "--scoring-seconds", "2")
+    os.environ["SECRET"] = "hush"  # The server has it; a model's process must not.
     running = launcher.strongback(tmp_path_factory.mktemp("serving") / "data", extra=extra)
     ensure_schema(running, "prod", "risk")
     yield running

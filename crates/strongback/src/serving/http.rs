@@ -79,6 +79,8 @@ pub struct ConfigInfo {
     pub alias: Option<String>,
     /// Digest of the version's files.
     pub digest: String,
+    /// How flat faces call what is served.
+    pub served_name: String,
     /// When it was made, milliseconds since the epoch.
     pub created_at: i64,
     /// By whom; `system` where an alias moved.
@@ -169,6 +171,7 @@ impl EndpointInfo {
                 version: config.version,
                 alias: config.alias,
                 digest: config.digest,
+                served_name: config.served_name,
                 created_at: config.created_at,
                 created_by,
             },

@@ -44,6 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
     };
     let look = |path, summary| {
         Route::raw(Method::GET, path, Policy::Asset(Action::Execute), Limits::SMALL, summary, ping)
+            .giving_content("application/json")
     };
     vec![
         score("/serving-endpoints/{name}/invocations"),

@@ -13,12 +13,16 @@ use super::{
     http::{EndpointInfo, Readiness, info, infos},
 };
 use crate::{
-    catalog::{Action, unsupported::refuse},
+    catalog::{Action, securable::check_text, unsupported::refuse},
     context::Ctx,
     error::{Error, Result},
     router::{Limits, Policy, Route, wire::Empty},
 };
 
+/// Longest description, in characters.
+const TEXT_CHARS_MAX: usize = 20_000;
+/// Longest name of an entity, in characters.
+const NAME_CHARS_MAX: usize = 255;
 const ALL: &str = "/api/2.0/serving-endpoints";
 const ONE: &str = "/api/2.0/serving-endpoints/{name}";
 
@@ -90,6 +94,7 @@ impl ConfigIn {
         let has_variables =
             entity.environment_vars.is_some_and(|value| value.as_object().is_some_and(|map| !map.is_empty()));
         refuse("environment_vars", has_variables, "a model's process finds nothing of the outside.")?;
+        check_text("name", entity.name.as_deref().unwrap_or_default(), NAME_CHARS_MAX)?;
         let name = entity
             .entity_name
             .filter(|name| !name.is_empty())
@@ -241,7 +246,7 @@ impl From<EndpointInfo> for EndpointOut {
             (None, false) => "DEPLOYMENT_CREATING",
         };
         let (model, version) = (info.config.model, info.config.version.to_string());
-        let served = format!("{}-{version}", model.rsplit('.').next().unwrap_or(&model));
+        let served = info.config.served_name;
         let entity = EntityOut {
             name: served.clone(),
             entity_name: model.clone(),
@@ -278,6 +283,7 @@ impl From<EndpointInfo> for EndpointOut {
 
 async fn create(ctx: Ctx, request: CreateRequest) -> Result<EndpointOut> {
     let config = request.config.ok_or_else(|| Error::required("config"))?;
+    check_text("description", request.description.as_deref().unwrap_or_default(), TEXT_CHARS_MAX)?;
     let (model, served_name) = config.model()?;
     let new =
         NewEndpoint { name: request.name, full_name: None, model, served_name, comment: request.description };

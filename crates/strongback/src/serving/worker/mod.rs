@@ -32,6 +32,8 @@ pub use process::convert;
 const QUEUE: usize = 64;
 /// How long loading a model may take.
 const LOAD: Duration = Duration::from_mins(3);
+/// How long a request waits for its turn at most, beside what loading takes.
+const TURN: Duration = Duration::from_secs(30);
 /// How soon after its start a worker is started again that died, and how much longer with each time that it dies at once.
 const RESTART: Duration = Duration::from_millis(200);
 /// The longest such pause.
@@ -69,7 +71,7 @@ impl Launch {
 struct Job {
     request: Bytes,
     answer: oneshot::Sender<Result<Vec<u8>>>,
-    /// After which nobody waits for it any more.
+    /// Until when its turn must have come.
     until: Instant,
 }
 
@@ -107,7 +109,7 @@ impl Worker {
     /// Asks it something.
     pub async fn ask(&self, request: Bytes) -> Result<Vec<u8>> {
         let (answer, answered) = oneshot::channel();
-        let until = Instant::now() + self.deadline;
+        let until = Instant::now() + TURN.max(self.deadline);
         self.queue.try_send(Job { request, answer, until }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::unavailable(format!(
                 "{QUEUE} requests wait for the model's Python process already. Repeat the request later."
@@ -116,8 +118,8 @@ impl Worker {
                 Error::unavailable("The model's Python process has ended.")
             }
         })?;
-        // The supervisor answers within the deadline; beyond twice of it something is wrong there.
-        match tokio::time::timeout(self.deadline * 2, answered).await {
+        // A turn, and two tries of which each may have to load the model; beyond that something is wrong here.
+        match tokio::time::timeout(TURN.max(self.deadline) + (LOAD + self.deadline) * 2, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::unavailable("The model's Python process has ended.")),
             Err(_) => Err(took_too_long(self.deadline)),
@@ -163,13 +165,14 @@ impl Supervisor {
     async fn answer(&mut self, job: &Job) -> Result<Vec<u8>> {
         // Whose process dies while it works for him is asked for once more, since another may have ended it.
         for is_last in [false, true] {
-            if job.until <= Instant::now() {
+            if !is_last && job.until <= Instant::now() {
                 return Err(Error::unavailable(
                     "The request waited for the model's Python process for too long. Repeat it later.",
                 ));
             }
+            let deadline = self.launch.deadline;
             let process = self.ready().await?;
-            match process.exchange(&job.request, job.until).await {
+            match process.exchange(&job.request, Instant::now() + deadline).await {
                 Ok(answer) => {
                     self.deaths = 0;
                     return Ok(answer);

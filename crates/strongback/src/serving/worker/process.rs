@@ -12,6 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use tokio::{
@@ -264,12 +265,18 @@ impl Process {
     /// Ends the process. Answers the last that it wrote.
     pub async fn end(self) -> String {
         let Self { guarded, stream } = self;
+        let group = stream.peer_cred().ok().and_then(|peer| peer.pid()).and_then(Pid::from_raw);
         drop(stream);
         let mut guarded = guarded;
         guarded.line = None;
         let ended = tokio::task::spawn_blocking(move || {
-            if let Some(mut guard) = guarded.guard.take() {
-                let _ = guard.wait();
+            let is_clean = guarded
+                .guard
+                .take()
+                .is_none_or(|mut guard| guard.wait().is_ok_and(|status| status.success()));
+            // A guard that was killed has ended nothing.
+            if let Some(group) = group.filter(|_| !is_clean) {
+                let _ = kill_process_group(group, Signal::KILL);
             }
             guarded.last_words()
         });
