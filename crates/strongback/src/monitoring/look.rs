@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    baseline::{self, Resolved},
+    baseline::Resolved,
     frame,
     labelled::{self, ByWindow},
     monitor::{self, Monitor},
