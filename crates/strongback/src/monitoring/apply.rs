@@ -91,7 +91,7 @@ pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<
                 authorize(tx, Action::Edit, before.asset.id)?;
                 let is_same = before.sha256 == sha256
                     && before.watched_id == named.watched.asset.id
-                    && before.baseline_id == named.baseline.table.asset.id
+                    && before.baseline_id == named.baseline.asset_id
                     && before.declared_by == tx.caller().id;
                 if is_same {
                     return Ok(Change::Nothing(before));
@@ -104,7 +104,7 @@ pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<
             }
         };
         let (now, by) = (tx.now(), tx.caller().id);
-        let (baseline, version) = (named.baseline.table.asset.id, named.baseline.version);
+        let (baseline, version) = (named.baseline.asset_id, named.baseline.version);
         tx.execute(
             &store::DEFINITION_INSERT,
             bind![asset.id, n, &text, &sha256[..], baseline, version as i64, now, by],
@@ -142,19 +142,19 @@ async fn check_columns(ctx: &Ctx, definition: &monitors::Monitor) -> Result<()> 
     let asked = definition.clone();
     let named = ctx.read(move |sql| find(sql, &asked)).await?;
     let watched = ctx.app.lake.state(named.watched.table, Some(named.watched.newest.version)).await?;
-    let baseline = ctx.app.lake.state(named.baseline.table.table, Some(named.baseline.version)).await?;
+    let baseline = ctx.app.lake.state(named.baseline.table, Some(named.baseline.version)).await?;
     let require =
-        |table: &Managed, columns: &[lake::schema::Column], name: &str, what: &str| match columns::named(
+        |table: &FullName, columns: &[lake::schema::Column], name: &str, what: &str| match columns::named(
             columns, name,
         ) {
             Some(column) => Ok(column.clone()),
             None => Err(Error::invalid(format!(
                 "The table '{}' has no column '{name}', which the monitor names in '{what}'.",
-                managed::show(&table.name)
+                managed::show(table)
             ))),
         };
-    let of_watched = |name: &str, what: &str| require(&named.watched, &watched.columns, name, what);
-    let of_baseline = |name: &str, what: &str| require(&named.baseline.table, &baseline.columns, name, what);
+    let of_watched = |name: &str, what: &str| require(&named.watched.name, &watched.columns, name, what);
+    let of_baseline = |name: &str, what: &str| require(&named.baseline.name, &baseline.columns, name, what);
     let event_time = of_watched(&definition.event_time, "event_time")?;
     if event_time.type_name != "TIMESTAMP" {
         return Err(Error::invalid(format!(

@@ -81,8 +81,8 @@ pub(super) async fn join(job: &JobCtx, ctx: &Ctx, asked: &Asked<'_>) -> Result<B
     let [request, row] = KEYS;
     let statement = format!(
         "SELECT {event_time}, {prediction} AS prediction, l.label, l.labelled_at FROM {watched} AS p JOIN (\
-             SELECT request_id, coalesce(row, 0) AS place, label, labelled_at, row_number() OVER (\
-                 PARTITION BY request_id, coalesce(row, 0) ORDER BY labelled_at DESC NULLS LAST, label DESC) AS age \
+             SELECT request_id, coalesce(`row`, 0) AS place, label, labelled_at, row_number() OVER (\
+                 PARTITION BY request_id, coalesce(`row`, 0) ORDER BY labelled_at DESC NULLS LAST, label DESC) AS age \
              FROM {labels}) AS l \
          ON p.`{request}` = l.request_id AND coalesce(p.`{row}`, 0) = l.place \
          WHERE l.age = 1 AND ({times})",

@@ -68,8 +68,7 @@ pub(super) async fn look(ctx: &Ctx, monitor_id: i64) -> Result<Look> {
 fn find(sql: &mut Sql<'_>, monitor_id: i64) -> Result<Look> {
     let monitor = monitor::by_id(sql, monitor_id, Action::Edit)?;
     let watched = managed::by_asset(sql, monitor.watched_id, Action::Read)?;
-    let table = managed::by_asset(sql, monitor.baseline_id, Action::Read)?;
-    let version = table.version_at(sql, Some(lake::query::AsOf::Version(monitor.baseline_version)))?;
+    let baseline = baseline::of_monitor(sql, &monitor)?;
     let names = names_of(&monitor)?;
     let labels = match monitor.definition.labels {
         None => None,
@@ -82,7 +81,6 @@ fn find(sql: &mut Sql<'_>, monitor_id: i64) -> Result<Look> {
             _ => None,
         },
     };
-    let baseline = Resolved { table, version };
     Ok(Look { monitor, watched, labels, baseline, names, columns: Vec::new() })
 }
 

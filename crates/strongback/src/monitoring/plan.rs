@@ -99,7 +99,6 @@ pub(super) struct Plan {
     /// Names it, and the batches that land.
     pub id: String,
     pub part: Part,
-    pub definition_n: i64,
     pub windows: Vec<Stored>,
     /// Whether nothing is left but to judge it.
     pub is_computed: bool,
@@ -119,7 +118,6 @@ pub(super) fn open(sql: &mut Sql<'_>, monitor_id: i64) -> Result<Option<Plan>> {
     Ok(Some(Plan {
         id: first.plan,
         part: first.part,
-        definition_n: first.definition_n,
         is_computed: windows.iter().all(|window| window.is_computed),
         windows,
     }))
@@ -193,9 +191,13 @@ async fn due(job: &JobCtx, ctx: &Ctx, look: &Look, most: usize) -> Result<Wanted
         None => window.start_of(first),
     };
     let clock = now_ms().saturating_mul(1_000).saturating_sub(window.delay.micros());
+    // Somebody may have asked for some of them before.
+    let known = stored(ctx, look, start, clock).await?;
     let mut windows = Vec::new();
     while windows.len() < most && start <= last && start + length <= clock {
-        windows.push((Span { start, end: start + length, revision: 1 }, String::new(), 0));
+        if known.iter().all(|one| one.span.start != start) {
+            windows.push((Span { start, end: start + length, revision: 1 }, String::new(), 0));
+        }
         start += length;
     }
     let looked = Looked { computed_to: Some(start), newest_event: newest, is_whole: false };
@@ -313,12 +315,14 @@ fn spans(known: &[&Stored]) -> Vec<Span> {
     known.iter().map(|one| one.span).collect()
 }
 
-/// The newest revisions of the windows that begin in a range.
+/// The newest revisions of the windows that begin in a range, the oldest first; of too many the newest.
 async fn stored(ctx: &Ctx, look: &Look, from: i64, before: i64) -> Result<Vec<Stored>> {
     let id = look.monitor.asset.id;
     ctx.read(move |sql| {
         authorize(sql, Action::Read, id)?;
-        sql.all(&store::WINDOW_RANGE, bind![id, from, before, LOOKED_MAX], read)
+        let mut found = sql.all(&store::WINDOW_RANGE, bind![id, from, before, LOOKED_MAX], read)?;
+        found.reverse();
+        Ok(found)
     })
     .await
 }

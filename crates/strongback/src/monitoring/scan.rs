@@ -4,11 +4,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lake::{arrow::array::RecordBatch, query::Rows};
+use lake::{
+    arrow::array::RecordBatch,
+    query::{self, Rows},
+};
 use stats::sketch::ColumnSketch;
 use syntax::{monitors::Window, names::FullName};
 
 use super::{
+    baseline::Resolved,
     columns::{Column, Nature},
     frame,
     span::{Span, ranges},
@@ -85,17 +89,18 @@ pub(super) async fn windows(job: &JobCtx, ctx: &Ctx, asked: &Asked<'_>) -> Resul
     Ok(take_all(job, found, taking).await?.parts)
 }
 
-/// Sketches of all rows of a table at a version, one a column.
+/// Sketches of all rows of a baseline, which was found for this caller, one a column.
 pub(super) async fn whole(
     job: &JobCtx,
     ctx: &Ctx,
-    name: &FullName,
-    version: u64,
+    baseline: &Resolved,
     columns: &[Column],
 ) -> Result<Vec<ColumnSketch>> {
     let listed: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
-    let statement = format!("SELECT {} FROM {}", listed.join(", "), at_version(name, version));
-    let mut found = rows(ctx, &statement, Vec::new(), TIME).await?;
+    let statement = query::read(&format!("SELECT {} FROM baseline", listed.join(", ")))?;
+    let FullName { catalog, schema, leaf } = baseline.name.clone();
+    let table = query::Resolved { catalog, schema, leaf, id: baseline.table, version: baseline.version };
+    let mut found = ctx.app.lake.rows(statement, vec![table], Vec::new(), TIME).await?;
     let mut sketches: Vec<ColumnSketch> = columns.iter().map(Column::empty).collect();
     while let Some(batch) = found.next().await {
         let batch = charged(job, batch?)?;

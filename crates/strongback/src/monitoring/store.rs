@@ -32,13 +32,13 @@ statements! {
     WINDOW_OPEN = "SELECT starts_at, revision, ends_at, plan, part, definition_n, state, outcome, row_count, labelled_count,
             labelled_to, table_version, labels_version, computed_at
         FROM monitor_window WHERE asset_id = $1 AND is_judged = 0 ORDER BY plan, starts_at";
-    /// The newest revision of each window from one moment on and before another, the oldest first.
+    /// The newest revision of each window from one moment on and before another, the newest first.
     WINDOW_RANGE = "SELECT w.starts_at, w.revision, w.ends_at, w.plan, w.part, w.definition_n, w.state, w.outcome, w.row_count,
             w.labelled_count, w.labelled_to, w.table_version, w.labels_version, w.computed_at
         FROM monitor_window w WHERE w.asset_id = $1 AND w.starts_at >= $2 AND w.starts_at < $3 AND w.revision = (
             SELECT MAX(o.revision) FROM monitor_window o WHERE o.asset_id = w.asset_id AND o.starts_at = w.starts_at)
-        ORDER BY w.starts_at LIMIT $4";
-    /// The same, the newest first.
+        ORDER BY w.starts_at DESC LIMIT $4";
+    /// The same without a first moment.
     WINDOW_NEWEST = "SELECT w.starts_at, w.revision, w.ends_at, w.plan, w.part, w.definition_n, w.state, w.outcome, w.row_count,
             w.labelled_count, w.labelled_to, w.table_version, w.labels_version, w.computed_at
         FROM monitor_window w WHERE w.asset_id = $1 AND w.starts_at < $2 AND w.revision = (
