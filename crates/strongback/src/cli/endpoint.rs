@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     client::{Client, Remote, segment},
+    exit,
     printer,
 };
 use crate::error::Error;
@@ -28,6 +29,7 @@ Examples:
   strongback endpoint show fraud
   strongback endpoint query fraud --data rows.json
   strongback endpoint update fraud --model prod.risk.fraud_classifier/3
+  strongback endpoint log fraud --flush
   strongback endpoint list
   strongback endpoint delete fraud
 
@@ -56,6 +58,9 @@ pub(super) enum EndpointCommand {
     /// Send rows to an endpoint
     #[command(after_help = EXAMPLES)]
     Query(QueryArgs),
+    /// Whether all that was served was logged, and where that is
+    #[command(after_help = EXAMPLES)]
+    Log(LogArgs),
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +142,20 @@ pub(super) struct QueryArgs {
     remote: Remote,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// Its name
+    endpoint: String,
+    /// Bring what waits in the log into the payload table first
+    #[arg(long)]
+    flush: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
 pub(super) fn run(command: EndpointCommand) -> anyhow::Result<ExitCode> {
     match command {
         EndpointCommand::Create(args) => create(&args)?,
@@ -159,6 +178,7 @@ pub(super) fn run(command: EndpointCommand) -> anyhow::Result<ExitCode> {
             printer::talk(&format!("Deleted {}.", args.endpoint));
         }
         EndpointCommand::Query(args) => query(&args)?,
+        EndpointCommand::Log(args) => return log(&args),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -241,6 +261,31 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
         .collect();
     printer::table(&["ENDPOINT", "STATE", "SERVES", "RUNTIME", "REQUESTS", "NAME"], &rows);
     Ok(())
+}
+
+/// Ends with 1 where something that was served is not in the log.
+fn log(args: &LogArgs) -> anyhow::Result<ExitCode> {
+    let client = args.remote.client()?;
+    let found: Json = if args.flush {
+        client.send(Method::POST, &format!("{}/flush", one(&args.endpoint)), &json!({}))?
+    } else {
+        client.get(&format!("{}/log", one(&args.endpoint)), &[])?
+    };
+    let count = |name: &str| found[name].as_u64().unwrap_or_default();
+    let is_whole = count("served") + count("unanswered") <= count("logged");
+    if args.json {
+        printer::json(&found)?;
+    } else {
+        let line = |label: &str, value: String| printer::data(&format!("{label:<10}{value}"));
+        line("served", count("served").to_string());
+        line("logged", format!("{}, of which {} were not answered any more", count("logged"), count("unanswered")));
+        line("drained", format!("{} requests, {} rows, into {}", count("drained"), count("drained_rows"), text(&found["table"])));
+        line("waiting", count("waiting").to_string());
+        if count("given_up") > 0 {
+            line("given up", count("given_up").to_string());
+        }
+    }
+    Ok(exit::answer(is_whole))
 }
 
 fn show(endpoint: &Json, as_json: bool) -> anyhow::Result<()> {

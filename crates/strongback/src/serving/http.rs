@@ -1,12 +1,14 @@
 //! Our own face of endpoints: all that is known about them.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    log::TABLE_SUFFIX,
+    payload::{self, Figures},
     endpoints::{self, Endpoint, NewEndpoint, endpoint_create, endpoint_delete, endpoint_update, find},
     runtime::{Report, RuntimeKind},
 };
@@ -19,6 +21,10 @@ use crate::{
 
 const ALL: &str = "/api/1.0/endpoints";
 const ONE: &str = "/api/1.0/endpoints/{name}";
+const LOG: &str = "/api/1.0/endpoints/{name}/log";
+const FLUSH: &str = "/api/1.0/endpoints/{name}/flush";
+/// How long bringing the log into tables may take.
+const FLUSH_TIME: Duration = Duration::from_mins(10);
 
 pub(super) fn routes() -> Vec<Route> {
     let (small, json) = (Limits::SMALL, Limits::JSON);
@@ -50,6 +56,22 @@ pub(super) fn routes() -> Vec<Route> {
             update,
         ),
         Route::json(Method::DELETE, ONE, of(Action::Delete), small, "Delete an endpoint", delete),
+        Route::json(
+            Method::GET,
+            LOG,
+            of(Action::Read),
+            small,
+            "Whether everything that an endpoint served was logged, and where that is",
+            log,
+        ),
+        Route::json(
+            Method::POST,
+            FLUSH,
+            of(Action::Edit),
+            Limits { time: FLUSH_TIME, ..small },
+            "Bring what an endpoint served, and waits in the log, into its payload table",
+            flush,
+        ),
     ]
 }
 
@@ -285,4 +307,31 @@ async fn update(ctx: Ctx, request: UpdateRequest) -> Result<EndpointInfo> {
 async fn delete(ctx: Ctx, request: GetRequest) -> Result<Empty> {
     endpoint_delete(&ctx, request.name).await?;
     Ok(Empty {})
+}
+
+/// What was served, and what became of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LogResponse {
+    /// The payload table, which comes to be with its first rows.
+    pub table: String,
+    /// Requests, counted where they pass.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+async fn log(ctx: Ctx, request: GetRequest) -> Result<LogResponse> {
+    let endpoint = ctx.read(move |sql| find(sql, &request.name, Action::Read)).await?;
+    logged(&ctx, endpoint).await
+}
+
+async fn flush(ctx: Ctx, request: GetRequest) -> Result<LogResponse> {
+    let endpoint = ctx.read(move |sql| find(sql, &request.name, Action::Edit)).await?;
+    // The log is drained as a whole, as the server does by itself once a minute.
+    payload::flush(&Ctx::system(&ctx.app)).await?;
+    logged(&ctx, endpoint).await
+}
+
+async fn logged(ctx: &Ctx, endpoint: Endpoint) -> Result<LogResponse> {
+    let figures = payload::figures(ctx, endpoint.asset.id).await?;
+    Ok(LogResponse { table: format!("{}{TABLE_SUFFIX}", endpoint.full_name), figures })
 }

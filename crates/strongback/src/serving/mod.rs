@@ -16,7 +16,7 @@
 //!
 //! | route | |
 //! |---|---|
-//! | `/api/1.0/endpoints…` | make, list, get, change, delete |
+//! | `/api/1.0/endpoints…` | make, list, get, change, delete; what was logged, and bringing it into the payload table |
 //! | `/api/2.0/serving-endpoints…` | the same, as databricks-sdk and MLflow's deployment client ask |
 //! | `POST /serving-endpoints/{name}/invocations`, `POST /endpoints/{name}/invocations` | score rows |
 //! | `GET /endpoints/{name}/ping`, `…/health`, `…/version` | as MLflow's scoring server has them |

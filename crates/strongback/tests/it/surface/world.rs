@@ -95,6 +95,7 @@ impl<'t> World<'t> {
             "kept" | "kept_pinned" => self.make_table(word).await,
             "watched" | "monitor_yaml" | "monitored" | "alert" => self.make_monitored(word).await,
             "endpoint" => self.make_endpoint().await,
+            "served" => self.make_served().await,
             "user" | "group" | "member" | "token" => self.make_principal(word).await,
             "owner" => self.tokens.name.to_owned(),
             "label" | "runner" | "command" | "job" | "leased" | "label_of_job" => self.make_job(word).await,
@@ -367,6 +368,40 @@ impl<'t> World<'t> {
             begun.await.unwrap();
         }
         name
+    }
+
+    /// The id of a request in the log of an endpoint, as one of its model would be.
+    async fn make_served(&mut self) -> String {
+        use lake::arrow::{array::Float64Array, record_batch::RecordBatch};
+        use strongback::serving::{endpoints, payload};
+        let name = self.get("endpoint").await;
+        let ctx = self.test.system();
+        let endpoint = ctx
+            .read(move |sql| endpoints::find(sql, &name, strongback::catalog::Action::Read))
+            .await
+            .unwrap();
+        let amounts = std::sync::Arc::new(Float64Array::from(vec![1.5])) as _;
+        let inputs = RecordBatch::try_from_iter([("amount", amounts)]).unwrap();
+        let table = syntax::names::FullName::parse(&format!("{}_payload", endpoint.full_name)).unwrap();
+        let to = payload::EndpointRef { asset: endpoint.asset.id, table, owner: endpoint.asset.owner_id };
+        let recorder = payload::recorder(&ctx, &to, &inputs.schema()).await.unwrap();
+        let record = payload::Record {
+            config: endpoint.config.n,
+            request_id: uuid::Uuid::now_v7(),
+            client_request_id: None,
+            served_at_micros: 1_795_000_000_000_000,
+            event_times_micros: Vec::new(),
+            model_id: endpoint.config.model_id,
+            model_version: endpoint.config.version,
+            latency_us: 100,
+            inputs,
+            feature_versions: Vec::new(),
+            scores: vec![0.5],
+            labels: None,
+        };
+        let id = record.request_id.to_string();
+        recorder.append(record).await.unwrap();
+        id
     }
 
     async fn make_principal(&mut self, word: &str) -> String {

@@ -7,6 +7,9 @@ use super::Example;
 /// Said of scoring: worlds hold no model that runs.
 const EMPTY: &str = "the version of a world is no model, and the endpoint says so";
 
+/// Said of draining the log: it makes no event of its own where nothing waits.
+const DRAINED: &str = "what lands by it leaves the events of its tables";
+
 pub fn examples() -> Vec<Example> {
     [ours(), databricks(), scoring()].concat()
 }
@@ -26,6 +29,8 @@ fn ours() -> Vec<Example> {
         Example::new("GET", ONE, json!({ "name": "$endpoint$" })),
         Example::new("PATCH", ONE, json!({ "name": "$endpoint$", "model": "$gov$/1" })),
         Example::new("DELETE", ONE, json!({ "name": "$endpoint$" })),
+        Example::new("GET", "/api/1.0/endpoints/{name}/log", json!({ "name": "$endpoint$" })),
+        Example::new("POST", "/api/1.0/endpoints/{name}/flush", json!({ "name": "$endpoint$" })).note(DRAINED),
     ]
 }
 
