@@ -3,16 +3,16 @@
 use std::fs;
 
 use futures::executor::block_on;
-use journal::{Error, Journal, Mode, Options};
+use journal::{Error, Journal, Mode};
 use proptest::prelude::*;
 
-use crate::{all, open, small};
+use crate::{all, open, quick_dir, small};
 
 const FIRST: &str = "00000000000000000000.segment";
 
 /// A log with a sealed and an open segment, three records each.
 fn two_segments(dir: &std::path::Path) {
-    let (journal, _) = open(dir, &Options::default());
+    let (journal, _) = open(dir, &small(Mode::Process, 64 << 20));
     for n in 0_u8..6 {
         if n == 3 {
             block_on(journal.seal()).unwrap();
@@ -22,12 +22,12 @@ fn two_segments(dir: &std::path::Path) {
 }
 
 fn opened(dir: &std::path::Path) -> Result<Journal, Error> {
-    Journal::open(dir, &Options::default(), Box::new(|_, _| {})).map(|(journal, _)| journal)
+    Journal::open(dir, &small(Mode::Process, 64 << 20), Box::new(|_, _| {})).map(|(journal, _)| journal)
 }
 
 #[test]
 fn a_torn_end_is_cut_at_every_byte_and_the_log_goes_on() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = quick_dir();
     two_segments(dir.path());
     let last = dir.path().join("00000000000000000003.segment");
     let whole = fs::read(&last).unwrap();
@@ -48,7 +48,7 @@ fn a_torn_end_is_cut_at_every_byte_and_the_log_goes_on() {
 
 #[test]
 fn damage_in_a_sealed_segment_is_told_and_loses_no_other_segment() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = quick_dir();
     two_segments(dir.path());
     let path = dir.path().join(FIRST);
     let mut bytes = fs::read(&path).unwrap();
@@ -68,7 +68,7 @@ fn damage_in_a_sealed_segment_is_told_and_loses_no_other_segment() {
 
 #[test]
 fn a_damaged_header_costs_no_record_and_a_newer_version_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = quick_dir();
     two_segments(dir.path());
     let last = dir.path().join("00000000000000000003.segment");
     let mut bytes = fs::read(&last).unwrap();
@@ -92,7 +92,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 
 #[test]
 fn other_files_are_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = quick_dir();
     for name in
         ["node", "7.segment", "x.segment", "99999999999999999999.segment", "0000000000000000000.segment"]
     {
@@ -105,12 +105,12 @@ fn other_files_are_left_alone() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Bytes that nobody here wrote, as the only segment or behind good records.
     #[test]
     fn any_bytes_end_in_records_or_errors(garbage in proptest::collection::vec(any::<u8>(), 0..400), behind in any::<bool>()) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = quick_dir();
         let good = if behind { two_segments(dir.path()); 6 } else { 0 };
         let path = dir.path().join(if behind { "00000000000000000003.segment" } else { FIRST });
         let mut bytes = fs::read(&path).unwrap_or_default();
@@ -125,7 +125,7 @@ proptest! {
     /// One changed byte anywhere: what is read is what was written, up to some record.
     #[test]
     fn a_changed_byte_never_changes_a_record(at in 0_usize..2 * 222, change in 1_u8..) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = quick_dir();
         two_segments(dir.path());
         let (name, at) = if at < 222 { (FIRST, at) } else { ("00000000000000000003.segment", at - 222) };
         let path = dir.path().join(name);
@@ -145,7 +145,7 @@ proptest! {
     /// The same content whatever the sizes of records and segments.
     #[test]
     fn sizes_do_not_matter(lengths in proptest::collection::vec(0_usize..300, 1..60), segment in 24_u64..2_000) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = quick_dir();
         let (journal, _) = open(dir.path(), &small(Mode::Process, segment));
         for length in &lengths {
             journal.append_blocking(&[&vec![5; *length]]).unwrap();

@@ -4,7 +4,7 @@ use futures::executor::block_on;
 use journal::{Journal, Mode};
 use proptest::prelude::*;
 
-use crate::{all, open, small};
+use crate::{all, open, quick_dir, small};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -28,7 +28,7 @@ proptest! {
 
     #[test]
     fn it_is_a_list_that_is_cut_from_the_front(steps in proptest::collection::vec(step(), 1..60)) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = quick_dir();
         let options = small(Mode::Process, 400);
         let (mut journal, _): (Journal, _) = open(dir.path(), &options);
         let (mut model, mut next) = (Vec::new(), 0_u64);

@@ -112,14 +112,14 @@ pub(super) fn write(out: &mut Vec<u8>, kind: Kind, column: &dyn Array) {
             let column = column.as_boolean();
             out.extend((0..rows).map(|row| u8::from(column.is_valid(row) && column.value(row))));
         }
-        Kind::TinyInt => primitives::<Int8Type>(out, column, |value| value.to_le_bytes()),
-        Kind::SmallInt => primitives::<Int16Type>(out, column, |value| value.to_le_bytes()),
-        Kind::Int => primitives::<Int32Type>(out, column, |value| value.to_le_bytes()),
-        Kind::BigInt => primitives::<Int64Type>(out, column, |value| value.to_le_bytes()),
-        Kind::Float => primitives::<Float32Type>(out, column, |value| value.to_le_bytes()),
-        Kind::Double => primitives::<Float64Type>(out, column, |value| value.to_le_bytes()),
-        Kind::Date => primitives::<Date32Type>(out, column, |value| value.to_le_bytes()),
-        Kind::Timestamp => primitives::<TimestampMicrosecondType>(out, column, |value| value.to_le_bytes()),
+        Kind::TinyInt => primitives::<Int8Type>(out, column),
+        Kind::SmallInt => primitives::<Int16Type>(out, column),
+        Kind::Int => primitives::<Int32Type>(out, column),
+        Kind::BigInt => primitives::<Int64Type>(out, column),
+        Kind::Float => primitives::<Float32Type>(out, column),
+        Kind::Double => primitives::<Float64Type>(out, column),
+        Kind::Date => primitives::<Date32Type>(out, column),
+        Kind::Timestamp => primitives::<TimestampMicrosecondType>(out, column),
         Kind::String => {
             let column = column.as_string::<i32>();
             spans(
@@ -134,37 +134,38 @@ pub(super) fn write(out: &mut Vec<u8>, kind: Kind, column: &dyn Array) {
     }
 }
 
-fn primitives<T: ArrowPrimitiveType>(
-    out: &mut Vec<u8>,
-    column: &dyn Array,
-    bytes: impl Fn(T::Native) -> <T::Native as Fixed>::Bytes,
-) where
+fn primitives<T: ArrowPrimitiveType>(out: &mut Vec<u8>, column: &dyn Array)
+where
     T::Native: Fixed,
 {
     let column = column.as_primitive::<T>();
     for row in 0..column.len() {
         let value = if column.is_valid(row) { column.value(row) } else { T::Native::default() };
-        out.extend_from_slice(bytes(value).as_ref());
+        value.put(out);
     }
 }
 
 fn spans<'v>(out: &mut Vec<u8>, values: impl Iterator<Item = &'v [u8]>) {
     for value in values {
-        out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        (value.len() as u32).put(out);
         out.extend_from_slice(value);
     }
 }
 
 /// A number of fixed size.
-pub(super) trait Fixed: Sized + Copy {
-    type Bytes: AsRef<[u8]>;
+pub(super) trait Fixed: Sized {
+    /// Adds its bytes.
+    fn put(self, out: &mut Vec<u8>);
+    /// Reads it.
     fn take(input: &mut Input<'_>) -> Result<Self>;
 }
 
 macro_rules! fixed {
     ($($number:ty),+) => {$(
         impl Fixed for $number {
-            type Bytes = [u8; size_of::<$number>()];
+            fn put(self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_le_bytes());
+            }
             fn take(input: &mut Input<'_>) -> Result<Self> {
                 Ok(<$number>::from_le_bytes(input.array()?))
             }
