@@ -9,8 +9,8 @@
 
 mod digest;
 pub mod features;
-pub mod gates;
 pub mod flavors;
+pub mod gates;
 pub mod glob;
 pub mod mlmodel;
 pub mod monitors;

@@ -91,7 +91,13 @@ impl Lake {
         self.run(async move {
             let session = lake.session()?;
             let plan = of_set(&lake, &session, set, timestamp.as_deref()).await?;
-            query::answer(&lake, &session, &plan, &Wanted { form, rows_max: None, time, parameters: Vec::new() }).await
+            query::answer(
+                &lake,
+                &session,
+                &plan,
+                &Wanted { form, rows_max: None, time, parameters: Vec::new() },
+            )
+            .await
         })
     }
 }

@@ -20,7 +20,10 @@ use crate::{
     promotion::report::{Check, Report},
     registry::{evidence, models, versions},
     router::{Limits, Policy, Route},
-    serving::{config, payload::{self, PayloadRow}},
+    serving::{
+        config,
+        payload::{self, PayloadRow},
+    },
     tracking::run,
 };
 
@@ -354,7 +357,8 @@ fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Vec<String>) -> Result
         let value = document.tag(tag).filter(|value| !value.is_empty())?;
         Some(((*shown).to_owned(), value.to_owned()))
     });
-    let training_set = document.tag(training_set::RUN_TAG).map(|name| (name.to_owned(), "training set".to_owned()));
+    let training_set =
+        document.tag(training_set::RUN_TAG).map(|name| (name.to_owned(), "training set".to_owned()));
     let datasets = document.datasets().iter().map(|set| (set.name.clone(), set.digest.clone()));
     Ok(Some(RunPart {
         run_id: run.uuid.clone(),
@@ -362,7 +366,10 @@ fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Vec<String>) -> Result
         user: run.user.clone(),
         started_at: run.start_time,
         params: document.params().map(owned).collect(),
-        metrics: document.metrics().map(|(key, metric)| (key.to_owned(), metric.latest.value.get())).collect(),
+        metrics: document
+            .metrics()
+            .map(|(key, metric)| (key.to_owned(), metric.latest.value.get()))
+            .collect(),
         code: code.collect(),
         data: training_set.into_iter().chain(datasets).collect(),
     }))

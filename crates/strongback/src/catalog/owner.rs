@@ -75,13 +75,8 @@ async fn set(ctx: Ctx, request: SetRequest) -> Result<SetResponse> {
 
 /// The kind that a caller names.
 pub fn parse_kind(name: &str) -> Result<Kind> {
-    Kind::GIVEN
-        .into_iter()
-        .find(|kind| kind.name() == name)
-        .ok_or_else(|| {
-            let known = Kind::GIVEN.map(Kind::name).join(", ");
-            Error::invalid(format!(
-                "Invalid value '{name}' for parameter 'kind' supplied: it is one of {known}."
-            ))
-        })
+    Kind::GIVEN.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+        let known = Kind::GIVEN.map(Kind::name).join(", ");
+        Error::invalid(format!("Invalid value '{name}' for parameter 'kind' supplied: it is one of {known}."))
+    })
 }

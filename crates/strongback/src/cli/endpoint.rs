@@ -12,8 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     client::{Client, Remote, segment},
-    exit,
-    printer,
+    exit, printer,
 };
 use crate::error::Error;
 
@@ -278,8 +277,19 @@ fn log(args: &LogArgs) -> anyhow::Result<ExitCode> {
     } else {
         let line = |label: &str, value: String| printer::data(&format!("{label:<10}{value}"));
         line("served", count("served").to_string());
-        line("logged", format!("{}, of which {} were not answered any more", count("logged"), count("unanswered")));
-        line("drained", format!("{} requests, {} rows, into {}", count("drained"), count("drained_rows"), text(&found["table"])));
+        line(
+            "logged",
+            format!("{}, of which {} were not answered any more", count("logged"), count("unanswered")),
+        );
+        line(
+            "drained",
+            format!(
+                "{} requests, {} rows, into {}",
+                count("drained"),
+                count("drained_rows"),
+                text(&found["table"])
+            ),
+        );
         line("waiting", count("waiting").to_string());
         if count("given_up") > 0 {
             line("given up", count("given_up").to_string());

@@ -72,7 +72,8 @@ impl Node {
 }
 
 fn lines(why: &Why, inputs: Inputs) -> Vec<String> {
-    let mut branches: Vec<Node> = why.rows.iter().map(|row| row_node(row, why.rows.len() > 1, inputs)).collect();
+    let mut branches: Vec<Node> =
+        why.rows.iter().map(|row| row_node(row, why.rows.len() > 1, inputs)).collect();
     if why.is_cut {
         branches.push(Node("…         more rows".to_owned(), Vec::new()));
     }
@@ -91,20 +92,25 @@ fn lines(why: &Why, inputs: Inputs) -> Vec<String> {
             time::utc(model.registered_at)
         );
         let mut below = Vec::new();
-        below.extend(model.digest.as_ref().map(|digest| Node::leaf("files", format_args!("sha-256 {digest}"))));
+        below.extend(
+            model.digest.as_ref().map(|digest| Node::leaf("files", format_args!("sha-256 {digest}"))),
+        );
         below.extend(why.run.as_ref().map(run_node));
         branches.push(Node(format!("{:<9} {text}", "model"), below));
     }
     match &why.gate {
         Some(report) => branches.push(gate_node(report)),
-        None if why.model.is_some() => branches.push(Node::leaf("gates", "it was not judged before it was served")),
+        None if why.model.is_some() => {
+            branches.push(Node::leaf("gates", "it was not judged before it was served"))
+        }
         None => {}
     }
     if let (Some(moved), Some(alias)) = (&why.alias_move, &why.endpoint.alias) {
         let from = moved.from_version.map_or("nothing".to_owned(), |version| format!("version {version}"));
         let to = moved.to_version.map_or("nothing".to_owned(), |version| format!("version {version}"));
         let because = if moved.reason.is_empty() { String::new() } else { format!(": {}", moved.reason) };
-        let text = format!("@{alias} from {from} to {to}, by {} at {}{because}", moved.by, time::utc(moved.at));
+        let text =
+            format!("@{alias} from {from} to {to}, by {} at {}{because}", moved.by, time::utc(moved.at));
         branches.push(Node::leaf("moved", text));
     }
     let mut out = vec![head(why)];
@@ -185,7 +191,8 @@ fn gate_node(report: &GatePart) -> Node {
         report.report_id
     );
     let checks = report.checks.iter();
-    let below = checks.map(|(name, outcome, sentence)| Node(format!("{name}: {outcome}. {sentence}"), Vec::new()));
+    let below =
+        checks.map(|(name, outcome, sentence)| Node(format!("{name}: {outcome}. {sentence}"), Vec::new()));
     Node(format!("{:<9} {text}", "gates"), below.collect())
 }
 

@@ -85,8 +85,9 @@ struct Checked {
 
 async fn apply(ctx: Ctx, request: ApplyRequest) -> Result<ApplyResponse> {
     check_text("yaml", &request.yaml, YAML_CHARS_MAX)?;
-    let (declared, refresh) = file_from_yaml(&request.yaml)
-        .map_err(|error| Error::invalid(format!("The definition cannot be read: {error}")))?;
+    let (declared, refresh) = file_from_yaml(&request.yaml).map_err(|error| {
+        Error::invalid(format!("The definition cannot be read: {error}")).in_field("yaml")
+    })?;
     let name = managed::parse(&declared.name)?;
     let source = source(&ctx, &name, &declared).await?;
     let plan = PanePlan::new(declared.clone()).map_err(|error| Error::invalid(error.to_string()))?;

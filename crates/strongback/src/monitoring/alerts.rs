@@ -196,7 +196,10 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
     ctx.read(move |sql| {
         visible(sql);
         let of = match request.monitor.as_deref().filter(|name| !name.is_empty()) {
-            Some(name) => monitor::get(sql, name, Action::Read)?.asset.id,
+            Some(name) => {
+                let found = monitor::get(sql, name, Action::Read).map_err(|error| error.in_field("monitor"));
+                found?.asset.id
+            }
             None => 0,
         };
         let state = if state == "all" { "" } else { &state };

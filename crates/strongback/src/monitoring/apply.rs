@@ -38,7 +38,8 @@ fn holder(asset: &Asset) -> String {
 
 /// Reads a declaration; a mistake is told with its line and column.
 pub(super) fn read(yaml: &str) -> Result<monitors::Monitor> {
-    from_yaml(yaml).map_err(|error| Error::invalid(format!("The monitor cannot be read: {error}.")))
+    from_yaml(yaml)
+        .map_err(|error| Error::invalid(format!("The monitor cannot be read: {error}.")).in_field("yaml"))
 }
 
 /// What a definition names, found and authorised for who declares it.

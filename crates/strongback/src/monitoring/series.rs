@@ -14,7 +14,6 @@ use crate::{
     router::wire::{Double, Int64},
     tables::managed,
     tracking::{
-
         experiment::{self, Kept, Tags},
         run::{self, Batch, NewRun},
         wire::{KeyValue, MetricIn},

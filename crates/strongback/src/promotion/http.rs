@@ -100,8 +100,10 @@ async fn start(ctx: Ctx, request: GateRunRequest) -> Result<GateRunResponse> {
     let alias =
         request.alias.clone().filter(|alias| !alias.is_empty()).unwrap_or_else(|| CHAMPION.to_owned());
     ctx.write(move |tx| {
-        let model = names::lock(tx, &request.model, Levels::Any, Action::Edit)?;
-        let candidate = version(tx, &model, &request.candidate)?;
+        let model = names::lock(tx, &request.model, Levels::Any, Action::Edit)
+            .map_err(|error| error.in_field("model"))?;
+        let candidate =
+            version(tx, &model, &request.candidate).map_err(|error| error.in_field("candidate"))?;
         let champion = aliases::resolve(tx, &model, &alias)?;
         subject::check(&model, &candidate, champion.as_ref(), &alias)?;
         let order = Order {
@@ -212,7 +214,7 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
     })?;
     let before = before.map_or_else(|| evidence::END.to_owned(), |id| id.to_string());
     ctx.read(move |sql| {
-        let model = names::load(sql, &request.model, Levels::Any)?;
+        let model = names::load(sql, &request.model, Levels::Any).map_err(|error| error.in_field("model"))?;
         let version = request.version.map(|version| version.0);
         let mut found = evidence::list(sql, model.id, version, &before, limit as i64 + 1)?;
         let has_more = found.len() > limit;

@@ -106,7 +106,7 @@ async fn promote(ctx: Ctx, request: PromoteRequest) -> Result<PromoteResponse> {
     ctx.write(move |tx| {
         let model = names::lock(tx, &request.name, Levels::Any, Action::Edit)?;
         let alias = request.alias.as_deref().unwrap_or(CHAMPION);
-        let to = version(tx, &model, &request.version)?;
+        let to = version(tx, &model, &request.version).map_err(|error| error.in_field("version"))?;
         let authority = authority(tx, &model, alias, &to, named, request.is_override)?;
         let report = match &authority {
             Authority::Evidence(id) => Some(id.to_string()),

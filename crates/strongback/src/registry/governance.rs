@@ -105,7 +105,7 @@ pub struct GovernResponse {
 async fn set(ctx: Ctx, request: GovernRequest) -> Result<GovernResponse> {
     let mut aliases = request.aliases;
     for alias in &aliases {
-        check_alias_not_reserved(alias).map_err(refused)?;
+        check_alias_not_reserved(alias).map_err(|error| refused(error).in_field("aliases"))?;
     }
     aliases.sort_unstable();
     aliases.dedup();
@@ -146,6 +146,7 @@ async fn set(ctx: Ctx, request: GovernRequest) -> Result<GovernResponse> {
 pub fn read_gates(text: &str) -> Result<gates::Gates> {
     gates::from_yaml(text).map_err(|error| {
         Error::invalid(format!("The gates cannot be read: {}: {}.", error.position, error.message))
+            .in_field("config")
     })
 }
 

@@ -104,7 +104,7 @@ fn new_config(
     model: &str,
     served_name: Option<&str>,
 ) -> Result<(NewConfig, models::Model)> {
-    let (model, version, alias) = resolve(tx, model)?;
+    let (model, version, alias) = resolve(tx, model).map_err(|error| error.in_field("model"))?;
     let digest = digest_of(&model.name(), &version)?;
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
     let made: String = format!("{}-{}", model.leaf, version.version).chars().map(plain).collect();

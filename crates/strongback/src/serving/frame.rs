@@ -215,7 +215,14 @@ impl Column {
                 _ => return Err(refused(input, row, cell, "it is no whole number within the range")),
             },
             (Values::Float(_) | Values::Double(_), None) => None,
-            _ => return Err(refused(input, row, cell, "nothing is known by then, and the type has no such value")),
+            _ => {
+                return Err(refused(
+                    input,
+                    row,
+                    cell,
+                    "nothing is known by then, and the type has no such value",
+                ));
+            }
         };
         if is_put.is_some() {
             self.missing.retain(|missing| *missing != row);

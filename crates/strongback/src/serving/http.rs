@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    endpoints::{self, Endpoint, NewEndpoint, endpoint_create, endpoint_delete, endpoint_update, find},
     log::TABLE_SUFFIX,
     payload::{self, Figures},
-    endpoints::{self, Endpoint, NewEndpoint, endpoint_create, endpoint_delete, endpoint_update, find},
     runtime::{Report, RuntimeKind},
 };
 use crate::{

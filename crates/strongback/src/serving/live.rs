@@ -185,7 +185,10 @@ impl Live {
 
     /// The error for requests while nothing can be loaded.
     fn cannot(&self, failure: &Failure) -> Error {
-        Error::new(Code::InvalidState, format!("The endpoint '{}' cannot answer: {}", self.name, failure.why))
+        Error::new(
+            Code::ResourceConflict,
+            format!("The endpoint '{}' cannot answer: {}", self.name, failure.why),
+        )
     }
 
     /// Why the newest configuration could not be loaded, if it could not.

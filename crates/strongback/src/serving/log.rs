@@ -52,7 +52,8 @@ pub(super) async fn recorder(ctx: &Ctx, endpoint_id: i64, schema: &Schema) -> Re
     let endpoint = ctx
         .read(move |sql| {
             crate::catalog::authorize_admin(sql, "log what endpoints serve")?;
-            let found = asset::get(sql, endpoint_id)?.ok_or_else(|| Error::missing("The endpoint is gone."))?;
+            let found =
+                asset::get(sql, endpoint_id)?.ok_or_else(|| Error::missing("The endpoint is gone."))?;
             let mut table = names::full_name_of(sql, endpoint_id)?;
             table.leaf.push_str(TABLE_SUFFIX);
             Ok(EndpointRef { asset: endpoint_id, table, owner: found.owner_id })

@@ -79,6 +79,10 @@ pub struct ConfigIn {
 impl ConfigIn {
     /// The model's name and the entity's.
     fn model(self) -> Result<(String, Option<String>)> {
+        for entity in self.served_entities.iter().chain(&self.served_models).flatten() {
+            check_text("entity_name", entity.entity_name.as_deref().unwrap_or_default(), NAME_CHARS_MAX)?;
+            check_text("name", entity.name.as_deref().unwrap_or_default(), NAME_CHARS_MAX)?;
+        }
         let mut given = self.served_entities.or(self.served_models).unwrap_or_default();
         let Some(entity) = given.pop().filter(|_| given.is_empty()) else {
             return Err(Error::invalid(format!(
@@ -94,7 +98,6 @@ impl ConfigIn {
         let has_variables =
             entity.environment_vars.is_some_and(|value| value.as_object().is_some_and(|map| !map.is_empty()));
         refuse("environment_vars", has_variables, "a model's process finds nothing of the outside.")?;
-        check_text("name", entity.name.as_deref().unwrap_or_default(), NAME_CHARS_MAX)?;
         let name = entity
             .entity_name
             .filter(|name| !name.is_empty())

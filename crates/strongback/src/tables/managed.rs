@@ -142,8 +142,14 @@ pub(super) fn refuse_frozen(table: &Managed) -> Result<()> {
 }
 
 /// Lets rows that lie where an asset's UUID says, and never change, be read like a table's. Answers the asset's revision.
-pub fn freeze_in_tx(tx: &mut Sql<'_>, asset_id: i64, state: &lake::table::State, kept_by: &str) -> Result<i64> {
-    let columns = serde_json::to_string(&super::column::of_lake(state.columns.iter())).map_err(Error::internal)?;
+pub fn freeze_in_tx(
+    tx: &mut Sql<'_>,
+    asset_id: i64,
+    state: &lake::table::State,
+    kept_by: &str,
+) -> Result<i64> {
+    let columns =
+        serde_json::to_string(&super::column::of_lake(state.columns.iter())).map_err(Error::internal)?;
     tx.execute(&store::TABLE_INSERT, bind![asset_id, "DELTA", "", &columns, state.version as i64])?;
     tx.execute(&store::TABLE_SET_KEPT_BY, bind![asset_id, kept_by])?;
     let (totals, by) = (Totals::of(state), tx.caller().id);

@@ -5,12 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use super::{
-    land,
+    inside, land,
     managed::Totals,
-    inside,
     operations::{
-        self, COLUMNS, COMPACT, CREATE, IMPORT, Inside, Landing, NewTable, Place, ROWS, Upkeep, VACUUM, Version, WRITE,
-        Writing,
+        self, COLUMNS, COMPACT, CREATE, IMPORT, Inside, Landing, NewTable, Place, ROWS, Upkeep, VACUUM,
+        Version, WRITE, Writing,
     },
     upkeep as keeping, write,
 };

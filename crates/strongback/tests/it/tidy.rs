@@ -7,7 +7,20 @@ use std::{
 };
 
 /// Slices from the ground up. A slice imports only slices before it.
-const SLICES: &[&str] = &["events", "catalog", "files", "jobs", "tables", "tracking", "registry", "features", "serving", "promotion", "monitoring", "answers"];
+const SLICES: &[&str] = &[
+    "events",
+    "catalog",
+    "files",
+    "jobs",
+    "tables",
+    "tracking",
+    "registry",
+    "features",
+    "serving",
+    "promotion",
+    "monitoring",
+    "answers",
+];
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -142,7 +142,11 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {
     let state = ctx.app.lake.state(found.labels.table, Some(found.version)).await?;
     let known: Vec<String> = state.columns.into_iter().map(|column| column.name).collect();
     let definition = define(&request, &found, &known)?;
-    ctx.app.lake.check_recipe(definition.recipe.clone()).await?;
+    let checked = ctx.app.lake.check_recipe(definition.recipe.clone()).await.map_err(Error::from);
+    checked.map_err(|error| match request.filter {
+        Some(_) if !error.is_ours() => error.in_field("where"),
+        _ => error,
+    })?;
     let full_name = managed::show(&name);
     let comment = request.comment.filter(|comment| !comment.is_empty());
     let job = ctx.write(move |tx| begin(tx, &name, &comment, &definition)).await?;

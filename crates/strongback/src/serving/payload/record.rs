@@ -107,7 +107,8 @@ pub(super) fn millis_of(request_id: Uuid) -> i64 {
 pub(super) fn encode(endpoint: i64, schema: i64, inputs: &[Named], record: Record) -> Result<Vec<u8>> {
     let rows = record.inputs.num_rows();
     let labels = record.labels.as_ref().map_or(rows, Vec::len);
-    if record.scores.len() != rows || labels != rows || ![0, rows].contains(&record.event_times_micros.len()) {
+    if record.scores.len() != rows || labels != rows || ![0, rows].contains(&record.event_times_micros.len())
+    {
         return Err(Error::internal(format!(
             "{rows} rows have {} scores, {labels} labels and {} event times",
             record.scores.len(),

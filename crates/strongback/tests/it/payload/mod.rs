@@ -77,7 +77,11 @@ fn record(number: i64, rows: usize) -> Record {
         request_id: Uuid::now_v7(),
         client_request_id: Some(format!("client {number}")),
         served_at_micros: 1_795_000_000_000_000 + number,
-        event_times_micros: if number % 2 == 0 { vec![1_700_000_000_000_000 + number; rows] } else { Vec::new() },
+        event_times_micros: if number % 2 == 0 {
+            vec![1_700_000_000_000_000 + number; rows]
+        } else {
+            Vec::new()
+        },
         model_id: 77,
         model_version: 3,
         latency_us: 412,

@@ -302,7 +302,7 @@ impl<'t> World<'t> {
                 let name = self.get("watched").await;
                 format!(
                     "version: 1\nwatch: {name}\nbaseline: {name}@1\nevent_time: at\nwindow: {{ length: 1h }}\n\
-                     thresholds: [{{ metric: psi, below: 9 }}]\nminimum_rows: 1\n"
+                     metrics: [psi, missing]\nthresholds: [{{ metric: missing, below: 9 }}]\nminimum_rows: 1\n"
                 )
             }
             "monitored" => {

@@ -75,7 +75,9 @@ fn places(root: &Path) -> BTreeSet<String> {
         let entries = std::fs::read_dir(dir).unwrap().flatten();
         entries.map(|entry| entry.path().display().to_string()).collect::<Vec<_>>()
     };
-    let grows = |name: &String| !name.contains("-wal") && !name.contains("-shm");
+    // What the store adds, and what endpoints and feature tables make where there are some.
+    let known = ["-wal", "-shm", "/data/payload", "/data/serving", "/data/online.redb"];
+    let grows = |name: &String| !known.iter().any(|part| name.contains(part));
     names(root).into_iter().chain(names(&root.join("data"))).filter(grows).collect()
 }
 

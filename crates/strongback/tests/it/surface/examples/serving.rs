@@ -30,7 +30,8 @@ fn ours() -> Vec<Example> {
         Example::new("PATCH", ONE, json!({ "name": "$endpoint$", "model": "$gov$/1" })),
         Example::new("DELETE", ONE, json!({ "name": "$endpoint$" })),
         Example::new("GET", "/api/1.0/endpoints/{name}/log", json!({ "name": "$endpoint$" })),
-        Example::new("POST", "/api/1.0/endpoints/{name}/flush", json!({ "name": "$endpoint$" })).note(DRAINED),
+        Example::new("POST", "/api/1.0/endpoints/{name}/flush", json!({ "name": "$endpoint$" }))
+            .note(DRAINED),
     ]
 }
 
