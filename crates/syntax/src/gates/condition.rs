@@ -20,15 +20,10 @@ pub(super) fn check(condition: &str) -> Result<(), String> {
     let mut before = ' ';
     for c in condition.chars() {
         match (quote, c) {
-            (_, '\\' | '\0') => return Err(sign(c)),
+            (_, '\\' | '\0') | (None, ';' | '$' | '#') => return Err(sign(c)),
             (Some(sign), c) if sign == c => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"' | '`') => quote = Some(c),
-            (None, ';' | '$' | '#') => return Err(sign(c)),
-            (None, '-') if before == '-' => {
-                return Err("a comment begins in the condition; take it out".to_owned());
-            }
-            (None, '*') if before == '/' => {
+            (None, c) if matches!((before, c), ('-', '-') | ('/', '*')) => {
                 return Err("a comment begins in the condition; take it out".to_owned());
             }
             (None, '(') => open += 1,
@@ -36,7 +31,7 @@ pub(super) fn check(condition: &str) -> Result<(), String> {
                 open =
                     open.checked_sub(1).ok_or("the condition closes a parenthesis that it did not open")?;
             }
-            (None, _) => {}
+            _ => {}
         }
         before = c;
     }

@@ -1,6 +1,6 @@
 //! A server with a model of `prod.risk`, rows to judge it on, and real ONNX files to be judged.
 
-use std::{fmt::Write as _, path::PathBuf, process::Output};
+use std::{fmt::Write as _, path::PathBuf, process::Output, time::Duration};
 
 use serde_json::{Value, json};
 use testkit::{
@@ -57,6 +57,11 @@ fn library() -> String {
     panic!("no ONNX Runtime in {}: run tools/venv.sh", lib.display());
 }
 
+/// A client with the patience of a machine that has much else to do.
+fn client(server: &Server) -> Client {
+    server.client().with_timeout(Duration::from_mins(3))
+}
+
 /// Runs a test on every store there is.
 pub fn on_every_store(test: impl Fn(Lab)) {
     test(Lab::new(None));
@@ -72,7 +77,7 @@ impl Lab {
         let mut launch = Launch::strongback(binary, database_url);
         launch.environment.push(("STRONGBACK_ONNXRUNTIME_LIBRARY".into(), library()));
         let server = Server::start(launch).unwrap();
-        let client = server.client();
+        let client = client(&server);
         let mut lab = Self { server, client, experiment: String::new() };
         lab.post("/api/2.1/unity-catalog/catalogs", &json!({ "name": "prod" }));
         lab.post("/api/2.1/unity-catalog/schemas", &json!({ "name": "risk", "catalog_name": "prod" }));
@@ -86,7 +91,7 @@ impl Lab {
 
     /// As after a restart: a new connection.
     pub fn reconnect(&mut self) {
-        self.client = self.server.client();
+        self.client = client(&self.server);
     }
 
     pub fn try_post(&mut self, path: &str, body: &Value) -> (u16, Value) {
