@@ -33,7 +33,7 @@ statements! {
             holder, lease_until, token_id, cancelled_by_id, progress_done, progress_of, progress_message, queued_at,
             started_at, result, error_code, error_message, processor_ms, wall_ms, bytes_read, bytes_written, ended_at,
             revision, processor_ms_before, wall_ms_before
-        FROM job WHERE id < $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR kind = $3) AND ($4 = 0 OR asset_id = $4)
+        FROM job WHERE id < $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR kind = $3) AND (asset_id = $4 OR $4 = 0)
         ORDER BY id DESC LIMIT $5";
     /// Whose time has come, of some kinds and labels, the longest due first, after a place ($4, $5). The kind is made a value
     /// of its own so that nobody looks for it in the index of kinds and keys, where all that have ended are too.

@@ -76,7 +76,7 @@ statements! {
             a.acknowledged_by, a.resolved_at, a.resolved_by, a.note, a.job_id, a.revision
         FROM alert a JOIN asset m ON m.id = a.asset_id
         WHERE a.id < $1 AND ($2 = '' OR a.state = $2 OR ($2 = 'standing' AND a.state <> 'resolved'))
-            AND ($3 = 0 OR a.asset_id = $3) AND m.deleted_at IS NULL
+            AND (a.asset_id = $3 OR $3 = 0) AND m.deleted_at IS NULL
         ORDER BY a.id DESC LIMIT $4";
     ALERT_UPDATE = "UPDATE alert SET state = $2, severity = $3, figure = $4, last_window = $5, judged_to = $6, window_count = $7,
             under = $8, updated_at = $9, acknowledged_at = $10, acknowledged_by = $11, resolved_at = $12, resolved_by = $13,

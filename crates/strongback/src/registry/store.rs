@@ -109,5 +109,5 @@ statements! {
     /// Reports of a model before an id ($3), newest first; of a version where one is named ($2 is not 0).
     REPORT_PAGE = "SELECT uuid, model_id, version, digest, alias, champion, champion_digest, config_digest, verdict,
             run_uuid, made_at, expires_at, by_principal, body FROM gate_report
-        WHERE model_id = $1 AND ($2 = 0 OR version = $2) AND uuid < $3 ORDER BY uuid DESC LIMIT $4";
+        WHERE model_id = $1 AND (version = $2 OR $2 = 0) AND uuid < $3 ORDER BY uuid DESC LIMIT $4";
 }
