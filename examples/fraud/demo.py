@@ -17,15 +17,17 @@ import time
 from pathlib import Path
 
 import data
+import loop
 from console import Console, seconds, typed
 from server import Server, ServerError, last_lines
 
 HERE = Path(__file__).resolve().parent
 MODEL = "prod.risk.fraud_classifier"
+SCORER = "prod.risk.fraud_scorer"
 CHECKPOINT = "checkpoint.json"
 BEST_RUN = ["runs", "best", "--metric", "val_ap", "--where", "tags.dataset_version = '2024-Q4-v2'"]
 PYTHON_FOLDER = Path(sys.executable).parent
-STEPS = 12
+STEPS = 23
 COMMAND_LIMIT_S = 600
 DATA_DIR = "STRONGBACK_DATA_DIR"
 
@@ -46,13 +48,22 @@ class Demo:
         self.server = server
         self.environment = client_environment(server)
 
-    def python(self, script: str) -> None:
+    def python(self, script: str, *arguments: str) -> None:
         """Runs a script of this folder, as a user would. Warnings of the libraries stay in a file."""
-        self.run([sys.executable, "-u", str(HERE / script)], typed(["python", script]))
+        self.run([sys.executable, "-u", str(HERE / script), *arguments], typed(["python", script, *arguments]))
 
-    def strongback(self, *arguments: str) -> float:
+    def strongback(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> float:
         """Runs a ``strongback`` command, data and talk as a person sees them; the seconds it took."""
-        return self.run([str(self.server.binary), *arguments], typed(["strongback", *arguments]), talk=True)
+        return self.run(
+            [str(self.server.binary), *arguments], typed(["strongback", *arguments]), talk=True, codes=codes
+        )
+
+    def answer(self, *arguments: str) -> str:
+        """What a ``strongback`` command prints, for the next step."""
+        command = [str(self.server.binary), *arguments]
+        return subprocess.run(
+            command, env=self.environment, cwd=self.server.folder, capture_output=True, text=True, check=True
+        ).stdout
 
     def strongback_into(self, file: str, *arguments: str) -> None:
         """Runs a ``strongback`` command with its data redirected into a file of the demo's folder."""
@@ -60,8 +71,19 @@ class Demo:
         with (self.server.folder / file).open("wb") as stdout:
             self.run([str(self.server.binary), *arguments], shown, stdout=stdout)
 
-    def run(self, command: list[str], shown: str, *, talk: bool = False, stdout=subprocess.PIPE) -> float:
-        """Runs a command: its stdout as it comes; its stderr too (``talk``) or into a file that is shown if it fails."""
+    def run(
+        self,
+        command: list[str],
+        shown: str,
+        *,
+        talk: bool = False,
+        stdout=subprocess.PIPE,
+        codes: tuple[int, ...] = (0,),
+    ) -> float:
+        """Runs a command: its stdout as it comes; its stderr too (``talk``) or into a file that is shown if it fails.
+
+        ``codes`` are the exit codes that are no failure: gates end with 1 when they keep a model out.
+        """
         self.console.command(shown)
         errors = self.server.folder / f"step-{self.console.number:02}.stderr"
         start = time.perf_counter()
@@ -92,7 +114,7 @@ class Demo:
                     process.wait()
         if is_late:
             raise CommandError(f"{shown} was stopped after its limit of {COMMAND_LIMIT_S} s", last_lines(errors, 15))
-        if code != 0:
+        if code not in codes:
             raise CommandError(f"{shown} ended with exit code {code}", last_lines(errors, 15))
         return time.perf_counter() - start
 
@@ -121,7 +143,13 @@ def client_environment(server: Server) -> dict[str, str]:
 
 
 def walk(demo: Demo) -> None:
-    """The steps after the data are there."""
+    """The steps after the data are there: what a tracking server does, then what comes behind it."""
+    spine(demo)
+    loop.walk(demo)
+
+
+def spine(demo: Demo) -> None:
+    """From a fresh server to an audited champion."""
     step, console, server = demo.console.step, demo.console, demo.server
     with step("Start the server on a fresh data directory"):
         console.command(typed(["strongback", *server.command()[1:]]))
@@ -213,7 +241,7 @@ def main() -> int:
     if binary is None:
         console.failure("The strongback binary is not built: `make build` makes it, STRONGBACK_BIN names another.")
         return 2
-    console.heading("Strongback: card fraud, from real transactions to an audited champion")
+    console.heading("Strongback: card fraud, from real transactions to a model that is watched and replaced")
     console.line("Ordinary client code and typed commands, nothing else. Every figure is computed as you watch.")
     console.line(f"All that is written lies below {data.cache_dir()}.")
     try:

@@ -18,14 +18,19 @@ LABELLED = ["tx_id", "event_time", *data.FEATURES, data.TARGET]
 
 
 def transactions() -> "pd.DataFrame":
-    """All transactions in order of time, or as many of each day as STRONGBACK_DEMO_ROWS says (for a quick look)."""
+    """All transactions in order of time."""
     loaded = data.load()
     loaded["tx_id"] = range(len(loaded))
     loaded["event_time"] = (DAY_ONE + pd.to_timedelta(loaded["Time"], unit="s")).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if limit := int(os.environ.get("STRONGBACK_DEMO_ROWS", "0")):
-        second_day = loaded["Time"] >= data.DAY_TWO_STARTS_S
-        loaded = pd.concat([loaded[~second_day].iloc[-limit:], loaded[second_day].iloc[:limit]])
     return loaded
+
+
+def to_come() -> "pd.DataFrame":
+    """What of the second day is replayed: STRONGBACK_DEMO_HOURS of it, 6 if nothing is said."""
+    hours = float(os.environ.get("STRONGBACK_DEMO_HOURS", "6"))
+    loaded = transactions()
+    seconds = loaded["Time"] - data.DAY_TWO_STARTS_S
+    return loaded[(seconds >= 0) & (seconds < hours * 3600)]
 
 
 def main():
@@ -33,7 +38,10 @@ def main():
     history = loaded[loaded["Time"] < data.DAY_TWO_STARTS_S]
     history[TRANSACTION].to_csv("transactions.csv", index=False)
     history[LABELLED].to_csv("labelled.csv", index=False)
+    coming = to_come()
+    coming[LABELLED].to_csv("labelled_later.csv", index=False)
     print(f"transactions.csv and labelled.csv hold the {len(history):,} transactions of day 1")
+    print(f"labelled_later.csv holds {len(coming):,} of day 2, as somebody will have labelled them")
 
 
 if __name__ == "__main__":

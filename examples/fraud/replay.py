@@ -1,4 +1,4 @@
-"""Lets the second day happen: every transaction is scored as it comes, and what it adds to the features is published before
+"""Lets the second day happen, or its first hours: every transaction is scored as it comes, and what it adds to the features is published before
 later ones need it.
 
 One loop a minute of event time. The transactions of a minute are scored first, each by a request of its own; then the
@@ -56,8 +56,7 @@ def publish(minute: str, rows: list[dict]) -> None:
 
 
 def main():
-    loaded = land.transactions()
-    day_two = loaded[loaded["Time"] >= data.DAY_TWO_STARTS_S].to_dict("records")
+    day_two = land.to_come().to_dict("records")
     minutes: dict[str, list[dict]] = {}
     for row in day_two:
         minutes.setdefault(row["event_time"][:16].replace(":", "-"), []).append(row)

@@ -1,12 +1,13 @@
 """Trains one model on a training set of the feature store, registers it, and makes it the challenger.
 
-Ordinary MLflow user code. It is run by hand at first, and by a runner when a monitor asks for a fresher model: then the
-training set and the kind of model are the parameters of a declared command.
+Ordinary MLflow user code. It is run by hand at first, and by a runner when a monitor asks for a fresher model: then the kind of
+model is the parameter of a declared command, and the training set is made of all that is labelled by then.
 """
 
 import argparse
 import io
 import os
+import time
 
 import mlflow
 import pandas as pd
@@ -21,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 import data
 
-MODEL = "prod.risk.fraud_classifier"
+MODEL = "prod.risk.fraud_scorer"
 EXPERIMENT = "/Shared/fraud-detection/loop"
 HOUR = ["amount_count_1h", "amount_mean_1h", "amount_std_1h"]
 # What the files of these models hold besides plain numbers.
@@ -42,22 +43,41 @@ def model_of(kind: str):
     return make_pipeline(only_amounts, StandardScaler(), logistic)
 
 
+def ask(method: str, path: str, **options) -> requests.Response:
+    """A request to the server that the environment names; raises for any answer that is none."""
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = requests.request(
+        method, f"{os.environ['MLFLOW_TRACKING_URI']}/api/1.0/{path}", headers=headers, timeout=600, **options
+    )
+    if answer.status_code != 200:
+        raise SystemExit(f"{method} {path} was answered {answer.status_code}: {answer.text[:500]}")
+    return answer
+
+
+def fresh_set() -> str:
+    """A training set of all that is labelled by now; its name."""
+    name = f"prod.risk.train_{time.strftime('%Y%m%d_%H%M%S', time.gmtime())}"
+    asked = {
+        "name": name,
+        "labels": "prod.risk.labelled",
+        "features": ["prod.risk.amounts"],
+        "label": data.TARGET,
+        "wait_ms": 30_000,
+    }
+    ask("POST", "training-sets", json=asked)
+    return name
+
+
 def rows_of(training_set: str) -> pd.DataFrame:
     """The rows of a training set, as Parquet over HTTP."""
-    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
-    answer = requests.get(
-        f"{os.environ['MLFLOW_TRACKING_URI']}/api/1.0/training-sets/{training_set}/rows",
-        params={"format": "parquet"},
-        headers={"Authorization": f"Bearer {token}"} if token else {},
-        timeout=300,
-    )
-    answer.raise_for_status()
+    answer = ask("GET", f"training-sets/{training_set}/rows", params={"format": "parquet"})
     return pd.read_parquet(io.BytesIO(answer.content))
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--training-set", required=True)
+    arguments.add_argument("--training-set", help="its name; all that is labelled by now if nothing is said")
     arguments.add_argument("--kind", choices=["logistic", "boosted", "amounts"], default="logistic")
     arguments.add_argument("--alias", default="challenger")
     wanted = arguments.parse_args()
@@ -80,7 +100,7 @@ def main():
             pyfunc_predict_fn="predict_proba",
             skops_trusted_types=TRUSTED,
         )
-    client = mlflow.MlflowClient(registry_uri="databricks-uc")
+    client = mlflow.MlflowClient()
     newest = max(int(version.version) for version in client.search_model_versions(f"name='{MODEL}'"))
     client.set_registered_model_alias(MODEL, wanted.alias, newest)
     print(f"{MODEL} version {newest}: {wanted.kind}, {len(rows):,} rows, is the {wanted.alias}")

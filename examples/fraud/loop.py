@@ -1,0 +1,108 @@
+"""The second half of the demo: features, gates, serving, labels, drift, a challenger, and why.
+
+Every step is a command that a person could type or a script of this folder. What the gates and the monitor say is what they
+find in the data; the demo shows it and goes on either way.
+"""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import data
+
+HERE = Path(__file__).resolve().parent
+MODEL = "prod.risk.fraud_scorer"
+EVENING = "event_time >= TIMESTAMP '2013-09-01T18:00:00Z'"
+DAY = "event_time < TIMESTAMP '2013-09-01T18:00:00Z'"
+
+
+def walk(demo) -> None:
+    step, strongback = demo.console.step, demo.strongback
+    with step("Land day 1 as governed tables"):
+        demo.python("land.py")
+        strongback("table", "import", "transactions.csv", "--name", "prod.risk.transactions")
+        strongback("table", "import", "labelled.csv", "--name", "prod.risk.labelled")
+        statement = "SELECT count(*) AS transactions, sum(Class) AS frauds FROM prod.risk.labelled"
+        strongback("sql", statement)
+    with step("Declare features once, compute them, and pin two sets of rows"):
+        strongback("feature-table", "apply", str(HERE / "amounts.yaml"))
+        strongback("feature-table", "materialize", "prod.risk.amounts", "--wait")
+        sets = ["--labels", "prod.risk.labelled", "--features", "prod.risk.amounts", "--label", data.TARGET]
+        strongback("training-set", "create", "prod.risk.train", *sets, "--where", DAY)
+        strongback("training-set", "create", "prod.risk.evening", *sets, "--where", EVENING)
+        strongback("training-set", "rebuild", "prod.risk.train")
+    with step("Train a model on hours 0–18; only gates make it champion"):
+        demo.python("train_on.py", "--training-set", "prod.risk.train", "--kind", "logistic")
+        strongback("model", "govern", MODEL, "--aliases", "champion")
+        gate(demo)
+    with step("A worse one is kept out, and the report says why"):
+        demo.python("train_on.py", "--training-set", "prod.risk.train", "--kind", "amounts")
+        gate(demo)
+    with step("Serve the champion"):
+        strongback("endpoint", "create", "fraud", "--model", f"{MODEL}@champion")
+    with step("Let day 2 happen, as fast as it answers"):
+        demo.python("replay.py")
+        strongback("endpoint", "log", "fraud", "--flush")
+    with step("Labels arrive"):
+        strongback("labels", "import", labels(demo), "--endpoint", "prod.risk.fraud")
+        strongback("table", "import", "labelled_later.csv", "--name", "prod.risk.labelled")
+    with step("Watch what was served: drift is found, and an alert is raised"):
+        strongback("command", "declare", "prod.risk.train_fraud", "--file", command(demo))
+        strongback("monitor", "apply", str(HERE / "monitor.yaml"))
+        strongback("monitor", "run", "prod.risk.fraud", "--wait")
+        worst = (
+            "SELECT column_name, round(max(value), 2) AS psi FROM prod.risk.fraud_drift WHERE metric = 'psi' "
+            "GROUP BY column_name ORDER BY psi DESC LIMIT 5"
+        )
+        strongback("sql", worst)
+        strongback("alert", "list", "-n", "5")
+    with step("The alert has queued a training on fresher data; a runner does it"):
+        strongback("job", "list", "--kind", "command")
+        strongback("runner", "--once", "--work-dir", "runner")
+    with step("The challenger goes through the same gates"):
+        gate(demo)
+        strongback("history", f"{MODEL}@champion")
+    with step("Why did this transaction get this score?"):
+        strongback("why", highest(demo))
+    with step("Take the champion back to where it was"):
+        moves = json.loads(demo.answer("history", f"{MODEL}@champion", "--json"))["moves"]
+        if len(moves) > 1:
+            strongback("rollback", MODEL, "--reason", "shown in the demo")
+        else:
+            demo.console.line("it never moved, so there is nothing to take back; `strongback rollback` would")
+
+
+def gate(demo) -> None:
+    """Judges the challenger; whatever comes out is an answer."""
+    challenger = ["--model", MODEL, "--candidate", "challenger", "--move", "champion"]
+    demo.strongback("gate", "run", *challenger, "--config", str(HERE / "gates.yaml"), codes=(0, 1, 2))
+
+
+def labels(demo) -> str:
+    """Who was a fraud, by request: what comes back from the people who look into it."""
+    with (demo.server.folder / "requests.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (demo.server.folder / "labels.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["request_id", "row", "label"])
+        out.writerows([row["request_id"], row["row"], row[data.TARGET]] for row in rows)
+    return "labels.csv"
+
+
+def highest(demo) -> str:
+    """The request with the highest score."""
+    with (demo.server.folder / "requests.csv").open(newline="") as file:
+        return max(csv.DictReader(file), key=lambda row: float(row["score"]))["request_id"]
+
+
+def command(demo) -> str:
+    """The declared training: this Python, the script, and one parameter."""
+    argv = [sys.executable, str(HERE / "train_on.py"), "--kind", "{kind}"]
+    text = (
+        f"argv = {json.dumps(argv)}\nwall_seconds = 900\nmemory_mb = 4096\n\n"
+        '[params.kind]\ntype = "text"\ndefault = "logistic"\n'
+        "[env]\nSTRONGBACK_CACHE = " + json.dumps(str(data.cache_dir())) + "\n"
+    )
+    (demo.server.folder / "train_fraud.toml").write_text(text)
+    return "train_fraud.toml"
