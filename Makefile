@@ -13,7 +13,7 @@ CARGO = cargo
 help: ## this page
 	@echo 'Strongback: an MLOps backbone in one binary, for unchanged mlflow and databricks-sdk code.'
 	@echo
-	@echo 'First:  make demo     real fraud data, from training to an audited champion, in under 6 minutes after the build'
+	@echo 'First:  make demo     real fraud data, from training to a model that is watched and replaced, in under 10 minutes after the build'
 	@echo 'Then:   make build && $(CARGO_TARGET_DIR)/debug/strongback up'
 	@echo '        MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python your_training.py'
 	@echo

@@ -27,7 +27,7 @@ SCORER = "prod.risk.fraud_scorer"
 CHECKPOINT = "checkpoint.json"
 BEST_RUN = ["runs", "best", "--metric", "val_ap", "--where", "tags.dataset_version = '2024-Q4-v2'"]
 PYTHON_FOLDER = Path(sys.executable).parent
-STEPS = 23
+STEPS = 24
 COMMAND_LIMIT_S = 600
 DATA_DIR = "STRONGBACK_DATA_DIR"
 

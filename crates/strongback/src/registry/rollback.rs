@@ -3,7 +3,7 @@
 //! Rollbacks undo moves like a stack: after 1 → 2 → 3 a rollback leads to 2 and the next one to 1, never to what was rolled
 //! away from. What the alias rested on when it first pointed there (a gate report, an override) is what it rests on again,
 //! although that may have expired since: going back must not wait for gates. Where it rested on nothing because the alias was
-//! not governed then, going back is an override (docs/decisions/0024).
+//! not governed then, going back is an override (docs/decisions/0022).
 
 use serde_json::{Value as Json, json};
 
