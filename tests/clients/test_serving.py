@@ -71,6 +71,7 @@ def register(name, log, model, rows, **options):
             name="model",
             signature=infer_signature(rows, model.predict(rows)),
             input_example=rows.head(5),
+            pip_requirements=[],
             **options,
         )
     return int(mlflow.register_model(info.model_uri, name).version)
@@ -151,7 +152,7 @@ def test_onnx_models_run_directly(served, data):
     mlflow.set_experiment("serving")
     with mlflow.start_run():
         signature = infer_signature(rows.to_numpy(dtype=np.float32))
-        info = mlflow.onnx.log_model(converted, name="model", signature=signature)
+        info = mlflow.onnx.log_model(converted, name="model", signature=signature, pip_requirements=[])
     expected = mlflow.pyfunc.load_model(info.model_uri).predict(rows.to_numpy(dtype=np.float32))
     mlflow.register_model(info.model_uri, "m_onnx")
     found = endpoint(served, "direct", "m_onnx")
@@ -215,7 +216,9 @@ def test_a_worker_that_dies_hangs_or_raises_takes_nothing_down(served, monkeypat
     rows = pd.DataFrame({"what": ["x"]})
     mlflow.set_experiment("serving")
     with mlflow.start_run():
-        info = mlflow.pyfunc.log_model(name="model", python_model=Slow(), signature=infer_signature(rows, ["X"]))
+        info = mlflow.pyfunc.log_model(
+            name="model", python_model=Slow(), signature=infer_signature(rows, ["X"]), pip_requirements=[]
+        )
     mlflow.register_model(info.model_uri, "m_slow")
     found = endpoint(served, "slow", "m_slow")
     assert found["serving"]["runtime"] == "python"
