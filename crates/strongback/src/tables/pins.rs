@@ -84,7 +84,9 @@ pub fn unpin_in_tx(tx: &mut Sql<'_>, table_id: i64, version: u64, holder: &str) 
 
 /// Takes all pins of a holder on a table away. Answers how many there were.
 pub fn unpin_all_in_tx(tx: &mut Sql<'_>, table_id: i64, holder: &str) -> Result<u64> {
-    tx.execute(&store::PINS_DELETE, bind![table_id, holder])
+    let held: i64 = tx.one(&store::PINS_HELD, bind![table_id, holder], |row| row.get(0))?;
+    // A change of nothing is none.
+    if held == 0 { Ok(0) } else { tx.execute(&store::PINS_DELETE, bind![table_id, holder]) }
 }
 
 /// Every pinned version before one.
