@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import data
+import land
 import loop
 from console import Console, seconds, typed
 from server import Server, ServerError, last_lines
@@ -122,7 +123,7 @@ class Demo:
 def client_environment(server: Server) -> dict[str, str]:
     """What a user exports to point unchanged client code at the server, and nothing left over from elsewhere."""
     ours = ("MLFLOW_", "DATABRICKS_", "STRONGBACK_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept = {name: value for name, value in os.environ.items() if name == land.HOURS or not name.startswith(ours)}
     return kept | {
         "MLFLOW_TRACKING_URI": server.url,
         "DATABRICKS_HOST": server.url,

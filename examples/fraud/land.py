@@ -6,28 +6,34 @@ on September 1, 2013 at 00:00 UTC. Each transaction gets a number, so that two i
 
 import os
 
-import pandas as pd
-
 import data
 
-DAY_ONE = pd.Timestamp("2013-09-01T00:00:00Z")
+DAY_ONE = "2013-09-01T00:00:00Z"
 # What is known of a transaction when it happens, as far as features are made of it.
 TRANSACTION = ["tx_id", "event_time", "Amount"]
 # What is known once somebody has looked into it.
 LABELLED = ["tx_id", "event_time", *data.FEATURES, data.TARGET]
 
 
-def transactions() -> "pd.DataFrame":
+# How many hours of the second day are replayed.
+HOURS = "STRONGBACK_DEMO_HOURS"
+
+
+def transactions() -> "pandas.DataFrame":  # noqa: F821 - pandas is imported where it is needed
     """All transactions in order of time."""
+    import pandas as pd
+
     loaded = data.load()
     loaded["tx_id"] = range(len(loaded))
-    loaded["event_time"] = (DAY_ONE + pd.to_timedelta(loaded["Time"], unit="s")).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    loaded["event_time"] = (pd.Timestamp(DAY_ONE) + pd.to_timedelta(loaded["Time"], unit="s")).dt.strftime(
+        "%Y-%m-%dT%H:%M:%SZ"
+    )
     return loaded
 
 
-def to_come() -> "pd.DataFrame":
-    """What of the second day is replayed: STRONGBACK_DEMO_HOURS of it, 6 if nothing is said."""
-    hours = float(os.environ.get("STRONGBACK_DEMO_HOURS", "6"))
+def to_come() -> "pandas.DataFrame":  # noqa: F821
+    """What of the second day is replayed: STRONGBACK_DEMO_HOURS of it, 2 if nothing is said."""
+    hours = float(os.environ.get(HOURS, "2"))
     loaded = transactions()
     seconds = loaded["Time"] - data.DAY_TWO_STARTS_S
     return loaded[(seconds >= 0) & (seconds < hours * 3600)]
