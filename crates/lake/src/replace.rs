@@ -140,10 +140,7 @@ fn touched(table: &DeltaTable, asked: &Replacement) -> Result<Vec<Add>> {
 fn last_of(file: &Add, time: &str) -> Option<i64> {
     let statistics: Json = serde_json::from_str(file.stats.as_deref()?).ok()?;
     let last = statistics["maxValues"][time].as_str()?;
-    let with_zone = chrono::DateTime::parse_from_rfc3339(last).ok().map(|moment| moment.timestamp_micros());
-    // Some writers leave the zone out, which is UTC.
-    let without = || chrono::NaiveDateTime::parse_from_str(last, "%Y-%m-%dT%H:%M:%S%.f").ok();
-    with_zone.or_else(|| without().map(|moment| moment.and_utc().timestamp_micros()))
+    chrono::DateTime::parse_from_rfc3339(last).ok().map(|moment| moment.timestamp_micros())
 }
 
 fn removed(file: &Add) -> deltalake::kernel::Remove {

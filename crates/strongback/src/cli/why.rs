@@ -101,7 +101,7 @@ fn lines(why: &Why, inputs: Inputs) -> Vec<String> {
     match &why.gate {
         Some(report) => branches.push(gate_node(report)),
         None if why.model.is_some() => {
-            branches.push(Node::leaf("gates", "it was not judged before it was served"))
+            branches.push(Node::leaf("gates", "it was not judged before it was served"));
         }
         None => {}
     }

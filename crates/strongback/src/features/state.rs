@@ -129,11 +129,13 @@ impl OnlineStore {
 }
 
 fn is_damage(error: &DatabaseError) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
     match error {
-        DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => true,
-        DatabaseError::Storage(StorageError::Corrupted(_)) => true,
+        DatabaseError::UpgradeRequired(_)
+        | DatabaseError::RepairAborted
+        | DatabaseError::Storage(StorageError::Corrupted(_)) => true,
         DatabaseError::Storage(StorageError::Io(error)) => {
-            matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof)
+            matches!(error.kind(), InvalidData | UnexpectedEof)
         }
         _ => false,
     }

@@ -131,7 +131,7 @@ fn envelope(body: &[u8]) -> Result<Envelope<'_>> {
 pub(super) fn not_json(error: &serde_json::Error) -> Error {
     Error::new(
         Code::BadRequest,
-        format!("Ensure that input is a valid JSON formatted string. Error: {}.", error),
+        format!("Ensure that input is a valid JSON formatted string. Error: {error}."),
     )
 }
 

@@ -141,14 +141,20 @@ impl Column {
                 found => found.map(|value| values.push(value as f32)),
             },
             Values::Long(values) => match as_long(cell) {
-                Whole::Is(value) => Some(values.push(value)),
+                Whole::Is(value) => {
+                    let _: () = values.push(value);
+                    Some(())
+                }
                 Whole::Beyond => return refused("it is beyond the range of long"),
                 Whole::Fraction => return refused("it is no whole number"),
                 Whole::Not => None,
             },
             Values::Integer(values) => match as_long(cell) {
                 Whole::Is(value) => match i32::try_from(value) {
-                    Ok(value) => Some(values.push(value)),
+                    Ok(value) => {
+                        let _: () = values.push(value);
+                        Some(())
+                    }
                     Err(_) => return refused("it is beyond the range of integer"),
                 },
                 Whole::Beyond => return refused("it is beyond the range of integer"),
@@ -157,7 +163,10 @@ impl Column {
             },
             Values::Boolean(values) => as_boolean(cell).map(|value| values.push(value)),
             Values::String(values) => match cell {
-                Cell::Text(text) | Cell::Plain(text) => Some(values.push(text.to_owned())),
+                Cell::Text(text) | Cell::Plain(text) => {
+                    let _: () = values.push(text.to_owned());
+                    Some(())
+                }
                 _ => None,
             },
             Values::Binary(values) => as_bytes(cell).map(|value| values.push(value)),
@@ -204,14 +213,26 @@ impl Column {
     pub(super) fn fill(&mut self, input: &Input, row: usize, value: Option<f64>) -> Result<()> {
         let cell = value.map_or(Cell::Null, Cell::Float);
         let is_put = match (&mut self.values, value) {
-            (Values::Float(values), Some(value)) => Some(values[row] = value as f32),
-            (Values::Double(values), Some(value)) => Some(values[row] = value),
+            (Values::Float(values), Some(value)) => {
+                let _: () = values[row] = value as f32;
+                Some(())
+            }
+            (Values::Double(values), Some(value)) => {
+                let _: () = values[row] = value;
+                Some(())
+            }
             (Values::Long(values), Some(_)) => match as_long(cell) {
-                Whole::Is(value) => Some(values[row] = value),
+                Whole::Is(value) => {
+                    let _: () = values[row] = value;
+                    Some(())
+                }
                 _ => return Err(refused(input, row, cell, "it is no whole number")),
             },
             (Values::Integer(values), Some(_)) => match as_long(cell) {
-                Whole::Is(value) if i32::try_from(value).is_ok() => Some(values[row] = value as i32),
+                Whole::Is(value) if i32::try_from(value).is_ok() => {
+                    let _: () = values[row] = value as i32;
+                    Some(())
+                }
                 _ => return Err(refused(input, row, cell, "it is no whole number within the range")),
             },
             (Values::Float(_) | Values::Double(_), None) => None,

@@ -399,7 +399,7 @@ impl<'de> Visitor<'de> for ColumnsSeed<'_> {
                     return Err(stop(self.slot, error));
                 }
                 Some((input, column)) => {
-                    columns.next_value_seed(ColumnSeed { input, column, slot: self.slot })?
+                    columns.next_value_seed(ColumnSeed { input, column, slot: self.slot })?;
                 }
                 None => drop(columns.next_value::<IgnoredAny>()?),
             }

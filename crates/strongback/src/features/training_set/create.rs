@@ -149,7 +149,7 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {
     })?;
     let full_name = managed::show(&name);
     let comment = request.comment.filter(|comment| !comment.is_empty());
-    let job = ctx.write(move |tx| begin(tx, &name, &comment, &definition)).await?;
+    let job = ctx.write(move |tx| begin(tx, &name, comment.as_deref(), &definition)).await?;
     let Some(job) = job else { return Ok(CreateResponse { full_name, is_repeat: true, job: None }) };
     let job = jobs::wait(&ctx, job, Duration::from_millis(wait as u64)).await?;
     let job = ctx
@@ -284,7 +284,7 @@ fn define(asked: &CreateRequest, found: &Found, known: &[String]) -> Result<Defi
 fn begin(
     tx: &mut Sql<'_>,
     name: &FullName,
-    comment: &Option<String>,
+    comment: Option<&str>,
     definition: &Definition,
 ) -> Result<Change<Option<jobs::JobId>>> {
     let (_, schema) = names::schema_of(tx, &name.catalog, &name.schema)?;
@@ -307,7 +307,7 @@ fn begin(
         name: managed::show(name),
         schema: schema.id,
         set: Uuid::now_v7(),
-        comment: comment.clone(),
+        comment: comment.map(str::to_owned),
         definition: definition.clone(),
     };
     let reason = format!("the training set {}", payload.name);

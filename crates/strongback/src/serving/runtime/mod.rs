@@ -175,7 +175,7 @@ async fn load_files(ctx: &Ctx, name: String, version: &Version) -> Result<Scorer
         _ => None,
     };
     let schema = Schema::new(known);
-    let has_params = known.is_some_and(|parts| parts.get("params").is_some_and(|params| params.is_array()));
+    let has_params = known.is_some_and(|parts| parts.get("params").is_some_and(serde_json::Value::is_array));
     let flavors = flavors(&dir)?;
     let (runtime, report) = start(ctx, &dir, &digest, &schema, &flavors, has_params).await?;
     let version = ScoredVersion {
@@ -419,19 +419,19 @@ fn values(text: &mut String, column: &Column) -> Result<()> {
             Values::Boolean(values) => text.push_str(if values[row] { "true" } else { "false" }),
             Values::Integer(values) => write!(text, "{}", values[row]).map_err(Error::internal)?,
             Values::Long(values) | Values::Datetime(values) => {
-                write!(text, "{}", values[row]).map_err(Error::internal)?
+                write!(text, "{}", values[row]).map_err(Error::internal)?;
             }
             Values::Float(values) => {
-                text.push_str(&serde_json::to_string(&values[row]).map_err(Error::internal)?)
+                text.push_str(&serde_json::to_string(&values[row]).map_err(Error::internal)?);
             }
             Values::Double(values) => {
-                text.push_str(&serde_json::to_string(&values[row]).map_err(Error::internal)?)
+                text.push_str(&serde_json::to_string(&values[row]).map_err(Error::internal)?);
             }
             Values::String(values) => {
-                text.push_str(&serde_json::to_string(&values[row]).map_err(Error::internal)?)
+                text.push_str(&serde_json::to_string(&values[row]).map_err(Error::internal)?);
             }
             Values::Binary(values) => {
-                write!(text, "\"{}\"", BASE64_STANDARD.encode(&values[row])).map_err(Error::internal)?
+                write!(text, "\"{}\"", BASE64_STANDARD.encode(&values[row])).map_err(Error::internal)?;
             }
         }
     }

@@ -211,7 +211,7 @@ fn numbers<T>(
         Values::Boolean(values) => values.iter().for_each(|value| put(of_long(i64::from(*value)))),
         Values::Integer(values) => values.iter().for_each(|value| put(of_long(i64::from(*value)))),
         Values::Long(values) | Values::Datetime(values) => {
-            values.iter().for_each(|value| put(of_long(*value)))
+            values.iter().for_each(|value| put(of_long(*value)));
         }
         Values::Float(values) => values.iter().for_each(|value| put(of_double(f64::from(*value)))),
         Values::Double(values) => values.iter().for_each(|value| put(of_double(*value))),

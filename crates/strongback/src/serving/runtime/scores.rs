@@ -115,7 +115,7 @@ impl Builder {
     pub fn of_outputs(outputs: &SessionOutputs<'_>, rows: usize, form: Form) -> Result<Scores> {
         let mut columns: Vec<(&str, Vec<String>)> = Vec::new();
         let (mut value, mut label) = (None, None);
-        for (name, output) in outputs.iter() {
+        for (name, output) in outputs {
             if let Some((shape, found)) = floats(&output) {
                 let width = if rows == 0 { 1 } else { (found.len() / rows).max(1) };
                 check(found.len() == rows * width)?;

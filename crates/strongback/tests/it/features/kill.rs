@@ -75,7 +75,7 @@ fn rounds(database_url: Option<&str>) {
             match job["state"].as_str().unwrap() {
                 "succeeded" => break,
                 "queued" | "running" if Instant::now() < until => {
-                    std::thread::sleep(Duration::from_millis(50))
+                    std::thread::sleep(Duration::from_millis(50));
                 }
                 _ => panic!("round {round}: {job}\n{}", server.log()),
             }

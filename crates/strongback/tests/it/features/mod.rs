@@ -30,7 +30,7 @@ pub type Row = (i64, i64, i64, Option<f64>);
 pub async fn working<T>(test: &TestApp, work: impl AsyncFnOnce() -> T) -> T {
     let background = app::start_background(&test.app);
     let value = work().await;
-    background.stop(Duration::from_secs(60)).await;
+    background.stop(Duration::from_mins(1)).await;
     value
 }
 

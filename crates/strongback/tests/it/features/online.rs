@@ -10,7 +10,7 @@ use crate::support::{TestApp, ok, on_every_store};
 
 /// Waits until a feature table is published from this version of its source, and online.
 async fn published(test: &TestApp, version: u64) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     loop {
         let shown = test.get(&format!("/api/1.0/feature-tables/{TABLE}")).await;
         let published = &ok(&shown)["published"];
