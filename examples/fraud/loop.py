@@ -102,7 +102,6 @@ def command(demo) -> str:
     text = (
         f"argv = {json.dumps(argv)}\nwall_seconds = 900\nmemory_mb = 4096\n\n"
         '[params.kind]\ntype = "text"\ndefault = "logistic"\n'
-        "[env]\nSTRONGBACK_CACHE = " + json.dumps(str(data.cache_dir())) + "\n"
     )
     (demo.server.folder / "train_fraud.toml").write_text(text)
     return "train_fraud.toml"

@@ -75,7 +75,7 @@ def expected(rows):
     order = np.argsort(minute, kind="stable")
     sorted_minutes, amounts = minute[order], rows["Amount"].to_numpy()[order]
     low, high = np.searchsorted(sorted_minutes, minute - 60), np.searchsorted(sorted_minutes, minute)
-    windows = [amounts[a:b] for a, b in zip(low, high)]
+    windows = [amounts[a:b] for a, b in zip(low, high, strict=True)]
     return pd.DataFrame(
         {
             "amount_count_1h": [len(w) for w in windows],

@@ -105,13 +105,17 @@ impl Frame {
 mod tests {
     use super::*;
 
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
+
     /// The bytes that version 1 writes, for ever.
     #[test]
     fn the_format_is_what_it_was() {
-        let head: String = header(258).iter().map(|byte| format!("{byte:02x}")).collect();
+        let head = hex(&header(258));
         assert_eq!(head, "53424a524e4c0a01020100000000000096f3217800000000");
         let frame = Frame::new(3, Crc::new().and(b"abc"), 259);
-        let bytes: String = frame.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let bytes = hex(&frame.to_bytes());
         assert_eq!(bytes, "030000000310bb900301000000000000");
         assert_eq!(Frame::of_bytes(frame.to_bytes()), frame);
         assert!(frame.is_of(b"abc") && !frame.is_of(b"abd") && !frame.is_of(b"ab"));

@@ -163,7 +163,10 @@ fn check_claim(claimed: Option<String>, caller: &Caller) -> Result<()> {
 /// time. A token that is revoked, and a group that is left, count for [`Remembered::FOR`] longer there. Tokens that are not
 /// valid are not remembered.
 #[derive(Default)]
-pub struct Remembered(Mutex<HashMap<[u8; 32], (Arc<Caller>, Instant)>>);
+pub struct Remembered(Mutex<HashMap<TokenHash, (Arc<Caller>, Instant)>>);
+
+/// SHA-256 of a token.
+type TokenHash = [u8; 32];
 
 impl Remembered {
     /// How long a credential is remembered.

@@ -50,9 +50,8 @@ fn slice_routes() -> Vec<router::Route> {
 /// What does jobs of the server's own kinds, from the ground up. Each slice that has some registers them here.
 fn slice_handlers() -> jobs::Handlers {
     let handlers = jobs::Handlers::default();
-    features::handlers().into_iter().for_each(|handler| handlers.register(handler));
     promotion::register(&handlers);
-    for handler in monitoring::handlers() {
+    for handler in features::handlers().into_iter().chain(monitoring::handlers()) {
         handlers.register(handler);
     }
     handlers

@@ -140,7 +140,9 @@ mod tests {
 
     fn digest(batches: &[RecordBatch]) -> (u64, String) {
         let mut canon = Canon::new(&batches[0].schema());
-        batches.iter().for_each(|batch| canon.take(batch).unwrap());
+        for batch in batches {
+            canon.take(batch).unwrap();
+        }
         canon.finish()
     }
 
@@ -148,7 +150,7 @@ mod tests {
     fn the_digest_is_of_the_rows_and_not_of_their_batches() {
         let whole = batch(vec![Some(1.5), None, Some(-0.0)]);
         let pieces = [whole.slice(0, 1), whole.slice(1, 2)];
-        assert_eq!(digest(&[whole.clone()]), digest(&pieces));
+        assert_eq!(digest(std::slice::from_ref(&whole)), digest(&pieces));
         assert_ne!(digest(&[whole]), digest(&[batch(vec![Some(1.5), None, Some(0.0)])]));
         let other_nan = f64::from_bits(f64::NAN.to_bits() | 1);
         assert_eq!(digest(&[batch(vec![Some(f64::NAN)])]), digest(&[batch(vec![Some(other_nan)])]));

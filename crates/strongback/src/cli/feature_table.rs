@@ -146,7 +146,9 @@ fn apply(args: &ApplyArgs) -> anyhow::Result<()> {
         return printer::json(&done);
     }
     let changes = done["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
-    changes.iter().for_each(|change| printer::data(&text(change)));
+    for change in changes {
+        printer::data(&text(change));
+    }
     let (name, n) = (text(&done["full_name"]), &done["definition"]);
     printer::talk(&match (changes.is_empty(), args.dry_run) {
         (true, _) => format!("{name}: nothing changes; it is definition {n}."),

@@ -89,6 +89,7 @@ pub(super) struct RunArgs {
     moves: Option<String>,
     /// Wait for the verdict, which is what happens anyway; at most so many seconds, where a number is given
     #[arg(long, value_name = "SECONDS", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "the flag may stand alone or with a number")]
     wait: Option<Option<u64>>,
     /// Queue the job and print its id, without a verdict
     #[arg(long, conflicts_with_all = ["wait", "junit", "markdown"])]

@@ -214,10 +214,7 @@ async fn change_table(ctx: &Ctx, checked: Checked) -> Result<()> {
         let found = managed::get(tx, &checked.name, Action::Edit)?;
         let id = found.asset.id;
         asset::lock(tx, id)?;
-        let (n, changes) = match step(tx, &checked)? {
-            Step::Changed { n, changes } => (n, changes),
-            _ => return Ok(Change::Nothing(())),
-        };
+        let Step::Changed { n, changes } = step(tx, &checked)? else { return Ok(Change::Nothing(())) };
         let newest = definition::state(tx, id)?.map_or(0, |state| state.newest);
         if n != newest {
             insert(tx, id, n, &checked)?;

@@ -73,7 +73,8 @@ pub(super) fn within(event_time: &str, spans: &[Span]) -> String {
 pub(super) async fn windows(job: &JobCtx, ctx: &Ctx, asked: &Asked<'_>) -> Result<Parts> {
     let event_time = quoted(asked.event_time);
     let model = asked.model_version.map_or_else(|| "CAST(NULL AS BIGINT)".to_owned(), quoted);
-    let columns: String = asked.columns.iter().map(|column| format!(", {}", quoted(&column.name))).collect();
+    let columns: Vec<String> = asked.columns.iter().map(|column| quoted(&column.name)).collect();
+    let columns = columns.iter().fold(String::new(), |all, column| all + ", " + column);
     let statement = format!(
         "SELECT {event_time}, {model} AS model_version{columns} FROM {} WHERE {}",
         at_version(asked.name, asked.version),

@@ -34,9 +34,9 @@ const CONFIG_BYTES_MAX: usize = 48 << 10;
 const WALL_MS_MAX: i64 = 6 * 3_600_000;
 
 pub(super) fn routes() -> Vec<Route> {
-    let (read, edit) = (Policy::Asset(Action::Read), Policy::Asset(Action::Edit));
     const REPORTS: &str = "/api/1.0/gate-reports";
     const REPORT: &str = "/api/1.0/gate-reports/{report_id}";
+    let (read, edit) = (Policy::Asset(Action::Read), Policy::Asset(Action::Edit));
     vec![
         Route::json(
             Method::POST,

@@ -81,11 +81,14 @@ async fn judge(job: &JobCtx, ctx: &Ctx, order: &Order) -> Result<Evidence> {
     record::store(job, &subject, &report, verdict, found.sources()).await
 }
 
+/// Columns of a baseline, its rows and where they are.
+type Sketched = (BTreeMap<String, stats::sketch::ColumnSketch>, u64, Source);
+
 /// All that was found out, or why it could not be.
 struct Findings {
     evaluated: Known<Evaluated>,
     evaluation: Option<Source>,
-    baseline: Option<Known<(BTreeMap<String, stats::sketch::ColumnSketch>, u64, Source)>>,
+    baseline: Option<Known<Sketched>>,
     blocks: Option<Known<Vec<Block>>>,
     recorded: Option<Check>,
 }

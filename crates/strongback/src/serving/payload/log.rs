@@ -48,6 +48,9 @@ pub(super) struct Tally {
     pub unanswered: AtomicU64,
 }
 
+/// The records of one endpoint in one segment: the segment's first sequence number, and the endpoint.
+type Batch = (u64, i64);
+
 /// The open log.
 pub(super) struct Opened {
     pub journal: Journal,
@@ -157,16 +160,15 @@ impl Opened {
     }
 
     /// Records by segment and endpoint, and the node's name.
-    fn read_through(&self) -> Result<(HashMap<(u64, i64), i64>, Option<String>)> {
+    fn read_through(&self) -> Result<(HashMap<Batch, i64>, Option<String>)> {
         let (mut found, mut bytes) = (HashMap::new(), Vec::new());
         for segment in &self.initial {
             let mut reader = self.journal.read(segment.base).map_err(failed)?;
             loop {
                 let at = match reader.read(&mut bytes) {
                     Ok(Some(at)) if at.sequence < segment.next => at,
-                    Ok(_) => break,
-                    // Draining tells, and brings away what can be read.
-                    Err(journal::Error::Damaged { .. }) => break,
+                    // Of what is damaged draining tells, and brings away what can be read.
+                    Ok(_) | Err(journal::Error::Damaged { .. }) => break,
                     Err(error) => return Err(failed(error)),
                 };
                 let Ok(key) = record::key_of(&bytes) else { continue };
@@ -219,8 +221,8 @@ impl Opened {
 fn brought_away(
     sql: &mut Sql<'_>,
     node: &str,
-    batches: Vec<(u64, i64)>,
-) -> Result<(Vec<(u64, i64)>, HashMap<i64, i64>)> {
+    batches: Vec<Batch>,
+) -> Result<(Vec<Batch>, HashMap<i64, i64>)> {
     let mut noted = Vec::new();
     for (segment, endpoint) in batches {
         let found =

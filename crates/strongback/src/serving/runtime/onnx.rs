@@ -210,9 +210,7 @@ fn numbers<T>(
     match &column.values {
         Values::Boolean(values) => values.iter().for_each(|value| put(of_long(i64::from(*value)))),
         Values::Integer(values) => values.iter().for_each(|value| put(of_long(i64::from(*value)))),
-        Values::Long(values) | Values::Datetime(values) => {
-            values.iter().for_each(|value| put(of_long(*value)));
-        }
+        Values::Long(values) | Values::Datetime(values) => values.iter().copied().map(of_long).for_each(put),
         Values::Float(values) => values.iter().for_each(|value| put(of_double(f64::from(*value)))),
         Values::Double(values) => values.iter().for_each(|value| put(of_double(*value))),
         Values::String(_) | Values::Binary(_) => {

@@ -117,7 +117,7 @@ impl Builder {
         let (mut value, mut label) = (None, None);
         for (name, output) in outputs {
             if let Some((shape, found)) = floats(&output) {
-                let width = if rows == 0 { 1 } else { (found.len() / rows).max(1) };
+                let width = found.len().checked_div(rows).unwrap_or(1).max(1);
                 check(found.len() == rows * width)?;
                 let is_flat = shape.len() <= 1 || (width == 1 && form != Form::Tensor);
                 columns.push((name, found.chunks_exact(width).map(|row| cell(row, is_flat)).collect()));

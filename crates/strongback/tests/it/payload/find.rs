@@ -39,7 +39,9 @@ fn a_request_is_found_in_the_log_and_then_in_its_table() {
         flush(&ctx).await.unwrap();
         let drained = find(&ctx, id).await.unwrap().unwrap();
         assert!(drained.iter().all(|row| !row.is_waiting));
-        waiting.iter_mut().for_each(|row| row.is_waiting = false);
+        for row in &mut waiting {
+            row.is_waiting = false;
+        }
         assert_eq!(drained, waiting, "the same from either place");
         assert_eq!(find(&ctx, Uuid::now_v7()).await.unwrap(), None);
     });

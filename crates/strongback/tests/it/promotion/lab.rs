@@ -83,7 +83,7 @@ impl Lab {
         lab.post("/api/2.1/unity-catalog/schemas", &json!({ "name": "risk", "catalog_name": "prod" }));
         lab.post(&format!("{M}/registered-models/create"), &json!({ "name": MODEL }));
         let made = lab.post(&format!("{M}/experiments/create"), &json!({ "name": "training" }));
-        lab.experiment = made["experiment_id"].as_str().unwrap().to_owned();
+        made["experiment_id"].as_str().unwrap().clone_into(&mut lab.experiment);
         lab.import(TABLE, &rows(1, 1_200));
         lab.import("prod.risk.training", &rows(2, 1_500));
         lab

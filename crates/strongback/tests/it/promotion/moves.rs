@@ -30,13 +30,13 @@ fn rollback(lab: &mut Lab, reason: &str) -> (u16, Value) {
 #[test]
 fn a_governed_alias_moves_by_no_face() {
     on_every_store(|mut lab: Lab| {
+        const ALIAS: &str = "/api/2.0/mlflow/registered-models/alias";
+        const GOVERNED: &str = "/api/2.0/mlflow/unity-catalog/registered-models/alias";
         let (first, second) = (lab.version(WEAK), lab.version(GOOD));
         assert_eq!(lab.alias("champion", first).0, 200, "it is not governed yet");
         lab.govern(&["champion"]);
         assert_eq!(lab.alias("challenger", second).0, 200, "this one is not");
         assert_eq!(lab.alias("champion", first).0, 200, "it points there already");
-        const ALIAS: &str = "/api/2.0/mlflow/registered-models/alias";
-        const GOVERNED: &str = "/api/2.0/mlflow/unity-catalog/registered-models/alias";
         let unity = format!("/api/2.1/unity-catalog/models/{MODEL}/aliases/champion");
         let set = json!({ "name": MODEL, "alias": "champion", "version": second.to_string() });
         let tries = [
