@@ -132,7 +132,10 @@ fn wrong_gates_are_refused_before_anything_runs() {
         };
         let good = gates("accuracy:\n  - metric: roc_auc\n    margin: 0\n");
         let number = candidate.to_string();
-        assert_eq!(said("challenger", &good), (404, "Registered model alias challenger not found.".into()));
+        assert_eq!(
+            said("challenger", &good),
+            (404, "Registered model alias challenger not found. (in 'candidate')".into())
+        );
         assert_eq!(said("99", &good).0, 404);
         let (status, message) = said("champion", &good);
         assert!(status == 400 && message.contains("is what 'champion' points to already"), "{message}");

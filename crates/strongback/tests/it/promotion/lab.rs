@@ -144,7 +144,10 @@ impl Lab {
                 json!({ "name": name, "type": kind.trim_end_matches('?'), "required": required })
             })
             .collect();
-        let mlmodel = format!("flavors: {{}}\nsignature:\n  inputs: '{}'\n", Value::from(columns));
+        let mlmodel = format!(
+            "flavors:\n  onnx:\n    data: model.onnx\nsignature:\n  inputs: '{}'\n",
+            Value::from(columns)
+        );
         let root = format!("{M}-artifacts/artifacts/{}/{run}/artifacts/model", self.experiment);
         self.put(&format!("{root}/MLmodel"), mlmodel.as_bytes());
         self.put(&format!("{root}/model.onnx"), onnx);

@@ -17,7 +17,7 @@ async fn model(test: &TestApp) {
     let models = format!("{M}/unity-catalog");
     ok(&test.post(&format!("{models}/registered-models/create"), json!({ "name": "prod.risk.m" })).await);
     for version in ["1", "2"] {
-        let body = json!({ "name": "prod.risk.m", "source": "elsewhere" });
+        let body = json!({ "name": "prod.risk.m", "source": "s3://elsewhere/m" });
         ok(&test.post(&format!("{models}/model-versions/create"), body).await);
         let path = format!("/api/2.0/fs/files/Models/prod/risk/m/{version}/f.txt");
         let mut put = crate::support::request("PUT", &path, None);
@@ -134,7 +134,7 @@ fn whoever_may_not_execute_an_endpoint_is_refused_and_a_revoked_token_ends_withi
             async |token: &str, path: &str, body: Value| call(&test, token, "POST", path, Some(body)).await;
         let models = format!("{M}/registered-models");
         ok(&post(&ada, &format!("{models}/create"), json!({ "name": "plain" })).await);
-        let body = json!({ "name": "plain", "source": "/elsewhere" });
+        let body = json!({ "name": "plain", "source": "s3://elsewhere/plain" });
         ok(&post(&ada, &format!("{M}/model-versions/create"), body).await);
         let refused = post(&ada, ENDPOINTS, json!({ "name": "plain", "model": "plain/1" })).await;
         assert_eq!(refused.error_code(), "INVALID_STATE", "its files are elsewhere: {refused:?}");
