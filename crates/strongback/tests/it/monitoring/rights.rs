@@ -1,11 +1,13 @@
 //! Whose rights count.
 
 use super::*;
-use crate::support::{call, on_every_store, token_of};
+use crate::support::{call, on_every_store_with, token_of};
 
 #[test]
 fn strangers_see_neither_monitors_nor_alerts() {
-    on_every_store(async |test: TestApp| {
+    on_every_store_with(&[("auth", "tokens")], async |test: TestApp| {
+        let root = token_of(&test, "root", true).await;
+        let test = test.acting_as(&root);
         world(&test, YAML).await;
         let worker = Worker::start(&test.app);
         computed(&test).await;

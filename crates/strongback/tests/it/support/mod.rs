@@ -24,6 +24,8 @@ pub struct TestApp {
     pub router: Router,
     pub dir: tempfile::TempDir,
     database_url: Option<String>,
+    /// Whose token requests carry that bring none.
+    bearer: Option<String>,
 }
 
 /// What is left of an application that was closed.
@@ -52,12 +54,17 @@ impl TestApp {
         let dir = tempfile::tempdir().unwrap();
         let app = open_app(dir.path(), settings, database_url.clone()).await;
         let router = router::build(&app);
-        Self { app, router, dir, database_url }
+        Self { app, router, dir, database_url, bearer: None }
     }
 
     /// Of an application that was opened elsewhere.
     pub fn of(app: Arc<App>, router: Router, dir: tempfile::TempDir, database_url: Option<String>) -> Self {
-        Self { app, router, dir, database_url }
+        Self { app, router, dir, database_url, bearer: None }
+    }
+
+    /// The same for somebody whose token all requests carry that bring none.
+    pub fn acting_as(self, token: &str) -> Self {
+        Self { bearer: Some(token.to_owned()), ..self }
     }
 
     /// Closes it as a server does that is told to stop; its directory stays.
@@ -77,7 +84,7 @@ impl TestApp {
 
     /// The same after something that is done while it is closed.
     pub async fn reopen_after(self, meanwhile: impl FnOnce()) -> Self {
-        let Self { app, router, dir, database_url } = self;
+        let Self { app, router, dir, database_url, bearer } = self;
         drop(router);
         let db = app.db.clone();
         tokio::task::spawn_blocking(move || db.close()).await.unwrap();
@@ -85,7 +92,7 @@ impl TestApp {
         meanwhile();
         let app = open_app(dir.path(), &[], database_url.clone()).await;
         let router = router::build(&app);
-        Self { app, router, dir, database_url }
+        Self { app, router, dir, database_url, bearer }
     }
 
     /// The server acting on its own behalf.
@@ -101,7 +108,12 @@ impl TestApp {
         self.send(request("POST", path, Some(body))).await
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub async fn send(&self, mut request: Request<Body>) -> Answer {
+        if let Some(token) = &self.bearer
+            && !request.headers().contains_key(header::AUTHORIZATION)
+        {
+            request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        }
         let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
