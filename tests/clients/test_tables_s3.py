@@ -33,7 +33,9 @@ def store(tmp_path, monkeypatch):
     }.items():
         monkeypatch.setenv(name, value)
     with (tmp_path / "moto.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stderr=log
+        )
     client = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
     for _ in range(100):
         try:

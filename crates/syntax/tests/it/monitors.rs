@@ -78,7 +78,7 @@ fn a_mistake_is_told_with_its_place() {
     check("[psi, missing]", "[psi]", "line 12, column 5: … not computed; add it to 'metrics'");
     check("above: 0.2", "above: 0.2, below: 1", "line 11, column 5: … not both");
     check("above: 0.2", "above: nan", "line 11, column 5: … no finite number");
-    check("severity: high", "severity: grave", "line 13, column 49: … low, medium, high");
+    check("severity: high", "severity: grave", "line 13, column 46: … low, medium, high");
     check("minimum_rows: 50", "minimum_rows: -1", "line 14, column 15: … is no number");
     check("resolve_after: 2", "resolve_after: 0", "line 15, column 9: … from 1 to 1000");
     check("cool_down: 1d", "cool_down: 1s", "line 17, column 3: … shorter than a minute");
