@@ -181,10 +181,14 @@ fn step(sql: &mut Sql<'_>, checked: &Checked) -> Result<Step> {
     let mut n = newest.n;
     if newest.digest != checked.digest {
         n += 1;
-        changes = difference::words(&newest.declared, &checked.declared);
-        if newest.source_id != checked.source_id && newest.declared.source == checked.declared.source {
-            changes.push(format!("source: another table has the name {} now", checked.declared.source));
+        if newest.source_id != checked.source_id {
+            let (before, after) = (asset::display_name(sql, newest.source_id)?, &checked.declared.source);
+            changes.push(match before == *after {
+                true => format!("source: another table has the name {after} now"),
+                false => format!("source: {before} becomes {after}"),
+            });
         }
+        changes.extend(difference::words(&newest.declared, &checked.declared));
     }
     if state.refresh != checked.refresh {
         changes.push(format!("refresh: {} becomes {}", state.refresh.name(), checked.refresh.name()));

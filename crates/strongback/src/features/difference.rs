@@ -11,12 +11,12 @@ fn feature(one: &Feature) -> String {
     format!("{} of {column} over {}", aggregate(one.aggregate), one.window)
 }
 
-/// One line a difference, in the order of the file; none where both compute the same.
+/// One line a difference, in the order of the file; none where both compute the same. The source is told apart by its id, which
+/// a definition does not know: the caller speaks of it.
 pub(super) fn words(before: &FeatureTable, after: &FeatureTable) -> Vec<String> {
     let mut said = Vec::new();
     let list = |columns: &[String]| if columns.is_empty() { "none".into() } else { columns.join(", ") };
     for (what, old, new) in [
-        ("source", before.source.clone(), after.source.clone()),
         ("keys", list(&before.keys), list(&after.keys)),
         ("timestamp", before.timestamp.clone(), after.timestamp.clone()),
         ("row_key", list(&before.row_key), list(&after.row_key)),
