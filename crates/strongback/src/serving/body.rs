@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
+    cell::moment,
     csv,
-    frame::{Frame, Values, missing_columns, moment},
+    frame::{Frame, Values, missing_columns},
     rows,
     signature::{Form, Schema},
 };

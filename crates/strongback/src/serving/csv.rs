@@ -2,7 +2,8 @@
 
 use super::{
     body::by_name,
-    frame::{Cell, Frame},
+    cell::Cell,
+    frame::Frame,
     signature::{Form, Schema},
 };
 use crate::error::{Code, Error, Result};

@@ -22,6 +22,7 @@
 //! | `GET /endpoints/{name}/ping`, `…/health`, `…/version` | as MLflow's scoring server has them |
 
 mod body;
+mod cell;
 pub mod config;
 mod csv;
 pub mod endpoints;

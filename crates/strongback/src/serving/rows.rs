@@ -12,7 +12,8 @@ use serde::{
 
 use super::{
     body::{ROWS_MAX, not_json},
-    frame::{Cell, Column, Frame, missing_columns, twice},
+    cell::Cell,
+    frame::{Column, Frame, missing_columns, twice},
     signature::{Form, Input, Schema},
 };
 use crate::error::{Code, Error, Result};

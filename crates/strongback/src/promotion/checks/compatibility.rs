@@ -104,19 +104,20 @@ pub async fn recorded(
     let most = gate.map_or(1, |gate| u64::from(gate.requests));
     let replayed = told(replay(job, ctx, source, most, scorers).await)?;
     Ok(match replayed {
-        Ok((0, _)) => {
+        Ok(Replayed { rows: 0, .. }) => {
             let sentence = format!("The endpoint '{endpoint}' has recorded no requests.");
             Check::told(GATE, NAME, Outcome::NotApplicable, sentence)
         }
-        Ok((rows, 0)) => {
+        Ok(Replayed { rows, unscored: 0, .. }) => {
             let sentence = format!(
                 "The newest {rows} rows that '{endpoint}' was asked are all scored by the candidate."
             );
             Check::told(GATE, NAME, Outcome::Pass, sentence)
         }
-        Ok((rows, unscored)) => {
+        Ok(Replayed { rows, unscored, refusal }) => {
+            let why = refusal.map_or_else(String::new, |why| format!(": {why}"));
             let sentence =
-                format!("{unscored} of the newest {rows} rows that '{endpoint}' was asked get no score.");
+                format!("{unscored} of the newest {rows} rows that '{endpoint}' was asked get no score{why}.");
             Check::told(GATE, NAME, Outcome::Fail, sentence)
         }
         Err(why) => {
@@ -126,26 +127,59 @@ pub async fn recorded(
     })
 }
 
-/// Rows, and how many of them got no score.
+/// What came of asking again.
+#[derive(Default)]
+struct Replayed {
+    rows: u64,
+    /// How many of them got no score.
+    unscored: u64,
+    /// What the candidate said of the first rows that it refused.
+    refusal: Option<String>,
+}
+
 async fn replay(
     job: &JobCtx,
     ctx: &Ctx,
     source: &Source,
     most: u64,
     scorers: &Scorers,
-) -> Result<(u64, u64)> {
+) -> Result<Replayed> {
     let which = Which { newest: Some((SERVED_AT, most)), ..Which::default() };
     let mut rows = Rows::open(ctx, source, which).await?;
-    let (mut count, mut unscored) = (0, 0);
+    let mut replayed = Replayed::default();
     while let Some(batch) = rows.next().await? {
-        job.check()?;
         job.charge_read(batch.get_array_memory_size() as u64)?;
         let asked = columns::inputs(&as_asked(&batch)?, scorers.candidate.inputs(), "The recorded requests")?;
-        let scores = scorers.candidate.score(&asked).await?;
-        count += batch.num_rows() as u64;
-        unscored += scores.iter().filter(|score| !score.is_finite()).count() as u64;
+        replayed.rows += asked.num_rows() as u64;
+        ask(job, &asked, scorers, &mut replayed).await?;
     }
-    Ok((count, unscored))
+    Ok(replayed)
+}
+
+/// A model refuses rows together, for the sake of one: rows that are refused are asked again in halves, down to those that
+/// are refused alone.
+async fn ask(job: &JobCtx, rows: &RecordBatch, scorers: &Scorers, replayed: &mut Replayed) -> Result<()> {
+    let mut open = vec![rows.clone()];
+    while let Some(part) = open.pop() {
+        job.check()?;
+        match told(scorers.candidate.score(&part).await)? {
+            Ok(scores) => {
+                replayed.unscored += scores.iter().filter(|score| !score.is_finite()).count() as u64;
+            }
+            Err(why) => {
+                replayed.refusal.get_or_insert(why);
+                match part.num_rows() {
+                    0 | 1 => replayed.unscored += part.num_rows() as u64,
+                    count => {
+                        let half = count / 2;
+                        open.push(part.slice(half, count - half));
+                        open.push(part.slice(0, half));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The rows under the names of the request: a payload table keeps names that begin with an underscore to itself, and gives

@@ -83,6 +83,7 @@ fn callers_and_recorded_requests_are_understood() {
         let (said, sentence) = outcome(&asked, "compatibility.recorded_requests");
         assert_eq!((said.as_str(), asked["verdict"].as_str()), ("fail", Some("fail")));
         assert!(sentence.starts_with("1 of the newest 2 rows"), "{sentence}");
+        assert!(sentence.contains("column 'x1'"), "{sentence}");
         // One more column that the callers do not send.
         let other =
             lab.version_with(&logistic(&[3.0, -2.0, 0.0], 0.0), &["x1:double", "x2:double", "at2:double"]);
@@ -104,7 +105,7 @@ fn a_candidate_without_scores_passes_nothing() {
         assert_eq!((said.as_str(), view["verdict"].as_str()), ("could_not_judge", Some("could_not_judge")));
         assert_eq!(sentence, "The candidate gave no score for 1200 rows whose outcome is known.");
         for (onnx, part) in
-            [(&b"no model"[..], "ONNX Runtime refuses its file"), (&[][..], "ONNX Runtime refuses")]
+            [(&b"no model"[..], "ONNX Runtime cannot load"), (&[][..], "ONNX Runtime cannot load")]
         {
             let broken = lab.version_with(onnx, &["x1:double", "x2:double"]);
             let view = lab.judge(broken, &accuracy);
