@@ -233,7 +233,7 @@ def test_a_worker_that_dies_hangs_or_raises_takes_nothing_down(served, monkeypat
     assert time.monotonic() - began < 20
     assert ask("again")[1] == {"predictions": ["AGAIN"]}
     status, answer, _ = ask("die")
-    assert (status, answer["error_code"]) == (500, "INVALID_STATE")
+    assert (status, answer["error_code"]) == (409, "RESOURCE_CONFLICT")
     assert ask("after")[1] == {"predictions": ["AFTER"]}
     # Killed from outside, also its guard: the next request finds another one.
     guard = json.loads(strongback(served, "endpoint", "show", "slow", "--json").stdout)["serving"]["process_id"]

@@ -116,8 +116,9 @@ pub async fn recorded(
         }
         Ok(Replayed { rows, unscored, refusal }) => {
             let why = refusal.map_or_else(String::new, |why| format!(": {why}"));
-            let sentence =
-                format!("{unscored} of the newest {rows} rows that '{endpoint}' was asked get no score{why}.");
+            let sentence = format!(
+                "{unscored} of the newest {rows} rows that '{endpoint}' was asked get no score{why}."
+            );
             Check::told(GATE, NAME, Outcome::Fail, sentence)
         }
         Err(why) => {
@@ -137,13 +138,7 @@ struct Replayed {
     refusal: Option<String>,
 }
 
-async fn replay(
-    job: &JobCtx,
-    ctx: &Ctx,
-    source: &Source,
-    most: u64,
-    scorers: &Scorers,
-) -> Result<Replayed> {
+async fn replay(job: &JobCtx, ctx: &Ctx, source: &Source, most: u64, scorers: &Scorers) -> Result<Replayed> {
     let which = Which { newest: Some((SERVED_AT, most)), ..Which::default() };
     let mut rows = Rows::open(ctx, source, which).await?;
     let mut replayed = Replayed::default();

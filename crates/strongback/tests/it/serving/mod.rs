@@ -99,7 +99,7 @@ fn what_cannot_be_loaded_says_why_and_an_alias_moves_no_configuration_before_its
         let flat = test.get("/api/2.0/serving-endpoints/fraud").await;
         assert_eq!(flat.json["state"]["config_update"], "UPDATE_FAILED");
         let refused = test.post("/endpoints/fraud/invocations", json!({ "inputs": [1] })).await;
-        assert_eq!((refused.status, refused.error_code()), (500, "INVALID_STATE"));
+        assert_eq!((refused.status, refused.error_code()), (409, "RESOURCE_CONFLICT"));
         assert!(refused.json["message"].as_str().unwrap().contains("MLmodel"));
         alias(&test, "2").await;
         look(&test).await;
