@@ -45,8 +45,8 @@ use crate::{
     },
     tables::{
         self,
+        inside::{self, Batch},
         managed::{self, Managed},
-        write::write_rows,
     },
 };
 
@@ -336,9 +336,8 @@ async fn publish(
                 settled_micros: folded.settled_micros,
             };
             job.charge_written(folded.rows.get_array_memory_size() as u64);
-            let batch_id = work.batch_id();
-            let written = write_rows(ctx, &work.table, &batch_id, &work.definition.digest, replacement);
-            written.await?.version
+            let (table, digest) = (work.table.asset.id, work.definition.digest.clone());
+            inside::replace(ctx, Batch { table, id: work.batch_id(), digest }, replacement).await?.version
         }
         // Rows that belong to no pane change nothing.
         None => work.published.map_or(work.table.newest.version, |published| published.version),

@@ -91,10 +91,8 @@ pub(super) fn as_long(cell: Cell<'_>) -> Whole {
 pub(super) fn as_boolean(cell: Cell<'_>) -> Option<bool> {
     match cell {
         Cell::Bool(value) => Some(value),
-        Cell::Int(0) => Some(false),
-        Cell::Int(1) => Some(true),
-        Cell::Float(0.0) => Some(false),
-        Cell::Float(1.0) => Some(true),
+        Cell::Int(0) | Cell::Float(0.0) => Some(false),
+        Cell::Int(1) | Cell::Float(1.0) => Some(true),
         Cell::Plain(text) => match text.trim() {
             "true" | "True" | "TRUE" | "1" => Some(true),
             "false" | "False" | "FALSE" | "0" => Some(false),

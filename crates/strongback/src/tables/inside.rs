@@ -1,10 +1,15 @@
-//! Rows that come from inside the server, as those of a payload log do: a batch lands once by its id, and the source of the
-//! rows can make them again, so that nothing waits in the spool.
+//! Rows that come from inside the server, as those of a payload log or of a feature table do: a batch lands once by its id,
+//! and whoever made the rows can make them again, so that no file of them waits.
 //!
-//! What must stay true: a batch that was committed is recorded, whoever finds it; one that was not leaves nothing, and its
-//! source sends it again.
+//! What must stay true: intent, commit under the operation's id, outcome, as everywhere here. A batch that was committed is
+//! recorded, whoever finds it; one that was not leaves nothing, and is sent again.
 
-use lake::{rows::Rows, schema::Declared, table::Committed};
+use lake::{
+    replace::Replacement,
+    rows::Rows,
+    schema::Declared,
+    table::{Committed, Mark},
+};
 use serde_json::json;
 use syntax::names::FullName;
 use uuid::Uuid;
@@ -13,7 +18,7 @@ use super::{
     column,
     land::{self, NewEmpty, revert_row},
     managed::{self, Totals},
-    operations::{self, COLUMNS, Inside, Place, ROWS, Upkeep, Version},
+    operations::{self, Inside, Place, ROWS, Version, WRITE},
     recover::settle,
     store,
 };
@@ -27,6 +32,7 @@ use crate::{
 };
 
 /// A batch of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Asset of the table.
     pub table: i64,
@@ -34,8 +40,6 @@ pub struct Batch {
     pub id: String,
     /// Of what the rows are made of, hexadecimal: the same id with another digest is refused.
     pub digest: String,
-    /// The rows; asked for only if they have to be written.
-    pub rows: Rows,
 }
 
 /// What became of a batch.
@@ -43,7 +47,7 @@ pub struct Batch {
 pub struct Landed {
     /// The version with its rows.
     pub version: u64,
-    /// Whether it had landed before.
+    /// Whether it had landed before, so that nothing was written now.
     pub is_repeat: bool,
 }
 
@@ -59,28 +63,82 @@ pub struct NewTable {
     pub owner: i64,
 }
 
+/// What the rows of a batch do to those that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// They come after them.
+    Append,
+    /// They take the place of some, and may have other columns.
+    Replace,
+}
+
+impl How {
+    /// The kind of its operations.
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Append => ROWS,
+            Self::Replace => WRITE,
+        }
+    }
+
+    /// The kind of the version that it makes, and of the event.
+    fn version(self) -> (&'static str, EventKind) {
+        match self {
+            Self::Append => ("append", EventKind::TableAppend),
+            Self::Replace => ("replace", EventKind::TableReplace),
+        }
+    }
+}
+
 /// Makes an empty table for somebody; answers its asset.
 pub async fn create(ctx: &Ctx, new: NewTable) -> Result<i64> {
     let NewTable { name, columns, comment, owner } = new;
     land::create_empty(ctx, NewEmpty { name, columns, comment, properties: None, owner: Some(owner) }).await
 }
 
-/// Lets a batch land, exactly once.
-pub async fn land(ctx: &Ctx, batch: Batch) -> Result<Landed> {
+/// Lets a batch land behind the rows that are there. `rows` are drawn only if they have to be written.
+pub async fn append(ctx: &Ctx, batch: Batch, rows: Rows) -> Result<Landed> {
+    let commit = |place: Place, mark| ctx.app.lake.append(place.id(), rows, mark);
+    put(ctx, batch, How::Append, commit).await
+}
+
+/// Lets a batch take the place of other rows. `rows` are asked for with the mark that their commit has to carry, and only if
+/// they have to be written.
+pub async fn replace(
+    ctx: &Ctx,
+    batch: Batch,
+    rows: impl FnOnce(Mark) -> Replacement + Send,
+) -> Result<Landed> {
+    let commit = |_, mark| {
+        let work = ctx.app.lake.replace(rows(mark));
+        async move { work.await.map(|(done, _)| done) }
+    };
+    put(ctx, batch, How::Replace, commit).await
+}
+
+/// Exactly once.
+async fn put<Work>(
+    ctx: &Ctx,
+    batch: Batch,
+    how: How,
+    commit: impl FnOnce(Place, Mark) -> Work + Send,
+) -> Result<Landed>
+where
+    Work: Future<Output = lake::Result<Committed>> + Send,
+{
     let place = place_of(ctx, batch.table).await?;
     let _held = ctx.app.holds.take(&place.id().to_string()).await;
     settle(ctx, place).await?;
-    let (operation, inside) = match begin(ctx, batch.table, batch.id, batch.digest).await? {
+    let (operation, inside) = match begin(ctx, batch, how).await? {
         Begun::Repeat(version) => return Ok(Landed { version, is_repeat: true }),
         Begun::Open(operation, inside) => (operation, inside),
     };
-    let notes = vec![("strongback.batch".to_owned(), inside.batch_id.clone())];
-    let mark = lake::table::Mark { operation, notes };
-    let version = match ctx.app.lake.append(inside.place.id(), batch.rows, mark).await {
-        Ok(done) => record(ctx, operation, &inside, done).await?,
+    let mark = Mark { operation, notes: vec![("strongback.batch".to_owned(), inside.batch_id.clone())] };
+    let version = match commit(inside.place, mark).await {
+        Ok(done) => record(ctx, operation, &inside, how, done).await?,
         // Whether it was committed all the same, only the table knows.
         Err(error) => match found(ctx, operation, &inside).await? {
-            Some(done) => record(ctx, operation, &inside, done).await?,
+            Some(done) => record(ctx, operation, &inside, how, done).await?,
             None => {
                 revert_row(ctx, operation, Some(inside.place.asset), error.message()).await?;
                 return Err(error.into());
@@ -90,7 +148,7 @@ pub async fn land(ctx: &Ctx, batch: Batch) -> Result<Landed> {
     Ok(Landed { version, is_repeat: false })
 }
 
-async fn place_of(ctx: &Ctx, asset_id: i64) -> Result<Place> {
+pub(super) async fn place_of(ctx: &Ctx, asset_id: i64) -> Result<Place> {
     ctx.read(move |sql| {
         authorize(sql, Action::Edit, asset_id)?;
         place(sql, asset_id)
@@ -98,7 +156,7 @@ async fn place_of(ctx: &Ctx, asset_id: i64) -> Result<Place> {
     .await
 }
 
-fn place(sql: &mut Sql<'_>, asset_id: i64) -> Result<Place> {
+pub(super) fn place(sql: &mut Sql<'_>, asset_id: i64) -> Result<Place> {
     let (id, version) = newest(sql, asset_id)?.ok_or_else(|| Error::missing("The table was deleted."))?;
     Ok(Place { asset: asset_id, table: id.0, version })
 }
@@ -114,11 +172,12 @@ enum Begun {
     Repeat(u64),
 }
 
-async fn begin(ctx: &Ctx, table: i64, batch_id: String, digest: String) -> Result<Begun> {
+async fn begin(ctx: &Ctx, batch: Batch, how: How) -> Result<Begun> {
     ctx.write(move |tx| {
+        let Batch { table, id, digest } = batch.clone();
         authorize(tx, Action::Edit, table)?;
         let place = place(tx, table)?;
-        let landed = tx.first(&store::VERSION_OF_BATCH, bind![table, &batch_id], |row| {
+        let landed = tx.first(&store::VERSION_OF_BATCH, bind![table, &id], |row| {
             Ok((row.get::<i64>(0)?, row.get::<String>(1)?))
         })?;
         if let Some((version, landed_digest)) = landed {
@@ -127,12 +186,14 @@ async fn begin(ctx: &Ctx, table: i64, batch_id: String, digest: String) -> Resul
             }
             return Err(Error::new(
                 Code::AlreadyExists,
-                format!("The batch '{batch_id}' landed already as version {version}, and was made of something else."),
+                format!(
+                    "The batch '{id}' landed already as version {version}, and was made of something else."
+                ),
             ));
         }
-        let inside = Inside { place, batch_id: batch_id.clone(), digest: digest.clone() };
-        let (id, event) = operations::begin(tx, ROWS, &inside, Some(table))?;
-        Ok(Change::Made(Begun::Open(id, inside), event))
+        let inside = Inside { place, batch_id: id, digest };
+        let (operation, event) = operations::begin(tx, how.operation(), &inside, Some(table))?;
+        Ok(Change::Made(Begun::Open(operation, inside), event))
     })
     .await
 }
@@ -143,9 +204,9 @@ async fn found(ctx: &Ctx, operation: Uuid, inside: &Inside) -> Result<Option<Com
 }
 
 /// Ends a batch of which nobody knows how far it came.
-pub(super) async fn finish(ctx: &Ctx, operation: Uuid, inside: &Inside) -> Result<()> {
+pub(super) async fn finish(ctx: &Ctx, operation: Uuid, inside: &Inside, how: How) -> Result<()> {
     match found(ctx, operation, inside).await? {
-        Some(done) => record(ctx, operation, inside, done).await.map(|_| ()),
+        Some(done) => record(ctx, operation, inside, how, done).await.map(drop),
         None => {
             let why = "the server stopped before the rows were committed";
             revert_row(ctx, operation, Some(inside.place.asset), why).await
@@ -154,30 +215,44 @@ pub(super) async fn finish(ctx: &Ctx, operation: Uuid, inside: &Inside) -> Resul
 }
 
 /// Makes a committed batch visible. Answers its version.
-async fn record(ctx: &Ctx, operation: Uuid, inside: &Inside, done: Committed) -> Result<u64> {
+async fn record(ctx: &Ctx, operation: Uuid, inside: &Inside, how: How, done: Committed) -> Result<u64> {
     let inside = inside.clone();
+    // Rows that went cannot be told from the commit alone, nor can new columns.
+    let replaced = match how {
+        How::Append => None,
+        How::Replace => {
+            let state = ctx.app.lake.state(inside.place.id(), Some(done.version)).await?;
+            let columns = column::of_lake(state.columns.iter());
+            Some((serde_json::to_string(&columns).map_err(Error::internal)?, Totals::of(&state)))
+        }
+    };
     ctx.write(move |tx| {
         let by = authorize_end(tx, operation)?;
         let asset_id = inside.place.asset;
         let Some(before) = living(tx, asset_id)? else { return gone(tx, operation, asset_id, done.version) };
         operations::close(tx, operation)?;
-        let totals = before.and(&done, lake::commit::Mode::Append);
+        let totals = match &replaced {
+            None => before.and(&done, lake::commit::Mode::Append),
+            Some((columns, totals)) => {
+                tx.execute(&store::TABLE_SET_COLUMNS, bind![asset_id, columns])?;
+                *totals
+            }
+        };
+        let (kind, event) = how.version();
         let batch = Some((inside.batch_id.as_str(), inside.digest.as_str()));
-        let version =
-            Version { kind: "append", operation: Some(operation), batch, report: String::new(), by };
+        let version = Version { kind, operation: Some(operation), batch, report: String::new(), by };
         let revision = operations::record(tx, asset_id, done.rows_added, totals, &version)?;
         let detail = json!({
             "batch": inside.batch_id, "version": done.version, "rows": done.rows_added, "digest": inside.digest,
         });
-        let event =
-            Event::new(EventKind::TableAppend).asset(asset_id, revision).operation(operation).detail(detail);
+        let event = Event::new(event).asset(asset_id, revision).operation(operation).detail(detail);
         Ok(Change::Made(done.version, event))
     })
     .await
 }
 
 /// The newest version of a table that was not deleted meanwhile.
-fn living(tx: &mut Sql<'_>, asset_id: i64) -> Result<Option<Totals>> {
+pub(super) fn living(tx: &mut Sql<'_>, asset_id: i64) -> Result<Option<Totals>> {
     if asset::get(tx, asset_id)?.is_none() {
         return Ok(None);
     }
@@ -185,74 +260,9 @@ fn living(tx: &mut Sql<'_>, asset_id: i64) -> Result<Option<Totals>> {
 }
 
 /// Ends an operation on a table that was deleted meanwhile: nobody asks for the outcome.
-fn gone(tx: &mut Sql<'_>, operation: Uuid, asset_id: i64, version: u64) -> Result<Change<u64>> {
+pub(super) fn gone(tx: &mut Sql<'_>, operation: Uuid, asset_id: i64, version: u64) -> Result<Change<u64>> {
     Ok(match operations::revert(tx, operation, Some(asset_id), "the table was deleted")? {
         Some(event) => Change::Made(version, event),
         None => Change::Nothing(version),
     })
-}
-
-/// The columns of a table, as it is now.
-pub async fn columns(ctx: &Ctx, table: i64) -> Result<Vec<lake::schema::Column>> {
-    let place = place_of(ctx, table).await?;
-    Ok(ctx.app.lake.state(place.id(), Some(place.version)).await?.columns)
-}
-
-/// Adds columns to a table, as a version of its own. They may be null.
-pub async fn add_columns(ctx: &Ctx, table: i64, columns: Vec<Declared>) -> Result<()> {
-    let place = place_of(ctx, table).await?;
-    let _held = ctx.app.holds.take(&place.id().to_string()).await;
-    settle(ctx, place).await?;
-    let (operation, upkeep) = ctx
-        .write(move |tx| {
-            authorize(tx, Action::Edit, table)?;
-            let upkeep = Upkeep { place: self::place(tx, table)?, keep: None };
-            let (id, event) = operations::begin(tx, COLUMNS, &upkeep, Some(table))?;
-            Ok(Change::Made((id, upkeep), event))
-        })
-        .await?;
-    let mark = lake::table::Mark { operation, notes: Vec::new() };
-    match ctx.app.lake.add_columns(upkeep.place.id(), columns, mark).await {
-        Ok(done) => record_columns(ctx, operation, &upkeep, done.version).await,
-        Err(error) => {
-            finish_columns(ctx, operation, &upkeep).await?;
-            Err(error.into())
-        }
-    }
-}
-
-/// Ends the adding of columns of which nobody knows whether it was committed.
-pub(super) async fn finish_columns(ctx: &Ctx, operation: Uuid, upkeep: &Upkeep) -> Result<()> {
-    let place = upkeep.place;
-    match ctx.app.lake.find_commit(place.id(), operation, Some(place.version)).await? {
-        Some(done) => record_columns(ctx, operation, upkeep, done.version).await,
-        None => {
-            let why = "the server stopped before the columns were added";
-            revert_row(ctx, operation, Some(place.asset), why).await
-        }
-    }
-}
-
-async fn record_columns(ctx: &Ctx, operation: Uuid, upkeep: &Upkeep, version: u64) -> Result<()> {
-    let state = ctx.app.lake.state(upkeep.place.id(), Some(version)).await?;
-    let shown = serde_json::to_string(&column::of_lake(state.columns.iter())).map_err(Error::internal)?;
-    let (asset_id, totals, columns) = (upkeep.place.asset, Totals::of(&state), state.columns.len());
-    ctx.write(move |tx| {
-        let by = authorize_end(tx, operation)?;
-        if living(tx, asset_id)?.is_none() {
-            return gone(tx, operation, asset_id, version);
-        }
-        operations::close(tx, operation)?;
-        tx.execute(&store::TABLE_SET_COLUMNS, bind![asset_id, &shown])?;
-        let change =
-            Version { kind: "columns", operation: Some(operation), batch: None, report: String::new(), by };
-        let revision = operations::record(tx, asset_id, 0, totals, &change)?;
-        let event = Event::new(EventKind::TableUpdate)
-            .asset(asset_id, revision)
-            .operation(operation)
-            .detail(json!({ "version": version, "columns": columns }));
-        Ok(Change::Made(version, event))
-    })
-    .await
-    .map(|_| ())
 }

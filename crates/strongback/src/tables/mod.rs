@@ -9,7 +9,7 @@
 //!   operation, which is finished or reverted after a crash (`land`);
 //! - a batch lands exactly once: its id is unique in its table, and whoever sends it again gets the first answer
 //!   ([`batches`]);
-//! - rows that another slice computes ([`write`]) are written by nobody else;
+//! - rows that another slice makes ([`inside`]) are written by nobody else;
 //! - no version that somebody pinned loses a file ([`upkeep`]);
 //! - whoever reads a table by SQL may read that table: names are resolved and authorised before the engine sees the
 //!   statement, and the engine sees nothing else ([`sql`]);
@@ -41,7 +41,7 @@ mod store;
 mod unity;
 pub mod upkeep;
 pub mod versions;
-pub mod write;
+pub mod widen;
 
 pub use column::Column;
 pub use hold::Holds;

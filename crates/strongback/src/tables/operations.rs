@@ -28,9 +28,9 @@ use crate::{
 pub(super) const CREATE: &str = "table.create";
 /// A file lands in a table.
 pub(super) const IMPORT: &str = "table.import";
-/// Computed rows take the place of others.
+/// Rows from inside the server take the place of others.
 pub(super) const WRITE: &str = "table.write";
-/// Rows from inside the server land.
+/// Rows from inside the server land behind others.
 pub(super) const ROWS: &str = "table.rows";
 /// A table gets columns.
 pub(super) const COLUMNS: &str = "table.columns";
@@ -151,15 +151,6 @@ impl Landing {
         let notes = vec![("strongback.batch".to_owned(), self.batch_id.clone())];
         lake::table::Mark { operation, notes }
     }
-}
-
-/// The intent to put computed rows into a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Writing {
-    pub place: Place,
-    pub batch_id: String,
-    /// Names what the rows were computed by.
-    pub digest: String,
 }
 
 /// The intent to let rows from inside the server land.

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use super::{
-    inside, land,
+    inside::{self, How},
+    land,
     managed::Totals,
     operations::{
         self, COLUMNS, COMPACT, CREATE, IMPORT, Inside, Landing, NewTable, Place, ROWS, Upkeep, VACUUM,
-        Version, WRITE, Writing,
+        Version, WRITE,
     },
-    upkeep as keeping, write,
+    upkeep as keeping, widen,
 };
 use crate::{
     catalog::authorize_admin,
@@ -113,10 +114,6 @@ fn landing(operation: &Operation) -> Result<Landing> {
     serde_json::from_value(operation.intent.clone()).map_err(Error::internal)
 }
 
-fn writing(operation: &Operation) -> Result<Writing> {
-    serde_json::from_value(operation.intent.clone()).map_err(Error::internal)
-}
-
 fn upkeep(operation: &Operation) -> Result<Upkeep> {
     serde_json::from_value(operation.intent.clone()).map_err(Error::internal)
 }
@@ -133,8 +130,7 @@ fn tables_of(operation: &Operation) -> Result<Vec<uuid::Uuid>> {
             let quarantine = landing.quarantine.map(|place| place.table);
             [landing.target.id().0].into_iter().chain(quarantine).collect()
         }
-        WRITE => vec![writing(operation)?.place.table],
-        ROWS => vec![inside_of(operation)?.place.table],
+        WRITE | ROWS => vec![inside_of(operation)?.place.table],
         COLUMNS | COMPACT | VACUUM => vec![upkeep(operation)?.place.table],
         _ => Vec::new(),
     })
@@ -149,9 +145,9 @@ async fn end(ctx: &Ctx, operation: &Operation) -> Result<()> {
                 serde_json::from_value(operation.intent.clone()).map_err(Error::internal)?;
             land::finish_create(&system, operation.id, &table).await
         }
-        WRITE => write::finish(&system, operation.id, &writing(operation)?).await,
-        ROWS => inside::finish(&system, operation.id, &inside_of(operation)?).await,
-        COLUMNS => inside::finish_columns(&system, operation.id, &upkeep(operation)?).await,
+        WRITE => inside::finish(&system, operation.id, &inside_of(operation)?, How::Replace).await,
+        ROWS => inside::finish(&system, operation.id, &inside_of(operation)?, How::Append).await,
+        COLUMNS => widen::finish(&system, operation.id, &upkeep(operation)?).await,
         COMPACT => keeping::finish_compact(&system, operation.id, &upkeep(operation)?).await,
         _ => keeping::finish_vacuum(&system, operation.id, &upkeep(operation)?).await,
     }

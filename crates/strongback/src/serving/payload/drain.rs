@@ -28,7 +28,7 @@ use crate::{
     context::{App, Ctx},
     db::Origin,
     error::{Error, Result},
-    tables::inside as landing,
+    tables::{inside as landing, widen},
 };
 
 /// The records of one endpoint in a segment.
@@ -206,9 +206,9 @@ async fn drain_group(
                 table,
                 id: format!("{node}-{}-{}", segment.base, segment.next - 1),
                 digest: hex::encode(group.digest.finalize()),
-                rows: Box::new(Records { bytes: Arc::clone(bytes), spans: group.spans.into(), meaning }),
             };
-            noted.version = Some(landing::land(ctx, batch).await?.version);
+            let rows = Records { bytes: Arc::clone(bytes), spans: group.spans.into(), meaning };
+            noted.version = Some(landing::append(ctx, batch, Box::new(rows)).await?.version);
         }
     }
     note(&ctx.app, opened, node, noted).await
@@ -222,12 +222,12 @@ async fn meaning(ctx: &Ctx, table: i64, group: &Group) -> Result<Meaning> {
     }
     inputs.sort_unstable_by_key(|(schema, _)| *schema);
     let mut meaning = Meaning::default();
-    let mut columns = landing::columns(ctx, table).await?;
+    let mut columns = widen::columns(ctx, table).await?;
     for (schema, inputs) in inputs {
         let (mut placed, new) = names::place(&inputs, &columns);
         if !new.is_empty() {
-            landing::add_columns(ctx, table, new).await?;
-            columns = landing::columns(ctx, table).await?;
+            widen::add_columns(ctx, table, new).await?;
+            columns = widen::columns(ctx, table).await?;
             placed = names::place(&inputs, &columns).0;
         }
         meaning.shapes.insert(schema, Shape { inputs, columns: placed });
