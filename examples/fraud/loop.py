@@ -56,7 +56,7 @@ def walk(demo) -> None:
             "GROUP BY column_name ORDER BY psi DESC LIMIT 5"
         )
         strongback("sql", worst)
-        strongback("alert", "list", "-n", "5")
+        strongback("alert", "list")
     with step("The alert has queued a training on fresher data; a runner does it"):
         strongback("job", "list", "--kind", "command")
         strongback("runner", "--once", "--work-dir", "runner")
