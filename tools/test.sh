@@ -55,7 +55,7 @@ binary() {
 # of the installed mlflow. A slower machine may be given more time.
 demo() {
     binary || return
-    local log started=$SECONDS limit_s=${STRONGBACK_DEMO_LIMIT_S:-360}
+    local log started=$SECONDS limit_s=${STRONGBACK_DEMO_LIMIT_S:-600}
     log=$(mktemp)
     at_exit "rm -f '$log'"
     "$venv/bin/python" examples/fraud/demo.py | tee "$log" || return

@@ -82,12 +82,11 @@ def main():
     arguments.add_argument("--alias", default="challenger")
     wanted = arguments.parse_args()
 
-    rows = rows_of(wanted.training_set)
+    training_set = wanted.training_set or fresh_set()
+    rows = rows_of(training_set)
     mlflow.set_registry_uri("databricks-uc")
     mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run(
-        run_name=wanted.kind, tags={"team": "risk-ml", "strongback.training_set": wanted.training_set}
-    ):
+    with mlflow.start_run(run_name=wanted.kind, tags={"team": "risk-ml", "strongback.training_set": training_set}):
         model = model_of(wanted.kind).fit(rows[COLUMNS], rows[data.TARGET])
         mlflow.log_params({"kind": wanted.kind, "rows": len(rows), "frauds": int(rows[data.TARGET].sum())})
         example = rows[COLUMNS].dropna().head()

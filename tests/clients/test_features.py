@@ -89,7 +89,12 @@ def small():
     seconds = [0, 10, 70, 200, 3500, 3660, 3661, 9000]
     at = pd.to_datetime("2013-09-01", utc=True) + pd.to_timedelta(seconds, unit="s")
     return pd.DataFrame(
-        {"id": range(8), "event_time": at.astype("datetime64[us, UTC]"), "Amount": [1.0, 2, 4, 8, 16, 32, 64, 128], "Class": [0, 0, 1, 0, 0, 1, 0, 1]}
+        {
+            "id": range(8),
+            "event_time": at.astype("datetime64[us, UTC]"),
+            "Amount": [1.0, 2, 4, 8, 16, 32, 64, 128],
+            "Class": [0, 0, 1, 0, 0, 1, 0, 1],
+        }
     )
 
 
@@ -109,7 +114,9 @@ def test_a_training_set_is_what_pandas_computes(server, schema, tmp_path):
     rows = small()
     source, table = features_of(server, schema, rows, tmp_path)
     name = f"{schema}.day1"
-    made = strongback(server, "training-set", "create", name, "--labels", source, "--features", table, "--label", "Class", "--json")
+    made = strongback(
+        server, "training-set", "create", name, "--labels", source, "--features", table, "--label", "Class", "--json"
+    )
     digest = json.loads(made.stdout)["sha256"]
     got = pd.read_parquet(rows_of(server, name))
     check(got, rows)
@@ -122,7 +129,9 @@ def test_a_training_set_is_what_pandas_computes(server, schema, tmp_path):
 
     strongback(server, "training-set", "rebuild", name)
     strongback(server, "training-set", "show", name)
-    repeated = strongback(server, "training-set", "create", name, "--labels", source, "--features", table, "--label", "Class", "--json")
+    repeated = strongback(
+        server, "training-set", "create", name, "--labels", source, "--features", table, "--label", "Class", "--json"
+    )
     assert json.loads(repeated.stdout)["sha256"] == digest
     assert name in strongback(server, "training-set", "list", schema).stdout
     assert "up to date" in strongback(server, "feature-table", "show", table).stdout
@@ -167,8 +176,18 @@ def test_minutes_of_real_transactions(server, schema, tmp_path):
     source, table = features_of(server, schema, rows, tmp_path)
     name = f"{schema}.slice"
     strongback(
-        server, "training-set", "create", name, "--labels", source, "--features", table, "--label", "Class",
-        "--where", "Time < 86400",
+        server,
+        "training-set",
+        "create",
+        name,
+        "--labels",
+        source,
+        "--features",
+        table,
+        "--label",
+        "Class",
+        "--where",
+        "Time < 86400",
     )
     got = pd.read_parquet(rows_of(server, name))
     check(got, rows)

@@ -4,11 +4,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 
+import cloudpickle
 import mlflow
 import numpy as np
 import pandas as pd
@@ -32,16 +34,19 @@ COLUMNS = ["a", "b", "c"]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """A server of its own whose workers use the Python of the tests, with short limits."""
-    import sys
-
+def served(server, tmp_path_factory):
+    """A server of its own on each store, whose workers use the Python of the tests, with short limits."""
     extra = ("--worker-python", sys.executable, "--scoring-seconds", "2")
     os.environ["SECRET"] = "hush"  # The server has it; a model's process must not.
-    running = launcher.strongback(tmp_path_factory.mktemp("serving") / "data", extra=extra)
+    cluster = os.environ.get("STRONGBACK_TEST_POSTGRES_URL") if server.backend == "postgres" else None
+    database_url = launcher.create_database(cluster) if cluster else None
+    data_dir = tmp_path_factory.mktemp("serving") / "data"
+    running = launcher.strongback(data_dir, database_url=database_url, extra=extra)
     ensure_schema(running, "prod", "risk")
     yield running
     code = running.stop()
+    if cluster:
+        launcher.drop_database(cluster, database_url)
     assert code == 0, running.log_tail(200)
     assert "panicked" not in running.log_tail(500)
 
@@ -187,7 +192,7 @@ def test_the_signature_is_enforced_with_column_row_expected_and_got(served, data
     ]:
         status, answer, _ = post(served, "lr", body)
         assert (status, answer["error_code"]) == (400, code), answer
-        assert words in answer["message"], answer
+        assert words.casefold() in answer["message"].casefold(), answer
     assert post(served, "lr", b"x", "text/plain")[0] == 415
     assert post(served, "lr", split(one), "application/json; q=1")[0] == 415
     for page, body in [("ping", b"\n"), ("health", b"\n"), ("version", mlflow.__version__.encode())]:
@@ -213,6 +218,7 @@ class Slow(mlflow.pyfunc.PythonModel):
 
 
 def test_a_worker_that_dies_hangs_or_raises_takes_nothing_down(served, monkeypatch):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # The worker cannot import this file.
     rows = pd.DataFrame({"what": ["x"]})
     mlflow.set_experiment("serving")
     with mlflow.start_run():
@@ -298,9 +304,7 @@ def test_endpoints_come_back_after_a_kill(served, data, tmp_path_factory):
     data_dir = served.data_dir
     served.process.kill()
     served.process.wait()
-    import sys
-
-    again = launcher.strongback(data_dir, extra=("--worker-python", sys.executable))
+    again = launcher.strongback(data_dir, database_url=served.database_url, extra=("--worker-python", sys.executable))
     try:
         assert post(again, "lr", split(rows))[1] == before
         until = time.monotonic() + 20

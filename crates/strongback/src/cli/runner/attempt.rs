@@ -186,11 +186,14 @@ fn environment(runner: &Runner, job: &LeasedJob, directory: &Path) -> Vec<(Strin
     set.extend(job.env.iter().map(|(name, value)| (name.clone(), value.clone())));
     set.extend([
         ("STRONGBACK_URL".into(), url.clone()),
-        ("MLFLOW_TRACKING_URI".into(), url),
+        ("MLFLOW_TRACKING_URI".into(), url.clone()),
+        ("DATABRICKS_HOST".into(), url),
         ("STRONGBACK_JOB_ID".into(), job.job_id.clone()),
         ("STRONGBACK_ATTEMPT".into(), job.attempt.to_string()),
         ("STRONGBACK_RESULT".into(), path(directory.join("result.json"))),
     ]);
+    // Databricks' client does not begin without a token; a server without authentication takes any.
+    set.push(("DATABRICKS_TOKEN".into(), job.token.clone().unwrap_or_else(|| "none-needed".into())));
     if let Some(token) = &job.token {
         set.push(("STRONGBACK_TOKEN".into(), token.clone()));
         set.push(("MLFLOW_TRACKING_TOKEN".into(), token.clone()));

@@ -47,11 +47,12 @@ On the machine, with that token in STRONGBACK_TOKEN:
   strongback runner --once
 
 What a command finds: an empty directory of its own; PATH and LANG; HOME and
-TMPDIR in that directory; STRONGBACK_URL and MLFLOW_TRACKING_URI;
-STRONGBACK_TOKEN and MLFLOW_TRACKING_TOKEN, of whom it runs as and valid as long
-as it runs; STRONGBACK_JOB_ID and STRONGBACK_ATTEMPT; STRONGBACK_PARAM_<NAME> for
-each parameter; STRONGBACK_RESULT, a file into which it may write JSON that
-becomes part of the job's result. What it writes to standard output and standard
+TMPDIR in that directory; the server as STRONGBACK_URL, MLFLOW_TRACKING_URI and
+DATABRICKS_HOST, and a token of whom it runs as, valid as long as it runs, as
+STRONGBACK_TOKEN, MLFLOW_TRACKING_TOKEN and DATABRICKS_TOKEN; STRONGBACK_JOB_ID
+and STRONGBACK_ATTEMPT; STRONGBACK_PARAM_<NAME> for each parameter;
+STRONGBACK_RESULT, a file into which it may write JSON that becomes part of the
+job's result. What it writes to standard output and standard
 error is the job's log.
 
 It is ended with everything that it started when it is over a limit, when the

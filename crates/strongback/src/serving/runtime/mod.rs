@@ -362,7 +362,7 @@ fn beside_requests<T>(compute: impl FnOnce() -> T) -> T {
 
 fn reply(bytes: &[u8]) -> Result<Scores> {
     let reply: Reply = serde_json::from_slice(bytes).map_err(|error| {
-        Error::new(Code::InvalidState, "The model's Python process answered nonsense.").because(error)
+        Error::new(Code::ResourceConflict, "The model's Python process answered nonsense.").because(error)
     })?;
     if let Some(refused) = reply.refused {
         let code = Code::ALL.iter().copied().find(|code| code.name() == refused.code);
@@ -370,7 +370,7 @@ fn reply(bytes: &[u8]) -> Result<Scores> {
         return Err(Error::new(code, refused.message).with_status(refused.status));
     }
     let outputs = reply.predictions.ok_or_else(|| {
-        Error::new(Code::InvalidState, "The model's Python process answered without predictions.")
+        Error::new(Code::ResourceConflict, "The model's Python process answered without predictions.")
     })?;
     let value = reply.values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect();
     Ok(Scores { value, label: reply.labels, outputs, is_bare: reply.is_bare })

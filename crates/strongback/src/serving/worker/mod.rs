@@ -185,7 +185,7 @@ impl Supervisor {
                     let last_words = self.lost(&why).await;
                     if is_last {
                         return Err(Error::new(
-                            Code::InvalidState,
+                            Code::ResourceConflict,
                             format!("The model's Python process died twice over this request. {last_words}"),
                         ));
                     }

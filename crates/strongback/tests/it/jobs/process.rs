@@ -37,8 +37,8 @@ fn a_command_runs_as_who_queued_it_with_nothing_of_the_runners() {
         assert_eq!(lines[..2], ["hello", "to standard error"]);
         assert_eq!(
             lines[2].trim_end(),
-            "DEPTH DIR HOME LANG MLFLOW_TRACKING_TOKEN MLFLOW_TRACKING_URI PATH PWD SB STRONGBACK_ATTEMPT \
-             STRONGBACK_JOB_ID STRONGBACK_PARAM_DEPTH STRONGBACK_RESULT STRONGBACK_TOKEN STRONGBACK_URL TMPDIR"
+            "DATABRICKS_HOST DATABRICKS_TOKEN DEPTH DIR HOME LANG MLFLOW_TRACKING_TOKEN MLFLOW_TRACKING_URI PATH PWD SB \
+             STRONGBACK_ATTEMPT STRONGBACK_JOB_ID STRONGBACK_PARAM_DEPTH STRONGBACK_RESULT STRONGBACK_TOKEN STRONGBACK_URL TMPDIR"
         );
         assert!(lines[3].ends_with(&format!("job-{id}-1")), "{log}");
         assert_eq!(lines[4..7], ["tmp", "|8|8|8", "my token is ***"], "{log}");
