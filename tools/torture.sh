@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Long kill loops, by hand: rounds of kill -9 under four writing clients, on SQLite and on PostgreSQL, which it starts itself
-# where none runs. A full run (100 rounds) adds one line a store to docs/torture.md; commit it.
+# where none runs; then as many rounds of the tests that kill while rows land, features are computed, requests are scored and
+# gates judge, on both. A full run (100 rounds) adds one line a store to docs/torture.md; commit it.
 #
 #   tools/torture.sh                    100 rounds on each
 #   TORTURE_ROUNDS=5 tools/torture.sh   fewer, and nothing is written down
@@ -27,6 +28,12 @@ rounds_on() {
     [[ $rounds -lt $full ]] || write_down "$(tail -n 1 "$log")"
 }
 
+# The rounds of the product's own tests, which reconcile what they find.
+rounds_of_tests() {
+    STRONGBACK_KILL_ROUNDS=$rounds cargo nextest run --workspace --locked --no-fail-fast \
+        -E 'test(/(tables|features|payload|serving|promotion)::kill::/)'
+}
+
 write_down() {
     local commit machine
     commit=$(git rev-parse --short=12 HEAD)
@@ -39,4 +46,5 @@ write_down() {
 stage build build
 stage SQLite rounds_on
 with_postgres stage PostgreSQL rounds_on --postgres
+with_postgres stage tests rounds_of_tests
 [[ $rounds -lt $full ]] || printf '\nwritten down in %s\n' "$results"

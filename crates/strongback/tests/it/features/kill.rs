@@ -12,8 +12,7 @@ use testkit::{
 };
 
 use super::{MINUTE, SOURCE, TABLE, csv, yaml};
-
-const ROUNDS: i64 = 8;
+use crate::support::kill_rounds;
 
 fn post(client: &mut Client, path: &str, body: &Value) -> Value {
     let answer = client.post(path, body).unwrap();
@@ -59,7 +58,8 @@ fn rounds(database_url: Option<&str>) {
     let seed = Random::arbitrary_seed();
     println!("seed {seed}");
     let mut random = Random::new(seed);
-    for round in 1..=ROUNDS {
+    let rounds = kill_rounds() as i64;
+    for round in 1..=rounds {
         import(&mut client, round);
         let queued = post(&mut client, &format!("/api/1.0/feature-tables/{TABLE}/materialize"), &json!({}));
         std::thread::sleep(Duration::from_millis(random.below(120)));
@@ -93,7 +93,7 @@ fn rounds(database_url: Option<&str>) {
     let versions = client.get(&format!("/api/1.0/tables/{TABLE}/versions")).unwrap().json();
     let of_batches: Vec<&Value> =
         versions["versions"].as_array().unwrap().iter().filter(|one| one["batch_id"].is_string()).collect();
-    assert_eq!(of_batches.len() as i64, ROUNDS + 1, "each version of the source landed once: {versions}");
+    assert_eq!(of_batches.len() as i64, rounds + 1, "each version of the source landed once: {versions}");
     let source = client.get(&format!("/api/1.0/tables/{SOURCE}/versions")).unwrap().json();
     assert!(!source.to_string().contains("\"pins\""), "nothing stays pinned: {source}");
     let verified = server.command(&["audit-log", "verify"]).unwrap();

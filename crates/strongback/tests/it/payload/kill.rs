@@ -19,11 +19,10 @@ use strongback::{
 use testkit::random::Random;
 
 use super::{endpoint_there, fraud, record, schema, sql};
-use crate::support::{TestApp, config, on_postgres};
+use crate::support::{TestApp, config, kill_rounds, on_postgres};
 
 const FOLDER: &str = "STRONGBACK_TEST_PAYLOAD_FOLDER";
 const DATABASE: &str = "STRONGBACK_TEST_PAYLOAD_DATABASE";
-const ROUNDS: u64 = 10;
 const WRITERS: i64 = 4;
 
 /// The body of the process that is killed; nothing when the tests are run.
@@ -96,7 +95,7 @@ async fn rounds(database: Option<String>) {
     drop(recorder);
     let dir = test.closed().await.dir;
     let mut served: BTreeMap<String, u64> = BTreeMap::new();
-    for round in 0..ROUNDS {
+    for round in 0..kill_rounds() {
         let wait = Duration::from_millis(random.below(900));
         let (folder, url) = (dir.path().to_owned(), database.clone());
         let life =

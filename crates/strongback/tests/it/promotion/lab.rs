@@ -116,6 +116,13 @@ impl Lab {
         (answer.status, answer.json())
     }
 
+    /// What a statement answers, a line a row.
+    pub fn sql(&mut self, statement: &str) -> Vec<Value> {
+        let answer = self.client.post("/api/1.0/sql", &json!({ "statement": statement })).unwrap();
+        assert_eq!(answer.status, 200, "{statement}: {}", answer.text());
+        answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     pub fn put(&mut self, path: &str, bytes: &[u8]) {
         let answer = self.client.put(path, bytes).unwrap();
         assert!(answer.is_success(), "{path}: {}", answer.text());

@@ -1,6 +1,8 @@
 //! Endpoints: names, configurations, rights, and what becomes of them. What models answer is shown with real clients, in
 //! `tests/clients/test_serving.py`.
 
+mod kill;
+
 use serde_json::{Value, json};
 use strongback::serving::follow;
 

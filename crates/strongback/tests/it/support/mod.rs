@@ -18,6 +18,12 @@ use strongback::{
 };
 use tower::ServiceExt;
 
+/// How often a test kills what it is about: as often as is right beside all other tests, or as often as
+/// `STRONGBACK_KILL_ROUNDS` says, for long runs (`make torture`).
+pub fn kill_rounds() -> u64 {
+    std::env::var("STRONGBACK_KILL_ROUNDS").map_or(10, |rounds| rounds.parse().unwrap())
+}
+
 /// An application with its router.
 pub struct TestApp {
     pub app: Arc<App>,

@@ -20,8 +20,8 @@ use testkit::{
     server::{self, Server},
 };
 
-/// Rounds a test.
-const ROUNDS: u64 = 10;
+use crate::support::kill_rounds;
+
 const WRITERS: u64 = 3;
 /// Rows of a batch at most.
 const ROWS_MAX: u64 = 20_000;
@@ -77,7 +77,7 @@ fn rounds(database_url: Option<&str>) {
     println!("seed {seed}");
     let mut random = Random::new(seed);
     let (next, sent, landed) = (AtomicU64::new(0), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    for _ in 0..ROUNDS {
+    for _ in 0..kill_rounds() {
         let wait = Duration::from_millis(50 + random.below(900));
         let address = server.address();
         std::thread::scope(|scope| {
