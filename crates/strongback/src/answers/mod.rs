@@ -16,7 +16,9 @@ mod why;
 pub use history::{HistoryResponse, Move};
 pub use lineage::{EdgeInfo, LineageRequest, LineageResponse, NodeInfo, lineage_get};
 
-pub use why::{GatePart, InputPart, RowPart, RunPart, Why};
+pub use why::{
+    EndpointPart, FeaturePart, GatePart, InputPart, ModelPart, RowPart, RunPart, Why, WhyRequest, why,
+};
 
 pub use overview::{Counts, ModelLine, Overview, RunLine, overview};
 

@@ -1,4 +1,5 @@
-//! What is here, at a glance: counts, the newest runs, models with their aliases, the newest events.
+//! What is here, at a glance: counts, the newest runs, models with their aliases, endpoints, gates, drift, alerts, the newest
+//! events.
 
 use std::collections::HashMap;
 
@@ -12,10 +13,12 @@ use crate::{
         audit::{self, ListRequest, Listed},
         authorize,
     },
+    context::Ctx,
     db::Sql,
     error::Result,
-    monitoring,
+    monitoring, promotion,
     router::wire::Int64,
+    serving,
     tracking::{
         damaged::say_damaged,
         document::RunDocument,
@@ -56,6 +59,10 @@ pub struct Overview {
     pub models: Vec<ModelLine>,
     /// Newest first; only for administrators.
     pub events: Vec<Listed>,
+    /// Where models answer.
+    pub serving: serving::Overview,
+    /// The newest gate reports.
+    pub gates: Vec<promotion::GateLine>,
     /// Alerts that stand, and drift.
     pub monitoring: monitoring::Overview,
 }
@@ -110,7 +117,17 @@ pub struct ModelLine {
 }
 
 /// Collects it.
-pub fn overview(sql: &mut Sql<'_>) -> Result<Overview> {
+pub async fn overview(ctx: &Ctx) -> Result<Overview> {
+    let serving = serving::overview(ctx).await?;
+    ctx.read(|sql| {
+        // Each line is checked by itself; the counts say nothing about anything in particular.
+        authorize::visible(sql);
+        collect(sql, serving)
+    })
+    .await
+}
+
+fn collect(sql: &mut Sql<'_>, serving: serving::Overview) -> Result<Overview> {
     let counts = if sql.caller().is_admin() { Some(counts(sql)?) } else { None };
     let runs = newest_runs(sql)?;
     let models = newest_models(sql)?;
@@ -120,7 +137,9 @@ pub fn overview(sql: &mut Sql<'_>) -> Result<Overview> {
     } else {
         Vec::new()
     };
-    Ok(Overview { counts, runs, models, events, monitoring: monitoring::overview(sql)? })
+    let gates = promotion::overview(sql)?;
+    let monitoring = monitoring::overview(sql)?;
+    Ok(Overview { counts, runs, models, events, serving, gates, monitoring })
 }
 
 fn counts(sql: &mut Sql<'_>) -> Result<Counts> {

@@ -207,7 +207,8 @@ pub struct GatePart {
     pub checks: Vec<(String, String, String)>,
 }
 
-async fn why(ctx: Ctx, request: WhyRequest) -> Result<Why> {
+/// Answers it.
+pub async fn why(ctx: Ctx, request: WhyRequest) -> Result<Why> {
     let id = Uuid::try_parse(&request.request_id).map_err(|_| {
         let given: String = request.request_id.chars().take(60).collect();
         Error::invalid(format!(

@@ -316,12 +316,29 @@ fn show(endpoint: &Json, as_json: bool) -> anyhow::Result<()> {
         "requests",
         format!("{}, of which {} refused or failed", text(&endpoint["requests"]), text(&endpoint["errors"])),
     );
+    line("of late", of_late(&endpoint["traffic"]));
     let serving = &endpoint["serving"];
     if serving.is_object() {
         line("runtime", format!("{}, version {}", text(&serving["runtime"]), text(&serving["version"])));
         line("because", because(&serving["report"]));
     }
     Ok(())
+}
+
+/// What an endpoint did in the last minutes; nothing where it did nothing.
+fn of_late(traffic: &Json) -> String {
+    let number = |name: &str| traffic[name].as_f64();
+    let (Some(rate), Some(seconds)) = (number("per_second"), number("seconds")) else { return String::new() };
+    let time =
+        |name: &str, label: &str| number(name).map(|ms| format!(", {label} {ms:.2} ms")).unwrap_or_default();
+    match rate > 0.0 {
+        true => format!(
+            "{rate:.2} a second over {seconds:.0} s{}{}",
+            time("p50_ms", "p50"),
+            time("p99_ms", "p99")
+        ),
+        false => String::new(),
+    }
 }
 
 /// On what the choice of the runtime stands.

@@ -27,6 +27,7 @@ mod evaluate;
 mod http;
 mod job;
 mod moves;
+mod overview;
 mod record;
 pub mod report;
 mod rows;
@@ -35,6 +36,7 @@ mod subject;
 
 pub use http::{GateRunResponse, ReportLine, ReportView};
 pub use moves::{PromoteResponse, RollbackResponse};
+pub use overview::{CheckLine, GateLine, overview};
 
 use crate::{
     db::Sql,

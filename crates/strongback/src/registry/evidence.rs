@@ -126,6 +126,13 @@ pub fn list(
     sql.all(&store::REPORT_PAGE, bind![model_id, version.unwrap_or(0), before, most], read)
 }
 
+/// Ids of the newest reports and of their models, without asking whether the caller may see them.
+pub fn newest(sql: &mut Sql<'_>, most: i64) -> Result<Vec<(Uuid, i64)>> {
+    sql.all(&store::REPORT_NEWEST, bind![most], |row| {
+        Ok((row.get::<String>(0)?.parse().map_err(Error::internal)?, row.get(1)?))
+    })
+}
+
 /// The newest report of a version.
 pub fn latest(sql: &mut Sql<'_>, model_id: i64, version: i64) -> Result<Option<Evidence>> {
     Ok(list(sql, model_id, Some(version), END, 1)?.pop())

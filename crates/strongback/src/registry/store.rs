@@ -107,6 +107,7 @@ statements! {
     REPORT_GET = "SELECT uuid, model_id, version, digest, alias, champion, champion_digest, config_digest, verdict,
             run_uuid, made_at, expires_at, by_principal, body FROM gate_report WHERE uuid = $1";
     /// Reports of a model before an id ($3), newest first; of a version where one is named ($2 is not 0).
+    REPORT_NEWEST = "SELECT uuid, model_id FROM gate_report ORDER BY uuid DESC LIMIT $1";
     REPORT_PAGE = "SELECT uuid, model_id, version, digest, alias, champion, champion_digest, config_digest, verdict,
             run_uuid, made_at, expires_at, by_principal, body FROM gate_report
         WHERE model_id = $1 AND (version = $2 OR $2 = 0) AND uuid < $3 ORDER BY uuid DESC LIMIT $4";

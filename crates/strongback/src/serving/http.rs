@@ -1,6 +1,6 @@
 //! Our own face of endpoints: all that is known about them.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use http::Method;
 use schemars::JsonSchema;
@@ -11,6 +11,7 @@ use super::{
     log::TABLE_SUFFIX,
     payload::{self, Figures},
     runtime::{Report, RuntimeKind},
+    traffic::TrafficInfo,
 };
 use crate::{
     catalog::{Action, authorize::visible, securable::People},
@@ -150,6 +151,8 @@ pub struct EndpointInfo {
     pub requests: u64,
     /// How many of them were refused or failed.
     pub errors: u64,
+    /// What it did of late, in this process.
+    pub traffic: TrafficInfo,
     /// Name of the owner.
     pub owner: String,
     /// Description.
@@ -180,6 +183,7 @@ impl EndpointInfo {
             report: deployed.scorer.report().clone(),
             process_id: deployed.scorer.process_id(),
         });
+        let (requests, errors) = live.as_ref().map(|live| live.traffic.totals()).unwrap_or_default();
         let Endpoint { asset, name, full_name, config, model } = endpoint;
         Self {
             name,
@@ -198,8 +202,9 @@ impl EndpointInfo {
                 created_by,
             },
             serving,
-            requests: live.as_ref().map_or(0, |live| live.requests.load(Ordering::Relaxed)),
-            errors: live.as_ref().map_or(0, |live| live.errors.load(Ordering::Relaxed)),
+            requests,
+            errors,
+            traffic: live.as_ref().map(|live| live.traffic.info()).unwrap_or_default(),
             owner,
             comment: asset.comment,
             created_at: asset.created_at,
@@ -223,7 +228,7 @@ pub(super) async fn info(ctx: &Ctx, name: String) -> Result<EndpointInfo> {
 }
 
 /// All that the caller may read.
-pub(super) async fn infos(ctx: &Ctx) -> Result<Vec<EndpointInfo>> {
+pub(crate) async fn infos(ctx: &Ctx) -> Result<Vec<EndpointInfo>> {
     let found = ctx
         .read(|sql| {
             visible(sql);

@@ -28,6 +28,7 @@ use crate::{
         Limits, PathParams, Policy, Route,
         body::{Input, read_content},
     },
+    time,
 };
 
 /// Bytes of a scoring request at most. What it takes is limited by `scoring_seconds`, and by how long an endpoint is waited for.
@@ -80,7 +81,12 @@ async fn invoke(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<
     let began = Instant::now();
     let live = admitted(&ctx, &params).await?;
     let outcome = serve(&ctx, &live, params, request, began).await;
-    live.count(!outcome.as_ref().is_ok_and(|answer| answer.status().is_success()));
+    match &outcome {
+        Ok(answer) if answer.status().is_success() => {
+            live.traffic.answered(ctx.origin.request_id, time::now_ms(), began.elapsed());
+        }
+        _ => live.traffic.failed(),
+    }
     outcome
 }
 

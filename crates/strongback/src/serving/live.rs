@@ -5,10 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,6 +17,7 @@ use super::{
     payload::Recorder,
     runtime::{Scorer, Scorers},
     signature::Schema,
+    traffic::Traffic,
 };
 use crate::{
     catalog::{Action, authorize},
@@ -89,10 +87,8 @@ pub struct Live {
     state: RwLock<State>,
     changed: watch::Sender<()>,
     admitted: Mutex<HashMap<i64, Instant>>,
-    /// Requests since the process began.
-    pub requests: AtomicU64,
-    /// How many of them were refused or failed.
-    pub errors: AtomicU64,
+    /// What it did of late.
+    pub traffic: Traffic,
 }
 
 impl Serving {
@@ -112,8 +108,7 @@ impl Serving {
             state: RwLock::default(),
             changed: watch::Sender::new(()),
             admitted: Mutex::default(),
-            requests: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
+            traffic: Traffic::default(),
         });
         self.endpoints.write().insert(name.to_owned(), Arc::clone(&live));
         live
@@ -247,13 +242,5 @@ impl Live {
         state.failure = Some(Failure { target, why, retry_at: Instant::now() + pause, tries });
         drop(state);
         self.changed.send_replace(());
-    }
-
-    /// Counts a request.
-    pub(super) fn count(&self, is_error: bool) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        if is_error {
-            self.errors.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }

@@ -33,15 +33,19 @@ mod invocations;
 pub mod live;
 pub mod log;
 pub mod lookup;
+mod overview;
 pub mod payload;
 mod rows;
 pub mod runtime;
 pub mod signature;
 mod store;
+pub mod traffic;
 mod wire;
 pub mod worker;
 
+pub use http::Readiness;
 pub use live::Serving;
+pub use overview::{EndpointLine, Overview, overview};
 pub(crate) use store::STATEMENTS;
 
 use crate::router::Route;

@@ -10,7 +10,7 @@ use super::{
 use crate::answers::{Counts, ModelLine, Overview, RunLine};
 
 /// MLflow's pages hide models from who has not chosen "Model training"; our links say so for the page they open.
-const VIEW: &str = "?workflowType=machine_learning";
+pub(super) const VIEW: &str = "?workflowType=machine_learning";
 /// All experiments.
 pub(super) const MLFLOW_EXPERIMENTS: &str = "/mlflow/#/experiments?workflowType=machine_learning";
 const MLFLOW_MODELS: &str = "/mlflow/#/models?workflowType=machine_learning";

@@ -14,6 +14,16 @@ pub enum RuntimeKind {
     Python,
 }
 
+impl RuntimeKind {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Onnx => "ONNX",
+            Self::Python => "Python",
+        }
+    }
+}
+
 /// What a converted model's original answers, in terms of the converted one's outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
