@@ -42,7 +42,7 @@ def guarded(server, tmp_path_factory):
 def test_empty_server_teaches(look, empty):
     tab = look(f"{empty.url}/")
     tab.see("Nothing is logged yet")
-    for step in ("Log", "Register", "Alias", "Load", "Ask"):
+    for step in ("Log", "Register", "Gate", "Serve", "Watch", "Ask"):
         tab.see(step, exact=True)
     tab.see(f"export MLFLOW_TRACKING_URI={empty.url}")
     tab.see('registered_model_name="fraud"')

@@ -9,12 +9,18 @@ use super::{
 };
 use crate::monitoring::{AlertLine, DriftLine, MonitorLine, Overview};
 
+/// Alerts that are drawn.
+const ALERTS: usize = 8;
+
 /// The alerts that stand.
 pub(super) fn alerts(overview: &Overview, frame: &Frame) -> Markup {
     html! {
         section #alerts {
             h2 { "Alerts" }
-            ul.list { @for alert in &overview.alerts { (alert_line(alert, frame)) } }
+            ul.list { @for alert in overview.alerts.iter().take(ALERTS) { (alert_line(alert, frame)) } }
+            @if overview.alerts.len() > ALERTS {
+                p.none { "and more: " code { "strongback alert list" } }
+            }
         }
     }
 }

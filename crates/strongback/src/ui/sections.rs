@@ -39,9 +39,10 @@ pub(super) fn the_loop() -> Markup {
     let steps = [
         ("Log", "runs with params, metrics, data, files"),
         ("Register", "catalog.schema.model, version by version"),
-        ("Alias", "@champion; every move is kept"),
-        ("Load", "models:/name@champion"),
-        ("Ask", "lineage, history, audit log"),
+        ("Gate", "only evidence moves @champion"),
+        ("Serve", "and log what was answered"),
+        ("Watch", "drift, alerts, challengers"),
+        ("Ask", "why, lineage, history, audit log"),
     ];
     html! {
         ol.loop aria-label="The loop" { @for (name, what) in steps { li { strong { (name) } span { (what) } } } }
@@ -203,6 +204,13 @@ pub(super) fn next(overview: &Overview, frame: &Frame) -> Markup {
                 @if let Some((name, alias)) = aliased {
                     "strongback history " (shell(&format!("{name}@{alias}"))) "\n"
                     "strongback lineage " (shell(name)) "\n"
+                    @match overview.serving.endpoints.iter().find_map(|line| line.traffic.newest.first()) {
+                        Some(newest) => { "strongback why " (shell(&newest.request_id)) "\n" },
+                        None if overview.serving.endpoints.is_empty() => {
+                            "strongback endpoint create my-endpoint --model " (shell(&format!("{name}@{alias}"))) "\n"
+                        },
+                        None => {},
+                    }
                 } @else {
                     em { "# and once a model has an alias: strongback history NAME@champion, strongback lineage NAME" } "\n"
                 }

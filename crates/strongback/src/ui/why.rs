@@ -10,10 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::{
-    format::{escaped, shell},
-    home,
-};
+use super::{format::shell, home};
 use crate::{
     answers::{self, GatePart, InputPart, RowPart, RunPart, Why, WhyRequest},
     catalog::Action,
@@ -50,7 +47,9 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// Where a request is explained.
 pub(super) fn link(request_id: &str) -> String {
-    format!("/why/{}", escaped(request_id))
+    /// What an id has besides letters and digits.
+    const PLAIN: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC.remove(b'-');
+    format!("/why/{}", percent_encoding::utf8_percent_encode(request_id, PLAIN))
 }
 
 /// Where a person types a request's id.
@@ -227,7 +226,7 @@ fn gate(report: &GatePart) -> Markup {
             @if let Some(champion) = report.champion { " against version " (champion) }
             span.quiet { " at " (time::utc(report.made_at)) " UTC, report " (report.report_id) }
         }
-        table {
+        table.judged {
             thead { tr { th scope="col" { "Check" } th scope="col" { "Outcome" } th scope="col" { "What that means" } } }
             tbody {
                 @for (name, outcome, sentence) in &report.checks {
@@ -309,6 +308,6 @@ mod tests {
         let (looked_up, brought) = (drawn.find("version 38").unwrap(), drawn.find("the request<").unwrap());
         assert!(looked_up < brought, "{drawn}");
         assert!(drawn.contains("could not judge") && drawn.contains("still in the log"), "{drawn}");
-        assert_eq!(link("a/../b?c"), "/why/a%2F%2E%2E%2Fb%3Fc");
+        assert_eq!(link("a-/../b?c"), "/why/a-%2F%2E%2E%2Fb%3Fc");
     }
 }
