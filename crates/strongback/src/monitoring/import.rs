@@ -6,10 +6,13 @@ use lake::{decode::Format, query::Value, schema::Declared};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tables;
+use syntax::names::FullName;
+
+use super::{monitor, tables};
 use crate::{
-    catalog::{Action, securable::check_text},
+    catalog::{Action, Kind, authorize, names, securable::check_text},
     context::Ctx,
+    db::Sql,
     error::{Error, Result},
     files::http::{body_stream, param, read_query},
     router::{Limits, PathParams, Policy, Route, wire::json_response},
@@ -74,6 +77,25 @@ pub fn columns() -> Vec<Declared> {
     ]
 }
 
+/// Refuses labels of what is not there: neither an endpoint, nor its payload table, nor a table, nor labels that landed before.
+fn require(sql: &mut Sql<'_>, name: &FullName) -> Result<()> {
+    let (_, schema) = names::schema_of(sql, &name.catalog, &name.schema)?;
+    if names::leaf(sql, name, Kind::Endpoint)?.is_some() {
+        return Ok(());
+    }
+    for table in [name.clone(), monitor::beside(name, monitor::PAYLOAD), tables::names(name).labels] {
+        if !matches!(managed::find(sql, &table)?, managed::Found::Nothing { .. }) {
+            return Ok(());
+        }
+    }
+    authorize(sql, Action::Create, schema.id)?;
+    Err(Error::missing(format!(
+        "There is neither an endpoint nor a table '{}' that labels could belong to. Name the endpoint by its three levels, as \
+         `strongback endpoint list` shows it, or the table that a monitor watches.",
+        managed::show(name)
+    )))
+}
+
 async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let asked: LabelsRequest = read_query(request.uri().query())?;
     let format = match asked.format.as_deref().unwrap_or("csv") {
@@ -94,7 +116,10 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
             "Invalid value {batch_id:?} for parameter 'batch_id' supplied: it is one to {BATCH_CHARS_MAX} printable characters."
         )));
     }
-    let name = tables::names(&managed::parse(param(&params, "full_name"))?).labels;
+    let watched = managed::parse(param(&params, "full_name"))?;
+    let name = tables::names(&watched).labels;
+    let endpoint = watched.clone();
+    ctx.read(move |sql| require(sql, &endpoint)).await?;
     let filled = Filled {
         name: name.clone(),
         batch_id,
