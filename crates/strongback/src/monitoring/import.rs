@@ -18,7 +18,7 @@ use crate::{
     router::{Limits, PathParams, Policy, Route, wire::json_response},
     tables::{
         append::{Filled, append_filled},
-        managed,
+        managed::{self, Found},
     },
 };
 
@@ -77,18 +77,22 @@ pub fn columns() -> Vec<Declared> {
     ]
 }
 
-/// Refuses labels of what is not there: neither an endpoint, nor its payload table, nor a table, nor labels that landed before.
+/// Lets pass who may let labels of this name land, where there is what they could belong to: labels that landed before, an
+/// endpoint, its payload table, or a table.
 fn require(sql: &mut Sql<'_>, name: &FullName) -> Result<()> {
-    let (_, schema) = names::schema_of(sql, &name.catalog, &name.schema)?;
+    match managed::find(sql, &tables::names(name).labels)? {
+        Found::Managed(labels) => return authorize(sql, Action::Edit, labels.asset.id),
+        Found::Declared(labels) => return authorize(sql, Action::Edit, labels.id),
+        Found::Nothing { schema } => authorize(sql, Action::Create, schema.id)?,
+    }
     if names::leaf(sql, name, Kind::Endpoint)?.is_some() {
         return Ok(());
     }
-    for table in [name.clone(), monitor::beside(name, monitor::PAYLOAD), tables::names(name).labels] {
-        if !matches!(managed::find(sql, &table)?, managed::Found::Nothing { .. }) {
+    for table in [name.clone(), monitor::beside(name, monitor::PAYLOAD)] {
+        if !matches!(managed::find(sql, &table)?, Found::Nothing { .. }) {
             return Ok(());
         }
     }
-    authorize(sql, Action::Create, schema.id)?;
     Err(Error::missing(format!(
         "There is neither an endpoint nor a table '{}' that labels could belong to. Name the endpoint by its three levels, as \
          `strongback endpoint list` shows it, or the table that a monitor watches.",
