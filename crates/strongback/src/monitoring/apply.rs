@@ -90,6 +90,8 @@ pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<
             }
             Some(before) => {
                 authorize(tx, Action::Edit, before.asset.id)?;
+                // No window is planned meanwhile.
+                tx.first(&store::MONITOR_LOCK, bind![before.asset.id], |_| Ok(()))?;
                 let is_same = before.sha256 == sha256
                     && before.watched_id == named.watched.asset.id
                     && before.baseline_id == named.baseline.asset_id
@@ -98,9 +100,7 @@ pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<
                     return Ok(Change::Nothing(before));
                 }
                 let n = before.n + 1;
-                let (id, version) = (before.baseline_id, before.baseline_version);
-                unpin_in_tx(tx, id, version, &holder(&before.asset))?;
-                tx.execute(&store::MONITOR_REDEFINE, bind![before.asset.id, named.watched.asset.id, n])?;
+                redeclare(tx, &before, &named, &definition, n)?;
                 (before.asset, n)
             }
         };
@@ -119,6 +119,48 @@ pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<
         Ok(Change::Made(monitor::load(tx, asset)?, event))
     })
     .await
+}
+
+/// Makes a monitor that is there ready for its next version.
+fn redeclare(
+    tx: &mut Sql<'_>,
+    before: &Monitor,
+    named: &Named,
+    definition: &monitors::Monitor,
+    n: i64,
+) -> Result<()> {
+    let (id, watched_id) = (before.asset.id, named.watched.asset.id);
+    keep_windows(tx, before, definition)?;
+    unpin_in_tx(tx, before.baseline_id, before.baseline_version, &holder(&before.asset))?;
+    tx.execute(&store::MONITOR_REDEFINE, bind![id, watched_id, n])?;
+    let column = |definition: &monitors::Monitor| {
+        definition.prediction.as_ref().map(|prediction| fold_case(&prediction.column))
+    };
+    if before.watched_id != watched_id || column(&before.definition) != column(definition) {
+        tx.execute(&store::MONITOR_FORGET_REFERENCE, bind![id])?;
+    }
+    Ok(())
+}
+
+/// Refuses windows of another length or offset once there are some: figures, series, steps and alerts hold one kind. Where
+/// there are none yet, the look begins anew.
+fn keep_windows(tx: &mut Sql<'_>, before: &Monitor, definition: &monitors::Monitor) -> Result<()> {
+    let (old, new) = (before.definition.window, definition.window);
+    if (old.length, old.offset) == (new.length, new.offset) {
+        return Ok(());
+    }
+    let id = before.asset.id;
+    if tx.first(&store::WINDOW_ANY, bind![id], |_| Ok(()))?.is_none() {
+        return tx.execute(&store::MONITOR_RESTART, bind![id]).map(drop);
+    }
+    let name = asset::display_name(tx, id)?;
+    Err(Error::invalid(format!(
+        "The monitor '{name}' has computed windows of {} with the offset {}; the declaration has {} and {}. One series cannot \
+         hold both. Keep length and offset, or delete the monitor, whose figures stay, and declare a new one: strongback \
+         monitor delete {name}",
+        old.length, old.offset, new.length, new.offset
+    ))
+    .in_field("window"))
 }
 
 fn create(tx: &mut Sql<'_>, schema: &Asset, name: &FullName) -> Result<Asset> {

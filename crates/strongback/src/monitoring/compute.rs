@@ -26,7 +26,7 @@ use crate::{
     catalog::{Action, authorize},
     context::Ctx,
     db::Change,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     events::{Event, EventKind},
     jobs::JobCtx,
 };
@@ -102,16 +102,29 @@ pub(super) async fn carry_out(
     wanted: &Wanted,
 ) -> Result<Vec<Figure>> {
     let ctx = job.ctx().await?;
+    let landed = figure::load(&ctx, &look.names.drift, &plan.id).await?;
     if plan.is_computed {
-        let kept = figure::load(&ctx, &look.names.drift, &plan.id).await?;
-        return kept.ok_or_else(|| Error::internal("the figures of a computed plan are gone"));
+        return Ok(landed.unwrap_or_else(|| {
+            job.log(
+                "the figures of windows that were computed are gone with their table: nobody judges them",
+            );
+            Vec::new()
+        }));
     }
     let spans = plan.spans();
     let prediction = look.monitor.definition.prediction.as_ref().map(|one| one.column.as_str());
     job.progress(0, spans.len() as i64, "reads the windows");
-    let labelled = look::labelled_of(job, &ctx, look, &spans, prediction).await?;
+    let labelled = match look::labelled_of(job, &ctx, look, &spans, prediction).await {
+        // What has landed is brought to its end also where nobody can read any more what it was made of.
+        Err(error) if landed.is_some() && error.code() == Code::ResourceDoesNotExist => {
+            job.log(&format!("the labels of these windows are not counted: {}", error.message()));
+            ByWindow::new()
+        }
+        found => found?,
+    };
     let kept = match sketches::load(&ctx, &look.names.sketch, &plan.id).await? {
         Some(kept) => kept,
+        None if landed.is_some() => Vec::new(),
         None => {
             let made = sketch(job, &ctx, look, plan, wanted, &labelled).await?;
             sketches::land(&ctx, &look.names.sketch, &plan.id, &made).await?;
@@ -120,7 +133,7 @@ pub(super) async fn carry_out(
     };
     let windows = by_window(&kept)?;
     let reference = reference(&ctx, look, plan, &windows).await?;
-    let figures = match figure::load(&ctx, &look.names.drift, &plan.id).await? {
+    let figures = match landed {
         Some(figures) => figures,
         None => {
             let made = figures(look, plan, baseline, &windows, &labelled, &reference);
@@ -210,19 +223,10 @@ async fn reference(
 ) -> Result<Reference> {
     let definition = &look.monitor.definition;
     let nothing = Reference { start: None, sketch: None, chosen: None };
-    if plan.part != Part::All
-        || definition.prediction.as_ref().is_none_or(|prediction| prediction.baseline.is_some())
-    {
-        return Ok(nothing);
-    }
+    let declared = definition.prediction.as_ref().filter(|one| one.baseline.is_none());
+    let Some(declared) = declared.filter(|_| plan.part == Part::All) else { return Ok(nothing) };
     if let Some(start) = look.monitor.state.reference_start {
-        if let Some(own) = windows.get(&start).and_then(|window| window.prediction.clone()) {
-            return Ok(Reference { start: Some(start), sketch: Some(own), chosen: None });
-        }
-        let name = look.names.sketch.clone();
-        let table = ctx.read(move |sql| crate::tables::managed::get(sql, &name, Action::Read)).await?;
-        let rows = sketches::of_predictions(ctx, &look.names.sketch, table.newest.version, start).await?;
-        let sketch = merged(rows.iter().map(|row| &row.sketch))?;
+        let sketch = first_predictions(ctx, look, start, &declared.column).await?;
         return Ok(Reference { start: Some(start), sketch, chosen: None });
     }
     let first = windows.iter().find(|(_, window)| window.rows >= definition.minimum_rows);
@@ -231,6 +235,24 @@ async fn reference(
         sketch: window.prediction.clone(),
         chosen: Some(*start),
     }))
+}
+
+/// The predictions of the window that others are compared with, as they were when it first had enough rows: what came late
+/// since, and what another monitor of this name left, is not what the figures before were told against.
+async fn first_predictions(ctx: &Ctx, look: &Look, start: i64, column: &str) -> Result<Option<ColumnSketch>> {
+    let id = look.monitor.asset.id;
+    let plans = ctx.read(move |sql| {
+        authorize(sql, Action::Read, id)?;
+        sql.all(&store::WINDOW_PLANS, bind![id, start], |row| row.get::<String>(0))
+    });
+    for plan in plans.await? {
+        let mut rows = sketches::of_predictions(ctx, &look.names.sketch, &plan, start).await?;
+        rows.retain(|row| row.column.to_lowercase() == column.to_lowercase());
+        if let Some(whole) = merged(rows.iter().map(|row| &row.sketch))? {
+            return Ok(Some(whole));
+        }
+    }
+    Ok(None)
 }
 
 fn figures(
@@ -280,7 +302,7 @@ fn prediction(
     let metric = Metric::PredictionShift;
     let undefined = |note: &str| Figure::none(span, metric.name(), "", Status::Undefined, note);
     if let Some(column) = &declared.baseline {
-        let called = definition.baseline.to_string();
+        let called = format!("{}, column {column}", definition.baseline);
         return Some(match baseline.get(&column.to_lowercase()) {
             Some(sketch) => derive::stability(span, metric, "", (sketch, &called), own, definition.bins),
             None => undefined("the baseline has no such column of predictions"),
@@ -294,7 +316,13 @@ fn prediction(
             let called = format!("window {}", super::span::moment(start));
             derive::stability(span, metric, "", (sketch, &called), own, definition.bins)
         }
-        _ => undefined("no window had enough rows to compare later ones with"),
+        (None, Some(start)) => {
+            let window = super::span::moment(start);
+            undefined(&format!(
+                "the predictions of window {window}, which others are compared with, are gone"
+            ))
+        }
+        (_, None) => undefined("no window had enough rows to compare later ones with"),
     })
 }
 
@@ -327,7 +355,7 @@ async fn record(
     labelled: &ByWindow,
     chosen: Option<i64>,
 ) -> Result<()> {
-    let (id, n, plan_id, part) = (look.monitor.asset.id, look.monitor.n, plan.id.clone(), plan.part);
+    let (id, plan_id, part) = (look.monitor.asset.id, plan.id.clone(), plan.part);
     let of_window = |window: &super::plan::Stored| {
         let rows = figures.iter().find(|one| one.span == window.span && one.metric == "rows");
         let labels = labelled.get(&window.span.start);
@@ -335,17 +363,17 @@ async fn record(
             (Part::All, Some(rows)) => (rows.status.name().to_owned(), rows.n),
             _ => (window.outcome.clone(), window.rows),
         };
-        let newest = labels.and_then(|labels| labels.newest);
-        (window.span, outcome, count as i64, labels.map_or(0, |labels| labels.rows) as i64, newest)
+        let digest = labels.and_then(Labelled::digest);
+        (window.span, outcome, count as i64, labels.map_or(0, |labels| labels.rows) as i64, digest)
     };
     let windows: Vec<_> = plan.windows.iter().map(of_window).collect();
     job.write(move |tx| {
         authorize(tx, Action::Edit, id)?;
         let now = tx.now();
-        for (span, outcome, rows, labels, newest) in &windows {
+        for (span, outcome, rows, labels, digest) in &windows {
             tx.execute(
                 &store::WINDOW_DONE,
-                bind![id, span.start, span.revision, outcome, *rows, *labels, *newest, n, now],
+                bind![id, span.start, span.revision, outcome, *rows, *labels, *digest, now],
             )?;
         }
         if let Some(start) = chosen {

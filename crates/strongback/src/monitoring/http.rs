@@ -103,7 +103,7 @@ pub struct MonitorInfo {
 
 impl MonitorInfo {
     fn new(sql: &mut Sql<'_>, people: &mut People, monitor: Monitor) -> Result<Self> {
-        let names = tables::names_of(&monitor)?;
+        let names = tables::names_of(sql, &monitor)?;
         let watched = crate::catalog::asset::get(sql, monitor.watched_id)?
             .map(|table| crate::catalog::asset::display_name(sql, table.id))
             .transpose()?;
@@ -292,7 +292,7 @@ pub struct RunRequest {
     /// `catalog.schema.leaf` of what is watched.
     pub full_name: String,
     /// Only windows from this moment on, in RFC 3339; also those that were computed already, where something has changed
-    /// since, be it the definition. Together with `to`.
+    /// since, be it the definition. Together with `to`; at most 1,000 windows.
     pub from: Option<String>,
     /// Only windows that end at this moment or before.
     pub to: Option<String>,
@@ -321,6 +321,9 @@ async fn run(ctx: Ctx, request: RunRequest) -> Result<RunResponse> {
     };
     ctx.write(move |tx| {
         let found = monitor::get(tx, &request.full_name, Action::Edit)?;
+        if let Some(range) = range {
+            plan::check_range(found.definition.window, range)?;
+        }
         let queued = schedule::enqueue(tx, &found, &Asked { monitor_id: found.asset.id, range }, None)?;
         let response = RunResponse { job_id: queued.id.to_string() };
         Ok(match queued.event {

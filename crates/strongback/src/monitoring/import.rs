@@ -6,16 +6,19 @@ use lake::{decode::Format, query::Value, schema::Declared};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tables;
+use syntax::names::FullName;
+
+use super::{monitor, tables};
 use crate::{
-    catalog::{Action, securable::check_text},
+    catalog::{Action, Kind, authorize, names, securable::check_text},
     context::Ctx,
+    db::Sql,
     error::{Error, Result},
     files::http::{body_stream, param, read_query},
     router::{Limits, PathParams, Policy, Route, wire::json_response},
     tables::{
         append::{Filled, append_filled},
-        managed,
+        managed::{self, Found},
     },
 };
 
@@ -74,6 +77,29 @@ pub fn columns() -> Vec<Declared> {
     ]
 }
 
+/// Lets pass who may let labels of this name land, where there is what they could belong to: labels that landed before, an
+/// endpoint, its payload table, or a table.
+fn require(sql: &mut Sql<'_>, name: &FullName) -> Result<()> {
+    match managed::find(sql, &tables::names(name).labels)? {
+        Found::Managed(labels) => return authorize(sql, Action::Edit, labels.asset.id),
+        Found::Declared(labels) => return authorize(sql, Action::Edit, labels.id),
+        Found::Nothing { schema } => authorize(sql, Action::Create, schema.id)?,
+    }
+    if names::leaf(sql, name, Kind::Endpoint)?.is_some() {
+        return Ok(());
+    }
+    for table in [name.clone(), monitor::beside(name, monitor::PAYLOAD)] {
+        if !matches!(managed::find(sql, &table)?, Found::Nothing { .. }) {
+            return Ok(());
+        }
+    }
+    Err(Error::missing(format!(
+        "There is neither an endpoint nor a table '{}' that labels could belong to. Name the endpoint by its three levels, as \
+         `strongback endpoint list` shows it, or the table that a monitor watches.",
+        managed::show(name)
+    )))
+}
+
 async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let asked: LabelsRequest = read_query(request.uri().query())?;
     let format = match asked.format.as_deref().unwrap_or("csv") {
@@ -94,7 +120,10 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
             "Invalid value {batch_id:?} for parameter 'batch_id' supplied: it is one to {BATCH_CHARS_MAX} printable characters."
         )));
     }
-    let name = tables::names(&managed::parse(param(&params, "full_name"))?).labels;
+    let watched = managed::parse(param(&params, "full_name"))?;
+    let name = tables::names(&watched).labels;
+    let endpoint = watched.clone();
+    ctx.read(move |sql| require(sql, &endpoint)).await?;
     let filled = Filled {
         name: name.clone(),
         batch_id,

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use stats::sketch::ColumnSketch;
 
 use super::{
-    Asked, baseline, compute,
+    Asked, baseline, compute, discard,
     judge::judge,
     look::{Look, look},
     plan::{self, Plan},
@@ -33,6 +33,9 @@ async fn run(job: JobCtx) -> Result<Json> {
     loop {
         job.check()?;
         let mut now = look(&job.ctx().await?, asked.monitor_id).await?;
+        if discard::stale(&job, &now).await? {
+            continue;
+        }
         // Nothing is read of a table that nobody has filled yet.
         let baseline = match &known {
             Some(sketches) => sketches.clone(),

@@ -4,7 +4,8 @@
 //! - one alert stands a monitor, metric and column; a window counts once in it, however often it is judged;
 //! - a window without enough rows says nothing: it neither raises nor ends an alert;
 //! - of many columns that are tested together only discoveries count: a value beyond its limit that chance explains does not;
-//! - a command is queued at most once a window, and never within the cool-down after the one before it, whoever restarts.
+//! - a command is queued at most once a window, and never within the cool-down after the one before it, whoever restarts;
+//! - it is queued for the newest of windows that are judged together, and for none that is history by now.
 
 use std::collections::BTreeSet;
 
@@ -48,6 +49,7 @@ struct Judged {
 pub(super) async fn judge(job: &JobCtx, look: &Look, plan: &Plan, figures: &[Figure]) -> Result<()> {
     let definition = &look.monitor.definition;
     let starts: BTreeSet<i64> = plan.spans().iter().map(|span| span.start).collect();
+    let mut newest_crossed = None;
     for start in starts {
         let mut is_crossed = false;
         for figure in figures.iter().filter(|figure| figure.span.start == start) {
@@ -56,8 +58,11 @@ pub(super) async fn judge(job: &JobCtx, look: &Look, plan: &Plan, figures: &[Fig
             settle(job, look, judged).await?;
         }
         if is_crossed {
-            trigger::pull(job, look, start).await?;
+            newest_crossed = Some(start);
         }
+    }
+    if let Some(start) = newest_crossed {
+        trigger::pull(job, look, start, plan.part).await?;
     }
     let (id, plan_id) = (look.monitor.asset.id, plan.id.clone());
     job.ctx()

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use sha2::{Digest, Sha256};
 use stats::{
     Confidence,
     classify::{self, BinaryScores, Options},
@@ -57,8 +58,8 @@ pub(super) struct Asked<'a> {
 pub(super) struct Labelled {
     /// How many.
     pub rows: u64,
-    /// When the newest of their labels was given, microseconds since the epoch.
-    pub newest: Option<i64>,
+    /// The sum of a hash of each row's label with the moment it was given and what it belongs to.
+    pub hashes: u64,
     /// The labels.
     pub sketch: NumericSketch,
     /// How many of them are above one half.
@@ -67,6 +68,13 @@ pub(super) struct Labelled {
     pub pairs: Vec<(Option<f64>, Option<f64>)>,
     /// Whether there were too many.
     pub is_cut: bool,
+}
+
+impl Labelled {
+    /// What tells these labels from others of as many rows, in whatever order they are read; `None` where there are none.
+    pub(super) fn digest(&self) -> Option<i64> {
+        (self.rows > 0).then_some(self.hashes as i64)
+    }
 }
 
 /// By start of the window.
@@ -80,7 +88,7 @@ pub(super) async fn join(job: &JobCtx, ctx: &Ctx, asked: &Asked<'_>) -> Result<B
         .map_or_else(|| "CAST(NULL AS DOUBLE)".to_owned(), |column| format!("p.{}", quoted(column)));
     let [request, row] = KEYS;
     let statement = format!(
-        "SELECT {event_time}, {prediction} AS prediction, l.label, l.labelled_at FROM {watched} AS p JOIN (\
+        "SELECT {event_time}, {prediction} AS prediction, l.label, l.labelled_at, l.request_id, l.place FROM {watched} AS p JOIN (\
              SELECT request_id, coalesce(`row`, 0) AS place, label, labelled_at, row_number() OVER (\
                  PARTITION BY request_id, coalesce(`row`, 0) ORDER BY labelled_at DESC NULLS LAST, label DESC) AS age \
              FROM {labels}) AS l \
@@ -97,6 +105,7 @@ pub(super) async fn join(job: &JobCtx, ctx: &Ctx, asked: &Asked<'_>) -> Result<B
         let batch = charged(job, batch?)?;
         let (times, predictions) = (frame::moments(&batch, 0)?, frame::floats(&batch, 1)?);
         let (labels, given) = (frame::floats(&batch, 2)?, frame::moments(&batch, 3)?);
+        let (requests, places) = (frame::texts(&batch, 4)?, frame::ints(&batch, 5)?);
         for (at, time) in times.into_iter().enumerate() {
             let Some(start) = time.map(|time| asked.window.start_of(time)) else { continue };
             if !asked.spans.iter().any(|span| span.start == start) {
@@ -104,7 +113,8 @@ pub(super) async fn join(job: &JobCtx, ctx: &Ctx, asked: &Asked<'_>) -> Result<B
             }
             let window = windows.entry(start).or_default();
             window.rows += 1;
-            window.newest = window.newest.max(given[at]);
+            let hash = hash(requests.value(at), places[at], labels[at], given[at]);
+            window.hashes = window.hashes.wrapping_add(hash);
             window.sketch.insert(labels[at]);
             window.positives += u64::from(labels[at].is_some_and(|label| label > 0.5));
             window.is_cut |= kept >= ROWS_MAX;
@@ -115,6 +125,17 @@ pub(super) async fn join(job: &JobCtx, ctx: &Ctx, asked: &Asked<'_>) -> Result<B
         }
     }
     Ok(windows)
+}
+
+/// The first eight bytes of the SHA-256 of a label with what it belongs to: the same on every machine and in every release.
+fn hash(request: &str, place: Option<i64>, label: Option<f64>, given: Option<i64>) -> u64 {
+    let mut digest = Sha256::new();
+    for number in [place, label.map(|label| label.to_bits() as i64), given] {
+        digest.update([u8::from(number.is_some())]);
+        digest.update(number.unwrap_or_default().to_le_bytes());
+    }
+    digest.update(request.as_bytes());
+    digest.finalize().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 /// The figures of a window's labels, and of how well they were predicted.

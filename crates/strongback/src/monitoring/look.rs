@@ -69,7 +69,7 @@ fn find(sql: &mut Sql<'_>, monitor_id: i64) -> Result<Look> {
     let monitor = monitor::by_id(sql, monitor_id, Action::Edit)?;
     let watched = managed::by_asset(sql, monitor.watched_id, Action::Read)?;
     let baseline = baseline::of_monitor(sql, &monitor)?;
-    let names = names_of(&monitor)?;
+    let names = names_of(sql, &monitor)?;
     let labels = match monitor.definition.labels {
         None => None,
         Some(_) => match managed::find(sql, &names.labels)? {
@@ -84,16 +84,42 @@ fn find(sql: &mut Sql<'_>, monitor_id: i64) -> Result<Look> {
     Ok(Look { monitor, watched, labels, baseline, names, columns: Vec::new() })
 }
 
-/// The first and the last event time from a moment on; `None` where no row is.
+/// Event times of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// The first and the last that are not later than now; `None` where no row is.
+    pub within: Option<(i64, i64)>,
+    /// The last of those that are.
+    pub ahead: Option<i64>,
+}
+
+/// The event times from a moment on.
 pub(super) async fn bounds(
     job: &JobCtx,
     ctx: &Ctx,
     look: &Look,
     from: Option<i64>,
-) -> Result<Option<(i64, i64)>> {
+    now: i64,
+) -> Result<Bounds> {
     let event_time = quoted(&look.monitor.definition.event_time);
-    let condition =
-        from.map_or_else(String::new, |from| format!(" WHERE {event_time} >= to_timestamp_micros({from})"));
+    let since = from.map(|from| format!("{event_time} >= to_timestamp_micros({from})"));
+    let all = between(job, ctx, look, since.as_slice()).await?;
+    let Some((_, ahead)) = all.filter(|(_, last)| *last > now) else {
+        return Ok(Bounds { within: all, ahead: None });
+    };
+    let until = format!("{event_time} <= to_timestamp_micros({now})");
+    let conditions: Vec<String> = since.into_iter().chain([until]).collect();
+    let within = between(job, ctx, look, &conditions).await?;
+    Ok(Bounds { within, ahead: Some(ahead) })
+}
+
+/// The first and the last event time of the rows that meet some conditions.
+async fn between(job: &JobCtx, ctx: &Ctx, look: &Look, conditions: &[String]) -> Result<Option<(i64, i64)>> {
+    let event_time = quoted(&look.monitor.definition.event_time);
+    let condition = match conditions {
+        [] => String::new(),
+        all => format!(" WHERE {}", all.join(" AND ")),
+    };
     let statement = format!(
         "SELECT min({event_time}) AS first, max({event_time}) AS last FROM {}{condition}",
         at_version(&look.watched.name, look.table_version())

@@ -37,6 +37,7 @@ pub mod baseline;
 mod columns;
 mod compute;
 mod derive;
+mod discard;
 mod figure;
 mod frame;
 mod http;
@@ -54,6 +55,7 @@ mod series;
 mod sketches;
 mod span;
 mod store;
+mod stored;
 mod tables;
 mod trigger;
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What an endpoint's payload table is called behind the endpoint's own name.
-const PAYLOAD: &str = "_payload";
+pub(super) const PAYLOAD: &str = "_payload";
 
 /// A monitor.
 #[derive(Debug, Clone)]

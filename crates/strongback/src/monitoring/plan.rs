@@ -4,24 +4,28 @@
 //! - a plan is stored before anything is computed, with the versions that it is computed from; what a crash broke off is
 //!   found and brought to its end;
 //! - a window is complete once the clock has passed its end and the delay, and a row at or behind its start is there;
+//! - a row that is dated later than now says nothing about how far event time is: it waits until that moment has come;
 //! - a computed window is opened again only as long as the newest event is within the lateness of its end.
 
 use serde_json::json;
+use syntax::monitors::Window;
 use uuid::Uuid;
 
+pub(super) use super::stored::{Part, Plan, Stored, open, read};
 use super::{
     Asked,
     labelled::{self, ByWindow},
-    look::{Look, bounds, labelled_of, rows_of},
-    span::Span,
+    look::{Bounds, Look, bounds, labelled_of, rows_of},
+    monitor,
+    span::{Span, moment},
     store,
 };
 use crate::{
     bind,
     catalog::{Action, authorize},
     context::Ctx,
-    db::{Change, Row, Sql},
-    error::{Error, Result},
+    db::{Change, Sql},
+    error::{Code, Error, Result},
     events::{Event, EventKind},
     jobs::JobCtx,
     time::now_ms,
@@ -33,99 +37,28 @@ const SKETCHES_MAX: usize = 4_096;
 const WINDOWS_MAX: usize = 16;
 /// Windows without rows that are told of one by one; a longer gap is passed over.
 const GAP_MAX: i64 = 100;
-/// Windows that one look for late rows goes through.
-const LOOKED_MAX: i64 = 1_000;
-
-/// How much of a window is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// All of it.
-    All,
-    /// What comes from labels, which alone have changed.
-    Labels,
-}
-
-impl Part {
-    fn name(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Labels => "labels",
-        }
-    }
-}
-
-/// A window as it is stored.
-#[derive(Debug, Clone)]
-pub(super) struct Stored {
-    pub span: Span,
-    pub plan: String,
-    pub part: Part,
-    pub definition_n: i64,
-    pub is_computed: bool,
-    pub outcome: String,
-    pub rows: u64,
-    pub labelled: u64,
-    pub labelled_to: Option<i64>,
-    pub table_version: u64,
-    pub labels_version: Option<u64>,
-    pub computed_at: Option<i64>,
-}
-
-/// A row of the statements that list a window's columns.
-pub(super) fn read(row: &Row<'_>) -> Result<Stored> {
-    let part = match row.get::<String>(4)?.as_str() {
-        "labels" => Part::Labels,
-        _ => Part::All,
-    };
-    Ok(Stored {
-        span: Span { start: row.get(0)?, revision: row.get(1)?, end: row.get(2)? },
-        plan: row.get(3)?,
-        part,
-        definition_n: row.get(5)?,
-        is_computed: row.get::<String>(6)? == "computed",
-        outcome: row.get(7)?,
-        rows: row.get::<i64>(8)? as u64,
-        labelled: row.get::<i64>(9)? as u64,
-        labelled_to: row.get(10)?,
-        table_version: row.get::<i64>(11)? as u64,
-        labels_version: row.get::<Option<i64>>(12)?.map(|version| version as u64),
-        computed_at: row.get(13)?,
-    })
-}
-
-/// Windows that are computed together.
-#[derive(Debug, Clone)]
-pub(super) struct Plan {
-    /// Names it, and the batches that land.
-    pub id: String,
-    pub part: Part,
-    pub windows: Vec<Stored>,
-    /// Whether nothing is left but to judge it.
-    pub is_computed: bool,
-}
-
-impl Plan {
-    pub(super) fn spans(&self) -> Vec<Span> {
-        self.windows.iter().map(|window| window.span).collect()
-    }
-}
-
-/// The plan that was not brought to its end, if there is one.
-pub(super) fn open(sql: &mut Sql<'_>, monitor_id: i64) -> Result<Option<Plan>> {
-    let mut windows = sql.all(&store::WINDOW_OPEN, bind![monitor_id], read)?;
-    let Some(first) = windows.first().cloned() else { return Ok(None) };
-    windows.retain(|window| window.plan == first.plan);
-    Ok(Some(Plan {
-        id: first.plan,
-        part: first.part,
-        is_computed: windows.iter().all(|window| window.is_computed),
-        windows,
-    }))
-}
+/// Windows that one look for late rows goes through, and that somebody may ask for at once.
+pub(super) const LOOKED_MAX: i64 = 1_000;
 
 /// How many windows a plan of so many columns has.
 fn group(columns: usize) -> usize {
     (SKETCHES_MAX / columns.max(1)).clamp(1, WINDOWS_MAX)
+}
+
+/// Refuses a range of too many windows; those that are not over yet do not count.
+pub(super) fn check_range(window: Window, (from, to): (i64, i64)) -> Result<()> {
+    let last = to.min(now_ms().saturating_mul(1_000));
+    let windows = last.saturating_sub(from) / window.length.micros().max(1);
+    if windows <= LOOKED_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The range from {} to {} has {windows} windows of {}; at most {LOOKED_MAX} are computed at once. Ask for a shorter \
+         range, one after the other.",
+        moment(from),
+        moment(last),
+        window.length
+    )))
 }
 
 /// What is to be computed next; `None` when nothing is left.
@@ -155,11 +88,43 @@ pub(super) async fn next(job: &JobCtx, look: &Look, asked: &Asked, columns: usiz
     store_plan(job, look, wanted).await
 }
 
-/// Windows to compute, with what is known of them, and how far the look went.
+/// Windows to compute, and how far the look went.
 struct Wanted {
     part: Part,
-    windows: Vec<(Span, String, u64)>,
+    windows: Vec<Next>,
     looked: Option<Looked>,
+}
+
+/// A window to compute, with what is known of it.
+struct Next {
+    span: Span,
+    outcome: String,
+    rows: u64,
+    /// The definition that its figures of columns are of.
+    definition_n: i64,
+}
+
+impl Next {
+    /// For the first time.
+    fn first(look: &Look, start: i64) -> Self {
+        let end = start + look.monitor.definition.window.length.micros();
+        Self {
+            span: Span { start, end, revision: 1 },
+            outcome: String::new(),
+            rows: 0,
+            definition_n: look.monitor.n,
+        }
+    }
+
+    /// Once more. Where only labels have changed, the other figures stay those of the definition that they are of.
+    fn again(look: &Look, one: &Stored, part: Part) -> Self {
+        Self {
+            span: Span { revision: one.span.revision + 1, ..one.span },
+            outcome: one.outcome.clone(),
+            rows: one.rows,
+            definition_n: if part == Part::All { look.monitor.n } else { one.definition_n },
+        }
+    }
 }
 
 /// What a look found of the whole table.
@@ -169,39 +134,51 @@ struct Looked {
     newest_event: Option<i64>,
     /// Whether late rows were looked for too, so that these versions need not be looked at again.
     is_whole: bool,
+    /// Whether rows of these versions wait for their moment, so that they must be.
+    is_ahead: bool,
 }
 
 /// Windows that are complete and were never computed.
 async fn due(job: &JobCtx, ctx: &Ctx, look: &Look, most: usize) -> Result<Wanted> {
     let window = look.monitor.definition.window;
     let from = look.monitor.state.computed_to;
-    let found = bounds(job, ctx, look, from).await?;
-    let newest = found.map(|(_, newest)| newest).max(look.monitor.state.newest_event);
-    let Some((first, last)) = found else {
-        let looked = Looked { computed_to: from, newest_event: newest, is_whole: false };
-        return Ok(Wanted { part: Part::All, windows: Vec::new(), looked: Some(looked) });
+    let now = now_ms().saturating_mul(1_000);
+    let Bounds { within, ahead } = bounds(job, ctx, look, from, now).await?;
+    if let Some(ahead) = ahead {
+        job.log(&format!(
+            "there are rows that are dated later than now, up to {}: they count once that moment has come",
+            moment(ahead)
+        ));
+    }
+    let known = look.monitor.state.newest_event.map(|newest| newest.min(now));
+    let newest = within.map(|(_, newest)| newest).max(known);
+    let looked = |computed_to| {
+        let is_ahead = ahead.is_some();
+        Some(Looked { computed_to, newest_event: newest, is_whole: false, is_ahead })
+    };
+    let Some((first, last)) = within else {
+        return Ok(Wanted { part: Part::All, windows: Vec::new(), looked: looked(from) });
     };
     let length = window.length.micros();
     let mut start = match from {
         Some(from) if (window.start_of(first) - from) / length <= GAP_MAX => from,
         Some(from) => {
-            job.log(&format!("no row for more than {GAP_MAX} windows from {} on", super::span::moment(from)));
+            job.log(&format!("no row for more than {GAP_MAX} windows from {} on", moment(from)));
             window.start_of(first)
         }
         None => window.start_of(first),
     };
-    let clock = now_ms().saturating_mul(1_000).saturating_sub(window.delay.micros());
+    let clock = now.saturating_sub(window.delay.micros());
     // Somebody may have asked for some of them before.
     let known = stored(ctx, look, start, clock).await?;
     let mut windows = Vec::new();
     while windows.len() < most && start <= last && start + length <= clock {
         if known.iter().all(|one| one.span.start != start) {
-            windows.push((Span { start, end: start + length, revision: 1 }, String::new(), 0));
+            windows.push(Next::first(look, start));
         }
         start += length;
     }
-    let looked = Looked { computed_to: Some(start), newest_event: newest, is_whole: false };
-    Ok(Wanted { part: Part::All, windows, looked: Some(looked) })
+    Ok(Wanted { part: Part::All, windows, looked: looked(Some(start)) })
 }
 
 /// Windows that late rows or labels have changed.
@@ -209,7 +186,7 @@ async fn late(job: &JobCtx, ctx: &Ctx, look: &Look, looked: Option<Looked>, most
     let nothing = |is_whole| Wanted {
         part: Part::All,
         windows: Vec::new(),
-        looked: looked.map(|looked| Looked { is_whole, ..looked }),
+        looked: looked.map(|looked| Looked { is_whole: is_whole && !looked.is_ahead, ..looked }),
     };
     let definition = &look.monitor.definition;
     let Some(newest) = looked.and_then(|looked| looked.newest_event) else { return Ok(nothing(true)) };
@@ -218,6 +195,17 @@ async fn late(job: &JobCtx, ctx: &Ctx, look: &Look, looked: Option<Looked>, most
     let length = definition.window.length.micros();
     let from = newest.saturating_sub(lateness).saturating_sub(length);
     let known = stored(ctx, look, from, i64::MAX).await?;
+    if known.len() as i64 == LOOKED_MAX
+        && let Some(oldest) = known.first()
+    {
+        job.log(&format!(
+            "the lateness reaches back to {}, and late rows and labels are looked for in the newest {LOOKED_MAX} windows, from \
+             {} on; ask for older ones with: strongback monitor run {} --from TIME --to TIME",
+            moment(from),
+            moment(oldest.span.start),
+            look.monitor.definition.watch
+        ));
+    }
     let is_within = |window: &Stored, lateness: i64| window.span.end.saturating_add(lateness) > newest;
     let rows_may: Vec<&Stored> = known
         .iter()
@@ -244,29 +232,24 @@ async fn late(job: &JobCtx, ctx: &Ctx, look: &Look, looked: Option<Looked>, most
 /// Windows of a range that somebody asked for: those never computed, and those that something has changed since.
 async fn again(job: &JobCtx, ctx: &Ctx, look: &Look, (from, to): (i64, i64), most: usize) -> Result<Wanted> {
     let window = look.monitor.definition.window;
+    check_range(window, (from, to))?;
     let (length, first) = (window.length.micros(), window.start_of(from));
     let first = if first < from { first + length } else { first };
     let clock = now_ms().saturating_mul(1_000).saturating_sub(window.delay.micros());
     let last = to.min(clock);
-    if (last - first) / length > LOOKED_MAX {
-        return Err(Error::invalid(format!(
-            "The range has more than {LOOKED_MAX} windows of {}. Ask for less at once.",
-            window.length
-        )));
-    }
     let known = stored(ctx, look, first, last).await?;
     let is_known = |start: i64| known.iter().any(|one| one.span.start == start);
     let missing = (0..)
         .map(|place| first + place * length)
         .take_while(|start| start + length <= last)
         .filter(|start| !is_known(*start))
-        .map(|start| (Span { start, end: start + length, revision: 1 }, String::new(), 0));
+        .map(|start| Next::first(look, start));
     let mut windows: Vec<_> = missing.take(most).collect();
     let looked = None;
     if windows.is_empty() {
         let (redefined, same): (Vec<&Stored>, Vec<&Stored>) =
             known.iter().partition(|one| one.definition_n != look.monitor.n);
-        windows = redefined.into_iter().take(most).map(once_more).collect();
+        windows = redefined.into_iter().take(most).map(|one| Next::again(look, one, Part::All)).collect();
         if windows.is_empty() {
             windows = changed_rows(job, ctx, look, &same, most).await?;
         }
@@ -278,21 +261,17 @@ async fn again(job: &JobCtx, ctx: &Ctx, look: &Look, (from, to): (i64, i64), mos
     Ok(Wanted { part: Part::All, windows, looked })
 }
 
-/// The next revision of a window.
-fn once_more(one: &Stored) -> (Span, String, u64) {
-    (Span { revision: one.span.revision + 1, ..one.span }, one.outcome.clone(), one.rows)
-}
-
 async fn changed_rows(
     job: &JobCtx,
     ctx: &Ctx,
     look: &Look,
     known: &[&Stored],
     most: usize,
-) -> Result<Vec<(Span, String, u64)>> {
+) -> Result<Vec<Next>> {
     let counts = rows_of(job, ctx, look, &spans(known)).await?;
     let is_changed = |one: &&&Stored| counts.get(&one.span.start).copied().unwrap_or(0) != one.rows;
-    Ok(known.iter().filter(is_changed).take(most).map(|one| once_more(one)).collect())
+    let next = |one: &&Stored| Next::again(look, one, Part::All);
+    Ok(known.iter().filter(is_changed).take(most).map(next).collect())
 }
 
 async fn changed_labels(
@@ -301,14 +280,15 @@ async fn changed_labels(
     look: &Look,
     known: &[&Stored],
     most: usize,
-) -> Result<Vec<(Span, String, u64)>> {
+) -> Result<Vec<Next>> {
     let found: ByWindow = labelled_of(job, ctx, look, &spans(known), None).await?;
     let nothing = labelled::Labelled::default();
     let is_changed = |one: &&&Stored| {
         let now = found.get(&one.span.start).unwrap_or(&nothing);
-        (now.rows, now.newest) != (one.labelled, one.labelled_to)
+        (now.rows, now.digest()) != (one.labelled, one.labels_digest)
     };
-    Ok(known.iter().filter(is_changed).take(most).map(|one| once_more(one)).collect())
+    let next = |one: &&Stored| Next::again(look, one, Part::Labels);
+    Ok(known.iter().filter(is_changed).take(most).map(next).collect())
 }
 
 fn spans(known: &[&Stored]) -> Vec<Span> {
@@ -365,7 +345,13 @@ async fn store_plan(job: &JobCtx, look: &Look, wanted: Wanted) -> Result<Option<
     job.write(move |tx| {
         tx.first(&store::MONITOR_LOCK, bind![id], |_| Ok(()))?
             .ok_or_else(|| Error::missing("The monitor was deleted."))?;
-        authorize(tx, Action::Edit, id)?;
+        // What was found holds for the definition that it was looked for with.
+        if monitor::by_id(tx, id, Action::Edit)?.n != definition_n {
+            return Err(Error::new(
+                Code::ResourceConflict,
+                "The monitor was declared anew meanwhile; it is looked at again.",
+            ));
+        }
         // Another job of this monitor may have stored one since.
         if let Some(plan) = open(tx, id)? {
             return Ok(Change::Nothing(Some(plan)));
@@ -373,7 +359,7 @@ async fn store_plan(job: &JobCtx, look: &Look, wanted: Wanted) -> Result<Option<
         if let Some(stored) = &stored {
             stored.put(tx, id)?;
         }
-        for (span, outcome, rows) in &windows {
+        for Next { span, outcome, rows, definition_n } in &windows {
             tx.execute(
                 &store::WINDOW_PLAN,
                 bind![
@@ -383,7 +369,7 @@ async fn store_plan(job: &JobCtx, look: &Look, wanted: Wanted) -> Result<Option<
                     span.end,
                     &plan_id,
                     part.name(),
-                    definition_n,
+                    *definition_n,
                     outcome,
                     *rows as i64,
                     table,
@@ -403,6 +389,7 @@ async fn store_plan(job: &JobCtx, look: &Look, wanted: Wanted) -> Result<Option<
 /// What is remembered of a look.
 #[derive(Clone, Copy)]
 struct ToStore {
+    definition_n: i64,
     computed_to: Option<i64>,
     newest_event: Option<i64>,
     table: Option<i64>,
@@ -417,6 +404,7 @@ impl Looked {
             false => (state.looked_version, state.looked_labels),
         };
         ToStore {
+            definition_n: look.monitor.n,
             computed_to: self.computed_to,
             newest_event: self.newest_event,
             table: table.map(|version| version as i64),
@@ -428,7 +416,8 @@ impl Looked {
 impl ToStore {
     fn put(self, tx: &mut Sql<'_>, id: i64) -> Result<()> {
         let now = now_ms();
-        let values = bind![id, self.computed_to, self.newest_event, self.table, self.labels, now];
+        let (to, newest, n) = (self.computed_to, self.newest_event, self.definition_n);
+        let values = bind![id, to, newest, self.table, self.labels, now, n];
         tx.execute(&store::MONITOR_LOOKED, values).map(drop)
     }
 }

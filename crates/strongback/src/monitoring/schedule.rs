@@ -1,4 +1,6 @@
 //! A look every minute for windows that are due: it reads rows of the metadata store, and queues jobs.
+//!
+//! What must stay true: a monitor has one job at a time from here, and one that cannot be looked at or queued for stops no other.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +11,7 @@ use super::{
     Asked,
     jobs::KIND,
     monitor::{self, Monitor},
-    plan, store, tables,
+    store, stored, tables,
 };
 use crate::{
     bind,
@@ -55,13 +57,28 @@ pub async fn look(app: &Arc<App>) -> Result<usize> {
                 let last = ids.last().copied();
                 let mut due = Vec::new();
                 for id in ids {
-                    due.extend(is_due(sql, id, now_ms())?.map(|key| (id, key)));
+                    match is_due(sql, id, now_ms()) {
+                        Ok(key) => due.extend(key.map(|key| (id, key))),
+                        Err(error) => {
+                            tracing::warn!(
+                                monitor = id,
+                                ?error,
+                                "a monitor cannot be looked at; it is tried again"
+                            );
+                        }
+                    }
                 }
                 Ok((due, last))
             })
             .await?;
         for (id, key) in due.0 {
-            queued += usize::from(queue(&ctx, id, key).await?);
+            match queue(&ctx, id, key).await {
+                Ok(is_new) => queued += usize::from(is_new),
+                // Be it that too many jobs wait: the next look finds the same windows.
+                Err(error) => {
+                    tracing::warn!(monitor = id, ?error, "no job of a monitor was queued; it is tried again");
+                }
+            }
         }
         match due.1 {
             Some(last) => after = last,
@@ -108,16 +125,19 @@ fn is_due(sql: &mut Sql<'_>, id: i64, now: i64) -> Result<Option<String>> {
     let monitor = monitor::load(sql, found)?;
     // A monitor whose table is gone has nothing to do.
     let Ok(watched) = managed::by_asset(sql, monitor.watched_id, Action::Read) else { return Ok(None) };
-    let labels = match (&monitor.definition.labels, tables::names_of(&monitor)) {
+    let labels = match (&monitor.definition.labels, tables::names_of(sql, &monitor)) {
         (Some(_), Ok(names)) => match managed::find(sql, &names.labels) {
             Ok(managed::Found::Managed(found)) => Some(found.newest.version),
             _ => None,
         },
         _ => None,
     };
-    let is_broken_off = plan::open(sql, id)?.is_some();
+    let is_broken_off = stored::open(sql, id)?.is_some();
     let newest = watched.newest.version;
     if !(is_broken_off || has_something(&monitor, newest, labels, now)) {
+        return Ok(None);
+    }
+    if sql.first(&store::MONITOR_BUSY, bind![id, KIND], |_| Ok(()))?.is_some() {
         return Ok(None);
     }
     let state = &monitor.state;

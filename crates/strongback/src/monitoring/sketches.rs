@@ -101,11 +101,21 @@ pub(super) async fn load(ctx: &Ctx, name: &FullName, batch_id: &str) -> Result<O
     select(ctx, name, version, condition, parameters).await.map(Some)
 }
 
-/// The sketches of the predictions of a window, when it was computed first.
-pub(super) async fn of_predictions(ctx: &Ctx, name: &FullName, version: u64, start: i64) -> Result<Vec<Row>> {
+/// The sketches of the predictions of a window that a plan made; none where they are not kept any more.
+pub(super) async fn of_predictions(
+    ctx: &Ctx,
+    name: &FullName,
+    batch_id: &str,
+    start: i64,
+) -> Result<Vec<Row>> {
+    let (table, batch) = (name.clone(), batch_id.to_owned());
+    let Some(version) = ctx.read(move |sql| landed(sql, &table, &batch)).await? else {
+        return Ok(Vec::new());
+    };
     let condition =
-        format!("role = 'prediction' AND revision = 1 AND window_start = to_timestamp_micros({start})");
-    select(ctx, name, version, &condition, Vec::new()).await
+        format!("plan = $plan AND role = 'prediction' AND window_start = to_timestamp_micros({start})");
+    let parameters = vec![("plan".to_owned(), lake::query::Value::Text(batch_id.to_owned()))];
+    select(ctx, name, version, &condition, parameters).await
 }
 
 async fn select(

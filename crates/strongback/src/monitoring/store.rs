@@ -10,7 +10,9 @@ statements! {
             d.baseline_id, d.baseline_version, d.created_at, d.created_by
         FROM monitor m JOIN monitor_definition d ON d.asset_id = m.asset_id AND d.n = m.definition_n WHERE m.asset_id = $1";
     /// Keeps others from planning or triggering until the transaction ends.
-    MONITOR_LOCK = "SELECT triggered_at, triggered_window FROM monitor WHERE asset_id = $1 {lock}";
+    MONITOR_LOCK = "SELECT triggered_at, triggered_window, computed_to, newest_event FROM monitor WHERE asset_id = $1 {lock}";
+    /// Whether a job of it waits or runs. The kind is made a value of its own so that the asset's index is taken.
+    MONITOR_BUSY = "SELECT id FROM job WHERE asset_id = $1 AND (kind || '') = $2 AND state IN ('queued', 'running') LIMIT 1";
     /// Those that are there, by id, behind one.
     MONITOR_LIVING = "SELECT a.id FROM monitor m JOIN asset a ON a.id = m.asset_id
         WHERE a.deleted_at IS NULL AND a.id > $1 ORDER BY a.id LIMIT $2";
@@ -18,7 +20,13 @@ statements! {
     MONITOR_SET_REFERENCE = "UPDATE monitor SET reference_start = $2 WHERE asset_id = $1 AND reference_start IS NULL";
     MONITOR_LOOKED = "UPDATE monitor SET computed_to = $2, newest_event = $3, looked_version = $4, looked_labels = $5,
             looked_at = $6
-        WHERE asset_id = $1";
+        WHERE asset_id = $1 AND definition_n = $7";
+    /// Begins where the first row is, as if nobody had looked.
+    MONITOR_RESTART = "UPDATE monitor SET computed_to = NULL, looked_version = NULL, looked_labels = NULL WHERE asset_id = $1";
+    /// Windows from a moment on are to be computed after all.
+    MONITOR_SET_BACK = "UPDATE monitor SET computed_to = $2 WHERE asset_id = $1 AND computed_to > $2";
+    /// Other predictions are compared with a window of their own.
+    MONITOR_FORGET_REFERENCE = "UPDATE monitor SET reference_start = NULL WHERE asset_id = $1";
     MONITOR_TRIGGERED = "UPDATE monitor SET triggered_at = $2, triggered_window = $3 WHERE asset_id = $1";
 
     DEFINITION_INSERT = "INSERT INTO monitor_definition (asset_id, n, definition, sha256, baseline_id, baseline_version,
@@ -44,8 +52,15 @@ statements! {
         FROM monitor_window w WHERE w.asset_id = $1 AND w.starts_at < $2 AND w.revision = (
             SELECT MAX(o.revision) FROM monitor_window o WHERE o.asset_id = w.asset_id AND o.starts_at = w.starts_at)
         ORDER BY w.starts_at DESC LIMIT $3";
+    WINDOW_ANY = "SELECT starts_at FROM monitor_window WHERE asset_id = $1 LIMIT 1";
+    /// The plans that computed a window with enough rows, the first one first.
+    WINDOW_PLANS = "SELECT plan FROM monitor_window WHERE asset_id = $1 AND starts_at = $2 AND part = 'all'
+            AND state = 'computed' AND outcome = 'ok'
+        ORDER BY revision";
+    /// Of a plan that cannot be brought to its end.
+    WINDOW_DISCARD = "DELETE FROM monitor_window WHERE asset_id = $1 AND plan = $2 AND state = 'planned'";
     WINDOW_DONE = "UPDATE monitor_window SET state = 'computed', outcome = $4, row_count = $5, labelled_count = $6,
-            labelled_to = $7, definition_n = $8, computed_at = $9
+            labelled_to = $7, computed_at = $8
         WHERE asset_id = $1 AND starts_at = $2 AND revision = $3";
     /// What was looked at and had not changed.
     WINDOW_SEEN = "UPDATE monitor_window SET table_version = $4, labels_version = $5
@@ -60,6 +75,8 @@ statements! {
             note, job_id, revision
         FROM alert WHERE asset_id = $1 AND metric = $2 AND column_name = $3 AND state <> 'resolved' {lock}";
     ALERT_STANDS = "SELECT uuid FROM alert WHERE asset_id = $1 AND metric = $2 AND column_name = $3 AND state <> 'resolved'";
+    /// Whether one stands whose newest window is this.
+    ALERT_OF_WINDOW = "SELECT uuid FROM alert WHERE asset_id = $1 AND last_window = $2 AND state <> 'resolved' LIMIT 1";
     /// The newest window that was looked at for alerts that are over.
     ALERT_JUDGED_TO = "SELECT MAX(judged_to) FROM alert WHERE asset_id = $1 AND metric = $2 AND column_name = $3";
     ALERT_GET = "SELECT id, uuid, asset_id, metric, column_name, state, severity, owner_id, figure, first_window, last_window,

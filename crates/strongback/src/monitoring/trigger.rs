@@ -3,39 +3,60 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use syntax::monitors::Trigger;
+use syntax::monitors::{Monitor, Trigger};
 
-use super::{look::Look, span::moment, store};
+use super::{look::Look, span::moment, store, stored::Part, tables::moved};
 use crate::{
     bind,
     catalog::{Action, authorize},
     db::Change,
-    error::{Code, Result},
+    error::{Code, Error, Result},
     events::{Event, EventKind},
     jobs::{Budget, JobCtx, commands},
+    tables::managed::show,
 };
 
-/// Queues the command because of a window, unless one was queued for it or a later one, or within the cool-down. What the
-/// command refuses is logged: alerts stand all the same.
-pub(super) async fn pull(job: &JobCtx, look: &Look, start: i64) -> Result<()> {
+/// How far a monitor is, as it was judged: what was queued last, and how far windows and event time are.
+struct Far {
+    triggered_at: Option<i64>,
+    triggered_window: Option<i64>,
+    computed_to: Option<i64>,
+    newest_event: Option<i64>,
+}
+
+/// Queues the command because of a window, unless one was queued for it or a later one, or within the cool-down; nor where the
+/// window is history: later ones are due still, event time is further than what may come late, or no alert of it stands any
+/// more. What the command refuses is logged: alerts stand all the same. Where too many jobs wait it is an error that passes,
+/// and the windows are judged again.
+pub(super) async fn pull(job: &JobCtx, look: &Look, start: i64, part: Part) -> Result<()> {
     let Some(trigger) = look.monitor.definition.trigger.clone() else { return Ok(()) };
     let (id, uuid) = (look.monitor.asset.id, look.monitor.asset.uuid.clone());
     let end = start + look.monitor.definition.window.length.micros();
-    let params = parameters(&trigger, &look.monitor.definition.watch, (start, end));
+    let params = parameters(&trigger, &show(&look.names.watched), (start, end));
+    let command_name = moved(&look.monitor.definition.watch, &look.names.watched, &trigger.command)?;
+    let declared = look.monitor.definition.clone();
     let run_as_id = look.monitor.declared_by;
     let cool_down = trigger.cool_down.micros() / 1_000;
     let told = job.write(move |tx| {
         authorize(tx, Action::Edit, id)?;
-        let before = tx.one(&store::MONITOR_LOCK, bind![id], |row| {
-            Ok((row.get::<Option<i64>>(0)?, row.get::<Option<i64>>(1)?))
+        let far = tx.one(&store::MONITOR_LOCK, bind![id], |row| {
+            Ok(Far {
+                triggered_at: row.get(0)?,
+                triggered_window: row.get(1)?,
+                computed_to: row.get(2)?,
+                newest_event: row.get(3)?,
+            })
         })?;
         let now = tx.now();
-        let is_cool = before.0.is_none_or(|at| now.saturating_sub(at) >= cool_down);
-        let is_new = before.1.is_none_or(|window| window < start);
-        if !is_cool || !is_new {
+        let is_cool = far.triggered_at.is_none_or(|at| now.saturating_sub(at) >= cool_down);
+        let is_new = far.triggered_window.is_none_or(|window| window < start);
+        if !is_cool || !is_new || is_history(&declared, &far, end, part, now) {
             return Ok(Change::Nothing(None));
         }
-        let command = commands::find(tx, &trigger.command)?;
+        if tx.first(&store::ALERT_OF_WINDOW, bind![id, start], |_| Ok(()))?.is_none() {
+            return Ok(Change::Nothing(None));
+        }
+        let command = commands::find(tx, &show(&command_name))?;
         let run = commands::Run {
             command_id: command.id,
             params: params.clone(),
@@ -59,6 +80,10 @@ pub(super) async fn pull(job: &JobCtx, look: &Look, start: i64) -> Result<()> {
     match told.await {
         Ok(Some(queued)) => job.log(&format!("queued the job {queued} because of {}", moment(start))),
         Ok(None) => {}
+        Err(error) if error.code() == Code::RequestLimitExceeded => {
+            job.log(&format!("the trigger's command waits: {}", error.message()));
+            return Err(Error::unavailable(error.message().to_owned()));
+        }
         Err(error) if is_refusal(error.code()) => {
             job.log(&format!("the trigger's command was not queued: {}", error.message()));
             tracing::warn!(%error, "a trigger's command was refused");
@@ -70,13 +95,25 @@ pub(super) async fn pull(job: &JobCtx, look: &Look, start: i64) -> Result<()> {
 
 /// Whether the command, its parameters or the rights to it are what is wrong: the next window would meet the same.
 fn is_refusal(code: Code) -> bool {
-    matches!(
-        code,
-        Code::InvalidParameterValue
-            | Code::PermissionDenied
-            | Code::ResourceDoesNotExist
-            | Code::RequestLimitExceeded
-    )
+    matches!(code, Code::InvalidParameterValue | Code::PermissionDenied | Code::ResourceDoesNotExist)
+}
+
+/// Whether a window that ends then says nothing any more of how things are: later ones are complete and not computed yet, or
+/// the newest event is further from it than what the declaration lets come late.
+fn is_history(declared: &Monitor, far: &Far, end: i64, part: Part, now: i64) -> bool {
+    let (length, delay) = (declared.window.length.micros(), declared.window.delay.micros());
+    let Some(newest) = far.newest_event else { return false };
+    let is_next_due = far.computed_to.is_some_and(|to| {
+        let complete_at = to.saturating_add(length).saturating_add(delay);
+        newest >= to && complete_at <= now.saturating_mul(1_000)
+    });
+    // Labels come late by their nature, and are judged as soon as they do.
+    let lateness = match (part, &declared.labels) {
+        (Part::Labels, Some(labels)) => labels.lateness.micros().max(declared.lateness.micros()),
+        _ => declared.lateness.micros(),
+    };
+    let is_over = newest.saturating_sub(end) > lateness.saturating_add(length);
+    (part == Part::All && is_next_due) || is_over
 }
 
 /// Values of the command's parameters. A whole value that is a name in braces stands for what is known of the window.
@@ -93,6 +130,28 @@ fn parameters(trigger: &Trigger, watch: &str, (start, end): (i64, i64)) -> BTree
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_is_history_once_later_ones_are_known_of() {
+        const HOUR: i64 = 3_600_000_000;
+        let declared = syntax::monitors::from_yaml(
+            "version: 1\nwatch: a.b.c\nbaseline: a.b.t@1\nwindow: { length: 1h }\nlateness: 2h\n\
+             labels: { lateness: 1d, baseline: y }\n",
+        )
+        .unwrap();
+        let far = |computed_to: i64, newest: i64| Far {
+            triggered_at: None,
+            triggered_window: None,
+            computed_to: Some(computed_to * HOUR),
+            newest_event: Some(newest * HOUR - 1),
+        };
+        let is = |far: Far, part| is_history(&declared, &far, 10 * HOUR, part, 100 * 3_600_000);
+        assert!(!is(far(10, 10), Part::All), "it is the newest");
+        assert!(is(far(10, 11), Part::All), "a later one is due");
+        assert!(!is(far(13, 13), Part::All), "it may still change");
+        assert!(is(far(14, 14), Part::All), "it may not any more");
+        assert!(!is(far(20, 20), Part::Labels) && is(far(40, 40), Part::Labels));
+    }
 
     #[test]
     fn whole_values_in_braces_stand_for_the_window() {

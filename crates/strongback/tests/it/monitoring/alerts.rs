@@ -1,5 +1,7 @@
 //! Alerts: raised once, kept while it lasts, over after so many windows; what they begin.
 
+use strongback::db::Stmt;
+
 use super::*;
 use crate::support::on_every_store;
 
@@ -49,10 +51,10 @@ fn one_alert_stands_until_it_is_over() {
         assert!(alert["value"].as_f64().unwrap() > 0.2);
         assert_eq!(actions(&test, "alert.").await, ["alert.open", "alert.update"]);
 
-        // Two windows, and one command: the second was within the cool-down.
+        // Two windows, and one command: for the newest of those that were judged together.
         let jobs = queued(&test).await;
         assert_eq!(jobs.len(), 1, "{jobs:?}");
-        assert_eq!(jobs[0]["payload"]["params"]["until"], "2024-11-24T02:00:00Z");
+        assert_eq!(jobs[0]["payload"]["params"]["until"], "2024-11-24T03:00:00Z");
         assert_eq!(jobs[0]["budget"]["wall_ms"], 600_000);
 
         let id = alert["alert_id"].as_str().unwrap().to_owned();
@@ -111,6 +113,72 @@ fn the_cool_down_outlives_a_restart() {
     });
 }
 
+/// Eighteen hours are two plans; those of the first are history when they are judged.
+#[test]
+fn catching_up_begins_nothing_because_of_what_is_over() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        train(&test).await;
+        command(&test).await;
+        let hours = |drifting: i64| -> String {
+            (0..18).map(|at| hour(at, 100, if at == drifting { 60.0 } else { 0.0 })).collect()
+        };
+        payload(&test, "first", &hours(1)).await;
+        ok(&apply(&test, &with_trigger("1d")).await);
+        let worker = Worker::start(&test.app);
+        assert_eq!(computed(&test).await, 18);
+        let over = alerts(&test, "resolved").await;
+        assert_eq!((over.len(), over[0]["windows"].clone()), (1, json!(1)), "{over:?}");
+        assert_eq!(queued(&test).await, Vec::<Value>::new());
+
+        // The last window that there is drifts: that is how things are.
+        payload(&test, "more", &hour(18, 100, 60.0)).await;
+        assert_eq!(computed(&test).await, 1);
+        let jobs = queued(&test).await;
+        assert_eq!(jobs.len(), 1, "{jobs:?}");
+        assert_eq!(jobs[0]["payload"]["params"]["until"], "2024-11-24T19:00:00Z");
+        assert_eq!(alerts(&test, "standing").await[0]["job_id"], jobs[0]["job_id"]);
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn a_column_that_loses_its_values_raises_an_alert() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        train(&test).await;
+        payload(&test, "first", &[hour(0, 200, 0.0), without_x(&hour(1, 200, 0.0))].concat()).await;
+        ok(&apply(&test, YAML).await);
+        let worker = Worker::start(&test.app);
+        assert_eq!(computed(&test).await, 2);
+        let told = sql(
+            &test,
+            "SELECT metric, status, value, missing, p_value FROM prod.risk.fraud_drift \
+             WHERE column_name = 'x' AND window_start >= TIMESTAMP '2024-11-24T01:00:00Z' ORDER BY metric",
+        )
+        .await;
+        assert_eq!((told[0]["metric"].clone(), told[0]["value"].clone()), (json!("missing"), json!(1.0)));
+        assert_eq!((told[1]["status"].clone(), told[1]["missing"].clone()), (json!("ok"), json!(200)));
+        assert!(told[1]["value"].as_f64().unwrap() > 1.0, "{told:?}");
+        assert!(told[1]["p_value"].as_f64().unwrap() < 1e-6, "{told:?}");
+        let standing = alerts(&test, "standing").await;
+        let named: Vec<(Value, Value)> =
+            standing.iter().map(|one| (one["metric"].clone(), one["column"].clone())).collect();
+        assert_eq!(named, [(json!("psi"), json!("x"))]);
+        worker.stop().await;
+    });
+}
+
+/// The same rows without a value of `x`.
+fn without_x(rows: &str) -> String {
+    let without = |row: &str| {
+        let mut cells: Vec<&str> = row.split(',').collect();
+        cells[5] = "";
+        cells.join(",") + "\n"
+    };
+    rows.lines().map(without).collect()
+}
+
 #[test]
 fn chance_raises_no_alert() {
     on_every_store(async |test: TestApp| {
@@ -154,6 +222,41 @@ fn a_trigger_that_is_refused_leaves_the_alert() {
         assert_eq!(computed(&test).await, 2);
         assert_eq!(alerts(&test, "standing").await.len(), 1);
         assert_eq!(queued(&test).await, Vec::<Value>::new());
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn a_command_that_finds_no_room_is_queued_later() {
+    static FILL: Stmt = Stmt::new(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+        INSERT INTO job (uuid, kind, idempotency_key, payload_version, payload, label, state, queued_by_id, run_as_id,
+            not_before, attempts, attempts_max, fencing, progress_done, progress_of, progress_message,
+            processor_ms_before, wall_ms_before, processor_ms, wall_ms, bytes_read, bytes_written, queued_at, revision)
+        SELECT 'filler-' || i, 'filler', 'filler-' || i, 1, '{}', '', 'queued', 2, 2, 0, 0, 1, 0, 0, 0, '', 0, 0, 0, 0, 0, 0,
+            0, 1 FROM n",
+    );
+    static EMPTY: Stmt = Stmt::new("DELETE FROM job WHERE kind = 'filler'");
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        train(&test).await;
+        command(&test).await;
+        payload(&test, "first", &[hour(0, 200, 0.0), hour(1, 200, 40.0)].concat()).await;
+        ok(&apply(&test, &with_trigger("1d")).await);
+        let asked = test.post("/api/1.0/monitors/prod.risk.fraud/run", json!({})).await;
+        test.app.db.derive(|tx| tx.execute(&FILL, &[])).await.unwrap();
+        let worker = Worker::start(&test.app);
+        let job = ended(&test, ok(&asked)["job_id"].as_str().unwrap()).await;
+        assert_eq!(job["state"], "failed", "{job}");
+        assert!(job["error"]["message"].as_str().unwrap().contains("wait already"), "{job}");
+        assert_eq!(alerts(&test, "standing").await.len(), 1);
+        assert_eq!(queued(&test).await, Vec::<Value>::new());
+
+        test.app.db.derive(|tx| tx.execute(&EMPTY, &[])).await.unwrap();
+        assert_eq!(run(&test, json!({})).await["state"], "succeeded");
+        assert_eq!(queued(&test).await.len(), 1);
+        let standing = alerts(&test, "standing").await;
+        assert_eq!((standing.len(), standing[0]["windows"].clone()), (1, json!(1)), "{standing:?}");
         worker.stop().await;
     });
 }

@@ -28,6 +28,7 @@ async fn import(test: &TestApp, batch: &str, csv: &str) -> Answer {
 fn labels_land_once_with_what_they_lack() {
     on_every_store(async |test: TestApp| {
         prod_risk(&test).await;
+        payload(&test, "served", &hour(0, 10, 0.0)).await;
         let first = import(&test, "a", "request_id,label\nr1,1\nr2,0\n").await;
         assert_eq!((ok(&first)["rows"].clone(), ok(&first)["is_repeat"].clone()), (json!(2), json!(false)));
         assert_eq!(ok(&first)["table"], "prod.risk.fraud_labels");
@@ -95,6 +96,62 @@ fn the_latest_label_of_a_row_counts_and_windows_are_told_of_again() {
         assert_eq!(job["result"]["windows"], 1, "{job}");
         let accuracy: Vec<f64> = series(&test, "accuracy").await.iter().map(|point| point.2).collect();
         assert_eq!(accuracy, [1.0, 0.0]);
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn labels_of_what_is_not_there_are_refused() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        let refused = import(&test, "a", "request_id,label\nr1,1\n").await;
+        assert_eq!(refused.status, 404, "{refused:?}");
+        let message = refused.json["message"].as_str().unwrap();
+        assert!(message.contains("neither an endpoint nor a table 'prod.risk.fraud'"), "{message}");
+        let made = test.get("/api/2.1/unity-catalog/tables/prod.risk.fraud_labels").await;
+        assert_eq!(made.status, 404, "{made:?}");
+    });
+}
+
+#[test]
+fn a_label_that_is_corrected_is_seen_whatever_the_newest_is() {
+    on_every_store(async |test: TestApp| {
+        world(&test, &yaml()).await;
+        let worker = Worker::start(&test.app);
+        ok(&import(&test, "a", &labels(1, 200, 0.5, "2024-11-25T00:00:00Z")).await);
+        ok(&import(&test, "b", "request_id,label,labelled_at\n1-199,1,2024-11-27T00:00:00Z\n").await);
+        assert_eq!(computed(&test).await, 2);
+        // As many labels, and the newest of them is the same.
+        ok(&import(&test, "c", "request_id,label,labelled_at\n1-5,0,2024-11-26T00:00:00Z\n").await);
+        let job = run(&test, json!({})).await;
+        assert_eq!(job["result"], json!({ "windows": 1, "revised": 1 }), "{job}");
+        let accuracy: Vec<f64> = series(&test, "accuracy").await.iter().map(|point| point.2).collect();
+        assert_eq!(accuracy, [1.0, 0.995]);
+        assert_eq!(computed(&test).await, 0, "and nothing is left");
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn labels_leave_the_other_figures_to_the_definition_that_they_are_of() {
+    on_every_store(async |test: TestApp| {
+        world(&test, &yaml()).await;
+        let worker = Worker::start(&test.app);
+        assert_eq!(computed(&test).await, 2);
+        ok(&apply(&test, &yaml().replace("metrics: [psi]", "metrics: [psi, missing]")).await);
+        ok(&import(&test, "a", &labels(1, 200, 0.5, "2024-11-25T00:00:00Z")).await);
+        assert_eq!(computed(&test).await, 1);
+        let told: Vec<(Value, Value)> = windows(&test)
+            .await
+            .iter()
+            .map(|one| (one["revision"].clone(), one["definition"].clone()))
+            .collect();
+        assert_eq!(told, [(json!(1), json!(1)), (json!(2), json!(1))]);
+        // So both are computed by the new one where somebody asks for that.
+        let asked = json!({ "from": "2024-11-24T00:00:00Z", "to": "2024-11-24T02:00:00Z" });
+        let job = run(&test, asked).await;
+        assert_eq!(job["result"], json!({ "windows": 2, "revised": 2 }), "{job}");
+        assert!(windows(&test).await.iter().all(|one| one["definition"] == 2));
         worker.stop().await;
     });
 }

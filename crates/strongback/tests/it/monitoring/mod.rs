@@ -2,6 +2,8 @@
 
 mod alerts;
 mod broken;
+mod declared;
+mod edges;
 mod labels;
 mod rights;
 mod windows;

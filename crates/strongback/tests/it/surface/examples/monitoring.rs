@@ -32,7 +32,7 @@ pub fn examples() -> Vec<Example> {
         Example::new(
             "PUT",
             "/api/1.0/labels/{full_name}/batches/{batch_id}",
-            json!({ "full_name": "$schema$.w", "batch_id": "$fresh$", "format": "csv" }),
+            json!({ "full_name": "$watched$", "batch_id": "$fresh$", "format": "csv" }),
         )
         .bytes("request_id,label\nr1,1\n"),
     ]
