@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::{array::RecordBatch, compute::concat_batches, datatypes::Schema},
+    arrow::{
+        array::{Array as _, ArrayRef, RecordBatch},
+        compute::concat_batches,
+        datatypes::Schema,
+    },
     common::{Column, ScalarValue},
     prelude::{Expr, lit},
 };
@@ -11,11 +15,12 @@ use deltalake::{
     DeltaTable,
     kernel::{Action, Add},
 };
+use futures::StreamExt as _;
 
 use crate::{
     engine::{Lake, Task},
     error::{Error, Kind, Result},
-    panes::{PaneError, PanePlan, Panes, Rows},
+    panes::{KeyKind, PaneError, PanePlan, Panes, Rows},
     root::TableId,
     schema::{Declared, type_text},
     table::{actions, schema_of},
@@ -113,7 +118,14 @@ impl Lake {
             let unfit = |error: PaneError| Error::invalid(format!("The source does not fit: {error}."));
             let rows = Rows::read(&plan, &RecordBatch::new_empty(schema)).map_err(unfit)?;
             let panes = Panes::of(plan, &rows).map_err(unfit)?;
-            panes.key_kinds().map_err(unfit)?;
+            let kinds = panes.key_kinds().map_err(unfit)?;
+            let keys = panes.plan().declared().keys.iter().zip(kinds);
+            if let Some((key, _)) = keys.into_iter().find(|(_, kind)| *kind == KeyKind::Decimal) {
+                return Err(Error::invalid(format!(
+                    "The source does not fit: the key '{key}' is a decimal number, which no request can name to the last digit; cast \
+                     it to a text or a whole number."
+                )));
+            }
             let columns = panes.to_batch(&[]).map_err(unfit)?.schema();
             let declared = columns.fields().iter().map(|field| Declared {
                 name: field.name().clone(),
@@ -124,22 +136,24 @@ impl Lake {
         })
     }
 
-    /// Rows of a table at a version, in memory, in no order.
+    /// Rows of a table at a version, in memory, in no order; refused where they take more than half of what queries may hold.
     pub fn rows_of(&self, id: TableId, version: u64, columns: Vec<String>, part: Part) -> Task<RecordBatch> {
         let lake = self.clone();
         self.run(async move {
+            let _turn = lake.query_turn().await?;
             let table = lake.root().open(id, Some(version)).await?;
-            read(&lake, &table, &columns, part).await
+            read(&lake, &table, &columns, part, lake.memory_bytes() / 2).await
         })
     }
 }
 
-/// Reads rows of an open table. Names of columns count to the letter.
+/// Reads rows of an open table, up to so many bytes of them. Names of columns count to the letter.
 pub(crate) async fn read(
     lake: &Lake,
     table: &DeltaTable,
     columns: &[String],
     part: Part,
+    bytes_max: usize,
 ) -> Result<RecordBatch> {
     let schema = schema_of(table)?;
     let fields = columns
@@ -167,9 +181,28 @@ pub(crate) async fn read(
     if let Some(filter) = filter {
         rows = rows.filter(filter)?;
     }
-    let rows = rows.select(columns.iter().map(|name| named(name)))?.collect().await?;
-    let rows = rows.iter().map(|batch| conform(batch, &wanted)).collect::<Result<Vec<_>>>()?;
+    let mut stream = rows.select(columns.iter().map(|name| named(name)))?.execute_stream().await?;
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = stream.next().await {
+        let batch = conform(&batch?, &wanted)?;
+        bytes += bytes_of(&batch);
+        if bytes > bytes_max {
+            return Err(Error::invalid(format!(
+                "The rows that are needed take more than {bytes_max} bytes of memory, which is the limit. Let queries use more of it \
+                 (query_memory_mb), or compute from fewer rows."
+            )));
+        }
+        rows.push(batch);
+    }
     concat_batches(&wanted, &rows).map_err(Error::internal)
+}
+
+/// About how many bytes the rows of a batch take.
+fn bytes_of(batch: &RecordBatch) -> usize {
+    let of = |column: &ArrayRef| {
+        column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+    };
+    batch.columns().iter().map(of).sum()
 }
 
 /// The same rows in the types of a table: the engine computes in others.

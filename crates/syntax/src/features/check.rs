@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     Aggregate, COLUMN_CHARS_MAX, FEATURES_MAX, Feature, FeatureTable, KEYS_MAX, LENGTH_MICROS_MAX, Length,
-    WINDOW_PANES_MAX,
+    MERGED_PANES_MAX, WINDOW_PANES_MAX,
 };
 use crate::names::{FullName, shown};
 
@@ -81,6 +81,28 @@ impl FeatureTable {
                     ),
                 );
             }
+        }
+        self.check_merged()
+    }
+
+    /// Whether one row takes a bounded time. Each feature for itself is in order.
+    fn check_merged(&self) -> Result<(), FeatureError> {
+        let windows: HashSet<i64> =
+            self.features.iter().map(|feature| feature.window.micros() / self.pane.micros()).collect();
+        let columns: HashSet<&String> =
+            self.features.iter().filter_map(|feature| feature.column.as_ref()).collect();
+        let panes: i64 = windows.iter().sum();
+        let merged = panes.saturating_mul(i64::try_from(columns.len().max(1)).unwrap_or(i64::MAX));
+        if merged > MERGED_PANES_MAX {
+            return refuse(
+                Place::Features,
+                format!(
+                    "'features' has windows of {panes} panes together over {} columns, {merged} for each row and request, at most \
+                     {MERGED_PANES_MAX} there may be; choose a wider pane than {}, or split the table",
+                    columns.len(),
+                    self.pane
+                ),
+            );
         }
         Ok(())
     }

@@ -30,6 +30,10 @@ pub const KEYS_MAX: usize = 16;
 /// Panes that a window may consist of.
 pub const WINDOW_PANES_MAX: i64 = 100_000;
 
+/// Panes that the windows of a table may consist of together, each length of window once, for each column that is aggregated: what
+/// one row, and one request, merges.
+pub const MERGED_PANES_MAX: i64 = 1_000_000;
+
 /// Largest pane, window and lateness, in microseconds: ten years.
 pub const LENGTH_MICROS_MAX: i64 = 3_660 * 86_400_000_000;
 

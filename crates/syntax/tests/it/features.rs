@@ -54,6 +54,26 @@ fn a_declaration_is_read() {
     assert_eq!(table.lateness, Length::default());
 }
 
+/// What one row and one request merge is bounded, however many windows there are.
+#[test]
+fn windows_are_bounded_together() {
+    let length = |text: &str| text.parse::<Length>().unwrap();
+    let with = |columns: usize| {
+        let features = (0..columns).map(|n| Feature {
+            name: format!("f{n}"),
+            aggregate: Aggregate::Mean,
+            column: Some(format!("c{n}")),
+            window: length("60d"),
+        });
+        FeatureTable { features: features.collect(), ..good() }
+    };
+    with(11).check().unwrap();
+    let error = with(12).check().unwrap_err();
+    assert_eq!(error.place, Place::Features);
+    let said = "86400 panes together over 12 columns, 1036800 for each row and request, at most 1000000";
+    assert!(error.message.contains(said), "{error}");
+}
+
 #[test]
 fn a_refusal_says_where() {
     for (from, to, position, said) in [
