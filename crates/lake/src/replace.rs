@@ -99,7 +99,7 @@ async fn run(lake: &Lake, asked: Replacement) -> Result<(Committed, State)> {
         let part = Part::Files(feed::Files::of(files.clone()));
         let before = {
             let _turn = lake.query_turn().await?;
-            feed::read(lake, &table, &columns, part, lake.memory_bytes()).await?
+            feed::read(lake, &table, &columns.into(), part, lake.memory_bytes()).await?
         };
         let kept = kept(&before, &asked)?;
         rows = concat_batches(&schema, [&feed::conform(&kept, &schema)?, &rows]).map_err(Error::internal)?;

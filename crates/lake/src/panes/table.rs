@@ -139,7 +139,7 @@ pub(super) fn fold(
     order.sort_unstable_by(|a, b| place(*a).cmp(&place(*b)));
     let mut open: Option<(usize, i64, Pane)> = None;
     for (at, row) in order.iter().copied().enumerate() {
-        if at % LOOK_EVERY == 0 {
+        if at.is_multiple_of(LOOK_EVERY) {
             bounds.check(0)?;
         }
         if let Some(before) = at.checked_sub(1).and_then(|at| order.get(at).copied())

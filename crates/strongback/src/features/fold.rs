@@ -7,6 +7,7 @@ use std::{
 
 use lake::{
     arrow::array::RecordBatch,
+    feed::Columns,
     panes::{
         Bounds, Entity, KeyKind, Pane, PaneError, PanePlan, Panes, PassedOver, Published, Rows, Touched,
         encode_key, encode_pane,
@@ -60,13 +61,20 @@ fn unfit(error: PaneError) -> Error {
     Error::invalid(format!("The features cannot be computed: {said}."))
 }
 
-/// The columns of a source that are read.
-pub(super) fn columns(plan: &PanePlan) -> Vec<String> {
+/// The columns of a source that are read, and those that are computed from its rows.
+pub(super) fn columns(plan: &PanePlan) -> Columns {
     let declared = plan.declared();
     let all =
         declared.keys.iter().chain([&declared.timestamp]).chain(&declared.row_key).chain(plan.columns());
     let mut seen = HashSet::new();
-    all.filter(|name| seen.insert(name.as_str())).cloned().collect()
+    let (mut stored, mut computed) = (Vec::new(), Vec::new());
+    for name in all.filter(|name| seen.insert(name.as_str())) {
+        match declared.expressions.iter().find(|expression| expression.name == *name) {
+            Some(expression) => computed.push(expression.clone()),
+            None => stored.push(name.clone()),
+        }
+    }
+    Columns { stored, computed }
 }
 
 /// Computes everything.

@@ -97,7 +97,7 @@ async fn materialize(ctx: Ctx, request: MaterializeRequest) -> Result<JobInfo> {
             let run_as = tx.caller().id;
             let queued = jobs::enqueue(
                 tx,
-                &new_job(Payload { full: request.full, ..Payload::of(table.asset.id) }, run_as),
+                &new_job(&Payload { full: request.full, ..Payload::of(table.asset.id) }, run_as),
             )?;
             Ok(match queued.event {
                 Some(event) => Change::Made(queued.id, event),
@@ -220,7 +220,7 @@ async fn increment(
 
 async fn whole(job: &JobCtx, ctx: &Ctx, work: &Work, read: &mut usize) -> Result<Step> {
     let columns = fold::columns(&work.plan);
-    check_size(ctx, work, columns.len())?;
+    check_size(ctx, work, columns.stored.len() + columns.computed.len())?;
     let rows = ctx.app.lake.rows_of(work.source.table, work.read_version, columns, Part::All).await?;
     job.charge_read(rows.get_array_memory_size() as u64)?;
     *read = rows.num_rows();

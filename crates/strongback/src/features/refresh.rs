@@ -78,7 +78,7 @@ async fn refresh(app: &Arc<App>) -> Result<()> {
         let page = app.db.read(&Origin::system(), move |sql| behind(sql, after)).await?;
         for one in &page {
             let Some(key) = one.key.clone() else { continue };
-            let new = new_job(Payload::of(one.table), one.run_as);
+            let new = new_job(&Payload::of(one.table), one.run_as);
             if let Err(error) = enqueue(app, new, key).await {
                 tracing::warn!(
                     table = one.table,
@@ -162,7 +162,7 @@ async fn restore(app: &Arc<App>, start: uuid::Uuid) -> Result<bool> {
             continue;
         }
         tracing::info!(table = id, "the online features of a table are computed again");
-        let new = new_job(Payload { restore: true, ..Payload::of(id) }, run_as);
+        let new = new_job(&Payload { restore: true, ..Payload::of(id) }, run_as);
         if let Err(error) = enqueue(app, new, format!("{id}/restore/{start}")).await {
             is_all = false;
             tracing::warn!(

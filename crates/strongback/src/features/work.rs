@@ -54,7 +54,7 @@ impl Payload {
     }
 }
 
-pub(super) fn new_job(payload: Payload, run_as_id: i64) -> NewJob {
+pub(super) fn new_job(payload: &Payload, run_as_id: i64) -> NewJob {
     NewJob {
         asset: Some((payload.table, Action::Edit)),
         attempts_max: ATTEMPTS_MAX,

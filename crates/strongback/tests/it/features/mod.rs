@@ -96,7 +96,7 @@ pub async fn dump(test: &TestApp, name: &str) -> String {
 }
 
 pub async fn look_up(test: &TestApp, name: &str, card: Option<i64>, micros: i64) -> Vec<Option<f64>> {
-    let online = strongback::features::open(&test.system(), name).await.unwrap();
+    let online = features::open(&test.system(), name).await.unwrap();
     let keys: Vec<KeyValue> = card.map(KeyValue::Int).into_iter().collect();
     online.look_up(&keys, DAY + micros).unwrap().values
 }
