@@ -307,7 +307,6 @@ async fn publish(
         Step::Part(folded) => ("increment", folded, false),
         Step::Whole(folded) => ("full", folded, true),
     };
-    let rows_published = folded.rows.num_rows();
     let scope = match folded.from_micros {
         // The online state alone was lost: the table has these rows.
         _ if work.is_published() && !work.payload.full => None,
@@ -315,6 +314,7 @@ async fn publish(
         Some(from) => Some(Scope::From(from)),
         None => None,
     };
+    let rows_published = scope.map_or(0, |_| folded.rows.num_rows());
     let table_version = match scope {
         Some(scope) => {
             let declared = &work.definition.declared;

@@ -186,7 +186,7 @@ fn known(sql: &mut Sql<'_>) -> Result<Vec<Known>> {
                 published,
             })),
             (Err(error), _) => {
-                tracing::warn!(table = id, ?error, "what is published of a table cannot be read")
+                tracing::warn!(table = id, ?error, "what is published of a table cannot be read");
             }
             _ => {}
         }
