@@ -99,6 +99,11 @@ impl Lake {
         &self.0.root
     }
 
+    /// What queries may hold in memory, all together, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.limits.memory_bytes
+    }
+
     /// Whether anything was asked of the engine yet.
     pub fn is_open(&self) -> bool {
         self.0.engine.lock().is_some()

@@ -3,19 +3,28 @@
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::{array::RecordBatch, compute::concat_batches, datatypes::Schema},
+    arrow::{
+        array::{Array as _, ArrayRef, RecordBatch},
+        compute::concat_batches,
+        datatypes::{Field, Schema, SchemaRef},
+    },
+    catalog::TableProvider,
     common::{Column, ScalarValue},
-    prelude::{Expr, lit},
+    logical_expr::LogicalPlan,
+    prelude::{DataFrame, Expr, lit},
 };
 use deltalake::{
     DeltaTable,
     kernel::{Action, Add},
 };
+use futures::StreamExt as _;
+use syntax::features::Expression;
 
 use crate::{
     engine::{Lake, Task},
     error::{Error, Kind, Result},
-    panes::{PaneError, PanePlan, Panes, Rows},
+    expressions,
+    panes::{KeyKind, PaneError, PanePlan, Panes, Rows},
     root::TableId,
     schema::{Declared, type_text},
     table::{actions, schema_of},
@@ -65,6 +74,21 @@ pub enum Part {
     },
 }
 
+/// Which columns to read.
+#[derive(Debug, Clone, Default)]
+pub struct Columns {
+    /// Those of the table. Names count to the letter.
+    pub stored: Vec<String>,
+    /// Those that are computed from each row, behind them.
+    pub computed: Vec<Expression>,
+}
+
+impl From<Vec<String>> for Columns {
+    fn from(stored: Vec<String>) -> Self {
+        Self { stored, computed: Vec::new() }
+    }
+}
+
 impl Lake {
     /// What a table gained after one version, up to another one.
     pub fn gained(&self, id: TableId, after: u64, upto: u64) -> Task<Gained> {
@@ -107,13 +131,29 @@ impl Lake {
 
     /// The columns of a feature table over a source, or why it cannot be computed from that.
     pub fn feature_columns(&self, source: TableId, version: u64, plan: Arc<PanePlan>) -> Task<Vec<Declared>> {
-        let root = self.root().clone();
+        let lake = self.clone();
         self.run(async move {
-            let schema = schema_of(&root.open(source, Some(version)).await?)?;
+            let table = lake.root().open(source, Some(version)).await?;
+            let mut schema = schema_of(&table)?;
+            let computed = &plan.declared().expressions;
+            if !computed.is_empty() {
+                let stored: Vec<String> =
+                    schema.fields().iter().map(|field| field.name().clone()).collect();
+                let rows = (Arc::clone(&schema), table.table_provider().await?);
+                let plan = expressions::plan(&lake.session()?, rows, &stored, computed).await?;
+                schema = with_computed(&schema, &stored, &plan)?;
+            }
             let unfit = |error: PaneError| Error::invalid(format!("The source does not fit: {error}."));
             let rows = Rows::read(&plan, &RecordBatch::new_empty(schema)).map_err(unfit)?;
             let panes = Panes::of(plan, &rows).map_err(unfit)?;
-            panes.key_kinds().map_err(unfit)?;
+            let kinds = panes.key_kinds().map_err(unfit)?;
+            let keys = panes.plan().declared().keys.iter().zip(kinds);
+            if let Some((key, _)) = keys.into_iter().find(|(_, kind)| *kind == KeyKind::Decimal) {
+                return Err(Error::invalid(format!(
+                    "The source does not fit: the key '{key}' is a decimal number, which no request can name to the last digit; cast \
+                     it to a text or a whole number."
+                )));
+            }
             let columns = panes.to_batch(&[]).map_err(unfit)?.schema();
             let declared = columns.fields().iter().map(|field| Declared {
                 name: field.name().clone(),
@@ -124,34 +164,26 @@ impl Lake {
         })
     }
 
-    /// Rows of a table at a version, in memory, in no order.
-    pub fn rows_of(&self, id: TableId, version: u64, columns: Vec<String>, part: Part) -> Task<RecordBatch> {
+    /// Rows of a table at a version, in memory, in no order; refused where they take more than half of what queries may hold.
+    pub fn rows_of(&self, id: TableId, version: u64, columns: Columns, part: Part) -> Task<RecordBatch> {
         let lake = self.clone();
         self.run(async move {
+            let _turn = lake.query_turn().await?;
             let table = lake.root().open(id, Some(version)).await?;
-            read(&lake, &table, &columns, part).await
+            read(&lake, &table, &columns, part, lake.memory_bytes() / 2).await
         })
     }
 }
 
-/// Reads rows of an open table. Names of columns count to the letter.
+/// Reads rows of an open table, up to so many bytes of them. Names of columns count to the letter.
 pub(crate) async fn read(
     lake: &Lake,
     table: &DeltaTable,
-    columns: &[String],
+    columns: &Columns,
     part: Part,
+    bytes_max: usize,
 ) -> Result<RecordBatch> {
     let schema = schema_of(table)?;
-    let fields = columns
-        .iter()
-        .map(|name| {
-            schema.field_with_name(name).cloned().map_err(|_| {
-                let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-                Error::invalid(format!("The table has no column '{name}'; it has {}.", known.join(", ")))
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let wanted = Arc::new(Schema::new(fields));
     let named = |name: &str| Expr::Column(Column::from_name(name));
     let provider = table.table_provider();
     let (provider, filter) = match part {
@@ -163,13 +195,59 @@ pub(crate) async fn read(
             (provider, Some(from.and(named(&column).lt(at(before_micros)))))
         }
     };
-    let mut rows = lake.session()?.read_table(Arc::new(provider.build().await?))?;
+    let (session, provider) = (lake.session()?, Arc::new(provider.build().await?));
+    let (mut rows, wanted) = if columns.computed.is_empty() {
+        (session.read_table(provider)?, Arc::new(Schema::new(fields_of(&schema, &columns.stored)?)))
+    } else {
+        let of_table: (SchemaRef, Arc<dyn TableProvider>) = (Arc::clone(&schema), provider);
+        let plan = expressions::plan(&session, of_table, &columns.stored, &columns.computed).await?;
+        let wanted = with_computed(&schema, &columns.stored, &plan)?;
+        (DataFrame::new(session.state(), plan), wanted)
+    };
     if let Some(filter) = filter {
         rows = rows.filter(filter)?;
     }
-    let rows = rows.select(columns.iter().map(|name| named(name)))?.collect().await?;
-    let rows = rows.iter().map(|batch| conform(batch, &wanted)).collect::<Result<Vec<_>>>()?;
+    let selected = wanted.fields().iter().map(|field| named(field.name())).collect::<Vec<_>>();
+    let mut stream = rows.select(selected)?.execute_stream().await?;
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = stream.next().await {
+        let batch = conform(&batch?, &wanted)?;
+        bytes += bytes_of(&batch);
+        if bytes > bytes_max {
+            return Err(Error::invalid(format!(
+                "The rows that are needed take more than {bytes_max} bytes of memory, which is the limit. Let queries use more of it \
+                 (query_memory_mb), or compute from fewer rows."
+            )));
+        }
+        rows.push(batch);
+    }
     concat_batches(&wanted, &rows).map_err(Error::internal)
+}
+
+fn fields_of(schema: &Schema, columns: &[String]) -> Result<Vec<Field>> {
+    let of = |name: &String| {
+        schema.field_with_name(name).cloned().map_err(|_| {
+            let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            Error::invalid(format!("The table has no column '{name}'; it has {}.", known.join(", ")))
+        })
+    };
+    columns.iter().map(of).collect()
+}
+
+/// The columns of a table, and those that a plan computes behind them.
+fn with_computed(schema: &Schema, stored: &[String], plan: &LogicalPlan) -> Result<SchemaRef> {
+    let mut fields = fields_of(schema, stored)?;
+    let computed = plan.schema().fields().iter().skip(stored.len());
+    fields.extend(computed.map(|field| field.as_ref().clone().with_nullable(true)));
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// About how many bytes the rows of a batch take.
+fn bytes_of(batch: &RecordBatch) -> usize {
+    let of = |column: &ArrayRef| {
+        column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+    };
+    batch.columns().iter().map(of).sum()
 }
 
 /// The same rows in the types of a table: the engine computes in others.

@@ -29,6 +29,7 @@ pub mod decode;
 mod durable;
 pub mod engine;
 pub mod error;
+mod expressions;
 pub mod feed;
 mod files;
 pub mod import;

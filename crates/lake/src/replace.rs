@@ -96,7 +96,11 @@ async fn run(lake: &Lake, asked: Replacement) -> Result<(Committed, State)> {
         && !files.is_empty()
     {
         let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let before = feed::read(lake, &table, &columns, Part::Files(feed::Files::of(files.clone()))).await?;
+        let part = Part::Files(feed::Files::of(files.clone()));
+        let before = {
+            let _turn = lake.query_turn().await?;
+            feed::read(lake, &table, &columns.into(), part, lake.memory_bytes()).await?
+        };
         let kept = kept(&before, &asked)?;
         rows = concat_batches(&schema, [&feed::conform(&kept, &schema)?, &rows]).map_err(Error::internal)?;
     }

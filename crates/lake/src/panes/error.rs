@@ -40,6 +40,17 @@ pub enum PaneError {
     /// A version of the stored form that is newer than this program.
     #[error("stored panes have version {0}, this program reads version {known}", known = super::codec::VERSION)]
     Version(u8),
+    /// Somebody wants the computation to end.
+    #[error("the computation was told to end")]
+    ToEnd,
+    /// More of panes or rows than may be held in memory.
+    #[error(
+        "what has to be held of them takes more than {bytes_max} bytes of memory, which is the limit; declare fewer features or a wider pane, or give queries more memory"
+    )]
+    TooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
     /// From the columns.
     #[error(transparent)]
     Arrow(#[from] ArrowError),

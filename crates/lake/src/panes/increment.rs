@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use super::error::PaneError;
 use super::rows::{Entity, Rows};
@@ -93,12 +92,12 @@ impl Panes {
     /// passed over. A touched pane without rows goes away.
     pub fn refold(&mut self, touched: &Touched, source: &Rows) -> Result<(), PaneError> {
         self.agree(source)?;
-        let plan = Arc::clone(&self.plan);
         let mut folded = vec![];
-        fold(&plan, source, |entity, index, pane| {
+        fold(&self.plan, source, &self.bounds, |entity, index, pane| {
             if touched.has(&entity, index) {
                 folded.push((entity, index, pane));
             }
+            Ok(())
         })?;
         for (entity, index) in touched.iter() {
             if let Some(panes) = self.entities.get_mut(entity) {

@@ -20,6 +20,7 @@
 //!
 //! Nothing here knows tables or the query engine; columns come in as Arrow arrays.
 
+mod bounds;
 mod codec;
 mod error;
 mod increment;
@@ -34,6 +35,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use bounds::Bounds;
 pub use codec::{PANES_BYTES_MAX, decode_pane, decode_panes, encode_pane, encode_panes};
 pub use error::PaneError;
 pub use increment::{Arrival, Touched};

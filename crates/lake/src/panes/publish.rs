@@ -32,20 +32,20 @@ pub struct Published {
 
 impl Panes {
     /// All rows, by entity and time.
-    pub fn publish_all(&self) -> Vec<Published> {
+    pub fn publish_all(&self) -> Result<Vec<Published>, PaneError> {
         let mut rows = vec![];
         for (entity, panes) in &self.entities {
-            self.publish_at(entity, &self.moments(panes.keys().copied()), &mut rows);
+            self.publish_at(entity, &self.moments(panes.keys().copied())?, &mut rows)?;
         }
-        rows
+        Ok(rows)
     }
 
     /// The rows that touched panes change or add, by entity and time. Each replaces the row of its entity and time.
-    pub fn publish(&self, touched: &Touched) -> Vec<Published> {
+    pub fn publish(&self, touched: &Touched) -> Result<Vec<Published>, PaneError> {
         let reach = self.plan.panes_max();
         let mut rows = vec![];
         for (entity, indices) in &touched.panes {
-            let mut moments = self.moments(indices.iter().copied());
+            let mut moments = self.moments(indices.iter().copied())?;
             for index in indices {
                 // Other panes near by have moments of their own at which this one is seen.
                 let near =
@@ -53,29 +53,44 @@ impl Panes {
                         panes.range(index.saturating_sub(reach)..=index.saturating_add(reach))
                     });
                 let seen = index.saturating_add(1)..=index.saturating_add(1).saturating_add(reach);
-                let near = self.moments(near.map(|(index, _)| *index));
+                let near = self.moments(near.map(|(index, _)| *index))?;
                 moments.extend(near.into_iter().filter(|moment| seen.contains(moment)));
             }
-            self.publish_at(entity, &moments, &mut rows);
+            self.publish_at(entity, &moments, &mut rows)?;
         }
-        rows
+        Ok(rows)
     }
 
     /// The pane indices at whose start the features may change: where one of these panes has just ended, or just left a window.
-    fn moments(&self, panes: impl Iterator<Item = i64>) -> BTreeSet<i64> {
-        let steps = || [0].into_iter().chain(self.plan.windows().iter().copied());
-        panes
-            .flat_map(|index| steps().map(move |step| index.saturating_add(1).saturating_add(step)))
-            .collect()
+    fn moments(&self, panes: impl Iterator<Item = i64>) -> Result<BTreeSet<i64>, PaneError> {
+        let mut moments = BTreeSet::new();
+        for index in panes {
+            self.bounds.check(moments.len() * size_of::<i64>())?;
+            let ended = index.saturating_add(1);
+            moments.insert(ended);
+            moments.extend(self.plan.windows().iter().map(|length| ended.saturating_add(*length)));
+        }
+        Ok(moments)
     }
 
-    fn publish_at(&self, entity: &Entity, moments: &BTreeSet<i64>, rows: &mut Vec<Published>) {
+    fn publish_at(
+        &self,
+        entity: &Entity,
+        moments: &BTreeSet<i64>,
+        rows: &mut Vec<Published>,
+    ) -> Result<(), PaneError> {
         let panes: Vec<(i64, &Pane)> = self.of_entity(entity);
-        rows.extend(moments.iter().map(|moment| Published {
-            entity: entity.clone(),
-            micros: self.plan.start_of(*moment),
-            features: self.plan.features(&panes, *moment),
-        }));
+        let features = self.plan.declared().features.len();
+        let row_bytes = size_of::<Published>() + entity.as_ref().len() + features * size_of::<Option<f64>>();
+        for moment in moments {
+            self.bounds.check((rows.len() + 1).saturating_mul(row_bytes))?;
+            rows.push(Published {
+                entity: entity.clone(),
+                micros: self.plan.start_of(*moment),
+                features: self.plan.features(&panes, *moment),
+            });
+        }
+        Ok(())
     }
 
     /// Rows as columns: the keys, the timestamp (microseconds, UTC), the features. Counts are integers, all else floats.

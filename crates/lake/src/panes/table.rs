@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 
+use super::bounds::{Bounds, LOOK_EVERY};
 use super::error::PaneError;
 use super::pane::Pane;
 use super::plan::PanePlan;
@@ -19,12 +20,16 @@ pub struct Panes {
     pub(super) key_types: Option<Vec<DataType>>,
     /// The newest event time so far, in microseconds.
     pub(super) newest: Option<i64>,
+    pub(super) bounds: Bounds,
+    /// About how many bytes the panes take.
+    bytes: usize,
 }
 
 impl Panes {
     /// Without rows.
     pub fn new(plan: Arc<PanePlan>) -> Self {
-        Self { plan, entities: BTreeMap::new(), key_types: None, newest: None }
+        let bounds = Bounds::default();
+        Self { plan, entities: BTreeMap::new(), key_types: None, newest: None, bounds, bytes: 0 }
     }
 
     /// Without rows, where the newest event time was known at some moment.
@@ -32,14 +37,27 @@ impl Panes {
         Self { newest: newest_micros, ..Self::new(plan) }
     }
 
+    /// The same, which goes on only within these bounds.
+    #[must_use]
+    pub fn within(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
+    }
+
     /// Of a whole source.
     pub fn of(plan: Arc<PanePlan>, rows: &Rows) -> Result<Self, PaneError> {
-        let mut panes = Self::new(plan);
-        panes.agree(rows)?;
-        let plan = Arc::clone(&panes.plan);
-        fold(&plan, rows, |entity, index, pane| panes.put(entity, index, pane))?;
-        panes.newest = rows.placed.iter().map(|row| rows.times[*row]).max();
-        Ok(panes)
+        Self::new(plan).and_all(rows)
+    }
+
+    /// With all rows of a source, where there were none.
+    pub fn and_all(mut self, rows: &Rows) -> Result<Self, PaneError> {
+        self.agree(rows)?;
+        let (plan, bounds) = (Arc::clone(&self.plan), self.bounds.clone());
+        fold(&plan, rows, &bounds, |entity, index, pane| {
+            self.put(entity, index, pane);
+            bounds.check(self.bytes)
+        })?;
+        self.newest = rows.placed.iter().map(|row| rows.times[*row]).max();
+        Ok(self)
     }
 
     /// Panes that were stored, of one entity, beside the newest event time at that moment.
@@ -48,6 +66,16 @@ impl Panes {
         for (index, pane) in panes {
             self.put(entity.clone(), index, pane);
         }
+    }
+
+    /// What they are panes of.
+    pub fn plan(&self) -> &PanePlan {
+        &self.plan
+    }
+
+    /// Refuses to go on beyond its bounds.
+    pub fn check(&self) -> Result<(), PaneError> {
+        self.bounds.check(self.bytes)
     }
 
     /// The newest event time so far, in microseconds.
@@ -79,6 +107,7 @@ impl Panes {
     }
 
     pub(super) fn put(&mut self, entity: Entity, index: i64, pane: Pane) {
+        self.bytes += entity.as_ref().len() + size_of::<(i64, Pane)>() + size_of_val(pane.columns.as_slice());
         self.entities.entry(entity).or_default().insert(index, pane);
     }
 
@@ -102,13 +131,17 @@ impl Panes {
 pub(super) fn fold(
     plan: &PanePlan,
     rows: &Rows,
-    mut take: impl FnMut(Entity, i64, Pane),
+    bounds: &Bounds,
+    mut take: impl FnMut(Entity, i64, Pane) -> Result<(), PaneError>,
 ) -> Result<(), PaneError> {
     let place = |row: usize| (rows.entities.row(row), rows.times[row], rows.row_keys.row(row));
     let mut order = rows.placed.clone();
     order.sort_unstable_by(|a, b| place(*a).cmp(&place(*b)));
     let mut open: Option<(usize, i64, Pane)> = None;
     for (at, row) in order.iter().copied().enumerate() {
+        if at.is_multiple_of(LOOK_EVERY) {
+            bounds.check(0)?;
+        }
         if let Some(before) = at.checked_sub(1).and_then(|at| order.get(at).copied())
             && place(before) == place(row)
             && !rows.same_values(before, row)
@@ -120,13 +153,13 @@ pub(super) fn fold(
             *open_index == index && rows.entities.row(*first) == rows.entities.row(row)
         });
         if !is_same && let Some((first, index, pane)) = open.take() {
-            take(rows.entity(first), index, pane);
+            take(rows.entity(first), index, pane)?;
         }
         let (_, _, pane) = open.get_or_insert_with(|| (row, index, Pane::empty(plan.columns().len())));
         pane.push(rows.values(row));
     }
     if let Some((first, index, pane)) = open {
-        take(rows.entity(first), index, pane);
+        take(rows.entity(first), index, pane)?;
     }
     Ok(())
 }

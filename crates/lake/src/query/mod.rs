@@ -170,22 +170,37 @@ pub(crate) async fn answer(
 pub(crate) async fn plan(
     lake: &Lake,
     session: &SessionContext,
+    statement: Statement,
+    tables: &[Resolved],
+) -> Result<LogicalPlan> {
+    let mut opened = Opened::new();
+    for table in tables {
+        // A statement may name a table several times.
+        if let Entry::Vacant(place) = opened.entry((table.id, table.version)) {
+            let found = lake.root().open(table.id, Some(table.version)).await?;
+            place.insert((schema_of(&found)?, found.table_provider().await?));
+        }
+    }
+    plan_over(session, statement, tables, &opened).await
+}
+
+/// Tables that were opened, by id and version: their columns, and their rows.
+pub(crate) type Opened = HashMap<(TableId, u64), (SchemaRef, Arc<dyn TableProvider>)>;
+
+/// The same over tables that were opened.
+pub(crate) async fn plan_over(
+    session: &SessionContext,
     mut statement: Statement,
     tables: &[Resolved],
+    opened: &Opened,
 ) -> Result<LogicalPlan> {
     bounded::register(session)?;
     let mut schemas = Vec::with_capacity(tables.len());
-    let mut opened: HashMap<(TableId, u64), (SchemaRef, Arc<dyn TableProvider>)> = HashMap::new();
     let mut places: HashMap<(String, String), Arc<MemorySchemaProvider>> = HashMap::new();
     for table in tables {
-        // A statement may name a table several times.
-        let known = match opened.entry((table.id, table.version)) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                let found = lake.root().open(table.id, Some(table.version)).await?;
-                place.insert((schema_of(&found)?, found.table_provider().await?))
-            }
-        };
+        let known = opened
+            .get(&(table.id, table.version))
+            .ok_or_else(|| Error::internal("a statement names a table that was not opened"))?;
         schemas.push(known.0.clone());
         let place = (table.catalog.to_lowercase(), table.schema.to_lowercase());
         let (place, name) = (places.entry(place).or_default(), statement::registered_as(table));

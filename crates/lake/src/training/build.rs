@@ -55,6 +55,7 @@ impl Lake {
         let lake = self.clone();
         self.run(async move {
             lake.remove(target).await?;
+            let _turn = lake.query_turn().await?;
             let session = lake.session()?;
             let plan = plan::of_recipe(&lake, &session, &recipe).await?;
             let schema = stored(&plan);

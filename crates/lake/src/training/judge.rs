@@ -52,6 +52,7 @@ impl Lake {
 }
 
 async fn run(lake: &Lake, set: At, recipe: &Recipe) -> Result<Judged> {
+    let _turn = lake.query_turn().await?;
     let session = lake.session()?;
     let made = plan::of_recipe(lake, &session, recipe).await?;
     let kept = of_set(lake, &session, set, recipe.timestamp.as_deref()).await?;

@@ -94,9 +94,12 @@ pub fn leaf(sql: &mut Sql<'_>, name: &FullName, kind: Kind) -> Result<Option<Ass
     }
 }
 
-/// The error for the name of a table that is there already.
+/// The error for the name of a table that is there already, as a table or as a training set.
 pub fn taken_by_name(sql: &mut Sql<'_>, name: &FullName) -> Result<Error> {
-    let found = leaf(sql, name, Kind::Table)?;
+    let found = match leaf(sql, name, Kind::Table)? {
+        Some(table) => Some(table),
+        None => leaf(sql, name, Kind::TrainingSet)?,
+    };
     Ok(found
         .map_or_else(|| Error::internal("a name that is taken is free"), |other| taken(&name.leaf, &other)))
 }

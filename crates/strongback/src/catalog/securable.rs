@@ -217,9 +217,16 @@ pub fn change(tx: &mut Sql<'_>, id: i64, wanted: &Wanted<'_>) -> Result<Option<C
     let mut changes = Map::new();
     if let Some(leaf) = wanted.leaf.filter(|leaf| *leaf != asset.leaf) {
         bootstrap::refuse_built_in(tx, &asset, "renamed")?;
-        let holder = asset::find(tx, asset.parent_id, asset.kind, &fold_case(leaf))?;
-        if let Some(other) = holder.filter(|other| other.id != asset.id) {
-            return Err(names::taken(leaf, &other));
+        // A training set is read like a table, so that the two share their names.
+        let kinds: &[Kind] = match &asset.kind {
+            Kind::Table | Kind::TrainingSet => &[Kind::Table, Kind::TrainingSet],
+            own => std::slice::from_ref(own),
+        };
+        for kind in kinds {
+            let holder = asset::find(tx, asset.parent_id, *kind, &fold_case(leaf))?;
+            if let Some(other) = holder.filter(|other| other.id != asset.id) {
+                return Err(names::taken(leaf, &other));
+            }
         }
         changes.insert("name".into(), json!([asset.leaf, leaf]));
         leaf.clone_into(&mut asset.leaf);

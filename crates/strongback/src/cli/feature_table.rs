@@ -28,6 +28,8 @@ A file amounts.yaml:
   pane: 1m                    # features are up to one pane old
   lateness: 5m                # rows may come so much later
   refresh: on_commit          # or manual, which is the default
+  expressions:                # columns that are computed from each row first
+    log_amount: ln(amount + 1)
   features:
     - {name: amount_count_1h, aggregate: count, window: 1h}
     - {name: amount_mean_1h, aggregate: mean, column: amount, window: 1h}

@@ -8,7 +8,7 @@ use syntax::{
     names::FullName,
 };
 
-use super::store;
+use super::{state::Meta, store};
 use crate::{
     bind,
     catalog::Action,
@@ -44,6 +44,16 @@ pub(super) struct Published {
     pub newest_micros: Option<i64>,
     /// When, milliseconds since the epoch.
     pub at: i64,
+}
+
+impl Published {
+    /// Whether requests look up just this, or what followed it, as far as the online store says.
+    pub(super) fn is_online(&self, table: &str, online: &Meta) -> bool {
+        online.table == table
+            && online.definition == self.definition
+            && online.source_version >= self.source_version
+            && online.table_version >= self.version
+    }
 }
 
 /// A version of a definition.

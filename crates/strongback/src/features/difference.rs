@@ -27,6 +27,21 @@ pub(super) fn words(before: &FeatureTable, after: &FeatureTable) -> Vec<String> 
             said.push(format!("{what}: {old} becomes {new}"));
         }
     }
+    let sql = |all: &FeatureTable, name: &str| {
+        all.expressions.iter().find(|one| one.name == name).map(|one| one.sql.clone())
+    };
+    for old in &before.expressions {
+        match sql(after, &old.name) {
+            None => said.push(format!("expression {} goes ({})", old.name, old.sql)),
+            Some(new) if new != old.sql => {
+                said.push(format!("expression {}: {} becomes {new}", old.name, old.sql));
+            }
+            Some(_) => {}
+        }
+    }
+    for new in after.expressions.iter().filter(|new| sql(before, &new.name).is_none()) {
+        said.push(format!("expression {} comes ({})", new.name, new.sql));
+    }
     let named = |all: &[Feature], name: &str| all.iter().find(|one| one.name == name).cloned();
     for old in &before.features {
         match named(&after.features, &old.name) {
@@ -41,6 +56,9 @@ pub(super) fn words(before: &FeatureTable, after: &FeatureTable) -> Vec<String> 
         said.push(format!("feature {} comes ({})", new.name, feature(new)));
     }
     let order = |all: &FeatureTable| all.features.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+    if said.is_empty() && before.expressions != after.expressions {
+        said.push("the order of expressions changes".to_owned());
+    }
     if said.is_empty() && order(before) != order(after) {
         said.push(format!(
             "order of features: {} becomes {}",
@@ -53,6 +71,8 @@ pub(super) fn words(before: &FeatureTable, after: &FeatureTable) -> Vec<String> 
 
 #[cfg(test)]
 mod tests {
+    use syntax::features::Expression;
+
     use super::*;
 
     #[test]
@@ -76,6 +96,13 @@ mod tests {
                 "feature z comes (count of rows over 1h)",
             ]
         );
+        let mut with = before.clone();
+        with.expressions.push(Expression { name: "z".into(), sql: "ln(v)".into() });
+        assert_eq!(words(&before, &with), ["expression z comes (ln(v))"]);
+        let mut other = with.clone();
+        other.expressions[0].sql = "ln(v + 1)".into();
+        assert_eq!(words(&with, &other), ["expression z: ln(v) becomes ln(v + 1)"]);
+        assert_eq!(words(&with, &before), ["expression z goes (ln(v))"]);
         let mut turned = before.clone();
         turned.features.reverse();
         assert_eq!(words(&before, &turned), ["order of features: x, y becomes y, x"]);

@@ -7,14 +7,15 @@ use std::{
 
 use lake::{
     arrow::array::RecordBatch,
+    feed::Columns,
     panes::{
-        Entity, KeyKind, Pane, PaneError, PanePlan, Panes, PassedOver, Published, Rows, Touched, encode_key,
-        encode_pane,
+        Bounds, Entity, KeyKind, Pane, PaneError, PanePlan, Panes, PassedOver, Published, Rows, Touched,
+        encode_key, encode_pane,
     },
 };
 
 use super::state::StoredPane;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 /// What was computed.
 pub(super) struct Folded {
@@ -28,7 +29,14 @@ pub(super) struct Folded {
     pub newest_micros: Option<i64>,
     pub key_kinds: Vec<KeyKind>,
     /// Rows of the source that belong to no pane.
-    pub passed_over: PassedOver,
+    passed_over: PassedOver,
+}
+
+impl Folded {
+    pub(super) fn rows_passed_over(&self) -> usize {
+        let passed = self.passed_over;
+        passed.no_time + passed.no_key + passed.impossible_time
+    }
 }
 
 /// New rows of a source, with the stored panes that stand near them.
@@ -45,31 +53,44 @@ pub(super) struct Arrived {
 }
 
 fn unfit(error: PaneError) -> Error {
-    Error::invalid(format!("The features cannot be computed: {error}."))
+    let said = match error {
+        PaneError::ToEnd => return Error::new(Code::InvalidState, "The job was told to end."),
+        PaneError::TooLarge { .. } => format!("{error} (query_memory_mb)"),
+        error => error.to_string(),
+    };
+    Error::invalid(format!("The features cannot be computed: {said}."))
 }
 
-/// The columns of a source that are read.
-pub(super) fn columns(plan: &PanePlan) -> Vec<String> {
+/// The columns of a source that are read, and those that are computed from its rows.
+pub(super) fn columns(plan: &PanePlan) -> Columns {
     let declared = plan.declared();
     let all =
         declared.keys.iter().chain([&declared.timestamp]).chain(&declared.row_key).chain(plan.columns());
     let mut seen = HashSet::new();
-    all.filter(|name| seen.insert(name.as_str())).cloned().collect()
+    let (mut stored, mut computed) = (Vec::new(), Vec::new());
+    for name in all.filter(|name| seen.insert(name.as_str())) {
+        match declared.expressions.iter().find(|expression| expression.name == *name) {
+            Some(expression) => computed.push(expression.clone()),
+            None => stored.push(name.clone()),
+        }
+    }
+    Columns { stored, computed }
 }
 
 /// Computes everything.
-pub(super) fn whole(plan: &Arc<PanePlan>, source: &RecordBatch) -> Result<Folded> {
+pub(super) fn whole(plan: &Arc<PanePlan>, source: &RecordBatch, bounds: Bounds) -> Result<Folded> {
     let rows = Rows::read(plan, source).map_err(unfit)?;
-    let panes = Panes::of(Arc::clone(plan), &rows).map_err(unfit)?;
+    let panes = Panes::new(Arc::clone(plan)).within(bounds).and_all(&rows).map_err(unfit)?;
     let entities: Vec<&Entity> = panes.entities().collect();
     let keys = panes.keys_of(entities.iter().copied()).map_err(unfit)?;
     let mut stored = Vec::new();
     for (entity, key) in entities.iter().zip(&keys) {
+        panes.check().map_err(unfit)?;
         let key = encode_key(key);
         let of_entity = panes.of_entity(entity).into_iter();
         stored.extend(of_entity.map(|(index, pane)| (key.clone(), index, encode_pane(pane))));
     }
-    let published = panes.publish_all();
+    let published = panes.publish_all().map_err(unfit)?;
     folded(plan, &panes, &published, stored, rows.passed_over())
 }
 
@@ -78,10 +99,11 @@ pub(super) fn arrive(
     plan: &Arc<PanePlan>,
     gained: &RecordBatch,
     newest_micros: Option<i64>,
+    bounds: Bounds,
     near: impl Fn(&[u8], (i64, i64)) -> Result<Vec<(i64, Pane)>>,
 ) -> Result<Arrived> {
     let rows = Rows::read(plan, gained).map_err(unfit)?;
-    let mut panes = Panes::since(Arc::clone(plan), newest_micros);
+    let mut panes = Panes::since(Arc::clone(plan), newest_micros).within(bounds);
     let arrival = panes.arrive(&rows).map_err(unfit)?;
     let touched = arrival.touched;
     let entities: Vec<(Entity, i64, i64)> =
@@ -94,6 +116,7 @@ pub(super) fn arrive(
         let found = near(&key, (low.saturating_sub(reach), high.saturating_add(reach)))?;
         known.extend(found.iter().map(|(index, _)| (key.clone(), *index)));
         panes.restore(entity.clone(), found, None);
+        panes.check().map_err(unfit)?;
         keys.insert(entity, key);
     }
     let is_known =
@@ -123,7 +146,7 @@ impl Arrived {
             let changed = near.filter(|(index, _)| (low..=high).contains(index));
             stored.extend(changed.map(|(index, pane)| (key.clone(), index, encode_pane(pane))));
         }
-        let published = self.panes.publish(&self.touched);
+        let published = self.panes.publish(&self.touched).map_err(unfit)?;
         folded(&self.plan, &self.panes, &published, stored, self.rows.passed_over())
     }
 }

@@ -7,6 +7,11 @@
 //! 4. The panes are published into the online store.
 //! 5. What is published is recorded, and the pin goes.
 //!
+//! All of it is bounded: rows, panes and what is published are held in memory up to a limit each, and every loop looks whether the
+//! job is to end. One such job runs at a time, and none waits for another.
+//!
+//! To *restore* is to compute just what is published once more, for the online store alone: nothing is published by it.
+//!
 //! A crash may come anywhere: begun again, 3 finds its batch or replaces the same rows by the same, and 4 begins from what the
 //! online store says of itself, which never is ahead of the table.
 
@@ -15,43 +20,39 @@ use std::{sync::Arc, time::Duration};
 use http::Method;
 use lake::{
     feed::{Gained, Part},
-    panes::PanePlan,
+    panes::Bounds,
     replace::{Replacement, Scope},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::{
-    definition::{self, Definition, Published},
+    definition,
     fold::{self, Folded},
     state::{self, Meta, View},
-    store,
+    work::{self, Done, Payload, Work, new_job},
 };
 use crate::{
-    bind,
-    catalog::{
-        Action, asset,
-        lineage::{self, EdgeKind, Fact, NodeRef},
-    },
+    catalog::Action,
     context::Ctx,
-    db::{Change, Sql},
-    error::{Error, Result},
-    events::{Event, EventKind},
-    jobs::{self, Handler, JobCtx, JobInfo, NewJob},
+    db::Change,
+    error::{Code, Error, Result},
+    jobs::{self, Handler, JobCtx, JobInfo},
     router::{
         Limits, Policy, Route,
         wire::{Int64, flag},
     },
     tables::{
-        self,
         inside::{self, Batch},
-        managed::{self, Managed},
+        managed,
     },
 };
 
 /// The kind of these jobs.
 pub const KIND: &str = "feature_materialize";
+/// What a row of the source takes at least beside its columns, in bytes: its place, its time, where its keys begin.
+const ROW_BYTES_MIN: usize = 32;
 /// How long one call may wait for the end of the job, milliseconds.
 const WAIT_MS_MAX: i64 = 30_000;
 
@@ -67,7 +68,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 pub(super) fn handler() -> Handler {
-    Handler::new(KIND, run)
+    Handler::new(KIND, run).heavy()
 }
 
 /// What to compute.
@@ -94,7 +95,10 @@ async fn materialize(ctx: Ctx, request: MaterializeRequest) -> Result<JobInfo> {
         .write(move |tx| {
             let (table, _) = definition::find(tx, &name, Action::Edit)?;
             let run_as = tx.caller().id;
-            let queued = jobs::enqueue(tx, &new_job(table.asset.id, run_as, request.full))?;
+            let queued = jobs::enqueue(
+                tx,
+                &new_job(&Payload { full: request.full, ..Payload::of(table.asset.id) }, run_as),
+            )?;
             Ok(match queued.event {
                 Some(event) => Change::Made(queued.id, event),
                 None => Change::Nothing(queued.id),
@@ -109,105 +113,31 @@ async fn materialize(ctx: Ctx, request: MaterializeRequest) -> Result<JobInfo> {
     .await
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Payload {
-    /// The feature table's asset.
-    table: i64,
-    #[serde(default)]
-    full: bool,
-}
-
-pub(super) fn new_job(table: i64, run_as_id: i64, full: bool) -> NewJob {
-    NewJob {
-        asset: Some((table, Action::Edit)),
-        ..NewJob::new(KIND, json!(Payload { table, full }), run_as_id)
-    }
-}
-
-/// What a job works on.
-#[derive(Clone)]
-struct Work {
-    table: Managed,
-    definition: Definition,
-    source: Managed,
-    published: Option<Published>,
-    plan: Arc<PanePlan>,
-}
-
-impl Work {
-    fn holder(&self) -> String {
-        format!("feature_table/{}", self.table.asset.uuid)
-    }
-
-    fn batch_id(&self) -> String {
-        format!("features/{}/{}", self.definition.n, self.source.newest.version)
-    }
-}
-
 async fn run(job: JobCtx) -> Result<Json> {
     let payload: Payload = serde_json::from_value(job.payload().1.clone()).map_err(Error::internal)?;
     let app = Arc::clone(&job.ctx().await?.app);
-    let _turn = app.online.turn(payload.table).await;
-    let work = begin(&job, payload.table).await?;
-    let done = compute(&job, &work, payload.full).await;
+    let turn = app.online.turn(payload.table);
+    let _turn = turn.ok_or_else(|| {
+        Error::new(
+            Code::ResourceConflict,
+            "Another job computes this feature table; it is tried again later.",
+        )
+    })?;
+    let work = work::begin(&job, payload).await?;
+    let done = match work.payload.restore {
+        true => restore(&job, &work).await,
+        false => compute(&job, &work).await,
+    };
     match done {
-        Ok(done) => end(&job, &work, &done).await,
-        Err(error) => {
-            release(&job, &work).await?;
-            Err(error)
+        Ok(done) if !work.payload.restore => work::end(&job, &work, &done).await,
+        done => {
+            // Where that fails, the pin goes with the next sweep.
+            if let Err(error) = work::release(&job, &work).await {
+                tracing::warn!(job = %job.id(), ?error, "the pin of a computation is not taken away yet");
+            }
+            Ok(done?.said(&work))
         }
     }
-}
-
-/// Finds what there is to do, and pins the source's version while it is read.
-async fn begin(job: &JobCtx, table: i64) -> Result<Work> {
-    let found = job.ctx().await?.read(move |sql| load(sql, table)).await?;
-    if found.published.is_some_and(|published| is_current(&found, published)) {
-        return Ok(found);
-    }
-    job.write(move |tx| {
-        let work = load(tx, table)?;
-        let (source, version) = (work.source.asset.id, work.source.newest.version);
-        tables::unpin_all_in_tx(tx, source, &work.holder())?;
-        let reason = format!("read for {}", managed::show(&work.table.name));
-        tables::pin_in_tx(tx, source, version, &work.holder(), &reason)?;
-        let revision = asset::touch(tx, source)?;
-        let event = Event::new(EventKind::TablePinAdd)
-            .asset(source, revision)
-            .detail(json!({ "version": version, "holder": work.holder(), "reason": reason }));
-        Ok(Change::Made(work, event))
-    })
-    .await
-}
-
-fn is_current(work: &Work, published: Published) -> bool {
-    published.definition == work.definition.n && published.source_version == work.source.newest.version
-}
-
-fn load(sql: &mut Sql<'_>, id: i64) -> Result<Work> {
-    let table = managed::get_by_id(sql, id, Action::Edit)?;
-    let state = definition::state(sql, id)?
-        .ok_or_else(|| Error::internal("a job computes what is no feature table"))?;
-    let definition = definition::get(sql, id, state.newest)?;
-    if asset::get(sql, definition.source_id)?.is_none() {
-        return Err(Error::missing(format!(
-            "The source '{}' of '{}' was deleted. Apply the definition again, with a source that is there.",
-            definition.declared.source,
-            managed::show(&table.name)
-        )));
-    }
-    let source = managed::get_by_id(sql, definition.source_id, Action::Read)?;
-    Ok(Work { plan: definition.plan()?, table, definition, source, published: state.published })
-}
-
-/// What came of it.
-struct Done {
-    how: &'static str,
-    why: &'static str,
-    rows_read: usize,
-    rows_published: usize,
-    rows_passed_over: usize,
-    meta: Meta,
 }
 
 enum Step {
@@ -217,14 +147,15 @@ enum Step {
     Whole(Box<Folded>),
 }
 
-async fn compute(job: &JobCtx, work: &Work, is_full: bool) -> Result<Done> {
+async fn compute(job: &JobCtx, work: &Work) -> Result<Done> {
+    let is_full = work.payload.full;
     let ctx = job.ctx().await?;
     let meta = ctx.app.online.meta(work.table.asset.id).await?;
     let base = meta.filter(|meta| {
         meta.table == work.table.asset.uuid
             && meta.definition == work.definition.n
             && meta.source_id == work.source.asset.id
-            && meta.source_version <= work.source.newest.version
+            && meta.source_version <= work.source_version
     });
     let mut read = 0;
     let (step, why) = match base {
@@ -247,7 +178,7 @@ async fn increment(
     base: Meta,
     read: &mut usize,
 ) -> Result<(Option<Step>, &'static str)> {
-    let (source, version) = (work.source.table, work.source.newest.version);
+    let (source, version) = (work.source.table, work.read_version);
     let lake = &ctx.app.lake;
     let files = match lake.gained(source, base.source_version, version).await? {
         Gained::Nothing => return Ok((Some(Step::Nothing(base)), "the source gained nothing")),
@@ -260,11 +191,12 @@ async fn increment(
     *read += gained.num_rows();
     let (plan, app, id) = (Arc::clone(&work.plan), Arc::clone(&ctx.app), work.table.asset.id);
     let (definition, newest) = (work.definition.n, base.newest_micros);
+    let bounds = bounds(job, ctx);
     let arrived = job
         .blocking(move || {
             let view = View::new(&*app.online.open()?)?;
             let near = |key: &[u8], span| view.panes((id, definition), key, span, plan.columns().len());
-            fold::arrive(&plan, &gained, newest, near)
+            fold::arrive(&plan, &gained, newest, bounds, near)
         })
         .await?;
     if arrived.too_late > 0 {
@@ -288,13 +220,72 @@ async fn increment(
 
 async fn whole(job: &JobCtx, ctx: &Ctx, work: &Work, read: &mut usize) -> Result<Step> {
     let columns = fold::columns(&work.plan);
-    let version = work.source.newest.version;
-    let rows = ctx.app.lake.rows_of(work.source.table, version, columns, Part::All).await?;
+    check_size(ctx, work, columns.stored.len() + columns.computed.len())?;
+    let rows = ctx.app.lake.rows_of(work.source.table, work.read_version, columns, Part::All).await?;
     job.charge_read(rows.get_array_memory_size() as u64)?;
     *read = rows.num_rows();
-    let plan = Arc::clone(&work.plan);
-    let folded = job.blocking(move || fold::whole(&plan, &rows)).await?;
+    let (plan, bounds) = (Arc::clone(&work.plan), bounds(job, ctx));
+    let folded = job.blocking(move || fold::whole(&plan, &rows, bounds)).await?;
     Ok(Step::Whole(Box::new(folded)))
+}
+
+/// What a computation may hold of rows, of panes, and of what it publishes, each.
+fn bytes_max(ctx: &Ctx) -> usize {
+    ctx.app.lake.memory_bytes() / 2
+}
+
+fn bounds(job: &JobCtx, ctx: &Ctx) -> Bounds {
+    let job = job.clone();
+    Bounds::new(bytes_max(ctx), move || job.is_to_end())
+}
+
+/// Refuses before anything is read what is certain not to fit.
+fn check_size(ctx: &Ctx, work: &Work, columns: usize) -> Result<()> {
+    let newest = work.source.newest;
+    let Some(rows) = newest.rows.filter(|_| newest.version == work.read_version) else { return Ok(()) };
+    let bytes = rows.saturating_mul((ROW_BYTES_MIN + columns) as u64);
+    let limit = bytes_max(ctx) as u64;
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "To compute all of '{}', its source's {rows} rows are held in memory, in {bytes} bytes or more; the limit is {limit}, half \
+         of what queries may use (query_memory_mb). Raise that, or compute from a table with fewer rows.",
+        managed::show(&work.table.name)
+    )))
+}
+
+/// Puts just what is published into the online store again; the table stays as it is.
+async fn restore(job: &JobCtx, work: &Work) -> Result<Done> {
+    let ctx = job.ctx().await?;
+    let published =
+        work.published.ok_or_else(|| Error::internal("what was never published is to be restored"))?;
+    let online = ctx.app.online.meta(work.table.asset.id).await?;
+    let known = online.filter(|meta| published.is_online(&work.table.asset.uuid, meta));
+    if let Some(meta) = known {
+        let why = "what is published is online";
+        return Ok(Done { how: "nothing", why, rows_read: 0, rows_published: 0, rows_passed_over: 0, meta });
+    }
+    let mut rows_read = 0;
+    let (Step::Whole(folded) | Step::Part(folded)) = whole(job, &ctx, work, &mut rows_read).await? else {
+        return Err(Error::internal("everything was computed, and nothing came of it"));
+    };
+    let meta = meta_of(work, &folded, published.version);
+    let (why, rows_passed_over) = ("the online features were lost", folded.rows_passed_over());
+    put(job, &ctx, work, &meta, true, folded.panes).await?;
+    Ok(Done { how: "restored", why, rows_read, rows_published: 0, rows_passed_over, meta })
+}
+
+fn meta_of(work: &Work, folded: &Folded, table_version: u64) -> Meta {
+    Meta {
+        table: work.table.asset.uuid.clone(),
+        definition: work.definition.n,
+        source_id: work.source.asset.id,
+        source_version: work.source_version,
+        table_version,
+        newest_micros: folded.newest_micros,
+        key_kinds: folded.key_kinds.clone(),
+    }
 }
 
 /// Rows into the table, then panes into the online store.
@@ -308,7 +299,7 @@ async fn publish(
 ) -> Result<Done> {
     let (how, folded, is_whole) = match step {
         Step::Nothing(base) => {
-            let meta = Meta { source_version: work.source.newest.version, ..base };
+            let meta = Meta { source_version: work.source_version, ..base };
             let done = Done { how: "nothing", why, rows_read, rows_published: 0, rows_passed_over: 0, meta };
             put(job, ctx, work, &done.meta, false, Vec::new()).await?;
             return Ok(done);
@@ -316,12 +307,14 @@ async fn publish(
         Step::Part(folded) => ("increment", folded, false),
         Step::Whole(folded) => ("full", folded, true),
     };
-    let rows_published = folded.rows.num_rows();
     let scope = match folded.from_micros {
+        // The online state alone was lost: the table has these rows.
+        _ if work.is_published() && !work.payload.full => None,
         _ if is_whole => Some(Scope::All),
         Some(from) => Some(Scope::From(from)),
         None => None,
     };
+    let rows_published = scope.map_or(0, |_| folded.rows.num_rows());
     let table_version = match scope {
         Some(scope) => {
             let declared = &work.definition.declared;
@@ -337,23 +330,16 @@ async fn publish(
             };
             job.charge_written(folded.rows.get_array_memory_size() as u64);
             let (table, digest) = (work.table.asset.id, work.definition.digest.clone());
-            inside::replace(ctx, Batch { table, id: work.batch_id(), digest }, replacement).await?.version
+            inside::replace(ctx, Batch { table, id: work.batch_id(job.id()), digest }, replacement)
+                .await?
+                .version
         }
         // Rows that belong to no pane change nothing.
         None => work.published.map_or(work.table.newest.version, |published| published.version),
     };
-    let passed = folded.passed_over;
-    let meta = Meta {
-        table: work.table.asset.uuid.clone(),
-        definition: work.definition.n,
-        source_id: work.source.asset.id,
-        source_version: work.source.newest.version,
-        table_version,
-        newest_micros: folded.newest_micros,
-        key_kinds: folded.key_kinds.clone(),
-    };
+    let meta = meta_of(work, &folded, table_version);
+    let rows_passed_over = folded.rows_passed_over();
     put(job, ctx, work, &meta, is_whole, folded.panes).await?;
-    let rows_passed_over = passed.no_time + passed.no_key + passed.impossible_time;
     Ok(Done { how, why, rows_read, rows_published, rows_passed_over, meta })
 }
 
@@ -367,60 +353,4 @@ async fn put(
 ) -> Result<()> {
     let (app, id, meta) = (Arc::clone(&ctx.app), work.table.asset.id, meta.clone());
     job.blocking(move || state::publish(&*app.online.open()?, id, &meta, is_whole, &panes)).await
-}
-
-/// Records what is published, and takes the pin away.
-async fn end(job: &JobCtx, work: &Work, done: &Done) -> Result<Json> {
-    let result = json!({
-        "full_name": managed::show(&work.table.name), "definition": done.meta.definition,
-        "source_version": done.meta.source_version, "table_version": done.meta.table_version,
-        "newest_event_micros": done.meta.newest_micros, "how": done.how, "why": done.why,
-        "rows_read": done.rows_read, "rows_published": done.rows_published,
-        "rows_passed_over": done.rows_passed_over,
-    });
-    let (work, meta, detail) = (work.clone(), done.meta.clone(), result.clone());
-    job.write(move |tx| {
-        // Also where it changed hands meanwhile: what is published, is.
-        let id = work.table.asset.id;
-        managed::get_by_id(tx, id, Action::Edit)?;
-        let had = tables::unpin_all_in_tx(tx, work.source.asset.id, &work.holder())? > 0;
-        let now = tx.now();
-        let (version, source_version) = (meta.table_version as i64, meta.source_version as i64);
-        let is_new = work
-            .published
-            .is_none_or(|before| !is_current(&work, before) || before.version != meta.table_version);
-        if !had && !is_new {
-            return Ok(Change::Nothing(()));
-        }
-        let row = bind![id, meta.definition, source_version, version, meta.newest_micros, now];
-        tx.execute(&store::TABLE_SET_PUBLISHED, row)?;
-        tx.execute(&store::PUBLICATION_INSERT, bind![id, version, meta.definition, source_version, now])?;
-        let (from, to) = (source_version.to_string(), version.to_string());
-        let fact = Fact { source_version: &from, target_version: &to, ..Fact::default() };
-        let (source, target) = (NodeRef::Asset(work.source.asset.id), NodeRef::Asset(id));
-        lineage::record(tx, source, target, EdgeKind::Derives, fact)?;
-        let revision = asset::touch(tx, id)?;
-        let event = Event::new(EventKind::FeatureTablePublish).asset(id, revision).detail(detail.clone());
-        Ok(Change::Made((), event))
-    })
-    .await?;
-    Ok(result)
-}
-
-/// Takes the pin away after a failure.
-async fn release(job: &JobCtx, work: &Work) -> Result<()> {
-    let work = work.clone();
-    job.write(move |tx| {
-        let source = work.source.asset.id;
-        managed::get_by_id(tx, work.table.asset.id, Action::Edit)?;
-        if tables::unpin_all_in_tx(tx, source, &work.holder())? == 0 {
-            return Ok(Change::Nothing(()));
-        }
-        let revision = asset::touch(tx, source)?;
-        let event = Event::new(EventKind::TablePinRemove)
-            .asset(source, revision)
-            .detail(json!({ "version": work.source.newest.version, "holder": work.holder() }));
-        Ok(Change::Made((), event))
-    })
-    .await
 }

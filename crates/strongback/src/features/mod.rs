@@ -8,12 +8,14 @@
 //! What must stay true:
 //! - table, increment and look-up come from one kernel (`lake::panes`) and agree to the last bit; an increment leaves exactly the
 //!   rows that computing everything anew would;
-//! - a version of a source lands once in a feature table: the batch id is made of the definition and that version. The
-//!   online state is published after the table's commit, says which version it is of, and is derived: lost or damaged, it
-//!   is computed again;
+//! - a version of a source lands once in a feature table, and once more each time that somebody asks for all of it: the batch id is
+//!   made of the definition, that version and who asked. The online state is published after the table's commit, says which
+//!   version it is of, and is derived: lost or damaged, just what is published is computed again;
+//! - a computation is bounded in time and memory, ends when it is told to, and holds up no other table for longer than it runs;
 //! - nobody but the job writes a feature table's rows;
 //! - definitions and training sets name tables by id: renaming one changes neither;
-//! - a training set pins the versions that it stands on for as long as it lives, and never changes.
+//! - a training set pins the versions that it stands on for as long as it lives, and never changes. It and a table never share a
+//!   name.
 //!
 //! | route | who | what |
 //! |---|---|---|
@@ -36,6 +38,7 @@ mod show;
 mod state;
 mod store;
 pub mod training_set;
+mod work;
 
 pub use definition::outputs_of;
 pub use lake::panes::{KeyKind, KeyValue};
@@ -45,7 +48,7 @@ pub use refresh::background;
 pub use state::OnlineStore;
 pub(crate) use store::STATEMENTS;
 
-use crate::{jobs::Handler, router::Route};
+use crate::{bind, db::Sql, error::Result, jobs::Handler, router::Route};
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
@@ -55,4 +58,12 @@ pub fn routes() -> Vec<Route> {
 /// What does this slice's jobs.
 pub fn handlers() -> Vec<Handler> {
     vec![materialize::handler(), training_set::handler()]
+}
+
+/// The first version of a table that has the rows of this one and can be read still: itself, or one that came of it by joining
+/// files; `None` where a vacuum took them all. It authorises nothing.
+fn readable_as(sql: &mut Sql<'_>, table: i64, version: u64) -> Result<Option<u64>> {
+    let found: Option<i64> =
+        sql.one(&store::VERSION_READABLE_AS, bind![table, version as i64], |row| row.get(0))?;
+    Ok(found.map(|version| version as u64))
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use lake::panes::{KeyValue, PanePlan, Request, encode_key};
+use lake::panes::{KeyKind, KeyValue, PanePlan, Request, encode_key};
 use redb::Database;
 
 use super::{definition, state::View};
@@ -92,7 +92,7 @@ impl Online {
     }
 
     /// What the keys are, in the same order.
-    pub fn key_kinds(&self) -> Result<Vec<lake::panes::KeyKind>> {
+    pub fn key_kinds(&self) -> Result<Vec<KeyKind>> {
         let meta = View::new(&self.database)?.meta(self.feature_ref.table)?;
         Ok(meta.map(|meta| meta.key_kinds).unwrap_or_default())
     }
@@ -118,15 +118,16 @@ impl Online {
                 ),
             )
         })?;
-        self.check(keys, &meta.key_kinds)?;
+        let keys = self.fit(keys, &meta.key_kinds)?;
         let end = self.plan.pane_of(at_micros);
         let span = (end.saturating_sub(self.plan.panes_max()), end.saturating_sub(1));
-        let panes = view.panes((table, definition), &encode_key(keys), span, self.plan.columns().len())?;
+        let panes = view.panes((table, definition), &encode_key(&keys), span, self.plan.columns().len())?;
         let values = Request::new(&self.plan, panes).features(at_micros);
         Ok(Lookup { values, table_version: meta.table_version })
     }
 
-    fn check(&self, keys: &[KeyValue], kinds: &[lake::panes::KeyKind]) -> Result<()> {
+    /// The keys as they are stored: a day may be given as a text.
+    fn fit(&self, keys: &[KeyValue], kinds: &[KeyKind]) -> Result<Vec<KeyValue>> {
         let names = self.keys();
         if keys.len() != names.len() {
             return Err(Error::invalid(format!(
@@ -137,13 +138,42 @@ impl Online {
                 keys.len()
             )));
         }
-        match names.iter().zip(keys.iter().zip(kinds)).find(|(_, (key, kind))| key.kind() != **kind) {
-            None => Ok(()),
-            Some((name, (key, kind))) => Err(Error::invalid(format!(
+        let fit = |(name, (key, kind)): (&String, (&KeyValue, &KeyKind))| {
+            match (key, kind) {
+            (key, kind) if key.kind() == *kind => Ok(key.clone()),
+            (KeyValue::Text(text), KeyKind::Days) => day(text).ok_or_else(|| {
+                Error::invalid(format!(
+                    "The key '{name}' of the feature table '{}' is {kind}, like 2026-11-24; '{text}' is none.",
+                    self.name
+                ))
+            }),
+            (key, kind) => Err(Error::invalid(format!(
                 "The key '{name}' of the feature table '{}' is {kind}; {} was given.",
                 self.name,
                 key.kind()
             ))),
         }
+        };
+        names.iter().zip(keys.iter().zip(kinds)).map(fit).collect()
+    }
+}
+
+/// A day as it is written, `2026-11-24`.
+fn day(text: &str) -> Option<KeyValue> {
+    let day = text.parse::<chrono::NaiveDate>().ok()?;
+    let days = day.signed_duration_since(chrono::NaiveDate::default()).num_days();
+    i32::try_from(days).ok().map(KeyValue::Days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_counted_since_1970() {
+        assert_eq!(day("1970-01-01"), Some(KeyValue::Days(0)));
+        assert_eq!(day("1969-12-31"), Some(KeyValue::Days(-1)));
+        assert_eq!(day("2026-11-24"), Some(KeyValue::Days(20_781)));
+        assert_eq!(day("24.11.2026"), None);
     }
 }

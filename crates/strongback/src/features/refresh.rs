@@ -5,41 +5,53 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{definition, materialize, store};
+use super::{
+    definition::{self, Published},
+    store,
+    work::{Payload, new_job},
+};
 use crate::{
     bind,
     catalog::{asset, authorize_admin},
     context::{App, Ctx},
-    db::{Change, Origin},
-    error::Result,
-    jobs, tables,
+    db::{Change, Origin, Sql},
+    error::{Code, Result},
+    jobs::{self, Failure, NewJob},
+    tables,
 };
 
 /// The longest rest between two looks: the bell is heard, except of what another process changed.
 const REST: Duration = Duration::from_secs(10);
 /// Between two looks after pins of what is gone.
-const SWEEP_EVERY: Duration = Duration::from_hours(1);
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// How old a pin of a training set is that never came to be before it is taken away, milliseconds.
 const STALE_MS: i64 = 86_400_000;
-/// Things that one look handles.
+/// How long after a refresh that failed of what passes it is tried again, milliseconds.
+const RETRY_MS: i64 = 10 * 60_000;
+/// Things that are looked at together.
 const BATCH: i64 = 100;
 
 /// Works until `stopped` changes.
 pub async fn background(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     let mut bell = app.db.bell().listen();
-    if let Err(error) = restore(&app).await {
-        tracing::warn!(?error, "the online features were not looked at");
-    }
+    // One for each start: what is lost is restored once.
+    let (start, mut is_restored) = (uuid::Uuid::now_v7(), false);
     let mut swept = None::<tokio::time::Instant>;
     loop {
         bell.borrow_and_update();
+        if !is_restored {
+            is_restored = restore(&app, start).await.unwrap_or_else(|error| {
+                tracing::warn!(?error, "the online features were not looked at; it is tried again");
+                false
+            });
+        }
         if let Err(error) = refresh(&app).await {
             tracing::warn!(?error, "feature tables were not refreshed; it is tried again");
         }
         if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
             swept = Some(tokio::time::Instant::now());
             if let Err(error) = sweep(&app).await {
-                tracing::warn!(?error, "pins of training sets that are gone were not taken away");
+                tracing::warn!(?error, "pins of what is gone were not taken away");
             }
         }
         tokio::select! {
@@ -50,26 +62,76 @@ pub async fn background(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Queues what is behind its source, once a version of it: a job that failed is not queued again for the same.
-async fn refresh(app: &Arc<App>) -> Result<()> {
-    let read = |row: &crate::db::Row<'_>| {
-        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?, row.get::<i64>(3)?))
-    };
-    let behind =
-        app.db.read(&Origin::system(), move |sql| sql.all(&store::TABLES_BEHIND, bind![BATCH], read)).await?;
-    for (table, definition, run_as, version) in behind {
-        let key = format!("{table}/{definition}/{version}");
-        enqueue(app, table, run_as, key).await?;
-    }
-    Ok(())
+/// A feature table that is behind its source.
+struct Behind {
+    table: i64,
+    run_as: i64,
+    /// What to queue a job under; none where there is nothing to be tried.
+    key: Option<String>,
 }
 
-async fn enqueue(app: &Arc<App>, table: i64, run_as: i64, key: String) -> Result<()> {
+/// Queues what is behind its source, once a version of it: a job that failed is not queued again for the same, unless it failed
+/// of what passes. What cannot be queued holds up no other.
+async fn refresh(app: &Arc<App>) -> Result<()> {
+    let mut after = 0;
+    loop {
+        let page = app.db.read(&Origin::system(), move |sql| behind(sql, after)).await?;
+        for one in &page {
+            let Some(key) = one.key.clone() else { continue };
+            let new = new_job(&Payload::of(one.table), one.run_as);
+            if let Err(error) = enqueue(app, new, key).await {
+                tracing::warn!(
+                    table = one.table,
+                    ?error,
+                    "a feature table was not refreshed; it is tried again"
+                );
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() as i64 == BATCH => after = last.table,
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn behind(sql: &mut Sql<'_>, after: i64) -> Result<Vec<Behind>> {
+    let found = sql.all(&store::TABLES_BEHIND, bind![after, BATCH], |row| {
+        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?, row.get::<i64>(3)?))
+    })?;
+    let mut behind = Vec::with_capacity(found.len());
+    for (table, definition, run_as, version) in found {
+        let key = due(sql, table, format!("{table}/{definition}/{version}"))?;
+        behind.push(Behind { table, run_as, key });
+    }
+    Ok(behind)
+}
+
+/// Under which key a job is due that would be queued under this one the first time.
+fn due(sql: &mut Sql<'_>, table: i64, key: String) -> Result<Option<String>> {
+    let newest = sql.first(&store::REFRESH_NEWEST, bind![table, &key, &format!("{key}/%")], |row| {
+        let failed: Option<String> = row.get(2)?;
+        Ok((row.get::<String>(0)?, row.get::<String>(1)?, failed, row.get::<Option<i64>>(3)?))
+    })?;
+    let Some((uuid, state, failed, ended_at)) = newest else { return Ok(Some(key)) };
+    let is_due = state == jobs::State::Failed.name()
+        && failed.is_some_and(|code| passes(&code))
+        && ended_at.is_some_and(|at| at.saturating_add(RETRY_MS) <= sql.now());
+    Ok(is_due.then(|| format!("{key}/{uuid}")))
+}
+
+/// Whether a failure is of the moment: the storage was away or full, somebody else was quicker, or the server went away.
+fn passes(code: &str) -> bool {
+    [Code::TemporarilyUnavailable, Code::DeadlineExceeded, Code::ResourceConflict]
+        .iter()
+        .any(|one| one.name() == code)
+        || code == Failure::LEASE_LOST
+}
+
+async fn enqueue(app: &Arc<App>, new: NewJob, key: String) -> Result<()> {
+    let new = NewJob { idempotency_key: Some(key), ..new };
     Ctx::system(app)
         .write(move |tx| {
             authorize_admin(tx, "refresh feature tables")?;
-            let new = materialize::new_job(table, run_as, false);
-            let new = jobs::NewJob { idempotency_key: Some(key.clone()), ..new };
             Ok(match jobs::enqueue(tx, &new)?.event {
                 Some(event) => Change::Made((), event),
                 None => Change::Nothing(()),
@@ -78,53 +140,77 @@ async fn enqueue(app: &Arc<App>, table: i64, run_as: i64, key: String) -> Result
         .await
 }
 
-/// Queues a computation of every feature table whose online state is behind what is published: the file was lost or damaged, or
-/// the server stopped between the two.
-async fn restore(app: &Arc<App>) -> Result<()> {
-    let known = app
-        .db
-        .read(&Origin::system(), |sql| {
-            let ids = sql.all(&store::TABLES_PUBLISHED, bind![], |row| row.get::<i64>(0))?;
-            let mut known = Vec::new();
-            for id in ids {
-                if let (Some(state), Some(found)) = (definition::state(sql, id)?, asset::get(sql, id)?) {
-                    known.push((id, found.uuid, state));
-                }
-            }
-            Ok(known)
-        })
-        .await?;
-    if known.is_empty() {
-        return Ok(());
-    }
-    let online = app.online.all().await?;
-    for (id, uuid, state) in known {
-        let Some(published) = state.published else { continue };
-        let is_whole = online.get(&id).is_some_and(|meta| {
-            meta.table == uuid
-                && meta.definition == published.definition
-                && meta.source_version >= published.source_version
-        });
-        if !is_whole {
-            tracing::info!(table = id, "the online features of a table are computed again");
-            let key = format!("{id}/restore/{}", uuid::Uuid::now_v7());
-            enqueue(app, id, state.run_as_id, key).await?;
-        }
-    }
-    Ok(())
+/// What is published of a feature table.
+struct Known {
+    id: i64,
+    uuid: String,
+    run_as: i64,
+    published: Published,
 }
 
-async fn sweep(app: &Arc<App>) -> Result<()> {
-    app.db
-        .derive(|tx| {
-            let before = tx.now() - STALE_MS;
-            let stale = tx.all(&store::SET_PINS_STALE, bind![before, BATCH], |row| {
-                Ok((row.get::<i64>(0)?, row.get::<String>(1)?))
-            })?;
-            for (table, holder) in stale {
-                tables::unpin_all_in_tx(tx, table, &holder)?;
+/// Queues, once a start, that just what is published be computed for the online store, of every feature table where that is behind:
+/// the file was lost or damaged. Answers whether all of them are queued.
+async fn restore(app: &Arc<App>, start: uuid::Uuid) -> Result<bool> {
+    let known = app.db.read(&Origin::system(), known).await?;
+    if known.is_empty() {
+        return Ok(true);
+    }
+    let online = app.online.all().await?;
+    let mut is_all = true;
+    for Known { id, uuid, run_as, published } in known {
+        if online.get(&id).is_some_and(|meta| published.is_online(&uuid, meta)) {
+            continue;
+        }
+        tracing::info!(table = id, "the online features of a table are computed again");
+        let new = new_job(&Payload { restore: true, ..Payload::of(id) }, run_as);
+        if let Err(error) = enqueue(app, new, format!("{id}/restore/{start}")).await {
+            is_all = false;
+            tracing::warn!(
+                table = id,
+                ?error,
+                "the online features of a table are not restored; it is tried again"
+            );
+        }
+    }
+    Ok(is_all)
+}
+
+fn known(sql: &mut Sql<'_>) -> Result<Vec<Known>> {
+    let mut known = Vec::new();
+    for id in sql.all(&store::TABLES_PUBLISHED, bind![], |row| row.get::<i64>(0))? {
+        match (definition::state(sql, id), asset::get(sql, id)?) {
+            (Ok(Some(state)), Some(found)) => known.extend(state.published.map(|published| Known {
+                id,
+                uuid: found.uuid,
+                run_as: state.run_as_id,
+                published,
+            })),
+            (Err(error), _) => {
+                tracing::warn!(table = id, ?error, "what is published of a table cannot be read");
             }
-            Ok(())
-        })
-        .await
+            _ => {}
+        }
+    }
+    Ok(known)
+}
+
+/// Takes the pins away that nobody needs any more.
+async fn sweep(app: &Arc<App>) -> Result<()> {
+    loop {
+        let count = app
+            .db
+            .derive(|tx| {
+                let read = |row: &crate::db::Row<'_>| Ok((row.get::<i64>(0)?, row.get::<String>(1)?));
+                let mut stale = tx.all(&store::SET_PINS_STALE, bind![tx.now() - STALE_MS, BATCH], read)?;
+                stale.extend(tx.all(&store::PINS_STALE, bind![BATCH], read)?);
+                for (table, holder) in &stale {
+                    tables::unpin_all_in_tx(tx, *table, holder)?;
+                }
+                Ok(stale.len() as i64)
+            })
+            .await?;
+        if count < BATCH {
+            return Ok(());
+        }
+    }
 }

@@ -141,9 +141,7 @@ impl FeatureTableInfo {
             newest_event_micros: published.newest_micros,
             at: published.at,
             versions_behind: source_version.unwrap_or_default().saturating_sub(published.source_version),
-            is_online: online.is_some_and(|online| {
-                online.definition == published.definition && online.table_version >= published.version
-            }),
+            is_online: online.is_some_and(|online| published.is_online(&table.asset.uuid, online)),
         });
         let mut definitions = Vec::new();
         for one in definition::list(sql, table.asset.id, most)? {

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 const PANES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("panes");
 const PUBLISHED: TableDefinition<'static, i64, &[u8]> = TableDefinition::new("published");
 /// The file within the data directory.
-const FILE: &str = "online.redb";
+const FILE_NAME: &str = "online.redb";
 /// Memory for pages of the file, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
 /// The version of [`Meta`]'s stored form, which begins it.
@@ -51,9 +51,13 @@ pub(super) type StoredPane = (Vec<u8>, i64, Vec<u8>);
 
 /// The store, opened by whoever needs it first.
 pub struct OnlineStore {
+    file: Arc<File>,
+    turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+struct File {
     path: PathBuf,
     database: Mutex<Option<Arc<Database>>>,
-    turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 fn failed(error: impl Into<redb::Error>) -> Error {
@@ -63,21 +67,39 @@ fn failed(error: impl Into<redb::Error>) -> Error {
 impl OnlineStore {
     /// Below a data directory, which this process holds alone. Nothing is opened yet.
     pub fn new(data_dir: &Path) -> Self {
-        Self { path: data_dir.join(FILE), database: Mutex::new(None), turns: Mutex::default() }
+        let file = File { path: data_dir.join(FILE_NAME), database: Mutex::new(None) };
+        Self { file: Arc::new(file), turns: Mutex::default() }
     }
 
-    /// Waits until nobody else computes a feature table.
-    pub(super) async fn turn(&self, asset_id: i64) -> tokio::sync::OwnedMutexGuard<()> {
+    /// The turn to compute a feature table; `None` while somebody else does.
+    pub(super) fn turn(&self, asset_id: i64) -> Option<tokio::sync::OwnedMutexGuard<()>> {
         let turn = {
             let mut turns = self.turns.lock();
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             Arc::clone(turns.entry(asset_id).or_default())
         };
-        turn.lock_owned().await
+        turn.try_lock_owned().ok()
     }
 
     /// The open store. Blocks for a moment the first time.
     pub(super) fn open(&self) -> Result<Arc<Database>> {
+        self.file.open()
+    }
+
+    /// What a feature table was published as.
+    pub(super) async fn meta(&self, asset_id: i64) -> Result<Option<Meta>> {
+        Ok(self.all().await?.remove(&asset_id))
+    }
+
+    /// What every feature table was published as.
+    pub(super) async fn all(&self) -> Result<HashMap<i64, Meta>> {
+        let file = Arc::clone(&self.file);
+        tokio::task::spawn_blocking(move || file.all()).await.map_err(Error::internal)?
+    }
+}
+
+impl File {
+    fn open(&self) -> Result<Arc<Database>> {
         let mut database = self.database.lock();
         if let Some(open) = &*database {
             return Ok(Arc::clone(open));
@@ -101,14 +123,7 @@ impl OnlineStore {
         Ok(Arc::clone(database.insert(opened)))
     }
 
-    /// What a feature table was published as.
-    pub(super) async fn meta(&self, asset_id: i64) -> Result<Option<Meta>> {
-        Ok(self.all().await?.remove(&asset_id))
-    }
-
-    /// What every feature table was published as.
-    #[expect(clippy::unused_async, reason = "callers are asynchronous, and it may come to block")]
-    pub(super) async fn all(&self) -> Result<HashMap<i64, Meta>> {
+    fn all(&self) -> Result<HashMap<i64, Meta>> {
         // Without a file nothing was published, and none is made for a question.
         if self.database.lock().is_none() && !self.path.exists() {
             return Ok(HashMap::new());

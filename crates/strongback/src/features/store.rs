@@ -13,14 +13,20 @@ statements! {
     TABLE_SET_PUBLISHED = "UPDATE feature_table SET published_definition = $2, published_source_version = $3,
             published_version = $4, newest_micros = $5, published_at = $6
         WHERE asset_id = $1";
-    /// Those that are computed when their source changes, and are behind it.
+    /// Those after a place ($1) that are computed when their source changes, are behind it, and that nobody computes.
     TABLES_BEHIND = "SELECT f.asset_id, f.newest, f.run_as_id, t.version FROM feature_table f
         JOIN data_table t ON t.asset_id = f.source_id
         JOIN asset a ON a.id = f.asset_id AND a.deleted_at IS NULL
         JOIN asset s ON s.id = f.source_id AND s.deleted_at IS NULL
         WHERE f.refresh = 'on_commit' AND (f.published_source_version IS NULL OR f.published_source_version < t.version
             OR f.published_definition < f.newest)
-        ORDER BY f.asset_id LIMIT $1";
+            AND f.asset_id > $1 AND NOT EXISTS (SELECT 1 FROM job j WHERE j.asset_id = f.asset_id
+                AND j.kind = 'feature_materialize' AND j.state IN ('queued', 'running'))
+        ORDER BY f.asset_id LIMIT $2";
+    /// The newest job that was queued for a version of a source: under a key, or one that begins with it.
+    REFRESH_NEWEST = "SELECT uuid, state, error_code, ended_at FROM job
+        WHERE asset_id = $1 AND kind = 'feature_materialize' AND (idempotency_key = $2 OR idempotency_key LIKE $3)
+        ORDER BY id DESC LIMIT 1";
     /// All that something was published of.
     TABLES_PUBLISHED = "SELECT f.asset_id FROM feature_table f JOIN asset a ON a.id = f.asset_id AND a.deleted_at IS NULL
         WHERE f.published_version IS NOT NULL ORDER BY f.asset_id";
@@ -41,9 +47,26 @@ statements! {
     SET_INSERT = "INSERT INTO training_set (asset_id, definition, digest, row_count, byte_count, version, columns, job)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     SET_GET = "SELECT definition, digest, row_count, byte_count, version, columns, job FROM training_set WHERE asset_id = $1";
-    /// Pins of training sets that are gone, or never came to be within a day.
+    /// Pins of training sets that are gone, or never came to be within a day though nobody is at it any more.
     SET_PINS_STALE = "SELECT DISTINCT p.table_id, p.holder FROM table_pin p
         WHERE p.holder LIKE 'training_set/%' AND p.at < $1 AND NOT EXISTS (
             SELECT 1 FROM asset a WHERE a.deleted_at IS NULL AND p.holder = 'training_set/' || a.uuid)
+        AND NOT EXISTS (
+            SELECT 1 FROM job j WHERE j.kind = 'training_set_build' AND j.state IN ('queued', 'running')
+                AND j.payload LIKE '%' || SUBSTR(p.holder, 14) || '%')
         ORDER BY p.table_id, p.holder LIMIT $2";
+
+    /// Pins of computations that nobody is at: their table or source went, or their end could not be written.
+    PINS_STALE = "SELECT DISTINCT p.table_id, p.holder FROM table_pin p
+        WHERE p.holder LIKE 'feature_table/%' AND NOT EXISTS (
+            SELECT 1 FROM asset a JOIN job j ON j.asset_id = a.id
+            WHERE a.deleted_at IS NULL AND p.holder = 'feature_table/' || a.uuid
+                AND j.kind = 'feature_materialize' AND j.state = 'running')
+        ORDER BY p.table_id, p.holder LIMIT $1";
+
+    /// The first version that can be read and has the rows of a version ($2): itself, or one since which files were only joined.
+    VERSION_READABLE_AS = "SELECT MIN(v.version) FROM table_version v
+        WHERE v.table_id = $1 AND v.version >= $2 AND v.lost_at IS NULL AND NOT EXISTS (
+            SELECT 1 FROM table_version w WHERE w.table_id = $1 AND w.version > $2 AND w.version <= v.version
+                AND w.kind <> 'compact')";
 }

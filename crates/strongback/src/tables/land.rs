@@ -452,7 +452,7 @@ fn make_asset(
 ) -> Result<i64> {
     asset::lock(tx, new.schema)?;
     let leaf_key = fold_case(&new.leaf);
-    if let Some(other) = asset::find(tx, Some(new.schema), Kind::Table, &leaf_key)? {
+    if let Some(other) = managed::of_leaf(tx, new.schema, &leaf_key)? {
         return Err(names::taken(&new.leaf, &other));
     }
     let made = asset::create_as(

@@ -65,13 +65,7 @@ pub fn parse(full_name: &str) -> Result<FullName> {
 /// Looks a table up. It authorises nothing.
 pub fn find(sql: &mut Sql<'_>, name: &FullName) -> Result<Found> {
     let (catalog, schema) = names::schema_of(sql, &name.catalog, &name.schema)?;
-    let leaf = fold_case(&name.leaf);
-    let table = asset::find(sql, Some(schema.id), Kind::Table, &leaf)?;
-    // A training set is read like a table of one version.
-    let found = match table {
-        Some(table) => Some(table),
-        None => asset::find(sql, Some(schema.id), Kind::TrainingSet, &leaf)?,
-    };
+    let found = of_leaf(sql, schema.id, &fold_case(&name.leaf))?;
     let Some(found) = found else { return Ok(Found::Nothing { schema }) };
     Ok(match newest(sql, found.id)? {
         Some(newest) => {
@@ -80,6 +74,15 @@ pub fn find(sql: &mut Sql<'_>, name: &FullName) -> Result<Found> {
         }
         None => Found::Declared(found),
     })
+}
+
+/// What of a schema has this name as a table: a training set is read like a table of one version, so that the two share their
+/// names. It authorises nothing.
+pub fn of_leaf(sql: &mut Sql<'_>, schema: i64, leaf_key: &str) -> Result<Option<Asset>> {
+    match asset::find(sql, Some(schema), Kind::Table, leaf_key)? {
+        Some(table) => Ok(Some(table)),
+        None => asset::find(sql, Some(schema), Kind::TrainingSet, leaf_key),
+    }
 }
 
 /// The table of this name that this server keeps, for a caller who may do this with it.

@@ -240,7 +240,7 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<TableInfo> {
         let schema = asset::lock(tx, schema.id)?;
         authorize(tx, Action::Create, schema.id)?;
         let leaf_key = fold_case(&request.name);
-        if let Some(other) = asset::find(tx, Some(schema.id), Kind::Table, &leaf_key)? {
+        if let Some(other) = managed::of_leaf(tx, schema.id, &leaf_key)? {
             return Err(names::taken(&request.name, &other));
         }
         let owner_id = tx.caller().id;

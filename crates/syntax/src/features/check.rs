@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::{
-    Aggregate, COLUMN_CHARS_MAX, FEATURES_MAX, Feature, FeatureTable, KEYS_MAX, LENGTH_MICROS_MAX, Length,
-    WINDOW_PANES_MAX,
+    Aggregate, COLUMN_CHARS_MAX, EXPRESSION_CHARS_MAX, EXPRESSIONS_MAX, Expression, FEATURES_MAX, Feature,
+    FeatureTable, KEYS_MAX, LENGTH_MICROS_MAX, Length, MERGED_PANES_MAX, WINDOW_PANES_MAX,
 };
 use crate::names::{FullName, shown};
 
@@ -25,6 +25,10 @@ pub enum Place {
     Pane,
     /// `lateness`.
     Lateness,
+    /// `expressions` as a whole.
+    Expressions,
+    /// The expression of that position, from 0.
+    Expression(usize),
     /// `features` as a whole.
     Features,
     /// The feature of that position, from 0.
@@ -57,6 +61,7 @@ impl FeatureTable {
         }
         self.check_columns()?;
         self.check_lengths()?;
+        self.check_expressions()?;
         if self.features.is_empty() {
             return refuse(Place::Features, "'features' is empty; declare at least one".to_owned());
         }
@@ -81,6 +86,28 @@ impl FeatureTable {
                     ),
                 );
             }
+        }
+        self.check_merged()
+    }
+
+    /// Whether one row takes a bounded time. Each feature for itself is in order.
+    fn check_merged(&self) -> Result<(), FeatureError> {
+        let windows: HashSet<i64> =
+            self.features.iter().map(|feature| feature.window.micros() / self.pane.micros()).collect();
+        let columns: HashSet<&String> =
+            self.features.iter().filter_map(|feature| feature.column.as_ref()).collect();
+        let panes: i64 = windows.iter().sum();
+        let merged = panes.saturating_mul(i64::try_from(columns.len().max(1)).unwrap_or(i64::MAX));
+        if merged > MERGED_PANES_MAX {
+            return refuse(
+                Place::Features,
+                format!(
+                    "'features' has windows of {panes} panes together over {} columns, {merged} for each row and request, at most \
+                     {MERGED_PANES_MAX} there may be; choose a wider pane than {}, or split the table",
+                    columns.len(),
+                    self.pane
+                ),
+            );
         }
         Ok(())
     }
@@ -133,23 +160,50 @@ impl FeatureTable {
         Ok(())
     }
 
-    fn check_feature(&self, place: Place, feature: &Feature) -> Result<(), FeatureError> {
-        let name = &feature.name;
-        let mut chars = name.chars();
-        let starts_well = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-        if !starts_well
-            || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-            || name.len() > COLUMN_CHARS_MAX
-        {
+    fn check_expressions(&self) -> Result<(), FeatureError> {
+        let count = self.expressions.len();
+        if count > EXPRESSIONS_MAX {
             return refuse(
-                place,
-                format!(
-                    "'{}' is no name of a feature; use letters, digits and _, no digit first, at most \
-                     {COLUMN_CHARS_MAX} characters",
-                    shown(name)
-                ),
+                Place::Expressions,
+                format!("'expressions' has {count} entries, at most {EXPRESSIONS_MAX} may stand there"),
             );
         }
+        let mut names = HashSet::new();
+        for (index, Expression { name, sql }) in self.expressions.iter().enumerate() {
+            let place = Place::Expression(index);
+            check_name(place, "an expression", name)?;
+            if !names.insert(name.to_lowercase()) {
+                let message = format!(
+                    "two expressions are called '{name}'; names count without case, give one another"
+                );
+                return refuse(place, message);
+            }
+            let mut taken = self.keys.iter().chain(&self.row_key).chain([&self.timestamp]);
+            if let Some(taken) = taken.find(|column| column.eq_ignore_ascii_case(name)) {
+                return refuse(
+                    place,
+                    format!(
+                        "'{name}' is the name of the column '{taken}' too, and keys and times are the source's own; give the \
+                         expression another"
+                    ),
+                );
+            }
+            let chars = sql.chars().count();
+            if sql.trim().is_empty() || chars > EXPRESSION_CHARS_MAX || sql.contains('\0') {
+                return refuse(
+                    place,
+                    format!(
+                        "the expression '{name}' has {chars} characters; it has 1 to {EXPRESSION_CHARS_MAX}, and no NUL"
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn check_feature(&self, place: Place, feature: &Feature) -> Result<(), FeatureError> {
+        let name = &feature.name;
+        check_name(place, "a feature", name)?;
         if let Some(taken) =
             self.keys.iter().chain([&self.timestamp]).find(|column| column.eq_ignore_ascii_case(name))
         {
@@ -193,6 +247,21 @@ impl FeatureTable {
         }
         Ok(())
     }
+}
+
+fn check_name(place: Place, what: &str, name: &str) -> Result<(), FeatureError> {
+    let mut chars = name.chars();
+    let starts_well = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if starts_well && chars.all(|c| c.is_ascii_alphanumeric() || c == '_') && name.len() <= COLUMN_CHARS_MAX {
+        return Ok(());
+    }
+    refuse(
+        place,
+        format!(
+            "'{}' is no name of {what}; use letters, digits and _, no digit first, at most {COLUMN_CHARS_MAX} characters",
+            shown(name)
+        ),
+    )
 }
 
 fn check_column(place: Place, what: &str, column: &str) -> Result<(), FeatureError> {

@@ -24,11 +24,21 @@ pub use yaml::{YamlError, file_from_yaml, from_yaml};
 /// Features that one table may declare.
 pub const FEATURES_MAX: usize = 1_000;
 
+/// Expressions that one table may declare.
+pub const EXPRESSIONS_MAX: usize = 100;
+
+/// Characters of an expression.
+pub const EXPRESSION_CHARS_MAX: usize = 4_096;
+
 /// Key columns, and columns of a row's key, that a table may have.
 pub const KEYS_MAX: usize = 16;
 
 /// Panes that a window may consist of.
 pub const WINDOW_PANES_MAX: i64 = 100_000;
+
+/// Panes that the windows of a table may consist of together, each length of window once, for each column that is aggregated: what
+/// one row, and one request, merges.
+pub const MERGED_PANES_MAX: i64 = 1_000_000;
 
 /// Largest pane, window and lateness, in microseconds: ten years.
 pub const LENGTH_MICROS_MAX: i64 = 3_660 * 86_400_000_000;
@@ -56,8 +66,21 @@ pub struct FeatureTable {
     /// How far behind the newest event a row may arrive and still count.
     #[serde(default)]
     pub lateness: Length,
+    /// Columns that are computed from each row of the source, before anything is aggregated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expressions: Vec<Expression>,
     /// What comes out, in this order.
     pub features: Vec<Feature>,
+}
+
+/// A column that is computed from a row of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expression {
+    /// What features call it.
+    pub name: String,
+    /// A scalar expression in SQL over the source's columns. Whether it is one, only the engine knows.
+    pub sql: String,
 }
 
 /// One column of a feature table.
@@ -146,6 +169,8 @@ struct Canonical<'t> {
     row_key: &'t [String],
     pane: Length,
     lateness: Length,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expressions: Option<&'t [Expression]>,
     features: &'t [Feature],
 }
 
@@ -161,6 +186,8 @@ impl FeatureTable {
             row_key: &self.row_key,
             pane: self.pane,
             lateness: self.lateness,
+            // Definitions without any have the digest that they had before there were expressions.
+            expressions: (!self.expressions.is_empty()).then_some(self.expressions.as_slice()),
             features: &self.features,
         };
         // A struct of texts and lists always has a JSON form; should that change, different ones must still differ.

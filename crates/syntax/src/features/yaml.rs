@@ -10,6 +10,8 @@
 //! pane: 1m
 //! lateness: 5m
 //! refresh: on_commit
+//! expressions:
+//!   log_amount: ln(amount + 1)
 //! features:
 //!   - name: amount_mean_1h
 //!     aggregate: mean
@@ -19,9 +21,9 @@
 
 use std::collections::HashMap;
 
-use super::{Aggregate, Feature, FeatureTable, Length, Place, Refresh};
+use super::{Aggregate, Expression, Feature, FeatureTable, Length, Place, Refresh};
 use crate::names::shown;
-use crate::yaml::{Fields, Node, list, read, scalar};
+use crate::yaml::{Fields, Node, Position, Value, list, read, scalar};
 
 pub use crate::yaml::YamlError;
 
@@ -29,8 +31,19 @@ pub use crate::yaml::YamlError;
 const VERSION: &str = "1";
 
 /// Keys of the outer mapping.
-const FIELDS: [&str; 10] =
-    ["version", "name", "source", "keys", "timestamp", "row_key", "pane", "lateness", "refresh", "features"];
+const FIELDS: [&str; 11] = [
+    "version",
+    "name",
+    "source",
+    "keys",
+    "timestamp",
+    "row_key",
+    "pane",
+    "lateness",
+    "refresh",
+    "expressions",
+    "features",
+];
 
 /// Keys of a feature.
 const FEATURE_FIELDS: [&str; 4] = ["name", "aggregate", "column", "window"];
@@ -80,6 +93,13 @@ pub fn file_from_yaml(text: &str) -> Result<(FeatureTable, Refresh), YamlError> 
     let pane = length("pane", Place::Pane)?;
     let has_lateness = fields.get("lateness").is_some();
     let lateness = if has_lateness { length("lateness", Place::Lateness)? } else { Length::default() };
+    let expressions = match fields.get("expressions") {
+        Some(node) => {
+            places.insert(Place::Expressions, node.position);
+            expressions(node, &mut places)?
+        }
+        None => vec![],
+    };
     let declared = fields.need("features")?;
     places.insert(Place::Features, declared.position);
     let mut features = vec![];
@@ -87,7 +107,8 @@ pub fn file_from_yaml(text: &str) -> Result<(FeatureTable, Refresh), YamlError> 
         places.insert(Place::Feature(index), node.position);
         features.push(feature(node)?);
     }
-    let table = FeatureTable { name, source, keys, timestamp, row_key, pane, lateness, features };
+    let table =
+        FeatureTable { name, source, keys, timestamp, row_key, pane, lateness, expressions, features };
     table.check().map_err(|error| {
         let position = places.get(&error.place).copied().unwrap_or(root.position);
         YamlError::new(position, error.message)
@@ -102,6 +123,20 @@ fn refresh(fields: &Fields<'_>) -> Result<Refresh, YamlError> {
         let message = format!("'{}' is no way to refresh; known are manual, on_commit", shown(written));
         YamlError::new(node.position, message)
     })
+}
+
+fn expressions(node: &Node, places: &mut HashMap<Place, Position>) -> Result<Vec<Expression>, YamlError> {
+    let Value::Mapping(entries) = &node.value else {
+        let message = format!("'expressions' takes names with an expression each, not {}", node.value.kind());
+        return Err(YamlError::new(node.position, message));
+    };
+    let mut expressions = vec![];
+    for (index, (key, node)) in entries.iter().enumerate() {
+        places.insert(Place::Expression(index), key.position);
+        let sql = scalar(&key.text, node)?.to_owned();
+        expressions.push(Expression { name: key.text.clone(), sql });
+    }
+    Ok(expressions)
 }
 
 fn feature(node: &Node) -> Result<Feature, YamlError> {

@@ -1,7 +1,7 @@
 //! Declarations of feature tables: what is read, what is refused and where, and that nothing makes the reader panic.
 
 use proptest::prelude::*;
-use syntax::features::{Aggregate, Feature, FeatureTable, Length, Place, from_yaml};
+use syntax::features::{Aggregate, Expression, Feature, FeatureTable, Length, Place, from_yaml};
 
 const GOOD: &str = "\
 version: 1
@@ -37,6 +37,7 @@ fn good() -> FeatureTable {
         row_key: vec!["transaction_id".to_owned()],
         pane: length("1m"),
         lateness: length("5m"),
+        expressions: vec![],
         features: vec![
             feature("amount_mean_1h", Aggregate::Mean, Some("amount")),
             feature("rows_1h", Aggregate::Count, None),
@@ -52,6 +53,55 @@ fn a_declaration_is_read() {
     let table = from_yaml(&keyed).unwrap();
     assert_eq!(table.keys, ["customer", "card"]);
     assert_eq!(table.lateness, Length::default());
+}
+
+/// What one row and one request merge is bounded, however many windows there are.
+#[test]
+fn windows_are_bounded_together() {
+    let length = |text: &str| text.parse::<Length>().unwrap();
+    let with = |columns: usize| {
+        let features = (0..columns).map(|n| Feature {
+            name: format!("f{n}"),
+            aggregate: Aggregate::Mean,
+            column: Some(format!("c{n}")),
+            window: length("60d"),
+        });
+        FeatureTable { features: features.collect(), ..good() }
+    };
+    with(11).check().unwrap();
+    let error = with(12).check().unwrap_err();
+    assert_eq!(error.place, Place::Features);
+    let said = "86400 panes together over 12 columns, 1036800 for each row and request, at most 1000000";
+    assert!(error.message.contains(said), "{error}");
+}
+
+#[test]
+fn expressions_are_read_in_their_order() {
+    let with =
+        GOOD.replace("features:\n", "expressions:\n  log_amount: ln(Amount + 1)\n  b: 'a: b'\nfeatures:\n");
+    let table = from_yaml(&with).unwrap();
+    let expression = |name: &str, sql: &str| Expression { name: name.to_owned(), sql: sql.to_owned() };
+    assert_eq!(table.expressions, [expression("log_amount", "ln(Amount + 1)"), expression("b", "a: b")]);
+    assert_ne!(table.digest(), good().digest());
+    let json = serde_json::to_string(&table).unwrap();
+    assert_eq!(serde_json::from_str::<FeatureTable>(&json).unwrap(), table);
+    for (from, to, said) in [
+        ("  b:", "  Log_Amount:", "line 10, column 3: two expressions are called 'Log_Amount'"),
+        (
+            "  b:",
+            "  Event_Time:",
+            "line 10, column 3: 'Event_Time' is the name of the column 'event_time' too",
+        ),
+        ("  b:", "  1b:", "line 10, column 3: '1b' is no name of an expression"),
+        ("'a: b'", "' '", "line 10, column 3: the expression 'b' has 1 characters; it has 1 to 4096"),
+        ("'a: b'", "[a]", "'b' takes a single value, not a list"),
+    ] {
+        let error = from_yaml(&with.replace(from, to)).unwrap_err().to_string();
+        assert!(error.contains(said), "{to}: {error}");
+    }
+    let none = GOOD.replace("features:\n", "expressions: [a]\nfeatures:\n");
+    let error = from_yaml(&none).unwrap_err().to_string();
+    assert!(error.contains("names with an expression each, not a list"), "{error}");
 }
 
 #[test]

@@ -122,8 +122,8 @@ fn late_rows_fold_their_pane_again_and_later_ones_are_named() {
     let entity = whole.entities().next().unwrap().clone();
     assert_eq!(panes.of_entity(&entity), whole.of_entity(&entity));
     // Only what sees a touched pane is published: nothing before the end of pane 1.
-    let published: Vec<i64> = panes.publish(&arrival.touched).iter().map(|row| row.micros).collect();
-    let all: Vec<i64> = whole.publish_all().iter().map(|row| row.micros).collect();
+    let published: Vec<i64> = panes.publish(&arrival.touched).unwrap().iter().map(|row| row.micros).collect();
+    let all: Vec<i64> = whole.publish_all().unwrap().iter().map(|row| row.micros).collect();
     assert_eq!(all[..2], [10, 20]);
     assert_eq!(published, all[1..]);
 }
@@ -185,7 +185,7 @@ fn a_published_batch_has_keys_time_and_features() {
         Row { card: Some(3), shop: Some("y"), ..row(2, 5, 2.5) },
     ];
     let panes = Panes::of(plan.clone(), &read(&plan, &rows)).unwrap();
-    let table = panes.to_batch(&panes.publish_all()).unwrap();
+    let table = panes.to_batch(&panes.publish_all().unwrap()).unwrap();
     let names: Vec<String> =
         table.schema().fields().iter().take(4).map(|field| field.name().clone()).collect();
     assert_eq!(names, ["card", "shop", "at", "count_30us"]);

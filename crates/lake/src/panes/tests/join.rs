@@ -66,7 +66,7 @@ async fn training_rows_have_what_would_have_been_served() {
         let (rows, labels) = data();
         let source = read(&plan, &rows);
         let panes = Panes::of(plan.clone(), &source).unwrap();
-        let batches = trained(&plan, panes.to_batch(&panes.publish_all()).unwrap(), &labels).await;
+        let batches = trained(&plan, panes.to_batch(&panes.publish_all().unwrap()).unwrap(), &labels).await;
         let mut seen = 0;
         for batch in &batches {
             let ids = batch.column(0).as_primitive::<Int64Type>();

@@ -65,6 +65,7 @@ fn declared(keys: &[&str], lateness: &str) -> FeatureTable {
         row_key: vec!["id".to_owned()],
         pane: length("10us"),
         lateness: length(lateness),
+        expressions: vec![],
         features,
     }
 }

@@ -73,7 +73,7 @@ fn in_pieces(
         prop_assert!(arrival.too_late.is_empty(), "{:?}", arrival);
         source.extend(piece);
         panes.refold(&arrival.touched, &read(&plan, &source)).unwrap();
-        for row in panes.publish(&arrival.touched) {
+        for row in panes.publish(&arrival.touched).unwrap() {
             published.insert((row.entity, row.micros), bits(&row.features));
         }
     }
@@ -108,7 +108,7 @@ proptest! {
         let table = Panes::of(plan.clone(), &whole).unwrap();
         let (increment, published) = in_pieces(&rows, &keys, &pieces)?;
         let once: Vec<Published> = table
-            .publish_all()
+            .publish_all().unwrap()
             .into_iter()
             .map(|row| (row.entity, row.micros, bits(&row.features)))
             .collect();
@@ -151,7 +151,7 @@ proptest! {
         let plan = plan(&keys, "0us");
         let all: Vec<Row> = rows.into_iter().map(|(row, _)| row).collect();
         let panes = Panes::of(plan.clone(), &read(&plan, &all)).unwrap();
-        let published = panes.publish_all();
+        let published = panes.publish_all().unwrap();
         let table = panes.to_batch(&published).unwrap();
         prop_assert_eq!(table.num_rows(), published.len());
         prop_assert_eq!(table.num_columns(), 3 + plan.declared().features.len());

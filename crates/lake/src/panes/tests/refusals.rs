@@ -6,7 +6,7 @@ use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, St
 use syntax::features::FeatureTable;
 
 use super::{Row, batch, declared, plan, read, row};
-use crate::panes::{PanePlan, Panes, Rows};
+use crate::panes::{Bounds, PaneError, PanePlan, Panes, Rows};
 
 /// The rows' columns, one of them replaced.
 fn replaced(name: &str, column: Option<ArrayRef>) -> RecordBatch {
@@ -69,4 +69,25 @@ fn a_declaration_is_checked() {
     let wrong = FeatureTable { row_key: vec![], ..declared(&[], "0us") };
     let message = PanePlan::new(wrong).unwrap_err().to_string();
     assert!(message.contains("'row_key' is empty"), "{message}");
+}
+
+/// What would take too long or too much memory ends within a row.
+#[test]
+fn a_computation_ends_when_it_is_told_to_and_holds_no_more_than_it_may() {
+    let plan = plan(&["card"], "0us");
+    let rows: Vec<Row> = (0..50).map(|n| Row { card: Some(n % 3), ..row(n, n * 10, 1.0) }).collect();
+    let rows = read(&plan, &rows);
+    let within = |bytes_max, is_to_end: bool| {
+        Panes::new(plan.clone()).within(Bounds::new(bytes_max, move || is_to_end)).and_all(&rows)
+    };
+    assert!(matches!(within(usize::MAX, true), Err(PaneError::ToEnd)));
+    assert!(matches!(within(100, false), Err(PaneError::TooLarge { bytes_max: 100 })));
+    let all = Panes::of(plan.clone(), &rows).unwrap();
+    let told = Panes::of(plan.clone(), &rows).unwrap().within(Bounds::new(usize::MAX, || true));
+    assert!(matches!(told.publish_all(), Err(PaneError::ToEnd)));
+    let full = Panes::of(plan.clone(), &rows).unwrap().within(Bounds::new(100, || false));
+    let said = full.publish_all().unwrap_err().to_string();
+    assert!(said.contains("more than 100 bytes"), "{said}");
+    let free = within(usize::MAX, false).unwrap();
+    assert_eq!(free.publish_all().unwrap(), all.publish_all().unwrap());
 }

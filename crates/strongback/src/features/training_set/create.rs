@@ -2,13 +2,13 @@
 //!
 //! The set gets its id with the request, so that its pins and its rows have it before the asset is there. A job that is begun
 //! again removes what it wrote before and writes it anew; one that finds the asset there has nothing left to do. Pins of a
-//! set that never comes to be go when its job fails, and after a day whatever became of that.
+//! set that never comes to be go when its job fails for good, and a day after whatever became of that. The transaction that makes
+//! the set visible pins what it stands on once more, so that there is none without its pins.
 
 use std::time::Duration;
 
 use http::Method;
 use lake::{
-    query::AsOf,
     table::{Mark, State},
     training::{At, Built, Features, Recipe, Taken},
 };
@@ -18,7 +18,11 @@ use serde_json::{Map, Value as Json, json};
 use syntax::names::{FullName, fold_case};
 use uuid::Uuid;
 
-use super::{Definition, Source, find, holder, pinned};
+use super::{
+    Definition, Source, find,
+    found::{Found, look_up},
+    holder, pinned,
+};
 use crate::{
     bind,
     catalog::{
@@ -39,10 +43,7 @@ use crate::{
         Limits, Policy, Route,
         wire::{self, Int64},
     },
-    tables::{
-        self,
-        managed::{self, Managed},
-    },
+    tables::{self, managed},
 };
 
 /// The kind of these jobs.
@@ -105,13 +106,6 @@ pub struct CreateResponse {
     pub job: Option<JobInfo>,
 }
 
-/// The tables as a request names them, found.
-struct Found {
-    labels: Managed,
-    version: u64,
-    features: Vec<(Managed, definition::Definition, u64)>,
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Payload {
     name: String,
@@ -159,50 +153,6 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {
         })
         .await?;
     Ok(CreateResponse { full_name, is_repeat: false, job: Some(job) })
-}
-
-/// A table and a version, as `name@7`.
-fn versioned(given: &str) -> Result<(FullName, Option<AsOf>)> {
-    let Some((name, version)) = given.rsplit_once('@') else { return Ok((managed::parse(given)?, None)) };
-    let version = version.parse().map_err(|_| {
-        Error::invalid(format!("'{given}' names no version of a table: write it as {name}@7."))
-    })?;
-    Ok((managed::parse(name)?, Some(AsOf::Version(version))))
-}
-
-fn look_up(sql: &mut Sql<'_>, name: &FullName, asked: &CreateRequest) -> Result<Found> {
-    let (_, schema) = names::schema_of(sql, &name.catalog, &name.schema)?;
-    authorize(sql, Action::Create, schema.id)?;
-    let (labels, as_of) = versioned(&asked.labels).map_err(|error| error.in_field("labels"))?;
-    let labels = managed::get(sql, &labels, Action::Read)?;
-    let version = labels.version_at(sql, as_of)?;
-    let mut features = Vec::with_capacity(asked.features.len());
-    for given in &asked.features {
-        let (name, as_of) = versioned(given).map_err(|error| error.in_field("features"))?;
-        let (table, state) = definition::find(sql, &name, Action::Read)?;
-        let unpublished = || {
-            let name = managed::show(&name);
-            Error::new(
-                Code::InvalidState,
-                format!(
-                    "Nothing of the feature table '{name}' is published yet. Compute it with: strongback feature-table materialize \
-                     {name} --wait"
-                ),
-            )
-        };
-        let upto = match as_of {
-            Some(_) => table.version_at(sql, as_of)?,
-            None => state.published.ok_or_else(unpublished)?.version,
-        };
-        // A version that came by joining files has the rows of the publication before it.
-        let at = sql.first(&store::PUBLICATION_AT, bind![table.asset.id, upto as i64], |row| {
-            Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))
-        })?;
-        let (version, n) = at.ok_or_else(unpublished)?;
-        let definition = definition::get(sql, table.asset.id, n)?;
-        features.push((table, definition, version as u64));
-    }
-    Ok(Found { labels, version, features })
 }
 
 /// The spelling of a column; names compare without case where that says which is meant.
@@ -303,6 +253,9 @@ fn begin(
             ),
         ));
     }
+    if let Some(other) = managed::of_leaf(tx, schema.id, &fold_case(&name.leaf))? {
+        return Err(names::taken(&name.leaf, &other));
+    }
     let payload = Payload {
         name: managed::show(name),
         schema: schema.id,
@@ -310,11 +263,10 @@ fn begin(
         comment: comment.map(str::to_owned),
         definition: definition.clone(),
     };
-    let reason = format!("the training set {}", payload.name);
-    for (table, version) in pinned(definition) {
+    for (table, _) in pinned(definition) {
         managed::get_by_id(tx, table, Action::Read)?;
-        tables::pin_in_tx(tx, table, version, &holder(&payload.set.to_string()), &reason)?;
     }
+    pin(tx, &payload)?;
     let run_as = tx.caller().id;
     let new =
         NewJob { asset: Some((schema.id, Action::Create)), ..NewJob::new(KIND, json!(payload), run_as) };
@@ -325,15 +277,37 @@ fn begin(
     })
 }
 
+/// Keeps what a set stands on.
+fn pin(tx: &mut Sql<'_>, payload: &Payload) -> Result<()> {
+    let reason = format!("the training set {}", payload.name);
+    let holder = holder(&payload.set.to_string());
+    for (table, version) in pinned(&payload.definition) {
+        tables::pin_in_tx(tx, table, version, &holder, &reason)?;
+    }
+    Ok(())
+}
+
 async fn run(job: JobCtx) -> Result<Json> {
     let payload: Payload = serde_json::from_value(job.payload().1.clone()).map_err(Error::internal)?;
     let outcome = make(&job, &payload).await;
     if let Err(error) = &outcome
-        && !error.is_ours()
+        && is_for_good(&job, error)
+        && let Err(error) = give_up(&job, &payload).await
     {
-        give_up(&job, &payload).await?;
+        tracing::warn!(job = %job.id(), ?error, "what was written of a training set is not taken away yet");
     }
     outcome
+}
+
+/// Whether no other attempt follows on a failure.
+fn is_for_good(job: &JobCtx, error: &Error) -> bool {
+    use Code::{DeadlineExceeded, RequestLimitExceeded, ResourceConflict, TemporarilyUnavailable};
+    let is_passing = matches!(
+        error.code(),
+        TemporarilyUnavailable | DeadlineExceeded | RequestLimitExceeded | ResourceConflict
+    );
+    let is_last = job.job().attempts >= job.job().attempts_max;
+    (is_last || !is_passing) && !job.is_to_end()
 }
 
 async fn make(job: &JobCtx, payload: &Payload) -> Result<Json> {
@@ -387,9 +361,11 @@ fn record(
     asset::lock(tx, payload.schema)?;
     authorize(tx, Action::Create, payload.schema)?;
     let leaf_key = fold_case(&name.leaf);
-    if let Some(other) = asset::find(tx, Some(payload.schema), Kind::TrainingSet, &leaf_key)? {
+    if let Some(other) = managed::of_leaf(tx, payload.schema, &leaf_key)? {
         return Err(names::taken(&name.leaf, &other));
     }
+    // A job may have waited for so long that its pins are gone.
+    pin(tx, payload)?;
     let owner_id = tx.caller().id;
     // Who records that a run read it says so by this.
     let properties = Map::from_iter([("sha256".to_owned(), Json::from(built.digest.as_str()))]);
@@ -425,18 +401,31 @@ fn record(
     Ok(Change::Made((), event))
 }
 
-/// Takes the pins away of a set that does not come to be, and what was written of it.
+/// Takes the pins away of a set that does not come to be, and what was written of it; nothing where another attempt is at it, or
+/// has made it.
 async fn give_up(job: &JobCtx, payload: &Payload) -> Result<()> {
-    let ctx = job.ctx().await?;
-    ctx.app.lake.remove(lake::TableId(payload.set)).await?;
-    let (definition, holder) = (payload.definition.clone(), holder(&payload.set.to_string()));
-    ctx.app
+    let schema = payload.schema;
+    job.write(move |tx| {
+        authorize(tx, Action::Create, schema)?;
+        Ok(Change::Nothing(()))
+    })
+    .await?;
+    let (definition, set) = (payload.definition.clone(), payload.set.to_string());
+    let app = job.ctx().await?.app;
+    let is_gone = app
         .db
         .derive(move |tx| {
-            for (table, _) in pinned(&definition) {
-                tables::unpin_all_in_tx(tx, table, &holder)?;
+            if asset::by_uuid(tx, &set)?.is_some() {
+                return Ok(false);
             }
-            Ok(())
+            for (table, _) in pinned(&definition) {
+                tables::unpin_all_in_tx(tx, table, &holder(&set))?;
+            }
+            Ok(true)
         })
-        .await
+        .await?;
+    if is_gone {
+        app.lake.remove(lake::TableId(payload.set)).await?;
+    }
+    Ok(())
 }

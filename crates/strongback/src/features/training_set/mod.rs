@@ -4,6 +4,7 @@
 //! the same name with another recipe is refused, and deleting it takes its pins away.
 
 mod create;
+mod found;
 mod judge;
 mod rows;
 mod show;

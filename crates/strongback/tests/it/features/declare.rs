@@ -36,6 +36,19 @@ fn what_is_wrong_is_told_with_its_place() {
         assert!(said.contains("'id'") && said.contains("timestamp"), "{said}");
         let said = refused(&test, &good.replace(TABLE, SOURCE)).await;
         assert!(said.contains("no feature table"), "{said}");
+        let made = json!({
+            "catalog_name": "prod", "schema_name": "risk", "name": "prices", "table_type": "MANAGED", "data_source_format": "DELTA",
+            "columns": [
+                { "name": "id", "type_name": "LONG" },
+                { "name": "price", "type_name": "DECIMAL", "type_precision": 10, "type_scale": 2 },
+                { "name": "at", "type_name": "TIMESTAMP" },
+                { "name": "amount", "type_name": "DOUBLE" },
+            ],
+        });
+        ok(&test.post("/api/2.1/unity-catalog/tables", made).await);
+        let priced = good.replace(SOURCE, "prod.risk.prices").replace("keys: []", "keys: [price]");
+        let said = refused(&test, &priced).await;
+        assert!(said.contains("'price'") && said.contains("cast it to a text"), "{said}");
         apply(&test, &good).await;
         let other = good.replace(SOURCE, TABLE).replacen(TABLE, "prod.risk.second", 1);
         assert!(refused(&test, &other).await.contains("feature table itself"), "{other}");

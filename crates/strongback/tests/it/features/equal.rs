@@ -53,6 +53,47 @@ fn a_feature_is_what_one_computes_by_hand() {
     });
 }
 
+/// A column that is computed from each row is aggregated like any other, by the table, the increment and the look-up alike.
+#[test]
+fn an_expression_is_a_column() {
+    on_every_store(async |test: TestApp| {
+        begin(&test, "card").await;
+        let with = |name: &str, sql: &str| {
+            yaml(name, "card", "")
+                .replace("features:", &format!("expressions:\n  doubled: {sql}\nfeatures:"))
+                .replace("column: amount, window: 5m", "column: doubled, window: 5m")
+        };
+        let (own, whole) = ("prod.risk.doubled", "prod.risk.doubled_whole");
+        let wrong =
+            test.post("/api/1.0/feature-tables", json!({ "yaml": with(own, "random() * amount") })).await;
+        assert!(wrong.json["message"].as_str().unwrap().contains("random()"), "{wrong:?}");
+        let taken = with(own, "Amount * 2").replace("doubled", "amount");
+        let taken = test.post("/api/1.0/feature-tables", json!({ "yaml": taken })).await;
+        assert!(taken.json["message"].as_str().unwrap().contains("already"), "{taken:?}");
+        let text = with(own, "concat('a', card)");
+        let text = test.post("/api/1.0/feature-tables", json!({ "yaml": text })).await;
+        assert!(text.json["message"].as_str().unwrap().contains("a number or a boolean"), "{text:?}");
+
+        apply(&test, &with(own, "Amount * 2")).await;
+        apply(&test, &with(whole, "Amount * 2")).await;
+        working(&test, async || {
+            materialize(&test, own, false).await;
+            // 1, 2, nothing and 8 of card 7.
+            assert_eq!(look_up(&test, own, Some(7), 5 * MINUTE).await[1], Some(22.0 / 3.0));
+            import(&test, "late", "append", &[(6, 7, 4 * MINUTE, Some(0.5))]).await;
+            let done = materialize(&test, own, false).await;
+            assert_eq!(done["how"], "increment");
+            materialize(&test, whole, false).await;
+            assert_eq!(dump(&test, own).await, dump(&test, whole).await);
+            assert_eq!(look_up(&test, own, Some(7), 5 * MINUTE).await[1], Some(23.0 / 4.0));
+            let again = apply(&test, &with(own, "Amount * 3")).await;
+            assert_eq!(again["changes"], json!(["expression doubled: Amount * 2 becomes Amount * 3"]));
+            assert_eq!(materialize(&test, own, false).await["how"], "full");
+        })
+        .await;
+    });
+}
+
 /// Rows of the next batch: mostly newer ones, some late, a few later than is allowed for.
 fn next(random: &mut Random, id: &mut i64, newest: &mut i64) -> Vec<Row> {
     let mut rows = Vec::new();

@@ -1,15 +1,20 @@
 //! Feature tables and training sets, through the interface and the real stores.
 
+mod again;
 mod declare;
 mod equal;
 mod kill;
 mod online;
+mod pins;
 mod training;
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use strongback::{app, features::KeyValue};
+use strongback::{
+    app,
+    features::{self, KeyValue},
+};
 
 use crate::{
     catalog::prod_risk,
@@ -31,6 +36,16 @@ pub async fn working<T>(test: &TestApp, work: impl AsyncFnOnce() -> T) -> T {
     let background = app::start_background(&test.app);
     let value = work().await;
     background.stop(Duration::from_mins(1)).await;
+    value
+}
+
+/// Runs something while it is looked after what is to be queued, restored or taken away, and nobody does the jobs.
+pub async fn looking<T>(test: &TestApp, work: impl AsyncFnOnce() -> T) -> T {
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let looks = tokio::spawn(features::background(Arc::clone(&test.app), stopped));
+    let value = work().await;
+    stop.send(true).unwrap();
+    looks.await.unwrap();
     value
 }
 
@@ -81,7 +96,7 @@ pub async fn dump(test: &TestApp, name: &str) -> String {
 }
 
 pub async fn look_up(test: &TestApp, name: &str, card: Option<i64>, micros: i64) -> Vec<Option<f64>> {
-    let online = strongback::features::open(&test.system(), name).await.unwrap();
+    let online = features::open(&test.system(), name).await.unwrap();
     let keys: Vec<KeyValue> = card.map(KeyValue::Int).into_iter().collect();
     online.look_up(&keys, DAY + micros).unwrap().values
 }

@@ -64,6 +64,25 @@ fn a_commit_to_the_source_refreshes_what_asks_for_it() {
     });
 }
 
+/// A request brings a day as a text.
+#[test]
+fn a_key_that_is_a_day_is_looked_up_by_its_text() {
+    on_every_store(async |test: TestApp| {
+        crate::catalog::prod_risk(&test).await;
+        let csv =
+            "id,day,at,amount\n1,2026-11-23,2026-11-24T00:00:00Z,1\n2,2026-11-24,2026-11-24T00:00:30Z,2\n";
+        let types = "types=id:long,day:date,at:timestamp,amount:double";
+        ok(&crate::tables::batch(&test, super::SOURCE, "first", types, csv).await);
+        apply(&test, &yaml(TABLE, "day", "")).await;
+        working(&test, async || materialize(&test, TABLE, false).await).await;
+        let online = features::open(&test.system(), TABLE).await.unwrap();
+        let of = |day: &str| online.look_up(&[KeyValue::Text(day.to_owned())], DAY + MINUTE);
+        assert_eq!(of("2026-11-24").unwrap().values, [Some(1.0), Some(2.0), None]);
+        assert_eq!(of("2026-11-23").unwrap().values, [Some(1.0), Some(1.0), None]);
+        assert!(of("yesterday").unwrap_err().message().contains("like 2026-11-24"));
+    });
+}
+
 #[test]
 fn a_look_up_refuses_what_means_nothing() {
     on_every_store(async |test: TestApp| {
