@@ -199,6 +199,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(crate::features::background(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::serving::payload::background(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::monitoring::keep_watch(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::promotion::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::serving::follow::follow(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tracking::background(Arc::clone(app), stopped)),
     ];

@@ -7,7 +7,10 @@ use http::Method;
 use serde_json::{Map, Value as Json, json};
 
 use super::{client::Remote, printer};
-use crate::promotion::{PromoteResponse, RollbackResponse};
+use crate::{
+    answers::HistoryResponse,
+    promotion::{PromoteResponse, RollbackResponse},
+};
 
 const PROMOTE: &str = "\
 Examples:
@@ -29,7 +32,9 @@ Examples:
 
 After 1, 2 and 3 a rollback leads to 2 and the next one to 1. It rests on what
 the alias rested on when it pointed there, also where that has expired. Where
-the version before was never judged, it is an override.";
+the version before was never judged, it is an override. A version that was
+deleted since is passed over. When somebody moves the alias at the same moment,
+nothing is rolled back.";
 
 #[derive(Debug, Args)]
 #[command(after_help = PROMOTE)]
@@ -97,12 +102,20 @@ pub(super) fn promote(args: &PromoteArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn rollback(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
+    let client = args.remote.client()?;
+    let seen: HistoryResponse = client.get(
+        "/api/1.0/history",
+        &[("name", args.name.as_str()), ("alias", args.alias.as_str()), ("max_results", "1")],
+    )?;
     let mut body = json!({ "name": args.name, "alias": args.alias });
     if let Json::Object(body) = &mut body {
         put(body, "reason", args.reason.as_ref());
+        if let Some(version) = seen.current_version {
+            printer::talk(&format!("{}@{} is version {version} now.", seen.name, seen.alias));
+            body.insert("from_version".to_owned(), version.into());
+        }
     }
-    let moved: RollbackResponse =
-        args.remote.client()?.send(Method::POST, "/api/1.0/model/rollback", &body)?;
+    let moved: RollbackResponse = client.send(Method::POST, "/api/1.0/model/rollback", &body)?;
     if args.json {
         printer::json(&moved)?;
         return Ok(ExitCode::SUCCESS);

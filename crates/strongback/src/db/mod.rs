@@ -328,6 +328,7 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::features::STATEMENTS,
         crate::serving::STATEMENTS,
         crate::serving::payload::STATEMENTS,
+        crate::promotion::STATEMENTS,
         crate::monitoring::STATEMENTS,
         crate::answers::overview::STATEMENTS,
         crate::ui::graphql::STATEMENTS,

@@ -7,9 +7,10 @@ use stats::sketch::ColumnSketch;
 
 use super::{
     columns,
+    groups::Groups,
     rows::{Rows, Source, Which},
     scoring::Scorer,
-    subject::Subject,
+    subject::{Known, Subject},
 };
 use crate::{
     context::Ctx,
@@ -17,7 +18,7 @@ use crate::{
     jobs::JobCtx,
 };
 
-/// Rows that are kept for the load on the models.
+/// Rows that are kept for the load on the models; more where one request has more.
 const SAMPLE_ROWS: usize = 1_000;
 /// Rows of an evaluation at most: scores and outcomes of all of them are held in memory.
 const ROWS_MAX: u64 = 20_000_000;
@@ -35,8 +36,8 @@ pub struct Evaluated {
     pub candidate: Vec<f64>,
     /// The champion's.
     pub champion: Option<Vec<f64>>,
-    /// Groups by column.
-    pub groups: BTreeMap<String, Vec<Option<String>>>,
+    /// Groups by column; or why that column has none.
+    pub groups: BTreeMap<String, Known<Groups>>,
     /// Columns whose drift is asked for.
     pub sketches: BTreeMap<String, ColumnSketch>,
     /// Some rows as the candidate and the champion take them.
@@ -73,6 +74,8 @@ pub async fn evaluate(
     let condition = subject.gates.evaluation.condition.as_deref();
     let mut rows = Rows::open(ctx, source, Which { condition, newest: None }).await?;
     let drift = drift_columns(subject);
+    let latency = subject.gates.latency.as_ref();
+    let sample_rows = latency.map_or(0, |gate| SAMPLE_ROWS.max(gate.rows as usize));
     let mut found =
         Evaluated { champion: scorers.champion.as_ref().map(|_| Vec::new()), ..Evaluated::default() };
     while let Some(batch) = rows.next().await? {
@@ -85,7 +88,7 @@ pub async fn evaluate(
             )));
         }
         found.take(subject, &batch, &drift)?;
-        found.score(&batch, scorers).await?;
+        found.score(&batch, scorers, sample_rows).await?;
         job.progress(1, 4, &format!("scored {} rows", found.rows));
     }
     Ok(found)
@@ -114,8 +117,13 @@ impl Evaluated {
         let groups: BTreeSet<&String> = subject.gates.fairness.iter().map(|gate| &gate.group).collect();
         for name in groups {
             // A group that is not there is a matter of its own gate.
-            if let Some(column) = columns::find(batch, name) {
-                self.groups.entry(name.clone()).or_default().extend(columns::texts(column, name)?);
+            let Some(column) = columns::find(batch, name) else { continue };
+            let texts = columns::texts(column, name)?;
+            let known = self.groups.entry(name.clone()).or_insert_with(|| Ok(Groups::default()));
+            if let Ok(groups) = known
+                && let Err(why) = groups.extend(name, texts)
+            {
+                *known = Err(why);
             }
         }
         sketch_all(&mut self.sketches, batch, drift)?;
@@ -129,7 +137,7 @@ impl Evaluated {
         Ok(())
     }
 
-    async fn score(&mut self, batch: &RecordBatch, scorers: &Scorers) -> Result<()> {
+    async fn score(&mut self, batch: &RecordBatch, scorers: &Scorers, sample_rows: usize) -> Result<()> {
         const TABLE: &str = "The evaluation table";
         let own = columns::inputs(batch, scorers.candidate.inputs(), TABLE)?;
         self.candidate.extend(scored(&scorers.candidate, &own).await?);
@@ -140,7 +148,7 @@ impl Evaluated {
             others = Some(rows);
         }
         let sampled: usize = self.sample.iter().map(|(rows, _)| rows.num_rows()).sum();
-        let more = own.num_rows().min(SAMPLE_ROWS.saturating_sub(sampled));
+        let more = own.num_rows().min(sample_rows.saturating_sub(sampled));
         if more > 0 {
             self.sample.push((own.slice(0, more), others.map(|rows| rows.slice(0, more))));
         }

@@ -17,8 +17,8 @@ use crate::{
     },
     context::Ctx,
     db::{Change, Sql},
-    error::{Error, Result},
-    jobs::{self, Budget, NewJob},
+    error::{Code, Error, Result},
+    jobs::{self, Budget, JobId, NewJob},
     registry::{
         aliases,
         evidence::{self, Evidence},
@@ -122,6 +122,9 @@ async fn start(ctx: Ctx, request: GateRunRequest) -> Result<GateRunResponse> {
             ..NewJob::new(KIND, serde_json::to_value(&order).map_err(Error::internal)?, by)
         };
         let queued = jobs::enqueue(tx, &job)?;
+        if queued.event.is_none() {
+            refuse_another(tx, queued.id, &order)?;
+        }
         let answer = GateRunResponse {
             job_id: queued.id.to_string(),
             model: model.name(),
@@ -135,6 +138,23 @@ async fn start(ctx: Ctx, request: GateRunRequest) -> Result<GateRunResponse> {
         })
     })
     .await
+}
+
+/// Refuses a key under which something else was asked for: the job that it stands for judges that.
+fn refuse_another(sql: &mut Sql<'_>, id: JobId, order: &Order) -> Result<()> {
+    let known = jobs::get(sql, id)?;
+    let before: Order = serde_json::from_value(known.payload).map_err(Error::internal)?;
+    if before == *order {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::ResourceConflict,
+        format!(
+            "The 'idempotency_key' stands for the gate run {id} already, which judges version {} for '{}' by other gates, or \
+             another version. Ask with a new key.",
+            before.candidate, before.alias
+        ),
+    ))
 }
 
 /// Whose reports.

@@ -12,7 +12,7 @@ use super::{
     report::{Check, Data, FORMAT, Judged, Outcome, Report, verdict},
     rows::Source,
     scoring::Scorer,
-    subject::{Known, Order, Subject, told},
+    subject::{Known, Order, Subject, told_by},
 };
 use crate::{
     context::Ctx,
@@ -67,9 +67,10 @@ async fn judge(job: &JobCtx, ctx: &Ctx, order: &Order) -> Result<Evidence> {
     let subject = ctx.read(move |sql| Subject::settle(sql, &asked)).await?;
     let found = Findings::gather(job, ctx, &subject).await?;
     job.progress(2, 4, "computing figures");
+    let told = job.clone();
     let (subject, found, checks) = job
         .blocking(move || {
-            let checks = found.checks(&subject);
+            let checks = found.checks(&told, &subject)?;
             Ok((subject, found, checks))
         })
         .await?;
@@ -78,6 +79,8 @@ async fn judge(job: &JobCtx, ctx: &Ctx, order: &Order) -> Result<Evidence> {
     }
     let verdict = verdict(&checks);
     let report = written(job, ctx, &subject, &found, checks, verdict);
+    // What a job found that was told to end is no evidence.
+    job.check()?;
     record::store(job, &subject, &report, verdict, found.sources()).await
 }
 
@@ -95,17 +98,19 @@ struct Findings {
 
 impl Findings {
     async fn gather(job: &JobCtx, ctx: &Ctx, subject: &Subject) -> Result<Self> {
-        let scorers = told(load(ctx, &subject.candidate, subject.champion.as_ref()).await)?;
+        let scorers = told_by(job, load(ctx, &subject.candidate, subject.champion.as_ref()).await)?;
         let evaluated = match (&scorers, &subject.evaluation) {
             (Err(why), _) | (_, Err(why)) => Err(why.clone()),
-            (Ok(scorers), Ok(source)) => told(evaluate::evaluate(job, ctx, subject, source, scorers).await)?,
+            (Ok(scorers), Ok(source)) => {
+                told_by(job, evaluate::evaluate(job, ctx, subject, source, scorers).await)?
+            }
         };
         let names = drift_columns(subject);
         let baseline = match &subject.baseline {
             None => None,
             Some(Err(why)) => Some(Err(why.clone())),
             Some(Ok(source)) => {
-                let read = told(evaluate::sketch_baseline(job, ctx, source, &names).await)?;
+                let read = told_by(job, evaluate::sketch_baseline(job, ctx, source, &names).await)?;
                 Some(read.map(|(sketches, rows)| (sketches, rows, source.clone())))
             }
         };
@@ -123,16 +128,16 @@ impl Findings {
             (None, ..) => None,
             (Some(_), Err(why), _) | (Some(_), _, Err(why)) => Some(Err(why.clone())),
             (Some(gate), Ok(evaluated), Ok(scorers)) => {
-                Some(Ok(latency::measure(job, gate, evaluated, scorers).await?))
+                Some(latency::measure(job, gate, evaluated, scorers).await?)
             }
         };
         Ok(Self { evaluated, evaluation: subject.evaluation.clone().ok(), baseline, blocks, recorded })
     }
 
-    fn checks(&self, subject: &Subject) -> Vec<Check> {
+    fn checks(&self, job: &JobCtx, subject: &Subject) -> Result<Vec<Check>> {
         let gates = &subject.gates;
         let mut found = match &self.evaluated {
-            Ok(evaluated) => accuracy::check(gates, evaluated),
+            Ok(evaluated) => accuracy::check(job, gates, evaluated)?,
             Err(why) => unevaluated(subject, why),
         };
         if let Some(gate) = &gates.data_drift {
@@ -156,6 +161,7 @@ impl Findings {
             found.extend(self.recorded.clone());
         }
         for gate in &gates.fairness {
+            job.check()?;
             found.push(match &self.evaluated {
                 Ok(evaluated) => fairness::check(gate, evaluated),
                 Err(why) => Check {
@@ -164,7 +170,7 @@ impl Findings {
                 },
             });
         }
-        found
+        Ok(found)
     }
 
     /// The table versions that the report stands on.

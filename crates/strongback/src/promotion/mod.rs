@@ -5,11 +5,13 @@
 //! evidence for [`crate::registry::evidence`].
 //!
 //! What must stay true:
+//! - a job that was told to end leaves no report of what it had found by then;
 //! - a job makes at most one report, whose id is the job's; taken up again after a crash it goes on from that report, and so
 //!   moves the alias at most once;
 //! - the report is stored before anything that shows it (run, metrics, artifacts), and these are made from it alone;
 //! - what is missing fails closed: a check that could not be made, and a report in which none was, passes nothing;
-//! - the table versions that a report stands on are pinned with it;
+//! - the table versions that a report stands on are pinned with it, until it has expired and no move of a living model rests
+//!   on it;
 //! - only the registry's one function moves the alias, with the rights of whoever asked for the gates.
 //!
 //! | route | who | what |
@@ -24,10 +26,12 @@ pub mod baseline;
 mod checks;
 mod columns;
 mod evaluate;
+mod groups;
 mod http;
 mod job;
 mod moves;
 mod overview;
+mod pins;
 mod record;
 pub mod report;
 mod rows;
@@ -37,6 +41,8 @@ mod subject;
 pub use http::{GateRunResponse, ReportLine, ReportView};
 pub use moves::{PromoteResponse, RollbackResponse};
 pub use overview::{CheckLine, GateLine, overview};
+pub(crate) use pins::STATEMENTS;
+pub use pins::keep_clean;
 
 use crate::{
     db::Sql,

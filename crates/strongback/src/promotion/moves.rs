@@ -20,7 +20,7 @@ use crate::{
         rollback::alias_roll_back,
         versions::{self, Version},
     },
-    router::{Limits, Policy, Route},
+    router::{Limits, Policy, Route, wire::Int64},
 };
 
 /// The alias that is meant when none is named.
@@ -175,6 +175,8 @@ pub struct RollbackRequest {
     pub name: String,
     /// The alias; `champion` if absent.
     pub alias: Option<String>,
+    /// The version that it is seen to point to: where it points elsewhere, nothing moves.
+    pub from_version: Option<Int64>,
     /// Why. Where the version before was never judged it is needed, and so is the right to manage the model.
     pub reason: Option<String>,
 }
@@ -196,6 +198,7 @@ async fn rollback(ctx: Ctx, request: RollbackRequest) -> Result<RollbackResponse
     let reason = request.reason.clone().unwrap_or_default();
     check_text("reason", &reason, REASON_CHARS_MAX)?;
     let alias = request.alias.clone().unwrap_or_else(|| CHAMPION.to_owned());
+    let seen = request.from_version.map(|version| version.0);
     ctx.write(move |tx| {
         let answer = |(model, from_version, version): (Model, i64, i64)| RollbackResponse {
             name: model.name(),
@@ -203,7 +206,7 @@ async fn rollback(ctx: Ctx, request: RollbackRequest) -> Result<RollbackResponse
             from_version,
             version,
         };
-        Ok(match alias_roll_back(tx, &request.name, &alias, &reason)? {
+        Ok(match alias_roll_back(tx, &request.name, &alias, seen, &reason)? {
             Change::Made(found, event) => Change::Made(answer(found), event),
             Change::Nothing(found) => Change::Nothing(answer(found)),
         })

@@ -5,9 +5,10 @@
 
 use futures::{FutureExt as _, stream};
 use stats::Estimate;
-use syntax::paths::ArtifactPath;
+use syntax::{names::KEY_CHARS_MAX, paths::ArtifactPath};
 
 use super::{
+    pins,
     report::{Report, junit, markdown},
     rows::Source,
     subject::Subject,
@@ -69,7 +70,7 @@ pub async fn store(
         let change = evidence::record(tx, &kept)?;
         if matches!(change, Change::Made(..)) {
             for source in &sources {
-                let holder = format!("gate_report/{}", kept.id);
+                let holder = pins::holder(kept.id);
                 tables::pin_in_tx(tx, source.asset_id, source.version, &holder, &reason)?;
             }
         }
@@ -147,9 +148,8 @@ fn batches(report: &Report) -> Result<Vec<run::Batch>> {
     let params: Vec<KeyValue> = params.iter().map(|(key, value)| KeyValue::new(key, value)).collect();
     let mut points = Vec::new();
     for check in &report.checks {
-        let own = check.estimate.iter().map(|estimate| (check.name.clone(), estimate));
-        let parts =
-            check.parts.iter().map(|part| (key(&format!("{}/{}", check.name, part.name)), &part.estimate));
+        let own = check.estimate.iter().map(|estimate| (key(&check.name, None), estimate));
+        let parts = check.parts.iter().map(|part| (key(&check.name, Some(&part.name)), &part.estimate));
         for (name, estimate) in own.chain(parts) {
             points.extend(figures(&name, estimate, report.made_at));
         }
@@ -178,11 +178,22 @@ fn figures(name: &str, estimate: &Estimate, at: i64) -> Vec<MetricIn> {
     named.into_iter().filter(|(_, value): &(String, f64)| value.is_finite()).map(point).collect()
 }
 
-/// A name as keys of metrics take it; a column or a group may be called anything.
-fn key(name: &str) -> String {
-    const CHARS_MAX: usize = 200;
-    let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ' | '/');
-    name.chars().take(CHARS_MAX).map(|c| if fits(c) { c } else { '_' }).collect()
+/// The name of a check, or of what it was made of, as keys of metrics take it: a column or a group may be called anything,
+/// and a key has room for `.high` behind it.
+fn key(check: &str, part: Option<&str>) -> String {
+    const CHARS_MAX: usize = KEY_CHARS_MAX - ".high".len();
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    let plain = |text: &str, most: usize| -> String {
+        text.chars().take(most).map(|c| if fits(c) { c } else { '_' }).collect()
+    };
+    let Some(part) = part else { return plain(check, CHARS_MAX) };
+    let half = CHARS_MAX / 2;
+    let part = match plain(part, half - 1) {
+        // As a path it would lead elsewhere.
+        dots if dots.chars().all(|c| c == '.') => format!("_{}", dots.replace('.', "_")),
+        part => part,
+    };
+    format!("{}/{part}", plain(check, half - 1))
 }
 
 /// Moves the alias on this report, unless it did so before. Answers why it did not, where it may not.
@@ -190,6 +201,7 @@ pub async fn move_alias(job: &JobCtx, found: &Evidence) -> Result<std::result::R
     let found = found.clone();
     let moved = job
         .write(move |tx| {
+            let version = found.version;
             let missing = || Error::missing("The model was deleted.");
             let model = models::get(tx, found.model_id)?.ok_or_else(missing)?;
             // Moves of one model happen one after another, so that this one is seen if it is there.
@@ -202,20 +214,93 @@ pub async fn move_alias(job: &JobCtx, found: &Evidence) -> Result<std::result::R
                     .is_some_and(|text| text.contains(&id) && !text.contains("rollback_of"))
             };
             if aliases::moves(tx, model.id, &found.alias)?.iter().any(is_of_this) {
-                return Ok(Change::Nothing(()));
+                return Ok(Change::Nothing(Ok(())));
             }
             let reason = format!("gates passed: report {id}");
             let (name, to) = (model.name(), Some(found.version));
             let authority = Authority::Evidence(found.id);
             Ok(match alias_set(tx, &name, Levels::Any, &found.alias, to, &reason, &authority)? {
-                Change::Made(_, event) => Change::Made((), event),
-                Change::Nothing(_) => Change::Nothing(()),
+                Change::Made(_, event) => Change::Made(Ok(()), event),
+                Change::Nothing(_) => {
+                    let why = format!(
+                        "the alias '{}' points to version {version} already, and not because of this report",
+                        found.alias
+                    );
+                    Change::Nothing(Err(why))
+                }
             })
         })
         .await;
     match moved {
-        Ok(()) => Ok(Ok(())),
+        Ok(moved) => Ok(moved),
         Err(error) if error.is_ours() => Err(error),
         Err(error) => Ok(Err(error.message().to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::promotion::report::{Check, Data, FORMAT, Judged, Outcome, Part};
+
+    fn report(checks: Vec<Check>) -> Report {
+        Report {
+            format: FORMAT,
+            id: String::new(),
+            model: String::new(),
+            alias: String::new(),
+            candidate: Judged { version: 1, digest: None, run_id: String::new() },
+            champion: None,
+            verdict: "pass".into(),
+            evaluation: Data {
+                table: "a.b.c@1".into(),
+                rows: 1,
+                condition: None,
+                first_at_us: None,
+                last_at_us: None,
+            },
+            baseline: None,
+            checks,
+            config_digest: String::new(),
+            config: String::new(),
+            run_id: String::new(),
+            by: String::new(),
+            made_at: 1,
+            expires_at: 2,
+        }
+    }
+
+    fn estimate() -> Estimate {
+        stats::proportion::Share::new("share", 3, 7).unwrap().estimate(stats::Confidence::P95)
+    }
+
+    #[test]
+    fn keys_are_those_that_people_know() {
+        assert_eq!(key("accuracy.roc_auc", None), "accuracy.roc_auc");
+        assert_eq!(key("data_drift", Some("x1")), "data_drift/x1");
+        assert_eq!(key("latency.p99", Some("champion, ms")), "latency.p99/champion_ ms");
+        assert_eq!(key("fairness.x.a/b", Some("../c")), "fairness.x.a_b/.._c");
+        assert_eq!(key("data_drift", Some("..")), "data_drift/___");
+        assert_eq!(key("data_drift", Some("")), "data_drift/_");
+    }
+
+    proptest! {
+        #[test]
+        fn a_run_takes_the_figures_of_columns_that_are_called_anything(
+            names in proptest::collection::vec((".{0,300}", "[./ a]{0,300}", "\\PC{0,40}"), 1..8)
+        ) {
+            let mut checks = Vec::new();
+            for (first, second, third) in &names {
+                for name in [first, second, third] {
+                    let part = |name: &String| Part { name: name.clone(), estimate: estimate(), outcome: None };
+                    let check = Check::told("fairness", &format!("parity.{name}"), Outcome::Pass, "words");
+                    let parts = [first, second, third].map(part).to_vec();
+                    checks.push(Check { estimate: Some(estimate()), parts, ..check });
+                }
+            }
+            prop_assert!(batches(&report(checks)).is_ok());
+        }
     }
 }

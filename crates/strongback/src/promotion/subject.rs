@@ -12,16 +12,18 @@ use crate::{
     catalog::{Action, authorize},
     db::Sql,
     error::{Code, Error, Result},
+    jobs::JobCtx,
     registry::{
         aliases, governance,
         models::{self, Model},
         versions::{self, Status, Version},
     },
+    serving::{endpoints, payload},
     tables::managed,
 };
 
 /// What a job is asked to do: its payload.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// `asset.id` of the model.
     pub model_id: i64,
@@ -130,19 +132,23 @@ pub fn told<T>(result: Result<T>) -> Result<Known<T>> {
     }
 }
 
-/// The table that holds what an endpoint was asked, for a caller who may read it; none if there is none yet.
+/// The same of what a job did. What was broken off because the job is to end says nothing about the models, and so is no
+/// reason: the job ends.
+pub fn told_by<T>(job: &JobCtx, result: Result<T>) -> Result<Known<T>> {
+    job.check()?;
+    told(result)
+}
+
+/// The table that holds what an endpoint was asked, whatever it is called by now, for a caller who may read both; none where
+/// the endpoint has served nothing yet.
 fn recorded(sql: &mut Sql<'_>, endpoint: &str) -> Result<Option<Source>> {
-    let name = managed::parse(&format!("{endpoint}_payload"))?;
-    match managed::find(sql, &name)? {
-        managed::Found::Nothing { .. } => Ok(None),
-        _ => {
-            let found = managed::get(sql, &name, Action::Read)?;
-            Ok(Some(Source {
-                asset_id: found.asset.id,
-                table: found.table,
-                version: found.newest.version,
-                name: found.name,
-            }))
-        }
-    }
+    let endpoint = endpoints::find(sql, endpoint, Action::Read)?;
+    let Some(table) = payload::recorded_table(sql, endpoint.asset.id)? else { return Ok(None) };
+    let found = managed::by_asset(sql, table, Action::Read)?;
+    Ok(Some(Source {
+        asset_id: found.asset.id,
+        table: found.table,
+        version: found.newest.version,
+        name: found.name,
+    }))
 }

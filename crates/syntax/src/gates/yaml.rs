@@ -32,7 +32,7 @@ use super::{Gates, sections, values::text};
 use crate::{
     features::Length,
     names::shown,
-    yaml::{Fields, YamlError, read},
+    yaml::{Fields, YamlError, list, read},
 };
 
 /// The version of the form above.
@@ -79,6 +79,11 @@ pub fn from_yaml(file: &str) -> Result<Gates, YamlError> {
         fairness: sections::entries(&fields, "fairness", sections::fairness)?,
         first_champion: sections::entries(&fields, "first_champion", sections::floor)?,
     };
+    refuse_twice(&fields, "accuracy", gates.accuracy.iter().map(|gate| gate.figure.metric.clone()))?;
+    let floors = gates.first_champion.iter().map(|floor| floor.figure.metric.clone());
+    refuse_twice(&fields, "first_champion", floors)?;
+    let figures = gates.fairness.iter().map(|gate| format!("{}' of '{}", gate.metric, gate.group));
+    refuse_twice(&fields, "fairness", figures)?;
     let asks = !gates.accuracy.is_empty()
         || gates.data_drift.is_some()
         || gates.latency.is_some()
@@ -90,6 +95,25 @@ pub fn from_yaml(file: &str) -> Result<Gates, YamlError> {
         return Err(YamlError::new(root.position, message));
     }
     Ok(gates)
+}
+
+/// Refuses a figure that is asked for twice in one section, whatever with: its name says which one a report means.
+fn refuse_twice(
+    fields: &Fields<'_>,
+    section: &str,
+    figures: impl Iterator<Item = String>,
+) -> Result<(), YamlError> {
+    let Some(node) = fields.get(section) else { return Ok(()) };
+    let entries = list(section, node)?;
+    let mut seen = Vec::new();
+    for (figure, entry) in figures.zip(entries) {
+        if seen.contains(&figure) {
+            let message = format!("'{section}' has '{figure}' twice; keep the one that is meant");
+            return Err(YamlError::new(entry.position, message));
+        }
+        seen.push(figure);
+    }
+    Ok(())
 }
 
 fn expires(fields: &Fields<'_>) -> Result<Length, YamlError> {

@@ -85,6 +85,12 @@ fn a_refusal_says_where() {
         ("amount > 0 OR", "amount > 0) OR (", "line 8, column 10", ""),
         ("    margin: 0.02\n", "", "line 10, column 5", "'margin' is missing here"),
         ("metric: f1", "metric: f3", "line 13, column 13", "'f3' is not known as 'metric'"),
+        (
+            "metric: f1",
+            "metric: average_precision",
+            "line 13, column 5",
+            "'accuracy' has 'average_precision' twice",
+        ),
         ("threshold: 0.3", "threshold: much", "line 15, column 16", "takes a number, not 'much'"),
         ("threshold: 0.3", "threshold: inf", "line 15, column 16", "takes a number, not 'inf'"),
         (

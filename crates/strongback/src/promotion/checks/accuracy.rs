@@ -11,9 +11,13 @@ use stats::{
 use syntax::gates::{Accuracy, Figure, Floor, Gates};
 
 use super::{basis, bound, confidence, refused, unjudged};
-use crate::promotion::{
-    evaluate::Evaluated,
-    report::{Check, Outcome, Part},
+use crate::{
+    error::Result,
+    jobs::JobCtx,
+    promotion::{
+        evaluate::Evaluated,
+        report::{Check, Outcome, Part},
+    },
 };
 
 /// The section of comparisons with the champion.
@@ -21,8 +25,11 @@ pub const GATE: &str = "accuracy";
 /// The section of what decides where there is none.
 pub const FIRST: &str = "first_champion";
 
-/// Both sections, of which one applies.
-pub fn check(gates: &Gates, found: &Evaluated) -> Vec<Check> {
+/// Rows times resamples of one figure: some tens of seconds, during which a job that is told to end goes on.
+const RESAMPLED_ROWS_MAX: u64 = 5_000_000_000;
+
+/// Both sections, of which one applies. An error where the job is to end.
+pub fn check(job: &JobCtx, gates: &Gates, found: &Evaluated) -> Result<Vec<Check>> {
     let named = |gate: &str, figure: &Figure, sentence: &str| {
         Check::told(gate, &figure.metric, Outcome::NotApplicable, sentence)
     };
@@ -30,23 +37,31 @@ pub fn check(gates: &Gates, found: &Evaluated) -> Vec<Check> {
         let none = "There is no champion yet to compare with; first_champion decides.";
         let mut checks: Vec<Check> =
             gates.accuracy.iter().map(|gate| named(GATE, &gate.figure, none)).collect();
-        checks.extend(gates.first_champion.iter().map(|floor| judge_floor(floor, found)));
+        for floor in &gates.first_champion {
+            job.check()?;
+            checks.push(judge_floor(floor, found));
+        }
         if gates.first_champion.is_empty() {
             let why = "there is no champion yet, and the gates say with no first_champion what the first one has to reach";
             checks.push(unjudged(FIRST, "", why));
         }
-        return checks;
+        return Ok(checks);
     };
     let there = "There is a champion to compare with; accuracy decides.";
-    let mut checks: Vec<Check> = gates.accuracy.iter().map(|gate| compare(gate, found, champion)).collect();
+    let mut checks = Vec::with_capacity(gates.accuracy.len() + gates.first_champion.len());
+    for gate in &gates.accuracy {
+        job.check()?;
+        checks.push(compare(gate, found, champion));
+    }
     checks.extend(gates.first_champion.iter().map(|floor| named(FIRST, &floor.figure, there)));
-    checks
+    Ok(checks)
 }
 
-/// Why a figure cannot be told from these rows: too few, or some that the candidate gave no score.
-fn short(figure: &Figure, found: &Evaluated) -> Option<String> {
+/// Why a figure cannot be told from these rows: too few of which it could be made, some that the candidate gave no score, or
+/// so many that resampling them does not end in time. Where a champion is compared with, its score has to be there too.
+fn short(figure: &Figure, found: &Evaluated, champion: Option<&[f64]>) -> Option<String> {
     let labelled: Vec<bool> = if figure.is_of_numbers() {
-        found.actual.iter().map(Option::is_some).collect()
+        found.actual.iter().map(|actual| actual.is_some_and(f64::is_finite)).collect()
     } else {
         found.outcomes.iter().map(Option::is_some).collect()
     };
@@ -58,14 +73,30 @@ fn short(figure: &Figure, found: &Evaluated) -> Option<String> {
     if unscored > 0 {
         return Some(format!("the candidate gave no score for {unscored} rows whose outcome is known"));
     }
-    let n = labelled.iter().filter(|is_there| **is_there).count() as u64;
+    let is_scored = |row: usize| champion.is_none_or(|scores| scores[row].is_finite());
+    let compared = || labelled.iter().enumerate().filter(|(row, is_there)| **is_there && is_scored(*row));
+    let n = compared().count() as u64;
     if n < figure.min_rows {
-        return Some(format!("{n} rows have an outcome, at least {} are asked for", figure.min_rows));
+        let least = figure.min_rows;
+        let with_outcome = labelled.iter().filter(|is_there| **is_there).count() as u64;
+        return Some(match n == with_outcome {
+            true => format!("{n} rows have an outcome, at least {least} are asked for"),
+            false => format!(
+                "{n} rows have an outcome and a score of the champion, at least {least} are asked for"
+            ),
+        });
+    }
+    if is_resampled(figure, champion.is_some()) && n * u64::from(figure.resamples) > RESAMPLED_ROWS_MAX {
+        return Some(format!(
+            "{} resamples of {n} rows take too long, {RESAMPLED_ROWS_MAX} rows are drawn at most; ask for fewer 'resamples', \
+             or judge on fewer rows ('where')",
+            figure.resamples
+        ));
     }
     if figure.is_of_numbers() {
         return None;
     }
-    let positives = found.outcomes.iter().filter(|outcome| **outcome == Some(true)).count() as u64;
+    let positives = compared().filter(|(row, _)| found.outcomes[*row] == Some(true)).count() as u64;
     let fewer = positives.min(n - positives);
     (fewer < figure.min_per_class).then(|| {
         format!(
@@ -73,6 +104,16 @@ fn short(figure: &Figure, found: &Evaluated) -> Option<String> {
             figure.min_per_class
         )
     })
+}
+
+/// Whether the interval of a figure, or of a difference of two, is one of the bootstrap.
+fn is_resampled(figure: &Figure, is_compared: bool) -> bool {
+    const SHARES_AND_LOSSES: [&str; 8] =
+        ["accuracy", "recall", "specificity", "roc_auc", "log_loss", "brier", "mae", "mape"];
+    match is_compared {
+        true => !SHARES_AND_LOSSES.contains(&figure.metric.as_str()),
+        false => figure.metric == "average_precision",
+    }
 }
 
 fn options(figure: &Figure) -> Options {
@@ -95,7 +136,7 @@ struct Compared {
 fn compare(gate: &Accuracy, found: &Evaluated, champion: &[f64]) -> Check {
     let Accuracy { figure, margin } = gate;
     let metric = figure.metric.as_str();
-    if let Some(why) = short(figure, found) {
+    if let Some(why) = short(figure, found, Some(champion)) {
         return unjudged(GATE, metric, &why);
     }
     let compared = match figure.is_of_numbers() {
@@ -148,7 +189,7 @@ fn compare_numbers(figure: &Figure, found: &Evaluated, champion: &[f64]) -> stat
 fn judge_floor(floor: &Floor, found: &Evaluated) -> Check {
     let figure = &floor.figure;
     let metric = figure.metric.as_str();
-    if let Some(why) = short(figure, found) {
+    if let Some(why) = short(figure, found, None) {
         return unjudged(FIRST, metric, &why);
     }
     let judged =
@@ -176,6 +217,64 @@ fn alone(figure: &Figure, found: &Evaluated) -> stats::Result<Estimate> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn figure(metric: &str, min_rows: u64) -> Figure {
+        Figure {
+            metric: metric.into(),
+            threshold: 0.5,
+            min_rows,
+            min_per_class: 1,
+            confidence: 0.95,
+            resamples: 1_000,
+        }
+    }
+
+    #[test]
+    fn rows_count_that_both_models_scored() {
+        let found = Evaluated {
+            outcomes: vec![Some(true), Some(false), Some(true), None],
+            actual: vec![Some(1.0), Some(f64::NAN), Some(3.0), None],
+            candidate: vec![0.5; 4],
+            ..Evaluated::default()
+        };
+        let champion = [0.5, 0.5, f64::NAN, 0.5];
+        let said = |metric: &str, least: u64, champion: Option<&[f64]>| {
+            short(&figure(metric, least), &found, champion).unwrap_or_default()
+        };
+        assert_eq!(said("f1", 3, None), "");
+        assert_eq!(said("f1", 4, None), "3 rows have an outcome, at least 4 are asked for");
+        assert_eq!(said("f1", 2, Some(&champion)), "");
+        assert_eq!(
+            said("f1", 3, Some(&champion)),
+            "2 rows have an outcome and a score of the champion, at least 3 are asked for"
+        );
+        assert_eq!(said("mae", 2, None), "");
+        assert_eq!(said("mae", 3, None), "2 rows have an outcome, at least 3 are asked for");
+        // Of the two that are compared both classes are asked for, too.
+        let one_class = [0.5, f64::NAN, 0.5, 0.5];
+        assert!(said("f1", 2, Some(&one_class)).starts_with("2 of 2 rows are positive"));
+    }
+
+    #[test]
+    fn nothing_is_resampled_without_end() {
+        let rows = 60_000;
+        let found = Evaluated {
+            outcomes: (0..rows).map(|row| Some(row % 2 == 0)).collect(),
+            candidate: vec![0.5; rows],
+            ..Evaluated::default()
+        };
+        let champion = vec![0.5; rows];
+        let said = |metric: &str, resamples: u32, champion: Option<&[f64]>| {
+            short(&Figure { resamples, ..figure(metric, 1) }, &found, champion).unwrap_or_default()
+        };
+        assert_eq!(said("f1", 80_000, Some(&champion)), "");
+        assert!(
+            said("f1", 100_000, Some(&champion)).starts_with("100000 resamples of 60000 rows take too long")
+        );
+        assert_eq!(said("roc_auc", 100_000, Some(&champion)), "", "it needs none");
+        assert_eq!(said("f1", 100_000, None), "");
+        assert_ne!(said("average_precision", 100_000, None), "");
+    }
 
     #[test]
     fn every_figure_that_gates_know_is_one_of_the_statistics() {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use lake::arrow::{array::RecordBatch, datatypes::Schema};
+use lake::arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::{Field, Schema},
+};
 
 use crate::{
     context::Ctx,
@@ -15,8 +18,9 @@ use crate::{
         report::{Check, Outcome},
         rows::{Rows, Source, Which},
         scoring::{self, Input},
-        subject::{Subject, told},
+        subject::{Subject, told_by},
     },
+    serving::payload,
 };
 
 /// The section.
@@ -102,7 +106,8 @@ pub async fn recorded(
         return Ok(Check::told(GATE, NAME, Outcome::NotApplicable, sentence));
     };
     let most = gate.map_or(1, |gate| u64::from(gate.requests));
-    let replayed = told(replay(job, ctx, source, most, scorers).await)?;
+    let known = known(subject, scorers);
+    let replayed = told_by(job, replay(job, ctx, (source, most), &known, scorers).await)?;
     Ok(match replayed {
         Ok(Replayed { rows: 0, .. }) => {
             let sentence = format!("The endpoint '{endpoint}' has recorded no requests.");
@@ -138,13 +143,32 @@ struct Replayed {
     refusal: Option<String>,
 }
 
-async fn replay(job: &JobCtx, ctx: &Ctx, source: &Source, most: u64, scorers: &Scorers) -> Result<Replayed> {
+/// What was asked: the champion's inputs in its types, and those that the candidate alone takes.
+fn known(subject: &Subject, scorers: &Scorers) -> Vec<Input> {
+    let mut known =
+        subject.champion.as_ref().and_then(|champion| scoring::inputs(champion).ok()).unwrap_or_default();
+    for input in scorers.candidate.inputs() {
+        if !known.iter().any(|other| other.name == input.name) {
+            known.push(input.clone());
+        }
+    }
+    known
+}
+
+async fn replay(
+    job: &JobCtx,
+    ctx: &Ctx,
+    (source, most): (&Source, u64),
+    known: &[Input],
+    scorers: &Scorers,
+) -> Result<Replayed> {
     let which = Which { newest: Some((SERVED_AT, most)), ..Which::default() };
     let mut rows = Rows::open(ctx, source, which).await?;
     let mut replayed = Replayed::default();
     while let Some(batch) = rows.next().await? {
         job.charge_read(batch.get_array_memory_size() as u64)?;
-        let asked = columns::inputs(&as_asked(&batch)?, scorers.candidate.inputs(), "The recorded requests")?;
+        let asked = as_asked(&batch, known)?;
+        let asked = columns::inputs(&asked, scorers.candidate.inputs(), "The recorded requests")?;
         replayed.rows += asked.num_rows() as u64;
         ask(job, &asked, scorers, &mut replayed).await?;
     }
@@ -157,7 +181,7 @@ async fn ask(job: &JobCtx, rows: &RecordBatch, scorers: &Scorers, replayed: &mut
     let mut open = vec![rows.clone()];
     while let Some(part) = open.pop() {
         job.check()?;
-        match told(scorers.candidate.score(&part).await)? {
+        match told_by(job, scorers.candidate.score(&part).await)? {
             Ok(scores) => {
                 replayed.unscored += scores.iter().filter(|score| !score.is_finite()).count() as u64;
             }
@@ -177,26 +201,49 @@ async fn ask(job: &JobCtx, rows: &RecordBatch, scorers: &Scorers, replayed: &mut
     Ok(())
 }
 
-/// The rows under the names of the request: a payload table keeps names that begin with an underscore to itself, and gives
-/// an input that has such a name one more.
-fn as_asked(rows: &RecordBatch) -> Result<RecordBatch> {
-    let schema = rows.schema();
-    let named = schema.fields().iter().map(|field| match field.name().strip_prefix('_') {
-        Some(rest) if rest.starts_with('_') => field.as_ref().clone().with_name(rest),
-        _ => field.as_ref().clone(),
-    });
-    let schema = Arc::new(Schema::new(named.collect::<Vec<_>>()));
-    RecordBatch::try_new(schema, rows.columns().to_vec()).map_err(Error::internal)
+/// The rows under the names of the request, as far as they are inputs that somebody takes: a payload table has its own name
+/// for an input that is called otherwise than tables allow, or that came with another type before.
+fn as_asked(rows: &RecordBatch, known: &[Input]) -> Result<RecordBatch> {
+    let fields = known.iter().map(|input| Field::new(&input.name, input.data_type.clone(), true));
+    let found = payload::columns_of(&Schema::new(fields.collect::<Vec<_>>()), &rows.schema())?;
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (input, at) in known.iter().zip(found) {
+        let Some(at) = at else { continue };
+        fields.push(rows.schema().field(at).clone().with_name(&input.name));
+        columns.push(Arc::clone(rows.column(at)));
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+        .map_err(Error::internal)
 }
 
 #[cfg(test)]
 mod tests {
-    use lake::arrow::datatypes::DataType;
+    use lake::arrow::{
+        array::{ArrayRef, Float64Array},
+        datatypes::DataType,
+    };
 
     use super::*;
 
     fn input(name: &str, kind: &str, required: bool) -> Input {
         Input { name: name.into(), kind: kind.into(), data_type: DataType::Float64, required }
+    }
+
+    #[test]
+    fn recorded_rows_have_the_names_of_their_inputs_again() {
+        let table = ["_request_id", "__x", "a_b", "plain"];
+        let fields = table.map(|name| Field::new(name, DataType::Float64, true));
+        let values = |at: usize| -> ArrayRef { Arc::new(Float64Array::from(vec![at as f64])) };
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields.to_vec())), (0..4).map(values).collect())
+            .unwrap();
+        let known = ["a b", "_x", "plain", "new"].map(|name| input(name, "double", true));
+        let asked = as_asked(&rows, &known).unwrap();
+        let schema = asked.schema();
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["a b", "_x", "plain"]);
+        assert_eq!(asked.column(0), rows.column(2));
+        assert_eq!(asked.column(1), rows.column(1));
     }
 
     #[test]

@@ -20,10 +20,23 @@ pub fn check(gate: &Fairness, found: &Evaluated) -> Check {
 }
 
 fn judge(gate: &Fairness, found: &Evaluated, name: &str) -> Check {
-    let Some(groups) = found.groups.get(&gate.group) else {
-        return unjudged(GATE, name, &format!("the evaluation table has no column '{}'", gate.group));
+    let groups: Vec<Option<&str>> = match found.groups.get(&gate.group) {
+        None => {
+            return unjudged(GATE, name, &format!("the evaluation table has no column '{}'", gate.group));
+        }
+        Some(Err(why)) => return unjudged(GATE, name, why),
+        Some(Ok(groups)) => groups.of_rows().collect(),
     };
-    let groups: Vec<Option<&str>> = groups.iter().map(Option::as_deref).collect();
+    // Rows are not passed over: those that a candidate gives no score may all be of one group.
+    let rows = groups.iter().zip(&found.outcomes).zip(&found.candidate);
+    let unscored = rows
+        .filter(|((group, outcome), score)| group.is_some() && outcome.is_some() && !score.is_finite())
+        .count();
+    if unscored > 0 {
+        let why =
+            format!("the candidate gave no score for {unscored} rows whose group and outcome are known");
+        return unjudged(GATE, name, &why);
+    }
     let decisions: Vec<Option<bool>> =
         found.candidate.iter().map(|score| score.is_finite().then_some(*score >= gate.threshold)).collect();
     let level = confidence(gate.confidence);

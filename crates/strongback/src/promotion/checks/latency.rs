@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lake::arrow::array::RecordBatch;
+use lake::arrow::{array::RecordBatch, compute::concat_batches};
 use stats::{
     latency::{Block, Interleaved, compare},
     verdict::{Basis, Bound, Judgement},
@@ -11,12 +11,13 @@ use syntax::gates::Latency;
 
 use super::{confidence, refused, unjudged};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     jobs::JobCtx,
     promotion::{
         evaluate::{Evaluated, Scorers},
         report::{Check, Outcome, Part},
         scoring::Scorer,
+        subject::Known,
     },
 };
 
@@ -28,17 +29,20 @@ const BLOCKS: usize = 20;
 /// Requests to each model before anything is measured.
 const WARM_UP: usize = 50;
 
-/// The times of both models, in milliseconds. Where there is no champion the candidate is measured against itself, so that
+/// The times of both models, in milliseconds; or why there are none. Where there is no champion the candidate is measured against itself, so that
 /// it is known how steady the machine is.
 pub async fn measure(
     job: &JobCtx,
     gate: &Latency,
     found: &Evaluated,
     scorers: &Scorers,
-) -> Result<Vec<Block>> {
-    let requests = requests(found, gate.rows as usize);
+) -> Result<Known<Vec<Block>>> {
+    let requests = requests(&found.sample, gate.rows as usize)?;
     if requests.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Err(format!(
+            "a request is to have {} rows, and the evaluation has {}",
+            gate.rows, found.rows
+        )));
     }
     let candidate = &scorers.candidate;
     let champion = scorers.champion.as_ref().unwrap_or(candidate);
@@ -49,6 +53,9 @@ pub async fn measure(
         let mut block = Block::default();
         let count = if at == 0 { WARM_UP } else { each };
         for turn in 0..count {
+            if job.is_to_end() {
+                job.check()?;
+            }
             let (own, others) = &requests[next % requests.len()];
             next += 1;
             let others = others.as_ref().unwrap_or(own);
@@ -68,23 +75,26 @@ pub async fn measure(
         }
         tokio::task::yield_now().await;
     }
-    Ok(blocks)
+    Ok(Ok(blocks))
 }
 
 type Request = (RecordBatch, Option<RecordBatch>);
 
-/// Requests of so many rows, cut out of the sample.
-fn requests(found: &Evaluated, rows: usize) -> Vec<Request> {
-    let mut requests = Vec::new();
-    for (own, others) in &found.sample {
-        let size = rows.min(own.num_rows());
-        for at in (0..own.num_rows()).step_by(size.max(1)) {
-            if at + size <= own.num_rows() {
-                requests.push((own.slice(at, size), others.as_ref().map(|rows| rows.slice(at, size))));
-            }
-        }
-    }
-    requests
+/// Requests of exactly so many rows, cut out of the sample; none where it has fewer.
+fn requests(sample: &[Request], rows: usize) -> Result<Vec<Request>> {
+    let Some((own, others)) = sample.first() else { return Ok(Vec::new()) };
+    let own = joined(own, sample.iter().map(|(own, _)| own))?;
+    let others = match others {
+        Some(first) => Some(joined(first, sample.iter().filter_map(|(_, others)| others.as_ref()))?),
+        None => None,
+    };
+    let size = rows.max(1);
+    let request = |at: usize| (own.slice(at, size), others.as_ref().map(|rows| rows.slice(at, size)));
+    Ok((0..own.num_rows() / size).map(|number| request(number * size)).collect())
+}
+
+fn joined<'b>(first: &RecordBatch, all: impl Iterator<Item = &'b RecordBatch>) -> Result<RecordBatch> {
+    concat_batches(&first.schema(), all).map_err(Error::internal)
 }
 
 /// Milliseconds of a request; none if it failed.
@@ -141,5 +151,37 @@ fn judge(gate: &Latency, name: &str, limit: f64, compared: &Interleaved) -> Chec
             ])
         }
         Err(error) => refused(GATE, name, &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lake::arrow::{
+        array::Float64Array,
+        datatypes::{DataType, Field, Schema},
+    };
+
+    use super::*;
+
+    fn rows(count: usize) -> RecordBatch {
+        let schema = Schema::new(vec![Field::new("x", DataType::Float64, true)]);
+        let column = Float64Array::from_iter_values((0..count).map(|row| row as f64));
+        RecordBatch::try_new(Arc::new(schema), vec![Arc::new(column)]).unwrap()
+    }
+
+    #[test]
+    fn requests_have_as_many_rows_as_are_asked_for() {
+        let sample = [(rows(5), Some(rows(5))), (rows(4), Some(rows(4)))];
+        let sizes = |asked: usize| -> Vec<(usize, Option<usize>)> {
+            let size = |(own, others): &Request| (own.num_rows(), others.as_ref().map(RecordBatch::num_rows));
+            requests(&sample, asked).unwrap().iter().map(size).collect()
+        };
+        assert_eq!(sizes(1).len(), 9);
+        assert_eq!(sizes(4), [(4, Some(4)); 2]);
+        assert_eq!(sizes(7), [(7, Some(7))], "across batches");
+        assert_eq!(sizes(10), []);
+        assert!(requests(&[], 1).unwrap().is_empty());
     }
 }

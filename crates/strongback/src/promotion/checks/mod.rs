@@ -1,4 +1,5 @@
 //! The checks, one file a gate. Each takes what is known and says what was found; none reads or writes anything.
+//! Between figures it is asked whether the job is to end.
 //!
 //! What must stay true: what is missing makes a check one that could not be made, with a sentence that says what to do.
 

@@ -23,7 +23,8 @@ pub fn markdown(report: &Report) -> String {
         text,
         "Version {} for `{}`, against {champion}. Report {}, made {} UTC by {}; it moves the alias until {} UTC.\n",
         report.candidate.version,
-        report.alias,
+        // Nothing is escaped between backticks.
+        report.alias.replace('`', "'"),
         report.id,
         time::utc(report.made_at),
         cell(&report.by),
@@ -38,13 +39,13 @@ pub fn markdown(report: &Report) -> String {
     }
     text.push('\n');
     for check in &report.checks {
-        let _ = writeln!(text, "- **{}**: {}", check.name, cell(&check.sentence));
+        let _ = writeln!(text, "- **{}**: {}", cell(&check.name), cell(&check.sentence));
     }
     for check in report.checks.iter().filter(|check| !check.parts.is_empty()) {
         let _ = writeln!(
             text,
             "\n## {}\n\n| of | outcome | figure | interval | rows |\n|---|---|---|---|---|",
-            check.name
+            cell(&check.name)
         );
         for part in check.parts.iter().take(PARTS_MAX) {
             let _ = writeln!(text, "{}", part_line(part));
@@ -75,7 +76,7 @@ fn line(check: &Check) -> String {
     let [figure, interval, rows] = figures(check.estimate.as_ref());
     format!(
         "| {} | {}{not_blocking} | {figure} | {interval} | {rows} | {bound} |",
-        check.name,
+        cell(&check.name),
         check.outcome.words()
     )
 }
@@ -109,10 +110,23 @@ fn cell(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '|' | '<' | '>' | '*' | '`' | '[' | ']' | '\\' => shown.extend(['\\', c]),
+            '|' | '<' | '>' | '*' | '`' | '[' | ']' | '~' | '&' | '\\' => shown.extend(['\\', c]),
             c if c.is_control() => shown.push(' '),
             c => shown.push(c),
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_called_something_stays_in_its_cell() {
+        let check = Check::told("fairness", "x.a|b<i>", Outcome::Pass, "words");
+        assert_eq!(line(&check), r"| fairness.x.a\|b\<i\> | pass |  |  |  |  |");
+        assert_eq!(cell("`a`\n[b](c) &lt; ~~d~~"), r"\`a\` \[b\](c) \&lt; \~\~d\~\~");
+        assert_eq!(cell("is_fraud"), "is_fraud");
+    }
 }

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use lake::{
-    arrow::datatypes::Schema,
+    arrow::datatypes::{DataType, Field, Schema},
     schema::{Column as TableColumn, Declared},
 };
 use serde::{Deserialize, Serialize};
@@ -120,10 +120,34 @@ pub(super) fn place(inputs: &[Input], columns: &[TableColumn]) -> (Vec<String>, 
     (placed, new)
 }
 
+/// The type whose values these are: a table is read in whichever form is cheapest.
+fn plain(kind: &DataType) -> &DataType {
+    match kind {
+        DataType::Utf8View | DataType::LargeUtf8 => &DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => &DataType::Binary,
+        other => other,
+    }
+}
+
+/// Which column of a payload table holds each input of a model that takes `asked`; none where the table has none for it. An
+/// input that was asked for with another type lies in the column of its name.
+pub(crate) fn columns_of(asked: &Schema, table: &Schema) -> Result<Vec<Option<usize>>> {
+    let column = |field: &Field| TableColumn {
+        name: field.name().clone(),
+        type_name: String::new(),
+        type_text: Kind::of(field.name(), plain(field.data_type())).map_or("", Kind::text).to_owned(),
+        type_json: String::new(),
+        nullable: true,
+    };
+    let columns: Vec<TableColumn> = table.fields().iter().map(|field| column(field)).collect();
+    let inputs = inputs(asked)?;
+    let (placed, _) = place(&inputs, &columns);
+    let at = |name: &str| columns.iter().position(|known| known.name.to_lowercase() == name.to_lowercase());
+    Ok(inputs.iter().zip(&placed).map(|(input, placed)| at(placed).or_else(|| at(&input.name))).collect())
+}
+
 #[cfg(test)]
 mod tests {
-    use lake::arrow::datatypes::{DataType, Field};
-
     use super::*;
 
     fn names(given: &[&str]) -> Vec<String> {
@@ -141,6 +165,39 @@ mod tests {
         assert_eq!(names(&["a", "A", "a_2", "a"]), ["a", "A_2", "a_2_2", "a_3"]);
         let long = "ü".repeat(300);
         assert!(names(&[&long])[0].len() <= NAME_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_was_recorded_is_found_again_by_its_input() {
+        let schema = |fields: &[(&str, DataType)]| {
+            Schema::new(
+                fields.iter().map(|(name, kind)| Field::new(*name, kind.clone(), true)).collect::<Vec<_>>(),
+            )
+        };
+        let double = DataType::Float64;
+        let table = schema(&[
+            ("_row", DataType::Int32),
+            ("a_b", double.clone()),
+            ("a_b_2", double.clone()),
+            ("__x", double.clone()),
+            ("count", DataType::Int64),
+            ("count_double", double.clone()),
+            ("kept", DataType::Int64),
+            ("place", double.clone()),
+            ("place_string", DataType::Utf8View),
+        ]);
+        let asked = schema(&[
+            ("a b", double.clone()),
+            ("a;b", double.clone()),
+            ("_x", double.clone()),
+            ("Count", double.clone()),
+            ("kept", double.clone()),
+            ("_row", double.clone()),
+            ("place", DataType::Utf8),
+            ("gone", double),
+        ]);
+        let found = columns_of(&asked, &table).unwrap();
+        assert_eq!(found, [Some(1), Some(2), Some(3), Some(5), Some(6), None, Some(8), None]);
     }
 
     #[test]

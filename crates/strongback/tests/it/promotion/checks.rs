@@ -1,6 +1,6 @@
 //! Single gates: what each of them sees, and that what is missing fails closed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     lab::{GOOD, Lab, MODEL, WEAK, check, gates, on_every_store, rows},
@@ -73,17 +73,33 @@ fn callers_and_recorded_requests_are_understood() {
         assert_eq!(lab.alias("champion", champion).0, 200);
         let gate = gates("compatibility:\n  endpoint: prod.risk.scores\n  requests: 50\n");
         let candidate = lab.version(GOOD);
+        // There is no such endpoint, and nobody can tell what it would have been asked.
+        let unknown = lab.judge(candidate, &gate);
+        let (said, sentence) = outcome(&unknown, "compatibility.recorded_requests");
+        assert_eq!(
+            (said.as_str(), unknown["verdict"].as_str()),
+            ("could_not_judge", Some("could_not_judge"))
+        );
+        assert!(sentence.starts_with("The endpoint 'prod.risk.scores' does not exist."), "{sentence}");
+        lab.endpoint("scores", &format!("{MODEL}@champion"));
         let none = lab.judge(candidate, &gate);
         assert_eq!(none["verdict"], "pass");
         assert_eq!(outcome(&none, "compatibility.recorded_requests").0, "not_applicable");
-        let csv = "_served_at,x1,x2\n2026-11-24T00:00:00Z,0.5,0.25\n2026-11-24T00:00:01Z,,0.5\n";
-        lab.import("prod.risk.scores_payload", csv);
-        // The second row has no x1, and this model gives it no score.
+        lab.ask("scores", &[[0.5, 0.25], [0.0, 0.5]]);
         let asked = lab.judge(candidate, &gate);
+        let (said, sentence) = outcome(&asked, "compatibility.recorded_requests");
+        assert_eq!((said.as_str(), asked["verdict"].as_str()), ("pass", Some("pass")), "{sentence}");
+        // Infinity times nothing is no number: this one gives the second row no score.
+        let partial = lab.version(([f32::INFINITY, -2.0], 0.0));
+        let asked = lab.judge(partial, &gate);
         let (said, sentence) = outcome(&asked, "compatibility.recorded_requests");
         assert_eq!((said.as_str(), asked["verdict"].as_str()), ("fail", Some("fail")));
         assert!(sentence.starts_with("1 of the newest 2 rows"), "{sentence}");
-        assert!(sentence.contains("column 'x1'"), "{sentence}");
+        // One that takes other columns understands none of them.
+        let unlike = lab.version_with(&logistic(&[3.0, -2.0], 0.0), &["x1:double", "x9:double"]);
+        let (said, sentence) = outcome(&lab.judge(unlike, &gate), "compatibility.recorded_requests");
+        assert_eq!(said, "fail");
+        assert!(sentence.contains("column 'x9'"), "{sentence}");
         // One more column that the callers do not send.
         let other =
             lab.version_with(&logistic(&[3.0, -2.0, 0.0], 0.0), &["x1:double", "x2:double", "at2:double"]);
@@ -127,7 +143,7 @@ fn wrong_gates_are_refused_before_anything_runs() {
     on_every_store(|mut lab: Lab| {
         let candidate = pair(&mut lab);
         let mut said = |candidate: &str, config: &str| {
-            let body = serde_json::json!({ "model": MODEL, "candidate": candidate, "config": config });
+            let body = json!({ "model": MODEL, "candidate": candidate, "config": config });
             let (status, json) = lab.try_post("/api/1.0/gate-runs", &body);
             (status, json["message"].as_str().unwrap_or_default().to_owned())
         };
@@ -143,6 +159,11 @@ fn wrong_gates_are_refused_before_anything_runs() {
         let (status, message) = said(&number, &good.replace("roc_auc", "roc_acu"));
         assert!(status == 400 && message.contains("line 7, column 13: 'roc_acu' is not known"), "{message}");
         assert_eq!(said(&number, &good).0, 200);
+        let twice = gates(
+            "accuracy:\n  - metric: f1\n    margin: 0\n  - metric: f1\n    margin: 0\n    threshold: 0.9\n",
+        );
+        let (status, message) = said(&number, &twice);
+        assert!(status == 400 && message.contains("'accuracy' has 'f1' twice"), "{message}");
         // What the condition would name besides its own columns is refused by the job.
         let config = good.replace("  label", "  where: x1 IN (SELECT x1 FROM prod.risk.training)\n  label");
         let view = lab.judge(candidate, &config);
@@ -151,5 +172,68 @@ fn wrong_gates_are_refused_before_anything_runs() {
         let few = lab.judge(candidate, &good.replace("  label", "  where: country = 'de'\n  label"));
         let n = few["report"]["evaluation"]["rows"].as_u64().unwrap();
         assert!((300..500).contains(&n), "{n} rows of a third of 1200");
+    });
+}
+
+#[test]
+fn a_key_stands_for_one_gate_run() {
+    on_every_store(|mut lab: Lab| {
+        let candidate = pair(&mut lab);
+        let other = lab.version(GOOD);
+        let config = gates("accuracy:\n  - metric: roc_auc\n    margin: 1\n");
+        let mut ask = |candidate: i64, config: &str| {
+            let body = json!({
+                "model": MODEL, "candidate": candidate.to_string(), "config": config, "idempotency_key": "tonight",
+            });
+            lab.try_post("/api/1.0/gate-runs", &body)
+        };
+        let first = ask(candidate, &config);
+        assert_eq!(first.0, 200, "{first:?}");
+        let again = ask(candidate, &config);
+        assert_eq!((again.0, &again.1["job_id"]), (200, &first.1["job_id"]));
+        for refused in [ask(other, &config), ask(candidate, &config.replace("margin: 1", "margin: 0"))] {
+            assert_eq!(
+                (refused.0, &refused.1["error_code"]),
+                (409, &json!("RESOURCE_CONFLICT")),
+                "{refused:?}"
+            );
+            assert!(refused.1["message"].as_str().unwrap().contains("'idempotency_key'"), "{refused:?}");
+        }
+    });
+}
+
+#[test]
+fn requests_have_as_many_rows_as_are_asked_for() {
+    on_every_store(|mut lab: Lab| {
+        let candidate = pair(&mut lab);
+        let of_rows = |rows: u32| {
+            gates(&format!("latency:\n  p99_ms: 60000\n  rows: {rows}\n  requests: 400\n  max_noise: 1000\n"))
+        };
+        assert_eq!(lab.judge(candidate, &of_rows(1_200))["verdict"], "pass");
+        let view = lab.judge(candidate, &of_rows(1_201));
+        let (said, sentence) = outcome(&view, "latency.p99");
+        assert_eq!((said.as_str(), view["verdict"].as_str()), ("could_not_judge", Some("could_not_judge")));
+        assert_eq!(sentence, "A request is to have 1201 rows, and the evaluation has 1200.");
+    });
+}
+
+#[test]
+fn groups_are_compared_whole_or_not() {
+    on_every_store(|mut lab: Lab| {
+        pair(&mut lab);
+        let fairness = |group: &str| {
+            gates(&format!(
+                "fairness:\n  - metric: demographic_parity_ratio\n    group: {group}\n    at_least: 0.1\n"
+            ))
+        };
+        let candidate = lab.version(GOOD);
+        let (_, sentence) =
+            outcome(&lab.judge(candidate, &fairness("x1")), "fairness.demographic_parity_ratio.x1");
+        assert!(sentence.contains("'x1' has more than 200 groups"), "{sentence}");
+        let silent = lab.version(([3.0, -2.0], f32::NAN));
+        let (said, sentence) =
+            outcome(&lab.judge(silent, &fairness("country")), "fairness.demographic_parity_ratio.country");
+        assert_eq!(said, "could_not_judge");
+        assert_eq!(sentence, "The candidate gave no score for 1200 rows whose group and outcome are known.");
     });
 }

@@ -212,6 +212,25 @@ impl Lab {
         command.output().unwrap()
     }
 
+    /// Makes an endpoint of `prod.risk` for a model and answers once it is ready.
+    pub fn endpoint(&mut self, name: &str, model: &str) {
+        self.post("/api/1.0/endpoints", &json!({ "name": name, "model": model }));
+        for _ in 0..600 {
+            if self.get(&format!("/api/1.0/endpoints/{name}"))["state"] == "READY" {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("the endpoint does not become ready: {}", self.server.log());
+    }
+
+    /// Asks an endpoint for rows of `x1` and `x2`, and brings what it recorded into its table.
+    pub fn ask(&mut self, endpoint: &str, rows: &[[f64; 2]]) {
+        let body = json!({ "dataframe_split": { "columns": ["x1", "x2"], "data": rows } });
+        self.post(&format!("/endpoints/{endpoint}/invocations"), &body);
+        self.post(&format!("/api/1.0/endpoints/{endpoint}/flush"), &json!({}));
+    }
+
     pub fn govern(&mut self, aliases: &[&str]) {
         self.post("/api/1.0/model/govern", &json!({ "name": MODEL, "aliases": aliases }));
     }

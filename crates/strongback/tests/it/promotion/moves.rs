@@ -1,8 +1,10 @@
 //! What moves a governed alias, and that nothing else does.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use super::lab::{BAD, GOOD, Lab, MODEL, WEAK, gates, on_every_store};
+use super::lab::{BAD, GOOD, Lab, MODEL, TABLE, WEAK, gates, on_every_store};
 
 const EASY: &str = "accuracy:\n  - metric: roc_auc\n    margin: 1\nfirst_champion:\n  - metric: roc_auc\n    at_least: 0.1\n";
 
@@ -112,7 +114,7 @@ fn evidence_moves_it_once_and_only_while_it_holds() {
         assert!(refused.0 == 403 && message(&refused).contains("its verdict is fail"), "{refused:?}");
 
         let brief = lab.judge(third, &gates(&format!("expires: 1ms\n{EASY}")));
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
         let expired = promote(&mut lab, &json!({ "version": "3", "report_id": id(&brief) }));
         assert!(expired.0 == 403 && message(&expired).contains("it expired"), "{expired:?}");
 
@@ -188,6 +190,10 @@ fn rollbacks_go_back_to_what_was_answered_for() {
             let job = lab.queue(version, &gates(EASY), true);
             assert_eq!(lab.ended(&job)["result"]["moved"], true);
         }
+        let late = json!({ "name": MODEL, "from_version": second, "reason": "I saw the second" });
+        let late = lab.try_post("/api/1.0/model/rollback", &late);
+        assert_eq!((late.0, &late.1["error_code"]), (409, &json!("RESOURCE_CONFLICT")), "{late:?}");
+        assert_eq!(lab.points_to("champion"), Some(third));
         let back = rollback(&mut lab, "p99 doubled");
         assert_eq!(
             (back.0, &back.1["version"], &back.1["from_version"]),
@@ -252,10 +258,71 @@ fn the_command_line_says_it_by_its_exit_code() {
         assert_eq!(out.lines().count(), 4, "{out}");
         said(3, &["promote", MODEL, "2"]);
         said(0, &["promote", MODEL, "2", "--override", "--reason", "to see"]);
-        let (out, _) = said(0, &["rollback", MODEL]);
+        let (out, err) = said(0, &["rollback", MODEL]);
         assert!(out.contains("is version 1 again; it was version 2"), "{out}");
+        assert!(err.contains("prod.risk.fraud@champion is version 2 now."), "{err}");
         let (out, _) = said(0, &["history", &format!("{MODEL}@champion")]);
         assert!(out.contains("rollback of move 2, report "), "{out}");
         said(0, &["model", "govern", MODEL, "--off"]);
+    });
+}
+
+#[test]
+fn a_rollback_passes_over_what_was_deleted() {
+    on_every_store(|mut lab: Lab| {
+        let (first, second, third) = (lab.version(WEAK), lab.version(GOOD), lab.version(GOOD));
+        for version in [first, second, third] {
+            assert_eq!(lab.alias("champion", version).0, 200);
+        }
+        let body = json!({ "name": MODEL, "version": second.to_string() });
+        let deleted = lab.try_send("DELETE", "/api/2.0/mlflow/model-versions/delete", &body);
+        assert_eq!(deleted.0, 200, "{deleted:?}");
+        let back = rollback(&mut lab, "");
+        assert_eq!(
+            (back.0, &back.1["version"], &back.1["from_version"]),
+            (200, &json!(first), &json!(third)),
+            "{back:?}"
+        );
+        let nothing = rollback(&mut lab, "");
+        assert!(nothing.0 == 404 && message(&nothing).contains("nothing to roll back"), "{nothing:?}");
+    });
+}
+
+/// Who holds the evaluation rows.
+fn holders(lab: &mut Lab) -> Vec<String> {
+    let versions = lab.get(&format!("/api/1.0/tables/{TABLE}/versions"));
+    let pins = versions["versions"][0]["pins"].as_array().cloned().unwrap_or_default();
+    pins.iter().map(|pin| pin["holder"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn rows_are_kept_for_reports_that_count() {
+    on_every_store(|mut lab: Lab| {
+        lab.govern(&["champion"]);
+        let (first, second) = (lab.version(WEAK), lab.version(GOOD));
+        // The move rests on this report, also when it has expired.
+        let brief = gates(&format!("expires: 10s\n{EASY}"));
+        let moved = lab.queue(first, &brief, true);
+        assert_eq!(lab.ended(&moved)["result"]["moved"], true);
+        let expired = lab.judge(second, &gates(&format!("expires: 1ms\n{EASY}")));
+        let counts = lab.judge(second, &gates(EASY));
+        let holder = |view: &Value| format!("gate_report/{}", view["report_id"].as_str().unwrap());
+        let (moved, expired, counts) = (format!("gate_report/{moved}"), holder(&expired), holder(&counts));
+        assert_eq!(holders(&mut lab).len(), 3);
+        std::thread::sleep(Duration::from_secs(11));
+        // Released as soon as the server starts, and hourly.
+        lab.server.kill9().unwrap();
+        lab.server.restart().unwrap();
+        lab.reconnect();
+        let begun = Instant::now();
+        while holders(&mut lab).contains(&expired) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the rows are held still");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let mut kept = holders(&mut lab);
+        kept.sort_unstable();
+        let mut wanted = [moved, counts];
+        wanted.sort_unstable();
+        assert_eq!(kept, wanted);
     });
 }

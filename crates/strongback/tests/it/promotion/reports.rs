@@ -1,12 +1,14 @@
 //! Whole reports, as people read them, and what else a gate run leaves.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use strongback::{
     promotion::report::{Report, junit, markdown},
     time,
 };
 
-use super::lab::{BAD, GOOD, Lab, MODEL, TABLE, WEAK, check, gates, on_every_store};
+use super::lab::{BAD, GOOD, Lab, MODEL, TABLE, WEAK, check, gates, on_every_store, rows};
 
 const ALL: &str = "\
 expires: 2d
@@ -159,5 +161,31 @@ fn floors_decide_about_the_first_champion() {
         assert_eq!(view["verdict"], "could_not_judge");
         let sentence = check(&view, "first_champion")["sentence"].as_str().unwrap();
         assert!(sentence.contains("with no first_champion what the first one has to reach"), "{sentence}");
+    });
+}
+
+#[test]
+fn a_job_that_is_told_to_end_leaves_no_report() {
+    on_every_store(|mut lab: Lab| {
+        let champion = lab.version(WEAK);
+        assert_eq!(lab.alias("champion", champion).0, 200);
+        let candidate = lab.version(GOOD);
+        lab.import("prod.risk.many", &rows(3, 60_000));
+        // The measurement alone takes longer than anybody waits.
+        let more =
+            "latency:\n  p99_ms: 60000\n  requests: 1000000\naccuracy:\n  - metric: f1\n    margin: 1\n";
+        let config = gates(more).replace(TABLE, "prod.risk.many");
+        for after_ms in [0, 50, 150, 400, 1_000, 2_500] {
+            let job = lab.queue(candidate, &config, true);
+            std::thread::sleep(Duration::from_millis(after_ms));
+            lab.post(&format!("/api/1.0/jobs/{job}/cancel"), &json!({}));
+            let ended = lab.ended(&job);
+            assert_eq!(ended["state"], "cancelled", "after {after_ms} ms: {ended}");
+        }
+        let listed = lab.get(&format!("/api/1.0/gate-reports?model={MODEL}"));
+        assert_eq!(listed["reports"], json!([]));
+        let log = lab.get("/api/1.0/audit-log?action=gate_report.create");
+        assert_eq!(log["events"], json!([]));
+        assert_eq!(lab.points_to("champion"), Some(champion));
     });
 }

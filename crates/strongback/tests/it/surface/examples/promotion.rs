@@ -39,7 +39,7 @@ pub fn examples() -> Vec<Example> {
         Example::new(
             "POST",
             "/api/1.0/model/rollback",
-            json!({ "name": "$moved$", "alias": "champion", "reason": "words" }),
+            json!({ "name": "$moved$", "alias": "champion", "from_version": 2, "reason": "words" }),
         ),
     ]
 }
