@@ -37,6 +37,7 @@ pub mod payload;
 mod rows;
 pub mod runtime;
 pub mod signature;
+mod size;
 mod store;
 mod wire;
 pub mod worker;
