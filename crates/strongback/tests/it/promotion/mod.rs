@@ -2,7 +2,7 @@
 
 mod checks;
 mod kill;
-mod lab;
+pub mod lab;
 mod moves;
-mod onnx;
+pub mod onnx;
 mod reports;
