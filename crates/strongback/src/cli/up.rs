@@ -48,6 +48,10 @@ pub(super) struct UpArgs {
 pub(super) fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let config = args.settings.config()?;
     config.check()?;
+    // Before it is kept from reading about itself.
+    crate::serving::worker::program()?;
+    // Processes of models have its user, and could read its environment and its memory, where secrets are.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     start_log(&config)?;
     crate::ops::recorder();
     // Two workers are enough for a server that waits for a disk; DataFusion's deep plans want a larger stack later.

@@ -43,7 +43,7 @@ mod work;
 pub use definition::outputs_of;
 pub use lake::panes::{KeyKind, KeyValue};
 pub use materialize::KIND as MATERIALIZE;
-pub use online::{FeatureRef, Lookup, Online, open};
+pub use online::{FeatureRef, Lookup, Online, Publication, open};
 pub use refresh::background;
 pub use state::OnlineStore;
 pub(crate) use store::STATEMENTS;

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use lake::panes::{KeyKind, KeyValue, PanePlan, Request, encode_key};
 use redb::Database;
 
-use super::{definition, state::View};
+use super::{
+    definition,
+    state::{Meta, View},
+};
 use crate::{
     catalog::Action,
     context::Ctx,
@@ -41,6 +44,34 @@ pub struct Online {
     feature_ref: FeatureRef,
     plan: Arc<PanePlan>,
     features: Vec<String>,
+}
+
+/// One publication of a feature table, whole.
+pub struct Publication<'o> {
+    online: &'o Online,
+    view: View,
+    meta: Meta,
+}
+
+impl Publication<'_> {
+    /// Version of the feature table that it is of.
+    pub fn table_version(&self) -> u64 {
+        self.meta.table_version
+    }
+
+    /// One value a feature for a key at a moment, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// Keys of another number or kind than the table's.
+    pub fn look_up(&self, keys: &[KeyValue], at_micros: i64) -> Result<Vec<Option<f64>>> {
+        let keys = self.online.fit(keys, &self.meta.key_kinds)?;
+        let FeatureRef { table, definition } = self.online.feature_ref;
+        let plan = &self.online.plan;
+        let end = plan.pane_of(at_micros);
+        let span = (end.saturating_sub(plan.panes_max()), end.saturating_sub(1));
+        let panes = self.view.panes((table, definition), &encode_key(&keys), span, plan.columns().len())?;
+        Ok(Request::new(plan, panes).features(at_micros))
+    }
 }
 
 /// Opens a feature table for a caller who may read it. Cheap to keep.
@@ -107,6 +138,18 @@ impl Online {
     /// # Errors
     /// Keys of another number or kind than the table's, and a table of which another definition was published since.
     pub fn look_up(&self, keys: &[KeyValue], at_micros: i64) -> Result<Lookup> {
+        let publication = self.publication()?;
+        Ok(Lookup {
+            values: publication.look_up(keys, at_micros)?,
+            table_version: publication.meta.table_version,
+        })
+    }
+
+    /// What is published now, which stays as it is for as long as this is held: for whoever looks many keys up.
+    ///
+    /// # Errors
+    /// A table of which another definition was published since.
+    pub fn publication(&self) -> Result<Publication<'_>> {
         let FeatureRef { table, definition } = self.feature_ref;
         let view = View::new(&self.database)?;
         let meta = view.meta(table)?.filter(|meta| meta.definition == definition).ok_or_else(|| {
@@ -118,12 +161,7 @@ impl Online {
                 ),
             )
         })?;
-        let keys = self.fit(keys, &meta.key_kinds)?;
-        let end = self.plan.pane_of(at_micros);
-        let span = (end.saturating_sub(self.plan.panes_max()), end.saturating_sub(1));
-        let panes = view.panes((table, definition), &encode_key(&keys), span, self.plan.columns().len())?;
-        let values = Request::new(&self.plan, panes).features(at_micros);
-        Ok(Lookup { values, table_version: meta.table_version })
+        Ok(Publication { online: self, view, meta })
     }
 
     /// The keys as they are stored: a day may be given as a text.

@@ -3,8 +3,6 @@
 //! A score is the probability of the positive class, or the value of a regression. What must stay true: a model is run as it
 //! is served, with the files of exactly the version that is judged.
 
-use std::sync::Arc;
-
 use lake::arrow::{array::RecordBatch, datatypes::DataType, datatypes::TimeUnit};
 use serde_json::Value as Json;
 
@@ -12,7 +10,7 @@ use crate::{
     context::Ctx,
     error::{Error, Result},
     registry::{signature::Signature, versions::Version},
-    serving::runtime,
+    serving::runtime::{self, RuntimeKind},
 };
 
 /// A column that a model takes.
@@ -65,17 +63,20 @@ fn input(column: &Json, number: i64) -> Result<Input, String> {
     Ok(Input { name: name.to_owned(), kind: kind.to_owned(), data_type, required })
 }
 
-/// A model that is ready to score: the one that endpoints serve.
+/// Rows that a Python process is given at once: each request to it has its time limit.
+const PYTHON_ROWS: usize = 256;
+
+/// A model that is ready to score: loaded as endpoints load it, beside them.
 pub struct Scorer {
     inputs: Vec<Input>,
-    runtime: Arc<runtime::Scorer>,
+    runtime: runtime::Scorer,
 }
 
 impl Scorer {
     /// Loads a version, which somebody has authorised. What it says when it cannot is a reason, unless it is an error of ours.
     pub async fn load(ctx: &Ctx, version: &Version) -> Result<Self> {
         let inputs = inputs(version).map_err(|why| Error::invalid(format!("{why}.")))?;
-        let runtime = runtime::load_version(ctx, version.model_id, version.version).await?;
+        let runtime = runtime::load_apart(ctx, version.model_id, version.version).await?;
         Ok(Self { inputs, runtime })
     }
 
@@ -86,6 +87,14 @@ impl Scorer {
 
     /// A score for each row; a column an input, in their order and types. What is no finite number is no score.
     pub async fn score(&self, rows: &RecordBatch) -> Result<Vec<f64>> {
-        Ok(self.runtime.score(rows).await?.value)
+        if self.runtime.runtime() == RuntimeKind::Onnx {
+            return Ok(self.runtime.score(rows).await?.value);
+        }
+        let mut scores = Vec::with_capacity(rows.num_rows());
+        for from in (0..rows.num_rows()).step_by(PYTHON_ROWS) {
+            let some = rows.slice(from, PYTHON_ROWS.min(rows.num_rows() - from));
+            scores.extend(self.runtime.score(&some).await?.value);
+        }
+        Ok(scores)
     }
 }

@@ -15,8 +15,6 @@ use super::{
 };
 use crate::error::{Code, Error, Result};
 
-/// Rows of one request at most.
-pub const ROWS_MAX: usize = 1_000_000;
 /// Longest id that a caller may give a request, in characters.
 const CLIENT_ID_CHARS_MAX: usize = 256;
 
@@ -63,6 +61,8 @@ pub struct Asked {
     pub client_request_id: Option<String>,
     /// When what is scored happened, microseconds since the epoch: one for each row, or none.
     pub event_times: Vec<i64>,
+    /// The one moment that the request names, which is that of each answer, also where the rows are not known here.
+    pub event_time: Option<i64>,
 }
 
 /// Reads a JSON body. `is_partial` lets required columns be absent that something else gives.
@@ -89,15 +89,10 @@ pub fn read_json(schema: &Schema, body: &[u8]) -> Result<Asked> {
         (_, "inputs") => rows::inputs(schema, rows.get())?,
         (_, name) => rows::list(schema, rows.get(), name)?,
     };
-    if frame.rows > ROWS_MAX {
-        return Err(Error::invalid(format!(
-            "The request has {} rows; at most {ROWS_MAX} are scored at once.",
-            frame.rows
-        )));
-    }
-    let event_times = event_times(schema, &frame, envelope.event_time)?;
+    let event_time = event_time(envelope.event_time)?;
     Ok(Asked {
-        event_times,
+        event_times: event_times(schema, &frame, event_time),
+        event_time,
         frame,
         params: envelope.params.filter(|params| params.get() != "null").map(ToOwned::to_owned),
         client_request_id: envelope.client_request_id.map(client_request_id).transpose()?.flatten(),
@@ -110,8 +105,8 @@ pub fn read_csv(schema: &Schema, body: &[u8]) -> Result<Asked> {
         Form::Free => Frame { rows: 0, columns: Vec::new() },
         _ => csv::read(schema, body)?,
     };
-    let event_times = event_times(schema, &frame, None)?;
-    Ok(Asked { event_times, frame, params: None, client_request_id: None })
+    let event_times = event_times(schema, &frame, None);
+    Ok(Asked { event_times, event_time: None, frame, params: None, client_request_id: None })
 }
 
 fn envelope(body: &[u8]) -> Result<Envelope<'_>> {
@@ -205,30 +200,36 @@ pub(super) fn check_client_request_id(id: String) -> Result<String> {
     Ok(id)
 }
 
-/// The request's own word for when it happened, or else the one moment among the inputs.
-fn event_times(schema: &Schema, frame: &Frame, said: Option<&RawValue>) -> Result<Vec<i64>> {
+/// The request's own word for when it happened, in microseconds since the epoch.
+fn event_time(said: Option<&RawValue>) -> Result<Option<i64>> {
+    let Some(said) = said.filter(|said| said.get() != "null") else { return Ok(None) };
+    let moment = serde_json::from_str::<String>(said.get())
+        .ok()
+        .and_then(|text| moment(&text))
+        .or_else(|| serde_json::from_str::<i64>(said.get()).ok()?.checked_mul(1_000));
+    let moment = moment.ok_or_else(|| {
+        Error::invalid(
+            "Invalid value for parameter 'event_time' supplied: it is a moment as ISO 8601 writes it, or milliseconds since \
+             1970.",
+        )
+    })?;
+    Ok(Some(moment))
+}
+
+/// The moment that the request names, or else the one among the inputs.
+fn event_times(schema: &Schema, frame: &Frame, said: Option<i64>) -> Vec<i64> {
     use super::signature::Type;
-    if let Some(said) = said.filter(|said| said.get() != "null") {
-        let moment = serde_json::from_str::<String>(said.get())
-            .ok()
-            .and_then(|text| moment(&text))
-            .or_else(|| serde_json::from_str::<i64>(said.get()).ok()?.checked_mul(1_000));
-        let moment = moment.ok_or_else(|| {
-            Error::invalid(
-                "Invalid value for parameter 'event_time' supplied: it is a moment as ISO 8601 writes it, or \
-                 milliseconds since 1970.",
-            )
-        })?;
-        return Ok(vec![moment; frame.rows]);
+    if let Some(said) = said {
+        return vec![said; frame.rows];
     }
     let mut moments =
         schema.inputs.iter().zip(&frame.columns).filter(|(input, _)| input.kind == Type::Datetime);
     match (moments.next(), moments.next()) {
         (Some((_, column)), None) if column.missing.is_empty() => match &column.values {
-            Values::Datetime(values) => Ok(values.clone()),
-            _ => Ok(Vec::new()),
+            Values::Datetime(values) => values.clone(),
+            _ => Vec::new(),
         },
-        _ => Ok(Vec::new()),
+        _ => Vec::new(),
     }
 }
 
@@ -339,6 +340,9 @@ mod tests {
         assert_eq!(asked.client_request_id.as_deref(), Some("mine"));
         assert_eq!(asked.params.unwrap().get(), r#"{"k": 1}"#);
         assert_eq!((asked.event_times, asked.frame.columns[2].missing.clone()), (vec![1_500_000], vec![0]));
+        let free = Schema::new(None);
+        let asked = read_json(&free, br#"{"inputs": "any", "event_time": "1970-01-01T00:00:02Z"}"#).unwrap();
+        assert_eq!((asked.event_time, asked.frame.rows), (Some(2_000_000), 0));
         let dated = schema(json!([{ "type": "datetime", "name": "at" }]));
         let asked = read_json(&dated, br#"{"inputs": {"at": ["1970-01-01T00:00:01Z"]}}"#).unwrap();
         assert_eq!(asked.event_times, [1_000_000]);

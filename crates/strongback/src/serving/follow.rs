@@ -4,7 +4,10 @@
 //! What must stay true: a version is loaded before it is served, and the configuration that a followed alias makes is stored
 //! before requests meet it; where the store cannot be read, what is served goes on.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     endpoints::endpoint_follow,
@@ -24,6 +27,9 @@ use crate::{
 /// Between two looks at the store.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Between two looks for files that nobody needs.
+const SWEEP: Duration = Duration::from_hours(24);
+
 /// What the store says of an endpoint.
 struct Row {
     id: i64,
@@ -38,7 +44,17 @@ struct Row {
 
 /// Goes on until it is told to stop.
 pub async fn follow(app: Arc<App>, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    let mut swept_at: Option<Instant> = None;
     loop {
+        if swept_at.is_none_or(|at| at.elapsed() > SWEEP) {
+            swept_at = Some(Instant::now());
+            let app = Arc::clone(&app);
+            tokio::spawn(async move {
+                if let Err(error) = runtime::sweep(&app).await {
+                    tracing::warn!(?error, "files of models that nobody needs were not removed");
+                }
+            });
+        }
         if let Err(error) = look(&app).await {
             tracing::warn!(?error, "endpoints were not brought in step");
         }
@@ -63,7 +79,11 @@ pub async fn look(app: &Arc<App>) -> Result<Vec<tokio::task::JoinHandle<()>>> {
             let version = deployed.scorer.version();
             deployed.config == row.n && (version.model_id, version.version) == (row.model_id, wanted)
         });
-        if is_there || !live.begin((row.model_id, wanted)) {
+        if is_there {
+            live.settle();
+            continue;
+        }
+        if !live.begin(row.n, (row.model_id, wanted)) {
             continue;
         }
         let app = Arc::clone(app);
@@ -119,14 +139,14 @@ async fn bring(app: &Arc<App>, live: &Live, row: &Row, wanted: i64) {
                 ?error,
                 "an endpoint cannot serve a version"
             );
-            live.fail((row.model_id, wanted), error.message().to_owned());
+            live.fail(row.n, (row.model_id, wanted), &error);
         }
     }
 }
 
 async fn load(ctx: &Ctx, row: &Row, wanted: i64) -> Result<Option<Deployed>> {
     let scorer = runtime::load_version(ctx, row.model_id, wanted).await?;
-    let lookup = Lookup::open(ctx, scorer.version(), scorer.schema()).await?;
+    let lookup = Lookup::open(ctx, row.id, scorer.version(), scorer.schema()).await?;
     let recorder = log::recorder(ctx, row.id, scorer.schema()).await?;
     let config =
         if wanted == row.version { Some(row.n) } else { endpoint_follow(ctx, row.id, row.n, wanted).await? };

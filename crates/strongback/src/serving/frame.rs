@@ -21,6 +21,7 @@ use lake::arrow::{
 use super::{
     cell::{Cell, Whole, as_boolean, as_bytes, as_double, as_long, as_moment, is_missing},
     signature::{Input, Schema, Type},
+    size::check_size,
 };
 use crate::error::{Code, Error, Result};
 
@@ -169,47 +170,28 @@ impl Column {
         Ok(())
     }
 
-    /// Puts what was looked up in the place of a number that a row lacks. One that nobody has stays missing, where the type knows
-    /// NaN: so did the rows that the model was trained on.
-    pub(super) fn fill(&mut self, input: &Input, row: usize, value: Option<f64>) -> Result<()> {
+    /// Puts what was looked up in the place of a number that a row lacks; whoever asks keeps count of the rows that lack one. One
+    /// that nobody has stays missing, which is `false`, where the type knows NaN: so did the rows that the model was trained on.
+    pub(super) fn put(&mut self, input: &Input, row: usize, value: Option<f64>) -> Result<bool> {
         let cell = value.map_or(Cell::Null, Cell::Float);
-        let is_put = match (&mut self.values, value) {
-            (Values::Float(values), Some(value)) => {
-                let _: () = values[row] = value as f32;
-                Some(())
-            }
-            (Values::Double(values), Some(value)) => {
-                let _: () = values[row] = value;
-                Some(())
-            }
-            (Values::Long(values), Some(_)) => match as_long(cell) {
-                Whole::Is(value) => {
-                    let _: () = values[row] = value;
-                    Some(())
-                }
-                _ => return Err(refused(input, row, cell, "it is no whole number")),
-            },
-            (Values::Integer(values), Some(_)) => match as_long(cell) {
-                Whole::Is(value) if i32::try_from(value).is_ok() => {
-                    let _: () = values[row] = value as i32;
-                    Some(())
-                }
-                _ => return Err(refused(input, row, cell, "it is no whole number within the range")),
-            },
-            (Values::Float(_) | Values::Double(_), None) => None,
-            _ => {
-                return Err(refused(
-                    input,
-                    row,
-                    cell,
-                    "nothing is known by then, and the type has no such value",
-                ));
-            }
+        let refused = |what: &str| Err(refused(input, row, cell, what));
+        let Some(value) = value else {
+            return match &self.values {
+                Values::Float(_) | Values::Double(_) => Ok(false),
+                _ => refused("nothing is known by then, and the type has no such value"),
+            };
         };
-        if is_put.is_some() {
-            self.missing.retain(|missing| *missing != row);
+        match (&mut self.values, as_long(cell)) {
+            (Values::Float(values), _) => values[row] = value as f32,
+            (Values::Double(values), _) => values[row] = value,
+            (Values::Long(values), Whole::Is(value)) => values[row] = value,
+            (Values::Integer(values), Whole::Is(value)) => match i32::try_from(value) {
+                Ok(value) => values[row] = value,
+                Err(_) => return refused("it is beyond the range of integer"),
+            },
+            _ => return refused("it is no whole number within the range"),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn stand_in(&mut self) {
@@ -307,10 +289,20 @@ impl Frame {
         Self { rows: 0, columns }
     }
 
+    /// Of rows that hold what stands in the place of a value, and lack none.
+    pub(super) fn of_nothing(schema: &Schema, rows: usize) -> Self {
+        let mut frame = Self { rows, ..Self::new(schema, rows) };
+        for column in &mut frame.columns {
+            (0..rows).for_each(|_| column.stand_in());
+        }
+        frame
+    }
+
     /// Ends a row: inputs that it did not have are missing. `row` is its number.
     pub fn end_row(&mut self, schema: &Schema) -> Result<()> {
         let row = self.rows;
         self.rows += 1;
+        check_size(self.rows, self.columns.len())?;
         for (column, input) in self.columns.iter_mut().zip(&schema.inputs) {
             match column.len() {
                 len if len == self.rows => {}
@@ -443,6 +435,27 @@ mod tests {
         check(Type::Double, Cell::Null, "no value");
         check(Type::Double, Cell::Text("NaN"), "no value");
         check(Type::Long, Cell::Null, "no value");
+    }
+
+    #[test]
+    fn what_is_looked_up_fits_the_type_or_is_refused() {
+        let put = |kind, value| {
+            let mut column = push(Type::Double, Cell::Int(0)).unwrap();
+            column.values = match kind {
+                Type::Long => Values::Long(vec![0]),
+                Type::Integer => Values::Integer(vec![0]),
+                _ => Values::Double(vec![f64::NAN]),
+            };
+            column.put(&input(kind, false), 0, value).map(|is_put| (is_put, column.values))
+        };
+        assert_eq!(put(Type::Double, Some(1.5)).unwrap(), (true, Values::Double(vec![1.5])));
+        assert!(!put(Type::Double, None).unwrap().0);
+        assert_eq!(put(Type::Long, Some(2.0)).unwrap(), (true, Values::Long(vec![2])));
+        for (kind, value) in
+            [(Type::Long, None), (Type::Long, Some(1.5)), (Type::Integer, Some(1e10)), (Type::Integer, None)]
+        {
+            assert_eq!(put(kind, value).unwrap_err().status(), 400, "{kind:?} {value:?}");
+        }
     }
 
     #[test]

@@ -169,7 +169,9 @@ impl EndpointInfo {
     pub(super) fn new(app: &App, endpoint: Endpoint, owner: String, created_by: String) -> Self {
         let live = app.serving.find(&endpoint.name).filter(|live| live.id == endpoint.asset.id);
         let deployed = live.as_ref().and_then(|live| live.deployed());
-        let reason = live.as_ref().and_then(|live| live.failure()).map(|failure| failure.why);
+        let failure = live.as_ref().and_then(|live| live.failure());
+        let failure = failure.filter(|failure| failure.config == endpoint.config.n);
+        let reason = failure.map(|failure| failure.why);
         let state = match (&deployed, &reason) {
             (Some(_), _) => Readiness::Ready,
             (None, Some(_)) => Readiness::Failed,

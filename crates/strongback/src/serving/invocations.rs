@@ -16,7 +16,7 @@ use super::{
     endpoints::find,
     live::{Deployed, Live},
     log::{self, Served},
-    runtime::Scores,
+    runtime::{ROWS_HERE, Scores, beside_requests},
     signature::Form,
 };
 use crate::{
@@ -24,15 +24,14 @@ use crate::{
     context::Ctx,
     error::{Code, Error, Result},
     files::http::param,
-    router::{
-        Limits, PathParams, Policy, Route,
-        body::{Input, read_content},
-    },
+    router::{Limits, PathParams, Policy, Route, body::read_content},
     time,
 };
 
 /// Bytes of a scoring request at most. What it takes is limited by `scoring_seconds`, and by how long an endpoint is waited for.
 const LIMITS: Limits = Limits { body: Some(32 << 20), time: std::time::Duration::from_mins(25) };
+/// Bytes of a body above which reading it leaves the thread that answers requests.
+const BYTES_HERE: usize = 64 << 10;
 /// The version of MLflow whose protocol this is, for clients that ask.
 const PROTOCOL: &str = "3.17.2";
 
@@ -102,10 +101,10 @@ async fn serve(
         Err(why) => return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, why).into_response()),
     };
     let said = said_id(request.headers())?;
-    let Input { body, .. } = read_content(ctx, params, request).await?;
+    // Held to the end: what is made of a large body takes room for as long as it is scored.
+    let input = read_content(ctx, params, request).await?;
     let deployed = live.ready().await?;
-    let answer = score(ctx, &deployed, content, &body, said, began).await?;
-    Ok(answer)
+    score(ctx, &deployed, content, &input.body, said, began).await
 }
 
 /// What the body is.
@@ -166,16 +165,16 @@ async fn score(
 ) -> Result<Response> {
     let scorer = &deployed.scorer;
     let schema = deployed.lookup.request_schema().unwrap_or(scorer.schema());
-    let asked = match content {
-        Content::Json => body::read_json(schema, bytes)?,
-        Content::Csv => body::read_csv(schema, bytes)?,
+    let read = || match content {
+        Content::Json => body::read_json(schema, bytes),
+        Content::Csv => body::read_csv(schema, bytes),
     };
-    let Asked { frame, params, client_request_id, event_times } = asked;
+    let asked = if bytes.len() > BYTES_HERE { beside_requests(read)? } else { read()? };
+    let Asked { frame, params, client_request_id, mut event_times, event_time } = asked;
     let client_request_id = client_request_id.or(said);
-    let (frame, read) = match deployed.lookup.request_schema() {
-        Some(_) => deployed.lookup.fill(frame, &event_times)?,
-        None => (frame, Vec::new()),
-    };
+    let rows = frame.rows;
+    let fill = || deployed.lookup.fill(frame, &event_times);
+    let (frame, read) = if rows > ROWS_HERE { beside_requests(fill)? } else { fill()? };
     let scores = if scorer.schema().form == Form::Free {
         let text = std::str::from_utf8(bytes).map_err(|_| {
             Error::new(Code::BadRequest, "Ensure that input is a valid UTF-8 encoded string.")
@@ -184,6 +183,9 @@ async fn score(
     } else {
         scorer.score_frame(&frame, params.as_deref()).await?
     };
+    if let Some(moment) = event_time {
+        event_times = vec![moment; scores.value.len()];
+    }
     let text = answer(&scores);
     let echoed = client_request_id.clone();
     let served = Served {

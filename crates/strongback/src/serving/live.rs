@@ -60,6 +60,10 @@ pub struct Deployed {
 /// Why a configuration could not be loaded.
 #[derive(Debug, Clone)]
 pub struct Failure {
+    /// Number of the configuration, of which that is told.
+    pub config: i64,
+    /// Whether it may well be otherwise the next time.
+    pub is_passing: bool,
     /// Of this version.
     pub target: (i64, i64),
     /// In words for whoever may see the endpoint.
@@ -112,6 +116,13 @@ impl Serving {
         });
         self.endpoints.write().insert(name.to_owned(), Arc::clone(&live));
         live
+    }
+
+    /// Digests of the versions that answer now.
+    pub(super) fn digests(&self) -> Vec<String> {
+        let deployed: Vec<Arc<Deployed>> =
+            self.endpoints.read().values().filter_map(|live| live.deployed()).collect();
+        deployed.iter().map(|deployed| deployed.scorer.version().digest.clone()).collect()
     }
 
     /// Keeps these endpoints and no others.
@@ -180,13 +191,11 @@ impl Live {
 
     /// The error for requests while nothing can be loaded.
     fn cannot(&self, failure: &Failure) -> Error {
-        Error::new(
-            Code::ResourceConflict,
-            format!("The endpoint '{}' cannot answer: {}", self.name, failure.why),
-        )
+        let code = if failure.is_passing { Code::TemporarilyUnavailable } else { Code::ResourceConflict };
+        Error::new(code, format!("The endpoint '{}' cannot answer: {}", self.name, failure.why))
     }
 
-    /// Why the newest configuration could not be loaded, if it could not.
+    /// Why what was wanted last could not be loaded, if it could not.
     pub fn failure(&self) -> Option<Failure> {
         self.state.read().failure.clone()
     }
@@ -196,18 +205,27 @@ impl Live {
         self.state.read().is_loading
     }
 
-    /// Takes the turn of loading this version; `false` if somebody has it, or if it failed a moment ago.
-    pub(super) fn begin(&self, target: (i64, i64)) -> bool {
+    /// Takes the turn of loading this version for this configuration; `false` if somebody has it, or if it failed a moment ago.
+    pub(super) fn begin(&self, config: i64, target: (i64, i64)) -> bool {
         let mut state = self.state.write();
-        let waits = state
-            .failure
-            .as_ref()
-            .is_some_and(|failure| failure.target == target && failure.retry_at > Instant::now());
-        if state.is_loading || waits {
+        let is_same = |failure: &&Failure| (failure.config, failure.target) == (config, target);
+        let failed = state.failure.as_ref().filter(is_same).map(|failure| failure.retry_at);
+        if state.is_loading || failed.is_some_and(|retry_at| retry_at > Instant::now()) {
             return false;
+        }
+        // What else failed is wanted no more.
+        if failed.is_none() {
+            state.failure = None;
         }
         state.is_loading = true;
         true
+    }
+
+    /// Forgets what failed: what is wanted now answers.
+    pub(super) fn settle(&self) {
+        if self.failure().is_some() {
+            self.state.write().failure = None;
+        }
     }
 
     /// Gives the turn back without having loaded anything.
@@ -229,7 +247,7 @@ impl Live {
     }
 
     /// Notes that a version could not be loaded. What answers goes on.
-    pub(super) fn fail(&self, target: (i64, i64), why: String) {
+    pub(super) fn fail(&self, config: i64, target: (i64, i64), error: &Error) {
         let mut state = self.state.write();
         state.is_loading = false;
         let tries = state
@@ -239,7 +257,9 @@ impl Live {
             .map_or(0, |failure| failure.tries)
             + 1;
         let pause = Duration::from_secs(1 << tries.min(6));
-        state.failure = Some(Failure { target, why, retry_at: Instant::now() + pause, tries });
+        let (why, is_passing) = (error.message().to_owned(), error.is_ours());
+        let retry_at = Instant::now() + pause;
+        state.failure = Some(Failure { config, is_passing, target, why, retry_at, tries });
         drop(state);
         self.changed.send_replace(());
     }

@@ -4,7 +4,8 @@
 //! table. Requests need not bring those: they are looked up as of the row's own moment, by the kernel that made the table.
 //!
 //! What must stay true: what is looked up was published before the request came, by the definition that the model was trained
-//! on, and the answer says from which version of which table it was, so that the request can be explained.
+//! on, and the answer says from which version of which table it was, so that the request can be explained. Whoever logs a run
+//! names the training set, so that the name gives nobody anything: an endpoint gives away what its owner may read.
 
 use std::sync::Arc;
 
@@ -14,10 +15,18 @@ use super::{
     signature::{Form, Input, Schema, Type},
 };
 use crate::{
-    catalog::{Action, asset},
+    catalog::{
+        Action, asset,
+        authorize::{authorize_as, visible},
+        principal,
+    },
     context::Ctx,
+    db::Sql,
     error::{Code, Error, Result},
-    features::{self, KeyKind, KeyValue, Online, training_set},
+    features::{
+        self, KeyKind, KeyValue, Online,
+        training_set::{self, TrainingSet},
+    },
     time,
     tracking::run,
 };
@@ -57,13 +66,13 @@ struct Trained {
 }
 
 impl Lookup {
-    /// What a version needs that its requests need not bring.
-    pub async fn open(ctx: &Ctx, version: &ScoredVersion, schema: &Schema) -> Result<Self> {
+    /// What a version needs that its requests need not bring, of what the owner of the endpoint may read.
+    pub async fn open(ctx: &Ctx, endpoint_id: i64, version: &ScoredVersion, schema: &Schema) -> Result<Self> {
         if schema.form != Form::Named || version.run_id.is_empty() {
             return Ok(Self::Nothing);
         }
         let run_id = version.run_id.clone();
-        let trained = ctx.read(move |sql| trained(sql, &run_id)).await?;
+        let trained = ctx.read(move |sql| trained(sql, endpoint_id, &run_id)).await?;
         let (mut inputs, mut sources) = (schema.inputs.clone(), Vec::new());
         for Trained { table, definition, columns } in trained {
             let takes: Vec<(String, usize)> = columns
@@ -116,9 +125,10 @@ pub struct Read {
     pub version: u64,
 }
 
-/// The feature tables of the training set that a run names, if it names one that is there.
-fn trained(sql: &mut crate::db::Sql<'_>, run_id: &str) -> Result<Vec<Trained>> {
-    crate::catalog::authorize::visible(sql);
+/// The feature tables of the training set that a run names, if it names one that is there and that the owner of the endpoint
+/// may read, with all that it stands on.
+fn trained(sql: &mut Sql<'_>, endpoint_id: i64, run_id: &str) -> Result<Vec<Trained>> {
+    visible(sql);
     let Some(run) = run::find(sql, run_id)? else { return Ok(Vec::new()) };
     let Some(name) = run.document.tag(training_set::RUN_TAG) else { return Ok(Vec::new()) };
     let set = match training_set::get(sql, name, Action::Read) {
@@ -127,6 +137,9 @@ fn trained(sql: &mut crate::db::Sql<'_>, run_id: &str) -> Result<Vec<Trained>> {
         Err(error) if !error.is_ours() => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
+    if !may_be_given(sql, endpoint_id, &set)? {
+        return Ok(Vec::new());
+    }
     let mut tables: Vec<Trained> = Vec::new();
     for (column, source) in set.features {
         let table = match asset::get(sql, source.table)? {
@@ -139,6 +152,30 @@ fn trained(sql: &mut crate::db::Sql<'_>, run_id: &str) -> Result<Vec<Trained>> {
         }
     }
     Ok(tables)
+}
+
+/// Whether the owner of an endpoint may read a training set and each of its feature tables.
+fn may_be_given(sql: &mut Sql<'_>, endpoint_id: i64, set: &TrainingSet) -> Result<bool> {
+    let Some(endpoint) = asset::get(sql, endpoint_id)? else { return Ok(false) };
+    let Some(owner) = principal::find_by_id(sql, endpoint.owner_id)? else { return Ok(false) };
+    let tables = set.features.iter().map(|(_, source)| source.table);
+    let mut asked: Vec<i64> = std::iter::once(set.asset.id).chain(tables).collect();
+    asked.dedup();
+    for id in asked {
+        match authorize_as(sql, &owner, Action::Read, id) {
+            Ok(()) => {}
+            Err(error) if error.is_ours() => return Err(error),
+            Err(_) => {
+                tracing::warn!(
+                    endpoint = endpoint.leaf,
+                    owner = owner.name,
+                    "the owner of an endpoint may not read what its model was trained on: nothing is looked up for it"
+                );
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 fn source(
@@ -207,36 +244,73 @@ impl Tables {
         let now = time::now_ms() * 1_000;
         let mut read: Vec<Read> = Vec::with_capacity(self.sources.len());
         for source in &self.sources {
-            let feature_ref = source.online.feature_ref();
-            for row in 0..frame.rows {
-                let is_lacking = |(_, at): &&(usize, usize)| frame.columns[*at].missing.contains(&row);
-                let lacking: Vec<(usize, usize)> = source.takes.iter().filter(is_lacking).copied().collect();
-                if lacking.is_empty() {
-                    continue;
-                }
-                let keys: Vec<KeyValue> =
-                    source.keys.iter().map(|at| key(&frame.columns[*at], row)).collect::<Result<_>>()?;
-                let found = source.online.look_up(&keys, at_micros.get(row).copied().unwrap_or(now))?;
-                for (feature, at) in lacking {
-                    let value = found.values.get(feature).copied().flatten();
-                    frame.columns[at].fill(&self.request.inputs[at], row, value)?;
-                }
-                let one = Read {
-                    table: feature_ref.table,
-                    definition: feature_ref.definition,
-                    version: found.table_version,
-                };
-                if !read.contains(&one) {
-                    read.push(one);
-                }
-            }
+            let one = source.fill(&mut frame, &self.request.inputs, at_micros, now)?;
+            read.extend(one.filter(|one| !read.contains(one)));
         }
         frame.columns.truncate(self.inputs);
         Ok((frame, read))
     }
 }
 
-fn key(column: &Column, row: usize) -> Result<KeyValue> {
+impl Source {
+    /// Fills what rows lack of this table, all of it from one publication: none, if no row lacks anything.
+    fn fill(
+        &self,
+        frame: &mut Frame,
+        inputs: &[Input],
+        at_micros: &[i64],
+        now_micros: i64,
+    ) -> Result<Option<Read>> {
+        let mut places = vec![0; self.takes.len()];
+        let mut still_missing: Vec<Vec<usize>> = vec![Vec::new(); self.takes.len()];
+        let mut publication = None;
+        loop {
+            // The rows that columns lack ascend, so that each is met once.
+            let lacking = self.takes.iter().zip(&places);
+            let next = lacking.filter_map(|((_, at), place)| frame.columns[*at].missing.get(*place)).min();
+            let Some(row) = next.copied() else { break };
+            let publication = match &mut publication {
+                Some(publication) => publication,
+                none => none.insert(self.online.publication()?),
+            };
+            let keys = self.keys.iter().map(|at| key(&frame.columns[*at], &inputs[*at], row));
+            let keys: Vec<KeyValue> = keys.collect::<Result<_>>()?;
+            let found = publication.look_up(&keys, at_micros.get(row).copied().unwrap_or(now_micros))?;
+            for (n, (feature, at)) in self.takes.iter().enumerate() {
+                if frame.columns[*at].missing.get(places[n]) != Some(&row) {
+                    continue;
+                }
+                places[n] += 1;
+                let value = found.get(*feature).copied().flatten();
+                if !frame.columns[*at].put(&inputs[*at], row, value)? {
+                    still_missing[n].push(row);
+                }
+            }
+        }
+        for ((_, at), missing) in self.takes.iter().zip(still_missing) {
+            frame.columns[*at].missing = missing;
+        }
+        let feature_ref = self.online.feature_ref();
+        Ok(publication.map(|publication| Read {
+            table: feature_ref.table,
+            definition: feature_ref.definition,
+            version: publication.table_version(),
+        }))
+    }
+}
+
+fn key(column: &Column, input: &Input, row: usize) -> Result<KeyValue> {
+    if column.missing.binary_search(&row).is_ok() {
+        return Err(Error::new(
+            Code::BadRequest,
+            format!(
+                "Failed to enforce schema: column '{}', row {row}: expected {}, got no value, and features are looked up by \
+                 it. Send it, or send the features themselves.",
+                input.name,
+                input.kind.name()
+            ),
+        ));
+    }
     Ok(match &column.values {
         Values::Boolean(values) => KeyValue::Bool(values[row]),
         Values::Integer(values) => KeyValue::Int(values[row].into()),
@@ -248,4 +322,24 @@ fn key(column: &Column, row: usize) -> Result<KeyValue> {
             return Err(Error::invalid("A number with a fraction is no key of a feature table."));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_without_a_value_is_refused() {
+        let input = |kind| Input { name: "card".into(), kind, required: false };
+        for (values, kind) in [
+            (Values::Long(vec![7, 0]), Type::Long),
+            (Values::String(vec!["7".into(), String::new()]), Type::String),
+        ] {
+            let column = Column { values, missing: vec![1] };
+            assert!(key(&column, &input(kind), 0).is_ok());
+            let error = key(&column, &input(kind), 1).unwrap_err();
+            assert_eq!(error.status(), 400);
+            assert!(error.message().contains("column 'card', row 1"), "{error}");
+        }
+    }
 }

@@ -38,6 +38,7 @@ pub mod payload;
 mod rows;
 pub mod runtime;
 pub mod signature;
+mod size;
 mod store;
 pub mod traffic;
 mod wire;

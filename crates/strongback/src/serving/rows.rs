@@ -9,12 +9,14 @@ use serde::{
     Deserializer,
     de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use super::{
-    body::{ROWS_MAX, not_json},
+    body::not_json,
     cell::Cell,
     frame::{Column, Frame, missing_columns, twice},
     signature::{Form, Input, Schema},
+    size::check_size,
 };
 use crate::error::{Code, Error, Result};
 
@@ -27,10 +29,46 @@ fn stop<E: de::Error>(slot: &mut Slot, error: Error) -> E {
     E::custom("refused")
 }
 
+/// Columns that a request may name.
+const COLUMNS_MAX: usize = 50_000;
+
 /// Names of columns as `dataframe_split` has them; `None` if they are not texts, as those of a frame without names.
 pub(super) fn names(text: &str) -> Result<Option<Vec<String>>> {
-    let names: Vec<serde_json::Value> = serde_json::from_str(text).map_err(|error| not_json(&error))?;
-    Ok(names.into_iter().map(|name| name.as_str().map(str::to_owned)).collect())
+    let mut slot = None;
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let names = parser.deserialize_seq(Names { slot: &mut slot });
+    names.map_err(|error| slot.take().unwrap_or_else(|| not_json(&error)))
+}
+
+struct Names<'r> {
+    slot: &'r mut Slot,
+}
+
+impl<'de> Visitor<'de> for Names<'_> {
+    type Value = Option<Vec<String>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of names")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Self::Value, A::Error> {
+        let (mut found, mut has_others) = (Vec::new(), false);
+        let mut count = 0;
+        while let Some(name) = names.next_element::<&RawValue>()? {
+            count += 1;
+            if count > COLUMNS_MAX {
+                let error = Error::invalid(format!(
+                    "'dataframe_split.columns' has more than {COLUMNS_MAX} names. Send only the columns of the model."
+                ));
+                return Err(stop(self.slot, error));
+            }
+            match serde_json::from_str::<String>(name.get()) {
+                Ok(name) => found.push(name),
+                Err(_) => has_others = true,
+            }
+        }
+        Ok((!has_others).then_some(found))
+    }
 }
 
 /// Rows as lists of values, whose place says into which column they go.
@@ -132,13 +170,7 @@ impl<'de> Visitor<'de> for RowsSeed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
-        while rows.next_element_seed(RowSeed { reader: self.reader, slot: self.slot })?.is_some() {
-            if self.reader.frame.rows > ROWS_MAX {
-                let error =
-                    Error::invalid(format!("The request has more than {ROWS_MAX} rows. Send fewer at once."));
-                return Err(stop(self.slot, error));
-            }
-        }
+        while rows.next_element_seed(RowSeed { reader: self.reader, slot: self.slot })?.is_some() {}
         Ok(())
     }
 }
@@ -357,6 +389,7 @@ fn columns(schema: &Schema, text: &str) -> Result<Frame> {
     }
     frame.rows = frame.columns.iter().map(Column::len).max().unwrap_or(0);
     let rows = frame.rows;
+    check_size(rows, schema.inputs.len())?;
     let mut missing = Vec::new();
     for (column, input) in frame.columns.iter_mut().zip(&schema.inputs) {
         match column.len() {
@@ -443,11 +476,7 @@ impl<'de> Visitor<'de> for ColumnSeed<'_> {
             .next_element_seed(CellSeed { input: self.input, column: self.column, slot: self.slot })?
             .is_some()
         {
-            if self.column.len() > ROWS_MAX {
-                let error =
-                    Error::invalid(format!("The request has more than {ROWS_MAX} rows. Send fewer at once."));
-                return Err(stop(self.slot, error));
-            }
+            check_size(self.column.len(), 1).map_err(|error| stop(self.slot, error))?;
         }
         Ok(())
     }

@@ -83,11 +83,17 @@ impl ConfigIn {
             check_text("entity_name", entity.entity_name.as_deref().unwrap_or_default(), NAME_CHARS_MAX)?;
             check_text("name", entity.name.as_deref().unwrap_or_default(), NAME_CHARS_MAX)?;
         }
+        if self.served_entities.is_some() && self.served_models.is_some() {
+            return Err(Error::invalid(
+                "Invalid value for parameter 'served_models' supplied: it is what 'served_entities' was called before. Send \
+                 one of them.",
+            ));
+        }
         let mut given = self.served_entities.or(self.served_models).unwrap_or_default();
-        let Some(entity) = given.pop().filter(|_| given.is_empty()) else {
+        let count = given.len();
+        let Some(entity) = given.pop().filter(|_| count == 1) else {
             return Err(Error::invalid(format!(
-                "Invalid value for parameter 'served_entities' supplied: an endpoint serves exactly one entity; {} came.",
-                given.len()
+                "Invalid value for parameter 'served_entities' supplied: an endpoint serves exactly one entity; {count} came."
             )));
         };
         refuse(
@@ -113,8 +119,14 @@ impl ConfigIn {
             }
         };
         let model = match version {
-            Some(version) if !name.contains('@') => format!("{name}/{version}"),
-            _ => name,
+            Some(version) if name.contains('@') => {
+                return Err(Error::invalid(format!(
+                    "Invalid value for parameter 'entity_version' supplied: '{name}' follows an alias, which says the version. \
+                     Send either the alias or the version {version}."
+                )));
+            }
+            Some(version) => format!("{name}/{version}"),
+            None => name,
         };
         Ok((model, entity.name))
     }

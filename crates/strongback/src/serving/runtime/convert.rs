@@ -1,6 +1,7 @@
 //! ONNX forms of models that Python made: the conversion, what is kept of it, and the file.
 //!
-//! What must stay true: a converted model is used only with a report that says on how many rows it gave the same answers; the
+//! What must stay true: a converted model is used only with a report that says on how many rows it gave the same answers; what
+//! failed for want of a package or of memory is no finding about the model, and is tried again at the next load; the
 //! report belongs to a digest of the original's files and to a version of the converter; the file is ours, beside the model's
 //! own, and one whose digest is not the report's is made anew.
 
@@ -9,7 +10,7 @@ use std::{fs, path::Path};
 use sha2::{Digest, Sha256};
 
 use super::{
-    files::{dir_of, make_dir},
+    files::{dir_of, make_dir, own_tag},
     report::{Report, RuntimeKind},
 };
 use crate::{
@@ -24,13 +25,13 @@ use crate::{
 };
 
 /// Counts the changes of the converter after which what it found before is found again.
-const CONVERTER: i64 = 1;
+const CONVERTER: i64 = 2;
 /// The converted model in the directory of the digest.
 const FILE: &str = "model.onnx";
 
 /// The report of a model, made now if there is none; with the verdict for ONNX its file is there.
 pub(super) async fn report(ctx: &Ctx, digest: &str, model: &Path, schema: &Schema) -> Result<Report> {
-    let dir = dir_of(ctx, digest);
+    let dir = dir_of(&ctx.app, digest);
     if let Some(known) = stored(ctx, digest).await? {
         let is_whole = match &known.onnx_sha256 {
             Some(sha256) => file_digest(&dir.join(FILE)).is_some_and(|found| found == *sha256),
@@ -44,6 +45,9 @@ pub(super) async fn report(ctx: &Ctx, digest: &str, model: &Path, schema: &Schem
         (Launch::new(&ctx.app.config)?, model.to_owned(), schema.clone(), dir);
     let made = tokio::task::spawn_blocking(move || make(&launch, &model, &of_dir, &schema));
     let report = made.await.map_err(Error::internal)??;
+    if report.is_passing {
+        return Ok(report);
+    }
     let (key, text) = (digest.to_owned(), serde_json::to_string(&report).map_err(Error::internal)?);
     ctx.app
         .db
@@ -57,7 +61,7 @@ pub(super) async fn report(ctx: &Ctx, digest: &str, model: &Path, schema: &Schem
 
 /// The converted model's file.
 pub(super) fn file(ctx: &Ctx, digest: &str) -> std::path::PathBuf {
-    dir_of(ctx, digest).join(FILE)
+    dir_of(&ctx.app, digest).join(FILE)
 }
 
 /// What was found about a digest before.
@@ -73,7 +77,7 @@ pub async fn stored(ctx: &Ctx, digest: &str) -> Result<Option<Report>> {
 }
 
 fn make(launch: &Launch, model: &Path, dir: &Path, schema: &Schema) -> Result<Report> {
-    let out = dir.join(format!("converting-{:08x}", rand::random::<u32>()));
+    let out = dir.join(format!("converting-{}{:08x}", own_tag(), rand::random::<u32>()));
     make_dir(&out)?;
     let outcome = make_in(launch, model, &out, dir, schema);
     let _ = fs::remove_dir_all(&out);
@@ -86,6 +90,7 @@ fn make_in(launch: &Launch, model: &Path, out: &Path, dir: &Path, schema: &Schem
     let mut report: Report = serde_json::from_slice(&text).map_err(Error::internal)?;
     if report.verdict == RuntimeKind::Onnx {
         report.onnx_sha256 = file_digest(&out.join(FILE));
+        fs::File::open(out.join(FILE)).and_then(|file| file.sync_all()).map_err(Error::internal)?;
         fs::rename(out.join(FILE), dir.join(FILE)).map_err(Error::internal)?;
     }
     Ok(report)

@@ -8,27 +8,46 @@ use std::{
     io::Write,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    sync::LazyLock,
+    time::SystemTime,
 };
 
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    context::Ctx,
+    context::{App, Ctx},
     error::{Code, Error, Result},
     files::{self, File, Place},
 };
 
-/// Where models and what is made of them lie.
-pub(super) fn dir_of(ctx: &Ctx, digest: &str) -> PathBuf {
-    let name = digest.rsplit(':').next().unwrap_or(digest);
-    ctx.app.config.data_dir.value.join("serving").join("models").join(name)
+/// Marks what this process makes, so that another one that finds it knows that nobody finishes it.
+static OWN: LazyLock<String> = LazyLock::new(|| format!("{:04x}", rand::random::<u16>()));
+
+/// What the names of unfinished directories of this process begin with, after their kind.
+pub(in crate::serving) fn own_tag() -> &'static str {
+    &OWN
+}
+
+/// Where the models of an application lie.
+pub(super) fn models_dir(app: &App) -> PathBuf {
+    app.config.data_dir.value.join("serving").join("models")
+}
+
+/// Where a model and what is made of it lie.
+pub(super) fn dir_of(app: &App, digest: &str) -> PathBuf {
+    models_dir(app).join(digest.rsplit(':').next().unwrap_or(digest))
 }
 
 /// Brings the files of a version here; answers their directory.
 pub(super) async fn bring(ctx: &Ctx, place: Place, digest: &str) -> Result<PathBuf> {
-    let whole = dir_of(ctx, digest).join("files");
+    let dir = dir_of(&ctx.app, digest);
+    let whole = dir.join("files");
     if whole.exists() {
+        // Asked for now: what nobody asks for is removed after a while.
+        if let Err(error) = fs::File::open(&dir).and_then(|dir| dir.set_modified(SystemTime::now())) {
+            tracing::warn!(dir = %dir.display(), %error, "the age of a model's files cannot be set");
+        }
         return Ok(whole);
     }
     let found = Ctx::system(&ctx.app)
@@ -37,13 +56,16 @@ pub(super) async fn bring(ctx: &Ctx, place: Place, digest: &str) -> Result<PathB
             files::all(sql, &place.area)
         })
         .await?;
-    let partial = dir_of(ctx, digest).join(format!("partial-{:08x}", rand::random::<u32>()));
+    let partial = dir.join(format!("partial-{}{:08x}", own_tag(), rand::random::<u32>()));
     make_dir(&partial)?;
-    let brought = bring_all(ctx, &found, &partial).await;
-    let renamed = brought.and_then(|()| match fs::rename(&partial, &whole) {
-        Err(_) if whole.exists() => Ok(()),
-        other => other.map_err(|error| full(&error)),
-    });
+    let renamed = match bring_all(ctx, &found, &partial).await {
+        Ok(()) => {
+            let (from, to) = (partial.clone(), whole.clone());
+            let finished = tokio::task::spawn_blocking(move || finish(&from, &to, &dir));
+            finished.await.map_err(Error::internal)?.map_err(|error| full(&error))
+        }
+        Err(error) => Err(error),
+    };
     if let Err(error) = renamed {
         let _ = fs::remove_dir_all(&partial);
         return Err(error);
@@ -66,6 +88,7 @@ async fn bring_all(ctx: &Ctx, found: &[File], dir: &Path) -> Result<()> {
             digest.update(&block);
             written.write_all(&block).map_err(|error| full(&error))?;
         }
+        written.sync_all().map_err(|error| full(&error))?;
         if digest.finalize().as_slice() != file.sha256.as_slice() {
             return Err(Error::internal(format!(
                 "the bytes of {} are not those that were stored",
@@ -74,6 +97,26 @@ async fn bring_all(ctx: &Ctx, found: &[File], dir: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives what was brought its name, once all of it is on disk: a power cut leaves it whole or not at all.
+fn finish(partial: &Path, whole: &Path, dir: &Path) -> std::io::Result<()> {
+    sync_all(partial)?;
+    match fs::rename(partial, whole) {
+        Err(_) if whole.exists() => {}
+        other => other?,
+    }
+    fs::File::open(dir)?.sync_all()
+}
+
+fn sync_all(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_all(&entry.path())?;
+        }
+    }
+    fs::File::open(dir)?.sync_all()
 }
 
 /// Makes a directory for this user alone.

@@ -5,17 +5,21 @@
 //! model is unpickled in this process; whatever runs a version answers as MLflow's own server would.
 
 mod convert;
+mod feed;
 mod files;
 pub mod library;
 mod onnx;
 pub mod report;
 mod scores;
+mod sweep;
+mod watchdog;
 
 use std::{
     collections::HashMap,
     fmt::Write as _,
     path::Path,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -26,9 +30,11 @@ use serde_json::value::RawValue;
 use syntax::flavors::{Flavors, read_flavors};
 
 pub use convert::stored;
+pub(super) use files::own_tag;
 use onnx::Onnx;
 pub use report::{Report, RuntimeKind};
 pub use scores::Scores;
+pub(super) use sweep::sweep;
 
 use super::{
     frame::{Column, Frame, Values},
@@ -48,7 +54,7 @@ use crate::{
 };
 
 /// Rows above which scoring leaves the thread that answers requests.
-const ROWS_HERE: usize = 64;
+pub(super) const ROWS_HERE: usize = 64;
 
 /// Which version a scorer runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +80,7 @@ pub struct Scorer {
 }
 
 enum Runtime {
-    Onnx(Onnx),
+    Onnx(Arc<Onnx>),
     Python(Worker),
 }
 
@@ -154,6 +160,13 @@ pub async fn load_version(ctx: &Ctx, model_id: i64, number: i64) -> Result<Arc<S
     if let Some(scorer) = held.upgrade() {
         return Ok(scorer);
     }
+    let scorer = Arc::new(load_apart(ctx, model_id, number).await?);
+    *held = Arc::downgrade(&scorer);
+    Ok(scorer)
+}
+
+/// Loads a version that somebody was allowed to read, for him alone: whoever scores a lot holds no request to an endpoint up.
+pub async fn load_apart(ctx: &Ctx, model_id: i64, number: i64) -> Result<Scorer> {
     let (name, version) = Ctx::system(&ctx.app)
         .read(move |sql| {
             crate::catalog::authorize(sql, crate::catalog::Action::Read, model_id)?;
@@ -162,9 +175,7 @@ pub async fn load_version(ctx: &Ctx, model_id: i64, number: i64) -> Result<Arc<S
             Ok((model.name(), versions::require(sql, &model, number)?))
         })
         .await?;
-    let scorer = Arc::new(load_files(ctx, name, &version).await?);
-    *held = Arc::downgrade(&scorer);
-    Ok(scorer)
+    load_files(ctx, name, &version).await
 }
 
 async fn load_files(ctx: &Ctx, name: String, version: &Version) -> Result<Scorer> {
@@ -207,8 +218,12 @@ async fn start(
     let data = flavors.get("onnx").and_then(|flavor| flavor.get("data"));
     if let Some(data) = data.filter(|_| schema.form != Form::Free && !has_params) {
         let path = below(dir, data)?;
-        let report = Report::without(RuntimeKind::Onnx, "It was logged as ONNX.");
-        return Ok((Runtime::Onnx(open(ctx, &path, schema, None).await?), report));
+        return match open(ctx, &path, schema, None).await {
+            Ok(model) => {
+                Ok((Runtime::Onnx(model), Report::without(RuntimeKind::Onnx, "It was logged as ONNX.")))
+            }
+            Err(error) => instead(ctx, dir, error).await,
+        };
     }
     let is_convertible = ["sklearn", "xgboost"].iter().any(|name| flavors.contains_key(*name));
     let report = match (is_convertible, schema.form, has_params) {
@@ -242,17 +257,30 @@ async fn start(
     Ok((Runtime::Python(worker), report))
 }
 
+/// A model that was logged as ONNX and does not run in this process, in Python: as MLflow runs it.
+async fn instead(ctx: &Ctx, dir: &Path, here: Error) -> Result<(Runtime, Report)> {
+    tracing::warn!(error = %here, "a model that was logged as ONNX cannot be run here; Python does");
+    match Worker::start(Launch::new(&ctx.app.config)?, dir).await {
+        Ok(worker) => {
+            let report = Report::without(RuntimeKind::Python, here.message().to_owned());
+            Ok((Runtime::Python(worker), report))
+        }
+        Err(there) => Err(Error::new(here.code(), format!("{} {}", here.message(), there.message()))),
+    }
+}
+
 /// A file below a directory that the model itself names.
 fn below(dir: &Path, name: &str) -> Result<std::path::PathBuf> {
     let path = syntax::paths::ArtifactPath::parse(name)?;
     Ok(dir.join(path.as_str()))
 }
 
-async fn open(ctx: &Ctx, path: &Path, schema: &Schema, report: Option<Report>) -> Result<Onnx> {
+async fn open(ctx: &Ctx, path: &Path, schema: &Schema, report: Option<Report>) -> Result<Arc<Onnx>> {
     let (app, path, schema) = (Arc::clone(&ctx.app), path.to_owned(), schema.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let environment = library::open(&app.config)?;
-        Onnx::load(&environment, &path, &schema, report.as_ref())
+        let limit = Duration::from_secs(u64::from(app.config.scoring_seconds.value));
+        Onnx::load(&environment, &path, &schema, report.as_ref(), limit).map(Arc::new)
     });
     opened.await.map_err(Error::internal)?
 }
@@ -321,8 +349,7 @@ impl Scorer {
     /// Scores rows that are columns of the signature already.
     pub async fn score_frame(&self, frame: &Frame, params: Option<&RawValue>) -> Result<Scores> {
         match &self.runtime {
-            Runtime::Onnx(model) if frame.rows <= ROWS_HERE => model.score(&self.schema, frame),
-            Runtime::Onnx(model) => beside_requests(|| model.score(&self.schema, frame)),
+            Runtime::Onnx(model) => model.score(&self.schema, frame).await,
             Runtime::Python(worker) => {
                 let request = request(&self.schema, frame, params)?;
                 let scores = reply(&worker.ask(Bytes::from(request)).await?)?;
@@ -352,7 +379,7 @@ impl Scorer {
 }
 
 /// Computes for long without holding up what else waits for this thread, where there are other threads.
-fn beside_requests<T>(compute: impl FnOnce() -> T) -> T {
+pub(super) fn beside_requests<T>(compute: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(compute),

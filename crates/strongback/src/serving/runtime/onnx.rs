@@ -1,51 +1,74 @@
 //! Models in ONNX's form, run by ONNX Runtime in this process.
 //!
 //! A session runs one request at a time, so that there are several of a model, as many as the server has threads. What must
-//! stay true: what goes in are numbers and texts of the types that the model declares, and nothing of the model's is code of
-//! a user.
+//! stay true: what goes in are numbers and texts of the types that the model declares, none of them changed, and nothing of the
+//! model's is code of a user; a model that is slow holds up nobody but who asks it, and not for longer than `scoring_seconds`.
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use ort::{
-    session::{Session, SessionInputValue, SessionOutputs},
-    value::{DynValue, Tensor, TensorElementType, ValueType},
+    session::{RunOptions, Session, SessionInputValue, SessionOutputs},
+    value::DynValue,
 };
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Semaphore;
 
 use super::{
+    ROWS_HERE, beside_requests,
+    feed::Feed,
     report::{Answer, Report},
     scores::{Builder, Scores},
+    watchdog,
 };
 use crate::{
     error::{Code, Error, Result},
     serving::{
-        frame::{Column, Frame, Values},
-        signature::{Form, Schema},
+        frame::Frame,
+        signature::{Form, Schema, Type},
     },
 };
 
 /// Sessions of one model at most.
 const SESSIONS_MAX: usize = 16;
+/// How long a request waits for a session at most.
+const TURN: Duration = Duration::from_secs(10);
+/// Below this a model is quick enough to compute few rows on the thread that answers requests.
+const QUICK: Duration = Duration::from_millis(5);
+/// How much later than its limit a run is given up that does not end where it is told to.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A model that is loaded.
 pub struct Onnx {
     sessions: Vec<Mutex<Session>>,
+    /// As many as sessions: whoever has one finds a session that nobody uses.
+    turns: Arc<Semaphore>,
     next: AtomicUsize,
     feed: Feed,
     answer: Kind,
     form: Form,
-    refuses_missing: bool,
+    missing: Missing,
+    /// How long a run may take.
+    limit: Duration,
+    /// Whether the last run of few rows was a quick one.
+    is_quick: AtomicBool,
 }
 
-/// What the model is fed with.
-enum Feed {
-    /// All inputs side by side.
-    Matrix(TensorElementType),
-    /// An input each: its name, its place among the signature's, its type.
-    Columns(Vec<(String, usize, TensorElementType, bool)>),
+/// Where a row may be without a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// In every column whose type knows NaN: as the model was logged, or was proven to answer alike.
+    Allowed,
+    /// Of these, where the signature allows it.
+    Optional,
+    /// Nowhere.
+    Refused,
 }
 
 /// What its outputs are to the caller.
@@ -57,12 +80,14 @@ enum Kind {
 }
 
 impl Onnx {
-    /// Loads a model from a file. `report` is that of its conversion, if it is a converted one.
+    /// Loads a model from a file. `report` is that of its conversion, if it is a converted one; another one is tried on two rows,
+    /// so that one whose outputs are no answers is refused here. Blocks.
     pub fn load(
         environment: &ort::environment::Environment,
         path: &Path,
         schema: &Schema,
         report: Option<&Report>,
+        limit: Duration,
     ) -> Result<Self> {
         let count =
             std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, SESSIONS_MAX);
@@ -71,7 +96,7 @@ impl Onnx {
             sessions.push(Mutex::new(session(environment, path).map_err(|why| unusable(&why))?));
         }
         let feed = match sessions.first() {
-            Some(first) => feed(&first.lock(), schema)?,
+            Some(first) => Feed::of(&first.lock(), schema)?,
             None => return Err(Error::internal("a model has no session")),
         };
         let answer = match report {
@@ -82,38 +107,100 @@ impl Onnx {
             },
             None => Kind::Outputs,
         };
-        let refuses_missing = report.is_some_and(|report| report.missing.as_deref() == Some("refused"));
-        Ok(Self { sessions, next: AtomicUsize::new(0), feed, answer, form: schema.form, refuses_missing })
-    }
-
-    /// Scores rows on the calling thread.
-    pub fn score(&self, schema: &Schema, frame: &Frame) -> Result<Scores> {
-        if self.refuses_missing {
-            refuse_missing(schema, frame)?;
+        let missing = match report.map(|report| report.missing.as_deref()) {
+            None | Some(Some("equal")) => Missing::Allowed,
+            Some(Some("optional")) => Missing::Optional,
+            Some(_) => Missing::Refused,
+        };
+        let turns = Arc::new(Semaphore::new(sessions.len()));
+        let model = Self {
+            sessions,
+            turns,
+            next: AtomicUsize::new(0),
+            feed,
+            answer,
+            form: schema.form,
+            missing,
+            limit,
+            is_quick: AtomicBool::new(false),
+        };
+        if report.is_none() {
+            model.try_out(schema)?;
         }
-        let mut session = self.free();
-        let failed = |error: ort::Error| {
-            Error::new(Code::BadRequest, format!("ONNX Runtime refused the request: {}.", error.message()))
-        };
-        let outputs = match &self.feed {
-            Feed::Matrix(kind) => {
-                let inputs = [matrix(schema, frame, *kind)?];
-                session.run(&inputs[..]).map_err(failed)?
-            }
-            Feed::Columns(columns) => {
-                let mut inputs: Vec<SessionInputValue<'static>> = Vec::with_capacity(columns.len());
-                for (_, at, kind, is_flat) in columns {
-                    let column =
-                        frame.columns.get(*at).ok_or_else(|| Error::internal("an input has no column"))?;
-                    inputs.push(tensor(column, *kind, *is_flat)?);
-                }
-                session.run(&inputs[..]).map_err(failed)?
-            }
-        };
-        self.read(&outputs, frame.rows)
+        Ok(model)
     }
 
-    /// A session that nobody uses, or else the next one to become free.
+    /// Scores two rows of nothing. What the model says of them is no matter, unless it is no answer.
+    fn try_out(&self, schema: &Schema) -> Result<()> {
+        let frame = Frame::of_nothing(schema, 2);
+        match self.feed.inputs(schema, &frame).and_then(|inputs| self.run(&inputs, frame.rows)) {
+            Err(error) if matches!(error.code(), Code::InvalidState | Code::DeadlineExceeded) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Scores rows: few of them on the calling thread, where the model is quick and a session is free.
+    pub async fn score(self: &Arc<Self>, schema: &Schema, frame: &Frame) -> Result<Scores> {
+        self.check_missing(schema, frame)?;
+        let rows = frame.rows;
+        let is_small = rows <= ROWS_HERE;
+        let feed = || self.feed.inputs(schema, frame);
+        let inputs = if is_small { feed()? } else { beside_requests(feed)? };
+        if is_small
+            && self.is_quick.load(Ordering::Relaxed)
+            && let Ok(_turn) = self.turns.try_acquire()
+        {
+            return self.run(&inputs, rows);
+        }
+        let turn = tokio::time::timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.map_err(|_| {
+            Error::unavailable(format!(
+                "All {} sessions of the model were in use for {} s. Repeat the request later.",
+                self.sessions.len(),
+                TURN.as_secs()
+            ))
+        })?;
+        let turn = turn.map_err(Error::internal)?;
+        let model = Arc::clone(self);
+        let running = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            model.run(&inputs, rows)
+        });
+        match tokio::time::timeout(self.limit + GRACE, running).await {
+            Ok(scores) => scores.map_err(Error::internal)?,
+            Err(_) => Err(self.took_too_long()),
+        }
+    }
+
+    /// Computes. Blocks; whoever calls it has a turn.
+    fn run(&self, inputs: &[SessionInputValue<'static>], rows: usize) -> Result<Scores> {
+        let began = Instant::now();
+        let options = Arc::new(RunOptions::new().map_err(|error| Error::internal(error.to_string()))?);
+        watchdog::end_at(began + self.limit, &options);
+        let mut session = self.free();
+        let outputs = session.run_with_options(inputs, options.as_ref()).map_err(|error| {
+            if began.elapsed() >= self.limit {
+                return self.took_too_long();
+            }
+            Error::new(Code::BadRequest, format!("ONNX Runtime refused the request: {}.", error.message()))
+        });
+        if rows <= ROWS_HERE {
+            self.is_quick.store(began.elapsed() < QUICK, Ordering::Relaxed);
+        }
+        self.read(&outputs?, rows)
+    }
+
+    fn took_too_long(&self) -> Error {
+        Error::new(
+            Code::DeadlineExceeded,
+            format!(
+                "The model took longer than {} s to answer. The setting scoring_seconds is the limit.",
+                self.limit.as_secs()
+            ),
+        )
+    }
+
+    /// A session that nobody uses.
     fn free(&self) -> MutexGuard<'_, Session> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let count = self.sessions.len();
@@ -122,6 +209,7 @@ impl Onnx {
                 return session;
             }
         }
+        // Somebody took one in passing who gives it back at once.
         self.sessions[first % count].lock()
     }
 
@@ -133,6 +221,31 @@ impl Onnx {
             }
         }
     }
+
+    fn check_missing(&self, schema: &Schema, frame: &Frame) -> Result<()> {
+        for (column, input) in frame.columns.iter().zip(&schema.inputs) {
+            let Some(row) = column.missing.first() else { continue };
+            let is_allowed = matches!(input.kind, Type::Float | Type::Double)
+                && match self.missing {
+                    Missing::Allowed => true,
+                    Missing::Optional => !input.required,
+                    Missing::Refused => false,
+                };
+            if is_allowed {
+                continue;
+            }
+            // The signature would have refused a request without it.
+            let why = if input.required {
+                "no feature was found for it, and the model cannot score a row without a value there. Send one with the \
+                 request."
+            } else {
+                "the model cannot score a row without a value there, although its signature does not ask for one."
+            };
+            let message = format!("Column '{}', row {row}: {why}", input.name);
+            return Err(Error::new(Code::BadRequest, message));
+        }
+        Ok(())
+    }
 }
 
 fn session(environment: &ort::environment::Environment, path: &Path) -> Result<Session, String> {
@@ -143,163 +256,8 @@ fn session(environment: &ort::environment::Environment, path: &Path) -> Result<S
     builder.commit_from_file(path).map_err(|error| text(&error))
 }
 
-fn unusable(why: &str) -> Error {
+pub(super) fn unusable(why: &str) -> Error {
     Error::new(Code::InvalidState, format!("ONNX Runtime cannot load the model: {why}."))
-}
-
-/// How the inputs of the signature go into the model.
-fn feed(session: &Session, schema: &Schema) -> Result<Feed> {
-    let inputs = session.inputs();
-    let kind_of = |kind: &ValueType| match kind {
-        ValueType::Tensor { ty, shape, .. } => Some((*ty, shape.len())),
-        _ => None,
-    };
-    let wrong = |why: String| Err(unusable(&why));
-    if let [only] = inputs {
-        let Some((kind, dimensions)) = kind_of(only.dtype()) else {
-            return wrong(format!("its input '{}' is no tensor", only.name()));
-        };
-        if dimensions == 2 && (schema.inputs.len() > 1 || schema.form == Form::Tensor) {
-            if let Some(input) = schema.inputs.iter().find(|input| !input.kind.is_number()) {
-                return wrong(format!(
-                    "its input '{}' is one tensor, and the column '{}' is no number",
-                    only.name(),
-                    input.name
-                ));
-            }
-            return Ok(Feed::Matrix(kind));
-        }
-    }
-    let mut columns = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        let place = match (inputs.len(), schema.inputs.len()) {
-            (1, 1) => Some(0),
-            _ => schema.position(input.name(), columns.len()),
-        };
-        let (Some(place), Some((kind, dimensions))) = (place, kind_of(input.dtype())) else {
-            return wrong(format!("its input '{}' is none of the signature's", input.name()));
-        };
-        columns.push((input.name().to_owned(), place, kind, dimensions == 1));
-    }
-    Ok(Feed::Columns(columns))
-}
-
-fn refuse_missing(schema: &Schema, frame: &Frame) -> Result<()> {
-    for (column, input) in frame.columns.iter().zip(&schema.inputs) {
-        if let Some(row) = column.missing.first() {
-            return Err(Error::new(
-                Code::BadRequest,
-                format!(
-                    "Column '{}', row {row}: the model cannot score a row without a value there, although its signature \
-                     does not ask for one.",
-                    input.name
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Numbers of a column, each as the type that is asked for.
-fn numbers<T>(
-    column: &Column,
-    of_long: fn(i64) -> T,
-    of_double: fn(f64) -> T,
-    mut put: impl FnMut(T),
-) -> Result<()> {
-    match &column.values {
-        Values::Boolean(values) => values.iter().for_each(|value| put(of_long(i64::from(*value)))),
-        Values::Integer(values) => values.iter().for_each(|value| put(of_long(i64::from(*value)))),
-        Values::Long(values) | Values::Datetime(values) => values.iter().copied().map(of_long).for_each(put),
-        Values::Float(values) => values.iter().for_each(|value| put(of_double(f64::from(*value)))),
-        Values::Double(values) => values.iter().for_each(|value| put(of_double(*value))),
-        Values::String(_) | Values::Binary(_) => {
-            return Err(Error::internal("a text is fed to a model as a number"));
-        }
-    }
-    Ok(())
-}
-
-fn owned<T>(tensor: ort::Result<Tensor<T>>) -> Result<SessionInputValue<'static>>
-where
-    T: ort::value::PrimitiveTensorElementType + std::fmt::Debug,
-{
-    tensor.map(SessionInputValue::from).map_err(|error| Error::internal(error.to_string()))
-}
-
-/// The inputs side by side, a row after the other.
-fn matrix(schema: &Schema, frame: &Frame, kind: TensorElementType) -> Result<SessionInputValue<'static>> {
-    let width = frame.columns.len();
-    macro_rules! fill {
-        ($zero:expr, $of_long:expr, $of_double:expr) => {{
-            let mut cells = vec![$zero; frame.rows * width];
-            for (at, column) in frame.columns.iter().enumerate() {
-                let mut place = at;
-                numbers(column, $of_long, $of_double, |value| {
-                    if let Some(cell) = cells.get_mut(place) {
-                        *cell = value;
-                    }
-                    place += width;
-                })?;
-            }
-            cells
-        }};
-    }
-    match kind {
-        TensorElementType::Float32 => {
-            let cells = fill!(0_f32, |value| value as f32, |value| value as f32);
-            check_range(schema, frame, &cells)?;
-            owned(Tensor::from_array(([frame.rows, width], cells)))
-        }
-        TensorElementType::Float64 => owned(Tensor::from_array((
-            [frame.rows, width],
-            fill!(0_f64, |value| value as f64, |value| value),
-        ))),
-        TensorElementType::Int64 => owned(Tensor::from_array((
-            [frame.rows, width],
-            fill!(0_i64, |value| value, |value| value as i64),
-        ))),
-        other => Err(unusable(&format!("its input is a tensor of {other}"))),
-    }
-}
-
-/// Refuses numbers that the model's 32 bits make infinite.
-fn check_range(schema: &Schema, frame: &Frame, cells: &[f32]) -> Result<()> {
-    let Some(at) = cells.iter().position(|cell| cell.is_infinite()) else { return Ok(()) };
-    let width = frame.columns.len().max(1);
-    let name = schema.inputs.get(at % width).map_or("", |input| input.name.as_str());
-    Err(Error::new(
-        Code::BadRequest,
-        format!(
-            "Column '{name}', row {}: the number is beyond the range of 32 bits, in which the model computes.",
-            at / width
-        ),
-    ))
-}
-
-/// One input by itself.
-fn tensor(column: &Column, kind: TensorElementType, is_flat: bool) -> Result<SessionInputValue<'static>> {
-    let rows = column.len() as i64;
-    let shape = if is_flat { vec![rows] } else { vec![rows, 1] };
-    macro_rules! gather {
-        ($of_long:expr, $of_double:expr) => {{
-            let mut cells = Vec::with_capacity(column.len());
-            numbers(column, $of_long, $of_double, |value| cells.push(value))?;
-            owned(Tensor::from_array((shape, cells)))
-        }};
-    }
-    match (kind, &column.values) {
-        (TensorElementType::String, Values::String(values)) => {
-            let made: ort::Result<Tensor<String>> = Tensor::from_string_array((shape, &values[..]));
-            made.map(SessionInputValue::from).map_err(|error| Error::internal(error.to_string()))
-        }
-        (TensorElementType::Float32, _) => gather!(|value| value as f32, |value| value as f32),
-        (TensorElementType::Float64, _) => gather!(|value| value as f64, |value| value),
-        (TensorElementType::Int64, _) => gather!(|value| value, |value| value as i64),
-        (TensorElementType::Int32, _) => gather!(|value| value as i32, |value| value as i32),
-        (TensorElementType::Bool, _) => gather!(|value| value != 0, |value| value != 0.0),
-        (other, _) => Err(unusable(&format!("one of its inputs is a tensor of {other}"))),
-    }
 }
 
 /// Numbers of an output, whatever their type.

@@ -70,7 +70,8 @@ pub struct Report {
     /// The classes, in the order of the probabilities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<Json>>,
-    /// What becomes of missing values: `never` allowed, `refused`, or `equal` in both forms.
+    /// What becomes of missing values: `never` allowed, `refused`, `equal` in both forms, or `optional`, which is equal where the
+    /// signature allows them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
     /// Whether the inputs go in as one `matrix` or as `columns`.
@@ -79,6 +80,10 @@ pub struct Report {
     /// Versions of what converted and compared.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub versions: Map<String, Json>,
+    /// Whether what kept it from being converted says nothing about the model, so that it is tried again.
+    #[serde(default, skip_serializing)]
+    #[schemars(skip)]
+    pub is_passing: bool,
     /// SHA-256 of the converted model, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onnx_sha256: Option<String>,
@@ -101,6 +106,7 @@ impl Report {
             missing: None,
             inputs: None,
             versions: Map::new(),
+            is_passing: false,
             onnx_sha256: None,
         }
     }

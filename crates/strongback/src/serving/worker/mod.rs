@@ -1,5 +1,6 @@
 //! Python processes beside the server, which load models that do not run in it.
 //!
+//! No process of its user can read the server's memory or environment (`strongback up` sees to that): a model finds no secret.
 //! A worker is one process for one model, behind the guard that runners use as well: it ends with whoever holds the guard's
 //! standard input, also where that one is killed, and with it everything that it started. It finds nothing of the server's
 //! environment, has a directory and a process group of its own, and limits of memory and files.
@@ -11,7 +12,7 @@ mod process;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -39,6 +40,16 @@ const RESTART: Duration = Duration::from_millis(200);
 /// The longest such pause.
 const RESTART_MAX: Duration = Duration::from_secs(30);
 
+/// The server's own program, found once: before the process is kept from reading about itself.
+pub fn program() -> std::io::Result<PathBuf> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program.clone());
+    }
+    let found = std::env::current_exe()?;
+    Ok(PROGRAM.get_or_init(|| found).clone())
+}
+
 /// What is needed to start a worker.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -58,7 +69,7 @@ impl Launch {
     /// As the configuration says it.
     pub fn new(config: &Config) -> Result<Self> {
         Ok(Self {
-            guard: std::env::current_exe().map_err(Error::internal)?,
+            guard: program().map_err(Error::internal)?,
             python: config.worker_python.value.clone(),
             memory_mb: config.worker_memory_mb.value,
             dir: config.data_dir.value.join("serving").join("workers"),

@@ -24,7 +24,7 @@ use tokio::{
 use super::Launch;
 use crate::{
     error::{Code, Error, Result},
-    serving::signature::Schema,
+    serving::{runtime::own_tag, signature::Schema},
 };
 
 /// What the process runs.
@@ -158,7 +158,7 @@ fn environment(dir: &Path) -> Vec<(String, String)> {
 
 /// A directory for one process, whose path is short enough for a socket in it.
 fn own_directory(below: &Path) -> Result<PathBuf> {
-    let name = format!("w{:08x}", rand::random::<u32>());
+    let name = format!("w{}{:08x}", own_tag(), rand::random::<u32>());
     let is_short = below.join(&name).join("s").as_os_str().len() <= SOCKET_PATH_BYTES_MAX;
     let dir =
         if is_short { below.join(&name) } else { std::env::temp_dir().join(format!("strongback-{name}")) };

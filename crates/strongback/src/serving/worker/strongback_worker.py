@@ -8,6 +8,7 @@ Unpickling and the model's own code happen here and nowhere in the server.
 import ctypes
 import json
 import math
+import numbers
 import os
 import resource
 import socket
@@ -194,7 +195,10 @@ def scores(model, frame, predictions):
     if hasattr(estimator, "predict_proba"):
         try:
             chances = estimator.predict_proba(frame)
-            labels = [str(estimator.classes_[at]) for at in chances.argmax(axis=1)]
+            # A model may choose otherwise than by the highest probability: what it answered is its label.
+            labels = answered_labels(predictions, estimator.classes_)
+            if labels is None:
+                labels = [str(estimator.classes_[at]) for at in chances.argmax(axis=1)]
             figures = chances[:, 1] if chances.shape[1] == 2 else chances.max(axis=1)
             return [float(figure) for figure in figures], labels
         except Exception as error:
@@ -202,7 +206,20 @@ def scores(model, frame, predictions):
     return plain_scores(listed(predictions))
 
 
+def answered_labels(predictions, classes):
+    """The predictions as labels, where they are one class a row; else none."""
+    rows, known = listed(predictions), {str(one) for one in classes}
+    labels = [None if isinstance(row, (list, tuple, dict)) else str(row) for row in rows]
+    return labels if all(label in known for label in labels) else None
+
+
 def listed(predictions):
+    if isinstance(predictions, dict):
+        # One list a name is one value a row each.
+        columns = [listed(one) for one in predictions.values() if isinstance(one, list) or hasattr(one, "tolist")]
+        if columns and len(columns) == len(predictions) and len({len(one) for one in columns}) == 1:
+            return [dict(zip(predictions, row, strict=True)) for row in zip(*columns, strict=True)]
+        return [predictions]
     for method in ("values", "tolist"):
         if hasattr(predictions, method):
             found = getattr(predictions, method)
@@ -216,7 +233,7 @@ def plain_scores(rows):
         while isinstance(row, (list, tuple, dict)):
             parts = list(row.values()) if isinstance(row, dict) else list(row)
             row = parts[1] if len(parts) == 2 else parts[0] if parts else None
-        is_number = isinstance(row, (int, float)) and math.isfinite(row)
+        is_number = isinstance(row, numbers.Real) and math.isfinite(row)
         values.append(float(row) if is_number else None)
         labels.append(row if isinstance(row, str) else None)
     return values, labels if all(label is not None for label in labels) and labels else None
@@ -236,6 +253,10 @@ class NotConverted(Exception):
     """The model stays with Python; the text says why."""
 
 
+#: What says nothing about the model: another day the package is there, and the memory.
+PASSING = (ImportError, MemoryError, OSError)
+
+
 def convert(directory, out, form, inputs):
     """Writes `report.json`, and `model.onnx` where the converted form gives the same answers."""
     report = {"verdict": "python", "tolerance": TOLERANCE, "versions": versions()}
@@ -245,6 +266,9 @@ def convert(directory, out, form, inputs):
     except NotConverted as error:
         report["reason"] = str(error)[:1000]
         report.update(getattr(error, "figures", {}))
+    except PASSING as error:
+        report["reason"] = f"It cannot be converted here and now: {describe(error)}"[:1000]
+        report["is_passing"] = True
     except Exception as error:
         report["reason"] = f"It cannot be converted: {describe(error)}"[:1000]
     Path(out, "report.json").write_text(clean(report))
@@ -277,6 +301,8 @@ def converted(directory, out, form, inputs):
             onnx = to_onnx(estimator, inputs, shape)
             figures = compare(onnx, shape, inputs, rows, expected)
             figures["missing"] = missing(model, estimator, onnx, shape, inputs, rows, figures["answer"])
+        except PASSING:
+            raise
         except Exception as error:
             problems.append(f"as {shape}: {describe(error)}")
             failed = getattr(error, "figures", {})
@@ -527,25 +553,48 @@ def compare(onnx, shape, inputs, rows, expected):
 
 
 def missing(model, estimator, onnx, shape, inputs, rows, answer):
-    """What the model makes of missing values, where its signature allows some: `refused`, or `equal` in both forms."""
-    import numpy
-
+    """What the model makes of missing values: `refused`; `equal` in both forms; `optional`, if equal where the signature allows
+    them; or `never` equal, and not allowed. Also an input that is required may come without one, from a look-up that finds none."""
     optional = [one for one in inputs if not one["required"]]
-    if not optional:
-        return "never"
     if any(one["type"] not in ("float", "double") for one in optional):
         raise NotConverted("a value that is no floating-point number may be missing")
+    if optional:
+        found = with_holes(model, estimator, onnx, shape, inputs, rows, answer, optional)
+        if found is None:
+            return "refused"
+        if isinstance(found, NotConverted):
+            raise found
+    floats = [one for one in inputs if one["type"] in ("float", "double")]
+    if floats and len(floats) > len(optional):
+        found = with_holes(model, estimator, onnx, shape, inputs, rows, answer, floats)
+        if found is not True:
+            return "optional" if optional else "refused" if found is None else "never"
+    return "equal" if floats else "never"
+
+
+def with_holes(model, estimator, onnx, shape, inputs, rows, answer, columns):
+    """Whether both forms answer alike where values of these columns are missing: `True`, `None` where the original refuses them,
+    or how they differ."""
+    import numpy
+
     holed = copy(rows)
     holed.frame = rows.frame.copy()
-    for one in optional:
+    for one in columns:
         holed.frame.loc[rows.random.random(len(holed.frame)) < 0.3, one["name"]] = numpy.nan
     try:
         expected = Expected(model, estimator, holed.given())
+    except PASSING:
+        raise
     except Exception:
-        return "refused"
-    if compare(onnx, shape, inputs, holed, expected)["answer"] != answer:
-        raise NotConverted("missing values change the form of its answers")
-    return "equal"
+        return None
+    try:
+        if compare(onnx, shape, inputs, holed, expected)["answer"] == answer:
+            return True
+        return NotConverted("missing values change the form of its answers")
+    except PASSING:
+        raise
+    except Exception as error:
+        return error if isinstance(error, NotConverted) else NotConverted(describe(error))
 
 
 def main():

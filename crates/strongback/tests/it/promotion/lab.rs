@@ -31,7 +31,7 @@ pub struct Lab {
 }
 
 /// ONNX Runtime's library: the one that is named, else that of the Python environment of the tests.
-fn library() -> String {
+pub fn library() -> String {
     if let Ok(path) = std::env::var("STRONGBACK_ONNXRUNTIME_LIBRARY") {
         return path;
     }

@@ -4,5 +4,5 @@ mod checks;
 mod kill;
 pub mod lab;
 mod moves;
-mod onnx;
+pub mod onnx;
 mod reports;

@@ -1,0 +1,45 @@
+//! How much one request may ask.
+//!
+//! What must stay true: it is asked while rows are read, before room is taken for them: what a request leaves out takes as much as
+//! what it brings.
+
+use crate::error::{Error, Result};
+
+/// Rows of one request at most.
+const ROWS_MAX: usize = 1_000_000;
+/// Values of one request at most: rows times columns.
+const CELLS_MAX: usize = 10_000_000;
+
+/// Refuses more values than are scored at once: what a request leaves out takes room as well.
+pub(super) fn check_size(rows: usize, columns: usize) -> Result<()> {
+    if rows > ROWS_MAX {
+        return Err(Error::invalid(format!(
+            "The request has more than {ROWS_MAX} rows. Send fewer at once."
+        )));
+    }
+    if rows.saturating_mul(columns) > CELLS_MAX {
+        return Err(Error::invalid(format!(
+            "The request has more than {CELLS_MAX} values, which are its rows times the {columns} columns of the model. Send \
+             fewer rows at once."
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_so_many_values_and_no_more() {
+        assert!(check_size(ROWS_MAX, 10).is_ok());
+        for (rows, columns, words) in [
+            (ROWS_MAX + 1, 1, "1000000 rows"),
+            (ROWS_MAX, 11, "10000000 values"),
+            (501, 20_000, "20000 columns"),
+        ] {
+            let error = check_size(rows, columns).unwrap_err();
+            assert!(error.status() == 400 && error.message().contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What endpoints look up in feature tables, and for whom.
+
+use serde_json::{Value, json};
+use strongback::{
+    catalog::Action,
+    serving::{
+        endpoints,
+        frame::{Column, Frame, Values},
+        lookup::Lookup,
+        runtime::ScoredVersion,
+        signature::Schema,
+    },
+};
+
+use super::{M, make, versions};
+use crate::{
+    features::{TABLE, begin, materialize, working},
+    support::{TestApp, ok, on_every_store, request, token_of},
+    tables::batch,
+};
+
+const SET: &str = "prod.risk.day";
+/// 2026-11-24 00:05 UTC, in microseconds.
+const AT: i64 = 1_795_478_700_000_000;
+
+/// A feature table and a training set on it, and a run that says that its model was trained on that; answers the run.
+async fn trained(test: &TestApp) -> String {
+    begin(test, "card").await;
+    let types = "types=id:long,card:long,at:timestamp,class:long";
+    let csv = "id,at,card,class\n1,2026-11-24T00:05:00Z,7,1\n2,2026-11-24T00:05:00Z,8,0\n";
+    ok(&batch(test, "prod.risk.labels", "first", types, csv).await);
+    working(test, async || {
+        materialize(test, TABLE, false).await;
+        let body = json!({
+            "name": SET, "labels": "prod.risk.labels", "features": [TABLE], "label": "class", "wait_ms": 30_000,
+        });
+        ok(&test.post("/api/1.0/training-sets", body).await);
+    })
+    .await;
+    let experiment = test.post(&format!("{M}/experiments/create"), json!({ "name": "training" })).await;
+    let body = json!({ "experiment_id": ok(&experiment)["experiment_id"] });
+    let run = test.post(&format!("{M}/runs/create"), body).await;
+    let run = ok(&run)["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    let tag = json!({ "run_id": run, "key": "strongback.training_set", "value": SET });
+    ok(&test.post(&format!("{M}/runs/set-tag"), tag).await);
+    run
+}
+
+/// What an endpoint looks up for a model of this run that takes the mean of the card's amounts.
+async fn opened(test: &TestApp, run: &str) -> Lookup {
+    let system = test.system();
+    let found = system.read(|sql| Ok(endpoints::find(sql, "fraud", Action::Read)?.asset.id)).await;
+    let inputs: Value = json!({ "inputs": [{ "type": "double", "name": "mean", "required": true }] });
+    let version = ScoredVersion {
+        model_id: 0,
+        name: "prod.risk.m".into(),
+        version: 1,
+        run_id: run.to_owned(),
+        digest: String::new(),
+    };
+    Lookup::open(&system, found.unwrap(), &version, &Schema::new(inputs.as_object())).await.unwrap()
+}
+
+async fn give(test: &TestApp, name: &str, owner: &str) {
+    let body = json!({ "name": name, "owner": owner });
+    ok(&test.send(request("PATCH", "/api/1.0/owner", Some(body))).await);
+}
+
+/// A mean that is missing, and the key to look it up by.
+fn row(card: Column) -> Frame {
+    Frame {
+        rows: 1,
+        columns: vec![Column { values: Values::Double(vec![f64::NAN]), missing: vec![0] }, card],
+    }
+}
+
+#[test]
+fn what_the_owner_of_an_endpoint_may_not_read_is_not_looked_up() {
+    on_every_store(async |test: TestApp| {
+        let run = trained(&test).await;
+        versions(&test).await;
+        ok(&make(&test, "fraud", "prod.risk.m/1").await);
+        assert!(matches!(opened(&test, &run).await, Lookup::Tables(_)));
+        token_of(&test, "eve", false).await;
+        for (name, is_given) in [("prod.risk.fraud", false), (SET, false), (TABLE, true)] {
+            give(&test, name, "eve").await;
+            let found = matches!(opened(&test, &run).await, Lookup::Tables(_));
+            assert_eq!(found, is_given, "once {name} is eve's");
+        }
+        // Whoever names no run of his, or a set that is not there, gets nothing either.
+        assert!(matches!(opened(&test, "").await, Lookup::Nothing));
+        ok(&test.send(request("DELETE", &format!("/api/1.0/training-sets/{SET}"), None)).await);
+        assert!(matches!(opened(&test, &run).await, Lookup::Nothing));
+    });
+}
+
+#[test]
+fn features_are_looked_up_by_a_key_that_has_a_value() {
+    on_every_store(async |test: TestApp| {
+        let run = trained(&test).await;
+        versions(&test).await;
+        ok(&make(&test, "fraud", "prod.risk.m/1").await);
+        let lookup = opened(&test, &run).await;
+        let names: Vec<&str> =
+            lookup.request_schema().unwrap().inputs.iter().map(|input| input.name.as_str()).collect();
+        assert_eq!(names, ["mean", "card"]);
+        let card = |card| Column { values: Values::Long(vec![card]), missing: Vec::new() };
+        let (filled, read) = lookup.fill(row(card(8)), &[AT]).unwrap();
+        assert_eq!(filled.columns, [Column { values: Values::Double(vec![4.0]), missing: Vec::new() }]);
+        assert_eq!(read.len(), 1);
+        // Nobody has heard of this one: the value stays missing.
+        let (filled, _) = lookup.fill(row(card(99)), &[AT]).unwrap();
+        assert_eq!(filled.columns[0].missing, [0]);
+        let none = Column { values: Values::Long(vec![0]), missing: vec![0] };
+        let refused = lookup.fill(row(none), &[AT]).unwrap_err();
+        assert_eq!(refused.status(), 400);
+        assert!(refused.message().contains("column 'card', row 0"), "{refused}");
+    });
+}
