@@ -140,9 +140,14 @@ async fn history(ctx: Ctx, request: HistoryRequest) -> Result<HistoryResponse> {
     .await
 }
 
-/// The move that had put an alias where it pointed at a time.
-pub(super) fn move_at(sql: &mut Sql<'_>, model_id: i64, alias: &str, at: i64) -> Result<Option<Move>> {
-    let found = sql.first(&store::MOVE_AT, bind![model_id, alias, at], read)?;
+/// The last move that had put an alias on a version by some time.
+pub(super) fn move_at(
+    sql: &mut Sql<'_>,
+    (model_id, alias): (i64, &str),
+    version: i64,
+    at: i64,
+) -> Result<Option<Move>> {
+    let found = sql.first(&store::MOVE_AT, bind![model_id, alias, version, at], read)?;
     found.map(|row| finish(sql, &mut People::default(), row)).transpose()
 }
 

@@ -23,6 +23,7 @@ use crate::{
     serving::{
         config,
         payload::{self, PayloadRow},
+        signature::Schema,
     },
     tracking::run,
 };
@@ -238,24 +239,26 @@ fn explain(sql: &mut Sql<'_>, rows: Vec<PayloadRow>) -> Result<Why> {
         alias: config.as_ref().and_then(|config| config.alias.clone()),
     };
     let model_id = config.as_ref().map(|config| config.model_id);
-    let (mut model, mut run, mut gate, mut alias_move) = (None, None, None, None);
+    let (mut version, mut model, mut run, mut gate, mut alias_move) = (None, None, None, None, None);
     match model_id {
         Some(id) if is_allowed(sql, Action::Read, id)? => {
-            let found = versions::get(sql, id, first.model_version)?;
-            if let Some(version) = found {
-                model = Some(model_part(sql, &version)?);
+            version = versions::get(sql, id, first.model_version)?;
+            if let Some(version) = &version {
+                model = Some(model_part(sql, version)?);
                 run = run_part(sql, &version.run_id, &mut hidden)?;
             }
-            gate = gate_part(sql, id, first)?;
             if let (Some(alias), Some(since)) = (&endpoint.alias, endpoint.since) {
-                alias_move = history::move_at(sql, id, alias, since)?;
+                alias_move = history::move_at(sql, (id, alias), first.model_version, since)?;
             }
+            gate = gate_part(sql, id, first, alias_move.as_ref())?;
         }
         Some(_) => hidden.push("model".to_owned()),
         None => {}
     }
     let is_cut = rows.len() > ROWS_MAX;
+    let asked = version.as_ref().map(|version| Schema::of_signature(version.signature.as_ref()));
     let sources = Sources::of(sql, &first.feature_versions)?;
+    let shown = rows.iter().take(ROWS_MAX).map(|row| row_part(row, asked.as_ref(), &sources));
     Ok(Why {
         request_id: first.request_id.clone(),
         client_request_id: first.client_request_id.clone(),
@@ -264,7 +267,7 @@ fn explain(sql: &mut Sql<'_>, rows: Vec<PayloadRow>) -> Result<Why> {
         latency_us: first.latency_us,
         is_waiting: first.is_waiting,
         endpoint,
-        rows: rows.into_iter().take(ROWS_MAX).map(|row| row_part(row, &sources)).collect(),
+        rows: shown.collect::<Result<_>>()?,
         is_cut,
         model,
         run,
@@ -301,17 +304,26 @@ impl Sources {
     }
 }
 
-fn row_part(row: PayloadRow, sources: &Sources) -> RowPart {
-    let inputs = row.features.into_iter().map(|(name, value)| {
+/// A row with the inputs of the model that answered, in the order of its signature: the table has columns of other versions too.
+/// Where the signature is not known, those that have a value.
+fn row_part(row: &PayloadRow, asked: Option<&Schema>, sources: &Sources) -> Result<RowPart> {
+    let inputs = match asked.filter(|schema| !schema.inputs.is_empty()) {
+        Some(schema) => payload::values_of(&schema.arrow(), &row.features)?,
+        None => {
+            let there = row.features.iter().filter(|(_, value)| !value.is_null());
+            there.map(|(name, value)| (name.clone(), value.clone())).collect()
+        }
+    };
+    let input = |(name, value): (String, Json)| {
         let from = sources.find(&name);
         InputPart { name, value, from }
-    });
-    RowPart {
+    };
+    Ok(RowPart {
         row: row.row,
         prediction: row.prediction,
-        prediction_label: row.prediction_label,
-        inputs: inputs.collect(),
-    }
+        prediction_label: row.prediction_label.clone(),
+        inputs: inputs.into_iter().map(input).collect(),
+    })
 }
 
 fn model_part(sql: &mut Sql<'_>, version: &versions::Version) -> Result<ModelPart> {
@@ -325,11 +337,26 @@ fn model_part(sql: &mut Sql<'_>, version: &versions::Version) -> Result<ModelPar
     })
 }
 
-/// The newest report that was there when the request was served.
-fn gate_part(sql: &mut Sql<'_>, model_id: i64, row: &PayloadRow) -> Result<Option<GatePart>> {
-    let served_at = row.served_at_micros / 1_000;
-    let reports = evidence::list(sql, model_id, Some(row.model_version), evidence::END, REPORTS_READ)?;
-    let Some(found) = reports.into_iter().find(|report| report.made_at <= served_at) else { return Ok(None) };
+/// The report that the move rested on; where it rested on none, or nothing was moved, the newest that was there by then.
+fn gate_part(
+    sql: &mut Sql<'_>,
+    model_id: i64,
+    row: &PayloadRow,
+    step: Option<&Move>,
+) -> Result<Option<GatePart>> {
+    let rested_on = step.and_then(|step| step.evidence.as_ref()?.get("gate_report")?.as_str()?.parse().ok());
+    let named = rested_on.map(|id| evidence::get(sql, id)).transpose()?.flatten();
+    let of_version = named.filter(|found| found.model_id == model_id && found.version == row.model_version);
+    let found = match of_version {
+        Some(found) => Some(found),
+        None => {
+            let by = step.map_or(row.served_at_micros / 1_000, |step| step.at);
+            let reports =
+                evidence::list(sql, model_id, Some(row.model_version), evidence::END, REPORTS_READ)?;
+            reports.into_iter().find(|report| report.made_at <= by)
+        }
+    };
+    let Some(found) = found else { return Ok(None) };
     let report: Report = serde_json::from_str(&found.body).map_err(Error::internal)?;
     let check = |check: Check| (check.name, check.outcome.words().to_owned(), check.sentence);
     Ok(Some(GatePart {

@@ -5,10 +5,7 @@
 
 use std::time::Instant;
 
-use lake::arrow::{
-    datatypes::{Field, Schema as ArrowSchema},
-    record_batch::{RecordBatch, RecordBatchOptions},
-};
+use lake::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use uuid::Uuid;
 
 use super::{
@@ -59,12 +56,7 @@ pub(super) async fn recorder(ctx: &Ctx, endpoint_id: i64, schema: &Schema) -> Re
             Ok(EndpointRef { asset: endpoint_id, table, owner: found.owner_id })
         })
         .await?;
-    payload::recorder(ctx, &endpoint, &arrow(schema)).await
-}
-
-fn arrow(schema: &Schema) -> ArrowSchema {
-    let fields = schema.inputs.iter().map(|input| Field::new(&input.name, input.kind.arrow(), true));
-    ArrowSchema::new(fields.collect::<Vec<_>>())
+    payload::recorder(ctx, &endpoint, &schema.arrow()).await
 }
 
 /// Logs a request; it is durable when this comes back.
@@ -75,7 +67,7 @@ pub(super) async fn keep(deployed: &Deployed, served: Served<'_>) -> Result<()> 
         false => served.inputs.to_batch(&deployed.schema)?,
         true => {
             let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            RecordBatch::try_new_with_options(arrow(&deployed.schema).into(), Vec::new(), &options)
+            RecordBatch::try_new_with_options(deployed.schema.arrow().into(), Vec::new(), &options)
                 .map_err(Error::internal)?
         }
     };

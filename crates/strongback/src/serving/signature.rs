@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 
-use lake::arrow::datatypes::{DataType, TimeUnit};
+use lake::arrow::datatypes::{DataType, Field, Schema as ArrowSchema, TimeUnit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+
+use crate::registry::signature::Signature;
 
 /// The type of a value, by MLflow's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +142,20 @@ impl Schema {
         let found = entries.and_then(|entries| columns(entries).or_else(|| tensor(entries)));
         let (inputs, form) = found.unwrap_or((Vec::new(), Form::Free));
         Self::of(inputs, form)
+    }
+
+    /// Of a version's signature, as far as it is known.
+    pub fn of_signature(signature: Option<&Signature>) -> Self {
+        match signature {
+            Some(Signature::Known(parts)) => Self::new(Some(parts)),
+            _ => Self::new(None),
+        }
+    }
+
+    /// As columns of a table, each of which may be empty.
+    pub fn arrow(&self) -> ArrowSchema {
+        let fields = self.inputs.iter().map(|input| Field::new(&input.name, input.kind.arrow(), true));
+        ArrowSchema::new(fields.collect::<Vec<_>>())
     }
 
     /// Of these inputs.

@@ -40,7 +40,7 @@ mod values;
 pub use figures::{Figures, figures};
 pub use find::{PayloadRow, find};
 pub use log::PayloadLog;
-pub(crate) use names::columns_of;
+pub(crate) use names::{columns_of, values_of};
 pub use record::{FeatureVersion, Record};
 pub(crate) use store::STATEMENTS;
 pub use target::{EndpointRef, Recorder, recorded_table, recorder, table_of_endpoint};

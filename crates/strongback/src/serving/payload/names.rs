@@ -11,6 +11,7 @@ use lake::{
     schema::{Column as TableColumn, Declared},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
 use super::values::Kind;
 use crate::error::Result;
@@ -146,6 +147,25 @@ pub(crate) fn columns_of(asked: &Schema, table: &Schema) -> Result<Vec<Option<us
     Ok(inputs.iter().zip(&placed).map(|(input, placed)| at(placed).or_else(|| at(&input.name))).collect())
 }
 
+/// Of values by column, those of a model that takes `asked`, in its order and under its names. Columns that other models have are
+/// left out.
+pub(crate) fn values_of(asked: &Schema, by_column: &Map<String, Json>) -> Result<Vec<(String, Json)>> {
+    let inputs = inputs(asked)?;
+    let names: HashSet<String> = inputs.iter().map(|input| input.name.to_lowercase()).collect();
+    let value_at = |name: &str| {
+        let found = by_column.iter().find(|(column, _)| column.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value).filter(|value| !value.is_null())
+    };
+    let value_of = |input: &Input| {
+        let of_type = format!("{}_{}", input.name, input.kind.text());
+        let of_type = Some(of_type).filter(|name| !names.contains(&name.to_lowercase()));
+        let found = of_type.and_then(|name| value_at(&name)).or_else(|| value_at(&input.name));
+        found.cloned().unwrap_or(Json::Null)
+    };
+    let asked = asked.fields().iter().map(|field| field.name().clone());
+    Ok(asked.zip(inputs.iter().map(value_of)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +174,24 @@ mod tests {
         let fields: Vec<Field> =
             given.iter().map(|name| Field::new(*name, DataType::Float64, true)).collect();
         inputs(&Schema::new(fields)).unwrap().into_iter().map(|input| input.name).collect()
+    }
+
+    #[test]
+    fn values_come_back_in_the_models_order_and_under_its_names() {
+        let asked = Schema::new(vec![
+            Field::new("_z", DataType::Float64, true),
+            Field::new("a", DataType::Int64, true),
+            Field::new("b", DataType::Float64, true),
+            Field::new("b_double", DataType::Float64, true),
+        ]);
+        let logged = serde_json::json!({
+            "A_bigint": 7, "a": null, "__z": 1.5, "b": 2.0, "b_double": 3.0, "of_another_model": 9,
+        });
+        let found = values_of(&asked, logged.as_object().unwrap()).unwrap();
+        let expected = [("_z", 1.5.into()), ("a", 7.into()), ("b", 2.0.into()), ("b_double", 3.0.into())];
+        assert_eq!(found, expected.map(|(name, value): (&str, Json)| (name.to_owned(), value)));
+        // What the model did not get is said to be missing.
+        assert_eq!(values_of(&asked, &Map::new()).unwrap()[1], ("a".to_owned(), Json::Null));
     }
 
     #[test]

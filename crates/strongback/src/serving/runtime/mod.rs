@@ -185,7 +185,7 @@ async fn load_files(ctx: &Ctx, name: String, version: &Version) -> Result<Scorer
         Some(Signature::Known(parts)) => Some(parts),
         _ => None,
     };
-    let schema = Schema::new(known);
+    let schema = Schema::of_signature(version.signature.as_ref());
     let has_params = known.is_some_and(|parts| parts.get("params").is_some_and(serde_json::Value::is_array));
     let flavors = flavors(&dir)?;
     let (runtime, report) = start(ctx, &dir, &digest, &schema, &flavors, has_params).await?;
