@@ -1,10 +1,11 @@
 //! Going back: one more move of an alias, to where it pointed before.
 //!
 //! Rollbacks undo moves like a stack: after 1 → 2 → 3 a rollback leads to 2 and the next one to 1, never to what was rolled
-//! away from, nor to a version that was deleted since. Whoever saw where the alias points may say so, and is refused when it
-//! points elsewhere by then: of two who roll back at once one does. What the alias rested on when it first pointed there (a gate report, an override) is what it rests on again,
-//! although that may have expired since: going back must not wait for gates. Where it rested on nothing because the alias was
-//! not governed then, going back is an override (docs/decisions/0022).
+//! away from, nor to a version that was deleted since. Whoever saw where the alias points may say so, and is refused when
+//! it points elsewhere by then: of two who roll back at once one does. What the alias rested on when it first pointed there
+//! (a gate report, an override) is what it rests on again, although that may have expired since: going back must not wait
+//! for gates. Where it rested on nothing because the alias was not governed then, going back is an override
+//! (docs/decisions/0022).
 
 use std::collections::BTreeSet;
 

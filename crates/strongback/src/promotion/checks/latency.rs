@@ -29,8 +29,8 @@ const BLOCKS: usize = 20;
 /// Requests to each model before anything is measured.
 const WARM_UP: usize = 50;
 
-/// The times of both models, in milliseconds; or why there are none. Where there is no champion the candidate is measured against itself, so that
-/// it is known how steady the machine is.
+/// The times of both models, in milliseconds; or why there are none. Where there is no champion the candidate is measured
+/// against itself, so that it is known how steady the machine is.
 pub async fn measure(
     job: &JobCtx,
     gate: &Latency,
