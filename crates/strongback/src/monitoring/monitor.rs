@@ -15,6 +15,7 @@ use crate::{
     },
     db::{Row, Sql},
     error::{Error, Result},
+    serving::payload,
     tables::managed::{self, Managed},
 };
 
@@ -130,6 +131,9 @@ pub(super) fn beside(name: &FullName, ending: &str) -> FullName {
 
 /// The table that a watched name means: the payload table of an endpoint, or the table itself.
 pub(super) fn watched(sql: &mut Sql<'_>, name: &FullName) -> Result<Managed> {
+    if let Some(table) = payload::table_of_endpoint(sql, name)? {
+        return managed::by_asset(sql, table, Action::Read);
+    }
     if let managed::Found::Managed(found) = managed::find(sql, &beside(name, PAYLOAD))? {
         authorize(sql, Action::Read, found.asset.id)?;
         return Ok(*found);

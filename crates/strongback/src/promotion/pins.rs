@@ -33,7 +33,7 @@ pub async fn keep_clean(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         match sweep(&app).await {
             Ok(0) => {}
             Ok(released) => {
-                tracing::info!(released, "released the table versions of gate reports that expired")
+                tracing::info!(released, "released the table versions of gate reports that expired");
             }
             Err(error) => tracing::warn!(?error, "the round that releases pins of gate reports ended early"),
         }

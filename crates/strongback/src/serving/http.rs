@@ -14,9 +14,9 @@ use super::{
     traffic::TrafficInfo,
 };
 use crate::{
-    catalog::{Action, authorize::visible, securable::People},
+    catalog::{Action, asset, authorize, authorize::visible, securable::People},
     context::{App, Ctx},
-    error::Result,
+    error::{Error, Result},
     router::{Limits, Policy, Route, wire::Empty},
 };
 
@@ -319,7 +319,7 @@ async fn delete(ctx: Ctx, request: GetRequest) -> Result<Empty> {
 /// What was served, and what became of it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LogResponse {
-    /// The payload table, which comes to be with its first rows.
+    /// The payload table; before its first rows come to be, the name that it gets if that is free.
     pub table: String,
     /// Requests, counted where they pass.
     #[serde(flatten)]
@@ -334,11 +334,27 @@ async fn log(ctx: Ctx, request: GetRequest) -> Result<LogResponse> {
 async fn flush(ctx: Ctx, request: GetRequest) -> Result<LogResponse> {
     let endpoint = ctx.read(move |sql| find(sql, &request.name, Action::Edit)).await?;
     // The log is drained as a whole, as the server does by itself once a minute.
-    payload::flush(&Ctx::system(&ctx.app)).await?;
-    logged(&ctx, endpoint).await
+    let drained = payload::flush(&Ctx::system(&ctx.app)).await;
+    let log = logged(&ctx, endpoint).await?;
+    // What was in the way may be another endpoint's, of which the caller may know nothing.
+    if drained.is_err() && log.figures.waiting > 0 {
+        return Err(Error::unavailable(format!(
+            "{} requests wait in the log still: their table could not be written to. It is tried again by itself; the server's log \
+             says why.",
+            log.figures.waiting
+        )));
+    }
+    Ok(log)
 }
 
 async fn logged(ctx: &Ctx, endpoint: Endpoint) -> Result<LogResponse> {
-    let figures = payload::figures(ctx, endpoint.asset.id).await?;
-    Ok(LogResponse { table: format!("{}{TABLE_SUFFIX}", endpoint.full_name), figures })
+    let id = endpoint.asset.id;
+    let table = ctx
+        .read(move |sql| {
+            authorize(sql, Action::Read, id)?;
+            payload::recorded_table(sql, id)?.map(|table| asset::display_name(sql, table)).transpose()
+        })
+        .await?;
+    let table = table.unwrap_or_else(|| format!("{}{TABLE_SUFFIX}", endpoint.full_name));
+    Ok(LogResponse { table, figures: payload::figures(ctx, id).await? })
 }

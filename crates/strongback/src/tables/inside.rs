@@ -7,16 +7,14 @@
 use lake::{
     replace::Replacement,
     rows::Rows,
-    schema::Declared,
     table::{Committed, Mark},
 };
 use serde_json::json;
-use syntax::names::FullName;
 use uuid::Uuid;
 
 use super::{
     column,
-    land::{self, NewEmpty, revert_row},
+    land::revert_row,
     managed::{self, Totals},
     operations::{self, Inside, Place, ROWS, Version, WRITE},
     recover::settle,
@@ -51,18 +49,6 @@ pub struct Landed {
     pub is_repeat: bool,
 }
 
-/// A table for such rows.
-pub struct NewTable {
-    /// Its name.
-    pub name: FullName,
-    /// Its columns.
-    pub columns: Vec<Declared>,
-    /// Its description.
-    pub comment: String,
-    /// `principal.id` of its owner.
-    pub owner: i64,
-}
-
 /// What the rows of a batch do to those that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
@@ -88,12 +74,6 @@ impl How {
             Self::Replace => ("replace", EventKind::TableReplace),
         }
     }
-}
-
-/// Makes an empty table for somebody; answers its asset.
-pub async fn create(ctx: &Ctx, new: NewTable) -> Result<i64> {
-    let NewTable { name, columns, comment, owner } = new;
-    land::create_empty(ctx, NewEmpty { name, columns, comment, properties: None, owner: Some(owner) }).await
 }
 
 /// Lets a batch land behind the rows that are there. `rows` are drawn only if they have to be written.

@@ -134,7 +134,11 @@ fn load(opened: &Opened, segment: Segment) -> Result<Loaded> {
             }
             Err(error) => return Err(failed(error)),
         }
-        let Ok(key) = record::key_of(&record) else { continue };
+        let Ok(key) = record::key_of(&record) else {
+            tracing::error!("a record of the payload log has an unknown form; its file is set aside");
+            is_damaged = true;
+            continue;
+        };
         let group = groups.entry(key.endpoint).or_default();
         let start = bytes.len();
         match record::decode(&record) {
@@ -151,7 +155,12 @@ fn load(opened: &Opened, segment: Segment) -> Result<Loaded> {
                 group.spans.push(start..bytes.len());
             }
             Err(error) => {
-                tracing::error!(?error, request = %key.request_id, "a record of the payload log cannot be read");
+                tracing::error!(
+                    ?error,
+                    request = %key.request_id,
+                    "a record of the payload log cannot be read; its file is set aside"
+                );
+                is_damaged = true;
                 group.unreadable += 1;
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use lake::arrow::datatypes::Schema;
+use serde_json::json;
 use syntax::names::FullName;
 
 use super::{
@@ -19,8 +20,9 @@ use crate::{
     },
     context::{App, Ctx},
     db::{Origin, Sql},
-    error::{Error, Result},
-    tables,
+    error::{Code, Error, Result},
+    events::EventKind,
+    tables::{self, NewEmpty},
 };
 
 /// What the log has to know of an endpoint.
@@ -108,8 +110,13 @@ pub(super) enum Target {
 
 enum Found {
     Target(Target),
-    New(tables::inside::NewTable),
+    New(NewEmpty),
 }
+
+/// Who writes payload tables, as whoever else tries to is told.
+const KEEPER: &str = "what an endpoint served";
+/// Tables of one name and a number, as endpoints that were made again leave them.
+const NUMBERS_MAX: usize = 1_000;
 
 /// The table of an endpoint, made if it is not there.
 pub(super) async fn of(ctx: &Ctx, endpoint: i64) -> Result<Target> {
@@ -117,8 +124,13 @@ pub(super) async fn of(ctx: &Ctx, endpoint: i64) -> Result<Target> {
         Found::Target(target) => return Ok(target),
         Found::New(new) => new,
     };
-    let table = tables::inside::create(ctx, new).await?;
-    ctx.app.db.derive(move |tx| tx.execute(&store::ENDPOINT_SET_TABLE, bind![endpoint, table])).await?;
+    let name = tables::managed::show(&new.name);
+    // Made and noted in one transaction: no crash comes between, and no table of somebody else's is taken for it.
+    let table = tables::create_kept(ctx, new, KEEPER, move |tx, table| {
+        tx.execute(&store::ENDPOINT_SET_TABLE, bind![endpoint, table])?;
+        Ok((EventKind::TableCreate, json!({ "name": name, "columns": names::FIXED.len() })))
+    })
+    .await?;
     Ok(Target::Table(table))
 }
 
@@ -144,19 +156,33 @@ fn find(sql: &mut Sql<'_>, endpoint: i64) -> Result<Found> {
     }
     let catalog = above.parent_id.map(|id| asset::get(sql, id)).transpose()?.flatten();
     let catalog = catalog.ok_or_else(|| Error::internal("a schema has no catalog"))?;
-    let name = FullName { catalog: catalog.leaf, schema: above.leaf, leaf };
-    // Made by this, and not yet noted, when a crash came between.
-    if let Some(made) = asset::find(sql, Some(schema), Kind::Table, &syntax::names::fold_case(&name.leaf))?
-        && made.comment.as_deref() == Some(comment(endpoint).as_str())
-    {
-        return Ok(Found::Target(Target::Table(made.id)));
-    }
-    Ok(Found::New(tables::inside::NewTable {
-        name,
+    Ok(Found::New(NewEmpty {
+        name: FullName { catalog: catalog.leaf, schema: above.leaf, leaf: free_leaf(sql, schema, &leaf)? },
         columns: names::fixed(),
         comment: comment(endpoint),
-        owner,
+        properties: None,
+        owner: Some(owner),
     }))
+}
+
+/// The name, or the first with a number behind it that nothing has: an endpoint that was deleted leaves its table, and another one
+/// may be made under its name.
+fn free_leaf(sql: &mut Sql<'_>, schema: i64, leaf: &str) -> Result<String> {
+    for number in 1..=NUMBERS_MAX {
+        let tried = if number == 1 { leaf.to_owned() } else { format!("{leaf}_{number}") };
+        let key = syntax::names::fold_case(&tried);
+        let is_taken = asset::find(sql, Some(schema), Kind::Table, &key)?.is_some()
+            || asset::find(sql, Some(schema), Kind::TrainingSet, &key)?.is_some();
+        if !is_taken {
+            return Ok(tried);
+        }
+    }
+    Err(Error::new(
+        Code::ResourceConflict,
+        format!(
+            "There are {NUMBERS_MAX} tables named '{leaf}' with a number behind it. Delete or rename those of endpoints that are gone."
+        ),
+    ))
 }
 
 fn comment(endpoint: i64) -> String {

@@ -8,7 +8,7 @@ use tokio::{sync::watch::Receiver, time::Instant};
 use super::drain::drain;
 use crate::{
     context::{App, Ctx},
-    error::Result,
+    error::{Error, Result},
 };
 
 /// How long a record waits for its table at most, where the table can be written to.
@@ -19,7 +19,12 @@ const RETRY: Duration = Duration::from_secs(10);
 /// Brings what was logged before the call into tables, for all endpoints. An error says that something stays in the log.
 pub async fn flush(ctx: &Ctx) -> Result<()> {
     match ctx.app.payload.open_if_there().await? {
-        Some(opened) => drain(&ctx.app, &opened).await,
+        Some(opened) => {
+            // By itself: whoever asked may go away meanwhile, and what is half done is finished.
+            let app = Arc::clone(&ctx.app);
+            let draining = tokio::spawn(async move { drain(&app, &opened).await });
+            draining.await.map_err(Error::internal)?
+        }
         None => Ok(()),
     }
 }
@@ -28,6 +33,7 @@ pub async fn flush(ctx: &Ctx) -> Result<()> {
 pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
     let ctx = Ctx::system(&app);
     let mut due = at_start(&ctx).await;
+    let mut is_retry = due.is_some();
     loop {
         let alarm = async {
             match due {
@@ -40,13 +46,15 @@ pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
             _ = stopped.changed() => break,
             () = alarm => {}
             () = app.payload.bell.notified() => {
-                if !is_full(&app).await {
+                // What could not be brought away waits its time, however much is served meanwhile.
+                if is_retry || !is_full(&app).await {
                     due.get_or_insert(Instant::now() + EVERY);
                     continue;
                 }
             }
         }
         due = attempt(&ctx).await;
+        is_retry = due.is_some();
     }
     if let Err(error) = flush(&ctx).await {
         tracing::warn!(?error, "requests wait in the payload log until the next start");

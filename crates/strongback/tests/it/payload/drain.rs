@@ -1,6 +1,9 @@
 //! From the log into tables: typed, once, whatever happens to the endpoint and the server meanwhile.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use http::Method;
 use strongback::serving::payload::{Figures, figures, find, flush, recorder};
@@ -185,22 +188,63 @@ fn a_table_that_cannot_be_written_to_keeps_its_records_and_nobody_elses() {
     on_every_store(async |test: TestApp| {
         prod_risk(&test).await;
         let (bad, good) = (endpoint(&test, "bad").await, endpoint(&test, "good").await);
-        // Somebody else's table has the name.
-        endpoint(&test, "bad_payload").await;
+        let mut recorders = Vec::new();
         for of in [&bad, &good] {
-            let recorder = recorder(&test.system(), of, &schema()).await.unwrap();
-            recorder.append(record(1, 1)).await.unwrap();
+            recorders.push(recorder(&test.system(), of, &schema()).await.unwrap());
         }
-        let error = flush(&test.system()).await.unwrap_err();
-        assert!(error.message().contains("bad_payload"), "{error:?}");
-        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.good_payload").await, "n\n1\n");
+        let log = async |n| {
+            for recorder in &recorders {
+                recorder.append(record(n, 1)).await.unwrap();
+            }
+        };
+        log(1).await;
+        flush(&test.system()).await.unwrap();
+        // The files of one are out of reach for a while.
+        let found = test.get("/api/2.1/unity-catalog/tables/prod.risk.bad_payload").await;
+        let home =
+            directory(&test.dir.path().join("data"), ok(&found)["table_id"].as_str().unwrap()).unwrap();
+        let away = home.with_extension("away");
+        fs::rename(&home, &away).unwrap();
+        log(2).await;
+        flush(&test.system()).await.unwrap_err();
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.good_payload").await, "n\n2\n");
         let ctx = test.system();
         let seen = (figures(&ctx, bad.asset).await.unwrap(), figures(&ctx, good.asset).await.unwrap());
-        assert_eq!((seen.0.waiting, seen.0.drained, seen.1.waiting, seen.1.drained), (1, 0, 0, 1));
-        let path = "/api/2.1/unity-catalog/tables/prod.risk.bad_payload";
-        ok(&test.send(request(Method::DELETE.as_str(), path, None)).await);
+        assert_eq!((seen.0.waiting, seen.0.drained, seen.1.waiting, seen.1.drained), (1, 1, 0, 2));
+        fs::rename(&away, &home).unwrap();
         flush(&ctx).await.unwrap();
-        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.bad_payload").await, "n\n1\n");
-        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.good_payload").await, "n\n1\n", "once");
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.bad_payload").await, "n\n2\n");
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.good_payload").await, "n\n2\n", "once");
+    });
+}
+
+/// The directory of this name somewhere below another.
+fn directory(below: &Path, name: &str) -> Option<PathBuf> {
+    let inside = fs::read_dir(below).ok()?.flatten().map(|entry| entry.path());
+    let mut folders = inside.filter(|path| path.is_dir());
+    folders.find_map(|path| if path.ends_with(name) { Some(path) } else { directory(&path, name) })
+}
+
+#[test]
+fn an_endpoint_that_is_made_again_gets_a_table_of_its_own_that_nobody_else_writes() {
+    on_every_store(async |test: TestApp| {
+        let (_, first) = fraud(&test).await;
+        first.append(record(1, 1)).await.unwrap();
+        flush(&test.system()).await.unwrap();
+        let delete = request(Method::DELETE.as_str(), "/api/2.1/unity-catalog/tables/prod.risk.fraud", None);
+        ok(&test.send(delete).await);
+        let again = endpoint(&test, "fraud").await;
+        let second = recorder(&test.system(), &again, &schema()).await.unwrap();
+        second.append(record(2, 1)).await.unwrap();
+        second.append(record(3, 1)).await.unwrap();
+        flush(&test.system()).await.unwrap();
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.fraud_payload").await, "n\n1\n");
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.fraud_payload_2").await, "n\n2\n");
+        let path = "/api/1.0/tables/prod.risk.fraud_payload_2/batches/mine?format=csv";
+        let mut put = request("PUT", path, None);
+        *put.body_mut() = axum::body::Body::from("_request_id\nx\n");
+        let refused = test.send(put).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(refused.json["message"].as_str().unwrap().contains("what an endpoint served"), "{refused:?}");
     });
 }
