@@ -46,17 +46,14 @@ struct Row {
 pub async fn follow(app: Arc<App>, mut stopped: tokio::sync::watch::Receiver<bool>) {
     let mut swept_at: Option<Instant> = None;
     loop {
-        if swept_at.is_none_or(|at| at.elapsed() > SWEEP) {
-            swept_at = Some(Instant::now());
-            let app = Arc::clone(&app);
-            tokio::spawn(async move {
-                if let Err(error) = runtime::sweep(&app).await {
-                    tracing::warn!(?error, "files of models that nobody needs were not removed");
-                }
-            });
-        }
         if let Err(error) = look(&app).await {
             tracing::warn!(?error, "endpoints were not brought in step");
+        }
+        if swept_at.is_none_or(|at| at.elapsed() > SWEEP) {
+            swept_at = Some(Instant::now());
+            if let Err(error) = runtime::sweep(&app).await {
+                tracing::warn!(?error, "files of models that nobody needs were not removed");
+            }
         }
         tokio::select! {
             _ = stopped.changed() => return,
@@ -81,6 +78,9 @@ pub async fn look(app: &Arc<App>) -> Result<Vec<tokio::task::JoinHandle<()>>> {
         });
         if is_there {
             live.settle();
+            if let Some(deployed) = live.deployed() {
+                deployed.lookup.renew(&Ctx::system(app), row.id).await?;
+            }
             continue;
         }
         if !live.begin(row.n, (row.model_id, wanted)) {

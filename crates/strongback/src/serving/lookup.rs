@@ -7,7 +7,10 @@
 //! on, and the answer says from which version of which table it was, so that the request can be explained. Whoever logs a run
 //! names the training set, so that the name gives nobody anything: an endpoint gives away what its owner may read.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     frame::{Column, Frame, Values},
@@ -23,10 +26,7 @@ use crate::{
     context::Ctx,
     db::Sql,
     error::{Code, Error, Result},
-    features::{
-        self, KeyKind, KeyValue, Online,
-        training_set::{self, TrainingSet},
-    },
+    features::{self, KeyKind, KeyValue, Online, training_set},
     time,
     tracking::run,
 };
@@ -48,6 +48,10 @@ pub struct Tables {
     /// How many inputs the model has.
     inputs: usize,
     sources: Vec<Source>,
+    /// The assets that the owner of the endpoint must be allowed to read: the training set and its feature tables.
+    stands_on: Vec<i64>,
+    /// Whether he was, when it was asked last.
+    is_allowed: AtomicBool,
 }
 
 struct Source {
@@ -72,7 +76,7 @@ impl Lookup {
             return Ok(Self::Nothing);
         }
         let run_id = version.run_id.clone();
-        let trained = ctx.read(move |sql| trained(sql, endpoint_id, &run_id)).await?;
+        let (trained, stands_on) = ctx.read(move |sql| trained(sql, endpoint_id, &run_id)).await?;
         let (mut inputs, mut sources) = (schema.inputs.clone(), Vec::new());
         for Trained { table, definition, columns } in trained {
             let takes: Vec<(String, usize)> = columns
@@ -92,15 +96,32 @@ impl Lookup {
             return Ok(Self::Nothing);
         }
         let request = Schema::of(inputs, Form::Named);
-        Ok(Self::Tables(Box::new(Tables { request, inputs: schema.inputs.len(), sources })))
+        let (inputs, is_allowed) = (schema.inputs.len(), AtomicBool::new(true));
+        Ok(Self::Tables(Box::new(Tables { request, inputs, sources, stands_on, is_allowed })))
+    }
+
+    /// Asks again whether the owner of the endpoint may read what is looked up. If not, requests bring all inputs from now on.
+    pub async fn renew(&self, ctx: &Ctx, endpoint_id: i64) -> Result<()> {
+        let Self::Tables(tables) = self else { return Ok(()) };
+        let asked = tables.stands_on.clone();
+        let is_allowed = ctx
+            .read(move |sql| {
+                visible(sql);
+                may_be_given(sql, endpoint_id, &asked)
+            })
+            .await?;
+        if tables.is_allowed.swap(is_allowed, Ordering::Relaxed) != is_allowed {
+            tracing::warn!(endpoint_id, is_allowed, "what an endpoint may look up for its owner has changed");
+        }
+        Ok(())
     }
 
     /// What a request is read with: the model's inputs, of which those that are looked up may be absent, and the keys to look
     /// them up by. `None` where that is the model's own schema.
     pub fn request_schema(&self) -> Option<&Schema> {
         match self {
-            Self::Nothing => None,
-            Self::Tables(tables) => Some(&tables.request),
+            Self::Tables(tables) if tables.is_allowed.load(Ordering::Relaxed) => Some(&tables.request),
+            Self::Nothing | Self::Tables(_) => None,
         }
     }
 
@@ -126,19 +147,28 @@ pub struct Read {
 }
 
 /// The feature tables of the training set that a run names, if it names one that is there and that the owner of the endpoint
-/// may read, with all that it stands on.
-fn trained(sql: &mut Sql<'_>, endpoint_id: i64, run_id: &str) -> Result<Vec<Trained>> {
+/// may read, with all that it stands on: the assets of both.
+fn trained(sql: &mut Sql<'_>, endpoint_id: i64, run_id: &str) -> Result<(Vec<Trained>, Vec<i64>)> {
     visible(sql);
-    let Some(run) = run::find(sql, run_id)? else { return Ok(Vec::new()) };
-    let Some(name) = run.document.tag(training_set::RUN_TAG) else { return Ok(Vec::new()) };
+    let nothing = || Ok((Vec::new(), Vec::new()));
+    let Some(run) = run::find(sql, run_id)? else { return nothing() };
+    let Some(name) = run.document.tag(training_set::RUN_TAG) else { return nothing() };
     let set = match training_set::get(sql, name, Action::Read) {
         Ok(set) => set,
         // The tag is the client's, and training sets may be deleted: then requests bring all inputs.
-        Err(error) if !error.is_ours() => return Ok(Vec::new()),
+        Err(error) if !error.is_ours() => return nothing(),
         Err(error) => return Err(error),
     };
-    if !may_be_given(sql, endpoint_id, &set)? {
-        return Ok(Vec::new());
+    let mut stands_on: Vec<i64> = set.features.iter().map(|(_, source)| source.table).collect();
+    stands_on.push(set.asset.id);
+    stands_on.sort_unstable();
+    stands_on.dedup();
+    if !may_be_given(sql, endpoint_id, &stands_on)? {
+        tracing::warn!(
+            endpoint_id,
+            "the owner of an endpoint may not read what its model was trained on: nothing is looked up"
+        );
+        return nothing();
     }
     let mut tables: Vec<Trained> = Vec::new();
     for (column, source) in set.features {
@@ -151,28 +181,18 @@ fn trained(sql: &mut Sql<'_>, endpoint_id: i64, run_id: &str) -> Result<Vec<Trai
             None => tables.push(Trained { table, definition: source.definition, columns: vec![column] }),
         }
     }
-    Ok(tables)
+    Ok((tables, stands_on))
 }
 
-/// Whether the owner of an endpoint may read a training set and each of its feature tables.
-fn may_be_given(sql: &mut Sql<'_>, endpoint_id: i64, set: &TrainingSet) -> Result<bool> {
+/// Whether the owner of an endpoint may read each of these assets.
+fn may_be_given(sql: &mut Sql<'_>, endpoint_id: i64, asked: &[i64]) -> Result<bool> {
     let Some(endpoint) = asset::get(sql, endpoint_id)? else { return Ok(false) };
     let Some(owner) = principal::find_by_id(sql, endpoint.owner_id)? else { return Ok(false) };
-    let tables = set.features.iter().map(|(_, source)| source.table);
-    let mut asked: Vec<i64> = std::iter::once(set.asset.id).chain(tables).collect();
-    asked.dedup();
     for id in asked {
-        match authorize_as(sql, &owner, Action::Read, id) {
+        match authorize_as(sql, &owner, Action::Read, *id) {
             Ok(()) => {}
             Err(error) if error.is_ours() => return Err(error),
-            Err(_) => {
-                tracing::warn!(
-                    endpoint = endpoint.leaf,
-                    owner = owner.name,
-                    "the owner of an endpoint may not read what its model was trained on: nothing is looked up for it"
-                );
-                return Ok(false);
-            }
+            Err(_) => return Ok(false),
         }
     }
     Ok(true)
@@ -241,6 +261,12 @@ fn type_of(kind: KeyKind) -> Type {
 
 impl Tables {
     fn fill(&self, mut frame: Frame, at_micros: &[i64]) -> Result<(Frame, Vec<Read>)> {
+        // Without the keys it was read as the model takes it, when nothing was to be looked up.
+        let has_keys = frame.columns.len() == self.request.inputs.len();
+        if !has_keys || !self.is_allowed.load(Ordering::Relaxed) {
+            frame.columns.truncate(self.inputs);
+            return Ok((frame, Vec::new()));
+        }
         let now = time::now_ms() * 1_000;
         let mut read: Vec<Read> = Vec::with_capacity(self.sources.len());
         for source in &self.sources {

@@ -211,7 +211,7 @@ fn requests_have_as_many_rows_as_are_asked_for() {
         };
         assert_eq!(lab.judge(candidate, &of_rows(1_200))["verdict"], "pass");
         let view = lab.judge(candidate, &of_rows(1_201));
-        let (said, sentence) = outcome(&view, "latency.p99");
+        let (said, sentence) = outcome(&view, "latency");
         assert_eq!((said.as_str(), view["verdict"].as_str()), ("could_not_judge", Some("could_not_judge")));
         assert_eq!(sentence, "A request is to have 1201 rows, and the evaluation has 1200.");
     });

@@ -46,10 +46,15 @@ async fn trained(test: &TestApp) -> String {
     run
 }
 
+async fn endpoint_id(test: &TestApp) -> i64 {
+    let found = test.system().read(|sql| Ok(endpoints::find(sql, "fraud", Action::Read)?.asset.id)).await;
+    found.unwrap()
+}
+
 /// What an endpoint looks up for a model of this run that takes the mean of the card's amounts.
 async fn opened(test: &TestApp, run: &str) -> Lookup {
     let system = test.system();
-    let found = system.read(|sql| Ok(endpoints::find(sql, "fraud", Action::Read)?.asset.id)).await;
+    let id = endpoint_id(test).await;
     let inputs: Value = json!({ "inputs": [{ "type": "double", "name": "mean", "required": true }] });
     let version = ScoredVersion {
         model_id: 0,
@@ -58,7 +63,7 @@ async fn opened(test: &TestApp, run: &str) -> Lookup {
         run_id: run.to_owned(),
         digest: String::new(),
     };
-    Lookup::open(&system, found.unwrap(), &version, &Schema::new(inputs.as_object())).await.unwrap()
+    Lookup::open(&system, id, &version, &Schema::new(inputs.as_object())).await.unwrap()
 }
 
 async fn give(test: &TestApp, name: &str, owner: &str) {
@@ -86,6 +91,14 @@ fn what_the_owner_of_an_endpoint_may_not_read_is_not_looked_up() {
             give(&test, name, "eve").await;
             let found = matches!(opened(&test, &run).await, Lookup::Tables(_));
             assert_eq!(found, is_given, "once {name} is eve's");
+        }
+        // What was opened for him ends with his right, and is there again with it.
+        let (system, lookup) = (test.system(), opened(&test, &run).await);
+        let id = endpoint_id(&test).await;
+        for (owner, is_given) in [("local", false), ("eve", true)] {
+            give(&test, TABLE, owner).await;
+            lookup.renew(&system, id).await.unwrap();
+            assert_eq!(lookup.request_schema().is_some(), is_given, "once the table is of {owner}");
         }
         // Whoever names no run of his, or a set that is not there, gets nothing either.
         assert!(matches!(opened(&test, "").await, Lookup::Nothing));
