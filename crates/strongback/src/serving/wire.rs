@@ -85,8 +85,8 @@ impl ConfigIn {
         }
         if self.served_entities.is_some() && self.served_models.is_some() {
             return Err(Error::invalid(
-                "Invalid value for parameter 'served_models' supplied: it is what 'served_entities' was called before. Send \
-                 one of them.",
+                "Invalid value for parameter 'served_models' supplied: it is what 'served_entities' was called before, and both \
+                 came. Send one of them, with the 'name', 'entity_name' and 'entity_version' of one entity.",
             ));
         }
         let mut given = self.served_entities.or(self.served_models).unwrap_or_default();
@@ -121,8 +121,8 @@ impl ConfigIn {
         let model = match version {
             Some(version) if name.contains('@') => {
                 return Err(Error::invalid(format!(
-                    "Invalid value for parameter 'entity_version' supplied: '{name}' follows an alias, which says the version. \
-                     Send either the alias or the version {version}."
+                    "Invalid value for parameter 'entity_version' supplied: the 'entity_name' {name:?} follows an alias, which \
+                     says the version. Send either the alias or the version {version}."
                 )));
             }
             Some(version) => format!("{name}/{version}"),

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::PathBuf, process::Output, time::Duration};
 
 use serde_json::{Value, json};
 use testkit::{
-    http::Client,
+    http::{Client, Response},
     postgres,
     process::Launch,
     random::Random,
@@ -97,6 +97,11 @@ impl Lab {
     pub fn try_post(&mut self, path: &str, body: &Value) -> (u16, Value) {
         let answer = self.client.post(path, body).unwrap();
         (answer.status, answer.json())
+    }
+
+    /// The whole answer, with its headers.
+    pub fn answer(&mut self, path: &str, body: &Value) -> Response {
+        self.client.post(path, body).unwrap()
     }
 
     pub fn post(&mut self, path: &str, body: &Value) -> Value {

@@ -3,6 +3,7 @@
 
 mod kill;
 mod lookup;
+mod why;
 
 use std::time::{Duration, Instant};
 

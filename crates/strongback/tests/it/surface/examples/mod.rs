@@ -57,6 +57,8 @@ fn operations() -> Vec<Example> {
         page("/api/3.0/mlflow/server-info"),
         page("/.well-known/databricks-config"),
         page("/"),
+        page("/why"),
+        Example::new("GET", "/why/{request_id}", json!({ "request_id": "$served$" })),
         page("/mlflow"),
         page("/mlflow/").note("no pages are installed where this runs"),
         Example::new("GET", "/mlflow/static-files/{*file}", json!({ "file": "index.html" }))
