@@ -147,7 +147,7 @@ pub(super) fn move_at(
     version: i64,
     at: i64,
 ) -> Result<Option<Move>> {
-    let found = sql.first(&store::MOVE_AT, bind![model_id, alias, version, at], read)?;
+    let found = sql.first(&store::MOVE_ONTO, bind![model_id, alias, version, at], read)?;
     found.map(|row| finish(sql, &mut People::default(), row)).transpose()
 }
 

@@ -14,5 +14,8 @@ statements! {
     MOVES = "SELECT n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move
         WHERE model_id = $1 AND alias = $2 ORDER BY n DESC LIMIT $3";
     MOVE_AT = "SELECT n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move
+        WHERE model_id = $1 AND alias = $2 AND at <= $3 ORDER BY at DESC, n DESC LIMIT 1";
+    /// The last move onto a version by some time.
+    MOVE_ONTO = "SELECT n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move
         WHERE model_id = $1 AND alias = $2 AND to_version = $3 AND at <= $4 ORDER BY at DESC, n DESC LIMIT 1";
 }
