@@ -136,7 +136,7 @@ async fn in_log(opened: &Arc<Opened>, request_id: Uuid) -> Result<Option<(i64, V
 async fn may_read(ctx: &Ctx, endpoint: i64) -> Result<bool> {
     ctx.read(move |sql| {
         visible(sql);
-        let asset = target::table_of(sql, endpoint)?.unwrap_or(endpoint);
+        let asset = target::recorded_table(sql, endpoint)?.unwrap_or(endpoint);
         is_allowed(sql, Action::Read, asset)
     })
     .await
@@ -177,7 +177,7 @@ async fn places(ctx: &Ctx, ms: i64, from_ms: i64) -> Result<Vec<(i64, lake::Tabl
         visible(sql);
         let mut places = Vec::new();
         for endpoint in sql.all(&store::BATCH_AT, bind![ms, from_ms], |row| row.get::<i64>(0))? {
-            if let Some(table) = target::table_of(sql, endpoint)?
+            if let Some(table) = target::recorded_table(sql, endpoint)?
                 && is_allowed(sql, Action::Read, table)?
                 && let Some((id, version)) = tables::inside::newest(sql, table)?
             {

@@ -42,5 +42,5 @@ pub use find::{PayloadRow, find};
 pub use log::PayloadLog;
 pub use record::{FeatureVersion, Record};
 pub(crate) use store::STATEMENTS;
-pub use target::{EndpointRef, Recorder, recorder};
+pub use target::{EndpointRef, Recorder, recorded_table, recorder, table_of_endpoint};
 pub use task::{background, flush};

@@ -163,11 +163,22 @@ fn comment(endpoint: i64) -> String {
     format!("Requests that were served, a row a scored row (endpoint {endpoint})")
 }
 
-/// The table of an endpoint, if it was made and is there.
-pub(super) fn table_of(sql: &mut Sql<'_>, endpoint: i64) -> Result<Option<i64>> {
+/// The table of an endpoint, if it was made and is there. It authorises nothing.
+pub fn recorded_table(sql: &mut Sql<'_>, endpoint: i64) -> Result<Option<i64>> {
     let table = sql.first(&store::ENDPOINT_GET, bind![endpoint], |row| row.get::<Option<i64>>(3))?.flatten();
     match table {
         Some(table) => Ok(asset::get(sql, table)?.map(|found| found.id)),
+        None => Ok(None),
+    }
+}
+
+/// The table of the endpoint that has this name now, if it was made and is there. It authorises nothing, but for what finding the
+/// schema asks.
+pub fn table_of_endpoint(sql: &mut Sql<'_>, name: &FullName) -> Result<Option<i64>> {
+    let (_, schema) = catalog_names::schema_of(sql, &name.catalog, &name.schema)?;
+    let leaf_key = syntax::names::fold_case(&name.leaf);
+    match asset::find(sql, Some(schema.id), Kind::Endpoint, &leaf_key)? {
+        Some(endpoint) => recorded_table(sql, endpoint.id),
         None => Ok(None),
     }
 }
