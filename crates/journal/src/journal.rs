@@ -203,7 +203,7 @@ impl Journal {
     /// Takes a sealed segment out of the journal and leaves its file, under a name that ends with `.damaged`, to whoever wants
     /// to look into it. Blocks.
     pub fn set_aside(&self, base: u64) -> Result<()> {
-        self.take_away(base, |path| fs::rename(path, path.with_extension("segment.damaged")))
+        self.take_away(base, |path| fs::rename(path, segment::path_set_aside(&self.shared.dir, base)))
     }
 
     fn take_away(&self, base: u64, take: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {

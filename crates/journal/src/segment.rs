@@ -19,6 +19,8 @@ use crate::{
 
 /// What names of segments end with.
 const ENDING: &str = ".segment";
+/// What is put behind the name of one that was set aside.
+const SET_ASIDE: &str = ".damaged";
 
 /// The segment that is written to.
 #[derive(Debug)]
@@ -50,6 +52,7 @@ pub(crate) fn path_of(dir: &Path, base: u64) -> PathBuf {
 pub(crate) fn create(dir: &Path, base: u64) -> Result<Open> {
     make_dir(dir).map_err(|error| Error::io(dir, error))?;
     let path = path_of(dir, base);
+    let is_there = path.exists();
     let made = (|| {
         let mut file =
             fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
@@ -61,8 +64,10 @@ pub(crate) fn create(dir: &Path, base: u64) -> Result<Open> {
     match made {
         Ok(file) => Ok(Open { file, path, base, end: HEADER_BYTES as u64 }),
         Err(error) => {
-            // It would seal the segment before it, of which nobody is told.
-            if let Err(error) = fs::remove_file(&path)
+            // A new one would seal the segment before it, of which nobody is told. One that was there before says where the
+            // numbers go on, and may be the last that does.
+            if !is_there
+                && let Err(error) = fs::remove_file(&path)
                 && error.kind() != io::ErrorKind::NotFound
             {
                 tracing::warn!(%error, path = %path.display(), "a segment that could not be made was not removed");
@@ -70,6 +75,11 @@ pub(crate) fn create(dir: &Path, base: u64) -> Result<Open> {
             Err(Error::io(path, error))
         }
     }
+}
+
+/// The name under which a segment is left to whoever wants to look into it.
+pub(crate) fn path_set_aside(dir: &Path, base: u64) -> PathBuf {
+    dir.join(format!("{base:020}{ENDING}{SET_ASIDE}"))
 }
 
 /// Makes the directory, durable under its name, if it is not there.
@@ -89,8 +99,8 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Looks through a directory, cuts what a crash left half-written, and opens the last segment for more.
 pub(crate) fn recover(dir: &Path) -> Result<Found> {
     let mut recovered = Recovered::default();
-    let mut bases = list(dir)?;
-    let mut last = None;
+    let Listed { mut bases, floor } = list(dir)?;
+    let (mut last, mut unmade) = (None, Vec::new());
     while let Some(base) = bases.pop() {
         match reopen(dir, base, &mut recovered)? {
             Some(open) => {
@@ -98,10 +108,26 @@ pub(crate) fn recover(dir: &Path) -> Result<Found> {
                 break;
             }
             // It came to be as the process died, and never sealed the one before it.
-            None => recovered.removed_files += 1,
+            None => unmade.push(base),
         }
     }
-    let Some((open, next)) = last else {
+    // No number is given twice, whatever is left of the files: what was brought elsewhere is known by its numbers there.
+    let open = match last {
+        Some((open, next)) if next >= floor => Some((open, next)),
+        None if floor == 0 => None,
+        sealed => {
+            bases.extend(sealed.map(|(open, _)| open.base));
+            Some((create(dir, floor)?, floor))
+        }
+    };
+    for base in unmade {
+        if open.as_ref().is_none_or(|(open, _)| open.base != base) {
+            let path = path_of(dir, base);
+            fs::remove_file(&path).and_then(|()| sync_dir(dir)).map_err(|error| Error::io(&path, error))?;
+            recovered.removed_files += 1;
+        }
+    }
+    let Some((open, next)) = open else {
         return Ok(Found { segments: Vec::new(), open: None, next: 0, recovered });
     };
     let mut segments = Vec::with_capacity(bases.len() + 1);
@@ -115,22 +141,40 @@ pub(crate) fn recover(dir: &Path) -> Result<Found> {
     Ok(Found { segments, open: Some(open), next, recovered })
 }
 
-/// Sequence numbers that segments begin with, ascending.
-fn list(dir: &Path) -> Result<Vec<u64>> {
+/// The files of a directory.
+#[derive(Default)]
+struct Listed {
+    /// Sequence numbers that segments begin with, ascending.
+    bases: Vec<u64>,
+    /// All numbers below were given.
+    floor: u64,
+}
+
+fn list(dir: &Path) -> Result<Listed> {
+    let mut listed = Listed::default();
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listed),
         Err(error) => return Err(Error::io(dir, error)),
     };
-    let mut bases = Vec::new();
     for entry in entries {
         let name = entry.map_err(|error| Error::io(dir, error))?.file_name();
-        let base =
-            name.to_str().and_then(|name| name.strip_suffix(ENDING)).and_then(|base| base.parse().ok());
-        bases.extend(base.filter(|base| path_of(dir, *base).file_name() == Some(&name)));
+        let Some(name) = name.to_str() else { continue };
+        let whole = name.strip_suffix(SET_ASIDE).unwrap_or(name);
+        let Some(base) = whole.strip_suffix(ENDING).and_then(|base| base.parse::<u64>().ok()) else { continue };
+        if path_of(dir, base).file_name().and_then(|own| own.to_str()) != Some(whole) {
+            continue;
+        }
+        if whole == name {
+            listed.bases.push(base);
+            listed.floor = listed.floor.max(base);
+        } else {
+            // It had a record at least.
+            listed.floor = listed.floor.max(base.saturating_add(1));
+        }
     }
-    bases.sort_unstable();
-    Ok(bases)
+    listed.bases.sort_unstable();
+    Ok(listed)
 }
 
 /// Opens the last segment for more records, behind the last whole one. `None` if it never came to be.
@@ -141,7 +185,6 @@ fn reopen(dir: &Path, base: u64, recovered: &mut Recovered) -> Result<Option<(Op
     let bytes = file.metadata().map_err(failed)?.len();
     let head = read_header(&file, &path)?;
     if matches!(head, Header::Unreadable) && bytes <= HEADER_BYTES as u64 {
-        fs::remove_file(&path).and_then(|()| sync_dir(dir)).map_err(failed)?;
         return Ok(None);
     }
     // Where the header alone is damaged, the name says what it said, and every record has its own checksum.

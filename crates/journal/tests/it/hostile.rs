@@ -47,6 +47,47 @@ fn a_torn_end_is_cut_at_every_byte_and_the_log_goes_on() {
 }
 
 #[test]
+fn no_number_is_given_twice_whatever_is_left_of_the_files() {
+    let numbers_go_on = |dir: &std::path::Path, from: u64| {
+        let journal = opened(dir).unwrap();
+        assert_eq!(journal.append_blocking(&[b"new"]).unwrap().sequence, from);
+        drop(journal);
+        assert_eq!(opened(dir).unwrap().append_blocking(&[b"newer"]).unwrap().sequence, from + 1);
+    };
+    // All was freed, and of the file that says where it goes on there is only the name.
+    let dir = quick_dir();
+    two_segments(dir.path());
+    let journal = opened(dir.path()).unwrap();
+    block_on(journal.seal()).unwrap();
+    journal.free(0).unwrap();
+    journal.free(3).unwrap();
+    drop(journal);
+    fs::write(dir.path().join("00000000000000000006.segment"), "torn").unwrap();
+    numbers_go_on(dir.path(), 6);
+    // Nothing is left but what was set aside.
+    let dir = quick_dir();
+    two_segments(dir.path());
+    let journal = opened(dir.path()).unwrap();
+    block_on(journal.seal()).unwrap();
+    journal.free(0).unwrap();
+    journal.set_aside(3).unwrap();
+    drop(journal);
+    fs::remove_file(dir.path().join("00000000000000000006.segment")).unwrap();
+    numbers_go_on(dir.path(), 4);
+    assert!(dir.path().join("00000000000000000003.segment.damaged").exists());
+    // The segment behind was made, and the one before it lost records since: they are missing, and stay so.
+    let dir = quick_dir();
+    two_segments(dir.path());
+    let (first, last) = (dir.path().join(FIRST), dir.path().join("00000000000000000003.segment"));
+    fs::write(&first, &fs::read(&first).unwrap()[..24 + 66]).unwrap();
+    fs::write(&last, "").unwrap();
+    numbers_go_on(dir.path(), 3);
+    let mut reader = opened(dir.path()).unwrap().read(0).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().bytes, [0; 50]);
+    assert!(matches!(reader.next().unwrap().unwrap_err(), Error::Damaged { sequence: 1, .. }));
+}
+
+#[test]
 fn damage_in_a_sealed_segment_is_told_and_loses_no_other_segment() {
     let dir = quick_dir();
     two_segments(dir.path());

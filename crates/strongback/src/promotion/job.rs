@@ -119,8 +119,8 @@ impl Findings {
             (Some(Err(why)), _) | (Some(_), Err(why)) => {
                 Some(unjudged(compatibility::GATE, "recorded_requests", why))
             }
-            (Some(Ok(source)), Ok(scorers)) => {
-                Some(compatibility::recorded(job, ctx, subject, source.as_ref(), scorers).await?)
+            (Some(Ok(recorded)), Ok(scorers)) => {
+                Some(compatibility::recorded(job, ctx, subject, recorded, scorers).await?)
             }
         };
         // Last, so that nothing else of the job disturbs it.

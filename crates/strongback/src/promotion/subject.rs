@@ -60,8 +60,18 @@ pub struct Subject {
     pub evaluation: Known<Source>,
     /// The rows that the candidate learned from, where drift is asked for.
     pub baseline: Option<Known<Source>>,
-    /// Recorded requests, where an endpoint is named; none if it recorded nothing.
-    pub recorded: Option<Known<Option<Source>>>,
+    /// Recorded requests, where an endpoint is named.
+    pub recorded: Option<Known<Recorded>>,
+}
+
+/// What an endpoint was asked.
+pub enum Recorded {
+    /// The rows of its payload table.
+    Rows(Source),
+    /// It has served nothing yet.
+    Nothing,
+    /// It is not there, and there is no champion yet that it could serve: gates come before the first endpoint.
+    NoEndpoint,
 }
 
 impl Subject {
@@ -91,7 +101,8 @@ impl Subject {
             })
         });
         let endpoint = gates.compatibility.as_ref().and_then(|gate| gate.endpoint.clone());
-        let recorded = endpoint.map(|endpoint| told(recorded(sql, &endpoint))).transpose()?;
+        let recorded =
+            endpoint.map(|endpoint| told(recorded(sql, &endpoint, champion.is_none()))).transpose()?;
         Ok(Self {
             evaluation: told(rows::resolve(sql, &gates.evaluation.table))?,
             inputs: scoring::inputs(&candidate),
@@ -139,13 +150,15 @@ pub fn told_by<T>(job: &JobCtx, result: Result<T>) -> Result<Known<T>> {
     told(result)
 }
 
-/// The table that holds what an endpoint was asked, whatever it is called by now, for a caller who may read both; none where
-/// the endpoint has served nothing yet.
-fn recorded(sql: &mut Sql<'_>, endpoint: &str) -> Result<Option<Source>> {
-    let endpoint = endpoints::find(sql, endpoint, Action::Read)?;
-    let Some(table) = payload::recorded_table(sql, endpoint.asset.id)? else { return Ok(None) };
+/// The table that holds what an endpoint was asked, whatever it is called by now, for a caller who may read both.
+fn recorded(sql: &mut Sql<'_>, endpoint: &str, first: bool) -> Result<Recorded> {
+    let endpoint = match endpoints::find(sql, endpoint, Action::Read) {
+        Err(error) if first && error.code() == Code::ResourceDoesNotExist => return Ok(Recorded::NoEndpoint),
+        found => found?,
+    };
+    let Some(table) = payload::recorded_table(sql, endpoint.asset.id)? else { return Ok(Recorded::Nothing) };
     let found = managed::by_asset(sql, table, Action::Read)?;
-    Ok(Some(Source {
+    Ok(Recorded::Rows(Source {
         asset_id: found.asset.id,
         table: found.table,
         version: found.newest.version,

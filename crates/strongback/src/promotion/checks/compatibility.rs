@@ -18,7 +18,7 @@ use crate::{
         report::{Check, Outcome},
         rows::{Rows, Source, Which},
         scoring::{self, Input},
-        subject::{Subject, told_by},
+        subject::{Recorded, Subject, told_by},
     },
     serving::payload,
 };
@@ -95,24 +95,29 @@ pub async fn recorded(
     job: &JobCtx,
     ctx: &Ctx,
     subject: &Subject,
-    source: Option<&Source>,
+    recorded: &Recorded,
     scorers: &Scorers,
 ) -> Result<Check> {
     const NAME: &str = "recorded_requests";
     let gate = subject.gates.compatibility.as_ref();
     let endpoint = gate.and_then(|gate| gate.endpoint.clone()).unwrap_or_default();
-    let Some(source) = source else {
-        let sentence = format!("The endpoint '{endpoint}' has recorded no requests.");
-        return Ok(Check::told(GATE, NAME, Outcome::NotApplicable, sentence));
+    let not_applicable = |sentence| Check::told(GATE, NAME, Outcome::NotApplicable, sentence);
+    let nothing = || format!("The endpoint '{endpoint}' has recorded no requests.");
+    let source = match recorded {
+        Recorded::Rows(source) => source,
+        Recorded::Nothing => return Ok(not_applicable(nothing())),
+        Recorded::NoEndpoint => {
+            let sentence = format!(
+                "There is no endpoint '{endpoint}' yet, and no champion that it could serve. Once there is a champion, it has to be there."
+            );
+            return Ok(not_applicable(sentence));
+        }
     };
     let most = gate.map_or(1, |gate| u64::from(gate.requests));
     let known = known(subject, scorers);
     let replayed = told_by(job, replay(job, ctx, (source, most), &known, scorers).await)?;
     Ok(match replayed {
-        Ok(Replayed { rows: 0, .. }) => {
-            let sentence = format!("The endpoint '{endpoint}' has recorded no requests.");
-            Check::told(GATE, NAME, Outcome::NotApplicable, sentence)
-        }
+        Ok(Replayed { rows: 0, .. }) => not_applicable(nothing()),
         Ok(Replayed { rows, unscored: 0, .. }) => {
             let sentence = format!(
                 "The newest {rows} rows that '{endpoint}' was asked are all scored by the candidate."

@@ -178,15 +178,13 @@ async fn drain_group(
     bytes: &Arc<Vec<u8>>,
 ) -> Result<()> {
     let node = opened.node().await?.to_owned();
-    let (first, is_noted) = (segment.base as i64, node.clone());
+    let is_noted = node.clone();
     let noted = ctx
         .app
         .db
-        .read(&Origin::system(), move |sql| {
-            sql.first(&store::BATCH_EXISTS, bind![endpoint, &is_noted, first], |row| row.get::<i64>(0))
-        })
+        .read(&Origin::system(), move |sql| store::is_noted(sql, endpoint, &is_noted, segment))
         .await?;
-    if noted.is_some() {
+    if noted {
         opened.index.lock().drained(segment.base, endpoint);
         return Ok(());
     }
@@ -264,7 +262,7 @@ pub(super) async fn names_of(
 async fn note(app: &App, opened: &Opened, node: String, noted: Noted) -> Result<()> {
     let tally = opened.tally(noted.endpoint);
     let unanswered = tally.unanswered.swap(0, Ordering::Relaxed);
-    opened.moves.fetch_add(1, Ordering::SeqCst);
+    let _moving = Moving::begin(opened);
     let stored = app
         .db
         .derive(move |tx| {
@@ -300,6 +298,21 @@ async fn note(app: &App, opened: &Opened, node: String, noted: Noted) -> Result<
             tally.unanswered.fetch_add(unanswered, Ordering::Relaxed);
         }
     }
-    opened.moves.fetch_add(1, Ordering::SeqCst);
     stored.map(|_| ())
+}
+
+/// Something moves from the log into totals, until this goes, however that comes about.
+struct Moving<'o>(&'o Opened);
+
+impl<'o> Moving<'o> {
+    fn begin(opened: &'o Opened) -> Self {
+        opened.moves.fetch_add(1, Ordering::SeqCst);
+        Self(opened)
+    }
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        self.0.moves.fetch_add(1, Ordering::SeqCst);
+    }
 }

@@ -4,7 +4,11 @@
 //! endpoints had batches that do; in their tables the engine skips files and groups of rows by the bounds of `_request_id`,
 //! whose text sorts by time as well.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use lake::{
     arrow::{
@@ -159,9 +163,13 @@ async fn of_record(ctx: &Ctx, endpoint: i64, bytes: Vec<u8>) -> Result<Vec<Paylo
 
 async fn in_tables(ctx: &Ctx, request_id: Uuid) -> Result<Option<Vec<PayloadRow>>> {
     let ms = millis_of(request_id);
+    let mut searched = HashSet::new();
     // All that begin before are looked through only where the usual ones do not have it.
     for from_ms in [ms.saturating_sub(SPAN_MS), i64::MIN] {
         for (endpoint, id, version) in places(ctx, ms, from_ms).await? {
+            if !searched.insert((endpoint, version)) {
+                continue;
+            }
             let rows = in_table(ctx, endpoint, id, version, request_id).await?;
             if !rows.is_empty() {
                 return Ok(Some(rows));

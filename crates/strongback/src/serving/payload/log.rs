@@ -141,7 +141,9 @@ impl Opened {
             let (mut found, node) = scanned.map_err(Error::internal)??;
             let mut before = HashMap::new();
             if let Some(node) = node {
-                let batches: Vec<(u64, i64)> = found.keys().copied().collect();
+                let of = |base| self.initial.iter().find(|segment| segment.base == base).copied();
+                let batches = found.keys().filter_map(|(base, endpoint)| Some((of(*base)?, *endpoint)));
+                let batches = batches.collect();
                 let (noted, totals) =
                     app.db.read(&Origin::system(), move |sql| brought_away(sql, &node, batches)).await?;
                 // A crash came before their segment went.
@@ -221,13 +223,13 @@ impl Opened {
 fn brought_away(
     sql: &mut Sql<'_>,
     node: &str,
-    batches: Vec<Batch>,
+    batches: Vec<(Segment, i64)>,
 ) -> Result<(Vec<Batch>, HashMap<i64, i64>)> {
     let mut noted = Vec::new();
     for (segment, endpoint) in batches {
-        let found =
-            sql.first(&store::BATCH_EXISTS, bind![endpoint, node, segment as i64], |row| row.get::<i64>(0))?;
-        noted.extend(found.map(|_| (segment, endpoint)));
+        if store::is_noted(sql, endpoint, node, segment)? {
+            noted.push((segment.base, endpoint));
+        }
     }
     let totals =
         sql.all(&store::TOTAL_OF_NODE, bind![node], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))?;

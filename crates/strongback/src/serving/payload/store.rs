@@ -1,6 +1,13 @@
 //! Statements of the payload log.
 
-use crate::statements;
+use journal::Segment;
+
+use crate::{
+    bind,
+    db::Sql,
+    error::{Error, Result},
+    statements,
+};
 
 statements! {
     ENDPOINT_PUT = "INSERT INTO payload_endpoint (endpoint_id, schema_id, leaf, owner_id) VALUES ($1, $2, $3, $4)
@@ -28,4 +35,17 @@ statements! {
     /// Requests served by endpoint, of those that a node brought away.
     TOTAL_OF_NODE = "SELECT endpoint_id, drained + given_up - unanswered FROM payload_total WHERE node = $1";
     TOTAL_LIST = "SELECT node, drained, row_count, given_up, unanswered FROM payload_total WHERE endpoint_id = $1";
+}
+
+/// Whether the records of an endpoint in a segment were brought away. Other records under the same numbers were not, and are
+/// kept: it is an error.
+pub fn is_noted(sql: &mut Sql<'_>, endpoint: i64, node: &str, segment: Segment) -> Result<bool> {
+    let (first, last) = (segment.base as i64, segment.next as i64 - 1);
+    match sql.first(&BATCH_EXISTS, bind![endpoint, node, first], |row| row.get::<i64>(0))? {
+        None => Ok(false),
+        Some(noted) if noted == last => Ok(true),
+        Some(noted) => Err(Error::internal(format!(
+            "the payload log of node {node} has the records {first} to {last} of endpoint {endpoint}, and {first} to {noted} were brought away before: was its directory restored from a copy?"
+        ))),
+    }
 }

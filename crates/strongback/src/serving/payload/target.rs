@@ -198,13 +198,22 @@ pub fn recorded_table(sql: &mut Sql<'_>, endpoint: i64) -> Result<Option<i64>> {
     }
 }
 
-/// The table of the endpoint that has this name now, if it was made and is there. It authorises nothing, but for what finding the
-/// schema asks.
-pub fn table_of_endpoint(sql: &mut Sql<'_>, name: &FullName) -> Result<Option<i64>> {
+/// What the endpoint that has this name now recorded.
+pub enum Recorded {
+    /// In this table.
+    Table(i64),
+    /// Nothing that is in a table yet.
+    Nothing,
+    /// There is no such endpoint.
+    NoEndpoint,
+}
+
+/// The table of the endpoint that has this name now. It authorises nothing, but for what finding the schema asks.
+pub fn table_of_endpoint(sql: &mut Sql<'_>, name: &FullName) -> Result<Recorded> {
     let (_, schema) = catalog_names::schema_of(sql, &name.catalog, &name.schema)?;
     let leaf_key = syntax::names::fold_case(&name.leaf);
-    match asset::find(sql, Some(schema.id), Kind::Endpoint, &leaf_key)? {
-        Some(endpoint) => recorded_table(sql, endpoint.id),
-        None => Ok(None),
-    }
+    let Some(endpoint) = asset::find(sql, Some(schema.id), Kind::Endpoint, &leaf_key)? else {
+        return Ok(Recorded::NoEndpoint);
+    };
+    Ok(recorded_table(sql, endpoint.id)?.map_or(Recorded::Nothing, Recorded::Table))
 }

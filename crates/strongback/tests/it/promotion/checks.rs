@@ -70,8 +70,14 @@ fn a_drifted_column_is_named() {
 fn callers_and_recorded_requests_are_understood() {
     on_every_store(|mut lab: Lab| {
         let champion = lab.version(WEAK);
-        assert_eq!(lab.alias("champion", champion).0, 200);
         let gate = gates("compatibility:\n  endpoint: prod.risk.scores\n  requests: 50\n");
+        // Gates come before the first champion, and an endpoint after it.
+        let floor = "first_champion:\n  - metric: roc_auc\n    at_least: 0.1\n";
+        let first = lab.judge(champion, &format!("{gate}{floor}"));
+        let (said, sentence) = outcome(&first, "compatibility.recorded_requests");
+        assert_eq!((said.as_str(), first["verdict"].as_str()), ("not_applicable", Some("pass")), "{sentence}");
+        assert!(sentence.starts_with("There is no endpoint 'prod.risk.scores' yet"), "{sentence}");
+        assert_eq!(lab.alias("champion", champion).0, 200);
         let candidate = lab.version(GOOD);
         // There is no such endpoint, and nobody can tell what it would have been asked.
         let unknown = lab.judge(candidate, &gate);
@@ -82,6 +88,13 @@ fn callers_and_recorded_requests_are_understood() {
         );
         assert!(sentence.starts_with("The endpoint 'prod.risk.scores' does not exist."), "{sentence}");
         lab.endpoint("scores", &format!("{MODEL}@champion"));
+        // Nor is there anything to watch yet, and no other table is taken for it.
+        let watch = "version: 1\nwatch: prod.risk.scores\nbaseline: prod.risk.training@1\nwindow: { length: 1h }\n\
+                     lateness: 1h\nprediction: _prediction\nmetrics: [psi]\n";
+        let refused = lab.answer("/api/1.0/monitors", &serde_json::json!({ "yaml": watch }));
+        let said = refused.json["message"].as_str().unwrap();
+        assert_eq!(refused.status, 404, "{refused:?}");
+        assert!(said.contains("'prod.risk.scores' has recorded no request"), "{said}");
         let none = lab.judge(candidate, &gate);
         assert_eq!(none["verdict"], "pass");
         assert_eq!(outcome(&none, "compatibility.recorded_requests").0, "not_applicable");
