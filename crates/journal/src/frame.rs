@@ -1,6 +1,7 @@
 //! The bytes on the disk.
 //!
-//! A segment is a header and then records, nothing between them:
+//! A segment is a header and then records, nothing between them; behind the last of the open one there may be zeros, which are no
+//! record:
 //!
 //! | header | bytes | record | bytes |
 //! |---|---|---|---|

@@ -31,6 +31,8 @@ pub(crate) struct Open {
     pub(crate) base: u64,
     /// Where the next record goes.
     pub(crate) end: u64,
+    /// Where the file ends: from the end of the records to here it is zeros.
+    pub(crate) ready: u64,
 }
 
 /// What was found in a directory.
@@ -62,7 +64,7 @@ pub(crate) fn create(dir: &Path, base: u64) -> Result<Open> {
         Ok(file)
     })();
     match made {
-        Ok(file) => Ok(Open { file, path, base, end: HEADER_BYTES as u64 }),
+        Ok(file) => Ok(Open { file, path, base, end: HEADER_BYTES as u64, ready: HEADER_BYTES as u64 }),
         Err(error) => {
             // A new one would seal the segment before it, of which nobody is told. One that was there before says where the
             // numbers go on, and may be the last that does.
@@ -161,7 +163,9 @@ fn list(dir: &Path) -> Result<Listed> {
         let name = entry.map_err(|error| Error::io(dir, error))?.file_name();
         let Some(name) = name.to_str() else { continue };
         let whole = name.strip_suffix(SET_ASIDE).unwrap_or(name);
-        let Some(base) = whole.strip_suffix(ENDING).and_then(|base| base.parse::<u64>().ok()) else { continue };
+        let Some(base) = whole.strip_suffix(ENDING).and_then(|base| base.parse::<u64>().ok()) else {
+            continue;
+        };
         if path_of(dir, base).file_name().and_then(|own| own.to_str()) != Some(whole) {
             continue;
         }
@@ -197,15 +201,32 @@ fn reopen(dir: &Path, base: u64, recovered: &mut Recovered) -> Result<Option<(Op
         recovered.records += 1;
     }
     let (end, next) = (reader.offset(), reader.sequence());
-    if end < bytes {
+    let mut ready = bytes;
+    if !is_zero(&file, end, bytes).map_err(failed)? {
         tracing::warn!(path = %path.display(), bytes = bytes - end, "the torn end of a segment is cut");
         recovered.cut_bytes += bytes - end;
         file.set_len(end).map_err(failed)?;
+        ready = end;
     }
     // What was read may never have been synced, and counts as durable from now on.
     file.sync_all().map_err(failed)?;
     sync_dir(dir).map_err(failed)?;
-    Ok(Some((Open { file, path, base, end }, next)))
+    Ok(Some((Open { file, path, base, end, ready }, next)))
+}
+
+/// Whether this stretch of a file was only made ready for records.
+fn is_zero(file: &File, mut from: u64, to: u64) -> io::Result<bool> {
+    use std::os::unix::fs::FileExt as _;
+    let mut buffer = vec![0; 64 << 10];
+    while from < to {
+        let length = (to - from).min(buffer.len() as u64) as usize;
+        file.read_exact_at(&mut buffer[..length], from)?;
+        if buffer[..length].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        from += length as u64;
+    }
+    Ok(true)
 }
 
 /// Reads the header of a segment, and refuses one of another version.

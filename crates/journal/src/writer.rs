@@ -20,6 +20,9 @@ use crate::{
 
 /// Memory that is kept for the next group of records; more, which a rush needed, is given back.
 const SPARE_BYTES: usize = 1 << 20;
+/// Zeros that are written ahead of the records. A sync of bytes that the file has already changes nothing but them: it need not
+/// wait for the file system's own log, which takes a third to a half of the time.
+const AHEAD_BYTES: usize = 1 << 20;
 
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
@@ -112,17 +115,31 @@ impl Writer {
             self.is_dirty = false;
         }
         let start = open.end;
-        if let Err(error) = open.file.write_all_at(&batch.bytes, start) {
-            self.is_dirty = open.file.set_len(start).is_err();
+        let mut written = Ok(());
+        if self.mode == Mode::Power && start + bytes > open.ready {
+            batch.bytes.resize(batch.bytes.len() + AHEAD_BYTES, 0);
+            written = open.file.write_all_at(&batch.bytes, start);
+            if written.is_err() {
+                // Where there is no room for what lies ahead there may be some for the records.
+                batch.bytes.truncate(bytes as usize);
+                written = open.file.set_len(start);
+            }
+        }
+        if batch.bytes.len() as u64 == bytes {
+            written = written.and_then(|()| open.file.write_all_at(&batch.bytes, start));
+        }
+        if let Err(error) = written {
+            (self.is_dirty, open.ready) = (open.file.set_len(start).is_err(), start);
             return Err(Error::io(&open.path, error));
         }
         if self.mode == Mode::Power
             && let Err(error) = open.file.sync_data()
         {
-            (self.is_dirty, self.is_spent) = (open.file.set_len(start).is_err(), true);
+            (self.is_dirty, self.is_spent, open.ready) = (open.file.set_len(start).is_err(), true, start);
             return Err(Error::io(&open.path, error));
         }
         open.end = start + bytes;
+        open.ready = open.ready.max(start + batch.bytes.len() as u64);
         self.next += batch.records.len() as u64;
         self.shared.grown(open.base, open.end, self.next);
         Ok(start)
@@ -138,10 +155,10 @@ impl Writer {
 
     /// Makes the next segment; the open one is sealed by it, durable whatever the mode.
     fn roll(&mut self) -> Result<Option<Segment>> {
-        if let Some(open) = &self.open {
-            if self.is_dirty {
+        if let Some(open) = &mut self.open {
+            if self.is_dirty || open.ready > open.end {
                 open.file.set_len(open.end).map_err(|error| Error::io(&open.path, error))?;
-                self.is_dirty = false;
+                (self.is_dirty, open.ready) = (false, open.end);
             }
             // A spent file was synced up to its end before the sync that failed.
             if !self.is_spent {

@@ -50,6 +50,43 @@ fn records_come_back_in_order_with_dense_numbers() {
 }
 
 #[test]
+fn what_lies_ahead_of_the_records_is_zeros_and_no_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("00000000000000000000.segment");
+    let length = || std::fs::metadata(&path).unwrap().len();
+    let (journal, _) = open(dir.path(), &small(Mode::Power, 64 << 20));
+    journal.append_blocking(&[&[0; 50]]).unwrap();
+    let ready = length();
+    assert!(ready > 1 << 20, "{ready}");
+    journal.append_blocking(&[b"second"]).unwrap();
+    assert_eq!(length(), ready, "there was room");
+    drop(journal);
+    let (journal, recovered) = open(dir.path(), &small(Mode::Power, 64 << 20));
+    assert_eq!((recovered.records, recovered.cut_bytes, length()), (2, 0, ready));
+    journal.append_blocking(&[b"third"]).unwrap();
+    assert_eq!(length(), ready, "it is used, not made again");
+    let sealed = block_on(journal.seal()).unwrap().unwrap();
+    assert_eq!(
+        (sealed.records(), length()),
+        (3, sealed.bytes),
+        "a sealed one has its records and nothing else"
+    );
+    drop(journal);
+    // Of bytes that a power cut left there, the first that are no record end the segment.
+    let (journal, _) = open(dir.path(), &small(Mode::Power, 64 << 20));
+    journal.append_blocking(&[b"fourth"]).unwrap();
+    drop(journal);
+    let last = dir.path().join("00000000000000000003.segment");
+    let mut bytes = std::fs::read(&last).unwrap();
+    bytes[5_000] = 1;
+    std::fs::write(&last, &bytes).unwrap();
+    let (journal, recovered) = open(dir.path(), &small(Mode::Power, 64 << 20));
+    assert_eq!((recovered.records, recovered.cut_bytes > 0), (1, true));
+    journal.append_blocking(&[b"fifth"]).unwrap();
+    assert_eq!(all(&journal).last().unwrap(), &(4, b"fifth".to_vec()));
+}
+
+#[test]
 fn a_segment_is_the_same_batch_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path(), &Options::default());

@@ -75,7 +75,11 @@ fn callers_and_recorded_requests_are_understood() {
         let floor = "first_champion:\n  - metric: roc_auc\n    at_least: 0.1\n";
         let first = lab.judge(champion, &format!("{gate}{floor}"));
         let (said, sentence) = outcome(&first, "compatibility.recorded_requests");
-        assert_eq!((said.as_str(), first["verdict"].as_str()), ("not_applicable", Some("pass")), "{sentence}");
+        assert_eq!(
+            (said.as_str(), first["verdict"].as_str()),
+            ("not_applicable", Some("pass")),
+            "{sentence}"
+        );
         assert!(sentence.starts_with("There is no endpoint 'prod.risk.scores' yet"), "{sentence}");
         assert_eq!(lab.alias("champion", champion).0, 200);
         let candidate = lab.version(GOOD);
