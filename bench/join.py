@@ -9,7 +9,6 @@ figure. Exit status: 0 measured, 1 a contender failed or another answer, 2 the m
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -18,9 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import kept
+
 KEYS = 1_000_000
 SPAN = 10_000_000_000  # microseconds
-LOAD_MAX = 0.5  # a core
 QUERY = "SELECT l.k, l.ts, r.v FROM l ASOF JOIN r MATCH_CONDITION (l.ts >= r.ts) ON l.k = r.k"
 
 
@@ -110,10 +110,7 @@ def main() -> int:
         return 0
     if not wanted.ours:
         arguments.error("--ours names the release build of strongback-join")
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    if load > LOAD_MAX and not wanted.accept_noise:
-        print(f"the machine is too noisy to tell: load {load:.2f} a core", file=sys.stderr)
-        return 2
+    load = kept.require_quiet(wanted.accept_noise)
     with tempfile.TemporaryDirectory(prefix="strongback-join-") as name:
         print(f"making {wanted.labels:,} labels and {wanted.rows:,} rows, in {wanted.order} order", file=sys.stderr)
         # By processes of their own, so that this one stays small: the account of a child begins with its parent's memory.
@@ -144,8 +141,16 @@ def main() -> int:
     print(
         f"the fastest peer takes {best / ours:.2f} times as long as ours; order {wanted.order}, load {load:.2f} a core before"
     )
-    print(
-        json.dumps({"order": wanted.order, "labels": wanted.labels, "rows": wanted.rows, "load": load, "taken": taken})
+    kept.keep(
+        f"join-{wanted.order}",
+        {
+            "load_before": load,
+            "order": wanted.order,
+            "labels": wanted.labels,
+            "rows": wanted.rows,
+            "fastest_peer_to_ours": best / ours,
+            "seconds_and_mebibytes": taken,
+        },
     )
     return 0
 

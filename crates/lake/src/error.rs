@@ -129,9 +129,13 @@ fn storage_full(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> E
 
 /// Whether a failure comes down to a disk without room, however deep that is said.
 fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     std::iter::successors(Some(error), |error| error.source()).any(|error| {
-        error.downcast_ref::<std::io::Error>().is_some_and(|io| {
-            matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+        error.downcast_ref::<std::io::Error>().is_some_and(|io| match io.kind() {
+            StorageFull | QuotaExceeded => true,
+            // Of the system; by itself it is said of what a client sent, too.
+            FileTooLarge => io.raw_os_error().is_some(),
+            _ => false,
         })
     })
 }

@@ -24,12 +24,14 @@ pub struct Launch {
     pub program: PathBuf,
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// Whether a write beyond the limit on the size of files fails, as on a full disk, in place of ending the process.
+    pub survives_file_limit: bool,
 }
 
 impl Launch {
     pub fn new(program: impl Into<PathBuf>, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(ToString::to_string).collect();
-        Self { program: program.into(), arguments, environment: Vec::new() }
+        Self { program: program.into(), arguments, environment: Vec::new(), survives_file_limit: false }
     }
 
     /// `strongback up` on a data directory and a port, metadata in `database_url` when one is given.
@@ -45,7 +47,13 @@ impl Launch {
     pub fn start(&self, data_dir: &Path, port: u16, log: &Path) -> Result<Process> {
         let data_dir = data_dir.to_str().context("the data directory's path is not UTF-8")?;
         let output = OpenOptions::new().create(true).append(true).open(log)?;
-        let child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        if self.survives_file_limit {
+            // What is ignored stays ignored by whatever a process becomes.
+            command = Command::new("sh");
+            command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(&self.program);
+        }
+        let child = command
             .args(
                 self.arguments
                     .iter()

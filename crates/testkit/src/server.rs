@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 use crate::http::Client;
@@ -144,6 +144,19 @@ impl Server {
         }
         command.envs(self.launch.environment.iter().map(|(name, value)| (name, value)));
         command.output().with_context(|| format!("cannot run {}", self.launch.program.display()))
+    }
+
+    /// Lets no file of the running server grow above so many bytes: what is written beyond fails in the middle, as on a disk that is
+    /// full. `None`: as large as it likes. [`Launch::survives_file_limit`] has to be set.
+    pub fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        ensure!(
+            self.launch.survives_file_limit,
+            "the server would be ended by its first write beyond the limit"
+        );
+        let pid = self.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("no server runs")?;
+        prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None })?;
+        Ok(())
     }
 
     fn log_path(&self) -> PathBuf {

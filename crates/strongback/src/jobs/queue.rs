@@ -119,8 +119,8 @@ pub fn enqueue(tx: &mut Sql<'_>, new: &NewJob) -> Result<Queued> {
     let fresh = JobId::now_v7();
     let uuid = fresh.to_string();
     let key = new.idempotency_key.clone().unwrap_or_else(|| uuid.clone());
-    if let Some(known) = tx.first(&store::JOB_BY_KEY, bind![&new.kind, &key], job::read)? {
-        return Ok(Queued { id: known.id, event: None });
+    if let Some(id) = under_key(tx, &new.kind, &key)? {
+        return Ok(Queued { id, event: None });
     }
     refuse_too_many(tx, new.run_as_id)?;
     let (now, by) = (tx.now(), tx.caller().id);
@@ -153,6 +153,11 @@ pub fn enqueue(tx: &mut Sql<'_>, new: &NewJob) -> Result<Queued> {
         event = event.asset(id, 0);
     }
     Ok(Queued { id: fresh, event: Some(event) })
+}
+
+/// The job that a key stands for already.
+pub fn under_key(sql: &mut Sql<'_>, kind: &str, key: &str) -> Result<Option<JobId>> {
+    Ok(sql.first(&store::JOB_BY_KEY, bind![kind, key], job::read)?.map(|known| known.id))
 }
 
 fn refuse_too_many(tx: &mut Sql<'_>, run_as_id: i64) -> Result<()> {

@@ -134,7 +134,7 @@ pub(super) fn watched(sql: &mut Sql<'_>, name: &FullName) -> Result<Managed> {
     match payload::table_of_endpoint(sql, name)? {
         Recorded::Table(table) => return managed::by_asset(sql, table, Action::Read),
         // What an earlier endpoint of this name recorded is not what this one does.
-        Recorded::Nothing => {
+        Recorded::Nothing | Recorded::Deleted => {
             return Err(Error::missing(format!(
                 "The endpoint '{0}' has recorded no request in its table yet, and so there is nothing to watch. Send it one, then: strongback endpoint log {0} --flush",
                 managed::show(name)

@@ -197,7 +197,7 @@ impl Inner {
     fn unwritable(&self, error: io::Error) -> Error {
         let root = self.root.display();
         let message = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 format!("The disk that holds {root} is full. Free space, then repeat the request.")
             }
             _ => format!("The object store {root} cannot be written. Repeat the request later."),

@@ -105,7 +105,14 @@ async fn start(ctx: Ctx, request: GateRunRequest) -> Result<GateRunResponse> {
         let candidate =
             version(tx, &model, &request.candidate).map_err(|error| error.in_field("candidate"))?;
         let champion = aliases::resolve(tx, &model, &alias)?;
-        subject::check(&model, &candidate, champion.as_ref(), &alias)?;
+        let by = tx.caller().id;
+        // The key is the caller's own: others have theirs.
+        let key = request.idempotency_key.as_ref().map(|key| format!("{by}/{}/{key}", model.id));
+        let known = key.as_deref().map(|key| jobs::under_key(tx, KIND, key)).transpose()?.flatten();
+        // Asked again after the alias has moved, it is the champion by itself.
+        if known.is_none() {
+            subject::check(&model, &candidate, champion.as_ref(), &alias)?;
+        }
         let order = Order {
             model_id: model.id,
             candidate: candidate.version,
@@ -113,12 +120,10 @@ async fn start(ctx: Ctx, request: GateRunRequest) -> Result<GateRunResponse> {
             config: request.config.clone(),
             moves: request.moves,
         };
-        let by = tx.caller().id;
         let job = NewJob {
             asset: Some((model.id, Action::Edit)),
             budget: Budget { wall_ms: Some(WALL_MS_MAX), ..Budget::default() },
-            // The key is the caller's own: others have theirs.
-            idempotency_key: request.idempotency_key.as_ref().map(|key| format!("{by}/{}/{key}", model.id)),
+            idempotency_key: key,
             ..NewJob::new(KIND, serde_json::to_value(&order).map_err(Error::internal)?, by)
         };
         let queued = jobs::enqueue(tx, &job)?;

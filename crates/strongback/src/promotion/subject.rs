@@ -156,7 +156,15 @@ fn recorded(sql: &mut Sql<'_>, endpoint: &str, first: bool) -> Result<Recorded> 
         Err(error) if first && error.code() == Code::ResourceDoesNotExist => return Ok(Recorded::NoEndpoint),
         found => found?,
     };
-    let Some(table) = payload::recorded_table(sql, endpoint.asset.id)? else { return Ok(Recorded::Nothing) };
+    let table = match payload::recorded(sql, endpoint.asset.id)? {
+        payload::Recorded::Table(table) => table,
+        payload::Recorded::Deleted => {
+            return Err(Error::missing(
+                "The table with the endpoint's requests was deleted. Once it serves again, another one is made.",
+            ));
+        }
+        payload::Recorded::Nothing | payload::Recorded::NoEndpoint => return Ok(Recorded::Nothing),
+    };
     let found = managed::by_asset(sql, table, Action::Read)?;
     Ok(Recorded::Rows(Source {
         asset_id: found.asset.id,

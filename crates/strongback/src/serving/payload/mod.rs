@@ -43,5 +43,5 @@ pub use log::PayloadLog;
 pub(crate) use names::{columns_of, values_of};
 pub use record::{FeatureVersion, Record};
 pub(crate) use store::STATEMENTS;
-pub use target::{EndpointRef, Recorded, Recorder, recorded_table, recorder, table_of_endpoint};
+pub use target::{EndpointRef, Recorded, Recorder, recorded, recorded_table, recorder, table_of_endpoint};
 pub use task::{background, flush};

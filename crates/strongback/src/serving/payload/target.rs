@@ -191,21 +191,32 @@ fn comment(endpoint: i64) -> String {
 
 /// The table of an endpoint, if it was made and is there. It authorises nothing.
 pub fn recorded_table(sql: &mut Sql<'_>, endpoint: i64) -> Result<Option<i64>> {
-    let table = sql.first(&store::ENDPOINT_GET, bind![endpoint], |row| row.get::<Option<i64>>(3))?.flatten();
-    match table {
-        Some(table) => Ok(asset::get(sql, table)?.map(|found| found.id)),
-        None => Ok(None),
-    }
+    Ok(match recorded(sql, endpoint)? {
+        Recorded::Table(table) => Some(table),
+        Recorded::Nothing | Recorded::Deleted | Recorded::NoEndpoint => None,
+    })
 }
 
-/// What the endpoint that has this name now recorded.
+/// What an endpoint recorded.
 pub enum Recorded {
     /// In this table.
     Table(i64),
     /// Nothing that is in a table yet.
     Nothing,
+    /// In a table that was deleted.
+    Deleted,
     /// There is no such endpoint.
     NoEndpoint,
+}
+
+/// Where the rows of an endpoint are. It authorises nothing.
+pub fn recorded(sql: &mut Sql<'_>, endpoint: i64) -> Result<Recorded> {
+    let table = sql.first(&store::ENDPOINT_GET, bind![endpoint], |row| row.get::<Option<i64>>(3))?.flatten();
+    Ok(match table {
+        None => Recorded::Nothing,
+        Some(table) if asset::get(sql, table)?.is_none() => Recorded::Deleted,
+        Some(table) => Recorded::Table(table),
+    })
 }
 
 /// The table of the endpoint that has this name now. It authorises nothing, but for what finding the schema asks.
@@ -215,5 +226,5 @@ pub fn table_of_endpoint(sql: &mut Sql<'_>, name: &FullName) -> Result<Recorded>
     let Some(endpoint) = asset::find(sql, Some(schema.id), Kind::Endpoint, &leaf_key)? else {
         return Ok(Recorded::NoEndpoint);
     };
-    Ok(recorded_table(sql, endpoint.id)?.map_or(Recorded::Nothing, Recorded::Table))
+    recorded(sql, endpoint.id)
 }

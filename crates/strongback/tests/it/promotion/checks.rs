@@ -96,7 +96,8 @@ fn callers_and_recorded_requests_are_understood() {
         let watch = "version: 1\nwatch: prod.risk.scores\nbaseline: prod.risk.training@1\nwindow: { length: 1h }\n\
                      lateness: 1h\nprediction: _prediction\nmetrics: [psi]\n";
         let refused = lab.answer("/api/1.0/monitors", &serde_json::json!({ "yaml": watch }));
-        let said = refused.json["message"].as_str().unwrap();
+        let body = refused.json();
+        let said = body["message"].as_str().unwrap();
         assert_eq!(refused.status, 404, "{refused:?}");
         assert!(said.contains("'prod.risk.scores' has recorded no request"), "{said}");
         let none = lab.judge(candidate, &gate);
@@ -106,6 +107,14 @@ fn callers_and_recorded_requests_are_understood() {
         let asked = lab.judge(candidate, &gate);
         let (said, sentence) = outcome(&asked, "compatibility.recorded_requests");
         assert_eq!((said.as_str(), asked["verdict"].as_str()), ("pass", Some("pass")), "{sentence}");
+        // What was recorded and is gone is not the same as nothing.
+        let table = "/api/2.1/unity-catalog/tables/prod.risk.scores_payload";
+        assert_eq!(lab.try_send("DELETE", table, &json!({})).0, 200);
+        let gone = lab.judge(candidate, &gate);
+        let (said, sentence) = outcome(&gone, "compatibility.recorded_requests");
+        assert_eq!(said, "could_not_judge", "{sentence}");
+        assert!(sentence.starts_with("The table with the endpoint's requests was deleted"), "{sentence}");
+        lab.ask("scores", &[[0.5, 0.25], [0.0, 0.5]]);
         // Infinity times nothing is no number: this one gives the second row no score.
         let partial = lab.version(([f32::INFINITY, -2.0], 0.0));
         let asked = lab.judge(partial, &gate);
@@ -198,17 +207,24 @@ fn a_key_stands_for_one_gate_run() {
         let candidate = pair(&mut lab);
         let other = lab.version(GOOD);
         let config = gates("accuracy:\n  - metric: roc_auc\n    margin: 1\n");
-        let mut ask = |candidate: i64, config: &str| {
+        let ask = |lab: &mut Lab, candidate: i64, config: &str| {
             let body = json!({
-                "model": MODEL, "candidate": candidate.to_string(), "config": config, "idempotency_key": "tonight",
+                "model": MODEL, "candidate": candidate.to_string(), "config": config, "move": true,
+                "idempotency_key": "tonight",
             });
             lab.try_post("/api/1.0/gate-runs", &body)
         };
-        let first = ask(candidate, &config);
+        let first = ask(&mut lab, candidate, &config);
         assert_eq!(first.0, 200, "{first:?}");
-        let again = ask(candidate, &config);
+        let again = ask(&mut lab, candidate, &config);
         assert_eq!((again.0, &again.1["job_id"]), (200, &first.1["job_id"]));
-        for refused in [ask(other, &config), ask(candidate, &config.replace("margin: 1", "margin: 0"))] {
+        // Also when what was asked for has come about, and the candidate is the champion.
+        assert_eq!(lab.ended(first.1["job_id"].as_str().unwrap())["result"]["moved"], true);
+        let again = ask(&mut lab, candidate, &config);
+        assert_eq!((again.0, &again.1["job_id"]), (200, &first.1["job_id"]), "{again:?}");
+        let others = [(other, config.clone()), (candidate, config.replace("margin: 1", "margin: 0"))];
+        for (candidate, config) in others {
+            let refused = ask(&mut lab, candidate, &config);
             assert_eq!(
                 (refused.0, &refused.1["error_code"]),
                 (409, &json!("RESOURCE_CONFLICT")),

@@ -75,6 +75,8 @@ impl Lab {
     pub fn new(database_url: Option<&str>) -> Self {
         let binary = strongback_binary(option_env!("CARGO_BIN_EXE_strongback")).unwrap();
         let mut launch = Launch::strongback(binary, database_url);
+        // For tests of a full disk; it means nothing without a limit.
+        launch.survives_file_limit = true;
         launch.environment.push(("STRONGBACK_ONNXRUNTIME_LIBRARY".into(), library()));
         let server = Server::start(launch).unwrap();
         let client = client(&server);
@@ -131,6 +133,14 @@ impl Lab {
     pub fn put(&mut self, path: &str, bytes: &[u8]) {
         let answer = self.client.put(path, bytes).unwrap();
         assert!(answer.is_success(), "{path}: {}", answer.text());
+    }
+
+    pub fn answer_put(&mut self, path: &str, bytes: &[u8]) -> Response {
+        self.client.put(path, bytes).unwrap()
+    }
+
+    pub fn answer_get(&mut self, path: &str) -> Response {
+        self.client.get(path).unwrap()
     }
 
     pub fn import(&mut self, name: &str, csv: &str) {

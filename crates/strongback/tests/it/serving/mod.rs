@@ -1,6 +1,7 @@
 //! Endpoints: names, configurations, rights, and what becomes of them. What models answer is shown with real clients, in
 //! `tests/clients/test_serving.py`.
 
+mod full;
 mod kill;
 mod lookup;
 mod why;
