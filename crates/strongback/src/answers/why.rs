@@ -1,6 +1,8 @@
 //! Why a request got its answer: what was served, from which versions of which tables, by which version of a model, which run
 //! had made that, what it was judged by, and who moved the alias.
 
+use std::collections::HashMap;
+
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,7 @@ use crate::{
     context::Ctx,
     db::Sql,
     error::{Error, Result},
-    features::{outputs_of, training_set},
+    features::training_set,
     promotion::report::{Check, Report},
     registry::{evidence, models, versions},
     router::{Limits, Policy, Route},
@@ -217,7 +219,7 @@ pub async fn why(ctx: Ctx, request: WhyRequest) -> Result<Why> {
              0198c9de-7c1d-7e2a-9a7e-3c0a52b7f1aa."
         ))
     })?;
-    let Some(rows) = payload::find(&ctx, id).await?.filter(|rows| !rows.is_empty()) else {
+    let Some(rows) = payload::find(&ctx, id, ROWS_MAX + 1).await?.filter(|rows| !rows.is_empty()) else {
         return Err(Error::missing(format!(
             "No request {id} is known here, or you may not read it. Requests are found as long as their rows are in the \
              endpoint's payload table."
@@ -257,8 +259,7 @@ fn explain(sql: &mut Sql<'_>, rows: Vec<PayloadRow>) -> Result<Why> {
     }
     let is_cut = rows.len() > ROWS_MAX;
     let asked = version.as_ref().map(|version| Schema::of_signature(version.signature.as_ref()));
-    let sources = Sources::of(sql, &first.feature_versions)?;
-    let shown = rows.iter().take(ROWS_MAX).map(|row| row_part(row, asked.as_ref(), &sources));
+    let shown = rows.iter().take(ROWS_MAX).map(|row| row_part(row, asked.as_ref()));
     Ok(Why {
         request_id: first.request_id.clone(),
         client_request_id: first.client_request_id.clone(),
@@ -277,36 +278,28 @@ fn explain(sql: &mut Sql<'_>, rows: Vec<PayloadRow>) -> Result<Why> {
     })
 }
 
-/// Which input came from which feature table.
-struct Sources(Vec<(Vec<String>, FeaturePart)>);
-
-impl Sources {
-    /// Reads what was logged: feature tables by name, with definition and version.
-    fn of(sql: &mut Sql<'_>, logged: &Json) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Read {
-            definition: i64,
-            version: i64,
-        }
-        let Json::Object(tables) = logged else { return Ok(Self(Vec::new())) };
-        let mut sources = Vec::with_capacity(tables.len());
-        for (table, read) in tables {
-            let Read { definition, version } = Read::deserialize(read).map_err(Error::internal)?;
-            let outputs = outputs_of(sql, table, definition)?;
-            sources.push((outputs, FeaturePart { table: table.clone(), definition, version }));
-        }
-        Ok(Self(sources))
+/// Which inputs of a row came from which feature table, as it was logged with the row.
+fn sources(logged: &Json) -> Result<HashMap<String, FeaturePart>> {
+    #[derive(Deserialize)]
+    struct Read {
+        definition: i64,
+        version: i64,
+        inputs: Vec<String>,
     }
-
-    fn find(&self, input: &str) -> Option<FeaturePart> {
-        let found = self.0.iter().find(|(outputs, _)| outputs.iter().any(|output| output == input));
-        found.map(|(_, part)| part.clone())
+    let Json::Object(tables) = logged else { return Ok(HashMap::new()) };
+    let mut sources = HashMap::new();
+    for (table, read) in tables {
+        let Read { definition, version, inputs } = Read::deserialize(read).map_err(Error::internal)?;
+        let part = FeaturePart { table: table.clone(), definition, version };
+        sources.extend(inputs.into_iter().map(|input| (input, part.clone())));
     }
+    Ok(sources)
 }
 
 /// A row with the inputs of the model that answered, in the order of its signature: the table has columns of other versions too.
 /// Where the signature is not known, those that have a value.
-fn row_part(row: &PayloadRow, asked: Option<&Schema>, sources: &Sources) -> Result<RowPart> {
+fn row_part(row: &PayloadRow, asked: Option<&Schema>) -> Result<RowPart> {
+    let mut sources = sources(&row.feature_versions)?;
     let inputs = match asked.filter(|schema| !schema.inputs.is_empty()) {
         Some(schema) => payload::values_of(&schema.arrow(), &row.features)?,
         None => {
@@ -314,15 +307,15 @@ fn row_part(row: &PayloadRow, asked: Option<&Schema>, sources: &Sources) -> Resu
             there.map(|(name, value)| (name.clone(), value.clone())).collect()
         }
     };
-    let input = |(name, value): (String, Json)| {
-        let from = sources.find(&name);
+    let mut input = |(name, value): (String, Json)| {
+        let from = sources.remove(&name);
         InputPart { name, value, from }
     };
     Ok(RowPart {
         row: row.row,
         prediction: row.prediction,
         prediction_label: row.prediction_label.clone(),
-        inputs: inputs.into_iter().map(input).collect(),
+        inputs: inputs.into_iter().map(&mut input).collect(),
     })
 }
 

@@ -134,19 +134,6 @@ pub(super) fn get(sql: &mut Sql<'_>, asset_id: i64, n: i64) -> Result<Definition
     found.ok_or_else(|| Error::missing(format!("The feature table has no definition {n}.")))
 }
 
-/// Names of what a definition of a feature table computes, by the table's name; none where it is gone. It authorises nothing.
-pub fn outputs_of(sql: &mut Sql<'_>, full_name: &str, definition: i64) -> Result<Vec<String>> {
-    let Ok(name) = FullName::parse(full_name) else { return Ok(Vec::new()) };
-    let found = match managed::find(sql, &name) {
-        Ok(managed::Found::Managed(found)) => found.asset.id,
-        Err(error) if error.is_ours() => return Err(error),
-        _ => return Ok(Vec::new()),
-    };
-    let found = sql.first(&store::DEFINITION_GET, bind![found, definition], read)?;
-    let features = found.map(|found| found.declared.features).unwrap_or_default();
-    Ok(features.into_iter().map(|feature| feature.name).collect())
-}
-
 /// The newest definitions.
 pub(super) fn list(sql: &mut Sql<'_>, asset_id: i64, most: i64) -> Result<Vec<Definition>> {
     sql.all(&store::DEFINITION_LIST, bind![asset_id, most], read)

@@ -40,7 +40,6 @@ mod store;
 pub mod training_set;
 mod work;
 
-pub use definition::outputs_of;
 pub use lake::panes::{KeyKind, KeyValue};
 pub use materialize::KIND as MATERIALIZE;
 pub use online::{FeatureRef, Lookup, Online, Publication, open};

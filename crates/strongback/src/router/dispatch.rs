@@ -14,7 +14,7 @@ use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::Limited;
 
-use super::{Handler, PathParams, Policy, Route, Takes, body, guard};
+use super::{Handler, PathParams, Policy, Route, Takes, body, guard, rest::Rest};
 use crate::{
     auth::{self, Caller, Proof},
     catalog::authorize,
@@ -39,11 +39,13 @@ pub(super) async fn run(
     let request_id = uuid::Uuid::now_v7();
     let method = request.method().clone();
     let wants_page = refusal::wants_page(&request);
+    let (request, rest) = Rest::lend(request);
     let answer = std::panic::AssertUnwindSafe(answer(&app, &route, request_id, params, request))
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err(Error::internal("a handler panicked")));
     let elapsed = started.elapsed();
+    rest.read().await;
     let status = match &answer {
         Ok(response) => response.status().as_u16(),
         Err(error) => error.status(),
@@ -66,10 +68,17 @@ pub(super) async fn run(
 }
 
 /// Answers a request that has no route, under the same guard.
-pub(super) fn refuse(app: &App, request: &Request<Body>, why: fn(&Request<Body>) -> Error) -> Response {
-    let error = guard::check(&app.config, request).err().unwrap_or_else(|| why(request));
-    finish(Err(error), uuid::Uuid::now_v7(), refusal::wants_page(request), |error| {
-        tracing::debug!(method = %request.method(), path = request.uri().path(), error = error.map(tracing::field::display), "no route");
+pub(super) async fn refuse(
+    app: Arc<App>,
+    request: Request<Body>,
+    why: fn(&Request<Body>) -> Error,
+) -> Response {
+    let error = guard::check(&app.config, &request).err().unwrap_or_else(|| why(&request));
+    let wants_page = refusal::wants_page(&request);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    Rest::of(request).read().await;
+    finish(Err(error), uuid::Uuid::now_v7(), wants_page, |error| {
+        tracing::debug!(%method, path, error = error.map(tracing::field::display), "no route");
     })
 }
 

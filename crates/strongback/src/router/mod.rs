@@ -12,6 +12,7 @@ pub mod body;
 mod dispatch;
 pub mod guard;
 pub mod openapi;
+mod rest;
 pub mod serve;
 mod stalled;
 pub mod wire;
@@ -318,11 +319,9 @@ pub fn build(app: &Arc<App>) -> axum::Router {
     }
     let (missing, wrong) = (Arc::clone(app), Arc::clone(app));
     router
-        .fallback(
-            move |request: Request<Body>| async move { dispatch::refuse(&missing, &request, not_found) },
-        )
-        .method_not_allowed_fallback(move |request: Request<Body>| async move {
-            dispatch::refuse(&wrong, &request, wrong_method)
+        .fallback(move |request: Request<Body>| dispatch::refuse(missing, request, not_found))
+        .method_not_allowed_fallback(move |request: Request<Body>| {
+            dispatch::refuse(wrong, request, wrong_method)
         })
 }
 

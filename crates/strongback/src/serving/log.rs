@@ -11,7 +11,6 @@ use uuid::Uuid;
 use super::{
     frame::Frame,
     live::Deployed,
-    lookup::Read,
     payload::{self, EndpointRef, FeatureVersion, Recorder},
     runtime::Scores,
     signature::Schema,
@@ -37,7 +36,7 @@ pub(super) struct Served<'s> {
     /// The rows as the model got them; without columns where only the model's own code reads them.
     pub inputs: &'s Frame,
     /// The feature tables that were looked up.
-    pub read: Vec<Read>,
+    pub read: Vec<FeatureVersion>,
     /// What is to be answered.
     pub scores: &'s Scores,
     /// When the request arrived.
@@ -71,11 +70,6 @@ pub(super) async fn keep(deployed: &Deployed, served: Served<'_>) -> Result<()> 
                 .map_err(Error::internal)?
         }
     };
-    let read = served.read.into_iter().map(|Read { table, definition, version }| FeatureVersion {
-        table,
-        definition,
-        version,
-    });
     let record = payload::Record {
         config: deployed.config,
         request_id: served.request_id,
@@ -86,7 +80,7 @@ pub(super) async fn keep(deployed: &Deployed, served: Served<'_>) -> Result<()> 
         model_version: version.version,
         latency_us: u32::try_from(served.began.elapsed().as_micros()).unwrap_or(u32::MAX),
         inputs,
-        feature_versions: read.collect(),
+        feature_versions: served.read,
         scores: served.scores.value.clone(),
         labels: served.scores.label.clone(),
     };

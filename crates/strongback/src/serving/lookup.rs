@@ -14,6 +14,7 @@ use std::sync::{
 
 use super::{
     frame::{Column, Frame, Values},
+    payload::{FeatureVersion, LookedUp},
     runtime::ScoredVersion,
     signature::{Form, Input, Schema, Type},
 };
@@ -127,23 +128,12 @@ impl Lookup {
 
     /// Turns rows as they were sent into rows as the model takes them, as of these moments (microseconds since the epoch, one a
     /// row; none means now). Answers the tables that were read.
-    pub fn fill(&self, frame: Frame, at_micros: &[i64]) -> Result<(Frame, Vec<Read>)> {
+    pub fn fill(&self, frame: Frame, at_micros: &[i64]) -> Result<(Frame, Vec<FeatureVersion>)> {
         match self {
             Self::Nothing => Ok((frame, Vec::new())),
             Self::Tables(tables) => tables.fill(frame, at_micros),
         }
     }
-}
-
-/// A publication of a feature table that a request read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Read {
-    /// The table's `asset.id`.
-    pub table: i64,
-    /// Number of its definition.
-    pub definition: i64,
-    /// Version of its rows.
-    pub version: u64,
 }
 
 /// The feature tables of the training set that a run names, if it names one that is there and that the owner of the endpoint
@@ -260,7 +250,7 @@ fn type_of(kind: KeyKind) -> Type {
 }
 
 impl Tables {
-    fn fill(&self, mut frame: Frame, at_micros: &[i64]) -> Result<(Frame, Vec<Read>)> {
+    fn fill(&self, mut frame: Frame, at_micros: &[i64]) -> Result<(Frame, Vec<FeatureVersion>)> {
         // Without the keys it was read as the model takes it, when nothing was to be looked up.
         let has_keys = frame.columns.len() == self.request.inputs.len();
         if !has_keys || !self.is_allowed.load(Ordering::Relaxed) {
@@ -268,10 +258,9 @@ impl Tables {
             return Ok((frame, Vec::new()));
         }
         let now = time::now_ms() * 1_000;
-        let mut read: Vec<Read> = Vec::with_capacity(self.sources.len());
+        let mut read = Vec::with_capacity(self.sources.len());
         for source in &self.sources {
-            let one = source.fill(&mut frame, &self.request.inputs, at_micros, now)?;
-            read.extend(one.filter(|one| !read.contains(one)));
+            read.extend(source.fill(&mut frame, &self.request.inputs, at_micros, now)?);
         }
         frame.columns.truncate(self.inputs);
         Ok((frame, read))
@@ -286,7 +275,10 @@ impl Source {
         inputs: &[Input],
         at_micros: &[i64],
         now_micros: i64,
-    ) -> Result<Option<Read>> {
+    ) -> Result<Option<FeatureVersion>> {
+        let lacking = self.takes.iter().filter(|(_, at)| !frame.columns[*at].missing.is_empty());
+        let looked_up = lacking.map(|(_, at)| looked_up(*at, &frame.columns[*at].missing, frame.rows));
+        let looked_up = looked_up.collect::<Result<Vec<_>>>()?;
         let mut places = vec![0; self.takes.len()];
         let mut still_missing: Vec<Vec<usize>> = vec![Vec::new(); self.takes.len()];
         let mut publication = None;
@@ -317,12 +309,19 @@ impl Source {
             frame.columns[*at].missing = missing;
         }
         let feature_ref = self.online.feature_ref();
-        Ok(publication.map(|publication| Read {
+        Ok(publication.map(|publication| FeatureVersion {
             table: feature_ref.table,
             definition: feature_ref.definition,
             version: publication.table_version(),
+            inputs: looked_up,
         }))
     }
+}
+
+fn looked_up(at: usize, missing: &[usize], rows: usize) -> Result<LookedUp> {
+    let number = |at: usize| u32::try_from(at).map_err(Error::internal);
+    let which = missing.iter().map(|row| number(*row)).collect::<Result<Vec<u32>>>()?;
+    Ok(LookedUp { input: number(at)?, rows: (missing.len() < rows).then_some(which) })
 }
 
 fn key(column: &Column, input: &Input, row: usize) -> Result<KeyValue> {

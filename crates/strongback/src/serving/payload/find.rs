@@ -48,8 +48,6 @@ use crate::{
 const TIME: Duration = Duration::from_secs(30);
 /// What batches span at most, unless tables could not be written to or the server was away, in milliseconds.
 const SPAN_MS: i64 = 3_600_000;
-/// What is asked of a payload table.
-const STATEMENT: &str = "SELECT * FROM payload WHERE _request_id = $id ORDER BY _row";
 
 /// A scored row as it was served.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, schemars::JsonSchema)]
@@ -86,20 +84,21 @@ pub struct PayloadRow {
     pub is_waiting: bool,
 }
 
-/// The rows of a request, in their order; `None` if there is no such request, or the caller may not read it.
-pub async fn find(ctx: &Ctx, request_id: Uuid) -> Result<Option<Vec<PayloadRow>>> {
+/// The first rows of a request, in their order and so many at most; `None` if there is no such request, or the caller may not
+/// read it.
+pub async fn find(ctx: &Ctx, request_id: Uuid, most: usize) -> Result<Option<Vec<PayloadRow>>> {
     // The log first: what leaves it meanwhile is in a table by then.
     if let Some(opened) = ctx.app.payload.open_if_there().await? {
         opened.scan(&ctx.app).await?;
         if let Some((endpoint, bytes)) = in_log(&opened, request_id).await? {
             return if may_read(ctx, endpoint).await? {
-                of_record(ctx, endpoint, bytes).await.map(Some)
+                of_record(ctx, endpoint, bytes, most).await.map(Some)
             } else {
                 Ok(None)
             };
         }
     }
-    in_tables(ctx, request_id).await
+    in_tables(ctx, request_id, most).await
 }
 
 /// The record of a request, with its endpoint.
@@ -146,7 +145,7 @@ async fn may_read(ctx: &Ctx, endpoint: i64) -> Result<bool> {
     .await
 }
 
-async fn of_record(ctx: &Ctx, endpoint: i64, bytes: Vec<u8>) -> Result<Vec<PayloadRow>> {
+async fn of_record(ctx: &Ctx, endpoint: i64, bytes: Vec<u8>, most: usize) -> Result<Vec<PayloadRow>> {
     let head = record::decode(&bytes)?.head;
     let inputs = target::inputs_of(&ctx.app, head.schema).await?;
     let columns = inputs.iter().map(|input| input.name.clone()).collect();
@@ -156,12 +155,15 @@ async fn of_record(ctx: &Ctx, endpoint: i64, bytes: Vec<u8>) -> Result<Vec<Paylo
     let records = Records { bytes: Arc::new(bytes), spans, meaning };
     let mut rows = Vec::new();
     for batch in records {
-        rows.extend(rows_of(&batch.map_err(Error::internal)?, endpoint, true)?);
+        add_rows(&mut rows, &batch.map_err(Error::internal)?, most, endpoint, true)?;
+        if rows.len() >= most {
+            break;
+        }
     }
     Ok(rows)
 }
 
-async fn in_tables(ctx: &Ctx, request_id: Uuid) -> Result<Option<Vec<PayloadRow>>> {
+async fn in_tables(ctx: &Ctx, request_id: Uuid, most: usize) -> Result<Option<Vec<PayloadRow>>> {
     let ms = millis_of(request_id);
     let mut searched = HashSet::new();
     // All that begin before are looked through only where the usual ones do not have it.
@@ -170,7 +172,7 @@ async fn in_tables(ctx: &Ctx, request_id: Uuid) -> Result<Option<Vec<PayloadRow>
             if !searched.insert((endpoint, version)) {
                 continue;
             }
-            let rows = in_table(ctx, endpoint, id, version, request_id).await?;
+            let rows = in_table(ctx, endpoint, (id, version), request_id, most).await?;
             if !rows.is_empty() {
                 return Ok(Some(rows));
             }
@@ -200,9 +202,9 @@ async fn places(ctx: &Ctx, ms: i64, from_ms: i64) -> Result<Vec<(i64, lake::Tabl
 async fn in_table(
     ctx: &Ctx,
     endpoint: i64,
-    id: lake::TableId,
-    version: u64,
+    (id, version): (lake::TableId, u64),
     request_id: Uuid,
+    most: usize,
 ) -> Result<Vec<PayloadRow>> {
     let name = |part: &str| part.to_owned();
     let table =
@@ -213,21 +215,31 @@ async fn in_table(
         time: TIME,
         parameters: vec![("id".to_owned(), Value::Text(request_id.hyphenated().to_string()))],
     };
-    let mut answer = ctx.app.lake.query(query::read(STATEMENT)?, vec![table], wanted).await?;
+    let statement = format!("SELECT * FROM payload WHERE _request_id = $id ORDER BY _row LIMIT {most}");
+    let mut answer = ctx.app.lake.query(query::read(&statement)?, vec![table], wanted).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.next().await {
         bytes.extend_from_slice(&chunk?.bytes);
     }
     let mut rows = Vec::new();
     for batch in StreamReader::try_new(&bytes[..], None).map_err(Error::internal)? {
-        rows.extend(rows_of(&batch.map_err(Error::internal)?, endpoint, false)?);
+        add_rows(&mut rows, &batch.map_err(Error::internal)?, most, endpoint, false)?;
     }
     Ok(rows)
 }
 
-/// A batch with the columns of a payload table, as rows.
-fn rows_of(batch: &RecordBatch, endpoint: i64, is_waiting: bool) -> Result<Vec<PayloadRow>> {
-    (0..batch.num_rows()).map(|row| row_of(batch, row, endpoint, is_waiting)).collect()
+/// Adds the rows of a batch with the columns of a payload table, up to so many in all.
+fn add_rows(
+    rows: &mut Vec<PayloadRow>,
+    batch: &RecordBatch,
+    most: usize,
+    endpoint: i64,
+    is_waiting: bool,
+) -> Result<()> {
+    for row in 0..batch.num_rows().min(most.saturating_sub(rows.len())) {
+        rows.push(row_of(batch, row, endpoint, is_waiting)?);
+    }
+    Ok(())
 }
 
 fn row_of(batch: &RecordBatch, row: usize, endpoint: i64, is_waiting: bool) -> Result<PayloadRow> {

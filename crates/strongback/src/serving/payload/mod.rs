@@ -41,7 +41,7 @@ pub use figures::{Figures, figures};
 pub use find::{PayloadRow, find};
 pub use log::PayloadLog;
 pub(crate) use names::{columns_of, values_of};
-pub use record::{FeatureVersion, Record};
+pub use record::{FeatureVersion, LookedUp, Record};
 pub(crate) use store::STATEMENTS;
 pub use target::{EndpointRef, Recorded, Recorder, recorded, recorded_table, recorder, table_of_endpoint};
 pub use task::{background, flush};

@@ -23,10 +23,10 @@ use super::{
 use crate::error::{Error, Result};
 
 /// The form that is written.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// A feature table that a request read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureVersion {
     /// Asset of the feature table.
     pub table: i64,
@@ -34,6 +34,24 @@ pub struct FeatureVersion {
     pub definition: i64,
     /// Delta version whose publication was read.
     pub version: u64,
+    /// What was looked up in it; the request brought everything else.
+    pub inputs: Vec<LookedUp>,
+}
+
+/// An input that a request did not bring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookedUp {
+    /// Which one: its place among the inputs.
+    pub input: u32,
+    /// The rows that lacked it, ascending; none where all did.
+    pub rows: Option<Vec<u32>>,
+}
+
+impl LookedUp {
+    /// Whether a row lacked it.
+    pub(super) fn is_of(&self, row: u32) -> bool {
+        self.rows.as_ref().is_none_or(|rows| rows.binary_search(&row).is_ok())
+    }
 }
 
 /// A request that was scored, as it was served.
@@ -218,14 +236,19 @@ mod tests {
             model_version: 5,
             latency_us: 6,
             inputs: RecordBatch::try_new(Arc::new(schema), columns).unwrap(),
-            feature_versions: vec![FeatureVersion { table: 7, definition: 1, version: 9 }],
+            feature_versions: vec![FeatureVersion {
+                table: 7,
+                definition: 1,
+                version: 9,
+                inputs: vec![LookedUp { input: 0, rows: Some(vec![1]) }],
+            }],
             scores: vec![0.25, f64::NAN],
             labels: None,
         };
         (inputs, record)
     }
 
-    /// The bytes of form 1, for ever.
+    /// The bytes of form 2, for ever.
     #[test]
     fn the_form_is_what_it_was() {
         let (inputs, record) = sample();

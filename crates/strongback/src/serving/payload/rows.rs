@@ -101,6 +101,7 @@ struct Making {
     prediction: Float64Builder,
     label: StringBuilder,
     inputs: Vec<Column>,
+    named: Arc<[Input]>,
 }
 
 impl Making {
@@ -133,15 +134,21 @@ impl Making {
             prediction: Float64Builder::new(),
             label: StringBuilder::new(),
             inputs: shape.inputs.iter().map(|input| Column::new(input.kind)).collect(),
+            named: Arc::clone(&shape.inputs),
         }
     }
 
     fn add(&mut self, stored: Stored<'_>, features: &HashMap<i64, String>) -> Result<()> {
         let Stored { key, head, mut inputs } = stored;
         let rows = key.rows as usize;
-        let (id, versions) =
-            (key.request_id.hyphenated().to_string(), text_of(&head.feature_versions, features));
+        let id = key.request_id.hyphenated().to_string();
+        let tables = &head.feature_versions;
+        let is_same = tables.iter().flat_map(|read| &read.inputs).all(|input| input.rows.is_none());
+        let mut versions = text_of(tables, 0, &self.named, features);
         for row in 0..rows {
+            if row > 0 && !is_same {
+                versions = text_of(tables, row, &self.named, features);
+            }
             self.request_id.append_value(&id);
             self.row.append_value(i32::try_from(row).map_err(Error::internal)?);
             self.client_request_id.append_option(head.client_request_id.as_deref());
@@ -184,11 +191,22 @@ impl Making {
     }
 }
 
-/// Feature tables with their versions, as JSON: `{"c.s.table": {"definition": 1, "version": 7}}`.
-fn text_of(versions: &[FeatureVersion], features: &HashMap<i64, String>) -> String {
+/// What of a row was looked up in which version of which feature table, as JSON:
+/// `{"c.s.table": {"definition": 1, "version": 7, "inputs": ["mean"]}}`.
+fn text_of(
+    tables: &[FeatureVersion],
+    row: usize,
+    named: &[Input],
+    features: &HashMap<i64, String>,
+) -> String {
+    let row = u32::try_from(row).unwrap_or(u32::MAX);
     let one = |read: &FeatureVersion| {
+        let inputs = read.inputs.iter().filter(|input| input.is_of(row));
+        let inputs: Vec<&str> =
+            inputs.filter_map(|input| Some(named.get(input.input as usize)?.name.as_str())).collect();
         let name = features.get(&read.table).cloned().unwrap_or_else(|| format!("asset {}", read.table));
-        (name, json!({ "definition": read.definition, "version": read.version }))
+        let said = json!({ "definition": read.definition, "version": read.version, "inputs": inputs });
+        (!inputs.is_empty()).then_some((name, said))
     };
-    Json::Object(versions.iter().map(one).collect::<Map<_, _>>()).to_string()
+    Json::Object(tables.iter().filter_map(one).collect::<Map<_, _>>()).to_string()
 }

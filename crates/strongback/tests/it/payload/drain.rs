@@ -109,7 +109,7 @@ fn what_waits_is_there_after_opening_again() {
         };
         assert_eq!(seen, expected);
         for id in &ids {
-            let rows = find(&test.system(), *id).await.unwrap().unwrap();
+            let rows = find(&test.system(), *id, 1_000).await.unwrap().unwrap();
             assert_eq!((rows.len(), rows[0].request_id.clone()), (1, id.to_string()));
         }
         flush(&test.system()).await.unwrap();

@@ -19,7 +19,7 @@ use strongback::{
     catalog::{asset, principal},
     context::Ctx,
     db::Origin,
-    serving::payload::{EndpointRef, FeatureVersion, Record, Recorder, recorder},
+    serving::payload::{EndpointRef, FeatureVersion, LookedUp, Record, Recorder, recorder},
 };
 use syntax::names::FullName;
 use tower::ServiceExt as _;
@@ -86,7 +86,12 @@ fn record(number: i64, rows: usize) -> Record {
         model_version: 3,
         latency_us: 412,
         inputs: RecordBatch::try_new(schema(), columns).unwrap(),
-        feature_versions: vec![FeatureVersion { table: 999_999, definition: 2, version: 7 }],
+        feature_versions: vec![FeatureVersion {
+            table: 999_999,
+            definition: 2,
+            version: 7,
+            inputs: vec![LookedUp { input: 0, rows: None }],
+        }],
         scores: (0..rows).map(|row| row as f64 / 4.0).collect(),
         labels: Some((0..rows).map(|row| format!("l{row}")).collect()),
     }

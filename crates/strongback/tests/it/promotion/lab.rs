@@ -154,9 +154,14 @@ impl Lab {
 
     /// The same of any file and inputs, written `name:type`, or `name:type?` where they are optional.
     pub fn version_with(&mut self, onnx: &[u8], inputs: &[&str]) -> i64 {
+        self.version_on("prod.risk.training", onnx, inputs)
+    }
+
+    /// The same of a run that learned from this table or training set.
+    pub fn version_on(&mut self, training: &str, onnx: &[u8], inputs: &[&str]) -> i64 {
         let made = self.post(&format!("{M}/runs/create"), &json!({ "experiment_id": self.experiment }));
         let run = made["run"]["info"]["run_id"].as_str().unwrap().to_owned();
-        let tag = json!({ "run_id": run, "key": "strongback.training_set", "value": "prod.risk.training" });
+        let tag = json!({ "run_id": run, "key": "strongback.training_set", "value": training });
         self.post(&format!("{M}/runs/set-tag"), &tag);
         let columns: Vec<Value> = inputs
             .iter()

@@ -154,3 +154,34 @@ fn a_stop_answers_what_was_begun_and_does_not_wait_for_the_idle() {
         assert_eq!(found.status, 200);
     });
 }
+
+#[test]
+fn whoever_sends_a_large_body_gets_to_read_why_it_is_refused() {
+    on_every_store(|test| async move {
+        let serving = serving(&test, LIMITS).await;
+        let body = vec![b'x'; 24 << 20];
+        for (head, status) in [
+            ("PUT /nothing/here", "404"),
+            ("PUT /health", "405"),
+            ("PUT /api/1.0/tables/no.such.table/batches/one?format=csv", "404"),
+            ("PUT /api/1.0/tables/no.such.table/batches/one?format=sonnet", "400"),
+        ] {
+            let mut stream = TcpStream::connect(serving.address).await.unwrap();
+            let length = body.len();
+            let head = format!("{head} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n");
+            send(&mut stream, &format!("{head}Connection: close\r\n\r\n")).await;
+            stream.write_all(&body).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
+            // Who waits to be told to send is told at once, and sends nothing.
+            let mut stream = TcpStream::connect(serving.address).await.unwrap();
+            send(&mut stream, &format!("{head}Expect: 100-continue\r\n\r\n")).await;
+            let mut answer = vec![0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{head}");
+        }
+        serving.stop.send(()).unwrap();
+        serving.task.await.unwrap().unwrap();
+    });
+}

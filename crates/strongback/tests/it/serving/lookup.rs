@@ -7,6 +7,7 @@ use strongback::{
         endpoints,
         frame::{Column, Frame, Values},
         lookup::Lookup,
+        payload::LookedUp,
         runtime::ScoredVersion,
         signature::Schema,
     },
@@ -120,7 +121,17 @@ fn features_are_looked_up_by_a_key_that_has_a_value() {
         let card = |card| Column { values: Values::Long(vec![card]), missing: Vec::new() };
         let (filled, read) = lookup.fill(row(card(8)), &[AT]).unwrap();
         assert_eq!(filled.columns, [Column { values: Values::Double(vec![4.0]), missing: Vec::new() }]);
-        assert_eq!(read.len(), 1);
+        assert_eq!(read[0].inputs, [LookedUp { input: 0, rows: None }]);
+        let two = Frame {
+            rows: 2,
+            columns: vec![
+                Column { values: Values::Double(vec![9.0, f64::NAN]), missing: vec![1] },
+                Column { values: Values::Long(vec![8, 8]), missing: Vec::new() },
+            ],
+        };
+        let (filled, read) = lookup.fill(two, &[AT, AT]).unwrap();
+        assert_eq!(filled.columns[0].values, Values::Double(vec![9.0, 4.0]));
+        assert_eq!(read[0].inputs, [LookedUp { input: 0, rows: Some(vec![1]) }]);
         // Nobody has heard of this one: the value stays missing.
         let (filled, _) = lookup.fill(row(card(99)), &[AT]).unwrap();
         assert_eq!(filled.columns[0].missing, [0]);

@@ -31,6 +31,99 @@ fn asked(lab: &mut Lab, version: i64, columns: &[&str], row: &Value) -> String {
     panic!("version {version} does not answer: {}", lab.server.log());
 }
 
+/// A table of features by card, where that of card 8 has the mean 4 at five past midnight, and a training set on it.
+fn with_features(lab: &mut Lab) {
+    let types = "types=id:long,card:long,at:timestamp,amount:double";
+    let rows = "id,card,at,amount\n1,7,2026-11-24T00:00:00Z,1\n2,8,2026-11-24T00:01:00Z,4\n3,7,2026-11-24T00:04:00Z,2\n";
+    let batch = |name: &str| format!("/api/1.0/tables/prod.risk.{name}/batches/one?format=csv&create=true&");
+    lab.put(&format!("{}{types}", batch("payments")), rows.as_bytes());
+    let features = "version: 1\nname: prod.risk.panes\nsource: prod.risk.payments\nkeys: [card]\ntimestamp: at\n\
+                    row_key: [id]\npane: 1m\nlateness: 5m\nfeatures:\n\
+                    - {name: mean, aggregate: mean, column: amount, window: 5m}\n\
+                    - {name: n, aggregate: count, window: 5m}\n";
+    lab.post("/api/1.0/feature-tables", &json!({ "yaml": features }));
+    let job = lab.post("/api/1.0/feature-tables/prod.risk.panes/materialize", &json!({ "wait_ms": 60_000 }));
+    assert_eq!(job["state"], "succeeded", "{job}");
+    let labels = "id,at,card,class\n1,2026-11-24T00:05:00Z,7,1\n2,2026-11-24T00:05:00Z,8,0\n";
+    let types = "types=id:long,card:long,at:timestamp,class:long";
+    lab.put(&format!("{}{types}", batch("labels")), labels.as_bytes());
+    let set = json!({
+        "name": "prod.risk.day", "labels": "prod.risk.labels", "features": ["prod.risk.panes"], "label": "class",
+        "wait_ms": 60_000,
+    });
+    lab.post("/api/1.0/training-sets", &set);
+}
+
+#[test]
+fn what_was_looked_up_and_what_was_sent_are_told_apart_row_by_row() {
+    on_every_store(|mut lab: Lab| {
+        with_features(&mut lab);
+        let onnx = logistic(&[0.5, -1.0], 0.0);
+        let version = lab.version_on("prod.risk.day", &onnx, &["x1:double", "mean:double"]);
+        lab.endpoint("cards", &format!("{MODEL}/{version}"));
+        let ask = |lab: &mut Lab, rows: Value| {
+            let body = json!({ "dataframe_records": rows, "event_time": "2026-11-24T00:05:00Z" });
+            let answer = lab.answer("/endpoints/cards/invocations", &body);
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            (answer.header("x-request-id").unwrap().to_owned(), answer.json()["predictions"].clone())
+        };
+        let both = json!([{ "x1": 2.0, "card": 8 }, { "x1": 2.0, "card": 8, "mean": 9.0 }]);
+        let (id, scores) = ask(&mut lab, both);
+        // The online value is the one that whoever sends it himself would send.
+        let (sent, same) = ask(&mut lab, json!([{ "x1": 2.0, "mean": 4.0 }, { "x1": 2.0, "mean": 9.0 }]));
+        assert_eq!(scores, same);
+        let from = json!({ "table": "prod.risk.panes", "definition": 1, "version": 1 });
+        let explained = |lab: &mut Lab| {
+            let found = lab.get(&format!("/api/1.0/requests/{id}/why"));
+            let mean = |row: usize| found["rows"][row]["inputs"][1].clone();
+            assert_eq!(mean(0)["value"], 4.0, "{found:#}");
+            assert_eq!(
+                (&mean(0)["from"]["table"], &mean(0)["from"]["definition"]),
+                (&from["table"], &json!(1))
+            );
+            assert!(mean(0)["from"]["version"].as_u64().is_some_and(|version| version > 0), "{found:#}");
+            assert_eq!(mean(1), json!({ "name": "mean", "value": 9.0 }), "the request brought it");
+            assert_eq!(found["rows"][0]["inputs"][0], json!({ "name": "x1", "value": 2.0 }));
+            found
+        };
+        explained(&mut lab);
+        let other = lab.get(&format!("/api/1.0/requests/{sent}/why"));
+        assert_eq!(other["rows"][0]["inputs"][1], json!({ "name": "mean", "value": 4.0 }), "{other:#}");
+        let log = lab.post("/api/1.0/endpoints/cards/flush", &json!({}));
+        let statement = format!(
+            "SELECT _feature_versions AS said FROM {} WHERE _request_id = '{id}' ORDER BY _row",
+            log["table"].as_str().unwrap()
+        );
+        let lines = lab.sql(&statement);
+        assert!(lines[0]["said"].as_str().unwrap().contains("\"inputs\":[\"mean\"]"), "{lines:?}");
+        assert_eq!(lines[1]["said"], "{}");
+        let found = explained(&mut lab);
+        // On the command line: as a document, and as a tree.
+        let told = lab.command(&["why", &id, "--json"]);
+        assert!(told.status.success(), "{told:?}");
+        assert_eq!(serde_json::from_slice::<Value>(&told.stdout).unwrap(), found);
+        let told = lab.command(&["why", &id]);
+        let tree = String::from_utf8(told.stdout).unwrap();
+        for line in [
+            "mean = 4   from prod.risk.panes, definition 1",
+            "mean = 9   from the request",
+            "it was not judged",
+            "version 1",
+        ] {
+            assert!(tree.contains(line), "{line} is not in\n{tree}");
+        }
+        assert_eq!(
+            lab.command(&["why", "01a21da3-6596-73ee-aeda-1412221b8650"]).status.code(),
+            Some(1),
+            "no such request"
+        );
+        // Names change; where it came from does not.
+        let renamed = json!({ "new_name": "danger" });
+        assert_eq!(lab.try_send("PATCH", "/api/2.1/unity-catalog/schemas/prod.risk", &renamed).0, 200);
+        explained(&mut lab);
+    });
+}
+
 fn names(row: &Value) -> Vec<&str> {
     row["inputs"].as_array().unwrap().iter().map(|input| input["name"].as_str().unwrap()).collect()
 }

@@ -1,0 +1,106 @@
+//! What is left of a body once its request has an answer.
+//!
+//! Most clients send all of a body before they look at the answer. A connection that is closed while they send loses them the
+//! answer, and with it why they were refused. So the rest is read and thrown away first, within limits, beyond which the
+//! connection is closed after all.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use http::{HeaderMap, Request, header::EXPECT};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
+
+/// How long, and how much, of a body without a reader is read.
+const TIME_MAX: Duration = Duration::from_secs(30);
+const BYTES_MAX: usize = 1 << 30;
+
+struct State {
+    body: Body,
+    is_begun: bool,
+}
+
+/// A body that somebody else may read to its end.
+struct Lent(Arc<Mutex<State>>);
+
+/// The end of a body that was lent to a handler.
+pub(super) struct Rest {
+    /// None where the request has no body.
+    state: Option<Arc<Mutex<State>>>,
+    /// The client sends nothing before it is told to.
+    waits: bool,
+}
+
+impl Rest {
+    /// Lends the body of a request to whoever handles it.
+    pub(super) fn lend(request: Request<Body>) -> (Request<Body>, Self) {
+        let waits = expects(request.headers());
+        if request.body().is_end_stream() {
+            return (request, Self { state: None, waits });
+        }
+        let (head, body) = request.into_parts();
+        let state = Arc::new(Mutex::new(State { body, is_begun: false }));
+        let lent = Body::new(Lent(Arc::clone(&state)));
+        (Request::from_parts(head, lent), Self { state: Some(state), waits })
+    }
+
+    /// The body of a request that nobody handles.
+    pub(super) fn of(request: Request<Body>) -> Self {
+        Self::lend(request).1
+    }
+
+    /// Reads what nobody read.
+    pub(super) async fn read(self) {
+        let Some(state) = self.state else { return };
+        // What goes on reading by itself is to find all of it.
+        if Arc::strong_count(&state) > 1 {
+            return;
+        }
+        let is_asked_for = state.lock().is_begun || !self.waits;
+        if is_asked_for && !state.lock().body.is_end_stream() {
+            let _ = tokio::time::timeout(TIME_MAX, throw_away(Lent(state))).await;
+        }
+    }
+}
+
+async fn throw_away(mut lent: Lent) {
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = lent.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > BYTES_MAX {
+            return;
+        }
+    }
+}
+
+fn expects(headers: &HeaderMap) -> bool {
+    headers.contains_key(EXPECT)
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let mut state = self.0.lock();
+        state.is_begun = true;
+        Pin::new(&mut state.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().body.size_hint()
+    }
+}
