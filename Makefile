@@ -32,8 +32,11 @@ demo: ## the reference pipeline on 284,807 real card transactions
 test: ## formats, lints, dependencies, Rust tests, the demo, then real clients on SQLite and PostgreSQL
 	@tools/test.sh
 
-bench: ## release build, measured side by side with MLflow's own server
-	@venv=$$(tools/venv.sh) && STRONGBACK_VENV="$$venv" bench/run.sh
+bench: ## release build, measured side by side with the peers: MLflow's server and scorer, FastAPI, Polars, DuckDB
+	@venv=$$(tools/venv.sh) && STRONGBACK_VENV="$$venv" bench/run.sh \
+	&& for each in scoring why "join --ours $(CARGO_TARGET_DIR)/release/strongback-join"; do \
+		set -- $$each && name=$$1 && shift && sleep "$${BENCH_SETTLE_SECONDS:-60}" && "$$venv/bin/python" "bench/$$name.py" "$$@" || exit; \
+	done
 
 torture: ## long runs: kill -9 under load, a hundred rounds on each database; the result goes into docs/torture.md
 	@tools/torture.sh

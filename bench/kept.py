@@ -63,7 +63,7 @@ def machine() -> dict[str, object]:
 
 
 def keep(what: str, document: dict[str, object]) -> Path:
-    """Keeps figures in `bench/results/`, with when, of which commit and on what they were taken."""
+    """Keeps figures in `bench/results/`, with when, of which commit and on what they were taken, and whether they count."""
     describe = ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
     commit = subprocess.run(describe, cwd=RESULTS, capture_output=True, text=True, check=False).stdout.strip()
     now = time.gmtime()
@@ -72,6 +72,9 @@ def keep(what: str, document: dict[str, object]) -> Path:
         "commit": commit or "unknown",
         "build": "release",
         "machine": machine(),
+        "objection": f"load {document['load_before']:.2f} a core before"
+        if document["load_before"] > LOAD_MAX
+        else None,
     }
     path = RESULTS / f"{time.strftime('%Y-%m-%dT%H%M%SZ', now)}-{what}-{commit.split('-')[0] or 'unknown'}.json"
     path.write_text(json.dumps(head | document, indent=1) + "\n")

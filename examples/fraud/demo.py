@@ -28,7 +28,7 @@ SCORER = "prod.risk.fraud_scorer"
 CHECKPOINT = "checkpoint.json"
 BEST_RUN = ["runs", "best", "--metric", "val_ap", "--where", "tags.dataset_version = '2024-Q4-v2'"]
 PYTHON_FOLDER = Path(sys.executable).parent
-STEPS = 24
+STEPS = 25
 COMMAND_LIMIT_S = 600
 DATA_DIR = "STRONGBACK_DATA_DIR"
 
@@ -223,6 +223,9 @@ def next_steps(demo: Demo, pages: list[str]) -> None:
     console.line(f"export PATH={server.binary.parent}:{PYTHON_FOLDER}:$PATH")
     console.line(typed(["strongback", *BEST_RUN]))
     console.line(typed(["strongback", "lineage", f"models:/{MODEL}@champion", "--up"]))
+    console.line(typed(["strongback", "gate", "list", "--model", loop.MODEL]))
+    console.line(typed(["strongback", "endpoint", "show", "fraud"]))
+    console.line(typed(["strongback", "alert", "list", "--all"]))
     console.line(typed(["strongback", "audit-log", "list", "--action", "alias"]))
     console.line("python your_own_training.py")
 

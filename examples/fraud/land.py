@@ -15,6 +15,10 @@ TRANSACTION = ["tx_id", "event_time", "Amount"]
 LABELLED = ["tx_id", "event_time", *data.FEATURES, data.TARGET]
 
 
+# What models learn from until then, and what they are judged on: no training set has any of it, not later either.
+DAY = "event_time < TIMESTAMP '2013-09-01T18:00:00Z'"
+EVENING = "event_time >= TIMESTAMP '2013-09-01T18:00:00Z' AND event_time < TIMESTAMP '2013-09-02T00:00:00Z'"
+
 # How many hours of the second day are replayed.
 HOURS = "STRONGBACK_DEMO_HOURS"
 

@@ -52,7 +52,9 @@ def publish(minute: str, rows: list[dict]) -> None:
     """The rows of a minute land, and the features that they change are there for the next one."""
     lines = ["tx_id,event_time,Amount", *(f"{row['tx_id']},{row['event_time']},{row['Amount']}" for row in rows)]
     call("PUT", f"/api/1.0/tables/prod.risk.transactions/batches/{minute}", "\n".join(lines).encode(), "text/csv")
-    call("POST", "/api/1.0/feature-tables/prod.risk.amounts/materialize", b'{"wait_ms": 30000}')
+    job, _ = call("POST", "/api/1.0/feature-tables/prod.risk.amounts/materialize", b'{"wait_ms": 30000}')
+    if job["state"] != "succeeded":
+        raise SystemExit(f"the features of {minute} are not there: {job}")
 
 
 def main():

@@ -1,7 +1,8 @@
 """Trains one model on a training set of the feature store, registers it, and makes it the challenger.
 
 Ordinary MLflow user code. It is run by hand at first, and by a runner when a monitor asks for a fresher model: then the kind of
-model is the parameter of a declared command, and the training set is made of all that is labelled by then.
+model is the parameter of a declared command, and the training set is made of all that is labelled by then, but for the evening
+that models are judged on.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import data
+import land
 
 MODEL = "prod.risk.fraud_scorer"
 EXPERIMENT = "/Shared/fraud-detection/loop"
@@ -56,13 +58,14 @@ def ask(method: str, path: str, **options) -> requests.Response:
 
 
 def fresh_set() -> str:
-    """A training set of all that is labelled by now; its name."""
+    """A training set of all that is labelled by now and that nobody is judged on; its name."""
     name = f"prod.risk.train_{time.strftime('%Y%m%d_%H%M%S', time.gmtime())}"
     asked = {
         "name": name,
         "labels": "prod.risk.labelled",
         "features": ["prod.risk.amounts"],
         "label": data.TARGET,
+        "where": f"NOT ({land.EVENING})",
         "wait_ms": 30_000,
     }
     ask("POST", "training-sets", json=asked)
@@ -77,7 +80,9 @@ def rows_of(training_set: str) -> pd.DataFrame:
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--training-set", help="its name; all that is labelled by now if nothing is said")
+    arguments.add_argument(
+        "--training-set", help="its name; if nothing is said, one is made of what is labelled by now"
+    )
     arguments.add_argument("--kind", choices=["logistic", "boosted", "amounts"], default="logistic")
     arguments.add_argument("--alias", default="challenger")
     wanted = arguments.parse_args()

@@ -56,8 +56,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def cache_dir() -> Path:
+    """``$STRONGBACK_CACHE``, else ``$XDG_CACHE_HOME/strongback``, else ``~/.cache/strongback``."""
+    if chosen := os.environ.get("STRONGBACK_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strongback"
+
+
 def binary() -> Path:
-    target = os.environ.get("CARGO_TARGET_DIR", str(Path.home() / ".cache/strongback/target"))
+    target = os.environ.get("CARGO_TARGET_DIR", str(cache_dir() / "target"))
     path = Path(os.environ.get("STRONGBACK_BIN", f"{target}/debug/strongback"))
     if not path.is_file():
         raise FileNotFoundError(f"no server at {path}: run `make build`, or name one with STRONGBACK_BIN")

@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -18,7 +17,7 @@ from governed import ensure_schema
 pytestmark = pytest.mark.beyond
 
 START = datetime(2024, 11, 24, tzinfo=UTC)
-CARDS = Path.home() / ".cache/strongback/datasets/creditcard.csv"
+CARDS = launcher.cache_dir() / "datasets/creditcard.csv"
 # As many as a sketch keeps exactly, so that figures can be compared to the last digits.
 ROWS = 500
 # Day 1 against day 2, as pandas and numpy found with ten quantile bins.
