@@ -263,6 +263,14 @@ fn groups_are_compared_whole_or_not() {
         let (_, sentence) =
             outcome(&lab.judge(candidate, &fairness("x1")), "fairness.demographic_parity_ratio.x1");
         assert!(sentence.contains("'x1' has more than 200 groups"), "{sentence}");
+        // Whoever finds the frauds finds few among those that are none: as groups they are treated very differently.
+        let accurate = "accuracy:\n  - metric: roc_auc\n    margin: 0.05\n";
+        let strict = fairness("fraud").replace("0.1", "0.8");
+        for (blocking, verdict) in [("true", "fail"), ("false", "pass")] {
+            let view = lab.judge(candidate, &format!("{strict}    blocking: {blocking}\n{accurate}"));
+            let (said, sentence) = outcome(&view, "fairness.demographic_parity_ratio.fraud");
+            assert_eq!((said.as_str(), view["verdict"].as_str()), ("fail", Some(verdict)), "{sentence}");
+        }
         let silent = lab.version(([3.0, -2.0], f32::NAN));
         let (said, sentence) =
             outcome(&lab.judge(silent, &fairness("country")), "fairness.demographic_parity_ratio.country");
