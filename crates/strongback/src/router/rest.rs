@@ -19,6 +19,8 @@ use parking_lot::Mutex;
 
 /// How long, and how much, of a body without a reader is read.
 const TIME_MAX: Duration = Duration::from_secs(30);
+/// How long the next of it may take: who sends nothing waits for the answer.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 const BYTES_MAX: usize = 1 << 30;
 
 struct State {
@@ -71,7 +73,7 @@ impl Rest {
 
 async fn throw_away(mut lent: Lent) {
     let mut bytes = 0;
-    while let Some(Ok(frame)) = lent.frame().await {
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(PAUSE_MAX, lent.frame()).await {
         bytes += frame.data_ref().map_or(0, Bytes::len);
         if bytes > BYTES_MAX {
             return;

@@ -42,14 +42,14 @@ fn with_features(lab: &mut Lab) {
                     - {name: mean, aggregate: mean, column: amount, window: 5m}\n\
                     - {name: n, aggregate: count, window: 5m}\n";
     lab.post("/api/1.0/feature-tables", &json!({ "yaml": features }));
-    let job = lab.post("/api/1.0/feature-tables/prod.risk.panes/materialize", &json!({ "wait_ms": 60_000 }));
+    let job = lab.post("/api/1.0/feature-tables/prod.risk.panes/materialize", &json!({ "wait_ms": 30_000 }));
     assert_eq!(job["state"], "succeeded", "{job}");
     let labels = "id,at,card,class\n1,2026-11-24T00:05:00Z,7,1\n2,2026-11-24T00:05:00Z,8,0\n";
     let types = "types=id:long,card:long,at:timestamp,class:long";
     lab.put(&format!("{}{types}", batch("labels")), labels.as_bytes());
     let set = json!({
         "name": "prod.risk.day", "labels": "prod.risk.labels", "features": ["prod.risk.panes"], "label": "class",
-        "wait_ms": 60_000,
+        "wait_ms": 30_000,
     });
     lab.post("/api/1.0/training-sets", &set);
 }
