@@ -231,7 +231,8 @@ fn source(
         if let Some(at) = inputs.iter().position(|input| input.name == *key) {
             return at;
         }
-        inputs.push(Input { name: key.clone(), kind: type_of(kind), required: true });
+        // Only rows that lack something are looked up by it.
+        inputs.push(Input { name: key.clone(), kind: type_of(kind), required: false });
         inputs.len() - 1
     });
     let keys = keys.collect();
