@@ -38,6 +38,7 @@ use tokio::{
 use crate::{
     asof,
     error::{Error, Kind, Result},
+    query,
     root::Root,
 };
 
@@ -147,7 +148,7 @@ impl Lake {
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.engine()?.environment))
             .with_default_features();
-        Ok(SessionContext::new_with_state(asof::register(state).build()))
+        Ok(SessionContext::new_with_state(query::register(asof::register(state)).build()))
     }
 
     /// The engine, started by whoever asks first. One that could not be started is tried again.

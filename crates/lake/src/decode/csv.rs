@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     fs::File,
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom},
 };
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
@@ -47,6 +47,67 @@ fn next(reader: &mut Reader<Bounded>, record: &mut ByteRecord) -> Result<bool> {
     reader.read_byte_record(record).map_err(|error| broken(error, line))
 }
 
+/// Where rows stand in the file.
+struct Lines {
+    /// Lines end with a carriage return and a line feed. The reader is done with a row at the first, and counts the second later.
+    is_crlf: bool,
+}
+
+impl Lines {
+    fn of(source: &Source) -> Result<Self> {
+        let mut beginning = Vec::with_capacity(BUFFER_BYTES);
+        let unread = |error| Error::internal(error);
+        open(&source.path)?.take(BUFFER_BYTES as u64).read_to_end(&mut beginning).map_err(unread)?;
+        let end = beginning.iter().position(|byte| *byte == b'\n');
+        Ok(Self { is_crlf: end.is_some_and(|end| end > 0 && beginning[end - 1] == b'\r') })
+    }
+
+    /// The line that a row below the header begins at.
+    fn of_row(&self, record: &ByteRecord) -> u64 {
+        record.position().map_or(0, csv::Position::line) + u64::from(self.is_crlf)
+    }
+}
+
+/// Refuses a file whose last row does not end, but for the end of the file: a quotation mark there is not closed, and what follows
+/// it is no row of its own.
+fn refuse_unclosed(source: &Source, last: &ByteRecord, lines: &Lines) -> Result<()> {
+    let Some(place) = last.position() else { return Ok(()) };
+    let mut file = open(&source.path)?;
+    file.seek(SeekFrom::Start(place.byte())).map_err(Error::internal)?;
+    if is_closed(BufReader::new(file), source.delimiter).map_err(Error::internal)? {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The row that begins at line {} has a quotation mark that is never closed, so that everything after it would be one value. \
+         Close it, or double it where it is part of the value.",
+        lines.of_row(last)
+    )))
+}
+
+/// Whether what is read ends outside of quotation marks, as RFC 4180 has them and the reader reads them.
+fn is_closed(rest: impl BufRead, delimiter: u8) -> io::Result<bool> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum At {
+        Begin,
+        Plain,
+        Quoted,
+        /// Behind a mark in a quoted value: its end, or half of a doubled one.
+        Mark,
+    }
+    let mut at = At::Begin;
+    for byte in rest.bytes() {
+        let byte = byte?;
+        let ends = byte == delimiter || byte == b'\n' || byte == b'\r';
+        at = match (at, byte) {
+            (At::Quoted, b'"') => At::Mark,
+            (At::Quoted, _) | (At::Begin | At::Mark, b'"') => At::Quoted,
+            _ if ends => At::Begin,
+            _ => At::Plain,
+        };
+    }
+    Ok(at != At::Quoted)
+}
+
 fn reader(source: &Source) -> Result<(Reader<Bounded>, Vec<String>)> {
     let mut reader = ReaderBuilder::new()
         .delimiter(source.delimiter)
@@ -80,13 +141,13 @@ pub(super) fn guess(source: &Source) -> Result<Found> {
     let (mut reader, names) = reader(source)?;
     let names = clean(source, &names);
     let mut guesses = vec![Guess::default(); names.len()];
-    let mut record = ByteRecord::new();
+    let (mut record, lines) = (ByteRecord::new(), Lines::of(source)?);
     while next(&mut reader, &mut record)? {
         // A row of another length is bad, and its values may stand in other columns.
         if record.len() != names.len() {
             continue;
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = lines.of_row(&record);
         for (guess, field) in guesses.iter_mut().zip(&record) {
             if !is_null(source, field) {
                 guess.see(line, &String::from_utf8_lossy(field));
@@ -100,7 +161,8 @@ pub(super) fn decode(source: &Source, schema: &SchemaRef, out: &mut Counting<'_>
     let (mut reader, names) = reader(source)?;
     let mapping = Mapping::new(source, schema, &names)?;
     let mut records: Vec<ByteRecord> = vec![ByteRecord::new(); BATCH_ROWS];
-    let mut is_last = false;
+    let (mut is_last, lines) = (false, Lines::of(source)?);
+    let mut last = ByteRecord::new();
     while !is_last {
         let (mut count, mut bytes) = (0, 0);
         while count < records.len() && bytes < BATCH_BYTES {
@@ -111,7 +173,12 @@ pub(super) fn decode(source: &Source, schema: &SchemaRef, out: &mut Counting<'_>
             bytes += records[count].as_slice().len();
             count += 1;
         }
-        batch(source, schema, &mapping, names.len(), &records[..count], out)?;
+        if is_last {
+            refuse_unclosed(source, records[..count].last().unwrap_or(&last), &lines)?;
+        } else {
+            last.clone_from(&records[count - 1]);
+        }
+        batch(source, schema, (&mapping, &lines), names.len(), &records[..count], out)?;
     }
     Ok(mapping.absent)
 }
@@ -119,14 +186,14 @@ pub(super) fn decode(source: &Source, schema: &SchemaRef, out: &mut Counting<'_>
 fn batch(
     source: &Source,
     schema: &SchemaRef,
-    mapping: &Mapping,
+    (mapping, lines): (&Mapping, &Lines),
     width: usize,
     records: &[ByteRecord],
     out: &mut Counting<'_>,
 ) -> Result<()> {
     let place_of = |row: usize| {
         let record: &ByteRecord = &records[row];
-        (record.position().map_or(0, csv::Position::line), raw(source, record))
+        (lines.of_row(record), raw(source, record))
     };
     let mut bad: Vec<Option<BadRow>> = Vec::with_capacity(records.len());
     for (row, record) in records.iter().enumerate() {

@@ -14,6 +14,7 @@ mod bounded;
 mod columns;
 mod common;
 mod statement;
+mod yielding;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -39,6 +40,8 @@ use datafusion::{
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use answer::{Answer, Chunk, Form, Rows};
+pub(crate) use yielding::register;
+
 pub use statement::{AsOf, Named, Statement, read};
 
 use crate::{

@@ -24,7 +24,7 @@ use crate::{
     router::{Limits, Policy, Route},
     serving::{
         config,
-        payload::{self, PayloadRow},
+        payload::{self, FromTable, PayloadRow},
         signature::Schema,
     },
     tracking::run,
@@ -280,16 +280,11 @@ fn explain(sql: &mut Sql<'_>, rows: Vec<PayloadRow>) -> Result<Why> {
 
 /// Which inputs of a row came from which feature table, as it was logged with the row.
 fn sources(logged: &Json) -> Result<HashMap<String, FeaturePart>> {
-    #[derive(Deserialize)]
-    struct Read {
-        definition: i64,
-        version: i64,
-        inputs: Vec<String>,
-    }
     let Json::Object(tables) = logged else { return Ok(HashMap::new()) };
     let mut sources = HashMap::new();
     for (table, read) in tables {
-        let Read { definition, version, inputs } = Read::deserialize(read).map_err(Error::internal)?;
+        let FromTable { definition, version, inputs } =
+            FromTable::deserialize(read).map_err(Error::internal)?;
         let part = FeaturePart { table: table.clone(), definition, version };
         sources.extend(inputs.into_iter().map(|input| (input, part.clone())));
     }

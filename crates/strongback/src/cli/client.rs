@@ -42,6 +42,11 @@ pub(super) struct Remote {
 }
 
 impl Remote {
+    /// Whether the command itself names a server.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// Whether a server was named.
     pub(super) fn is_named(&self) -> Result<bool> {
         Ok(self.named()?.is_some())
@@ -342,7 +347,8 @@ impl Client {
                     Some(_) => ("does not know this token, or it has ended", "put another into"),
                 };
                 message = format!(
-                    "{} {what}: {remedy} {TOKEN}. An administrator makes one: strongback token create --principal NAME",
+                    "{} {what}: {remedy} {TOKEN}. An administrator makes one: strongback token create --principal NAME. \
+                     The very first is made while the server is stopped: strongback token create --principal NAME --admin --data-dir DIR",
                     self.base
                 );
             }

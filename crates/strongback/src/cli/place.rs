@@ -44,9 +44,10 @@ pub(super) struct NewToken {
 }
 
 impl Place {
-    /// Opens the data directory if no server was named and none holds it.
+    /// Opens the data directory if no server was named and none holds it. A directory that the command names goes before a server
+    /// that the environment does.
     pub(super) fn open(store: StoreArgs, remote: &Remote) -> anyhow::Result<Self> {
-        if remote.is_named()? {
+        if remote.is_asked_for() || (remote.is_named()? && !store.names_a_directory()) {
             return Ok(Self::Server(remote.client()?));
         }
         let config = store.config()?;

@@ -28,6 +28,11 @@ pub(super) struct StoreArgs {
 }
 
 impl StoreArgs {
+    /// Whether the command itself says where everything is.
+    pub(super) fn names_a_directory(&self) -> bool {
+        self.data_dir.is_some()
+    }
+
     /// The resolved configuration.
     pub(super) fn config(self) -> Result<Config> {
         self.resolve(Layer::default())

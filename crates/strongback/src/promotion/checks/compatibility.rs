@@ -1,10 +1,13 @@
 //! What the champion's callers send is taken by the candidate: by signature, and by the requests that an endpoint recorded.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use lake::arrow::{
-    array::{RecordBatch, RecordBatchOptions},
-    datatypes::{Field, Schema},
+    array::{Array as _, ArrayRef, AsArray as _, PrimitiveArray, RecordBatch, RecordBatchOptions},
+    datatypes::{DataType, Field, Float32Type, Float64Type, Schema},
 };
 
 use crate::{
@@ -20,13 +23,15 @@ use crate::{
         scoring::{self, Input},
         subject::{Recorded, Subject, told_by},
     },
-    serving::payload,
+    serving::payload::{self, FromTable},
 };
 
 /// The section.
 pub const GATE: &str = "compatibility";
 /// Column of a payload table that says when a row was served.
 const SERVED_AT: &str = "_served_at";
+/// And what of it was looked up.
+const FEATURE_VERSIONS: &str = "_feature_versions";
 
 /// Signature against signature.
 pub fn signature(subject: &Subject) -> Check {
@@ -174,6 +179,7 @@ async fn replay(
         job.charge_read(batch.get_array_memory_size() as u64)?;
         let asked = as_asked(&batch, known)?;
         let asked = columns::inputs(&asked, scorers.candidate.inputs(), "The recorded requests")?;
+        let asked = as_served(&asked, &batch)?;
         replayed.rows += asked.num_rows() as u64;
         ask(job, &asked, scorers, &mut replayed).await?;
     }
@@ -222,14 +228,60 @@ fn as_asked(rows: &RecordBatch, known: &[Input]) -> Result<RecordBatch> {
         .map_err(Error::internal)
 }
 
+/// A feature that was looked up and that nobody has is no number to a model, where its type knows that; the log has it as null. What a
+/// request should have brought stays null, and is refused.
+fn as_served(asked: &RecordBatch, logged: &RecordBatch) -> Result<RecordBatch> {
+    let Some(said) = columns::find(logged, FEATURE_VERSIONS) else { return Ok(asked.clone()) };
+    let said = columns::texts(said, FEATURE_VERSIONS)?;
+    let mut looked_up: Vec<HashSet<String>> = Vec::with_capacity(said.len());
+    for text in said {
+        let tables: HashMap<String, FromTable> =
+            text.map_or(Ok(HashMap::new()), |text| serde_json::from_str(&text)).map_err(Error::internal)?;
+        looked_up.push(tables.into_values().flat_map(|table| table.inputs).collect());
+    }
+    let schema = asked.schema();
+    let columns = schema.fields().iter().zip(asked.columns()).map(|(field, column)| {
+        let is_unknown = |row: usize| looked_up.get(row).is_some_and(|inputs| inputs.contains(field.name()));
+        macro_rules! filled {
+            ($kind:ty, $nan:expr) => {{
+                let values = column.as_primitive::<$kind>().iter().enumerate();
+                let values = values.map(|(row, value)| value.or_else(|| is_unknown(row).then_some($nan)));
+                Arc::new(values.collect::<PrimitiveArray<$kind>>()) as ArrayRef
+            }};
+        }
+        match column.data_type() {
+            _ if column.null_count() == 0 => Arc::clone(column),
+            DataType::Float64 => filled!(Float64Type, f64::NAN),
+            DataType::Float32 => filled!(Float32Type, f32::NAN),
+            _ => Arc::clone(column),
+        }
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(asked.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(&schema), columns.collect(), &options)
+        .map_err(Error::internal)
+}
+
 #[cfg(test)]
 mod tests {
-    use lake::arrow::{
-        array::{ArrayRef, Float64Array},
-        datatypes::DataType,
-    };
+    use lake::arrow::array::{Float64Array, StringArray};
 
     use super::*;
+
+    #[test]
+    fn a_feature_that_nobody_has_is_no_number_and_what_should_have_been_sent_stays_missing() {
+        let none: ArrayRef = Arc::new(Float64Array::from(vec![None, None, Some(1.0)]));
+        let field = |name: &str, kind: DataType| Field::new(name, kind, true);
+        let mean = Arc::new(Schema::new(vec![field("mean", DataType::Float64)]));
+        let asked = RecordBatch::try_new(mean, vec![none]).unwrap();
+        let said = r#"{"c.s.t":{"definition":1,"version":2,"inputs":["mean"]}}"#;
+        let said: ArrayRef = Arc::new(StringArray::from(vec![Some(said), Some("{}"), None]));
+        let versions = Arc::new(Schema::new(vec![field(FEATURE_VERSIONS, DataType::Utf8)]));
+        let logged = RecordBatch::try_new(versions, vec![said]).unwrap();
+        let served = as_served(&asked, &logged).unwrap();
+        let values: Vec<Option<f64>> = served.column(0).as_primitive::<Float64Type>().iter().collect();
+        assert!(values[0].is_some_and(f64::is_nan));
+        assert_eq!(values[1..], [None, Some(1.0)]);
+    }
 
     fn input(name: &str, kind: &str, required: bool) -> Input {
         Input { name: name.into(), kind: kind.into(), data_type: DataType::Float64, required }

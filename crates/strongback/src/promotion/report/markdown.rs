@@ -18,17 +18,20 @@ pub fn markdown(report: &Report) -> String {
         .as_ref()
         .map_or("no champion yet".to_owned(), |champion| format!("version {}", champion.version));
     let verdict = report.verdict.replace('_', " ");
+    let use_of_it = match report.verdict.as_str() {
+        "pass" => format!("it moves the alias until {} UTC", time::utc(report.expires_at)),
+        _ => "it moves nothing".to_owned(),
+    };
     let _ = writeln!(text, "# Gates of {}: {verdict}\n", cell(&report.model));
     let _ = writeln!(
         text,
-        "Version {} for `{}`, against {champion}. Report {}, made {} UTC by {}; it moves the alias until {} UTC.\n",
+        "Version {} for `{}`, against {champion}. Report {}, made {} UTC by {}; {use_of_it}.\n",
         report.candidate.version,
         // Nothing is escaped between backticks.
         report.alias.replace('`', "'"),
         report.id,
         time::utc(report.made_at),
         cell(&report.by),
-        time::utc(report.expires_at),
     );
     let _ = writeln!(
         text,

@@ -42,6 +42,7 @@ pub use find::{PayloadRow, find};
 pub use log::PayloadLog;
 pub(crate) use names::{columns_of, values_of};
 pub use record::{FeatureVersion, LookedUp, Record};
+pub use rows::FromTable;
 pub(crate) use store::STATEMENTS;
 pub use target::{EndpointRef, Recorded, Recorder, recorded, recorded_table, recorder, table_of_endpoint};
 pub use task::{background, flush};

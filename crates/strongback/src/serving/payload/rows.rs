@@ -191,6 +191,17 @@ impl Making {
     }
 }
 
+/// What a row's `_feature_versions` says of a feature table.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct FromTable {
+    /// Number of its definition.
+    pub definition: i64,
+    /// The version that was read.
+    pub version: i64,
+    /// The inputs that were looked up in it.
+    pub inputs: Vec<String>,
+}
+
 /// What of a row was looked up in which version of which feature table, as JSON:
 /// `{"c.s.table": {"definition": 1, "version": 7, "inputs": ["mean"]}}`.
 fn text_of(

@@ -239,3 +239,60 @@ fn both_clients_see_a_kept_table_as_a_managed_one() {
         assert!(status == 400 && text.contains("lives elsewhere"), "{status} {text}");
     });
 }
+
+#[test]
+fn a_join_that_looks_at_every_pair_ends_with_its_time_and_holds_up_nobody() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        let rows: String = (0..40_000).map(|n| format!("{n}\n")).collect();
+        ok(&batch(&test, NAME, "one", "", &format!("x\n{rows}")).await);
+        let ask = async |statement: &str| {
+            let body = json!({ "statement": statement, "format": "csv", "time_s": 1 });
+            text_of(&test, request("POST", "/api/1.0/sql", Some(body))).await
+        };
+        // More pairs than any time is enough for.
+        let (status, text) =
+            ask(&format!("SELECT count(*) FROM {NAME} a, {NAME} b, {NAME} c WHERE a.x + b.x + c.x > 0"))
+                .await;
+        assert_eq!(status, 400, "{text}");
+        assert!(text.contains("looks at every pair of rows"), "{text}");
+        // So many that they take long.
+        let began = std::time::Instant::now();
+        let (status, text) =
+            ask(&format!("SELECT count(*) AS n FROM {NAME} a, {NAME} b WHERE a.x + b.x > 0")).await;
+        assert_eq!(status, 504, "{text}");
+        let (status, text) = sql(&test, "SELECT 1 AS n").await;
+        assert_eq!((status, text.as_str()), (200, "n\n1\n"));
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_quotation_mark_that_is_not_closed_makes_no_value_of_all_that_follows() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        for (csv, line) in [
+            ("a,b\n1,x\n2,\"open\n3,y\n", 3),
+            ("a,b\r\n1,x\r\n2,\"open\r\n3,y\r\n", 3),
+            ("a,b\n1,\"x\"\"\n", 2),
+        ] {
+            for types in ["", "types=a:long,b:string"] {
+                let refused = batch(&test, NAME, "one", types, csv).await;
+                assert_eq!(refused.status, 400, "{csv:?}: {refused:?}");
+                let said = refused.json["message"].as_str().unwrap();
+                assert!(
+                    said.contains(&format!("begins at line {line} has a quotation mark")),
+                    "{csv:?}: {said}"
+                );
+            }
+        }
+        let made = batch(&test, NAME, "one", "", "a,b\n1,\"x, \"\"y\"\"\n\"\n2,5\" pipe\n3,\"z\"").await;
+        assert_eq!(ok(&made)["rows"], 3);
+        // Lines are counted alike, whatever they end with.
+        for end in ["\n", "\r\n"] {
+            let bad = ["a,b", "1,x", "none,y", ""].join(end);
+            let refused = batch(&test, NAME, "two", "types=a:long", &bad).await;
+            assert!(refused.json["message"].as_str().unwrap().contains("line 3"), "{end:?}: {refused:?}");
+        }
+    });
+}
