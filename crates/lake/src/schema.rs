@@ -136,10 +136,19 @@ fn check_name(name: &str, at: usize) -> Result<()> {
         )));
     }
     match name.chars().find(|c| REFUSED.contains(c) || c.is_control()) {
-        Some(c) => Err(Error::invalid(format!(
-            "The column name '{name}' contains {c:?}, which tables do not take. Rename it, or ask for clean names, which makes it '{}'.",
-            clean_name(name)
-        ))),
+        Some(c) => {
+            let delimiter = match c {
+                ';' | '\t' => {
+                    "Where that separates the columns of the file, name it as the delimiter. Else rename"
+                }
+                _ => "Rename",
+            };
+            Err(Error::invalid(format!(
+                "The column name '{name}' contains {c:?}, which tables do not take. {delimiter} it, or ask for clean names, which \
+                 makes it '{}'.",
+                clean_name(name)
+            )))
+        }
         None => Ok(()),
     }
 }

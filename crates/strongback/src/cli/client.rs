@@ -220,6 +220,20 @@ impl Client {
             .map_err(|error| self.foreign("an answer that cannot be read").because(error))
     }
 
+    /// Sends JSON and gets JSON, and the request's id, by which it can be asked about.
+    pub(super) fn send_named<T: DeserializeOwned>(&self, path: &str, body: &Json) -> Result<(T, String)> {
+        let request = self.request(Method::POST, path, &[])?.timeout(LONG).json(body);
+        self.runtime.block_on(async {
+            let response = self.accepted(request).await?;
+            let id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+            let id = id.unwrap_or_default().to_owned();
+            let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
+            let answer = serde_json::from_slice(&bytes)
+                .map_err(|error| self.foreign("an answer that cannot be read").because(error))?;
+            Ok((answer, id))
+        })
+    }
+
     /// Sends JSON and gets JSON, for what may take long.
     pub(super) fn send_long<T: DeserializeOwned>(&self, path: &str, body: &Json) -> Result<T> {
         let mut text = Vec::new();

@@ -366,6 +366,8 @@ fn query(args: &QueryArgs) -> anyhow::Result<()> {
     let body: Json = serde_json::from_str(&read)
         .map_err(|error| Error::invalid(format!("The file {place} is not JSON: {error}.")))?;
     let path = format!("/endpoints/{}/invocations", segment(&args.endpoint));
-    let answer: Json = args.remote.client()?.send(Method::POST, &path, &body)?;
-    printer::json(&answer)
+    let (answer, id): (Json, String) = args.remote.client()?.send_named(&path, &body)?;
+    printer::json(&answer)?;
+    printer::talk(&format!("Request {id}; `strongback why {id}` explains it."));
+    Ok(())
 }
