@@ -105,8 +105,8 @@ fn what_was_looked_up_and_what_was_sent_are_told_apart_row_by_row() {
         let told = lab.command(&["why", &id]);
         let tree = String::from_utf8(told.stdout).unwrap();
         for line in [
-            "mean = 4   from prod.risk.panes, definition 1",
-            "mean = 9   from the request",
+            "mean = 4.0   from prod.risk.panes, definition 1",
+            "mean = 9.0   from the request",
             "it was not judged",
             "version 1",
         ] {
