@@ -48,6 +48,8 @@ class Demo:
         self.console = console
         self.server = server
         self.environment = client_environment(server)
+        # Of the command that ran last.
+        self.code = 0
 
     def python(self, script: str, *arguments: str) -> None:
         """Runs a script of this folder, as a user would. Warnings of the libraries stay in a file."""
@@ -106,7 +108,7 @@ class Demo:
             try:
                 for line in process.stdout or ():
                     self.console.line(line.rstrip())
-                code = process.wait()
+                code = self.code = process.wait()
                 is_late = code == -signal.SIGKILL and limit.finished.is_set()
             finally:
                 limit.cancel()
