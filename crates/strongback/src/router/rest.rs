@@ -26,6 +26,8 @@ const BYTES_MAX: usize = 1 << 30;
 struct State {
     body: Body,
     is_begun: bool,
+    /// Its end, or what broke it off, was told.
+    is_over: bool,
 }
 
 /// A body that somebody else may read to its end.
@@ -47,7 +49,7 @@ impl Rest {
             return (request, Self { state: None, waits });
         }
         let (head, body) = request.into_parts();
-        let state = Arc::new(Mutex::new(State { body, is_begun: false }));
+        let state = Arc::new(Mutex::new(State { body, is_begun: false, is_over: false }));
         let lent = Body::new(Lent(Arc::clone(&state)));
         (Request::from_parts(head, lent), Self { state: Some(state), waits })
     }
@@ -64,8 +66,11 @@ impl Rest {
         if Arc::strong_count(&state) > 1 {
             return;
         }
-        let is_asked_for = state.lock().is_begun || !self.waits;
-        if is_asked_for && !state.lock().body.is_end_stream() {
+        let is_left = {
+            let state = state.lock();
+            (state.is_begun || !self.waits) && !state.is_over && !state.body.is_end_stream()
+        };
+        if is_left {
             let _ = tokio::time::timeout(TIME_MAX, throw_away(Lent(state))).await;
         }
     }
@@ -95,11 +100,17 @@ impl HttpBody for Lent {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let mut state = self.0.lock();
         state.is_begun = true;
-        Pin::new(&mut state.body).poll_frame(context)
+        if state.is_over {
+            return Poll::Ready(None);
+        }
+        let frame = Pin::new(&mut state.body).poll_frame(context);
+        state.is_over = matches!(frame, Poll::Ready(None | Some(Err(_))));
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.lock().body.is_end_stream()
+        let state = self.0.lock();
+        state.is_over || state.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
