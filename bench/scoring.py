@@ -92,6 +92,8 @@ def main():
     sync = kept.sync_cost()
     target = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release"
     os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"})
+    # MLflow's scorer starts its web server by name.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     figures = {}
     with tempfile.TemporaryDirectory(prefix="strongback-scoring-") as folder:
         figures = session(Path(folder), target, arguments)
