@@ -114,7 +114,7 @@ fn what_was_looked_up_and_what_was_sent_are_told_apart_row_by_row() {
         }
         assert_eq!(
             lab.command(&["why", "01a21da3-6596-73ee-aeda-1412221b8650"]).status.code(),
-            Some(1),
+            Some(3),
             "no such request"
         );
         // Names change; where it came from does not.
