@@ -54,22 +54,22 @@ fn no_number_is_given_twice_whatever_is_left_of_the_files() {
         drop(journal);
         assert_eq!(opened(dir).unwrap().append_blocking(&[b"newer"]).unwrap().sequence, from + 1);
     };
+    let first_freed = || {
+        let dir = quick_dir();
+        two_segments(dir.path());
+        let journal = opened(dir.path()).unwrap();
+        block_on(journal.seal()).unwrap();
+        journal.free(0).unwrap();
+        (dir, journal)
+    };
     // All was freed, and of the file that says where it goes on there is only the name.
-    let dir = quick_dir();
-    two_segments(dir.path());
-    let journal = opened(dir.path()).unwrap();
-    block_on(journal.seal()).unwrap();
-    journal.free(0).unwrap();
+    let (dir, journal) = first_freed();
     journal.free(3).unwrap();
     drop(journal);
     fs::write(dir.path().join("00000000000000000006.segment"), "torn").unwrap();
     numbers_go_on(dir.path(), 6);
     // Nothing is left but what was set aside.
-    let dir = quick_dir();
-    two_segments(dir.path());
-    let journal = opened(dir.path()).unwrap();
-    block_on(journal.seal()).unwrap();
-    journal.free(0).unwrap();
+    let (dir, journal) = first_freed();
     journal.set_aside(3).unwrap();
     drop(journal);
     fs::remove_file(dir.path().join("00000000000000000006.segment")).unwrap();

@@ -42,10 +42,11 @@ impl PhysicalOptimizerRule for YieldingJoins {
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let done = plan.transform_up(|plan| {
-            if looks_at_pairs(&*plan) {
+            let is_of_pairs = looks_at_pairs(&*plan);
+            if is_of_pairs {
                 refuse_too_many(&*plan)?;
             }
-            let is_join = looks_at_pairs(&*plan)
+            let is_join = is_of_pairs
                 || plan.downcast_ref::<HashJoinExec>().is_some()
                 || plan.downcast_ref::<SortMergeJoinExec>().is_some();
             Ok(if is_join {

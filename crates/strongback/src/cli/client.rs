@@ -215,6 +215,10 @@ impl Client {
             request = request.json(body);
         }
         let response = self.accepted(request).await?;
+        self.read(response).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: reqwest::Response) -> Result<T> {
         let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
         serde_json::from_slice(&bytes)
             .map_err(|error| self.foreign("an answer that cannot be read").because(error))
@@ -227,10 +231,7 @@ impl Client {
             let response = self.accepted(request).await?;
             let id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
             let id = id.unwrap_or_default().to_owned();
-            let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
-            let answer = serde_json::from_slice(&bytes)
-                .map_err(|error| self.foreign("an answer that cannot be read").because(error))?;
-            Ok((answer, id))
+            Ok((self.read(response).await?, id))
         })
     }
 
@@ -307,9 +308,7 @@ impl Client {
             let body = reqwest::Body::wrap_stream(blocks);
             let request = request.header(http::header::CONTENT_LENGTH, size).body(body);
             let response = self.accepted(request).await?;
-            let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
-            serde_json::from_slice(&bytes)
-                .map_err(|error| self.foreign("an answer that cannot be read").because(error))
+            self.read(response).await
         })
     }
 

@@ -177,7 +177,14 @@ fn run_node(run: &RunPart) -> Node {
     let parts = [("params", &run.params), ("code", &run.code), ("data", &run.data)];
     let below = parts.into_iter().filter(|(_, found)| !found.is_empty());
     let below = below.map(|(label, found)| Node::leaf(label, pairs(found))).collect();
-    let text = format!("{} ({}), by {} at {}", run.name, run.run_id, run.user, time::utc(run.started_at));
+    let mut text = format!("{} ({})", run.name, run.run_id);
+    // Neither is asked of a client.
+    if !run.user.is_empty() {
+        text = format!("{text}, by {}", run.user);
+    }
+    if run.started_at > 0 {
+        text = format!("{text} at {}", time::utc(run.started_at));
+    }
     Node(format!("{:<9} {text}", "run"), below)
 }
 

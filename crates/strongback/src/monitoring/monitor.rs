@@ -131,16 +131,16 @@ pub(super) fn beside(name: &FullName, ending: &str) -> FullName {
 
 /// The table that a watched name means: the payload table of an endpoint, or the table itself.
 pub(super) fn watched(sql: &mut Sql<'_>, name: &FullName) -> Result<Managed> {
-    match payload::table_of_endpoint(sql, name)? {
-        Recorded::Table(table) => return managed::by_asset(sql, table, Action::Read),
+    match payload::recorded_by(sql, name)? {
+        Some(Recorded::Table(table)) => return managed::by_asset(sql, table, Action::Read),
         // What an earlier endpoint of this name recorded is not what this one does.
-        Recorded::Nothing | Recorded::Deleted => {
+        Some(Recorded::Nothing | Recorded::Deleted) => {
             return Err(Error::missing(format!(
                 "The endpoint '{0}' has recorded no request in its table yet, and so there is nothing to watch. Send it one, then: strongback endpoint log {0} --flush",
                 managed::show(name)
             )));
         }
-        Recorded::NoEndpoint => {}
+        None => {}
     }
     if let managed::Found::Managed(found) = managed::find(sql, &beside(name, PAYLOAD))? {
         authorize(sql, Action::Read, found.asset.id)?;

@@ -61,11 +61,11 @@ pub struct Subject {
     /// The rows that the candidate learned from, where drift is asked for.
     pub baseline: Option<Known<Source>>,
     /// Recorded requests, where an endpoint is named.
-    pub recorded: Option<Known<Recorded>>,
+    pub recorded: Option<Known<Asked>>,
 }
 
 /// What an endpoint was asked.
-pub enum Recorded {
+pub enum Asked {
     /// The rows of its payload table.
     Rows(Source),
     /// It has served nothing yet.
@@ -151,9 +151,9 @@ pub fn told_by<T>(job: &JobCtx, result: Result<T>) -> Result<Known<T>> {
 }
 
 /// The table that holds what an endpoint was asked, whatever it is called by now, for a caller who may read both.
-fn recorded(sql: &mut Sql<'_>, endpoint: &str, first: bool) -> Result<Recorded> {
+fn recorded(sql: &mut Sql<'_>, endpoint: &str, first: bool) -> Result<Asked> {
     let endpoint = match endpoints::find(sql, endpoint, Action::Read) {
-        Err(error) if first && error.code() == Code::ResourceDoesNotExist => return Ok(Recorded::NoEndpoint),
+        Err(error) if first && error.code() == Code::ResourceDoesNotExist => return Ok(Asked::NoEndpoint),
         found => found?,
     };
     let table = match payload::recorded(sql, endpoint.asset.id)? {
@@ -163,10 +163,10 @@ fn recorded(sql: &mut Sql<'_>, endpoint: &str, first: bool) -> Result<Recorded> 
                 "The table with the endpoint's requests was deleted. Once it serves again, another one is made.",
             ));
         }
-        payload::Recorded::Nothing | payload::Recorded::NoEndpoint => return Ok(Recorded::Nothing),
+        payload::Recorded::Nothing => return Ok(Asked::Nothing),
     };
     let found = managed::by_asset(sql, table, Action::Read)?;
-    Ok(Recorded::Rows(Source {
+    Ok(Asked::Rows(Source {
         asset_id: found.asset.id,
         table: found.table,
         version: found.newest.version,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::body::{Body, Bytes, HttpBody};
-use http::{HeaderMap, Request, header::EXPECT};
+use http::{Request, header::EXPECT};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 const TIME_MAX: Duration = Duration::from_secs(30);
 /// How long the next of it may take: who sends nothing waits for the answer.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-const BYTES_MAX: usize = 1 << 30;
+const BYTES_MAX: u64 = 1 << 30;
 
 struct State {
     body: Body,
@@ -44,7 +44,7 @@ pub(super) struct Rest {
 impl Rest {
     /// Lends the body of a request to whoever handles it.
     pub(super) fn lend(request: Request<Body>) -> (Request<Body>, Self) {
-        let waits = expects(request.headers());
+        let waits = request.headers().contains_key(EXPECT);
         if request.body().is_end_stream() {
             return (request, Self { state: None, waits });
         }
@@ -68,7 +68,9 @@ impl Rest {
         }
         let is_left = {
             let state = state.lock();
-            (state.is_begun || !self.waits) && !state.is_over && !state.body.is_end_stream()
+            // What says that it is too long is not begun with.
+            let is_read = (state.is_begun || !self.waits) && state.body.size_hint().lower() <= BYTES_MAX;
+            is_read && !state.is_over && !state.body.is_end_stream()
         };
         if is_left {
             let _ = tokio::time::timeout(TIME_MAX, throw_away(Lent(state))).await;
@@ -79,15 +81,11 @@ impl Rest {
 async fn throw_away(mut lent: Lent) {
     let mut bytes = 0;
     while let Ok(Some(Ok(frame))) = tokio::time::timeout(PAUSE_MAX, lent.frame()).await {
-        bytes += frame.data_ref().map_or(0, Bytes::len);
+        bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
         if bytes > BYTES_MAX {
             return;
         }
     }
-}
-
-fn expects(headers: &HeaderMap) -> bool {
-    headers.contains_key(EXPECT)
 }
 
 impl HttpBody for Lent {

@@ -21,17 +21,13 @@ use crate::{
         report::{Check, Outcome},
         rows::{Rows, Source, Which},
         scoring::{self, Input},
-        subject::{Recorded, Subject, told_by},
+        subject::{Asked, Subject, told_by},
     },
     serving::payload::{self, FromTable},
 };
 
 /// The section.
 pub const GATE: &str = "compatibility";
-/// Column of a payload table that says when a row was served.
-const SERVED_AT: &str = "_served_at";
-/// And what of it was looked up.
-const FEATURE_VERSIONS: &str = "_feature_versions";
 
 /// Signature against signature.
 pub fn signature(subject: &Subject) -> Check {
@@ -100,7 +96,7 @@ pub async fn recorded(
     job: &JobCtx,
     ctx: &Ctx,
     subject: &Subject,
-    recorded: &Recorded,
+    recorded: &Asked,
     scorers: &Scorers,
 ) -> Result<Check> {
     const NAME: &str = "recorded_requests";
@@ -109,9 +105,9 @@ pub async fn recorded(
     let not_applicable = |sentence| Check::told(GATE, NAME, Outcome::NotApplicable, sentence);
     let nothing = || format!("The endpoint '{endpoint}' has recorded no requests.");
     let source = match recorded {
-        Recorded::Rows(source) => source,
-        Recorded::Nothing => return Ok(not_applicable(nothing())),
-        Recorded::NoEndpoint => {
+        Asked::Rows(source) => source,
+        Asked::Nothing => return Ok(not_applicable(nothing())),
+        Asked::NoEndpoint => {
             let sentence = format!(
                 "There is no endpoint '{endpoint}' yet, and no champion that it could serve. Once there is a champion, it has to be there."
             );
@@ -172,7 +168,7 @@ async fn replay(
     known: &[Input],
     scorers: &Scorers,
 ) -> Result<Replayed> {
-    let which = Which { newest: Some((SERVED_AT, most)), ..Which::default() };
+    let which = Which { newest: Some((payload::SERVED_AT, most)), ..Which::default() };
     let mut rows = Rows::open(ctx, source, which).await?;
     let mut replayed = Replayed::default();
     while let Some(batch) = rows.next().await? {
@@ -231,8 +227,8 @@ fn as_asked(rows: &RecordBatch, known: &[Input]) -> Result<RecordBatch> {
 /// A feature that was looked up and that nobody has is no number to a model, where its type knows that; the log has it as null. What a
 /// request should have brought stays null, and is refused.
 fn as_served(asked: &RecordBatch, logged: &RecordBatch) -> Result<RecordBatch> {
-    let Some(said) = columns::find(logged, FEATURE_VERSIONS) else { return Ok(asked.clone()) };
-    let said = columns::texts(said, FEATURE_VERSIONS)?;
+    let Some(said) = columns::find(logged, payload::FEATURE_VERSIONS) else { return Ok(asked.clone()) };
+    let said = columns::texts(said, payload::FEATURE_VERSIONS)?;
     let mut looked_up: Vec<HashSet<String>> = Vec::with_capacity(said.len());
     for text in said {
         let tables: HashMap<String, FromTable> =
@@ -275,7 +271,7 @@ mod tests {
         let asked = RecordBatch::try_new(mean, vec![none]).unwrap();
         let said = r#"{"c.s.t":{"definition":1,"version":2,"inputs":["mean"]}}"#;
         let said: ArrayRef = Arc::new(StringArray::from(vec![Some(said), Some("{}"), None]));
-        let versions = Arc::new(Schema::new(vec![field(FEATURE_VERSIONS, DataType::Utf8)]));
+        let versions = Arc::new(Schema::new(vec![field(payload::FEATURE_VERSIONS, DataType::Utf8)]));
         let logged = RecordBatch::try_new(versions, vec![said]).unwrap();
         let served = as_served(&asked, &logged).unwrap();
         let values: Vec<Option<f64>> = served.column(0).as_primitive::<Float64Type>().iter().collect();

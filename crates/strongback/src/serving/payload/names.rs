@@ -21,16 +21,21 @@ const REFUSED: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '='];
 /// Longest name of a column, in bytes, with room for what is put behind it.
 const NAME_BYTES_MAX: usize = 230;
 
+/// Column that says when a row was served.
+pub(crate) const SERVED_AT: &str = "_served_at";
+/// Column that says what of a row was looked up, and where ([`super::FromTable`]).
+pub(crate) const FEATURE_VERSIONS: &str = "_feature_versions";
+
 /// Columns of every payload table, with their types.
 pub(super) const FIXED: &[(&str, &str)] = &[
     ("_request_id", "string"),
     ("_row", "int"),
     ("_client_request_id", "string"),
-    ("_served_at", "timestamp"),
+    (SERVED_AT, "timestamp"),
     ("_event_time", "timestamp"),
     ("_endpoint_config", "bigint"),
     ("_model_version", "bigint"),
-    ("_feature_versions", "string"),
+    (FEATURE_VERSIONS, "string"),
     ("_latency_us", "bigint"),
     ("_prediction", "double"),
     ("_prediction_label", "string"),

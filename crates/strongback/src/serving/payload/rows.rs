@@ -192,7 +192,7 @@ impl Making {
 }
 
 /// What a row's `_feature_versions` says of a feature table.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FromTable {
     /// Number of its definition.
     pub definition: i64,
@@ -213,11 +213,12 @@ fn text_of(
     let row = u32::try_from(row).unwrap_or(u32::MAX);
     let one = |read: &FeatureVersion| {
         let inputs = read.inputs.iter().filter(|input| input.is_of(row));
-        let inputs: Vec<&str> =
-            inputs.filter_map(|input| Some(named.get(input.input as usize)?.name.as_str())).collect();
+        let inputs: Vec<String> =
+            inputs.filter_map(|input| Some(named.get(input.input as usize)?.name.clone())).collect();
         let name = features.get(&read.table).cloned().unwrap_or_else(|| format!("asset {}", read.table));
-        let said = json!({ "definition": read.definition, "version": read.version, "inputs": inputs });
-        (!inputs.is_empty()).then_some((name, said))
+        let is_told = !inputs.is_empty();
+        let said = FromTable { definition: read.definition, version: read.version.cast_signed(), inputs };
+        is_told.then(|| (name, json!(said)))
     };
     Json::Object(tables.iter().filter_map(one).collect::<Map<_, _>>()).to_string()
 }

@@ -193,7 +193,7 @@ fn comment(endpoint: i64) -> String {
 pub fn recorded_table(sql: &mut Sql<'_>, endpoint: i64) -> Result<Option<i64>> {
     Ok(match recorded(sql, endpoint)? {
         Recorded::Table(table) => Some(table),
-        Recorded::Nothing | Recorded::Deleted | Recorded::NoEndpoint => None,
+        Recorded::Nothing | Recorded::Deleted => None,
     })
 }
 
@@ -205,8 +205,6 @@ pub enum Recorded {
     Nothing,
     /// In a table that was deleted.
     Deleted,
-    /// There is no such endpoint.
-    NoEndpoint,
 }
 
 /// Where the rows of an endpoint are. It authorises nothing.
@@ -219,12 +217,11 @@ pub fn recorded(sql: &mut Sql<'_>, endpoint: i64) -> Result<Recorded> {
     })
 }
 
-/// The table of the endpoint that has this name now. It authorises nothing, but for what finding the schema asks.
-pub fn table_of_endpoint(sql: &mut Sql<'_>, name: &FullName) -> Result<Recorded> {
+/// Where the rows of the endpoint that has this name now are; `None` if there is no such endpoint. It authorises nothing, but for
+/// what finding the schema asks.
+pub fn recorded_by(sql: &mut Sql<'_>, name: &FullName) -> Result<Option<Recorded>> {
     let (_, schema) = catalog_names::schema_of(sql, &name.catalog, &name.schema)?;
     let leaf_key = syntax::names::fold_case(&name.leaf);
-    let Some(endpoint) = asset::find(sql, Some(schema.id), Kind::Endpoint, &leaf_key)? else {
-        return Ok(Recorded::NoEndpoint);
-    };
-    recorded(sql, endpoint.id)
+    let endpoint = asset::find(sql, Some(schema.id), Kind::Endpoint, &leaf_key)?;
+    endpoint.map(|endpoint| recorded(sql, endpoint.id)).transpose()
 }

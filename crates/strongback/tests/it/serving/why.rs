@@ -112,6 +112,7 @@ fn what_was_looked_up_and_what_was_sent_are_told_apart_row_by_row() {
         ] {
             assert!(tree.contains(line), "{line} is not in\n{tree}");
         }
+        assert!(!tree.contains("1970"), "the run has neither user nor start:\n{tree}");
         assert_eq!(
             lab.command(&["why", "01a21da3-6596-73ee-aeda-1412221b8650"]).status.code(),
             Some(3),
