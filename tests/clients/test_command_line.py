@@ -73,6 +73,33 @@ def test_wrong_calls(strongback):
         assert strongback(*arguments, code=WRONG_CALL).stdout == "", arguments
 
 
+def test_errors_speak_of_flags(strongback, tmp_path, catalog):
+    strongback("schema", "create", f"{catalog}.s")
+    monitor = tmp_path / "monitor.yaml"
+    monitor.write_text(f"version: 1\nwatch: {catalog}.s.nothing\nbaseline: {catalog}.s.none@1\nwindow: {{ length: 1h }}\n")
+    said = strongback("monitor", "apply", monitor, code=REFUSED).stderr
+    assert "'yaml'" not in said
+    strongback("table", "declare", f"{catalog}.s.both")
+    definition = tmp_path / "train.toml"
+    definition.write_text('argv = ["true"]\n')
+    strongback("command", "declare", f"{catalog}.s.both", "--file", definition)
+    said = strongback("owner", "set", f"{catalog}.s.both", "local", code=WRONG_CALL).stderr
+    assert "Say which one with --kind." in said
+    strongback("owner", "set", f"{catalog}.s.both", "local", "--kind", "command")
+    definition.write_text('argv = ["true", "depth={depth}"]\n[params.depth]\n')
+    said = strongback("command", "declare", f"{catalog}.s.both", "--file", definition, code=WRONG_CALL).stderr
+    assert "STRONGBACK_PARAM_DEPTH" in said
+
+
+def test_the_audit_log_is_read_where_the_store_is_or_asked_of_a_server(strongback, catalog):
+    """Where there is no data directory, the list is the server's, as other commands have it; a proof never is."""
+    listed = strongback("audit-log", "list", "--asset", catalog, "--json")
+    assert "There is no data directory here; asking the server" in listed.stderr
+    assert [one["action"] for one in json.loads(listed.stdout)["events"]] == ["catalog.create"]
+    refused = strongback("audit-log", "verify", code=REFUSED)
+    assert "STRONGBACK_DATA_DIR" in refused.stderr
+
+
 def test_refusals(strongback, catalog):
     assert "exists" in strongback("catalog", "create", catalog, code=REFUSED).stderr
     assert "nope" in strongback("lineage", f"{catalog}.s.nope", code=REFUSED).stderr

@@ -129,6 +129,9 @@ def test_a_training_set_is_what_pandas_computes(server, schema, tmp_path):
 
     strongback(server, "training-set", "rebuild", name)
     strongback(server, "training-set", "show", name)
+    create = ("training-set", "create", f"{schema}.none", "--labels", source, "--features", table)
+    empty = strongback(server, *create, "--where", "Class = 7")
+    assert f"none of the 8 rows of {source}@1 fulfils --where 'Class = 7'" in empty.stderr
     repeated = strongback(
         server, "training-set", "create", name, "--labels", source, "--features", table, "--label", "Class", "--json"
     )

@@ -148,6 +148,43 @@ def test_models_of_python_run_as_onnx_with_proven_parity(served, data, kind):
     assert f"on {report['rows']} rows" in shown
 
 
+def test_the_command_line_asks_by_csv_and_labels_what_was_answered(served, data, tmp_path):
+    rows, labels = data
+    model = LogisticRegression().fit(rows, labels)
+    register("prod.risk.asked", mlflow.sklearn.log_model, model, rows, **PICKLED)
+    endpoint(served, "asked", "prod.risk.asked/1")
+    path = tmp_path / "rows.csv"
+    rows.head(3).to_csv(path, index=False)
+    asked = strongback(served, "endpoint", "query", "asked", "--data", str(path), "--json")
+    assert asked.returncode == 0, asked.stderr
+    answer = json.loads(asked.stdout)
+    assert answer["predictions"] == model.predict(rows.head(3)).tolist()
+    request = answer["request_id"]
+    other = path.rename(tmp_path / "rows.txt")
+    refused = strongback(served, "endpoint", "query", "asked", "--data", str(other))
+    assert refused.returncode == 2
+    assert "--format csv" in refused.stderr
+    assert strongback(served, "endpoint", "query", "asked", "--data", str(other), "--format", "csv").returncode == 0
+
+    # Nothing was flushed: the rows wait in the log, and are counted all the same.
+    file = tmp_path / "labels.csv"
+    unknown = "0199f7c2-7a9a-72a8-9d1e-70d21dbc389e"
+    file.write_text(f"request_id,row,label\n{request},0,1\n{request},2,0\n{request},3,0\n{unknown},0,1\n")
+    imported = strongback(served, "labels", "import", str(file), "--endpoint", "prod.risk.asked", "--json")
+    assert imported.returncode == 0, imported.stderr
+    done = json.loads(imported.stdout)
+    assert (done["rows"], done["matched"], done["unmatched"]) == (4, 2, 2)
+    again = strongback(served, "labels", "import", str(file), "--endpoint", "prod.risk.asked")
+    assert "2 belong to a row that is there, 2 to none" in again.stderr
+    file.write_text("request_id,row,label\nreq-1,0,1\n")
+    wrong = strongback(served, "labels", "import", str(file), "--endpoint", "prod.risk.asked")
+    assert wrong.returncode == 2
+    assert "'req-1' is no id of a request" in wrong.stderr
+    assert strongback(served, "labels", "import", str(file), "--endpoint", "asked", "--batch-id", "").returncode == 2
+    named = strongback(served, "table", "show", "prod.risk.asked")
+    assert "endpoint show prod.risk.asked" in named.stderr
+
+
 def test_onnx_models_run_directly(served, data):
     from skl2onnx import to_onnx
 

@@ -152,7 +152,7 @@ def test_a_file_lands_once_and_says_so(server, schema, tmp_path):
     path.write_text("id,amount\nx,1\n")
     refused = strongback(server, "table", "import", str(path), "--name", name)
     assert refused.returncode == 2
-    assert "line 2, column id: 'x' it is no whole number" in refused.stderr
+    assert "line 2, column id, 'x': it is no whole number" in refused.stderr
     looked = strongback(server, "table", "import", str(path), "--name", name, "--dry-run")
     assert looked.returncode == 1
     aside = strongback(server, "table", "import", str(path), "--name", name, "--quarantine", f"{schema}.bad", "--json")
@@ -164,3 +164,63 @@ def test_a_file_lands_once_and_says_so(server, schema, tmp_path):
     assert pinned.returncode == 0, pinned.stderr
     cleaned = strongback(server, "table", "vacuum", name, "--keep-from", "1", "--dry-run")
     assert cleaned.returncode == 0, cleaned.stderr
+    nameless = strongback(server, "table", "import", str(path), "--name", name, "--batch-id", "")
+    assert nameless.returncode == 2
+    assert "--batch-id" in nameless.stderr
+
+
+def test_a_table_is_shown_and_deleted(server, schema, tmp_path):
+    name = f"{schema}.t"
+    imported(server, tmp_path, name, CSV, "--comment", "what happened")
+    assert strongback(server, "table", "pin", name, "--reason", "audit of November").returncode == 0
+    shown = strongback(server, "table", "show", name)
+    assert shown.returncode == 0, shown.stderr
+    for part in ("what happened", "Amount", "double", "audit of November", directory(server, name)):
+        assert part in shown.stdout
+    said = json.loads(strongback(server, "table", "show", name, "--json").stdout)
+    assert (said["newest"]["version"], said["newest"]["rows"]) == (1, 3)
+    refused = strongback(server, "table", "delete", name)
+    assert refused.returncode == 3
+    assert "audit of November" in refused.stderr
+    assert "--force" in refused.stderr
+    beyond = strongback(server, "table", "vacuum", name, "--keep-from", "9")
+    assert beyond.returncode == 2
+    assert "for --keep-from:" in beyond.stderr
+    assert strongback(server, "table", "delete", name, "--force").returncode == 0
+    gone = strongback(server, "table", "show", name)
+    assert gone.returncode == 3
+    assert "does not exist" in gone.stderr
+
+
+def test_other_types_are_made_by_a_query(server, schema, tmp_path):
+    """What the refusal of a feature table advises: a query makes the column, and its answer is imported."""
+    imported(server, tmp_path, f"{schema}.raw", "seconds,card,amount\n1790000000,1.5,2\n1790000060,2.5,3\n")
+    declaration = tmp_path / "sums.yaml"
+
+    def declare(source, key):
+        declaration.write_text(
+            f"version: 1\nname: {schema}.sums\nsource: {schema}.{source}\nkeys: [{key}]\ntimestamp: at\npane: 1m\n"
+            "features:\n  - {name: n, aggregate: count, window: 5m}\n"
+        )
+        return strongback(server, "feature-table", "apply", str(declaration))
+
+    query = f"SELECT *, seconds AS at FROM {schema}.raw"
+    answer = tmp_path / "rows.csv"
+    answer.write_text(strongback(server, "sql", query, "--format", "csv").stdout)
+    assert strongback(server, "table", "import", str(answer), "--name", f"{schema}.numbers").returncode == 0
+    refused = declare("numbers", "")
+    assert refused.returncode == 2
+    assert "to_timestamp(COLUMN) AS at" in refused.stderr
+
+    query = f"SELECT *, to_timestamp(seconds) AS at, cast(card AS string) AS key FROM {schema}.raw"
+    answer.write_text(strongback(server, "sql", query, "--format", "csv").stdout)
+    landed = strongback(server, "table", "import", str(answer), "--name", f"{schema}.rows", "--type", "key:string")
+    assert landed.returncode == 0, landed.stderr
+    refused = declare("rows", "card")
+    assert refused.returncode == 2
+    assert "cast(COLUMN AS string) AS key" in refused.stderr
+    declared = declare("rows", "key")
+    assert declared.returncode == 0, declared.stderr
+    shown = strongback(server, "table", "show", f"{schema}.sums")
+    assert "by a feature table" in shown.stdout
+    assert "aggregate: count" in shown.stdout

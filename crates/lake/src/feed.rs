@@ -150,8 +150,9 @@ impl Lake {
             let keys = panes.plan().declared().keys.iter().zip(kinds);
             if let Some((key, _)) = keys.into_iter().find(|(_, kind)| *kind == KeyKind::Decimal) {
                 return Err(Error::invalid(format!(
-                    "The source does not fit: the key '{key}' is a decimal number, which no request can name to the last digit; cast \
-                     it to a text or a whole number."
+                    "The source does not fit: the key '{key}' is a decimal number, which no request can name to the last digit. Make \
+                     a text of it: strongback sql --format csv 'SELECT *, cast({key} AS string) AS key FROM SOURCE' > FILE, and import \
+                     that as another table, with --type key:string."
                 )));
             }
             let columns = panes.to_batch(&[]).map_err(unfit)?.schema();

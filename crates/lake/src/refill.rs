@@ -44,6 +44,9 @@ pub fn schema(columns: &[Declared]) -> Result<SchemaRef> {
     of_declared(columns)
 }
 
+/// Is shown the rows, whole and in order, a piece at a time; what it answers is what is wrong with them, as a sentence.
+pub type Look = Box<dyn FnMut(&RecordBatch) -> std::result::Result<(), String> + Send>;
+
 /// A file on its way into another form.
 pub struct Refilling {
     /// Pieces of the new form, in order.
@@ -55,12 +58,13 @@ pub struct Refilling {
 impl Lake {
     /// Reads a file as rows of these columns and gives them back in Arrow's IPC format, with a value in the place of each
     /// that is absent from a column of `defaults`. Memory grows with the length of a row. A column of the file that is not
-    /// among these is refused.
+    /// among these is refused, and so is a file in which `look` finds something wrong.
     pub fn refill(
         &self,
         source: Source,
         columns: Vec<Declared>,
         defaults: Vec<(String, Value)>,
+        look: Look,
     ) -> Result<Refilling> {
         let schema = of_declared(&columns)?;
         let mut filling = vec![None; schema.fields().len()];
@@ -73,7 +77,7 @@ impl Lake {
         let report = self.run(async move {
             let work = move || {
                 let writer = StreamWriter::try_new(Vec::new(), &schema).map_err(Error::internal)?;
-                let mut pouring = Pouring { writer, schema: Arc::clone(&schema), filling, sender };
+                let mut pouring = Pouring { writer, schema: Arc::clone(&schema), filling, look, sender };
                 let report = decode::decode(&source, &schema, &mut pouring)?;
                 pouring.writer.finish().map_err(Error::internal)?;
                 pouring.send()?;
@@ -89,6 +93,7 @@ struct Pouring {
     writer: StreamWriter<Vec<u8>>,
     schema: SchemaRef,
     filling: Vec<Option<ScalarValue>>,
+    look: Look,
     sender: mpsc::Sender<Bytes>,
 }
 
@@ -112,6 +117,7 @@ impl Sink for Pouring {
         };
         let columns = batch.columns().iter().zip(&self.filling).map(fill).collect::<Result<_>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::internal)?;
+        (self.look)(&batch).map_err(Error::invalid)?;
         self.writer.write(&batch).map_err(Error::internal)?;
         self.send()
     }

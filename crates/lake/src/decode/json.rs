@@ -62,12 +62,14 @@ type Row = (u64, Result<Object, String>, String);
 struct Lines {
     reader: BufReader<std::fs::File>,
     line: u64,
+    /// Whether no line had anything yet.
+    is_first: bool,
     buffer: Vec<u8>,
 }
 
 impl Lines {
     fn open(source: &Source) -> Result<Self> {
-        Ok(Self { reader: BufReader::new(open(&source.path)?), line: 0, buffer: Vec::new() })
+        Ok(Self { reader: BufReader::new(open(&source.path)?), line: 0, is_first: true, buffer: Vec::new() })
     }
 
     fn next(&mut self) -> Result<Option<Row>> {
@@ -90,6 +92,13 @@ impl Lines {
             if text.is_empty() {
                 continue;
             }
+            if self.is_first && text.starts_with('[') {
+                return Err(Error::invalid(
+                    "The file is a JSON array. Rows come as JSON lines, an object a line and nothing around them: \
+                     jq -c '.[]' FILE > FILE.jsonl makes such a file.",
+                ));
+            }
+            self.is_first = false;
             let row = serde_json::from_str(&text).map_err(|error| match error.classify() {
                 serde_json::error::Category::Data => format!("it is no JSON object for a row: {error}"),
                 _ => format!("it is no JSON: {error}"),

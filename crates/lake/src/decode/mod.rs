@@ -94,6 +94,15 @@ pub struct BadRow {
     pub row: String,
 }
 
+impl BadRow {
+    /// Where it is and why it does not fit, as a line for a person.
+    pub fn said(&self) -> String {
+        let column = if self.column.is_empty() { String::new() } else { format!(", column {}", self.column) };
+        let value = if self.value.is_empty() { String::new() } else { format!(", '{}'", self.value) };
+        format!("line {}{column}{value}: {}", self.line, self.reason)
+    }
+}
+
 /// What is said about a column of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ColumnReport {

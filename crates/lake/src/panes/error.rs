@@ -2,6 +2,13 @@
 
 use datafusion::arrow::error::ArrowError;
 
+/// What a column of times is, and how one is made of another: a table's column keeps its type.
+pub(super) const TIMESTAMP: &str = "the timestamp is a timestamp or a date. Make one of it: strongback sql --format csv \
+    'SELECT *, to_timestamp(COLUMN) AS at FROM SOURCE' > FILE, and import that as another table";
+/// What a column of keys is, and how one is made of another.
+pub(super) const KEY: &str = "a key has an exact equality: an integer, a text, a date. Make one of it: strongback sql --format csv \
+    'SELECT *, cast(COLUMN AS string) AS key FROM SOURCE' > FILE, and import that as another table";
+
 /// Why panes cannot be folded or read.
 #[derive(Debug, thiserror::Error)]
 pub enum PaneError {

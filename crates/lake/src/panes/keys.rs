@@ -172,7 +172,7 @@ impl Panes {
                 KeyKind::of(kind).ok_or_else(|| PaneError::Type {
                     column: name.clone(),
                     found: kind.to_string(),
-                    need: "a key is an integer, a text, a date, a time or a decimal number; cast it",
+                    need: super::error::KEY,
                 })
             })
             .collect()

@@ -105,7 +105,7 @@ fn encode(names: &[String], columns: &[ArrayRef], count: usize) -> Result<Encode
             return Err(PaneError::Type {
                 column: name.clone(),
                 found: column.data_type().to_string(),
-                need: "a key has an exact equality: an integer, a text, a date; cast it",
+                need: super::error::KEY,
             });
         }
     }
@@ -144,7 +144,7 @@ fn floats(name: &str, column: &ArrayRef) -> Result<Float64Array, PaneError> {
         return Err(PaneError::Type {
             column: name.to_owned(),
             found: column.data_type().to_string(),
-            need: "what is aggregated is a number or a boolean; cast it",
+            need: "what is aggregated is a number or a boolean; aggregate an expression, such as cast(column AS double)",
         });
     }
     Ok(cast(column, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
@@ -170,7 +170,7 @@ fn micros(name: &str, column: &ArrayRef) -> Result<(ScalarBuffer<i64>, Option<Nu
             return Err(PaneError::Type {
                 column: name.to_owned(),
                 found: other.to_string(),
-                need: "the timestamp is a timestamp or a date; convert it, with to_timestamp for numbers",
+                need: super::error::TIMESTAMP,
             });
         }
     };

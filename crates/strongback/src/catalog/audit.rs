@@ -81,7 +81,7 @@ pub struct ListRequest {
 }
 
 /// A page of events.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ListResponse {
     /// Newest first.
     pub events: Vec<Listed>,
@@ -91,7 +91,7 @@ pub struct ListResponse {
 }
 
 /// An event as a person reads it.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Listed {
     /// Milliseconds since the epoch.
     pub at: i64,

@@ -12,6 +12,7 @@ use syntax::names::{self, FullName, NameError, check_model_name, fold_case, unes
 
 use super::{
     asset::{self, Asset, Kind},
+    authorize::{Action, is_allowed},
     bootstrap::{self, DEFAULT_CATALOG, DEFAULT_SCHEMA},
 };
 use crate::{
@@ -174,6 +175,51 @@ pub fn resolve(sql: &mut Sql<'_>, name: &str, kind: Option<Kind>) -> Result<Asse
             )))
         }
     }
+}
+
+/// The error for a name that has to be that of one kind of thing and is not: what else has it, of what the caller may read, and
+/// which command shows that; `missing` where nothing has it.
+pub fn otherwise(sql: &mut Sql<'_>, name: &FullName, wanted: Kind, missing: Error) -> Error {
+    match others(sql, name, wanted) {
+        Ok(others) if others.is_empty() => missing,
+        Ok(others) => {
+            let name = format!("{}.{}.{}", name.catalog, name.schema, name.leaf);
+            let others: Vec<String> = others.into_iter().map(|kind| shown_by(kind, &name)).collect();
+            Error::missing(format!(
+                "There is no {} '{name}'. It is the name of {}.",
+                wanted.label(),
+                others.join(" and of ")
+            ))
+        }
+        Err(error) => error,
+    }
+}
+
+fn others(sql: &mut Sql<'_>, name: &FullName, wanted: Kind) -> Result<Vec<Kind>> {
+    let mut others = Vec::new();
+    for kind in Kind::IN_SCHEMA.into_iter().filter(|kind| *kind != wanted) {
+        if let Some(found) = leaf(sql, name, kind)?
+            && is_allowed(sql, Action::Read, found.id)?
+        {
+            others.push(kind);
+        }
+    }
+    Ok(others)
+}
+
+/// A kind with the command that shows it, where there is one.
+fn shown_by(kind: Kind, name: &str) -> String {
+    let (label, command) = match kind {
+        Kind::Table => ("a table", "table show"),
+        Kind::Model => ("a registered model", "model show"),
+        Kind::Command => ("a command", "command show"),
+        Kind::TrainingSet => ("a training set", "training-set show"),
+        Kind::Endpoint => ("an endpoint", "endpoint show"),
+        Kind::Monitor => ("a monitor", "monitor show"),
+        Kind::Experiment => return "an experiment".to_owned(),
+        Kind::Metastore | Kind::Catalog | Kind::Schema => return kind.label().to_owned(),
+    };
+    format!("{label} (strongback {command} {name})")
 }
 
 /// The error for a name that is taken by `other`. Says so when only the case differs.

@@ -1,7 +1,7 @@
 //! `strongback audit-log`: reads the stream of events where it lies, also beside a running server.
 //!
-//! It reads the store itself and not through the server: an auditor does not take the server's word for it. What is
-//! written (`erase`) goes the way of every write.
+//! It reads the store itself and not through the server: an auditor does not take the server's word for it. Where there is no
+//! store, `list` asks a server and says so; `verify` never does. What is written (`erase`) goes the way of every write.
 
 use std::{
     collections::BTreeSet,
@@ -13,14 +13,20 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{audit_erase, exit, printer, settings::StoreArgs};
+use super::{
+    audit_erase,
+    client::{Client, Remote},
+    exit, printer,
+    settings::StoreArgs,
+};
 use crate::{
     answers::moment,
     app,
     catalog::{
-        audit::{self, ListRequest, Listed},
+        audit::{self, ListRequest, ListResponse, Listed},
         names,
     },
+    config::{Config, Source},
     db::{self, Sql},
     error::{Error, Result},
     events::{
@@ -41,7 +47,12 @@ const LIST_EXAMPLES: &str = "\
 Examples:
   strongback audit-log list --asset prod.risk.fraud_classifier
   strongback audit-log list --action alias.move --principal ana@example.com
-  strongback audit-log list --subject 2537164787b843699abcaffe3f1e74fd --json";
+  strongback audit-log list --subject 2537164787b843699abcaffe3f1e74fd --json
+  strongback audit-log list --data-dir /var/lib/strongback
+  strongback audit-log list --server https://ml.example.com
+
+It reads the store in the data directory itself. Only where there is none, or
+with --server, it asks a server and takes its word.";
 
 const VERIFY_EXAMPLES: &str = "\
 Now and then, to where the writers of this store cannot reach, and later:
@@ -108,6 +119,8 @@ pub(super) struct ListArgs {
     json: bool,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 #[derive(Debug, Args)]
@@ -171,7 +184,7 @@ fn adopt_key(store: StoreArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
-    let location = args.store.config()?.location();
+    let config = args.store.config()?;
     let mut request = ListRequest {
         principal: args.principal,
         action: args.action,
@@ -182,10 +195,14 @@ fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
         max_results: None,
         page_token: None,
     };
-    let (found, is_name_known) = db::inspect(&location, |sql| {
-        let found = newest(sql, &mut request, args.limit as usize)?;
-        Ok((found, is_name_known(sql, request.asset.as_deref())?))
-    })?;
+    let limit = args.limit as usize;
+    let (found, is_name_known) = match server(&config, &args.remote)? {
+        Some(client) => (newest(&mut request, limit, |request| asked(&client, request))?, true),
+        None => db::inspect(&config.location(), |sql| {
+            let found = newest(&mut request, limit, |request| audit::event_list(sql, request))?;
+            Ok((found, is_name_known(sql, request.asset.as_deref())?))
+        })?,
+    };
     if found.events.is_empty() && !is_name_known {
         printer::talk(
             "Nothing has that name now. Names are compared whole, as this list shows them; what was deleted keeps its last one.",
@@ -207,12 +224,53 @@ struct Found {
     is_cut: bool,
 }
 
-fn newest(sql: &mut Sql<'_>, request: &mut ListRequest, limit: usize) -> Result<Found> {
+/// The server to ask: one that the call names, or, as other commands have it, where there is no data directory and nobody named
+/// one. Its word is taken for what it says.
+fn server(config: &Config, remote: &Remote) -> Result<Option<Client>> {
+    if remote.is_asked_for() {
+        return Ok(Some(remote.client()?));
+    }
+    let dir = &config.data_dir;
+    if config.database_url.value.is_some() || dir.source != Source::Default || dir.value.exists() {
+        return Ok(None);
+    }
+    let client = remote.client()?;
+    if !client.answers() {
+        return Ok(None);
+    }
+    printer::talk(&format!("There is no data directory here; asking the server at {}.", client.address()));
+    Ok(Some(client))
+}
+
+/// A page of the list as a server has it.
+fn asked(client: &Client, request: &ListRequest) -> Result<ListResponse> {
+    let number = |number: &Option<Int64>| number.map(|number| number.0.to_string());
+    let (since, until, most) = (number(&request.since), number(&request.until), number(&request.max_results));
+    let fields = [
+        ("principal", &request.principal),
+        ("action", &request.action),
+        ("asset", &request.asset),
+        ("subject", &request.subject),
+        ("since", &since),
+        ("until", &until),
+        ("max_results", &most),
+        ("page_token", &request.page_token),
+    ];
+    let query: Vec<(&str, &str)> =
+        fields.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
+    client.get("/api/1.0/audit-log", &query)
+}
+
+fn newest(
+    request: &mut ListRequest,
+    limit: usize,
+    mut page_of: impl FnMut(&ListRequest) -> Result<ListResponse>,
+) -> Result<Found> {
     let mut events = Vec::new();
     loop {
         // One more than is shown tells whether there are more.
         request.max_results = Some(Int64((limit + 1 - events.len()).min(PAGE) as i64));
-        let page = audit::event_list(sql, request)?;
+        let page = page_of(request)?;
         events.extend(page.events);
         request.page_token = page.next_page_token;
         if request.page_token.is_none() || events.len() > limit {

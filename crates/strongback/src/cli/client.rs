@@ -224,9 +224,15 @@ impl Client {
             .map_err(|error| self.foreign("an answer that cannot be read").because(error))
     }
 
-    /// Sends JSON and gets JSON, and the request's id, by which it can be asked about.
-    pub(super) fn send_named<T: DeserializeOwned>(&self, path: &str, body: &Json) -> Result<(T, String)> {
-        let request = self.request(Method::POST, path, &[])?.timeout(LONG).json(body);
+    /// Sends a text of some content type and gets JSON, and the request's id, by which it can be asked about.
+    pub(super) fn send_named<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: String,
+    ) -> Result<(T, String)> {
+        let request = self.request(Method::POST, path, &[])?.timeout(LONG);
+        let request = request.header(http::header::CONTENT_TYPE, content_type).body(body);
         self.runtime.block_on(async {
             let response = self.accepted(request).await?;
             let id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());

@@ -50,8 +50,9 @@ An administrator declares it; its owner runs it, on a machine where
   strongback command run prod.risk.train_fraud --param depth=12 --wait
 
 There is no shell. {depth} stands for the parameter where it is a whole argument
-or a whole value of the environment. Declared again with another definition it
-gets its next version; a job keeps the one that it was queued with.";
+or a whole value of the environment, and is refused as a part of one. Declared
+again with another definition a command gets its next version; a job keeps the
+one that it was queued with.";
 
 /// Declare, list and run commands
 #[derive(Debug, Subcommand)]
@@ -272,8 +273,10 @@ fn queue(args: RunArgs) -> anyhow::Result<ExitCode> {
         printer::json(&queued)?;
     } else {
         printer::data(&id);
-        let why = queued["error"]["message"].as_str().unwrap_or_default();
-        printer::talk(format!("It is {state}. {why}").trim_end());
+        printer::talk(&job::said(&queued));
+    }
+    if args.wait && state != "succeeded" {
+        job::talk_tail(&client, &id)?;
     }
     Ok(if args.wait { exit::answer(state == "succeeded") } else { ExitCode::SUCCESS })
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value as Json, json};
 
@@ -27,6 +27,7 @@ Examples:
   strongback endpoint create fraud --model prod.risk.fraud_classifier@champion
   strongback endpoint show fraud
   strongback endpoint query fraud --data rows.json
+  strongback endpoint query fraud --data rows.csv --json
   strongback endpoint update fraud --model prod.risk.fraud_classifier/3
   strongback endpoint log fraud --flush
   strongback endpoint list
@@ -34,7 +35,8 @@ Examples:
 
 An alias is followed: when it moves, the endpoint serves what it points to, with
 no request failing. A file for `query` holds what a client would send, e.g.
-  {\"dataframe_split\": {\"columns\": [\"amount\"], \"data\": [[12.5]]}}";
+  {\"dataframe_split\": {\"columns\": [\"amount\"], \"data\": [[12.5]]}}
+or CSV: a line of the columns' names, then a line a row.";
 
 /// Serve models: make, list, change, delete and query endpoints
 #[derive(Debug, Subcommand)]
@@ -134,11 +136,24 @@ pub(super) struct DeleteArgs {
 pub(super) struct QueryArgs {
     /// Its name
     endpoint: String,
-    /// A file of JSON in one of MLflow's forms
+    /// A file of CSV with a header, or of JSON in one of MLflow's forms
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
+    /// What the file is written in [default: csv where its name ends so, else json]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<DataFormat>,
+    /// The answer with the request's id in it, as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     remote: Remote,
+}
+
+/// What rows for an endpoint are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DataFormat {
+    Csv,
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -363,10 +378,23 @@ fn query(args: &QueryArgs) -> anyhow::Result<()> {
     let place = args.data.display();
     let read = std::fs::read_to_string(&args.data)
         .map_err(|error| Error::invalid(format!("The file {place} cannot be read: {error}.")))?;
-    let body: Json = serde_json::from_str(&read)
-        .map_err(|error| Error::invalid(format!("The file {place} is not JSON: {error}.")))?;
+    let is_csv = args.data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    let kind = match args.format.unwrap_or(if is_csv { DataFormat::Csv } else { DataFormat::Json }) {
+        DataFormat::Csv => "text/csv",
+        DataFormat::Json => {
+            serde_json::from_str::<serde::de::IgnoredAny>(&read).map_err(|error| {
+                Error::invalid(format!(
+                    "The file {place} is not JSON: {error}. If it is CSV, say so with --format csv."
+                ))
+            })?;
+            "application/json"
+        }
+    };
     let path = format!("/endpoints/{}/invocations", segment(&args.endpoint));
-    let (answer, id): (Json, String) = args.remote.client()?.send_named(&path, &body)?;
+    let (mut answer, id): (Json, String) = args.remote.client()?.send_named(&path, kind, read)?;
+    if args.json && answer.is_object() {
+        answer["request_id"] = id.as_str().into();
+    }
     printer::json(&answer)?;
     printer::talk(&format!("Request {id}; `strongback why {id}` explains it."));
     Ok(())

@@ -125,7 +125,7 @@ pub(super) fn run(command: FeatureTableCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn one(name: &str) -> String {
+pub(super) fn one(name: &str) -> String {
     format!("{FEATURE_TABLES}/{}", segment(name))
 }
 
@@ -206,16 +206,22 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     if args.json {
         return printer::json(&found);
     }
+    printer::data(&format!("{:<12}{}", "table", text(&found["full_name"])));
+    printer::data(&format!("{:<12}{}", "owner", text(&found["owner"])));
+    print(&found);
+    Ok(())
+}
+
+/// What is declared of a feature table, and what is published of it.
+pub(super) fn print(found: &Json) {
     let line = |label: &str, value: String| printer::data(&format!("{label:<12}{value}"));
-    line("table", text(&found["full_name"]));
-    line("owner", text(&found["owner"]));
     line("source", format!("{} at version {}", text(&found["source"]), found["source_version"]));
     line("keys", words(&found["keys"]));
     line("timestamp", text(&found["timestamp"]));
     line("features", words(&found["features"]));
     line("refresh", text(&found["refresh"]));
     line("definition", found["definition"].to_string());
-    line("state", freshness(&found));
+    line("state", freshness(found));
     let published = &found["published"];
     if published.is_object() {
         let at = time::utc(published["at"].as_i64().unwrap_or_default());
@@ -236,7 +242,6 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
         printer::data(&format!("# definition {n}, by {by} at {at} UTC, sha256 {digest}"));
         text(&one["yaml"]).lines().for_each(printer::data);
     }
-    Ok(())
 }
 
 fn materialize(args: &MaterializeArgs) -> anyhow::Result<ExitCode> {
@@ -263,7 +268,7 @@ fn materialize(args: &MaterializeArgs) -> anyhow::Result<ExitCode> {
                 text(&result["how"]),
                 text(&result["why"])
             ),
-            _ => format!("It is {state}. {}", text(&done["error"]["message"])).trim_end().to_owned(),
+            _ => job::said(&done),
         });
     }
     Ok(if args.wait { exit::answer(state == "succeeded") } else { ExitCode::SUCCESS })

@@ -49,7 +49,7 @@ pub(super) struct ImportArgs {
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// What the batch is called: the same id lands once [default: the file's SHA-256]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = batch_id)]
     batch_id: Option<String>,
     /// Put the rows in the place of all others; older versions keep those
     #[arg(long)]
@@ -83,6 +83,14 @@ pub(super) struct ImportArgs {
     json: bool,
     #[command(flatten)]
     remote: Remote,
+}
+
+/// By what a batch is known; an empty id, as of a variable that is not set, names none.
+pub(super) fn batch_id(text: &str) -> std::result::Result<String, &'static str> {
+    match text.is_empty() || text.chars().any(char::is_control) {
+        true => Err("it is one to 200 printable characters; left out, the file's SHA-256 is the id"),
+        false => Ok(text.to_owned()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -202,8 +210,7 @@ fn report(done: &BatchResponse) {
         .collect();
     printer::table(&["COLUMN", "TYPE", "NULLS", "NOTE"], &rows);
     for bad in &done.first_bad_rows {
-        let column = if bad.column.is_empty() { String::new() } else { format!(", column {}", bad.column) };
-        printer::talk(&format!("line {}{column}: '{}' {}", bad.line, bad.value, bad.reason));
+        printer::talk(&bad.said());
     }
     if !done.absent_columns.is_empty() {
         printer::talk(&format!("absent, so null: {}", done.absent_columns.join(", ")));

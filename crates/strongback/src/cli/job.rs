@@ -15,6 +15,8 @@ use crate::{error::Error, time};
 const JOBS: &str = "/api/1.0/jobs";
 /// How long one call waits for the end of a job.
 const WAIT_SECONDS: u64 = 20;
+/// Lines of a failed job's log that are shown.
+const TAIL_LINES: usize = 20;
 /// Between two looks at a log that grows.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -182,6 +184,45 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
 fn note(job: &Json) -> String {
     let message = job["error"]["message"].as_str();
     message.or(job["progress"]["message"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// What became of a job, as a sentence, with why.
+pub(super) fn said(job: &Json) -> String {
+    let state = match job["state"].as_str().unwrap_or_default() {
+        "succeeded" => "succeeded",
+        "failed" => "failed",
+        "cancelled" => "was cancelled",
+        "running" => "is running",
+        _ => "is queued",
+    };
+    let why = job["error"]["message"].as_str().unwrap_or_default();
+    format!("The job {state}. {why}").trim_end().to_owned()
+}
+
+/// Says how the log of a job ended, where it wrote one.
+pub(super) fn talk_tail(client: &Client, id: &str) -> anyhow::Result<()> {
+    let (mut after, mut whole) = (0, String::new());
+    loop {
+        let part: Json = client.get(&format!("{}/log", one(id)), &[("after", &after.to_string())])?;
+        let text = part["text"].as_str().unwrap_or_default();
+        if text.is_empty() {
+            break;
+        }
+        whole.push_str(text);
+        after = part["next"].as_i64().unwrap_or(after);
+    }
+    let lines: Vec<&str> = whole.trim_end().lines().collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let from = lines.len().saturating_sub(TAIL_LINES);
+    let which =
+        if from > 0 { format!("the last {TAIL_LINES} lines of its log") } else { "its log".to_owned() };
+    printer::talk(&format!("This is {which} (strongback job log {id}):"));
+    for line in &lines[from..] {
+        printer::talk(&format!("  {line}"));
+    }
+    Ok(())
 }
 
 fn show(job: &Json, as_json: bool) -> anyhow::Result<()> {

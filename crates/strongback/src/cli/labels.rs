@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     client::{Remote, segment},
-    import::{Format, digest, progress},
+    import::{self, Format, digest, progress},
     printer,
 };
 use crate::{error::Error, monitoring::LabelsResponse};
@@ -21,7 +21,8 @@ A file labels.csv:
 
 `row` is 0 and `labelled_at` is now where a file does not have them. The latest
 label of a row counts. They land in prod.risk.fraud_labels; the same file again
-is the same batch, and nothing is done.";
+is the same batch, and nothing is done. It says how many labels belong to a row
+that is there; the others count once theirs is.";
 
 /// Import labels
 #[derive(Debug, Subcommand)]
@@ -43,7 +44,7 @@ pub(super) struct ImportArgs {
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
     /// By what the batch is known [default: the SHA-256 of the file]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = import::batch_id)]
     batch_id: Option<String>,
     /// As JSON
     #[arg(long)]
@@ -77,5 +78,26 @@ pub(super) fn run(command: LabelsCommand) -> anyhow::Result<ExitCode> {
     } else {
         printer::talk(&format!("{}: version {}, {} labels.", done.table, done.version, done.rows));
     }
+    if !args.json {
+        if let Some(said) = rows_of(&done) {
+            printer::talk(&said);
+        }
+        if !done.note.is_empty() {
+            printer::talk(&done.note);
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many labels have their row.
+fn rows_of(done: &LabelsResponse) -> Option<String> {
+    Some(match (done.matched?, done.unmatched?) {
+        (matched, 0) => format!("All {matched} belong to a row that is there."),
+        (0, unmatched) => {
+            format!("None of the {unmatched} belongs to a row that is there: they count once there is one.")
+        }
+        (matched, unmatched) => format!(
+            "{matched} belong to a row that is there, {unmatched} to none: those count once there is one."
+        ),
+    })
 }

@@ -35,6 +35,7 @@ mod runs;
 mod settings;
 mod sql;
 mod table;
+mod table_show;
 mod table_versions;
 #[cfg(test)]
 mod tests;
@@ -42,10 +43,11 @@ mod token;
 mod training_set;
 mod up;
 mod why;
+mod words;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// An MLOps backbone in one binary: tracking, registry and governance behind the clients you already use.
 #[derive(Debug, Parser)]
@@ -102,7 +104,7 @@ enum Command {
     /// Create and list schemas, the second level
     #[command(subcommand)]
     Schema(catalog::SchemaCommand),
-    /// Import files into tables, list their versions, pin and clean them; declare tables that live elsewhere
+    /// Import files into tables, show and list them, their versions and pins, clean and delete them; declare those elsewhere
     #[command(subcommand)]
     Table(table::TableCommand),
     /// Declare and compute tables of features
@@ -178,17 +180,26 @@ pub(crate) use backup_tables::STATEMENTS as TABLE_STATEMENTS;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parser = Cli::command();
+    let matches = match parser.clone().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return refused(&error),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { exit::wrong_call() } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return refused(&error),
     };
     run(cli.command).unwrap_or_else(|error| {
+        let error = words::Words::of(&parser, &matches).put(error);
         printer::error(&error);
         exit::of(&error)
     })
+}
+
+/// What the parser of arguments says, be it the help that was asked for.
+fn refused(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { exit::wrong_call() } else { ExitCode::SUCCESS }
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

@@ -14,6 +14,8 @@ use super::{
 use crate::{error::Error, time};
 
 const MONITORS: &str = "/api/1.0/monitors";
+/// Windows that are looked at for those with rows: as many as one answer has.
+const WINDOWS_LOOKED_AT: u32 = 1_000;
 
 const EXAMPLES: &str = "\
 A file monitor.yaml:
@@ -96,7 +98,7 @@ pub(super) struct ListArgs {
 pub(super) struct ShowArgs {
     /// Name of what is watched
     name: String,
-    /// How many windows
+    /// How many windows with rows; those without are one line
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     limit: u32,
     /// As JSON
@@ -208,9 +210,9 @@ fn baseline(monitor: &Json) -> String {
 fn show(args: &ShowArgs) -> anyhow::Result<()> {
     let client = args.remote.client()?;
     let mut found: Json = client.get(&one(&args.name), &[])?;
-    let limit = args.limit.to_string();
-    let mut windows: Json =
-        client.get(&format!("{}/windows", one(&args.name)), &[("max_results", &limit)])?;
+    // Empty windows are told of in few lines, so that more have to be looked at.
+    let most = if args.json { args.limit } else { WINDOWS_LOOKED_AT }.to_string();
+    let mut windows: Json = client.get(&format!("{}/windows", one(&args.name)), &[("max_results", &most)])?;
     if args.json {
         found["windows"] = windows["windows"].take();
         return printer::json(&found);
@@ -226,24 +228,41 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     if let Some(at) = found["triggered_at"].as_i64() {
         line("triggered", format!("{} UTC", time::utc(at)));
     }
-    let rows: Vec<Vec<String>> = windows["windows"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default()
-        .iter()
-        .map(|window| {
-            let outcome = window["outcome"].as_str().or(window["state"].as_str()).unwrap_or_default();
-            vec![
-                window["start"].as_str().unwrap_or_default().to_owned(),
-                window["revision"].to_string(),
-                outcome.to_owned(),
-                window["rows"].to_string(),
-                window["labelled_rows"].to_string(),
-            ]
-        })
-        .collect();
+    let windows = windows["windows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let rows = window_rows(windows, args.limit as usize);
     printer::table(&["WINDOW", "REVISION", "OUTCOME", "ROWS", "LABELLED"], &rows);
     Ok(())
+}
+
+/// The newest windows with rows, so many at most; those without between them are one line.
+fn window_rows(windows: &[Json], limit: usize) -> Vec<Vec<String>> {
+    let is_empty = |window: &Json| window["rows"] == 0 && window["state"] == "computed";
+    let text = |window: &Json, key: &str| window[key].as_str().unwrap_or_default().to_owned();
+    let (mut rows, mut shown) = (Vec::new(), 0);
+    for run in windows.chunk_by(|one, other| is_empty(one) && is_empty(other)) {
+        let (Some(newest), Some(oldest)) = (run.first(), run.last()) else { continue };
+        if is_empty(newest) {
+            let none = match run.len() {
+                1 => "no rows".to_owned(),
+                many => format!("no rows in {many} windows, to {}", text(newest, "end")),
+            };
+            rows.push(vec![text(oldest, "start"), String::new(), none]);
+            continue;
+        }
+        if shown == limit {
+            break;
+        }
+        shown += 1;
+        let outcome = newest["outcome"].as_str().or(newest["state"].as_str()).unwrap_or_default();
+        rows.push(vec![
+            text(newest, "start"),
+            newest["revision"].to_string(),
+            outcome.to_owned(),
+            newest["rows"].to_string(),
+            newest["labelled_rows"].to_string(),
+        ]);
+    }
+    rows
 }
 
 fn queue(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -263,10 +282,43 @@ fn queue(args: &RunArgs) -> anyhow::Result<ExitCode> {
         printer::json(&ended)?;
     } else {
         printer::data(&id);
-        let state = ended["state"].as_str().unwrap_or_default();
-        let why = ended["error"]["message"].as_str().unwrap_or_default();
-        let windows = ended["result"]["windows"].as_i64().unwrap_or_default();
-        printer::talk(format!("It is {state}, and computed {windows} windows. {why}").trim_end());
+        let computed = match ended["result"]["windows"].as_i64() {
+            Some(windows) => format!(" It computed {windows} windows."),
+            None => String::new(),
+        };
+        printer::talk(&format!("{}{computed}", job::said(&ended)));
     }
     Ok(exit::answer(ended["state"] == "succeeded"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_without_rows_are_one_line() {
+        let window = |hour: u32, rows: u32| {
+            json!({
+                "start": format!("{hour:02}:00"), "end": format!("{:02}:00", hour + 1), "revision": 1,
+                "state": "computed", "outcome": if rows == 0 { "empty" } else { "ok" }, "rows": rows, "labelled_rows": 0,
+            })
+        };
+        let windows = [
+            window(9, 0),
+            window(8, 0),
+            window(7, 0),
+            window(6, 5),
+            window(5, 0),
+            window(4, 7),
+            window(3, 9),
+        ];
+        let shown: Vec<String> = window_rows(&windows, 2).iter().map(|row| row.join(" ")).collect();
+        assert_eq!(
+            shown,
+            ["07:00  no rows in 3 windows, to 10:00", "06:00 1 ok 5 0", "05:00  no rows", "04:00 1 ok 7 0"]
+        );
+        let planned =
+            json!({ "start": "10:00", "revision": 1, "state": "planned", "rows": 0, "labelled_rows": 0 });
+        assert_eq!(window_rows(&[planned], 9)[0][2], "planned");
+    }
 }

@@ -10,7 +10,7 @@ use syntax::names::FullName;
 use super::{
     catalog::schema_name,
     client::{Remote, segment},
-    import, printer, table_versions as versions,
+    import, printer, table_show as shown, table_versions as versions,
 };
 use crate::{catalog::names, error::Code};
 
@@ -20,10 +20,25 @@ const EXAMPLES: &str = "\
 Examples:
   strongback table declare prod.risk.features --location s3://lake/features
   strongback table declare prod.risk.labels --column id:LONG --column fraud:INT
-  strongback table list prod.risk
 
 A run with the tag feature_store_table=prod.risk.features is an edge of the
 lineage: from the table to what the run makes.";
+
+const LOOKING: &str = "\
+Examples:
+  strongback table list prod.risk
+  strongback table show prod.risk.transactions
+  strongback table show prod.risk.transactions --json
+  strongback sql 'SELECT * FROM prod.risk.transactions LIMIT 10'";
+
+const DELETING: &str = "\
+Examples:
+  strongback table delete prod.risk.transactions
+  strongback table delete prod.risk.transactions --force
+
+A table of which a version is pinned is not deleted, and who pins it is named:
+a person, a training set, a monitor, a gate report. With --force it is, and what
+stands on it cannot be made again. Files stay where they lie.";
 
 const KEEPING: &str = "\
 Examples:
@@ -34,11 +49,17 @@ Examples:
   strongback table unpin prod.risk.transactions --version 3
   strongback table compact prod.risk.transactions";
 
-/// Import files into tables, list their versions, pin and clean them; declare tables that live elsewhere
+/// Import files into tables, show and list them, their versions and pins, clean and delete them; declare those elsewhere
 #[derive(Debug, Subcommand)]
 pub(super) enum TableCommand {
     /// Import a file of CSV, JSON lines, Parquet or Arrow into a table
     Import(import::ImportArgs),
+    /// List the tables of a schema
+    #[command(after_help = LOOKING)]
+    List(ListArgs),
+    /// Show a table: columns, owner, newest version, size, who pins it, how its features are computed
+    #[command(after_help = LOOKING)]
+    Show(shown::ShowArgs),
     /// Show the versions of a table, the newest first
     #[command(after_help = KEEPING)]
     Versions(versions::VersionsArgs),
@@ -57,9 +78,9 @@ pub(super) enum TableCommand {
     /// Declare a table that lives elsewhere, so that lineage can name it; nothing is created or read there
     #[command(after_help = EXAMPLES)]
     Declare(DeclareArgs),
-    /// List the tables of a schema
-    #[command(after_help = EXAMPLES)]
-    List(ListArgs),
+    /// Delete a table, or the declaration of one that lives elsewhere; refused where a version is pinned
+    #[command(after_help = DELETING)]
+    Delete(shown::DeleteArgs),
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +123,8 @@ pub(super) struct ListArgs {
 pub(super) fn run(command: TableCommand) -> anyhow::Result<ExitCode> {
     match command {
         TableCommand::Import(args) => return import::run(&args),
+        TableCommand::Show(args) => shown::show(&args)?,
+        TableCommand::Delete(args) => shown::delete(&args)?,
         TableCommand::Versions(args) => versions::versions(&args)?,
         TableCommand::Pin(args) => versions::pin(&args)?,
         TableCommand::Unpin(args) => versions::unpin(&args)?,

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     catalog::schema_name,
-    client::{Remote, segment},
+    client::{Client, Remote, segment},
     exit, job, printer,
 };
 use crate::{error::Error, time};
@@ -196,12 +196,15 @@ fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
                 printer::json(&done)?;
             } else {
                 printer::data(&id);
-                printer::talk(format!("It is {state}. {}", text(&done["error"]["message"])).trim_end());
+                printer::talk(&job::said(&done));
             }
             return Ok(exit::answer(args.no_wait));
         }
     }
     let made: Json = client.get(&one(&args.name), &[])?;
+    if made["rows"] == 0 {
+        warn_of_no_rows(&client, &made);
+    }
     if args.json {
         printer::json(&made)?;
     } else {
@@ -211,6 +214,33 @@ fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
         printer::talk(&format!("{name}: {rows} rows.{again}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says why a set may be empty: each row of the labels that fulfils the condition becomes one of the set, whatever it finds.
+fn warn_of_no_rows(client: &Client, made: &Json) {
+    let (table, version) = (text(&made["labels"]["table"]), &made["labels"]["version"]);
+    let statement = format!("SELECT count(*) AS n FROM {table} VERSION AS OF {version}");
+    let mut answer = Vec::new();
+    let asked =
+        client.stream("/api/1.0/sql", &json!({ "statement": statement, "format": "json" }), &mut answer);
+    let count = asked.ok().and_then(|()| serde_json::from_slice::<Json>(&answer).ok()?["n"].as_u64());
+    let labels = stands_on(&made["labels"]);
+    let why = match (count, made["where"].as_str()) {
+        (Some(0), _) => {
+            format!("{labels} has none; name a version that has some with --labels TABLE@VERSION")
+        }
+        (Some(count), Some(filter)) => {
+            format!(
+                "none of the {count} rows of {labels} fulfils --where '{filter}'; mind its units, types and spelling"
+            )
+        }
+        (_, Some(filter)) => format!("{labels} has none, or none that fulfils --where '{filter}'"),
+        (_, None) => format!("{labels} has none"),
+    };
+    printer::talk(&format!(
+        "warning: the set has no rows: {why}. A set never changes; `strongback training-set delete {}` makes room for another.",
+        text(&made["full_name"])
+    ));
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<()> {

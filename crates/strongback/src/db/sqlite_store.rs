@@ -92,7 +92,8 @@ fn keep_private(path: &Path) -> Result<()> {
 pub(super) fn inspect<T>(path: &Path, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
     if !path.exists() {
         return Err(Error::missing(format!(
-            "There is no metadata store at {}. Name the data directory with --data-dir.",
+            "There is no metadata store at {}. Name the data directory that the server was started with: --data-dir DIR, \
+             STRONGBACK_DATA_DIR, or data_dir in strongback.toml.",
             path.display()
         )));
     }

@@ -11,14 +11,14 @@ use syntax::{
 use super::{state::Meta, store};
 use crate::{
     bind,
-    catalog::Action,
+    catalog::{Action, Kind, names},
     db::{Row, Sql},
     error::{Error, Result},
     tables::managed::{self, Managed},
 };
 
 /// By what name these tables are kept from other writers.
-pub(super) const KEEPER: &str = "a feature table";
+pub(crate) const KEEPER: &str = "a feature table";
 
 /// What belongs to a feature table beside its definitions.
 #[derive(Debug, Clone)]
@@ -145,14 +145,16 @@ pub(super) fn find(sql: &mut Sql<'_>, name: &FullName, action: Action) -> Result
         crate::error::Code::ResourceDoesNotExist
             if matches!(managed::find(sql, name), Ok(managed::Found::Nothing { .. })) =>
         {
-            none(name)
+            let none = none(name);
+            names::otherwise(sql, name, Kind::Table, none)
         }
         _ => error,
     })?;
     match state(sql, table.asset.id)? {
         Some(state) => Ok((table, state)),
         None => Err(Error::invalid(format!(
-            "'{}' is a table and no feature table: nobody declared how its rows are computed.",
+            "'{0}' is a table and no feature table: nobody declared how its rows are computed. `strongback table show {0}` shows \
+             what it is.",
             managed::show(name)
         ))),
     }

@@ -40,6 +40,7 @@ mod store;
 pub mod training_set;
 mod work;
 
+pub(crate) use definition::KEEPER;
 pub use lake::panes::{KeyKind, KeyValue};
 pub use materialize::KIND as MATERIALIZE;
 pub use online::{FeatureRef, Lookup, Online, Publication, open};

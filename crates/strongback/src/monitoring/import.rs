@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use syntax::names::FullName;
 
-use super::{monitor, tables};
+use super::{
+    matched::{Counted, Given},
+    monitor, tables,
+};
 use crate::{
     catalog::{Action, Kind, authorize, names, securable::check_text},
     context::Ctx,
@@ -58,6 +61,16 @@ pub struct LabelsResponse {
     pub version: u64,
     /// How many.
     pub rows: u64,
+    /// How many of them belong to a row that is there now, those included that were served a moment ago; absent where that was
+    /// not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched: Option<u64>,
+    /// How many belong to none: they count once there is a row with their `request_id` and `row`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmatched: Option<u64>,
+    /// What to know about these two, or why they are absent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// Whether the batch had landed before: nothing was written now.
     pub is_repeat: bool,
 }
@@ -77,6 +90,11 @@ pub fn columns() -> Vec<Declared> {
     ]
 }
 
+/// Whether the name is that of an endpoint.
+fn is_endpoint(sql: &mut Sql<'_>, name: &FullName) -> Result<bool> {
+    Ok(names::leaf(sql, name, Kind::Endpoint)?.is_some())
+}
+
 /// Lets pass who may let labels of this name land, where there is what they could belong to: labels that landed before, an
 /// endpoint, its payload table, or a table.
 fn require(sql: &mut Sql<'_>, name: &FullName) -> Result<()> {
@@ -85,7 +103,7 @@ fn require(sql: &mut Sql<'_>, name: &FullName) -> Result<()> {
         Found::Declared(labels) => return authorize(sql, Action::Edit, labels.id),
         Found::Nothing { schema } => authorize(sql, Action::Create, schema.id)?,
     }
-    if names::leaf(sql, name, Kind::Endpoint)?.is_some() {
+    if is_endpoint(sql, name)? {
         return Ok(());
     }
     for table in [name.clone(), monitor::beside(name, monitor::PAYLOAD)] {
@@ -122,8 +140,13 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
     }
     let watched = managed::parse(param(&params, "full_name"))?;
     let name = tables::names(&watched).labels;
-    let endpoint = watched.clone();
-    ctx.read(move |sql| require(sql, &endpoint)).await?;
+    let looked_up = watched.clone();
+    let is_endpoint = ctx
+        .read(move |sql| {
+            require(sql, &looked_up)?;
+            is_endpoint(sql, &looked_up)
+        })
+        .await?;
     let filled = Filled {
         name: name.clone(),
         batch_id,
@@ -137,12 +160,19 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
     };
     let body = body_stream(request);
     // What was begun goes on to its end, also where nobody waits for it any more.
-    let work = async move { append_filled(&ctx, filled, body).await };
-    let landed = tokio::spawn(work).await.map_err(Error::internal)??;
+    let work = async move {
+        let given = Given::new(is_endpoint);
+        let landed = append_filled(&ctx, filled, given.look(), body).await?;
+        Ok::<_, Error>((landed, given.matched(&ctx, watched).await))
+    };
+    let (landed, Counted { matched, note }) = tokio::spawn(work).await.map_err(Error::internal)??;
     json_response(&LabelsResponse {
         table: managed::show(&name),
         version: landed.version,
         rows: landed.rows,
+        matched,
+        unmatched: matched.map(|matched| landed.rows.saturating_sub(matched)),
+        note,
         is_repeat: landed.is_repeat,
     })
 }

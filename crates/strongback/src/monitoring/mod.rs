@@ -46,6 +46,7 @@ mod jobs;
 mod judge;
 mod labelled;
 mod look;
+mod matched;
 pub mod monitor;
 mod overview;
 mod plan;

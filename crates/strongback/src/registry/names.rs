@@ -19,7 +19,7 @@ use crate::{
         asset::{self, NewAsset},
         authorize::{authorize, is_allowed},
         bootstrap,
-        names::{is_of_plain_model, refused, schema_above, schema_of, three_levels},
+        names::{is_of_plain_model, otherwise, refused, schema_above, schema_of, three_levels},
         store as catalog_store,
     },
     db::Sql,
@@ -138,7 +138,12 @@ fn require(sql: &mut Sql<'_>, name: &str, levels: Levels) -> Result<i64> {
     }
     // Says which level is missing, where there must be three.
     place(sql, name, levels)?;
-    let Some(near) = near(sql, name)? else { return Err(missing(name)) };
+    let Some(near) = near(sql, name)? else {
+        return Err(match FullName::parse(name) {
+            Ok(full) => otherwise(sql, &full, Kind::Model, missing(name)),
+            Err(_) => missing(name),
+        });
+    };
     let why = if near.wire_name.is_some() {
         format!("There is '{}': plain model names are case sensitive.", near.name())
     } else {

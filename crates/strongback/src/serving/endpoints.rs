@@ -57,7 +57,12 @@ pub struct NewEndpoint {
 
 /// The endpoint of this name on any face, for a caller who may do this to it.
 pub fn find(sql: &mut Sql<'_>, name: &str, action: Action) -> Result<Endpoint> {
-    let asset = asset_of(sql, name)?.ok_or_else(|| missing(name))?;
+    let Some(asset) = asset_of(sql, name)? else {
+        return Err(match FullName::parse(name) {
+            Ok(full) => names::otherwise(sql, &full, Kind::Endpoint, missing(name)),
+            Err(_) => missing(name),
+        });
+    };
     authorize(sql, action, asset.id)?;
     load(sql, asset)
 }

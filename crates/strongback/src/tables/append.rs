@@ -7,7 +7,7 @@ use lake::{
     commit::Mode,
     decode::{Format, Report, Source},
     query::Value,
-    refill::{Refilling, encode},
+    refill::{Look, Refilling, encode},
     schema::Declared,
 };
 use syntax::names::FullName;
@@ -93,10 +93,12 @@ pub struct Filled {
     pub defaults: Vec<(String, Value)>,
 }
 
-/// Lets it land. The same file under the same batch is the same batch, whatever was filled in meanwhile.
+/// Lets it land, unless `look` finds something wrong with its rows. The same file under the same batch is the same batch,
+/// whatever was filled in meanwhile.
 pub async fn append_filled(
     ctx: &Ctx,
     filled: Filled,
+    look: Look,
     body: BoxStream<'_, Result<Bytes>>,
 ) -> Result<Appended> {
     let wanted = wanted(&filled.name, &filled.batch_id, filled.comment);
@@ -106,7 +108,8 @@ pub async fn append_filled(
     let outcome = async {
         let written = spool.write(&given, FILE_BYTES_MAX, body).await?;
         let source = Source { path: spool.path(given.id()), ..source(filled.format) };
-        let Refilling { pieces, report } = ctx.app.lake.refill(source, filled.columns, filled.defaults)?;
+        let Refilling { pieces, report } =
+            ctx.app.lake.refill(source, filled.columns, filled.defaults, look)?;
         let pieces = stream::unfold(pieces, |mut pieces| async {
             pieces.recv().await.map(|piece| (Ok(piece), pieces))
         });
@@ -114,7 +117,7 @@ pub async fn append_filled(
         let refilled = spool.write(&claim, FILE_BYTES_MAX, pieces.boxed()).await;
         let report: Result<Report> = report.await.map_err(Error::from);
         let refused = match &report {
-            Ok(report) if report.bad_rows > 0 => Some(land::refusal(report)),
+            Ok(report) if report.bad_rows > 0 => Some(land::refusal(report, "Mend the file.")),
             Ok(_) => None,
             Err(error) => Some(error.clone()),
         };

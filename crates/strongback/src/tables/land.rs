@@ -196,7 +196,7 @@ fn target(sql: &mut Sql<'_>, name: &FullName, create: bool) -> Result<Target> {
         Found::Nothing { schema } => {
             authorize(sql, Action::Create, schema.id)?;
             if !create {
-                return Err(managed::missing(name));
+                return Err(managed::missing(sql, name));
             }
             Ok(Target::New(NewTable { schema: schema.id, leaf: name.leaf.clone(), table: Uuid::now_v7() }))
         }
@@ -281,7 +281,7 @@ async fn carry_out(ctx: &Ctx, operation: Uuid, landing: &Landing, is_open: &mut 
     let imported = match import(ctx, operation, landing).await {
         Ok(imported) if imported.committed.is_some() => imported,
         Ok(imported) => {
-            let refusal = refusal(&imported.report);
+            let refusal = refusal(&imported.report, MEND);
             let why = format!("{} rows do not fit", imported.report.bad_rows);
             revert(ctx, operation, landing, &why).await?;
             *is_open = false;
@@ -334,8 +334,10 @@ async fn import(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Result<Importe
 }
 
 /// What is said to whoever brought bad rows and no place for them.
-/// The error for a file with rows that do not fit.
-pub(super) fn refusal(report: &Report) -> Error {
+const MEND: &str = "Mend the file, or have such rows put aside by naming a quarantine table.";
+
+/// The error for a file with rows that do not fit, and what to do.
+pub(super) fn refusal(report: &Report, remedy: &str) -> Error {
     use std::fmt::Write as _;
     let mut text = format!(
         "{} of {} rows do not fit, so nothing was imported.",
@@ -343,14 +345,12 @@ pub(super) fn refusal(report: &Report) -> Error {
         report.rows + report.bad_rows
     );
     for bad in &report.first_bad_rows {
-        let column = if bad.column.is_empty() { String::new() } else { format!(", column {}", bad.column) };
-        let value = if bad.value.is_empty() { String::new() } else { format!(" '{}'", bad.value) };
-        let _ = write!(text, "\n  line {}{column}:{value} {}", bad.line, bad.reason);
+        let _ = write!(text, "\n  {}", bad.said());
     }
     if report.bad_rows > report.first_bad_rows.len() as u64 {
         let _ = write!(text, "\n  and {} more", report.bad_rows - report.first_bad_rows.len() as u64);
     }
-    text.push_str("\nMend the file, or have such rows put aside by naming a quarantine table.");
+    let _ = write!(text, "\n{remedy}");
     Error::invalid(text)
 }
 

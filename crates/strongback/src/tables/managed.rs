@@ -96,7 +96,7 @@ pub fn get(sql: &mut Sql<'_>, name: &FullName, action: Action) -> Result<Managed
             authorize(sql, action, found.id)?;
             Err(elsewhere(name))
         }
-        Found::Nothing { .. } => Err(missing(name)),
+        Found::Nothing { .. } => Err(missing(sql, name)),
     }
 }
 
@@ -120,11 +120,15 @@ pub(super) fn elsewhere(name: &FullName) -> Error {
     ))
 }
 
+/// What computes the rows of a table, where another slice does. It authorises nothing.
+pub(super) fn kept_by(sql: &mut Sql<'_>, asset_id: i64) -> Result<Option<String>> {
+    let found = sql.first(&store::TABLE_KEPT_BY, bind![asset_id], |row| row.get::<Option<String>>(0))?;
+    Ok(found.flatten())
+}
+
 /// Refuses a table whose rows another slice computes.
 pub(super) fn refuse_kept(sql: &mut Sql<'_>, table: &Managed) -> Result<()> {
-    let kept_by =
-        sql.first(&store::TABLE_KEPT_BY, bind![table.asset.id], |row| row.get::<Option<String>>(0))?;
-    match kept_by.flatten() {
+    match kept_by(sql, table.asset.id)? {
         None => Ok(()),
         Some(keeper) => Err(Error::invalid(format!(
             "The rows of '{}' are computed ({keeper}), so that nobody else writes them. Import into another table.",
@@ -170,12 +174,13 @@ pub fn get_by_id(sql: &mut Sql<'_>, asset_id: i64, action: Action) -> Result<Man
     Ok(Managed { table: found.uuid.parse()?, asset: found, name, newest })
 }
 
-/// The error for a table that is not there.
-pub fn missing(name: &FullName) -> Error {
-    Error::missing(format!(
+/// The error for a table that is not there. Says so where its name is that of something else.
+pub fn missing(sql: &mut Sql<'_>, name: &FullName) -> Error {
+    let missing = Error::missing(format!(
         "The table '{name}' does not exist. Import a file into it with: strongback table import FILE --name {name}",
         name = show(name)
-    ))
+    ));
+    names::otherwise(sql, name, Kind::Table, missing)
 }
 
 /// A name as people write it.

@@ -18,6 +18,7 @@
 //! | route | |
 //! |---|---|
 //! | `/api/2.1/unity-catalog/tables…` | Unity Catalog's tables: declare, make, list, get, change, delete |
+//! | `GET /api/1.0/tables/{full_name}` | all that is known of a table |
 //! | `PUT /api/1.0/tables/{full_name}/batches/{batch_id}` | rows land: a file of CSV, JSON lines, Parquet or Arrow |
 //! | `GET /api/1.0/tables/{full_name}/versions` | the versions, who made them, who pinned them |
 //! | `POST …/pins`, `POST …/unpin` | keep a version, or no longer |

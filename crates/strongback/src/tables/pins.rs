@@ -27,6 +27,10 @@ use crate::{
 
 /// Holder of what a person pins.
 pub(super) const PERSON: &str = "person";
+/// Pins that one answer holds.
+pub(super) const PINS_MAX: i64 = 10_000;
+/// Pins that a refusal names.
+const NAMED_MAX: usize = 10;
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 1_000;
 
@@ -92,6 +96,21 @@ pub fn unpin_all_in_tx(tx: &mut Sql<'_>, table_id: i64, holder: &str) -> Result<
 /// Every pinned version before one.
 pub(super) fn versions_before(sql: &mut Sql<'_>, table_id: i64, before: u64) -> Result<Vec<u64>> {
     sql.all(&store::PINNED_BEFORE, bind![table_id, before as i64], |row| Ok(row.get::<i64>(0)? as u64))
+}
+
+/// Pins as a message names them: a line each, so many at most.
+pub(super) fn named(pins: &[Pin]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for pin in pins.iter().take(NAMED_MAX) {
+        let reason = if pin.reason.is_empty() { String::new() } else { format!(" ({})", pin.reason) };
+        let _ =
+            write!(text, "\n  version {} is pinned by {} for {}{reason}", pin.version, pin.by, pin.holder);
+    }
+    if pins.len() > NAMED_MAX {
+        let _ = write!(text, "\n  and {} more", pins.len() - NAMED_MAX);
+    }
+    text
 }
 
 /// Pins of the versions from one on and before another.

@@ -9,7 +9,9 @@ use syntax::names::{FullName, check_leaf_name, fold_case};
 
 use super::{
     column::{self, Column},
-    land, managed, store,
+    land, managed,
+    pins::{self, PINS_MAX, Pin},
+    store,
 };
 use crate::{
     bind,
@@ -21,7 +23,7 @@ use crate::{
     },
     context::Ctx,
     db::{Change, Sql},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     events::{Event, EventKind},
     router::{
         Limits, Policy, Route,
@@ -49,7 +51,7 @@ pub(super) fn routes() -> Vec<Route> {
             ONE,
             on(Action::Delete),
             Limits::SMALL,
-            "Delete a table's declaration",
+            "Delete a table, or its declaration",
             delete,
         ),
         Route::json(
@@ -59,6 +61,14 @@ pub(super) fn routes() -> Vec<Route> {
             Limits::SMALL,
             "Whether a table is declared",
             exists,
+        ),
+        Route::json(
+            Method::GET,
+            "/api/1.0/tables/{full_name}",
+            on(Action::Read),
+            Limits::SMALL,
+            "Get a table with its newest version, who computes it and who pins it",
+            show,
         ),
     ]
 }
@@ -353,12 +363,64 @@ pub struct GetRequest {
 fn find(sql: &mut Sql<'_>, full_name: &str) -> Result<(String, String, Asset)> {
     let name = FullName::parse(full_name).map_err(names::refused)?;
     let (catalog, schema) = names::schema_of(sql, &name.catalog, &name.schema)?;
-    let found = asset::find(sql, Some(schema.id), Kind::Table, &fold_case(&name.leaf))?.ok_or_else(|| {
-        Error::missing(format!(
+    let Some(found) = asset::find(sql, Some(schema.id), Kind::Table, &fold_case(&name.leaf))? else {
+        let missing = Error::missing(format!(
             "The table '{full_name}' does not exist. Declare it with: strongback table declare {full_name}"
-        ))
-    })?;
+        ));
+        return Err(names::otherwise(sql, &name, Kind::Table, missing));
+    };
     Ok((catalog.leaf, schema.leaf, found))
+}
+
+/// All that is known of a table.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TableView {
+    /// What every table has.
+    pub table: TableInfo,
+    /// The newest version of one that is kept here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest: Option<NewestVersion>,
+    /// What computes its rows, so that nobody else writes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_by: Option<String>,
+    /// Who needs which version.
+    pub pins: Vec<Pin>,
+}
+
+/// A version with its size.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct NewestVersion {
+    /// Its number.
+    pub version: u64,
+    /// Rows that the table has, if somebody counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// How many files.
+    pub files: u64,
+}
+
+async fn show(ctx: Ctx, request: GetRequest) -> Result<TableView> {
+    let root = ctx.app.lake.root().clone();
+    ctx.read(move |sql| {
+        let (catalog, schema, found) = find(sql, &request.full_name)?;
+        authorize(sql, Action::Read, found.id)?;
+        let id = found.id;
+        let newest = managed::newest(sql, id)?.map(|newest| NewestVersion {
+            version: newest.version,
+            rows: newest.rows,
+            bytes: newest.bytes,
+            files: newest.files,
+        });
+        Ok(TableView {
+            table: TableInfo::new(sql, &root, &mut People::default(), (&catalog, &schema), found)?,
+            newest,
+            kept_by: managed::kept_by(sql, id)?,
+            pins: pins::list(sql, id, 0, i64::MAX, PINS_MAX)?,
+        })
+    })
+    .await
 }
 
 async fn get(ctx: Ctx, request: GetRequest) -> Result<TableInfo> {
@@ -426,9 +488,42 @@ async fn update(ctx: Ctx, request: UpdateRequest) -> Result<TableInfo> {
     .await
 }
 
-async fn delete(ctx: Ctx, request: GetRequest) -> Result<Empty> {
+/// Which table to delete.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct DeleteRequest {
+    /// `catalog.schema.table`
+    pub full_name: String,
+    /// Whether it is deleted also where somebody needs a version of it.
+    #[serde(default, deserialize_with = "flag")]
+    pub force: bool,
+}
+
+/// Refuses a table of which somebody needs a version: what stands on it could not be made again.
+fn refuse_pinned(tx: &mut Sql<'_>, table: &Asset) -> Result<()> {
+    // Whoever pins a version waits for this row.
+    asset::lock(tx, table.id)?;
+    authorize(tx, Action::Delete, table.id)?;
+    let pins = pins::list(tx, table.id, 0, i64::MAX, PINS_MAX)?;
+    if pins.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::ResourceConflict,
+        format!(
+            "Versions of the table '{}' are pinned, so it was not deleted:{}\nTake the pins away (a training set, a monitor and a gate \
+             report take theirs along when they go), or repeat with force=true; what stands on it cannot be made again then.",
+            asset::display_name(tx, table.id)?,
+            pins::named(&pins)
+        ),
+    ))
+}
+
+async fn delete(ctx: Ctx, request: DeleteRequest) -> Result<Empty> {
     ctx.write(move |tx| {
         let (_, _, found) = find(tx, &request.full_name)?;
+        if !request.force {
+            refuse_pinned(tx, &found)?;
+        }
         let event = securable::delete(tx, &found, false, EventKind::TableDelete)?;
         Ok(Change::Made(Empty {}, event))
     })

@@ -15,7 +15,7 @@ use super::{
     land::revert_row,
     managed::{self, Managed, Totals},
     operations::{self, COMPACT, Place, Upkeep, VACUUM, Version},
-    pins::{self, Pin},
+    pins::{self, PINS_MAX, Pin},
     recover::settle,
     store,
 };
@@ -34,10 +34,6 @@ use crate::{
 
 /// How old a version must be that nothing is said about, in milliseconds: as Delta's own vacuum has it.
 const AGE_MS: i64 = 7 * 24 * 3_600_000;
-/// Pins that an answer names.
-const PINS_MAX: i64 = 10_000;
-/// Pins that a refusal names.
-const NAMED_MAX: usize = 10;
 
 pub(super) fn routes() -> Vec<Route> {
     let edit = Policy::Asset(Action::Edit);
@@ -162,17 +158,11 @@ async fn plan(ctx: &Ctx, request: &VacuumRequest) -> Result<(Keep, Vec<Pin>)> {
 }
 
 fn refusal(pins: &[Pin]) -> Error {
-    use std::fmt::Write as _;
-    let mut text = "Pinned versions need some of the files, so nothing was removed:".to_owned();
-    for pin in pins.iter().take(NAMED_MAX) {
-        let reason = if pin.reason.is_empty() { String::new() } else { format!(" ({})", pin.reason) };
-        let _ =
-            write!(text, "\n  version {} is pinned by {} for {}{reason}", pin.version, pin.by, pin.holder);
-    }
-    if pins.len() > NAMED_MAX {
-        let _ = write!(text, "\n  and {} more", pins.len() - NAMED_MAX);
-    }
-    text.push_str("\nRepeat with keep_pinned=true to go round them, or take the pins away.");
+    let text = format!(
+        "Pinned versions need some of the files, so nothing was removed:{}\nRepeat with keep_pinned=true to go round them, or take \
+         the pins away.",
+        pins::named(pins)
+    );
     Error::new(Code::ResourceConflict, text)
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     managed,
-    pins::{self, Pin},
+    pins::{self, PINS_MAX, Pin},
     store,
 };
 use crate::{
@@ -19,9 +19,6 @@ use crate::{
     error::{Error, Result},
     router::{Limits, Policy, Route, wire::Int64},
 };
-
-/// Pins that a page of versions shows.
-const PINS_MAX: i64 = 10_000;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![Route::json(

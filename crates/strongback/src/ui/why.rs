@@ -195,7 +195,10 @@ fn trained(run: &RunPart) -> Markup {
                 dt { "run" }
                 dd {
                     (cut(&run.name)) " " code { (run.run_id) }
-                    span.quiet { " by " (run.user) " at " (time::utc(run.started_at)) " UTC" }
+                    span.quiet {
+                        @if !run.user.is_empty() { " by " (run.user) }
+                        @if run.started_at > 0 { " at " (time::utc(run.started_at)) " UTC" }
+                    }
                 }
                 (pairs("code", &run.code))
                 (pairs("data", &run.data))
@@ -300,6 +303,20 @@ mod tests {
         // Names come from the catalog, which limits them; the rest is cut.
         assert!(cut(&"x".repeat(100_000)).chars().count() == VALUE_CHARS + 1);
         assert!(long.contains('…'));
+    }
+
+    #[test]
+    fn a_run_without_user_and_start_says_neither() {
+        let drawn = |user: &str, at: i64| {
+            let mut why = example("x");
+            let run = why.run.as_mut().unwrap();
+            (run.user, run.started_at) = (user.to_owned(), at);
+            trained(run).into_string()
+        };
+        let neither = drawn("", 0);
+        assert!(!neither.contains("1970") && !neither.contains(" by "), "{neither}");
+        assert!(drawn("ana", 0).contains(" by ana") && !drawn("ana", 0).contains("1970"));
+        assert!(drawn("ana", 1_790_000_000_000).contains(" at 2026-"));
     }
 
     #[test]

@@ -112,7 +112,9 @@ impl TrainingSet {
 /// The training set of this name, for a caller who may do this with it.
 pub fn get(sql: &mut Sql<'_>, full_name: &str, action: Action) -> Result<TrainingSet> {
     let name = managed::parse(full_name)?;
-    let found = find(sql, &name)?.ok_or_else(|| missing(&name))?;
+    let Some(found) = find(sql, &name)? else {
+        return Err(names::otherwise(sql, &name, Kind::TrainingSet, missing(&name)));
+    };
     authorize(sql, action, found.id)?;
     read(sql, found)
 }

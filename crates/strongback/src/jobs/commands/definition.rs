@@ -191,6 +191,12 @@ impl Definition {
                 return Err(wrong("params", name, "it is named by argv or env and not declared"));
             }
         }
+        for text in &self.argv {
+            self.check_parts("argv", text)?;
+        }
+        for text in self.env.values() {
+            self.check_parts("env", text)?;
+        }
         for name in self.env.keys() {
             if !is_variable(name) || RESERVED.iter().any(|prefix| name.starts_with(prefix)) {
                 return Err(wrong(
@@ -214,6 +220,26 @@ impl Definition {
             return Err(wrong("label", &self.label, "it has 1 to 64 letters, digits, '.', '-' and '_'"));
         }
         self.check_limits()
+    }
+
+    /// Refuses a text of which a parameter seems to be a part: it would be handed on as it is written.
+    fn check_parts(&self, field: &str, text: &str) -> Result<()> {
+        if parameter_of(text).is_some() {
+            return Ok(());
+        }
+        match self.params.keys().find(|name| text.contains(&format!("{{{name}}}"))) {
+            None => Ok(()),
+            Some(name) => Err(wrong(
+                field,
+                text,
+                &format!(
+                    "{{{name}}} stands for the parameter only where it is the whole of it, so that no value can change the rest. \
+                     Give it as an argument of its own, \"{{{name}}}\", or let the program read the variable \
+                     STRONGBACK_PARAM_{}",
+                    name.to_uppercase()
+                ),
+            )),
+        }
     }
 
     fn check_sizes(&self) -> Result<()> {
@@ -397,6 +423,12 @@ mod tests {
     }
 
     #[test]
+    fn braces_that_name_no_parameter_are_plain_text() {
+        let toml = "argv = ['a', '--format={asctime}', '{\"depth\": 1}']\n[params.depth]";
+        toml::from_str::<Definition>(toml).unwrap().check().unwrap();
+    }
+
+    #[test]
     fn values_take_the_place_of_whole_arguments() {
         let train = train();
         let values =
@@ -450,6 +482,8 @@ mod tests {
         check("argv = []", "'argv'");
         check("argv = ['{p}']\n[params.p]", "which no parameter stands for");
         check("argv = ['a', '{p}']", "'params'");
+        check("argv = ['a', 'd={p}']\n[params.p]", "the variable STRONGBACK_PARAM_P");
+        check("argv = ['a']\n[env]\nD = 'd{p}'\n[params.p]", "'env'");
         check("argv = ['a']\nlabel = 'a b'", "'label'");
         check("argv = ['a']\nwall_seconds = 0", "'wall_seconds'");
         check("argv = ['a']\nmax_attempts = 101", "'max_attempts'");

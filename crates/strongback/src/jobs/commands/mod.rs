@@ -290,12 +290,14 @@ pub struct GetRequest {
 pub fn find(sql: &mut Sql<'_>, full_name: &str) -> Result<Asset> {
     let name = FullName::parse(full_name).map_err(names::refused)?;
     let (_, schema) = names::schema_of(sql, &name.catalog, &name.schema)?;
-    asset::find(sql, Some(schema.id), Kind::Command, &fold_case(&name.leaf))?.ok_or_else(|| {
-        Error::missing(format!(
-            "The command '{full_name}' does not exist. An administrator declares it with: strongback command declare \
-             {full_name} --file FILE"
-        ))
-    })
+    if let Some(found) = asset::find(sql, Some(schema.id), Kind::Command, &fold_case(&name.leaf))? {
+        return Ok(found);
+    }
+    let missing = Error::missing(format!(
+        "The command '{full_name}' does not exist. An administrator declares it with: strongback command declare \
+         {full_name} --file FILE"
+    ));
+    Err(names::otherwise(sql, &name, Kind::Command, missing))
 }
 
 /// What the newest version of a command runs. The caller has authorised it.

@@ -75,6 +75,15 @@ fn a_command_that_fails_says_how_and_the_exit_codes_do_too() {
         assert_eq!(code(&["job", "show", &id]), Some(0));
         assert_eq!(text(&rig.command(&rig.ada, &["job", "log", &id]).stdout), "before\n");
         assert_eq!(code(&["job", "show", "no-such-job"]), Some(3));
+        // Whoever waits for it sees how its log ended.
+        let mut runner = rig.runner("two", &["--once"]);
+        let waited = rig.command(&rig.ada, &["command", "run", &command, "--wait"]);
+        let said = text(&waited.stderr);
+        assert_eq!(waited.status.code(), Some(1), "{said}");
+        assert!(said.contains("The job failed. The command ended with exit code 3."), "{said}");
+        assert!(said.trim_end().ends_with("\n  before"), "{said}");
+        assert_eq!(text(&waited.stdout).lines().count(), 1, "the id alone is data");
+        assert_eq!(exit_code(&mut runner), Some(1), "{}", runner.log());
         let waits = rig.run(&command);
         assert_eq!(code(&["job", "wait", &waits, "--timeout", "0"]), Some(4));
         assert_eq!(code(&["job", "cancel", &waits]), Some(0));

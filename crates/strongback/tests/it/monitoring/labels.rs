@@ -32,12 +32,15 @@ fn labels_land_once_with_what_they_lack() {
         let first = import(&test, "a", "request_id,label\nr1,1\nr2,0\n").await;
         assert_eq!((ok(&first)["rows"].clone(), ok(&first)["is_repeat"].clone()), (json!(2), json!(false)));
         assert_eq!(ok(&first)["table"], "prod.risk.fraud_labels");
+        assert_eq!((ok(&first)["matched"].clone(), ok(&first)["unmatched"].clone()), (json!(0), json!(2)));
         tokio::time::sleep(Duration::from_millis(20)).await;
         let again = import(&test, "a", "request_id,label\nr1,1\nr2,0\n").await;
         assert_eq!(ok(&again)["is_repeat"], true, "although the moment that is filled in is another");
         assert_eq!(import(&test, "a", "request_id,label\nr1,0\n").await.status, 409);
         let bad = import(&test, "b", "request_id,label\nr1,yes\n").await;
-        assert!(bad.json["message"].as_str().unwrap().contains("line 2, column label"), "{bad:?}");
+        let said = bad.json["message"].as_str().unwrap();
+        assert!(said.contains("line 2, column label, 'yes': it is no number"), "{said}");
+        assert!(said.ends_with("Mend the file."), "there is no quarantine here: {said}");
         let other = import(&test, "c", "request_id,label,score\nr1,1,0.5\n").await;
         assert!(other.json["message"].as_str().unwrap().contains("score"), "{other:?}");
         let rows = sql(
@@ -52,6 +55,47 @@ fn labels_land_once_with_what_they_lack() {
                 json!({ "request_id": "r1", "row": 0, "label": 1.0, "dated": true }),
                 json!({ "request_id": "r2", "row": 0, "label": 0.0, "dated": true }),
             ]
+        );
+    });
+}
+
+#[test]
+fn an_import_says_how_many_labels_have_a_row() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        payload(&test, "served", &hour(0, 10, 0.0)).await;
+        let counted = |answer: &Answer| (ok(answer)["matched"].clone(), ok(answer)["unmatched"].clone());
+        // Two labels of one row, one of a row that is not there, one of the second row of a request that has one.
+        let csv = "request_id,row,label\n0-3,0,1\n0-3,,0\n0-4,0,1\n9-9,0,1\n0-5,1,1\n";
+        let first = import(&test, "a", csv).await;
+        assert_eq!(counted(&first), (json!(3), json!(2)), "{first:?}");
+        // Asked again it looks again.
+        payload(&test, "late", &hour(9, 10, 0.0)).await;
+        let again = import(&test, "a", csv).await;
+        assert_eq!((ok(&again)["is_repeat"].clone(), counted(&again)), (json!(true), (json!(4), json!(1))));
+        let none = import(&test, "empty", "request_id,label\n").await;
+        assert_eq!(counted(&none), (json!(0), json!(0)), "{none:?}");
+        // What can be the label of no row is refused, whole.
+        let wrong = import(&test, "b", "request_id,row,label\n0-1,0,1\n0-2,-1,1\n").await;
+        assert_eq!(wrong.status, 400, "{wrong:?}");
+        let said = wrong.json["message"].as_str().unwrap();
+        assert!(said.contains("'0-2' has the row -1; the first row of a request is 0"), "{said}");
+        let rows = sql(&test, "SELECT count(*) AS n FROM prod.risk.fraud_labels").await;
+        assert_eq!(rows, [json!({ "n": 5 })]);
+    });
+}
+
+#[test]
+fn labels_of_a_table_without_ids_say_that_none_can_match() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        land(&test, "prod.risk.fraud", "a", "x:double", "x\n1\n").await;
+        let done = import(&test, "a", "request_id,label\nr1,1\n").await;
+        assert_eq!(ok(&done)["rows"], 1);
+        assert!(ok(&done)["matched"].is_null(), "{done:?}");
+        assert!(
+            ok(&done)["note"].as_str().unwrap().contains("lacks the columns _request_id and _row"),
+            "{done:?}"
         );
     });
 }

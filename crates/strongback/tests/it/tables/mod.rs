@@ -110,6 +110,20 @@ fn eight_writers_of_one_table_lose_nothing() {
 }
 
 #[test]
+fn an_array_of_json_is_told_from_lines() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        let array = batch(&test, NAME, "x", "format=json", "\n [{\"id\": 1},\n {\"id\": 2}]\n").await;
+        assert_eq!(array.status, 400, "{array:?}");
+        let said = array.json["message"].as_str().unwrap();
+        assert!(said.starts_with("The file is a JSON array. Rows come as JSON lines"), "{said}");
+        // A list further down is a bad row like any other.
+        let line = batch(&test, NAME, "x", "format=json", "{\"id\": 1}\n[2]\n").await;
+        assert!(line.json["message"].as_str().unwrap().contains("line 2: it is no JSON object"), "{line:?}");
+    });
+}
+
+#[test]
 fn bad_rows_stop_a_batch_and_leave_nothing() {
     on_every_store(async |test: TestApp| {
         prod_risk(&test).await;
@@ -119,7 +133,7 @@ fn bad_rows_stop_a_batch_and_leave_nothing() {
         insta::allow_duplicates! {
             insta::assert_snapshot!(refused.json["message"].as_str().unwrap(), @r"
             2 of 3 rows do not fit, so nothing was imported.
-              line 3, column id: 'x' it is no whole number
+              line 3, column id, 'x': it is no whole number
               line 4: it has 1 values, and the header has 2
             Mend the file, or have such rows put aside by naming a quarantine table.
             ");

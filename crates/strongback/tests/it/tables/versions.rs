@@ -64,6 +64,112 @@ fn a_vacuum_goes_round_pins_or_refuses_and_names_them() {
 }
 
 #[test]
+fn a_table_is_shown_with_its_newest_version_and_who_needs_it() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        ok(&batch(&test, NAME, "a", "comment=what%20happened", "id,who\n1,Ana\n2,\n").await);
+        ok(&test.post(&format!("{TABLE}/pins"), json!({ "version": 1, "reason": "audit" })).await);
+        let shown = test.get(TABLE).await;
+        let shown = ok(&shown);
+        assert_eq!(
+            (shown["newest"]["version"].clone(), shown["newest"]["rows"].clone()),
+            (json!(1), json!(2)),
+            "{shown}"
+        );
+        assert!(shown["newest"]["bytes"].as_u64().unwrap() > 0);
+        assert_eq!(
+            (shown["table"]["owner"].clone(), shown["table"]["comment"].clone()),
+            (json!("local"), json!("what happened"))
+        );
+        let columns: Vec<&str> = shown["table"]["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(columns, ["id", "who"]);
+        assert_eq!(
+            (shown["pins"][0]["by"].clone(), shown["pins"][0]["reason"].clone()),
+            (json!("local"), json!("audit"))
+        );
+        assert!(shown["kept_by"].is_null(), "{shown}");
+        crate::catalog::declare(&test, "prod.risk.elsewhere").await;
+        let declared = test.get("/api/1.0/tables/prod.risk.elsewhere").await;
+        assert_eq!(
+            (ok(&declared)["table"]["table_type"].clone(), ok(&declared)["newest"].clone()),
+            (json!("EXTERNAL"), json!(null))
+        );
+    });
+}
+
+#[test]
+fn a_pinned_table_is_not_deleted_unless_by_force() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        let delete = async |body: serde_json::Value| {
+            test.send(crate::support::request(
+                "DELETE",
+                "/api/2.1/unity-catalog/tables/prod.risk.t",
+                Some(body),
+            ))
+            .await
+        };
+        ok(&batch(&test, NAME, "a", "", "id\n1\n").await);
+        ok(&test.post(&format!("{TABLE}/pins"), json!({ "version": 1, "reason": "audit" })).await);
+        let refused = delete(json!({})).await;
+        assert_eq!((refused.status, refused.error_code()), (409, "RESOURCE_CONFLICT"));
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(refused.json["message"].as_str().unwrap(), @"");
+        }
+        ok(&test.post(&format!("{TABLE}/unpin"), json!({ "version": 1 })).await);
+        ok(&delete(json!({})).await);
+        assert_eq!(test.get(TABLE).await.status, 404);
+
+        ok(&batch(&test, NAME, "a", "", "id\n1\n").await);
+        ok(&test.post(&format!("{TABLE}/pins"), json!({ "version": 1 })).await);
+        ok(&delete(json!({ "force": true })).await);
+        assert_eq!(test.get(TABLE).await.status, 404);
+    });
+}
+
+#[test]
+fn a_name_of_another_kind_is_told_as_what_it_is() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        let model = json!({ "name": "prod.risk.scorer" });
+        ok(&test.post("/api/2.0/mlflow/registered-models/create", model).await);
+        let (status, text) = sql(&test, "SELECT * FROM prod.risk.scorer").await;
+        assert_eq!(status, 404, "{text}");
+        let of_model = "There is no table 'prod.risk.scorer'. It is the name of a registered model (strongback model show \
+                        prod.risk.scorer).";
+        assert!(text.contains(of_model), "{text}");
+        let shown = test.get("/api/1.0/tables/prod.risk.scorer").await;
+        assert_eq!(shown.json["message"], of_model);
+        ok(&batch(&test, NAME, "a", "", "id\n1\n").await);
+        for (path, of) in [
+            ("/api/1.0/training-sets/prod.risk.t", "training set"),
+            ("/api/1.0/endpoints/prod.risk.t", "endpoint"),
+            ("/api/1.0/commands/prod.risk.t", "command"),
+            ("/api/1.0/model?name=prod.risk.t", "registered model"),
+        ] {
+            let missing = test.get(path).await;
+            assert_eq!(missing.status, 404, "{missing:?}");
+            assert_eq!(
+                missing.json["message"],
+                format!(
+                    "There is no {of} 'prod.risk.t'. It is the name of a table (strongback table show prod.risk.t)."
+                )
+            );
+        }
+        let plain = test.get("/api/1.0/feature-tables/prod.risk.t").await;
+        assert!(
+            plain.json["message"].as_str().unwrap().contains("is a table and no feature table"),
+            "{plain:?}"
+        );
+    });
+}
+
+#[test]
 fn a_moment_means_the_version_of_then() {
     on_every_store(async |test: TestApp| {
         prod_risk(&test).await;

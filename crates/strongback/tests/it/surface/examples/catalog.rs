@@ -49,7 +49,7 @@ fn securables() -> Vec<Example> {
             .note("lists what the caller may read"),
         Example::new("GET", TABLE, json!({ "full_name": "$table$" })),
         Example::new("PATCH", TABLE, json!({ "full_name": "$table$", "comment": "other words" })),
-        Example::new("DELETE", TABLE, json!({ "full_name": "$table$" })),
+        Example::new("DELETE", TABLE, json!({ "full_name": "$table$", "force": true })),
         Example::new(
             "GET",
             "/api/2.1/unity-catalog/tables/{full_name}/exists",

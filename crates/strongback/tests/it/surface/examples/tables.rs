@@ -15,6 +15,7 @@ pub fn examples() -> Vec<Example> {
     });
     vec![
         Example::new("PUT", path("batches/{batch_id}"), batch).bytes("id\n7\n"),
+        Example::new("GET", ONE, json!({ "full_name": "$kept$" })),
         Example::new("GET", path("versions"), json!({ "full_name": "$kept$", "max_results": 2 })),
         Example::new("POST", path("pins"), pin),
         Example::new("POST", path("unpin"), json!({ "full_name": "$kept_pinned$", "version": 3 })),
