@@ -113,12 +113,13 @@ fn eight_writers_of_one_table_lose_nothing() {
 fn an_array_of_json_is_told_from_lines() {
     on_every_store(async |test: TestApp| {
         prod_risk(&test).await;
-        let array = batch(&test, NAME, "x", "format=json", "\n [{\"id\": 1},\n {\"id\": 2}]\n").await;
+        let path = format!("/api/1.0/tables/{NAME}/batches/x?format=json&create=true");
+        let array = test.send(bytes_request("PUT", &path, "\n [{\"id\": 1},\n {\"id\": 2}]\n")).await;
         assert_eq!(array.status, 400, "{array:?}");
         let said = array.json["message"].as_str().unwrap();
         assert!(said.starts_with("The file is a JSON array. Rows come as JSON lines"), "{said}");
         // A list further down is a bad row like any other.
-        let line = batch(&test, NAME, "x", "format=json", "{\"id\": 1}\n[2]\n").await;
+        let line = test.send(bytes_request("PUT", &path, "{\"id\": 1}\n[2]\n")).await;
         assert!(line.json["message"].as_str().unwrap().contains("line 2: it is no JSON object"), "{line:?}");
     });
 }
