@@ -27,6 +27,7 @@ mod checks;
 mod columns;
 mod evaluate;
 mod groups;
+mod home;
 mod http;
 mod job;
 mod moves;
@@ -41,6 +42,7 @@ mod subject;
 pub use http::{GateRunResponse, ReportLine, ReportView};
 pub use moves::{PromoteResponse, RollbackResponse};
 pub use overview::{CheckLine, GateLine, overview};
+pub(crate) use home::STATEMENTS as HOME_STATEMENTS;
 pub(crate) use pins::STATEMENTS;
 pub use pins::keep_clean;
 
