@@ -83,9 +83,7 @@ pub fn read(text: &str) -> Result<Statement> {
             "The statement names {} tables; it may name {TABLES_MAX}.",
             names.found.len()
         ))),
-        ControlFlow::Continue(()) => {
-            Ok(Statement { parsed, tables: names.found, is_repeatable: false })
-        },
+        ControlFlow::Continue(()) => Ok(Statement { parsed, tables: names.found, is_repeatable: false }),
     }
 }
 

@@ -39,9 +39,7 @@ impl PairedPredictions {
             return Err(StatsError::Empty { what: "the comparison", missing });
         }
         // A resample goes by where a row stands: the same rows in another order are to have the same interval.
-        kept.sort_unstable_by(|a, b| {
-            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2))
-        });
+        kept.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2)));
         let truth: Vec<f64> = kept.iter().map(|kept| kept.0).collect();
         let (first, second) = kept.iter().map(|kept| (kept.1, kept.2)).unzip();
         Ok(Self {

@@ -140,8 +140,7 @@ fn the_order_of_rows_makes_no_difference() {
     assert_ne!(labels, shuffled_labels);
     let options = Options::default();
     let given = PairedScores::new(&labels, &champion, &candidate).unwrap();
-    let mixed =
-        PairedScores::new(&shuffled_labels, &shuffled(&champion), &shuffled(&candidate)).unwrap();
+    let mixed = PairedScores::new(&shuffled_labels, &shuffled(&champion), &shuffled(&candidate)).unwrap();
     for metric in METRICS {
         assert_eq!(given.compare(metric, &options), mixed.compare(metric, &options), "{metric}");
     }
@@ -154,7 +153,8 @@ fn the_order_of_rows_makes_no_difference() {
     let mixed =
         PairedPredictions::new(&shuffled(&numbers), &shuffled(&champion), &shuffled(&candidate)).unwrap();
     for metric in [regress::Metric::Rmse, regress::Metric::R2, regress::Metric::MedianAbsoluteError] {
-        let compare = |rows: &PairedPredictions| rows.compare(metric, Confidence::P95, &Resampling::default());
+        let compare =
+            |rows: &PairedPredictions| rows.compare(metric, Confidence::P95, &Resampling::default());
         assert_eq!(compare(&given), compare(&mixed), "{metric}");
     }
 }

@@ -255,9 +255,10 @@ fn without_report(job: &Json, id: &str, args: &RunArgs) -> String {
         let why = job["error"]["message"].as_str().unwrap_or("nobody said why");
         return format!("the job {id} is {state}: {why}");
     }
-    let moves = args.moves.as_ref().map_or_else(String::new, |alias| {
-        format!(" and moves '{alias}' by itself when the gates pass")
-    });
+    let moves = args
+        .moves
+        .as_ref()
+        .map_or_else(String::new, |alias| format!(" and moves '{alias}' by itself when the gates pass"));
     format!(
         "the job {id} is {state} still, after the time that --wait gives it. It goes on{moves}. To watch it: strongback job wait \
          {id}, and then strongback gate show {id}. To end it: strongback job cancel {id}"

@@ -120,9 +120,10 @@ impl Findings {
         };
         let recorded = match (&subject.recorded, &scorers) {
             (None, _) => None,
-            (Some(Err(why)), _) | (Some(_), Err(why)) => {
-                Some(Recorded { check: unjudged(compatibility::GATE, compatibility::RECORDED, why), rows: None })
-            }
+            (Some(Err(why)), _) | (Some(_), Err(why)) => Some(Recorded {
+                check: unjudged(compatibility::GATE, compatibility::RECORDED, why),
+                rows: None,
+            }),
             (Some(Ok(recorded)), Ok(scorers)) => {
                 Some(compatibility::recorded(job, ctx, subject, recorded, scorers).await?)
             }
@@ -247,7 +248,12 @@ fn written(
             first_at_us: span.map(|(first, _)| first),
             last_at_us: span.map(|(_, last)| last),
         },
-        baseline: found.baseline.iter().flatten().next().map(|(_, rows, source)| Data::whole(source.shown(), *rows)),
+        baseline: found
+            .baseline
+            .iter()
+            .flatten()
+            .next()
+            .map(|(_, rows, source)| Data::whole(source.shown(), *rows)),
         recorded: found
             .recorded
             .iter()

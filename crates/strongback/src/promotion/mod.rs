@@ -39,10 +39,10 @@ mod rows;
 pub mod scoring;
 mod subject;
 
+pub(crate) use home::STATEMENTS as HOME_STATEMENTS;
 pub use http::{GateRunResponse, ReportLine, ReportView};
 pub use moves::{PromoteResponse, RollbackResponse};
 pub use overview::{CheckLine, GateLine, overview};
-pub(crate) use home::STATEMENTS as HOME_STATEMENTS;
 pub(crate) use pins::STATEMENTS;
 pub use pins::keep_clean;
 

@@ -103,8 +103,9 @@ impl Subject {
         let evaluation = told(rows::resolve(sql, &gates.evaluation.table))?;
         let baseline = baseline.map(|found| baseline::apart(found, &evaluation));
         let endpoint = gates.compatibility.as_ref().and_then(|gate| gate.endpoint.clone());
-        let recorded =
-            endpoint.map(|endpoint| told(recorded(sql, &model, &endpoint, champion.is_none()))).transpose()?;
+        let recorded = endpoint
+            .map(|endpoint| told(recorded(sql, &model, &endpoint, champion.is_none())))
+            .transpose()?;
         Ok(Self {
             evaluation,
             inputs: scoring::inputs(&candidate),

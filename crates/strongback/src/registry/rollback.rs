@@ -127,9 +127,8 @@ pub fn alias_roll_back(
 pub(super) fn refuse_unexplained(tx: &mut Sql<'_>, model: &Model, report: &Evidence) -> Result<()> {
     let Evidence { alias, version, .. } = report;
     let moves = aliases::moves(tx, model.id, alias)?;
-    let since = |step: &&Move| {
-        step.at >= report.made_at && step.from == Some(*version) && returns_to(step).is_some()
-    };
+    let since =
+        |step: &&Move| step.at >= report.made_at && step.from == Some(*version) && returns_to(step).is_some();
     let Some(back) = moves.iter().rev().find(since) else { return Ok(()) };
     let name = model.name();
     Err(Error::denied(format!(

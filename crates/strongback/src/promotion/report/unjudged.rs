@@ -22,8 +22,7 @@ pub struct Unjudged<'a> {
 impl Unjudged<'_> {
     /// As JUnit's XML: one test case, which is an error.
     pub fn junit(&self) -> String {
-        let [model, candidate, alias, why] =
-            [self.model, self.candidate, self.alias, self.why].map(escaped);
+        let [model, candidate, alias, why] = [self.model, self.candidate, self.alias, self.why].map(escaped);
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"gates {model} {candidate} for {alias}\" tests=\"1\" \
              failures=\"0\" errors=\"1\" skipped=\"0\">\n  <testcase classname=\"gates\" name=\"verdict\"><error message=\"could \
@@ -49,7 +48,8 @@ mod tests {
 
     #[test]
     fn what_has_no_verdict_is_an_error() {
-        let found = Unjudged { model: "a.b.c", candidate: "7", alias: "champion", why: "there is no 'a.b.<c>'" };
+        let found =
+            Unjudged { model: "a.b.c", candidate: "7", alias: "champion", why: "there is no 'a.b.<c>'" };
         assert_eq!(
             found.junit(),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"gates a.b.c 7 for champion\" tests=\"1\" failures=\"0\" \

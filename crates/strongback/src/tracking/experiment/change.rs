@@ -139,7 +139,10 @@ pub fn keep(tx: &mut Sql<'_>, wanted: &Kept<'_>) -> Result<Change<Experiment>> {
     }
     Err(Error::new(
         Code::ResourceConflict,
-        format!("The experiments '{}' are somebody else's. Rename one of them.", wanted.names.join("' and '")),
+        format!(
+            "The experiments '{}' are somebody else's. Rename one of them.",
+            wanted.names.join("' and '")
+        ),
     ))
 }
 
