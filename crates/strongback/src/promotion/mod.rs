@@ -27,6 +27,7 @@ mod checks;
 mod columns;
 mod evaluate;
 mod groups;
+mod home;
 mod http;
 mod job;
 mod moves;
@@ -38,6 +39,7 @@ mod rows;
 pub mod scoring;
 mod subject;
 
+pub(crate) use home::STATEMENTS as HOME_STATEMENTS;
 pub use http::{GateRunResponse, ReportLine, ReportView};
 pub use moves::{PromoteResponse, RollbackResponse};
 pub use overview::{CheckLine, GateLine, overview};

@@ -268,6 +268,125 @@ fn the_command_line_says_it_by_its_exit_code() {
 }
 
 #[test]
+fn the_command_line_tells_what_kept_the_gates_from_judging() {
+    on_every_store(|mut lab: Lab| {
+        let first = lab.version(GOOD);
+        lab.version(WEAK);
+        let place = lab.server.folder().to_owned();
+        let file = |name: &str, more: &str| std::fs::write(place.join(name), gates(more)).unwrap();
+        file("easy.yaml", EASY);
+        file("no_floor.yaml", "accuracy:\n  - metric: roc_auc\n    margin: 0\n");
+        file("long.yaml", &format!("{EASY}latency:\n  p99_ms: 60000\n  requests: 1000000\n"));
+        let read = |name: &str| std::fs::read_to_string(place.join(name)).unwrap();
+        let said = |code: i32, arguments: &[&str]| {
+            // What an earlier run left is not to stand for this one.
+            for name in ["g.xml", "g.md"] {
+                std::fs::write(place.join(name), "errors=\"0\"").unwrap();
+            }
+            let done = lab.command(arguments);
+            assert_eq!(done.status.code(), Some(code), "{arguments:?}: {done:?}");
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (text(&done.stdout), text(&done.stderr))
+        };
+        let run = |model: &'static str, candidate: &'static str, config: &'static str| {
+            let forms = ["--move", "champion", "--junit", "g.xml", "--markdown", "g.md"];
+            [&["gate", "run", "--model", model, "--candidate", candidate, "--config", config][..], &forms]
+                .concat()
+        };
+        let unjudged = |why: &str| {
+            let (xml, markdown) = (read("g.xml"), read("g.md"));
+            assert!(
+                xml.contains("errors=\"1\"") && xml.contains("<error message=\"could not judge: "),
+                "{xml}"
+            );
+            assert!(
+                xml.contains(why) && markdown.contains(": could not judge") && markdown.contains(why),
+                "{xml}"
+            );
+        };
+        // Nothing says what the first champion has to reach.
+        let (out, _) = said(2, &run(MODEL, "1", "no_floor.yaml"));
+        assert!(out.contains("with no first_champion what the first one has to reach"), "{out}");
+        let xml = read("g.xml");
+        assert!(xml.contains("errors=\"1\"") && xml.contains("name=\"first_champion\""), "{xml}");
+        // There is no such model, version or file.
+        let (_, err) = said(2, &run("prod.risk.nobody", "1", "easy.yaml"));
+        assert!(err.contains("error: ") && err.contains("nobody"), "{err}");
+        unjudged("nobody");
+        said(2, &run(MODEL, "99", "easy.yaml"));
+        unjudged("99");
+        said(2, &run(MODEL, "1", "absent.yaml"));
+        unjudged("absent.yaml");
+        // A server that does not answer is one to ask again.
+        said(4, &[&run(MODEL, "1", "easy.yaml")[..], &["--server", "http://127.0.0.1:9"]].concat());
+        unjudged("127.0.0.1:9");
+        // One that passes says so again.
+        said(0, &run(MODEL, "1", "easy.yaml"));
+        assert!(read("g.xml").contains("errors=\"0\"") && read("g.md").contains(": pass"));
+        // Who does not wait for the end learns that it goes on, and how to end it.
+        let (_, err) = said(2, &[&run(MODEL, "2", "long.yaml")[..], &["--wait", "0"]].concat());
+        assert!(err.contains("It goes on and moves 'champion' by itself when the gates pass."), "{err}");
+        let id = err.split("strongback job cancel ").nth(1).unwrap().trim();
+        unjudged(&format!("strongback job cancel {id}"));
+        said(0, &["job", "cancel", id]);
+        // Nor is a job that was ended a verdict.
+        let ended = std::thread::scope(|scope| {
+            let waits = scope.spawn(|| said(2, &run(MODEL, "2", "long.yaml")));
+            let begun = Instant::now();
+            while !waits.is_finished() {
+                assert!(begun.elapsed() < Duration::from_secs(90), "the command does not end");
+                let listed = lab.command(&["job", "list", "--kind", "gate_run", "--json"]);
+                let jobs: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
+                for job in jobs.iter().filter(|job| job["ended_at"].is_null()) {
+                    lab.command(&["job", "cancel", job["job_id"].as_str().unwrap()]);
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            waits.join().unwrap()
+        });
+        assert!(
+            ended.1.contains("The gates could not judge: the job ") && ended.1.contains("cancelled"),
+            "{}",
+            ended.1
+        );
+        unjudged("cancelled");
+        assert_eq!(lab.points_to("champion"), Some(first));
+    });
+}
+
+#[test]
+fn what_was_rolled_back_does_not_come_back_by_itself() {
+    on_every_store(|mut lab: Lab| {
+        lab.govern(&["champion"]);
+        let (first, second) = (lab.version(WEAK), lab.version(GOOD));
+        for version in [first, second] {
+            let job = lab.queue(version, &gates(EASY), true);
+            assert_eq!(lab.ended(&job)["result"]["moved"], true);
+        }
+        assert_eq!(rollback(&mut lab, "it scores refunds wrongly").0, 200);
+        // The report of before holds still, and did not see what was wrong.
+        let silent = promote(&mut lab, &json!({ "version": "2" }));
+        assert!(
+            silent.0 == 403 && message(&silent).contains("was rolled back from version 2 on"),
+            "{silent:?}"
+        );
+        assert!(message(&silent).contains("--reason"), "{silent:?}");
+        let silent = promote(&mut lab, &json!({ "version": "2", "reason": "  " }));
+        assert_eq!(silent.0, 403, "{silent:?}");
+        let said = promote(&mut lab, &json!({ "version": "2", "reason": "the refunds were ours" }));
+        assert_eq!((said.0, lab.points_to("champion")), (200, Some(second)), "{said:?}");
+        let last = moves(&mut lab).pop().unwrap();
+        assert_eq!(last["reason"], "the refunds were ours");
+        assert!(last["evidence"]["gate_report"].is_string(), "{last}");
+        // What is judged after the rollback speaks for itself.
+        assert_eq!(rollback(&mut lab, "they were not").0, 200);
+        let job = lab.queue(second, &gates(EASY), true);
+        assert_eq!(lab.ended(&job)["result"]["moved"], true);
+        assert_eq!(lab.points_to("champion"), Some(second));
+    });
+}
+
+#[test]
 fn a_rollback_passes_over_what_was_deleted() {
     on_every_store(|mut lab: Lab| {
         let (first, second, third) = (lab.version(WEAK), lab.version(GOOD), lab.version(GOOD));
