@@ -49,6 +49,7 @@ mod look;
 pub mod monitor;
 mod overview;
 mod plan;
+mod provenance;
 mod scan;
 mod schedule;
 mod series;

@@ -58,6 +58,26 @@ fn a_refresh_is_queued_once_and_again_where_it_failed_of_what_passes() {
     });
 }
 
+#[test]
+fn what_waits_already_is_not_queued_again() {
+    on_every_store(async |test: TestApp| {
+        begin(&test, "").await;
+        let path = format!("/api/1.0/feature-tables/{TABLE}/materialize");
+        let ask = async |full: bool| ok(&test.post(&path, json!({ "full": full })).await)["job_id"].clone();
+        let first = ask(false).await;
+        assert_eq!(ask(false).await, first);
+        let full = ask(true).await;
+        assert_ne!(full, first, "that asks for something else");
+        assert_eq!((ask(true).await, jobs(&test).await), (full, 2));
+        working(&test, async || {
+            let id = first.as_str().unwrap().parse().unwrap();
+            strongback::jobs::wait(&test.system(), id, Duration::from_mins(1)).await.unwrap();
+        })
+        .await;
+        assert_ne!(ask(false).await, first, "that one has ended");
+    });
+}
+
 /// The source went on, and so did the definition: what requests looked up before is what they look up after.
 #[test]
 fn what_is_restored_is_what_was_published() {
