@@ -10,7 +10,8 @@
 //! All of it is bounded: rows, panes and what is published are held in memory up to a limit each, and every loop looks whether the
 //! job is to end. One such job runs at a time, and none waits for another.
 //!
-//! To *restore* is to compute just what is published once more, for the online store alone: nothing is published by it. Superseded
+//! To *restore* is to compute just what is published once more, for the online store alone: nothing is published by it, unless a
+//! vacuum took what it was computed from; then what the source has now is. Superseded
 //! definitions that something served stands on are computed behind the newest one ([`super::uphold`]).
 //!
 //! A crash may come anywhere: begun again, 3 finds its batch or replaces the same rows by the same, and 4 begins from what the

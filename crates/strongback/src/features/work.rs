@@ -163,7 +163,7 @@ pub(super) fn load(sql: &mut Sql<'_>, payload: &Payload) -> Result<Work> {
     let table = managed::get_by_id(sql, id, Action::Edit)?;
     let state = definition::state(sql, id)?
         .ok_or_else(|| Error::internal("a job computes what is no feature table"))?;
-    let restored = state.published.filter(|_| payload.restore && payload.uphold.is_none());
+    let restored = restored(sql, payload, &state)?;
     let n = payload.uphold.unwrap_or_else(|| restored.map_or(state.newest, |published| published.definition));
     let definition = definition::get(sql, id, n)?;
     let shown = managed::show(&table.name);
@@ -186,14 +186,11 @@ pub(super) fn load(sql: &mut Sql<'_>, payload: &Payload) -> Result<Work> {
     };
     let source_version = asked.unwrap_or(source.newest.version);
     let read_version = readable_as(sql, source.asset.id, source_version)?.ok_or_else(|| {
-        Error::missing(format!(
-            "What is published of '{shown}' cannot be computed again: a vacuum removed the files of version {source_version} of \
-             its source '{}'. Publish the source as it is now: strongback feature-table materialize {shown} --wait",
-            managed::show(&source.name)
-        ))
+        Error::internal(format!("version {source_version} of the source of '{shown}' cannot be read"))
     })?;
+    let is_restore = restored.is_some() || (payload.restore && payload.uphold.is_some());
     Ok(Work {
-        payload: payload.clone(),
+        payload: Payload { restore: is_restore, ..payload.clone() },
         plan: definition.plan()?,
         table,
         definition,
@@ -202,6 +199,16 @@ pub(super) fn load(sql: &mut Sql<'_>, payload: &Payload) -> Result<Work> {
         read_version,
         published: state.published,
     })
+}
+
+/// What is to be restored; none where that is not asked for, or where a vacuum took the rows that it was computed from: then what the
+/// source has now is published, since requests wait for something.
+fn restored(sql: &mut Sql<'_>, payload: &Payload, state: &State) -> Result<Option<Published>> {
+    let Some(published) = state.published.filter(|_| payload.restore && payload.uphold.is_none()) else {
+        return Ok(None);
+    };
+    let source = definition::get(sql, payload.table, published.definition)?.source_id;
+    Ok(readable_as(sql, source, published.source_version)?.map(|_| published))
 }
 
 /// How far a superseded definition is brought: where it was, to restore it; as far as the newest one where that is computed when

@@ -113,6 +113,35 @@ fn what_is_restored_is_what_was_published() {
     });
 }
 
+/// A vacuum took the rows that the lost online features were computed from: requests get those of now, and nobody has to come.
+#[test]
+fn what_cannot_be_restored_is_published_anew() {
+    on_every_store(async |mut test: TestApp| {
+        begin(&test, "card").await;
+        working(&test, async || materialize(&test, TABLE, false).await).await;
+        import(&test, "other", "overwrite", &[(9, 7, 4 * MINUTE, Some(100.0))]).await;
+        let clean = json!({ "keep_from": 2 });
+        ok(&test.post(&format!("/api/1.0/tables/{}/vacuum", super::SOURCE), clean).await);
+        let path = test.dir.path().join("data/online.redb");
+        test = test.reopen_after(move || std::fs::remove_file(&path).unwrap()).await;
+        working(&test, async || {
+            let until = Instant::now() + Duration::from_mins(1);
+            loop {
+                let shown = test.get(&format!("/api/1.0/feature-tables/{TABLE}")).await;
+                let published = ok(&shown)["published"].clone();
+                if published["is_online"] == true {
+                    assert_eq!(published["source_version"], 2, "{published}");
+                    return;
+                }
+                assert!(Instant::now() < until, "{published}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        assert_eq!(look_up(&test, TABLE, Some(7), 5 * MINUTE).await[1], Some(100.0));
+    });
+}
+
 #[test]
 fn what_does_not_fit_into_memory_is_refused_with_the_limit() {
     on_every_store_with(&[("query_memory_mb", "16")], async |test: TestApp| {
