@@ -47,10 +47,10 @@ pub(super) fn routes() -> Vec<Route> {
 /// Whose lineage.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct LineageRequest {
-    /// `catalog.schema.name`, an experiment's path, a model's name, `runs:/<id>`, `models:/<name>/<version>` or
+    /// `catalog.schema.name`, an experiment's path, a model's or an endpoint's name, `runs:/<id>`, `models:/<name>/<version>` or
     /// `models:/<name>@<alias>`.
     pub name: String,
-    /// Which kind, where several have that name: table, experiment, model.
+    /// Which kind, where several have that name: table, experiment, model, endpoint, monitor.
     pub kind: Option<String>,
     /// `up`, `down` or `both` (the default).
     pub direction: Option<String>,
@@ -78,7 +78,7 @@ pub struct LineageResponse {
 pub struct NodeInfo {
     /// Its id within the answer.
     pub id: i64,
-    /// table, experiment, model, dataset, or what an outside thing was called.
+    /// table, training_set, experiment, model, endpoint, monitor, dataset, or what an outside thing was called.
     pub kind: String,
     /// Its name; absent where the caller may not read it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ pub struct EdgeInfo {
     pub source: i64,
     /// The node that is fed.
     pub target: i64,
-    /// reads, produces, derives or copies.
+    /// reads, produces, derives, copies, serves, feeds, logs or judges.
     pub kind: String,
     /// When it was seen first.
     pub first_seen: i64,

@@ -149,8 +149,24 @@ pub struct FeaturePart {
     pub table: String,
     /// Version of its definition.
     pub definition: i64,
-    /// Version of its rows.
-    pub version: i64,
+    /// Version of its rows; absent where the table had the rows of a later definition by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// Version of the table's source that they were computed from; absent where that was not logged yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_version: Option<i64>,
+}
+
+impl FeaturePart {
+    /// Where it came from, in words.
+    pub fn words(&self) -> String {
+        let Self { table, definition, version, source_version } = self;
+        let source = source_version.map_or_else(String::new, |n| format!(", version {n} of its source"));
+        match version {
+            Some(version) => format!("{table}, definition {definition}, version {version}{source}"),
+            None => format!("{table}, definition {definition}, superseded{source}"),
+        }
+    }
 }
 
 /// A version of a model.
@@ -283,9 +299,9 @@ fn sources(logged: &Json) -> Result<HashMap<String, FeaturePart>> {
     let Json::Object(tables) = logged else { return Ok(HashMap::new()) };
     let mut sources = HashMap::new();
     for (table, read) in tables {
-        let FromTable { definition, version, inputs } =
+        let FromTable { definition, version, source_version, inputs } =
             FromTable::deserialize(read).map_err(Error::internal)?;
-        let part = FeaturePart { table: table.clone(), definition, version };
+        let part = FeaturePart { table: table.clone(), definition, version, source_version };
         sources.extend(inputs.into_iter().map(|input| (input, part.clone())));
     }
     Ok(sources)

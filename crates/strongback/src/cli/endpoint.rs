@@ -337,7 +337,25 @@ fn show(endpoint: &Json, as_json: bool) -> anyhow::Result<()> {
         line("runtime", format!("{}, version {}", text(&serving["runtime"]), text(&serving["version"])));
         line("because", because(&serving["report"]));
     }
+    for one in endpoint["features"].as_array().into_iter().flatten() {
+        line("features", looked_up(one));
+    }
     Ok(())
+}
+
+/// Where inputs are looked up, and how far that is.
+fn looked_up(from: &Json) -> String {
+    let (table, n, newest) = (text(&from["table"]), &from["definition"], &from["newest_definition"]);
+    let superseded =
+        if n == newest { String::new() } else { format!(" (superseded by {newest}, kept for this)") };
+    let behind = match from["versions_behind"].as_u64().unwrap_or_default() {
+        0 => "up to date".to_owned(),
+        1 => "1 version behind its source".to_owned(),
+        behind => format!("{behind} versions behind its source"),
+    };
+    let problem =
+        from["problem"].as_str().map_or_else(String::new, |why| format!(". It stays as it is: {why}"));
+    format!("{table}, definition {n}{superseded}, {behind}{problem}")
 }
 
 /// What an endpoint did in the last minutes; nothing where it did nothing.

@@ -235,6 +235,9 @@ pub(super) fn print(found: &Json) {
             line("newest", format!("{} UTC", time::utc(newest.div_euclid(1_000))));
         }
     }
+    for one in found["superseded"].as_array().into_iter().flatten() {
+        line("kept", kept(one));
+    }
     for one in found["definitions"].as_array().map(Vec::as_slice).unwrap_or_default() {
         let at = time::utc(one["declared_at"].as_i64().unwrap_or_default());
         printer::data("");
@@ -242,6 +245,22 @@ pub(super) fn print(found: &Json) {
         printer::data(&format!("# definition {n}, by {by} at {at} UTC, sha256 {digest}"));
         text(&one["yaml"]).lines().for_each(printer::data);
     }
+}
+
+/// An earlier definition that endpoints stand on.
+fn kept(one: &Json) -> String {
+    let by = match words(&one["used_by"]) {
+        by if by.is_empty() => "an endpoint".to_owned(),
+        by => by,
+    };
+    let far = match (one["source_version"].as_u64(), one["versions_behind"].as_u64().unwrap_or_default()) {
+        (None, _) => "not computed yet".to_owned(),
+        (Some(version), 0) => format!("version {version} of its source"),
+        (Some(version), behind) => format!("version {version} of its source, {behind} behind"),
+    };
+    let problem =
+        one["problem"].as_str().map_or_else(String::new, |why| format!(". It stays as it is: {why}"));
+    format!("definition {}, for {by}: {far}{problem}", one["definition"])
 }
 
 fn materialize(args: &MaterializeArgs) -> anyhow::Result<ExitCode> {

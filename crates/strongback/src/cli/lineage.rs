@@ -18,13 +18,14 @@ Examples:
   strongback lineage prod.risk.fraud_classifier
   strongback lineage models:/prod.risk.fraud_classifier@champion --up
   strongback lineage prod.risk.transaction_features --down
+  strongback lineage prod.risk.fraud --kind endpoint --up
 
 `<-` reads \"came from\", `->` reads \"went into\".";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct LineageArgs {
-    /// A table, a model, an experiment's path, runs:/ID, models:/NAME/VERSION or models:/NAME@ALIAS
+    /// A table, a model, an endpoint, a monitor, an experiment's path, runs:/ID, models:/NAME/VERSION or models:/NAME@ALIAS
     name: String,
     /// Only what it came from
     #[arg(long, conflicts_with = "down")]

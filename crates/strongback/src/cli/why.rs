@@ -139,17 +139,8 @@ fn row_node(row: &RowPart, has_others: bool, inputs: Inputs) -> Node {
         .iter()
         .filter_map(|input| {
             let from = input.from.as_ref()?;
-            Some(Node(
-                format!(
-                    "{} = {}   from {}, definition {}, version {}",
-                    input.name,
-                    shown(&input.value),
-                    from.table,
-                    from.definition,
-                    from.version
-                ),
-                Vec::new(),
-            ))
+            let text = format!("{} = {}   from {}", input.name, shown(&input.value), from.words());
+            Some(Node(text, Vec::new()))
         })
         .collect();
     let most = if inputs == Inputs::All { brought.len() } else { INPUTS_SHOWN.min(brought.len()) };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lake::panes::PanePlan;
 use syntax::{
-    features::{Aggregate, FeatureTable, Refresh},
+    features::{Aggregate, Expression, Feature, FeatureTable, Refresh},
     names::FullName,
 };
 
@@ -52,7 +52,7 @@ impl Published {
         online.table == table
             && online.definition == self.definition
             && online.source_version >= self.source_version
-            && online.table_version >= self.version
+            && online.table_version.is_none_or(|version| version >= self.version)
     }
 }
 
@@ -69,10 +69,36 @@ pub(super) struct Definition {
 }
 
 impl Definition {
+    /// Whether these features of another definition are what this one computes under their names, to the last bit.
+    pub(super) fn answers(&self, other: &Self, features: &[String]) -> bool {
+        let (mine, theirs) = (&self.declared, &other.declared);
+        let is_same_frame = self.source_id == other.source_id
+            && (&mine.keys, &mine.timestamp, &mine.row_key, mine.pane)
+                == (&theirs.keys, &theirs.timestamp, &theirs.row_key, theirs.pane);
+        let frame = mine.keys.iter().chain([&mine.timestamp]).chain(&mine.row_key);
+        is_same_frame
+            && frame.into_iter().all(|column| expression(mine, column) == expression(theirs, column))
+            && features.iter().all(|name| {
+                let (mine_of, theirs_of) = (feature(mine, name), feature(theirs, name));
+                let column = mine_of.and_then(|feature| feature.column.as_ref());
+                mine_of.is_some()
+                    && mine_of == theirs_of
+                    && column.is_none_or(|column| expression(mine, column) == expression(theirs, column))
+            })
+    }
+
     /// Made ready to be computed.
     pub(super) fn plan(&self) -> Result<Arc<PanePlan>> {
         PanePlan::new(self.declared.clone()).map(Arc::new).map_err(Error::internal)
     }
+}
+
+fn feature<'d>(declared: &'d FeatureTable, name: &str) -> Option<&'d Feature> {
+    declared.features.iter().find(|one| one.name == name)
+}
+
+fn expression<'d>(declared: &'d FeatureTable, name: &str) -> Option<&'d Expression> {
+    declared.expressions.iter().find(|one| one.name == name)
 }
 
 /// Whether a column of a feature table counts.
@@ -114,6 +140,30 @@ pub(super) fn state(sql: &mut Sql<'_>, asset_id: i64) -> Result<Option<State>> {
             published,
         })
     })
+}
+
+/// What is known of a superseded definition that something served stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Upheld {
+    /// The version of its source that requests look up; none while nothing of it was computed.
+    pub source_version: Option<u64>,
+    /// Why it cannot be brought further.
+    pub problem: Option<String>,
+}
+
+/// What is known of a definition as a superseded one.
+pub(super) fn upheld(sql: &mut Sql<'_>, asset_id: i64, n: i64) -> Result<Option<Upheld>> {
+    sql.first(&store::UPHELD_GET, bind![asset_id, n], |row| {
+        Ok(Upheld {
+            source_version: row.get::<Option<i64>>(0)?.map(|version| version as u64),
+            problem: row.get(1)?,
+        })
+    })
+}
+
+/// The definitions of a feature table that something served stands on.
+pub(super) fn used(sql: &mut Sql<'_>, asset_id: i64) -> Result<Vec<i64>> {
+    sql.all(&store::USED_OF_TABLE, bind![asset_id], |row| row.get(0))
 }
 
 fn read(row: &Row<'_>) -> Result<Definition> {

@@ -10,7 +10,9 @@
 //! All of it is bounded: rows, panes and what is published are held in memory up to a limit each, and every loop looks whether the
 //! job is to end. One such job runs at a time, and none waits for another.
 //!
-//! To *restore* is to compute just what is published once more, for the online store alone: nothing is published by it.
+//! To *restore* is to compute just what is published once more, for the online store alone: nothing is published by it, unless a
+//! vacuum took what it was computed from; then what the source has now is. Superseded
+//! definitions that something served stands on are computed behind the newest one ([`super::uphold`]).
 //!
 //! A crash may come anywhere: begun again, 3 finds its batch or replaces the same rows by the same, and 4 begins from what the
 //! online store says of itself, which never is ahead of the table.
@@ -31,6 +33,7 @@ use super::{
     definition,
     fold::{self, Folded},
     state::{self, Meta, View},
+    uphold,
     work::{self, Done, Payload, Work, new_job},
 };
 use crate::{
@@ -95,7 +98,7 @@ async fn materialize(ctx: Ctx, request: MaterializeRequest) -> Result<JobInfo> {
         .write(move |tx| {
             let (table, _) = definition::find(tx, &name, Action::Edit)?;
             let run_as = tx.caller().id;
-            let queued = jobs::enqueue(
+            let queued = jobs::join_or_enqueue(
                 tx,
                 &new_job(&Payload { full: request.full, ..Payload::of(table.asset.id) }, run_as),
             )?;
@@ -123,20 +126,42 @@ async fn run(job: JobCtx) -> Result<Json> {
             "Another job computes this feature table; it is tried again later.",
         )
     })?;
-    let work = work::begin(&job, payload).await?;
+    let (table, is_restore) = (payload.table, payload.restore);
+    if let Some(definition) = payload.uphold {
+        return uphold::one(&job, table, definition, is_restore).await;
+    }
+    let answer = newest(&job, payload).await;
+    if is_restore || job.is_to_end() {
+        return answer;
+    }
+    // Also where the newest definition cannot be computed.
+    let upheld = uphold::all(&job, table).await?;
+    let mut answer = answer?;
+    if !upheld.is_empty() {
+        answer["superseded"] = upheld.into();
+    }
+    Ok(answer)
+}
+
+async fn newest(job: &JobCtx, payload: Payload) -> Result<Json> {
+    let work = work::begin(job, payload).await?;
     let done = match work.payload.restore {
-        true => restore(&job, &work).await,
-        false => compute(&job, &work).await,
+        true => restore(job, &work).await,
+        false => compute(job, &work).await,
     };
     match done {
-        Ok(done) if !work.payload.restore => work::end(&job, &work, &done).await,
+        Ok(done) if !work.payload.restore => work::end(job, &work, &done).await,
         done => {
-            // Where that fails, the pin goes with the next sweep.
-            if let Err(error) = work::release(&job, &work).await {
-                tracing::warn!(job = %job.id(), ?error, "the pin of a computation is not taken away yet");
-            }
+            release(job, &work).await;
             Ok(done?.said(&work))
         }
+    }
+}
+
+/// Takes the pin away. Where that fails, it goes with the next sweep.
+pub(super) async fn release(job: &JobCtx, work: &Work) {
+    if let Err(error) = work::release(job, work).await {
+        tracing::warn!(job = %job.id(), ?error, "the pin of a computation is not taken away yet");
     }
 }
 
@@ -147,13 +172,13 @@ enum Step {
     Whole(Box<Folded>),
 }
 
-async fn compute(job: &JobCtx, work: &Work) -> Result<Done> {
+/// Computes a definition and publishes it: the newest into the table and the online store, a superseded one into that alone.
+pub(super) async fn compute(job: &JobCtx, work: &Work) -> Result<Done> {
     let is_full = work.payload.full;
     let ctx = job.ctx().await?;
-    let meta = ctx.app.online.meta(work.table.asset.id).await?;
+    let meta = ctx.app.online.meta(work.which()).await?;
     let base = meta.filter(|meta| {
         meta.table == work.table.asset.uuid
-            && meta.definition == work.definition.n
             && meta.source_id == work.source.asset.id
             && meta.source_version <= work.source_version
     });
@@ -260,7 +285,7 @@ async fn restore(job: &JobCtx, work: &Work) -> Result<Done> {
     let ctx = job.ctx().await?;
     let published =
         work.published.ok_or_else(|| Error::internal("what was never published is to be restored"))?;
-    let online = ctx.app.online.meta(work.table.asset.id).await?;
+    let online = ctx.app.online.meta(work.which()).await?;
     let known = online.filter(|meta| published.is_online(&work.table.asset.uuid, meta));
     if let Some(meta) = known {
         let why = "what is published is online";
@@ -270,13 +295,13 @@ async fn restore(job: &JobCtx, work: &Work) -> Result<Done> {
     let (Step::Whole(folded) | Step::Part(folded)) = whole(job, &ctx, work, &mut rows_read).await? else {
         return Err(Error::internal("everything was computed, and nothing came of it"));
     };
-    let meta = meta_of(work, &folded, published.version);
+    let meta = meta_of(work, &folded, Some(published.version));
     let (why, rows_passed_over) = ("the online features were lost", folded.rows_passed_over());
     put(job, &ctx, work, &meta, true, folded.panes).await?;
     Ok(Done { how: "restored", why, rows_read, rows_published: 0, rows_passed_over, meta })
 }
 
-fn meta_of(work: &Work, folded: &Folded, table_version: u64) -> Meta {
+fn meta_of(work: &Work, folded: &Folded, table_version: Option<u64>) -> Meta {
     Meta {
         table: work.table.asset.uuid.clone(),
         definition: work.definition.n,
@@ -288,7 +313,7 @@ fn meta_of(work: &Work, folded: &Folded, table_version: u64) -> Meta {
     }
 }
 
-/// Rows into the table, then panes into the online store.
+/// Rows into the table, but those of a superseded definition; then panes into the online store.
 async fn publish(
     job: &JobCtx,
     ctx: &Ctx,
@@ -314,8 +339,10 @@ async fn publish(
         Some(from) => Some(Scope::From(from)),
         None => None,
     };
-    let rows_published = scope.map_or(0, |_| folded.rows.num_rows());
+    let is_aside = work.payload.uphold.is_some();
+    let rows_published = scope.filter(|_| !is_aside).map_or(0, |_| folded.rows.num_rows());
     let table_version = match scope {
+        _ if is_aside => None,
         Some(scope) => {
             let declared = &work.definition.declared;
             let identity = declared.keys.iter().chain([&declared.timestamp]).cloned().collect();
@@ -330,12 +357,11 @@ async fn publish(
             };
             job.charge_written(folded.rows.get_array_memory_size() as u64);
             let (table, digest) = (work.table.asset.id, work.definition.digest.clone());
-            inside::replace(ctx, Batch { table, id: work.batch_id(job.id()), digest }, replacement)
-                .await?
-                .version
+            let batch = Batch { table, id: work.batch_id(job.id()), digest };
+            Some(inside::replace(ctx, batch, replacement).await?.version)
         }
         // Rows that belong to no pane change nothing.
-        None => work.published.map_or(work.table.newest.version, |published| published.version),
+        None => Some(work.published.map_or(work.table.newest.version, |published| published.version)),
     };
     let meta = meta_of(work, &folded, table_version);
     let rows_passed_over = folded.rows_passed_over();

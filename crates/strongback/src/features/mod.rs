@@ -12,6 +12,8 @@
 //!   made of the definition, that version and who asked. The online state is published after the table's commit, says which
 //!   version it is of, and is derived: lost or damaged, just what is published is computed again;
 //! - a computation is bounded in time and memory, ends when it is told to, and holds up no other table for longer than it runs;
+//! - what is served goes on with the definition that it was trained on, whatever is declared since: that stays online and is
+//!   brought as far as its source, or why it is not is said ([`uphold`]);
 //! - nobody but the job writes a feature table's rows;
 //! - definitions and training sets name tables by id: renaming one changes neither;
 //! - a training set pins the versions that it stands on for as long as it lives, and never changes. It and a table never share a
@@ -38,15 +40,17 @@ mod show;
 mod state;
 mod store;
 pub mod training_set;
+mod uphold;
 mod work;
 
 pub(crate) use definition::KEEPER;
 pub use lake::panes::{KeyKind, KeyValue};
 pub use materialize::KIND as MATERIALIZE;
-pub use online::{FeatureRef, Lookup, Online, Publication, open};
+pub use online::{FeatureRef, Lookup, Online, Publication, choose, open, open_at};
 pub use refresh::background;
 pub use state::OnlineStore;
 pub(crate) use store::STATEMENTS;
+pub use uphold::{Standing, hold, standing, when_online};
 
 use crate::{bind, db::Sql, error::Result, jobs::Handler, router::Route};
 

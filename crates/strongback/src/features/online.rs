@@ -33,20 +33,24 @@ pub struct FeatureRef {
 pub struct Lookup {
     /// One value a feature, in the declared order.
     pub values: Vec<Option<f64>>,
-    /// Version of the feature table whose publication was read.
-    pub table_version: u64,
+    /// Version of the feature table whose rows come from what was read; none where the table has the rows of a later definition.
+    pub table_version: Option<u64>,
+    /// Version of the source that it was computed from.
+    pub source_version: u64,
 }
 
-/// A feature table, open for look-ups at the definition that was published then.
+/// A definition of a feature table, open for look-ups.
 pub struct Online {
     database: Arc<Database>,
     name: String,
     feature_ref: FeatureRef,
     plan: Arc<PanePlan>,
     features: Vec<String>,
+    /// As they were when it was opened.
+    key_kinds: Vec<KeyKind>,
 }
 
-/// One publication of a feature table, whole.
+/// One publication of a definition, whole.
 pub struct Publication<'o> {
     online: &'o Online,
     view: View,
@@ -54,9 +58,14 @@ pub struct Publication<'o> {
 }
 
 impl Publication<'_> {
-    /// Version of the feature table that it is of.
-    pub fn table_version(&self) -> u64 {
+    /// Version of the feature table whose rows come from the same panes; none where the table has the rows of a later definition.
+    pub fn table_version(&self) -> Option<u64> {
         self.meta.table_version
+    }
+
+    /// Version of the source that it was computed from.
+    pub fn source_version(&self) -> u64 {
+        self.meta.source_version
     }
 
     /// One value a feature for a key at a moment, in microseconds since 1970.
@@ -74,36 +83,74 @@ impl Publication<'_> {
     }
 }
 
-/// Opens a feature table for a caller who may read it. Cheap to keep.
+/// Opens what is published of a feature table, for a caller who may read it. Cheap to keep.
 pub async fn open(ctx: &Ctx, full_name: &str) -> Result<Arc<Online>> {
     let name = managed::parse(full_name)?;
-    let shown = managed::show(&name);
-    let looked_up = name.clone();
-    let (table, _) = ctx.read(move |sql| definition::find(sql, &looked_up, Action::Read)).await?;
-    let id = table.asset.id;
-    let meta = ctx.app.online.meta(id).await?.filter(|meta| meta.table == table.asset.uuid);
-    let meta = meta.ok_or_else(|| {
-        Error::new(
-            Code::InvalidState,
-            format!(
-                "Nothing of the feature table '{shown}' can be looked up yet. Compute it with: strongback feature-table \
-                 materialize {shown} --wait"
-            ),
-        )
-    })?;
-    let definition = ctx
+    let (id, published) = ctx
         .read(move |sql| {
-            definition::find(sql, &name, Action::Read)?;
-            definition::get(sql, id, meta.definition)
+            let (table, state) = definition::find(sql, &name, Action::Read)?;
+            Ok((table.asset.id, state.published.map_or(state.newest, |published| published.definition)))
         })
         .await?;
+    open_at(ctx, FeatureRef { table: id, definition: published }).await
+}
+
+/// The definition that answers for another one, by which a model was trained: one that computes these features alike, the
+/// published one before others that are online; else that definition itself.
+pub async fn choose(ctx: &Ctx, trained: FeatureRef, features: Vec<String>) -> Result<FeatureRef> {
+    let FeatureRef { table, definition: wanted } = trained;
+    let online = ctx.app.online.all().await?;
+    ctx.read(move |sql| {
+        let found = managed::get_by_id(sql, table, Action::Read)?;
+        let state = definition::state(sql, table)?
+            .ok_or_else(|| Error::internal("what is looked up is no feature table"))?;
+        let of_model = definition::get(sql, table, wanted)?;
+        let mut others: Vec<i64> = online
+            .into_iter()
+            .filter(|((id, _), meta)| *id == table && meta.table == found.asset.uuid)
+            .map(|((_, n), _)| n)
+            .collect();
+        others.sort_unstable_by_key(|n| std::cmp::Reverse(*n));
+        // What is published is online, or on its way.
+        let published = state.published.map(|published| published.definition);
+        for n in published.into_iter().chain(others) {
+            if n == wanted || definition::get(sql, table, n)?.answers(&of_model, &features) {
+                return Ok(FeatureRef { table, definition: n });
+            }
+        }
+        Ok(trained)
+    })
+    .await
+}
+
+/// Opens a definition of a feature table for a caller who may read it. Cheap to keep.
+///
+/// # Errors
+/// One of which nothing is online.
+pub async fn open_at(ctx: &Ctx, feature_ref: FeatureRef) -> Result<Arc<Online>> {
+    let FeatureRef { table, definition: n } = feature_ref;
+    let (found, definition) = ctx
+        .read(move |sql| Ok((managed::get_by_id(sql, table, Action::Read)?, definition::get(sql, table, n)?)))
+        .await?;
+    let name = managed::show(&found.name);
+    let meta = ctx.app.online.meta((table, n)).await?.filter(|meta| meta.table == found.asset.uuid);
+    let meta = meta.ok_or_else(|| not_online(&name, n))?;
     let plan = definition.plan()?;
     let features = plan.declared().features.iter().map(|feature| feature.name.clone()).collect();
-    let feature_ref = FeatureRef { table: id, definition: definition.n };
     let app = Arc::clone(&ctx.app);
     let database =
         tokio::task::spawn_blocking(move || app.online.open()).await.map_err(Error::internal)??;
-    Ok(Arc::new(Online { database, name: shown, feature_ref, plan, features }))
+    Ok(Arc::new(Online { database, name, feature_ref, plan, features, key_kinds: meta.key_kinds }))
+}
+
+fn not_online(name: &str, definition: i64) -> Error {
+    Error::new(
+        Code::InvalidState,
+        format!(
+            "Nothing of definition {definition} of the feature table '{name}' can be looked up yet. Compute it with: strongback \
+             feature-table materialize {name} --wait"
+        ),
+    )
 }
 
 impl Online {
@@ -123,9 +170,19 @@ impl Online {
     }
 
     /// What the keys are, in the same order.
-    pub fn key_kinds(&self) -> Result<Vec<KeyKind>> {
-        let meta = View::new(&self.database)?.meta(self.feature_ref.table)?;
-        Ok(meta.map(|meta| meta.key_kinds).unwrap_or_default())
+    pub fn key_kinds(&self) -> &[KeyKind] {
+        &self.key_kinds
+    }
+
+    /// Name of the table when it was opened.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this definition can be looked up still.
+    pub fn is_there(&self) -> Result<bool> {
+        let FeatureRef { table, definition } = self.feature_ref;
+        Ok(View::new(&self.database)?.meta((table, definition))?.is_some())
     }
 
     /// Column of the time.
@@ -136,31 +193,24 @@ impl Online {
     /// The features of a key at a moment, in microseconds since 1970. It waits for nothing and asks no metadata store.
     ///
     /// # Errors
-    /// Keys of another number or kind than the table's, and a table of which another definition was published since.
+    /// Keys of another number or kind than the table's, and a definition that is no longer online.
     pub fn look_up(&self, keys: &[KeyValue], at_micros: i64) -> Result<Lookup> {
         let publication = self.publication()?;
         Ok(Lookup {
             values: publication.look_up(keys, at_micros)?,
             table_version: publication.meta.table_version,
+            source_version: publication.meta.source_version,
         })
     }
 
     /// What is published now, which stays as it is for as long as this is held: for whoever looks many keys up.
     ///
     /// # Errors
-    /// A table of which another definition was published since.
+    /// A definition that is no longer online.
     pub fn publication(&self) -> Result<Publication<'_>> {
         let FeatureRef { table, definition } = self.feature_ref;
         let view = View::new(&self.database)?;
-        let meta = view.meta(table)?.filter(|meta| meta.definition == definition).ok_or_else(|| {
-            Error::new(
-                Code::InvalidState,
-                format!(
-                    "Another definition of the feature table '{}' than {definition} is published now. Open it again.",
-                    self.name
-                ),
-            )
-        })?;
+        let meta = view.meta((table, definition))?.ok_or_else(|| not_online(&self.name, definition))?;
         Ok(Publication { online: self, view, meta })
     }
 

@@ -7,14 +7,15 @@ use tokio::sync::watch;
 
 use super::{
     definition::{self, Published},
-    store,
+    state::Meta,
+    store, uphold,
     work::{Payload, new_job},
 };
 use crate::{
     bind,
     catalog::{asset, authorize_admin},
     context::{App, Ctx},
-    db::{Change, Origin, Sql},
+    db::{Change, Origin, Row, Sql},
     error::{Code, Result},
     jobs::{self, Failure, NewJob},
     tables,
@@ -53,6 +54,12 @@ pub async fn background(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
             if let Err(error) = sweep(&app).await {
                 tracing::warn!(?error, "pins of what is gone were not taken away");
             }
+            if let Err(error) = uphold::sweep(&app).await {
+                tracing::warn!(
+                    ?error,
+                    "definitions that nothing stands on were not taken out of the online store"
+                );
+            }
         }
         tokio::select! {
             _ = stopped.changed() => return,
@@ -62,9 +69,9 @@ pub async fn background(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// A feature table that is behind its source.
+/// What is behind its source: a feature table, or a superseded definition of one.
 struct Behind {
-    table: i64,
+    payload: Payload,
     run_as: i64,
     /// What to queue a job under; none where there is nothing to be tried.
     key: Option<String>,
@@ -73,35 +80,53 @@ struct Behind {
 /// Queues what is behind its source, once a version of it: a job that failed is not queued again for the same, unless it failed
 /// of what passes. What cannot be queued holds up no other.
 async fn refresh(app: &Arc<App>) -> Result<()> {
-    let mut after = 0;
-    loop {
-        let page = app.db.read(&Origin::system(), move |sql| behind(sql, after)).await?;
-        for one in &page {
-            let Some(key) = one.key.clone() else { continue };
-            let new = new_job(&Payload::of(one.table), one.run_as);
-            if let Err(error) = enqueue(app, new, key).await {
-                tracing::warn!(
-                    table = one.table,
-                    ?error,
-                    "a feature table was not refreshed; it is tried again"
-                );
+    for read in [behind, upheld_behind] {
+        let mut after = (0, 0);
+        loop {
+            let page = app.db.read(&Origin::system(), move |sql| read(sql, after)).await?;
+            for one in &page {
+                let Some(key) = one.key.clone() else { continue };
+                if let Err(error) = enqueue(app, new_job(&one.payload, one.run_as), key).await {
+                    tracing::warn!(
+                        table = one.payload.table,
+                        ?error,
+                        "a feature table was not refreshed; it is tried again"
+                    );
+                }
+            }
+            match page.last() {
+                Some(Behind { payload, .. }) if page.len() as i64 == BATCH => {
+                    after = (payload.table, payload.uphold.unwrap_or_default());
+                }
+                _ => break,
             }
         }
-        match page.last() {
-            Some(last) if page.len() as i64 == BATCH => after = last.table,
-            _ => return Ok(()),
-        }
     }
+    Ok(())
 }
 
-fn behind(sql: &mut Sql<'_>, after: i64) -> Result<Vec<Behind>> {
-    let found = sql.all(&store::TABLES_BEHIND, bind![after, BATCH], |row| {
-        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?, row.get::<i64>(3)?))
-    })?;
+type Found = (i64, i64, i64, i64);
+
+fn read_behind(row: &Row<'_>) -> Result<Found> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+fn behind(sql: &mut Sql<'_>, (after, _): (i64, i64)) -> Result<Vec<Behind>> {
+    let found: Vec<Found> = sql.all(&store::TABLES_BEHIND, bind![after, BATCH], read_behind)?;
     let mut behind = Vec::with_capacity(found.len());
     for (table, definition, run_as, version) in found {
         let key = due(sql, table, format!("{table}/{definition}/{version}"))?;
-        behind.push(Behind { table, run_as, key });
+        behind.push(Behind { payload: Payload::of(table), run_as, key });
+    }
+    Ok(behind)
+}
+
+fn upheld_behind(sql: &mut Sql<'_>, (table, definition): (i64, i64)) -> Result<Vec<Behind>> {
+    let found: Vec<Found> = sql.all(&store::UPHELD_BEHIND, bind![table, definition, BATCH], read_behind)?;
+    let mut behind = Vec::with_capacity(found.len());
+    for (table, definition, run_as, version) in found {
+        let key = due(sql, table, format!("{table}/uphold/{definition}/{version}"))?;
+        behind.push(Behind { payload: Payload::upholding(table, definition), run_as, key });
     }
     Ok(behind)
 }
@@ -146,10 +171,12 @@ struct Known {
     uuid: String,
     run_as: i64,
     published: Published,
+    /// Superseded definitions that something served stands on, and that were computed.
+    upheld: Vec<i64>,
 }
 
-/// Queues, once a start, that just what is published be computed for the online store, of every feature table where that is behind:
-/// the file was lost or damaged. Answers whether all of them are queued.
+/// Queues, once a start, that just what is published be computed for the online store, of every feature table where that is behind,
+/// and of what is upheld of it: the file was lost or damaged. Answers whether all of them are queued.
 async fn restore(app: &Arc<App>, start: uuid::Uuid) -> Result<bool> {
     let known = app.db.read(&Origin::system(), known).await?;
     if known.is_empty() {
@@ -157,19 +184,28 @@ async fn restore(app: &Arc<App>, start: uuid::Uuid) -> Result<bool> {
     }
     let online = app.online.all().await?;
     let mut is_all = true;
-    for Known { id, uuid, run_as, published } in known {
-        if online.get(&id).is_some_and(|meta| published.is_online(&uuid, meta)) {
-            continue;
+    for Known { id, uuid, run_as, published, upheld } in known {
+        let mut lost = Vec::new();
+        let is_online = |meta: &Meta| published.is_online(&uuid, meta);
+        if !online.get(&(id, published.definition)).is_some_and(is_online) {
+            lost.push((Payload { restore: true, ..Payload::of(id) }, format!("{id}/restore/{start}")));
         }
-        tracing::info!(table = id, "the online features of a table are computed again");
-        let new = new_job(&Payload { restore: true, ..Payload::of(id) }, run_as);
-        if let Err(error) = enqueue(app, new, format!("{id}/restore/{start}")).await {
-            is_all = false;
-            tracing::warn!(
-                table = id,
-                ?error,
-                "the online features of a table are not restored; it is tried again"
-            );
+        for n in upheld {
+            if !online.get(&(id, n)).is_some_and(|meta| meta.table == uuid) {
+                let payload = Payload { restore: true, ..Payload::upholding(id, n) };
+                lost.push((payload, format!("{id}/uphold/{n}/restore/{start}")));
+            }
+        }
+        for (payload, key) in lost {
+            tracing::info!(table = id, "the online features of a table are computed again");
+            if let Err(error) = enqueue(app, new_job(&payload, run_as), key).await {
+                is_all = false;
+                tracing::warn!(
+                    table = id,
+                    ?error,
+                    "the online features of a table are not restored; it is tried again"
+                );
+            }
         }
     }
     Ok(is_all)
@@ -179,12 +215,18 @@ fn known(sql: &mut Sql<'_>) -> Result<Vec<Known>> {
     let mut known = Vec::new();
     for id in sql.all(&store::TABLES_PUBLISHED, bind![], |row| row.get::<i64>(0))? {
         match (definition::state(sql, id), asset::get(sql, id)?) {
-            (Ok(Some(state)), Some(found)) => known.extend(state.published.map(|published| Known {
-                id,
-                uuid: found.uuid,
-                run_as: state.run_as_id,
-                published,
-            })),
+            (Ok(Some(state)), Some(found)) => {
+                let Some(published) = state.published else { continue };
+                let mut upheld = Vec::new();
+                for n in definition::used(sql, id)? {
+                    let known = definition::upheld(sql, id, n)?.and_then(|upheld| upheld.source_version);
+                    if n != published.definition && known.is_some() {
+                        upheld.push(n);
+                    }
+                }
+                let (uuid, run_as) = (found.uuid, state.run_as_id);
+                known.push(Known { id, uuid, run_as, published, upheld });
+            }
             (Err(error), _) => {
                 tracing::warn!(table = id, ?error, "what is published of a table cannot be read");
             }
@@ -200,7 +242,7 @@ async fn sweep(app: &Arc<App>) -> Result<()> {
         let count = app
             .db
             .derive(|tx| {
-                let read = |row: &crate::db::Row<'_>| Ok((row.get::<i64>(0)?, row.get::<String>(1)?));
+                let read = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<String>(1)?));
                 let mut stale = tx.all(&store::SET_PINS_STALE, bind![tx.now() - STALE_MS, BATCH], read)?;
                 stale.extend(tx.all(&store::PINS_STALE, bind![BATCH], read)?);
                 for (table, holder) in &stale {

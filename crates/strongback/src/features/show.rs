@@ -1,5 +1,7 @@
 //! Feature tables as they leave: what is declared, what is published, how far it is behind its source.
 
+use std::collections::HashMap;
+
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,11 +9,16 @@ use syntax::names::FullName;
 
 use super::{
     definition::{self, Definition, State},
-    state::Meta,
+    online::FeatureRef,
+    state::{Meta, Which},
+    store, uphold,
 };
 use crate::{
+    bind,
     catalog::{
-        Action, Kind, asset, names,
+        Action, Kind, asset,
+        authorize::is_allowed,
+        names,
         securable::{self, Paging, People},
     },
     context::Ctx,
@@ -26,6 +33,8 @@ use crate::{
 
 /// Definitions that are shown at most, the newest.
 const DEFINITIONS_MAX: i64 = 100;
+/// Uses of definitions that are shown at most.
+const USES_MAX: i64 = 1_000;
 
 pub(super) fn routes() -> Vec<Route> {
     let (all, one) = ("/api/1.0/feature-tables", "/api/1.0/feature-tables/{full_name}");
@@ -84,6 +93,48 @@ pub struct PublishedInfo {
     pub is_online: bool,
 }
 
+/// An earlier definition that is kept up to date for requests, since something served stands on it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SupersededInfo {
+    /// Its number.
+    pub definition: i64,
+    /// The version of its source that requests look up; absent while nothing of it was computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_version: Option<u64>,
+    /// Versions of its source since.
+    pub versions_behind: u64,
+    /// Why it cannot be brought further, if it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// The endpoints that stand on it, of which the caller may read.
+    pub used_by: Vec<String>,
+}
+
+fn superseded(sql: &mut Sql<'_>, table: i64, newest: i64) -> Result<Vec<SupersededInfo>> {
+    let uses = sql.all(&store::USES_OF_TABLE, bind![table, USES_MAX], |row| {
+        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))
+    })?;
+    let mut found: Vec<SupersededInfo> = Vec::new();
+    for (n, holder) in uses.into_iter().filter(|(n, _)| *n != newest) {
+        if found.last().is_none_or(|last| last.definition != n) {
+            let standing = uphold::standing(sql, FeatureRef { table, definition: n })?;
+            found.push(SupersededInfo {
+                definition: n,
+                source_version: standing.source_version,
+                versions_behind: standing.versions_behind,
+                problem: standing.problem,
+                used_by: Vec::new(),
+            });
+        }
+        if let Some(last) = found.last_mut()
+            && is_allowed(sql, Action::Read, holder)?
+        {
+            last.used_by.push(asset::display_name(sql, holder)?);
+        }
+    }
+    Ok(found)
+}
+
 /// A feature table as it leaves.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FeatureTableInfo {
@@ -112,6 +163,9 @@ pub struct FeatureTableInfo {
     /// What is published; absent where nothing is yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<PublishedInfo>,
+    /// Earlier definitions that something served stands on; lists leave them out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<SupersededInfo>,
     /// The definitions, the newest first; lists leave them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub definitions: Vec<DefinitionInfo>,
@@ -124,7 +178,7 @@ impl FeatureTableInfo {
         sql: &mut Sql<'_>,
         people: &mut People,
         found: (Managed, State),
-        online: Option<&Meta>,
+        online: &HashMap<Which, Meta>,
         most: i64,
     ) -> Result<Self> {
         let (table, state) = found;
@@ -141,8 +195,11 @@ impl FeatureTableInfo {
             newest_event_micros: published.newest_micros,
             at: published.at,
             versions_behind: source_version.unwrap_or_default().saturating_sub(published.source_version),
-            is_online: online.is_some_and(|online| published.is_online(&table.asset.uuid, online)),
+            is_online: online
+                .get(&(table.asset.id, published.definition))
+                .is_some_and(|online| published.is_online(&table.asset.uuid, online)),
         });
+        let superseded = if most > 0 { superseded(sql, table.asset.id, state.newest)? } else { Vec::new() };
         let mut definitions = Vec::new();
         for one in definition::list(sql, table.asset.id, most)? {
             definitions.push(shown(sql, people, one)?);
@@ -159,6 +216,7 @@ impl FeatureTableInfo {
             refresh: state.refresh.name().to_owned(),
             rows: table.newest.rows,
             published,
+            superseded,
             definitions,
             table_id: table.asset.uuid,
         })
@@ -188,11 +246,11 @@ async fn show_one(ctx: Ctx, request: GetRequest) -> Result<FeatureTableInfo> {
 
 pub(super) async fn get(ctx: Ctx, name: FullName) -> Result<FeatureTableInfo> {
     let looked_up = name.clone();
-    let id = ctx.read(move |sql| Ok(definition::find(sql, &looked_up, Action::Read)?.0.asset.id)).await?;
-    let online = ctx.app.online.meta(id).await?;
+    ctx.read(move |sql| definition::find(sql, &looked_up, Action::Read).map(drop)).await?;
+    let online = ctx.app.online.all().await?;
     ctx.read(move |sql| {
         let found = definition::find(sql, &name, Action::Read)?;
-        FeatureTableInfo::new(sql, &mut People::default(), found, online.as_ref(), DEFINITIONS_MAX)
+        FeatureTableInfo::new(sql, &mut People::default(), found, &online, DEFINITIONS_MAX)
     })
     .await
 }
@@ -238,9 +296,8 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
                 schema: schema.leaf.clone(),
                 leaf: found.leaf.clone(),
             };
-            let online = all.get(&found.id);
             let table = Managed { table: found.uuid.parse()?, asset: found, name, newest };
-            feature_tables.push(FeatureTableInfo::new(sql, &mut people, (table, state), online, 0)?);
+            feature_tables.push(FeatureTableInfo::new(sql, &mut people, (table, state), &all, 0)?);
         }
         Ok(ListResponse { feature_tables, next_page_token })
     })

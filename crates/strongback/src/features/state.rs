@@ -1,8 +1,9 @@
 //! The embedded store of panes that requests are answered from: one file in the data directory.
 //!
-//! For each feature table it holds the panes of one definition, each under (table, definition, key, index of the pane), and what they
-//! were published as ([`Meta`]). A publication is one durable transaction, so that a look-up sees one of them whole. All of it is
-//! derived: a file that cannot be read is put aside and begun anew, and what was in it is computed again.
+//! For each definition of a feature table that is looked up it holds the panes, each under (table, definition, key, index of the
+//! pane), and what they were published as ([`Meta`]). A publication is one durable transaction, so that a look-up sees one of them
+//! whole; one of a definition leaves the others as they are. All of it is derived: a file that cannot be read is put aside and
+//! begun anew, and what was in it is computed again.
 
 use std::{
     collections::HashMap,
@@ -21,15 +22,19 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 const PANES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("panes");
-const PUBLISHED: TableDefinition<'static, i64, &[u8]> = TableDefinition::new("published");
+/// By table and definition.
+const PUBLISHED: TableDefinition<'static, (i64, i64), &[u8]> = TableDefinition::new("publications");
 /// The file within the data directory.
 const FILE_NAME: &str = "online.redb";
 /// Memory for pages of the file, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
 /// The version of [`Meta`]'s stored form, which begins it.
-const META_VERSION: u8 = 1;
+const META_VERSION: u8 = 2;
 
-/// What the panes of a feature table were published as.
+/// A definition of a feature table: the table's `asset.id` and the number.
+pub(super) type Which = (i64, i64);
+
+/// What the panes of a definition were published as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Meta {
     /// UUID of the feature table: an asset's number means something in one store alone.
@@ -38,8 +43,8 @@ pub(super) struct Meta {
     /// Asset of the source.
     pub source_id: i64,
     pub source_version: u64,
-    /// Version of the feature table whose rows come from the same panes.
-    pub table_version: u64,
+    /// Version of the feature table whose rows come from the same panes; none where the table has the rows of a later definition.
+    pub table_version: Option<u64>,
     /// The newest event time, microseconds since the epoch.
     pub newest_micros: Option<i64>,
     /// What each key is; empty where there are no keys.
@@ -86,15 +91,21 @@ impl OnlineStore {
         self.file.open()
     }
 
-    /// What a feature table was published as.
-    pub(super) async fn meta(&self, asset_id: i64) -> Result<Option<Meta>> {
-        Ok(self.all().await?.remove(&asset_id))
+    /// What a definition was published as.
+    pub(super) async fn meta(&self, which: Which) -> Result<Option<Meta>> {
+        Ok(self.all().await?.remove(&which))
     }
 
-    /// What every feature table was published as.
-    pub(super) async fn all(&self) -> Result<HashMap<i64, Meta>> {
+    /// What every definition was published as.
+    pub(super) async fn all(&self) -> Result<HashMap<Which, Meta>> {
         let file = Arc::clone(&self.file);
         tokio::task::spawn_blocking(move || file.all()).await.map_err(Error::internal)?
+    }
+
+    /// Lets the panes of definitions go.
+    pub(super) async fn forget(&self, gone: Vec<Which>) -> Result<()> {
+        let file = Arc::clone(&self.file);
+        tokio::task::spawn_blocking(move || forget(&*file.open()?, &gone)).await.map_err(Error::internal)?
     }
 }
 
@@ -123,7 +134,7 @@ impl File {
         Ok(Arc::clone(database.insert(opened)))
     }
 
-    fn all(&self) -> Result<HashMap<i64, Meta>> {
+    fn all(&self) -> Result<HashMap<Which, Meta>> {
         // Without a file nothing was published, and none is made for a question.
         if self.database.lock().is_none() && !self.path.exists() {
             return Ok(HashMap::new());
@@ -170,8 +181,16 @@ fn decode_meta(bytes: &[u8]) -> Option<Meta> {
     }
 }
 
-fn of_table(asset_id: i64, definition: i64) -> Vec<u8> {
+fn prefix_of((asset_id, definition): Which) -> Vec<u8> {
     [asset_id.to_be_bytes(), definition.to_be_bytes()].concat()
+}
+
+type Panes<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+
+/// Takes all panes of a definition away.
+fn clear(panes: &mut Panes<'_>, (asset_id, definition): Which) -> Result<()> {
+    let (from, to) = (prefix_of((asset_id, definition)), prefix_of((asset_id, definition.saturating_add(1))));
+    panes.retain_in::<&[u8], _>(from.as_slice()..to.as_slice(), |_, _| false).map_err(failed)
 }
 
 /// Where a pane is stored. Indices of one key stand in their order.
@@ -191,7 +210,7 @@ fn absent<T>(error: TableError) -> Result<Option<T>> {
 /// One transaction's view.
 pub(super) struct View {
     panes: Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>,
-    published: Option<redb::ReadOnlyTable<i64, &'static [u8]>>,
+    published: Option<redb::ReadOnlyTable<(i64, i64), &'static [u8]>>,
 }
 
 impl View {
@@ -203,22 +222,22 @@ impl View {
         })
     }
 
-    pub(super) fn meta(&self, asset_id: i64) -> Result<Option<Meta>> {
+    pub(super) fn meta(&self, which: Which) -> Result<Option<Meta>> {
         let Some(published) = &self.published else { return Ok(None) };
-        let found = published.get(asset_id).map_err(failed)?;
+        let found = published.get(which).map_err(failed)?;
         Ok(found.and_then(|bytes| decode_meta(bytes.value())))
     }
 
     /// Panes of a key from one index to another, by index. `columns` is how many the definition aggregates.
     pub(super) fn panes(
         &self,
-        (asset_id, definition): (i64, i64),
+        which: Which,
         key: &[u8],
         (from, to): (i64, i64),
         columns: usize,
     ) -> Result<Vec<(i64, Pane)>> {
         let Some(panes) = &self.panes else { return Ok(Vec::new()) };
-        let prefix = of_table(asset_id, definition);
+        let prefix = prefix_of(which);
         let (from, to) = (place(&prefix, key, from), place(&prefix, key, to));
         let mut found = Vec::new();
         for entry in panes.range::<&[u8]>(from.as_slice()..=to.as_slice()).map_err(failed)? {
@@ -231,7 +250,8 @@ impl View {
     }
 }
 
-/// Publishes panes: in the place of all others of the table, or of those with their key and index. Durable when it returns.
+/// Publishes panes of the definition that `meta` names: in the place of all others of it, or of those with their key and index.
+/// Durable when it returns.
 pub(super) fn publish(
     database: &Database,
     asset_id: i64,
@@ -239,19 +259,32 @@ pub(super) fn publish(
     is_whole: bool,
     panes: &[StoredPane],
 ) -> Result<()> {
+    let which = (asset_id, meta.definition);
     let write = database.begin_write().map_err(failed)?;
     {
         let mut table = write.open_table(PANES).map_err(failed)?;
         if is_whole {
-            let (from, to) = (asset_id.to_be_bytes(), asset_id.saturating_add(1).to_be_bytes());
-            table.retain_in::<&[u8], _>(from.as_slice()..to.as_slice(), |_, _| false).map_err(failed)?;
+            clear(&mut table, which)?;
         }
-        let prefix = of_table(asset_id, meta.definition);
+        let prefix = prefix_of(which);
         for (key, index, bytes) in panes {
             table.insert(place(&prefix, key, *index).as_slice(), bytes.as_slice()).map_err(failed)?;
         }
         let mut published = write.open_table(PUBLISHED).map_err(failed)?;
-        published.insert(asset_id, encode_meta(meta)?.as_slice()).map_err(failed)?;
+        published.insert(which, encode_meta(meta)?.as_slice()).map_err(failed)?;
+    }
+    write.commit().map_err(failed)
+}
+
+fn forget(database: &Database, gone: &[Which]) -> Result<()> {
+    let write = database.begin_write().map_err(failed)?;
+    {
+        let mut table = write.open_table(PANES).map_err(failed)?;
+        let mut published = write.open_table(PUBLISHED).map_err(failed)?;
+        for which in gone {
+            clear(&mut table, *which)?;
+            published.remove(*which).map_err(failed)?;
+        }
     }
     write.commit().map_err(failed)
 }

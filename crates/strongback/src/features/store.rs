@@ -31,6 +31,42 @@ statements! {
     TABLES_PUBLISHED = "SELECT f.asset_id FROM feature_table f JOIN asset a ON a.id = f.asset_id AND a.deleted_at IS NULL
         WHERE f.published_version IS NOT NULL ORDER BY f.asset_id";
 
+    /// Superseded definitions that something served stands on, after a table and definition ($1, $2), of which nothing is online, or,
+    /// where the table is computed when its source changes, that are behind their source; and that nobody computes.
+    UPHELD_BEHIND = "SELECT u.asset_id, u.definition, f.run_as_id, t.version FROM (
+            SELECT DISTINCT u.asset_id, u.definition FROM feature_use u
+            JOIN asset h ON h.id = u.holder_id AND h.deleted_at IS NULL) u
+        JOIN feature_table f ON f.asset_id = u.asset_id
+        JOIN asset a ON a.id = f.asset_id AND a.deleted_at IS NULL
+        JOIN feature_definition d ON d.asset_id = u.asset_id AND d.n = u.definition
+        JOIN asset s ON s.id = d.source_id AND s.deleted_at IS NULL
+        JOIN data_table t ON t.asset_id = d.source_id
+        LEFT JOIN feature_upheld o ON o.asset_id = u.asset_id AND o.definition = u.definition
+        WHERE u.definition <> f.newest AND (o.source_version IS NULL
+                OR (f.refresh = 'on_commit' AND o.source_version < t.version))
+            AND (u.asset_id > $1 OR (u.asset_id = $1 AND u.definition > $2)) AND NOT EXISTS (SELECT 1 FROM job j
+                WHERE j.asset_id = f.asset_id AND j.kind = 'feature_materialize' AND j.state IN ('queued', 'running'))
+        ORDER BY u.asset_id, u.definition LIMIT $3";
+    UPHELD_GET = "SELECT source_version, problem FROM feature_upheld WHERE asset_id = $1 AND definition = $2";
+    UPHELD_PUT = "INSERT INTO feature_upheld (asset_id, definition, source_version, problem, at) VALUES ($1, $2, $3, NULL, $4)
+        ON CONFLICT (asset_id, definition) DO UPDATE SET source_version = excluded.source_version, problem = NULL,
+            at = excluded.at";
+    UPHELD_FAILED = "INSERT INTO feature_upheld (asset_id, definition, problem, at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (asset_id, definition) DO UPDATE SET problem = excluded.problem, at = excluded.at";
+    /// Of definitions that nothing served stands on any more.
+    UPHELD_SWEEP = "DELETE FROM feature_upheld WHERE NOT EXISTS (SELECT 1 FROM feature_use u
+        JOIN asset h ON h.id = u.holder_id AND h.deleted_at IS NULL
+        WHERE u.asset_id = feature_upheld.asset_id AND u.definition = feature_upheld.definition)";
+    USED_OF_TABLE = "SELECT DISTINCT u.definition FROM feature_use u
+        JOIN asset h ON h.id = u.holder_id AND h.deleted_at IS NULL
+        WHERE u.asset_id = $1 ORDER BY u.definition";
+    USES_OF_TABLE = "SELECT u.definition, u.holder_id FROM feature_use u
+        JOIN asset h ON h.id = u.holder_id AND h.deleted_at IS NULL
+        WHERE u.asset_id = $1 ORDER BY u.definition, u.holder_id LIMIT $2";
+    USES_OF_HOLDER = "SELECT asset_id, definition FROM feature_use WHERE holder_id = $1 ORDER BY asset_id, definition";
+    USE_DELETE = "DELETE FROM feature_use WHERE holder_id = $1";
+    USE_INSERT = "INSERT INTO feature_use (holder_id, asset_id, definition) VALUES ($1, $2, $3)";
+
     DEFINITION_INSERT = "INSERT INTO feature_definition (asset_id, n, definition, yaml, digest, source_id, created_at, created_by)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     DEFINITION_GET = "SELECT n, definition, yaml, digest, source_id, created_at, created_by FROM feature_definition

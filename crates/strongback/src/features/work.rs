@@ -5,12 +5,13 @@ use std::sync::Arc;
 use lake::panes::PanePlan;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use syntax::features::Refresh;
 
 use super::{
-    definition::{self, Definition, Published},
+    definition::{self, Definition, Published, State},
     materialize::KIND,
     readable_as,
-    state::Meta,
+    state::{Meta, Which},
     store,
 };
 use crate::{
@@ -45,12 +46,20 @@ pub(super) struct Payload {
     /// Just what is published, into the online store.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restore: bool,
+    /// This superseded definition, for the online store alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uphold: Option<i64>,
 }
 
 impl Payload {
     /// What the source gained.
     pub fn of(table: i64) -> Self {
-        Self { table, full: false, restore: false }
+        Self { table, full: false, restore: false, uphold: None }
+    }
+
+    /// What the source gained, for a superseded definition.
+    pub fn upholding(table: i64, definition: i64) -> Self {
+        Self { uphold: Some(definition), ..Self::of(table) }
     }
 }
 
@@ -79,6 +88,11 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// What is computed, in the online store.
+    pub fn which(&self) -> Which {
+        (self.table.asset.id, self.definition.n)
+    }
+
     /// Who pins what is read.
     fn holder(&self) -> String {
         format!("feature_table/{}", self.table.asset.uuid)
@@ -125,7 +139,7 @@ impl Done {
 pub(super) async fn begin(job: &JobCtx, payload: Payload) -> Result<Work> {
     let asked = payload.clone();
     let found = job.ctx().await?.read(move |sql| load(sql, &asked)).await?;
-    if found.is_published() && !payload.full && !payload.restore {
+    if found.is_published() && !payload.full && !payload.restore && payload.uphold.is_none() {
         return Ok(found);
     }
     job.write(move |tx| {
@@ -143,32 +157,40 @@ pub(super) async fn begin(job: &JobCtx, payload: Payload) -> Result<Work> {
     .await
 }
 
-fn load(sql: &mut Sql<'_>, payload: &Payload) -> Result<Work> {
+/// What a job finds to do.
+pub(super) fn load(sql: &mut Sql<'_>, payload: &Payload) -> Result<Work> {
     let id = payload.table;
     let table = managed::get_by_id(sql, id, Action::Edit)?;
     let state = definition::state(sql, id)?
         .ok_or_else(|| Error::internal("a job computes what is no feature table"))?;
-    let published = state.published.filter(|_| payload.restore);
-    let definition =
-        definition::get(sql, id, published.map_or(state.newest, |published| published.definition))?;
+    let restored = restored(sql, payload, &state)?;
+    let n = payload.uphold.unwrap_or_else(|| restored.map_or(state.newest, |published| published.definition));
+    let definition = definition::get(sql, id, n)?;
     let shown = managed::show(&table.name);
     if asset::get(sql, definition.source_id)?.is_none() {
-        return Err(Error::missing(format!(
-            "The source '{}' of '{shown}' was deleted. Apply the definition again, with a source that is there.",
-            definition.declared.source
-        )));
+        let source = &definition.declared.source;
+        return Err(Error::missing(match payload.uphold {
+            None => format!(
+                "The source '{source}' of '{shown}' was deleted. Apply the definition again, with a source that is there."
+            ),
+            Some(n) => format!(
+                "The source '{source}' of definition {n} of '{shown}' was deleted, so that its features stay as they are. Train \
+                 the model on the newest definition."
+            ),
+        }));
     }
     let source = managed::get_by_id(sql, definition.source_id, Action::Read)?;
-    let source_version = published.map_or(source.newest.version, |published| published.source_version);
+    let asked = match payload.uphold {
+        Some(_) => upheld_version(sql, payload, &state, &definition)?,
+        None => restored.map(|published| published.source_version),
+    };
+    let source_version = asked.unwrap_or(source.newest.version);
     let read_version = readable_as(sql, source.asset.id, source_version)?.ok_or_else(|| {
-        Error::missing(format!(
-            "What is published of '{shown}' cannot be computed again: a vacuum removed the files of version {source_version} of \
-             its source '{}'. Publish the source as it is now: strongback feature-table materialize {shown} --wait",
-            managed::show(&source.name)
-        ))
+        Error::internal(format!("version {source_version} of the source of '{shown}' cannot be read"))
     })?;
+    let is_restore = restored.is_some() || (payload.restore && payload.uphold.is_some());
     Ok(Work {
-        payload: payload.clone(),
+        payload: Payload { restore: is_restore, ..payload.clone() },
         plan: definition.plan()?,
         table,
         definition,
@@ -179,19 +201,54 @@ fn load(sql: &mut Sql<'_>, payload: &Payload) -> Result<Work> {
     })
 }
 
+/// What is to be restored; none where that is not asked for, or where a vacuum took the rows that it was computed from: then what the
+/// source has now is published, since requests wait for something.
+fn restored(sql: &mut Sql<'_>, payload: &Payload, state: &State) -> Result<Option<Published>> {
+    let Some(published) = state.published.filter(|_| payload.restore && payload.uphold.is_none()) else {
+        return Ok(None);
+    };
+    let source = definition::get(sql, payload.table, published.definition)?.source_id;
+    Ok(readable_as(sql, source, published.source_version)?.map(|_| published))
+}
+
+/// How far a superseded definition is brought: where it was, to restore it; as far as the newest one where that is computed when
+/// somebody asks for it; else, or where a vacuum took that version, as far as its source is.
+fn upheld_version(
+    sql: &mut Sql<'_>,
+    payload: &Payload,
+    state: &State,
+    definition: &Definition,
+) -> Result<Option<u64>> {
+    let (table, source) = (payload.table, definition.source_id);
+    let mut version = None;
+    if payload.restore {
+        version = definition::upheld(sql, table, definition.n)?.and_then(|upheld| upheld.source_version);
+    } else if let (Refresh::Manual, Some(published)) = (state.refresh, state.published)
+        && definition::get(sql, table, published.definition)?.source_id == source
+    {
+        version = Some(published.source_version);
+    }
+    match version {
+        Some(version) if readable_as(sql, source, version)?.is_some() => Ok(Some(version)),
+        _ => Ok(None),
+    }
+}
+
 /// Records what is published, and takes the pin away.
 pub(super) async fn end(job: &JobCtx, work: &Work, done: &Done) -> Result<Json> {
     let result = done.said(work);
     let (work, meta, detail) = (work.clone(), done.meta.clone(), result.clone());
+    let table_version =
+        meta.table_version.ok_or_else(|| Error::internal("what is published has no version of the table"))?;
     job.write(move |tx| {
         // Also where it changed hands meanwhile: what is published, is.
         let id = work.table.asset.id;
         managed::get_by_id(tx, id, Action::Edit)?;
         let had = tables::unpin_all_in_tx(tx, work.source.asset.id, &work.holder())? > 0;
         let now = tx.now();
-        let (version, source_version) = (meta.table_version as i64, meta.source_version as i64);
+        let (version, source_version) = (table_version as i64, meta.source_version as i64);
         let is_new =
-            !work.is_published() || work.published.is_none_or(|before| before.version != meta.table_version);
+            !work.is_published() || work.published.is_none_or(|before| before.version != table_version);
         if !had && !is_new {
             return Ok(Change::Nothing(()));
         }
@@ -202,6 +259,25 @@ pub(super) async fn end(job: &JobCtx, work: &Work, done: &Done) -> Result<Json> 
         let fact = Fact { source_version: &from, target_version: &to, ..Fact::default() };
         let (source, target) = (NodeRef::Asset(work.source.asset.id), NodeRef::Asset(id));
         lineage::record(tx, source, target, EdgeKind::Derives, fact)?;
+        let revision = asset::touch(tx, id)?;
+        let event = Event::new(EventKind::FeatureTablePublish).asset(id, revision).detail(detail.clone());
+        Ok(Change::Made((), event))
+    })
+    .await?;
+    Ok(result)
+}
+
+/// Records how far a superseded definition was brought, and takes the pin away.
+pub(super) async fn end_upheld(job: &JobCtx, work: &Work, done: &Done) -> Result<Json> {
+    let mut result = done.said(work);
+    result["upheld"] = true.into();
+    let (work, meta, detail) = (work.clone(), done.meta.clone(), result.clone());
+    job.write(move |tx| {
+        let id = work.table.asset.id;
+        managed::get_by_id(tx, id, Action::Edit)?;
+        tables::unpin_all_in_tx(tx, work.source.asset.id, &work.holder())?;
+        let now = tx.now();
+        tx.execute(&store::UPHELD_PUT, bind![id, meta.definition, meta.source_version as i64, now])?;
         let revision = asset::touch(tx, id)?;
         let event = Event::new(EventKind::FeatureTablePublish).asset(id, revision).detail(detail.clone());
         Ok(Change::Made((), event))

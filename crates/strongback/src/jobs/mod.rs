@@ -65,7 +65,7 @@ pub use http::info;
 pub use job::{Budget, Cost, Failure, Job, JobId, Progress, State};
 pub use keep::{keep_clean, recover, sweep};
 pub use log::BYTES_MAX as LOG_BYTES_MAX;
-pub use queue::{NewJob, Queued, cancel, enqueue, find, get, under_key, wait};
+pub use queue::{NewJob, Queued, cancel, enqueue, find, get, join_or_enqueue, under_key, wait};
 pub use registry::{Handler, Handlers};
 pub(crate) use store::STATEMENTS;
 pub use wire::JobInfo;

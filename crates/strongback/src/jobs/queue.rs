@@ -155,6 +155,21 @@ pub fn enqueue(tx: &mut Sql<'_>, new: &NewJob) -> Result<Queued> {
     Ok(Queued { id: fresh, event: Some(event) })
 }
 
+/// Queues a job, unless the same waits already on the same principal's behalf: that one is the answer then. One that was begun is
+/// another one: what has changed since it looked is left to the next.
+pub fn join_or_enqueue(tx: &mut Sql<'_>, new: &NewJob) -> Result<Queued> {
+    let (payload, asset_id) = (new.payload.to_string(), new.asset.map(|(id, _)| id));
+    let now = tx.now();
+    let waiting =
+        tx.first(&store::JOB_WAITING, bind![&new.kind, asset_id, new.run_as_id, &payload, now], |row| {
+            row.get::<String>(0)
+        })?;
+    match waiting {
+        Some(uuid) => Ok(Queued { id: uuid.parse().map_err(Error::internal)?, event: None }),
+        None => enqueue(tx, new),
+    }
+}
+
 /// The job that a key stands for already.
 pub fn under_key(sql: &mut Sql<'_>, kind: &str, key: &str) -> Result<Option<JobId>> {
     Ok(sql.first(&store::JOB_BY_KEY, bind![kind, key], job::read)?.map(|known| known.id))

@@ -11,7 +11,7 @@ use super::{
     baseline::{self, Resolved},
     columns,
     monitor::{self, Monitor},
-    store,
+    provenance, store,
 };
 use crate::{
     bind,
@@ -111,6 +111,7 @@ pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<
             bind![asset.id, n, &text, &sha256[..], baseline, version as i64, now, by],
         )?;
         pin_in_tx(tx, baseline, version, &holder(&asset), "windows are compared with it")?;
+        provenance::record(tx, asset.id, [(named.watched.asset.id, None), (baseline, Some(version))])?;
         let revision = asset::touch(tx, asset.id)?;
         let asset = Asset { revision, ..asset };
         let event = Event::new(EventKind::MonitorDeclare).asset(asset.id, revision).detail(json!({

@@ -324,7 +324,7 @@ async fn run(ctx: Ctx, request: RunRequest) -> Result<RunResponse> {
         if let Some(range) = range {
             plan::check_range(found.definition.window, range)?;
         }
-        let queued = schedule::enqueue(tx, &found, &Asked { monitor_id: found.asset.id, range }, None)?;
+        let queued = schedule::join(tx, &found, &Asked { monitor_id: found.asset.id, range })?;
         let response = RunResponse { job_id: queued.id.to_string() };
         Ok(match queued.event {
             Some(event) => Change::Made(response, event),

@@ -50,6 +50,7 @@ mod matched;
 pub mod monitor;
 mod overview;
 mod plan;
+mod provenance;
 mod scan;
 mod schedule;
 mod series;

@@ -16,7 +16,7 @@ use super::{
     Asked,
     labelled::{self, ByWindow},
     look::{Bounds, Look, bounds, labelled_of, rows_of},
-    monitor,
+    monitor, provenance,
     span::{Span, moment},
     store,
 };
@@ -334,6 +334,9 @@ async fn store_plan(job: &JobCtx, look: &Look, wanted: Wanted) -> Result<Option<
     let (id, plan_id) = (look.monitor.asset.id, Uuid::now_v7().to_string());
     let (table, labels) = (look.table_version() as i64, look.labels_version().map(|version| version as i64));
     let definition_n = look.monitor.n;
+    let baseline = (look.monitor.baseline_id, Some(look.monitor.baseline_version));
+    let labelled = look.labels.iter().map(|labels| (labels.asset.id, None));
+    let read: Vec<_> = [(look.watched.asset.id, None), baseline].into_iter().chain(labelled).collect();
     let Wanted { part, windows, looked } = wanted;
     let stored = looked.map(|looked| looked.to_store(look));
     if windows.is_empty() {
@@ -359,6 +362,7 @@ async fn store_plan(job: &JobCtx, look: &Look, wanted: Wanted) -> Result<Option<
         if let Some(stored) = &stored {
             stored.put(tx, id)?;
         }
+        provenance::record(tx, id, read.iter().copied())?;
         for Next { span, outcome, rows, definition_n } in &windows {
             tx.execute(
                 &store::WINDOW_PLAN,

@@ -93,7 +93,8 @@ async fn queue(ctx: &Ctx, id: i64, key: String) -> Result<bool> {
         let Some(found) = asset::get(tx, id)? else { return Ok(Change::Nothing(false)) };
         let monitor = monitor::load(tx, found)?;
         let asked = Asked { monitor_id: id, range: None };
-        Ok(match enqueue(tx, &monitor, &asked, Some(key.clone()))?.event {
+        let new = NewJob { idempotency_key: Some(key.clone()), ..new_job(&monitor, &asked) };
+        Ok(match jobs::enqueue(tx, &new)?.event {
             Some(event) => Change::Made(true, event),
             None => Change::Nothing(false),
         })
@@ -101,21 +102,18 @@ async fn queue(ctx: &Ctx, id: i64, key: String) -> Result<bool> {
     .await
 }
 
-/// Queues a job of a monitor, with the rights of who declared it.
-pub(super) fn enqueue(
-    tx: &mut Sql<'_>,
-    monitor: &Monitor,
-    asked: &Asked,
-    idempotency_key: Option<String>,
-) -> Result<Queued> {
-    let id = monitor.asset.id;
-    let new = NewJob {
-        idempotency_key,
-        asset: Some((id, Action::Edit)),
+/// A job of a monitor, with the rights of who declared it.
+fn new_job(monitor: &Monitor, asked: &Asked) -> NewJob {
+    NewJob {
+        asset: Some((monitor.asset.id, Action::Edit)),
         budget: Budget { wall_ms: Some(WALL_MS), ..Budget::default() },
         ..NewJob::new(KIND, json!(asked), monitor.declared_by)
-    };
-    jobs::enqueue(tx, &new)
+    }
+}
+
+/// Queues a job of a monitor, unless the same waits already.
+pub(super) fn join(tx: &mut Sql<'_>, monitor: &Monitor, asked: &Asked) -> Result<Queued> {
+    jobs::join_or_enqueue(tx, &new_job(monitor, asked))
 }
 
 /// The key of the job that is to be queued, if there is something to do: the same state of the world gives the same key, for an

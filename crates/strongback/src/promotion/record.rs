@@ -14,7 +14,10 @@ use super::{
     subject::Subject,
 };
 use crate::{
-    catalog::{Action, asset, authorize},
+    catalog::{
+        Action, asset, authorize,
+        lineage::{self, EdgeKind, Fact, NodeRef},
+    },
     db::Change,
     error::{Error, Result},
     events::EventKind,
@@ -39,7 +42,7 @@ use crate::{
 /// Points and parameters of one batch.
 const BATCH: usize = 500;
 
-/// Stores the report, with pins on the table versions that it stands on.
+/// Stores the report, with pins on the table versions that it stands on, and its lineage.
 pub async fn store(
     job: &JobCtx,
     subject: &Subject,
@@ -72,6 +75,10 @@ pub async fn store(
             for source in &sources {
                 let holder = pins::holder(kept.id);
                 tables::pin_in_tx(tx, source.asset_id, source.version, &holder, &reason)?;
+                let (from, to) = (source.version.to_string(), kept.version.to_string());
+                let fact = Fact { source_version: &from, target_version: &to, ..Fact::default() };
+                let (table, model) = (NodeRef::Asset(source.asset_id), NodeRef::Asset(kept.model_id));
+                lineage::record(tx, table, model, EdgeKind::Judges, fact)?;
             }
         }
         Ok(change)

@@ -1,6 +1,6 @@
 //! Configurations of endpoints: immutable, with every name resolved.
 
-use super::store;
+use super::{provenance, store};
 use crate::{
     bind,
     db::{Row, Sql},
@@ -43,7 +43,7 @@ pub struct NewConfig {
     pub served_name: String,
 }
 
-/// Stores the configuration of this number.
+/// Stores the configuration of this number, with its lineage.
 pub(super) fn insert(tx: &mut Sql<'_>, endpoint_id: i64, n: i64, new: &NewConfig) -> Result<()> {
     let (now, by) = (tx.now(), tx.caller().id);
     let NewConfig { model_id, version, digest, alias, served_name } = new;
@@ -52,7 +52,7 @@ pub(super) fn insert(tx: &mut Sql<'_>, endpoint_id: i64, n: i64, new: &NewConfig
         &store::CONFIG_INSERT,
         bind![endpoint_id, n, *model_id, *version, digest, alias, served_name, now, by],
     )?;
-    Ok(())
+    provenance::record(tx, endpoint_id, n, (*model_id, *version))
 }
 
 /// The configuration of this number.
@@ -64,6 +64,17 @@ pub fn get(sql: &mut Sql<'_>, endpoint_id: i64, n: i64) -> Result<Option<Config>
 pub(super) fn newest(sql: &mut Sql<'_>, endpoint_id: i64) -> Result<Config> {
     let n: i64 = sql.one(&store::ENDPOINT_CONFIG, bind![endpoint_id], |row| row.get(0))?;
     get(sql, endpoint_id, n)?.ok_or_else(|| Error::internal("an endpoint has no configuration"))
+}
+
+/// The newest version that was configured beside this one: model and number.
+pub(super) fn before(
+    sql: &mut Sql<'_>,
+    endpoint_id: i64,
+    (model_id, version): (i64, i64),
+) -> Result<Option<(i64, i64)>> {
+    sql.first(&store::CONFIG_BEFORE, bind![endpoint_id, model_id, version], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
 }
 
 fn read(row: &Row<'_>) -> Result<Config> {

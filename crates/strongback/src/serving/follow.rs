@@ -14,7 +14,7 @@ use super::{
     live::{Deployed, Live},
     log,
     lookup::Lookup,
-    runtime, store,
+    provenance, runtime, store,
 };
 use crate::{
     bind,
@@ -76,7 +76,8 @@ pub async fn look(app: &Arc<App>) -> Result<Vec<tokio::task::JoinHandle<()>>> {
             let version = deployed.scorer.version();
             deployed.config == row.n && (version.model_id, version.version) == (row.model_id, wanted)
         });
-        if is_there {
+        // Loaded anew, it opens what answers for that now.
+        if is_there && is_whole(&live) {
             live.settle();
             if let Some(deployed) = live.deployed() {
                 deployed.lookup.renew(&Ctx::system(app), row.id).await?;
@@ -90,6 +91,15 @@ pub async fn look(app: &Arc<App>) -> Result<Vec<tokio::task::JoinHandle<()>>> {
         begun.push(tokio::spawn(async move { bring(&app, &live, &row, wanted).await }));
     }
     Ok(begun)
+}
+
+/// Whether all that an endpoint looks up can be looked up still.
+fn is_whole(live: &Live) -> bool {
+    let Some(deployed) = live.deployed() else { return true };
+    deployed.lookup.is_whole().unwrap_or_else(|error| {
+        tracing::warn!(endpoint = live.name, ?error, "the online features cannot be read");
+        true
+    })
 }
 
 async fn rows(ctx: &Ctx) -> Result<Vec<Row>> {
@@ -148,6 +158,7 @@ async fn load(ctx: &Ctx, row: &Row, wanted: i64) -> Result<Option<Deployed>> {
     let scorer = runtime::load_version(ctx, row.model_id, wanted).await?;
     let lookup = Lookup::open(ctx, row.id, scorer.version(), scorer.schema()).await?;
     let recorder = log::recorder(ctx, row.id, scorer.schema()).await?;
+    provenance::complete(ctx, row.id).await?;
     let config =
         if wanted == row.version { Some(row.n) } else { endpoint_follow(ctx, row.id, row.n, wanted).await? };
     let schema = Arc::new(scorer.schema().clone());

@@ -1,6 +1,6 @@
 //! Our own face of endpoints: all that is known about them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use schemars::JsonSchema;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     endpoints::{self, Endpoint, NewEndpoint, endpoint_create, endpoint_delete, endpoint_update, find},
+    live::Live,
     log::TABLE_SUFFIX,
     payload::{self, Figures},
     runtime::{Report, RuntimeKind},
@@ -16,7 +17,9 @@ use super::{
 use crate::{
     catalog::{Action, asset, authorize, authorize::visible, securable::People},
     context::{App, Ctx},
+    db::Sql,
     error::{Error, Result},
+    features::{self, FeatureRef},
     router::{Limits, Policy, Route, wire::Empty},
 };
 
@@ -128,6 +131,64 @@ pub struct ServedInfo {
     pub process_id: Option<u32>,
 }
 
+/// A feature table that an endpoint looks inputs up in.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FeatureInfo {
+    /// `catalog.schema.table`
+    pub table: String,
+    /// The definition that is looked up: the one that the model was trained on, or one that computes its features alike.
+    pub definition: i64,
+    /// The table's newest definition.
+    pub newest_definition: i64,
+    /// The version of the table's source that is looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_version: Option<u64>,
+    /// Versions of the source since.
+    pub versions_behind: u64,
+    /// Why it cannot be brought further: requests get what was published last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl FeatureInfo {
+    fn new(sql: &mut Sql<'_>, feature_ref: FeatureRef) -> Result<Self> {
+        let standing = features::standing(sql, feature_ref)?;
+        Ok(Self {
+            table: standing.table,
+            definition: feature_ref.definition,
+            newest_definition: standing.newest,
+            source_version: standing.source_version,
+            versions_behind: standing.versions_behind,
+            problem: standing.problem,
+        })
+    }
+}
+
+/// An endpoint of the store, and whose names it needs to leave.
+struct Found {
+    endpoint: Endpoint,
+    owner: String,
+    created_by: String,
+    features: Vec<FeatureInfo>,
+}
+
+impl Found {
+    fn new(sql: &mut Sql<'_>, app: &App, people: &mut People, endpoint: Endpoint) -> Result<Self> {
+        let deployed = live_of(app, &endpoint).and_then(|live| live.deployed());
+        let uses = deployed.map(|deployed| deployed.lookup.uses()).unwrap_or_default();
+        Ok(Self {
+            owner: people.name(sql, endpoint.asset.owner_id)?,
+            created_by: people.name(sql, endpoint.config.created_by)?,
+            features: uses.into_iter().map(|one| FeatureInfo::new(sql, one)).collect::<Result<_>>()?,
+            endpoint,
+        })
+    }
+}
+
+fn live_of(app: &App, endpoint: &Endpoint) -> Option<Arc<Live>> {
+    app.serving.find(&endpoint.name).filter(|live| live.id == endpoint.asset.id)
+}
+
 /// An endpoint as it leaves. Times in milliseconds since the epoch.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EndpointInfo {
@@ -147,6 +208,9 @@ pub struct EndpointInfo {
     /// What answers now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serving: Option<ServedInfo>,
+    /// Where inputs are looked up that requests do not bring.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<FeatureInfo>,
     /// Requests since the server began.
     pub requests: u64,
     /// How many of them were refused or failed.
@@ -166,8 +230,9 @@ pub struct EndpointInfo {
 
 impl EndpointInfo {
     /// An endpoint of the store with what this process knows of it.
-    pub(super) fn new(app: &App, endpoint: Endpoint, owner: String, created_by: String) -> Self {
-        let live = app.serving.find(&endpoint.name).filter(|live| live.id == endpoint.asset.id);
+    fn new(app: &App, found: Found) -> Self {
+        let Found { endpoint, owner, created_by, features } = found;
+        let live = live_of(app, &endpoint);
         let deployed = live.as_ref().and_then(|live| live.deployed());
         let failure = live.as_ref().and_then(|live| live.failure());
         let failure = failure.filter(|failure| failure.config == endpoint.config.n);
@@ -204,6 +269,7 @@ impl EndpointInfo {
                 created_by,
             },
             serving,
+            features,
             requests,
             errors,
             traffic: live.as_ref().map(|live| live.traffic.info()).unwrap_or_default(),
@@ -217,37 +283,28 @@ impl EndpointInfo {
 
 /// The endpoint of this name as it leaves, for a caller who may read it.
 pub(super) async fn info(ctx: &Ctx, name: String) -> Result<EndpointInfo> {
-    let (endpoint, owner, by) = ctx
+    let app = Arc::clone(&ctx.app);
+    let found = ctx
         .read(move |sql| {
             let endpoint = find(sql, &name, Action::Read)?;
-            let mut people = People::default();
-            let owner = people.name(sql, endpoint.asset.owner_id)?;
-            let by = people.name(sql, endpoint.config.created_by)?;
-            Ok((endpoint, owner, by))
+            Found::new(sql, &app, &mut People::default(), endpoint)
         })
         .await?;
-    Ok(EndpointInfo::new(&ctx.app, endpoint, owner, by))
+    Ok(EndpointInfo::new(&ctx.app, found))
 }
 
 /// All that the caller may read.
 pub(crate) async fn infos(ctx: &Ctx) -> Result<Vec<EndpointInfo>> {
+    let app = Arc::clone(&ctx.app);
     let found = ctx
-        .read(|sql| {
+        .read(move |sql| {
             visible(sql);
             let mut people = People::default();
-            let mut found = Vec::new();
-            for endpoint in endpoints::list(sql)? {
-                let owner = people.name(sql, endpoint.asset.owner_id)?;
-                let by = people.name(sql, endpoint.config.created_by)?;
-                found.push((endpoint, owner, by));
-            }
-            Ok(found)
+            let endpoints = endpoints::list(sql)?.into_iter();
+            endpoints.map(|endpoint| Found::new(sql, &app, &mut people, endpoint)).collect::<Result<Vec<_>>>()
         })
         .await?;
-    Ok(found
-        .into_iter()
-        .map(|(endpoint, owner, by)| EndpointInfo::new(&ctx.app, endpoint, owner, by))
-        .collect())
+    Ok(found.into_iter().map(|found| EndpointInfo::new(&ctx.app, found)).collect())
 }
 
 /// What to make.

@@ -4,15 +4,20 @@
 //! table. Requests need not bring those: they are looked up as of the row's own moment, by the kernel that made the table.
 //!
 //! What must stay true: what is looked up was published before the request came, by the definition that the model was trained
-//! on, and the answer says from which version of which table it was, so that the request can be explained. Whoever logs a run
+//! on or by one that computes these features alike, also after the table was declared anew; and the answer says by which
+//! definition and from which version of which table it was, so that the request can be explained. Whoever logs a run
 //! names the training set, so that the name gives nobody anything: an endpoint gives away what its owner may read.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use super::{
+    config,
     frame::{Column, Frame, Values},
     payload::{FeatureVersion, LookedUp},
     runtime::ScoredVersion,
@@ -27,7 +32,8 @@ use crate::{
     context::Ctx,
     db::Sql,
     error::{Code, Error, Result},
-    features::{self, KeyKind, KeyValue, Online, training_set},
+    features::{self, FeatureRef, KeyKind, KeyValue, Online, training_set},
+    registry::versions::{self, Version},
     time,
     tracking::run,
 };
@@ -65,33 +71,45 @@ struct Source {
 
 /// The features of a version, as its training set names them.
 struct Trained {
-    table: String,
-    definition: i64,
+    feature_ref: FeatureRef,
     columns: Vec<String>,
 }
+
+/// How long a definition that is not online yet is waited for, when a version is loaded.
+const ONLINE_WAIT: Duration = Duration::from_secs(15);
 
 impl Lookup {
     /// What a version needs that its requests need not bring, of what the owner of the endpoint may read.
     pub async fn open(ctx: &Ctx, endpoint_id: i64, version: &ScoredVersion, schema: &Schema) -> Result<Self> {
         if schema.form != Form::Named || version.run_id.is_empty() {
+            let uses = before(ctx, endpoint_id, (version.model_id, version.version)).await?;
+            features::hold(ctx, endpoint_id, &uses).await?;
             return Ok(Self::Nothing);
         }
         let run_id = version.run_id.clone();
         let (trained, stands_on) = ctx.read(move |sql| trained(sql, endpoint_id, &run_id)).await?;
         let (mut inputs, mut sources) = (schema.inputs.clone(), Vec::new());
-        for Trained { table, definition, columns } in trained {
-            let takes: Vec<(String, usize)> = columns
-                .into_iter()
-                .filter_map(|column| {
-                    let at = schema.inputs.iter().position(|input| input.name == column)?;
-                    Some((column, at))
-                })
-                .collect();
+        let mut taken = Vec::new();
+        for Trained { feature_ref, columns } in trained {
+            let place = |column: String| {
+                let at = schema.inputs.iter().position(|input| input.name == column)?;
+                Some((column, at))
+            };
+            let takes: Vec<(String, usize)> = columns.into_iter().filter_map(place).collect();
             if takes.is_empty() {
                 continue;
             }
-            let online = features::open(ctx, &table).await?;
-            sources.push(source(online, definition, &table, &takes, &mut inputs)?);
+            let names = takes.iter().map(|(column, _)| column.clone()).collect();
+            taken.push((features::choose(ctx, feature_ref, names).await?, takes));
+        }
+        let mut uses: Vec<FeatureRef> = taken.iter().map(|(feature_ref, _)| *feature_ref).collect();
+        uses.extend(before(ctx, endpoint_id, (version.model_id, version.version)).await?);
+        // From here on they stay online.
+        features::hold(ctx, endpoint_id, &uses).await?;
+        for (feature_ref, takes) in taken {
+            features::when_online(ctx, feature_ref, ONLINE_WAIT).await?;
+            let online = features::open_at(ctx, feature_ref).await?;
+            sources.push(source(online, &takes, &mut inputs)?);
         }
         if sources.is_empty() {
             return Ok(Self::Nothing);
@@ -99,6 +117,25 @@ impl Lookup {
         let request = Schema::of(inputs, Form::Named);
         let (inputs, is_allowed) = (schema.inputs.len(), AtomicBool::new(true));
         Ok(Self::Tables(Box::new(Tables { request, inputs, sources, stands_on, is_allowed })))
+    }
+
+    /// The definitions that are looked up.
+    pub fn uses(&self) -> Vec<FeatureRef> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Tables(tables) => tables.sources.iter().map(|source| source.online.feature_ref()).collect(),
+        }
+    }
+
+    /// Whether all of it can be looked up still.
+    pub fn is_whole(&self) -> Result<bool> {
+        let Self::Tables(tables) = self else { return Ok(true) };
+        for source in &tables.sources {
+            if !source.online.is_there()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Asks again whether the owner of the endpoint may read what is looked up. If not, requests bring all inputs from now on.
@@ -162,16 +199,50 @@ fn trained(sql: &mut Sql<'_>, endpoint_id: i64, run_id: &str) -> Result<(Vec<Tra
     }
     let mut tables: Vec<Trained> = Vec::new();
     for (column, source) in set.features {
-        let table = match asset::get(sql, source.table)? {
-            Some(_) => asset::display_name(sql, source.table)?,
-            None => continue,
-        };
-        match tables.iter_mut().find(|known| known.table == table) {
+        if asset::get(sql, source.table)?.is_none() {
+            continue;
+        }
+        let feature_ref = FeatureRef { table: source.table, definition: source.definition };
+        match tables.iter_mut().find(|known| known.feature_ref.table == source.table) {
             Some(known) => known.columns.push(column),
-            None => tables.push(Trained { table, definition: source.definition, columns: vec![column] }),
+            None => tables.push(Trained { feature_ref, columns: vec![column] }),
         }
     }
     Ok((tables, stands_on))
+}
+
+/// The definitions of the version that the endpoint served before this one, to which it may be rolled back.
+async fn before(ctx: &Ctx, endpoint_id: i64, served: (i64, i64)) -> Result<Vec<FeatureRef>> {
+    let found = ctx
+        .read(move |sql| {
+            visible(sql);
+            let Some((model_id, number)) = config::before(sql, endpoint_id, served)? else {
+                return Ok(Vec::new());
+            };
+            let Some(version) = versions::get(sql, model_id, number)? else { return Ok(Vec::new()) };
+            if version.run_id.is_empty() {
+                return Ok(Vec::new());
+            }
+            Ok(trained(sql, endpoint_id, &version.run_id)?.0)
+        })
+        .await?;
+    let mut uses = Vec::with_capacity(found.len());
+    for Trained { feature_ref, columns } in found {
+        uses.push(features::choose(ctx, feature_ref, columns).await?);
+    }
+    Ok(uses)
+}
+
+/// The feature tables that an endpoint looks inputs of a version up in.
+pub(super) fn tables_of(sql: &mut Sql<'_>, endpoint_id: i64, version: &Version) -> Result<Vec<i64>> {
+    let schema = Schema::of_signature(version.signature.as_ref());
+    if schema.form != Form::Named || version.run_id.is_empty() {
+        return Ok(Vec::new());
+    }
+    let is_input = |column: &String| schema.inputs.iter().any(|input| input.name == *column);
+    let (trained, _) = trained(sql, endpoint_id, &version.run_id)?;
+    let looked_up = trained.iter().filter(|one| one.columns.iter().any(is_input));
+    Ok(looked_up.map(|one| one.feature_ref.table).collect())
 }
 
 /// Whether the owner of an endpoint may read each of these assets.
@@ -188,23 +259,8 @@ fn may_be_given(sql: &mut Sql<'_>, endpoint_id: i64, asked: &[i64]) -> Result<bo
     Ok(true)
 }
 
-fn source(
-    online: Arc<Online>,
-    definition: i64,
-    table: &str,
-    takes: &[(String, usize)],
-    inputs: &mut Vec<Input>,
-) -> Result<Source> {
-    let published = online.feature_ref().definition;
-    if published != definition {
-        return Err(Error::new(
-            Code::InvalidState,
-            format!(
-                "The model was trained on definition {definition} of the feature table '{table}', and definition {published} is \
-                 published: what it would be given now is something else. Train it on the new definition."
-            ),
-        ));
-    }
+fn source(online: Arc<Online>, takes: &[(String, usize)], inputs: &mut Vec<Input>) -> Result<Source> {
+    let table = online.name();
     let takes = takes
         .iter()
         .map(|(column, at)| {
@@ -226,13 +282,12 @@ fn source(
             Ok((feature, *at))
         })
         .collect::<Result<Vec<_>>>()?;
-    let kinds = online.key_kinds()?;
-    let keys = online.keys().iter().zip(kinds).map(|(key, kind)| {
+    let keys = online.keys().iter().zip(online.key_kinds()).map(|(key, kind)| {
         if let Some(at) = inputs.iter().position(|input| input.name == *key) {
             return at;
         }
         // Only rows that lack something are looked up by it.
-        inputs.push(Input { name: key.clone(), kind: type_of(kind), required: false });
+        inputs.push(Input { name: key.clone(), kind: type_of(*kind), required: false });
         inputs.len() - 1
     });
     let keys = keys.collect();
@@ -314,6 +369,7 @@ impl Source {
             table: feature_ref.table,
             definition: feature_ref.definition,
             version: publication.table_version(),
+            source_version: Some(publication.source_version()),
             inputs: looked_up,
         }))
     }

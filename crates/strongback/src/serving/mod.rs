@@ -35,6 +35,7 @@ pub mod log;
 pub mod lookup;
 mod overview;
 pub mod payload;
+mod provenance;
 mod rows;
 pub mod runtime;
 pub mod signature;

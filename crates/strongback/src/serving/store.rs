@@ -23,6 +23,10 @@ statements! {
     CONFIG_GET = "SELECT n, model_id, version, digest, alias, served_name, created_at, created_by FROM endpoint_config
         WHERE endpoint_id = $1 AND n = $2";
 
+    /// The newest of another version.
+    CONFIG_BEFORE = "SELECT model_id, version FROM endpoint_config
+        WHERE endpoint_id = $1 AND NOT (model_id = $2 AND version = $3) ORDER BY n DESC LIMIT 1";
+
     RUNTIME_GET = "SELECT report FROM model_runtime WHERE digest = $1 AND converter = $2";
     RUNTIME_PUT = "INSERT INTO model_runtime (digest, converter, report, created_at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (digest, converter) DO UPDATE SET report = excluded.report, created_at = excluded.created_at";

@@ -144,7 +144,7 @@ fn input(input: &InputPart) -> Markup {
             td { (value) }
             td {
                 @match &input.from {
-                    Some(from) => { (from.table) " version " (from.version) span.quiet { ", definition " (from.definition) } },
+                    Some(from) => { (from.words()) },
                     None => { span.quiet { "the request" } },
                 }
             }

@@ -1,4 +1,5 @@
-//! Lineage: what feeds what, from tables and data sets through runs to model versions and beyond.
+//! Lineage: what feeds what, from tables and data sets through runs and model versions to endpoints, what they record, and what
+//! watches that.
 //!
 //! Nodes and edges are definitions, written once: a table, a data set, an experiment, a model. What a single run or
 //! version had to do with an edge is a [`Fact`]. A run is not a node: its experiment is, and the run stands in the
@@ -58,7 +59,7 @@ impl NodeRef<'_> {
 /// What an edge means, read from source to target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EdgeKind {
-    /// The target reads the source: data set or table → experiment.
+    /// The target reads the source: data set or table → experiment, table → monitor.
     Reads,
     /// The source makes the target: experiment → model.
     Produces,
@@ -66,6 +67,14 @@ pub enum EdgeKind {
     Derives,
     /// The target was made from the source as it is: model → model, by copying a version.
     Copies,
+    /// The target answers by the source: model → endpoint, of a version by a configuration.
+    Serves,
+    /// The target looks inputs up in the source: feature table → endpoint, by a configuration.
+    Feeds,
+    /// The source writes down in the target what it did: endpoint → payload table.
+    Logs,
+    /// The target was judged on the source: table → model.
+    Judges,
 }
 
 impl EdgeKind {
@@ -76,6 +85,10 @@ impl EdgeKind {
             Self::Produces => "produces",
             Self::Derives => "derives",
             Self::Copies => "copies",
+            Self::Serves => "serves",
+            Self::Feeds => "feeds",
+            Self::Logs => "logs",
+            Self::Judges => "judges",
         }
     }
 }

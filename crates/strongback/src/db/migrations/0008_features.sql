@@ -44,6 +44,28 @@ CREATE TABLE feature_publication (
     PRIMARY KEY (asset_id, version)
 ) {keyed};
 
+-- Which definition of a feature table what is served stands on: the holder is an endpoint, and its rows are those of the version
+-- that it serves and of the one before, to which it may be rolled back. Derived from its configurations.
+CREATE TABLE feature_use (
+    holder_id {int} NOT NULL REFERENCES asset (id),
+    asset_id {int} NOT NULL REFERENCES feature_table (asset_id),
+    definition {int} NOT NULL,
+    PRIMARY KEY (holder_id, asset_id, definition)
+) {keyed};
+
+CREATE INDEX feature_use_table ON feature_use (asset_id, definition);
+
+-- A superseded definition that something served stands on: the version of its source that requests look up, and why it cannot be
+-- brought further, if it cannot. Rows of it are in no newer version of the table; panes of it are in the online store.
+CREATE TABLE feature_upheld (
+    asset_id {int} NOT NULL REFERENCES feature_table (asset_id),
+    definition {int} NOT NULL,
+    source_version {int},
+    problem {text},
+    at {int} NOT NULL,
+    PRIMARY KEY (asset_id, definition)
+) {keyed};
+
 -- A training set: the recipe as JSON, with the table that has the label; how many rows it made, their digest, and the version
 -- of its Delta table that holds them. That lies where the asset's UUID says. Nothing of it changes.
 CREATE TABLE training_set (

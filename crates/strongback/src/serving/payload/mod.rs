@@ -44,5 +44,7 @@ pub(crate) use names::{FEATURE_VERSIONS, SERVED_AT, columns_of, values_of};
 pub use record::{FeatureVersion, LookedUp, Record};
 pub use rows::FromTable;
 pub(crate) use store::STATEMENTS;
-pub use target::{EndpointRef, Recorded, Recorder, recorded, recorded_by, recorded_table, recorder};
+pub use target::{
+    EndpointRef, Recorded, Recorder, record_lineage, recorded, recorded_by, recorded_table, recorder,
+};
 pub use task::{background, flush};

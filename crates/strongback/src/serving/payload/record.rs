@@ -23,7 +23,9 @@ use super::{
 use crate::error::{Error, Result};
 
 /// The form that is written.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
+/// The form before, which says of no looked-up input which version of the source it was computed from.
+const FORM_WITHOUT_SOURCES: u8 = 2;
 
 /// A feature table that a request read from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +34,27 @@ pub struct FeatureVersion {
     pub table: i64,
     /// Version of its definition.
     pub definition: i64,
-    /// Delta version whose publication was read.
-    pub version: u64,
+    /// Delta version whose publication was read; none where the table has the rows of a later definition by then.
+    pub version: Option<u64>,
+    /// Version of the table's source that it was computed from; none where that was not logged yet.
+    pub source_version: Option<u64>,
     /// What was looked up in it; the request brought everything else.
     pub inputs: Vec<LookedUp>,
+}
+
+/// The same in the form before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct TableVersion {
+    table: i64,
+    definition: i64,
+    version: u64,
+    inputs: Vec<LookedUp>,
+}
+
+impl From<TableVersion> for FeatureVersion {
+    fn from(TableVersion { table, definition, version, inputs }: TableVersion) -> Self {
+        Self { table, definition, version: Some(version), source_version: None, inputs }
+    }
 }
 
 /// An input that a request did not bring.
@@ -85,7 +104,7 @@ pub struct Record {
 
 /// What is one a request and stands behind the fixed part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct Head<F = FeatureVersion> {
     pub config: i64,
     pub client_request_id: Option<String>,
     pub served_at_micros: i64,
@@ -93,10 +112,28 @@ pub(super) struct Head {
     pub model_id: i64,
     pub model_version: i64,
     pub latency_us: u32,
-    pub feature_versions: Vec<FeatureVersion>,
+    pub feature_versions: Vec<F>,
     pub schema: i64,
     pub scores: Vec<f64>,
     pub labels: Option<Vec<String>>,
+}
+
+impl From<Head<TableVersion>> for Head {
+    fn from(old: Head<TableVersion>) -> Self {
+        Self {
+            config: old.config,
+            client_request_id: old.client_request_id,
+            served_at_micros: old.served_at_micros,
+            event_times_micros: old.event_times_micros,
+            model_id: old.model_id,
+            model_version: old.model_version,
+            latency_us: old.latency_us,
+            feature_versions: old.feature_versions.into_iter().map(FeatureVersion::from).collect(),
+            schema: old.schema,
+            scores: old.scores,
+            labels: old.labels,
+        }
+    }
 }
 
 /// The fixed part.
@@ -173,30 +210,36 @@ fn check(inputs: &[Named], given: &RecordBatch) -> Result<()> {
 
 /// Reads the fixed part alone.
 pub(super) fn key_of(bytes: &[u8]) -> Result<Key> {
-    key(&mut Input(bytes))
+    key(&mut Input(bytes)).map(|(_, key)| key)
 }
 
-fn key(input: &mut Input<'_>) -> Result<Key> {
-    match input.array::<1>()? {
-        [FORM] => {}
-        [other] => {
-            return Err(Error::internal(format!(
-                "a payload record has the form {other}, which this version does not know"
-            )));
-        }
+/// The form, and the fixed part.
+fn key(input: &mut Input<'_>) -> Result<(u8, Key)> {
+    let [form] = input.array::<1>()?;
+    if ![FORM, FORM_WITHOUT_SOURCES].contains(&form) {
+        return Err(Error::internal(format!(
+            "a payload record has the form {form}, which this version does not know"
+        )));
     }
-    Ok(Key {
+    let key = Key {
         endpoint: i64::from_le_bytes(input.array()?),
         request_id: Uuid::from_bytes(input.array()?),
         rows: u32::from_le_bytes(input.array()?),
-    })
+    };
+    Ok((form, key))
 }
 
 /// Reads a record.
 pub(super) fn decode(bytes: &[u8]) -> Result<Stored<'_>> {
     let mut input = Input(bytes);
-    let key = key(&mut input)?;
-    let (head, rest) = postcard::take_from_bytes::<Head>(input.0).map_err(Error::internal)?;
+    let (form, key) = key(&mut input)?;
+    let (head, rest) = if form == FORM_WITHOUT_SOURCES {
+        let (head, rest) =
+            postcard::take_from_bytes::<Head<TableVersion>>(input.0).map_err(Error::internal)?;
+        (head.into(), rest)
+    } else {
+        postcard::take_from_bytes::<Head>(input.0).map_err(Error::internal)?
+    };
     let (rows, labels) = (key.rows as usize, head.labels.as_ref().map(Vec::len));
     if head.scores.len() != rows || labels.is_some_and(|labels| labels != rows) {
         return Err(Error::internal("a payload record has another number of scores than of rows"));
@@ -239,7 +282,8 @@ mod tests {
             feature_versions: vec![FeatureVersion {
                 table: 7,
                 definition: 1,
-                version: 9,
+                version: Some(9),
+                source_version: Some(13),
                 inputs: vec![LookedUp { input: 0, rows: Some(vec![1]) }],
             }],
             scores: vec![0.25, f64::NAN],
@@ -250,13 +294,29 @@ mod tests {
 
     /// The bytes of form 2, for ever.
     #[test]
+    fn what_form_2_wrote_is_read() {
+        let (inputs, record) = sample();
+        let bytes = hex::decode(concat!(
+            "0208000000000000000192000000007000800000000000000102000000040101630600080a06010e02090100010101",
+            "1602000000000000d03f000000000000f87f000101000000000000f83f000000000000000001020000000002000000c3a9",
+        ))
+        .unwrap();
+        let stored = decode(&bytes).unwrap();
+        let expected = FeatureVersion { source_version: None, ..record.feature_versions[0].clone() };
+        assert_eq!(stored.head.feature_versions, [expected]);
+        assert_eq!((stored.key.endpoint, stored.key.rows, stored.head.schema), (8, 2, 11));
+        assert_eq!(read_all(&bytes, &inputs).unwrap(), record.inputs.columns());
+    }
+
+    /// The bytes of form 3, for ever.
+    #[test]
     fn the_form_is_what_it_was() {
         let (inputs, record) = sample();
         let bytes = encode(8, 11, &inputs, record).unwrap();
         assert_eq!(
             hex::encode(&bytes),
             concat!(
-                "0208000000000000000192000000007000800000000000000102000000040101630600080a06010e02090100010101",
+                "0308000000000000000192000000007000800000000000000102000000040101630600080a06010e020109010d0100010101",
                 "1602000000000000d03f000000000000f87f000101000000000000f83f000000000000000001020000000002000000c3a9",
             )
         );

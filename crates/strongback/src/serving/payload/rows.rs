@@ -196,14 +196,18 @@ impl Making {
 pub struct FromTable {
     /// Number of its definition.
     pub definition: i64,
-    /// The version that was read.
-    pub version: i64,
+    /// The version that was read; absent where the table had the rows of a later definition by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// The version of the table's source that it was computed from; absent where that was not logged yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_version: Option<i64>,
     /// The inputs that were looked up in it.
     pub inputs: Vec<String>,
 }
 
 /// What of a row was looked up in which version of which feature table, as JSON:
-/// `{"c.s.table": {"definition": 1, "version": 7, "inputs": ["mean"]}}`.
+/// `{"c.s.table": {"definition": 1, "version": 7, "source_version": 5, "inputs": ["mean"]}}`.
 fn text_of(
     tables: &[FeatureVersion],
     row: usize,
@@ -217,7 +221,12 @@ fn text_of(
             inputs.filter_map(|input| Some(named.get(input.input as usize)?.name.clone())).collect();
         let name = features.get(&read.table).cloned().unwrap_or_else(|| format!("asset {}", read.table));
         let is_told = !inputs.is_empty();
-        let said = FromTable { definition: read.definition, version: read.version.cast_signed(), inputs };
+        let said = FromTable {
+            definition: read.definition,
+            version: read.version.map(u64::cast_signed),
+            source_version: read.source_version.map(u64::cast_signed),
+            inputs,
+        };
         is_told.then(|| (name, json!(said)))
     };
     Json::Object(tables.iter().filter_map(one).collect::<Map<_, _>>()).to_string()

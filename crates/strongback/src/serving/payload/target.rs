@@ -16,7 +16,9 @@ use crate::{
     bind,
     catalog::{
         asset::{self, Kind},
-        authorize_admin, names as catalog_names,
+        authorize_admin,
+        lineage::{self, EdgeKind, Fact, NodeRef},
+        names as catalog_names,
     },
     context::{App, Ctx},
     db::{Origin, Sql},
@@ -128,10 +130,17 @@ pub(super) async fn of(ctx: &Ctx, endpoint: i64) -> Result<Target> {
     // Made and noted in one transaction: no crash comes between, and no table of somebody else's is taken for it.
     let table = tables::create_kept(ctx, new, KEEPER, move |tx, table| {
         tx.execute(&store::ENDPOINT_SET_TABLE, bind![endpoint, table])?;
+        record_lineage(tx, endpoint, table)?;
         Ok((EventKind::TableCreate, json!({ "name": name, "columns": names::FIXED.len() })))
     })
     .await?;
     Ok(Target::Table(table))
+}
+
+/// Records that the rows of this table are what an endpoint served.
+pub fn record_lineage(tx: &mut Sql<'_>, endpoint: i64, table: i64) -> Result<()> {
+    let (source, target) = (NodeRef::Asset(endpoint), NodeRef::Asset(table));
+    lineage::record(tx, source, target, EdgeKind::Logs, Fact::default()).map(drop)
 }
 
 fn find(sql: &mut Sql<'_>, endpoint: i64) -> Result<Found> {

@@ -58,6 +58,26 @@ fn a_refresh_is_queued_once_and_again_where_it_failed_of_what_passes() {
     });
 }
 
+#[test]
+fn what_waits_already_is_not_queued_again() {
+    on_every_store(async |test: TestApp| {
+        begin(&test, "").await;
+        let path = format!("/api/1.0/feature-tables/{TABLE}/materialize");
+        let ask = async |full: bool| ok(&test.post(&path, json!({ "full": full })).await)["job_id"].clone();
+        let first = ask(false).await;
+        assert_eq!(ask(false).await, first);
+        let full = ask(true).await;
+        assert_ne!(full, first, "that asks for something else");
+        assert_eq!((ask(true).await, jobs(&test).await), (full, 2));
+        working(&test, async || {
+            let id = first.as_str().unwrap().parse().unwrap();
+            strongback::jobs::wait(&test.system(), id, Duration::from_mins(1)).await.unwrap();
+        })
+        .await;
+        assert_ne!(ask(false).await, first, "that one has ended");
+    });
+}
+
 /// The source went on, and so did the definition: what requests looked up before is what they look up after.
 #[test]
 fn what_is_restored_is_what_was_published() {
@@ -90,6 +110,35 @@ fn what_is_restored_is_what_was_published() {
         );
         assert_eq!(look_up(&test, TABLE, Some(7), 5 * MINUTE).await, expected);
         assert_eq!(dump(&test, TABLE).await, rows);
+    });
+}
+
+/// A vacuum took the rows that the lost online features were computed from: requests get those of now, and nobody has to come.
+#[test]
+fn what_cannot_be_restored_is_published_anew() {
+    on_every_store(async |mut test: TestApp| {
+        begin(&test, "card").await;
+        working(&test, async || materialize(&test, TABLE, false).await).await;
+        import(&test, "other", "overwrite", &[(9, 7, 4 * MINUTE, Some(100.0))]).await;
+        let clean = json!({ "keep_from": 2 });
+        ok(&test.post(&format!("/api/1.0/tables/{}/vacuum", super::SOURCE), clean).await);
+        let path = test.dir.path().join("data/online.redb");
+        test = test.reopen_after(move || std::fs::remove_file(&path).unwrap()).await;
+        working(&test, async || {
+            let until = Instant::now() + Duration::from_mins(1);
+            loop {
+                let shown = test.get(&format!("/api/1.0/feature-tables/{TABLE}")).await;
+                let published = ok(&shown)["published"].clone();
+                if published["is_online"] == true {
+                    assert_eq!(published["source_version"], 2, "{published}");
+                    return;
+                }
+                assert!(Instant::now() < until, "{published}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        assert_eq!(look_up(&test, TABLE, Some(7), 5 * MINUTE).await[1], Some(100.0));
     });
 }
 

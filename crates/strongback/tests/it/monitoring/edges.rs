@@ -62,6 +62,21 @@ fn a_monitor_that_cannot_be_read_stops_no_other() {
 }
 
 #[test]
+fn what_waits_already_is_not_queued_again() {
+    on_every_store(async |test: TestApp| {
+        world(&test, YAML).await;
+        let path = "/api/1.0/monitors/prod.risk.fraud/run";
+        let ask = async |body: serde_json::Value| ok(&test.post(path, body).await)["job_id"].clone();
+        let first = ask(json!({})).await;
+        assert_eq!(ask(json!({})).await, first);
+        let range = json!({ "from": "2026-11-24T00:00:00Z", "to": "2026-11-24T01:00:00Z" });
+        let ranged = ask(range.clone()).await;
+        assert_ne!(ranged, first, "that asks for something else");
+        assert_eq!(ask(range).await, ranged);
+    });
+}
+
+#[test]
 fn a_range_without_end_is_refused_before_anything_is_queued() {
     on_every_store(async |test: TestApp| {
         world(&test, YAML).await;

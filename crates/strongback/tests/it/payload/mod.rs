@@ -89,7 +89,8 @@ fn record(number: i64, rows: usize) -> Record {
         feature_versions: vec![FeatureVersion {
             table: 999_999,
             definition: 2,
-            version: 7,
+            version: Some(7),
+            source_version: Some(5),
             inputs: vec![LookedUp { input: 0, rows: None }],
         }],
         scores: (0..rows).map(|row| row as f64 / 4.0).collect(),

@@ -3,7 +3,9 @@
 
 mod full;
 mod kill;
+mod lineage;
 mod lookup;
+mod superseded;
 mod why;
 
 use std::time::{Duration, Instant};

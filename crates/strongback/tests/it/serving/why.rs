@@ -31,17 +31,19 @@ fn asked(lab: &mut Lab, version: i64, columns: &[&str], row: &Value) -> String {
     panic!("version {version} does not answer: {}", lab.server.log());
 }
 
+pub(super) const PANES: &str = "prod.risk.panes";
+pub(super) const FEATURES: &str = "version: 1\nname: prod.risk.panes\nsource: prod.risk.payments\nkeys: [card]\ntimestamp: at\n\
+                                   row_key: [id]\npane: 1m\nlateness: 5m\nfeatures:\n\
+                                   - {name: mean, aggregate: mean, column: amount, window: 5m}\n\
+                                   - {name: n, aggregate: count, window: 5m}\n";
+
 /// A table of features by card, where that of card 8 has the mean 4 at five past midnight, and a training set on it.
-fn with_features(lab: &mut Lab) {
+pub(super) fn with_features(lab: &mut Lab) {
     let types = "types=id:long,card:long,at:timestamp,amount:double";
     let rows = "id,card,at,amount\n1,7,2026-11-24T00:00:00Z,1\n2,8,2026-11-24T00:01:00Z,4\n3,7,2026-11-24T00:04:00Z,2\n";
     let batch = |name: &str| format!("/api/1.0/tables/prod.risk.{name}/batches/one?format=csv&create=true&");
     lab.put(&format!("{}{types}", batch("payments")), rows.as_bytes());
-    let features = "version: 1\nname: prod.risk.panes\nsource: prod.risk.payments\nkeys: [card]\ntimestamp: at\n\
-                    row_key: [id]\npane: 1m\nlateness: 5m\nfeatures:\n\
-                    - {name: mean, aggregate: mean, column: amount, window: 5m}\n\
-                    - {name: n, aggregate: count, window: 5m}\n";
-    lab.post("/api/1.0/feature-tables", &json!({ "yaml": features }));
+    lab.post("/api/1.0/feature-tables", &json!({ "yaml": FEATURES }));
     let job = lab.post("/api/1.0/feature-tables/prod.risk.panes/materialize", &json!({ "wait_ms": 30_000 }));
     assert_eq!(job["state"], "succeeded", "{job}");
     let labels = "id,at,card,class\n1,2026-11-24T00:05:00Z,7,1\n2,2026-11-24T00:05:00Z,8,0\n";
@@ -72,7 +74,7 @@ fn what_was_looked_up_and_what_was_sent_are_told_apart_row_by_row() {
         // The online value is the one that whoever sends it himself would send.
         let (sent, same) = ask(&mut lab, json!([{ "x1": 2.0, "mean": 4.0 }, { "x1": 2.0, "mean": 9.0 }]));
         assert_eq!(scores, same);
-        let from = json!({ "table": "prod.risk.panes", "definition": 1, "version": 1 });
+        let from = json!({ "table": "prod.risk.panes", "definition": 1, "version": 1, "source_version": 1 });
         let explained = |lab: &mut Lab| {
             let found = lab.get(&format!("/api/1.0/requests/{id}/why"));
             let mean = |row: usize| found["rows"][row]["inputs"][1].clone();
