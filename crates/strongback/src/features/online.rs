@@ -10,7 +10,7 @@ use redb::Database;
 
 use super::{
     definition,
-    state::{Meta, View},
+    state::{File, Meta, View},
 };
 use crate::{
     catalog::Action,
@@ -39,7 +39,7 @@ pub struct Lookup {
 
 /// A feature table, open for look-ups at the definition that was published then.
 pub struct Online {
-    database: Arc<Database>,
+    file: Arc<File>,
     name: String,
     feature_ref: FeatureRef,
     plan: Arc<PanePlan>,
@@ -49,6 +49,7 @@ pub struct Online {
 /// One publication of a feature table, whole.
 pub struct Publication<'o> {
     online: &'o Online,
+    database: Arc<Database>,
     view: View,
     meta: Meta,
 }
@@ -69,7 +70,9 @@ impl Publication<'_> {
         let plan = &self.online.plan;
         let end = plan.pane_of(at_micros);
         let span = (end.saturating_sub(plan.panes_max()), end.saturating_sub(1));
-        let panes = self.view.panes((table, definition), &encode_key(&keys), span, plan.columns().len())?;
+        let panes = self.online.file.used(&self.database, |_| {
+            self.view.panes((table, definition), &encode_key(&keys), span, plan.columns().len())
+        })?;
         Ok(Request::new(plan, panes).features(at_micros))
     }
 }
@@ -100,10 +103,9 @@ pub async fn open(ctx: &Ctx, full_name: &str) -> Result<Arc<Online>> {
     let plan = definition.plan()?;
     let features = plan.declared().features.iter().map(|feature| feature.name.clone()).collect();
     let feature_ref = FeatureRef { table: id, definition: definition.n };
-    let app = Arc::clone(&ctx.app);
-    let database =
-        tokio::task::spawn_blocking(move || app.online.open()).await.map_err(Error::internal)??;
-    Ok(Arc::new(Online { database, name: shown, feature_ref, plan, features }))
+    let (app, file) = (Arc::clone(&ctx.app), Arc::clone(ctx.app.online.file()));
+    tokio::task::spawn_blocking(move || app.online.open()).await.map_err(Error::internal)??;
+    Ok(Arc::new(Online { file, name: shown, feature_ref, plan, features }))
 }
 
 impl Online {
@@ -124,7 +126,8 @@ impl Online {
 
     /// What the keys are, in the same order.
     pub fn key_kinds(&self) -> Result<Vec<KeyKind>> {
-        let meta = View::new(&self.database)?.meta(self.feature_ref.table)?;
+        let table = self.feature_ref.table;
+        let meta = self.file.used(&self.file.ready()?, |database| View::new(database)?.meta(table))?;
         Ok(meta.map(|meta| meta.key_kinds).unwrap_or_default())
     }
 
@@ -151,8 +154,13 @@ impl Online {
     /// A table of which another definition was published since.
     pub fn publication(&self) -> Result<Publication<'_>> {
         let FeatureRef { table, definition } = self.feature_ref;
-        let view = View::new(&self.database)?;
-        let meta = view.meta(table)?.filter(|meta| meta.definition == definition).ok_or_else(|| {
+        let database = self.file.ready()?;
+        let (view, meta) = self.file.used(&database, |database| {
+            let view = View::new(database)?;
+            let meta = view.meta(table)?;
+            Ok((view, meta))
+        })?;
+        let meta = meta.filter(|meta| meta.definition == definition).ok_or_else(|| {
             Error::new(
                 Code::InvalidState,
                 format!(
@@ -161,7 +169,7 @@ impl Online {
                 ),
             )
         })?;
-        Ok(Publication { online: self, view, meta })
+        Ok(Publication { online: self, database, view, meta })
     }
 
     /// The keys as they are stored: a day may be given as a text.

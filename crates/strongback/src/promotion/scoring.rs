@@ -80,6 +80,11 @@ impl Scorer {
         Ok(Self { inputs, runtime })
     }
 
+    /// Ends it, so that all that it used is charged.
+    pub async fn end(self) {
+        self.runtime.end().await;
+    }
+
     /// The columns that it takes.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
