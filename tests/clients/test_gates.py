@@ -109,8 +109,13 @@ def test_gates_that_cannot_run_a_model_pass_nothing(client, strongback, name, ex
         f"version: 1\nevaluation:\n  table: {name}_rows\n  label: y\naccuracy:\n  - metric: roc_auc\n    margin: 0\n"
         "first_champion:\n  - metric: roc_auc\n    at_least: 0.5\n"
     )
-    # There are no rows to judge it on.
+    # There are no rows to judge it on: nothing is begun, and no report is kept.
     call = ["gate", "run", "--model", name, "--candidate", version, "--config", gates, "--move", "champion"]
+    assert strongback(*call, "--json", code=2) == ""
+    assert json.loads(strongback("gate", "list", "--model", name, "--json")) == []
+    rows = tmp_path / "rows.csv"
+    rows.write_text("a,b,y\n" + "".join(f"{row % 7},{row % 5},{row % 2}\n" for row in range(200)))
+    strongback("table", "import", rows, "--name", f"{name}_rows")
     printed = strongback(*call, "--json", code=2)
     report = json.loads(printed)
     assert report["verdict"] == "could_not_judge"

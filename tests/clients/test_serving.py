@@ -284,6 +284,45 @@ def test_a_worker_that_dies_hangs_or_raises_takes_nothing_down(served, monkeypat
     assert ask("killed")[1] == {"predictions": ["KILLED"]}
 
 
+class Busy(mlflow.pyfunc.PythonModel):
+    """Computes for 0.4 s of processor time over each piece of rows."""
+
+    def predict(self, context, model_input, params=None):
+        import time
+
+        until = time.process_time() + 0.4
+        while time.process_time() < until:
+            pass
+        return model_input["x"].tolist()
+
+
+def test_a_gate_run_pays_for_the_python_process_that_scores_for_it(served, tmp_path):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    rows = pd.DataFrame({"x": [0.5]})
+    mlflow.set_experiment("serving")
+    with mlflow.start_run():
+        info = mlflow.pyfunc.log_model(
+            name="model", python_model=Busy(), signature=infer_signature(rows, [0.5]), pip_requirements=[]
+        )
+    name = "main.default.m_busy"
+    mlflow.register_model(info.model_uri, name)
+    values = [row / 600 for row in range(600)]
+    pd.DataFrame({"x": values, "y": [int(x > 0.5) for x in values]}).to_csv(tmp_path / "rows.csv", index=False)
+    strongback(served, "table", "import", str(tmp_path / "rows.csv"), "--name", "main.default.busy_rows")
+    (tmp_path / "gates.yaml").write_text(
+        "version: 1\nevaluation:\n  table: main.default.busy_rows\n  label: y\n"
+        "accuracy:\n  - { metric: roc_auc, margin: 0 }\nfirst_champion:\n  - { metric: roc_auc, at_least: 0.9 }\n"
+    )
+    call = ["gate", "run", "--model", name, "--candidate", "1", "--config", str(tmp_path / "gates.yaml"), "--json"]
+    report = json.loads(strongback(served, *call).stdout)
+    assert report["verdict"] == "pass"
+    job = json.loads(strongback(served, "job", "show", report["report_id"], "--json").stdout)
+    # Three pieces of at most 256 rows, and what loading takes.
+    cost = job["cost"]
+    assert cost["processor_ms"] >= 1_200, cost
+    assert cost["processor_ms"] <= cost["wall_ms"] * os.cpu_count(), cost
+
+
 def test_an_alias_is_followed_with_no_failed_request(served, data):
     rows, labels = data
     client = MlflowClient()

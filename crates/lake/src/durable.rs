@@ -25,6 +25,8 @@ use deltalake::logstore::object_store::{
 };
 use futures::stream::BoxStream;
 
+use crate::meter;
+
 /// What the name of a file that is being written ends with. `object_store` hides such names in lists as its own.
 const STAGED: &str = "#1";
 
@@ -271,7 +273,7 @@ fn sync_parent(path: &FsPath) -> io::Result<()> {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
+    meter::spawn_blocking(work)
         .await
         .map_err(|error| Error::Generic { store: "local", source: Box::new(error) })?
 }

@@ -38,6 +38,7 @@ use tokio::{
 use crate::{
     asof,
     error::{Error, Kind, Result},
+    meter::{self, Meter},
     query,
     root::Root,
 };
@@ -110,14 +111,17 @@ impl Lake {
         self.0.engine.lock().is_some()
     }
 
-    /// Runs work on the engine's threads.
+    /// Runs work on the engine's threads, for whom this thread works at the moment.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Task<T> {
         match self.engine() {
             Ok(engine) => match &engine.runtime {
-                Some(runtime) => Task(Ok(runtime.spawn(work))),
+                Some(runtime) => Task(Ok(match Meter::current() {
+                    Some(meter) => runtime.spawn(meter.follow(work)),
+                    None => runtime.spawn(work),
+                })),
                 None => Task(Err(Some(Error::internal("the engine has ended")))),
             },
             Err(error) => Task(Err(Some(error))),
@@ -188,6 +192,7 @@ impl Engine {
             _ => {}
         }
         std::fs::create_dir_all(&limits.spill_dir).map_err(|error| unusable(&error))?;
+        meter::follow_operators();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(limits.threads)
             .thread_name("lake")

@@ -20,6 +20,7 @@ use crate::{
     decode::{self, BadRow, Report, Sink, Source},
     engine::{Lake, Task},
     error::{Error, Result},
+    meter,
     root::{Root, TableId},
     schema::Declared,
     table::{Committed, Mark, create, find_commit, schema_of},
@@ -196,8 +197,7 @@ async fn pour(
 ) -> Result<Report> {
     let (sender, mut decoded) = mpsc::channel(WAITING_BATCHES);
     let (source, schema) = (source.clone(), schema.clone());
-    let decoding =
-        tokio::task::spawn_blocking(move || decode::decode(&source, &schema, &mut Channel { sender }));
+    let decoding = meter::spawn_blocking(move || decode::decode(&source, &schema, &mut Channel { sender }));
     let mut is_stopped = false;
     while let Some(next) = decoded.recv().await {
         match next {
@@ -341,7 +341,7 @@ impl Quarantining {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    joined(tokio::task::spawn_blocking(work).await)
+    joined(meter::spawn_blocking(work).await)
 }
 
 /// The outcome of decoding on another thread. Decoders are other people's, and files come from anywhere: a panic is a damaged

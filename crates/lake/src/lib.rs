@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`root`] | where tables lie; a table by its id |
 //! | [`engine`] | the engine's own threads, memory and spill space; opened by the first use |
+//! | [`meter`] | processor time of what is done for somebody, here and on other threads |
 //! | [`table`] | making a table, its state at a version, proof that a version can be read |
 //! | [`import`] | a file becomes a version; bad rows are named |
 //! | [`feed`] | what a table gained between two versions; rows in memory |
@@ -33,6 +34,7 @@ mod expressions;
 pub mod feed;
 mod files;
 pub mod import;
+pub mod meter;
 pub mod panes;
 pub mod query;
 pub mod refill;

@@ -20,6 +20,7 @@ use crate::{
     decode::{self, BadRow, Report, Sink, Source},
     engine::{Lake, Task},
     error::{Error, Kind, Result},
+    meter,
     query::Value,
     schema::{Declared, of_declared},
 };
@@ -83,7 +84,7 @@ impl Lake {
                 pouring.send()?;
                 Ok(report)
             };
-            tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+            meter::spawn_blocking(work).await.map_err(Error::internal)?
         });
         Ok(Refilling { pieces, report })
     }

@@ -8,22 +8,26 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    ends::Ends,
     error::{Result, StatsError},
     estimate::{Confidence, Estimate, Method},
     random::Stream,
 };
 
 /// How often to resample, and from which seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resampling {
     pub seed: u64,
     /// From 200 to 100,000. A resample costs a few nanoseconds a row and model.
     pub resamples: u32,
+    /// When it is given up before its end.
+    #[serde(skip)]
+    pub ends: Ends,
 }
 
 impl Default for Resampling {
     fn default() -> Self {
-        Self { seed: 1, resamples: 1_000 }
+        Self { seed: 1, resamples: 1_000, ends: Ends::default() }
     }
 }
 
@@ -53,12 +57,14 @@ impl Resampling {
     ) -> Result<(f64, f64)> {
         let resamples = self.checked()?;
         let mut weights = vec![0; rows];
-        let mut values: Vec<f64> = (0..u64::from(resamples))
-            .filter_map(|resample| {
-                Stream::new(self.seed, resample).fill_poisson(&mut weights);
-                statistic(&weights)
-            })
-            .collect();
+        let mut values = Vec::with_capacity(resamples as usize);
+        for resample in 0..u64::from(resamples) {
+            if self.ends.is_over() {
+                return Err(StatsError::GivenUp { figure });
+            }
+            Stream::new(self.seed, resample).fill_poisson(&mut weights);
+            values.extend(statistic(&weights));
+        }
         if (values.len() as u64) * 10 < u64::from(resamples) * 9 {
             let why = "more than a tenth of the resamples have no value, as one class has too few rows";
             return Err(StatsError::Undefined { figure, why });

@@ -36,6 +36,10 @@ pub enum StatsError {
     #[error("{figure} is undefined here: {why}")]
     Undefined { figure: &'static str, why: &'static str },
 
+    /// Nobody waited for it any more.
+    #[error("{figure} was given up before its end: nobody waits for it any more")]
+    GivenUp { figure: &'static str },
+
     /// Two things that do not describe the same kind of column.
     #[error("{left} and {right} do not go together: {why}")]
     Incompatible { left: &'static str, right: &'static str, why: &'static str },

@@ -12,7 +12,7 @@
 //! | PSI, Jensen–Shannon, total variation, chi-squared, Kolmogorov–Smirnov, Wasserstein, false discoveries | [`drift`] |
 //! | quantiles, moments, categories, missing values of a column, in bytes that merge | [`sketch`] |
 //! | percentiles of times, and two systems measured in turn | [`latency`] |
-//! | the bootstrap's settings, and random numbers that are a function of their place | [`Resampling`], [`random`] |
+//! | the bootstrap's settings, when it is given up, and random numbers that are a function of their place | [`Resampling`], [`Ends`], [`random`] |
 //! | normal, Student, beta, binomial, gamma, chi-squared, Kolmogorov | [`special`] |
 //!
 //! A shift of predictions is [`drift`] of the scores; a drift of labels is [`proportion::difference`] for two classes
@@ -55,6 +55,7 @@
 mod bootstrap;
 pub mod classify;
 pub mod drift;
+mod ends;
 mod error;
 mod estimate;
 pub mod fairness;
@@ -71,6 +72,7 @@ mod values;
 pub mod verdict;
 
 pub use bootstrap::Resampling;
+pub use ends::Ends;
 pub use error::{Result, StatsError};
 pub use estimate::{Confidence, Estimate, Method};
 pub use values::Missing;

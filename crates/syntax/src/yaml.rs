@@ -4,12 +4,14 @@
 //! are refused, so that a file is as large as it looks and has no types but text; a key stands once in its mapping.
 
 mod fields;
+mod places;
 
 use std::fmt;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 pub(crate) use fields::{Fields, list, scalar};
+pub use places::Places;
 
 use crate::names::shown;
 

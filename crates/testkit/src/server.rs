@@ -99,6 +99,17 @@ impl Server {
         self.process.as_ref().map(Process::id)
     }
 
+    /// Processor time that the process has used so far.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let id = self.id().context("the server was never started")?;
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
+        // User and system time, the 14th and 15th field of proc(5), in hundredths of a second.
+        let ticks: Vec<u64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        ensure!(ticks.len() == 2, "this is no line of a process: {stat}");
+        Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
+    }
+
     /// Whether the process still runs.
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(|process| matches!(process.exited(), Ok(None)))

@@ -118,7 +118,18 @@ impl Lake {
         })
     }
 
-    /// The same for who computes on the rows: they come batch by batch, a few at a time in memory.
+    /// Plans a query and runs nothing of it: whether it could be run, and why not.
+    pub fn check(&self, statement: Statement, tables: Vec<Resolved>) -> Task<()> {
+        let lake = self.clone();
+        self.run(async move {
+            let session = lake.session()?;
+            let plan = plan(&lake, &session, statement, &tables).await?;
+            session.state().create_physical_plan(&plan).await?;
+            Ok(())
+        })
+    }
+
+    /// The same as [`Self::query`] for who computes on the rows: they come batch by batch, a few at a time in memory.
     pub fn rows(
         &self,
         statement: Statement,

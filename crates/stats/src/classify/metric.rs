@@ -106,7 +106,7 @@ impl From<Metric> for String {
 }
 
 /// What a figure is computed with besides the rows.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Options {
     pub confidence: Confidence,

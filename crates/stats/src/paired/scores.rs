@@ -107,7 +107,7 @@ impl PairedScores {
     fn as_if_independent(&self, metric: Metric, options: &Options, delta: Estimate) -> Result<Estimate> {
         let (first, second) = self.thresholds.unwrap_or((options.threshold, options.threshold));
         let alone =
-            |rows: &BinaryScores, threshold| rows.evaluate(metric, &Options { threshold, ..*options });
+            |rows: &BinaryScores, threshold| rows.evaluate(metric, &Options { threshold, ..options.clone() });
         let (first, second) = (alone(&self.champion, first)?, alone(&self.candidate, second)?);
         let bounds = Limits::of(&second).difference(Limits::of(&first), 0.0);
         Ok(Estimate::new(delta.value, bounds, options.confidence, delta.n, Method::Mover))

@@ -52,8 +52,11 @@ fn figures_of_a_classifier() {
     let distance = 1.5;
     let (labels, scores) = Draw::new(77).scored(1_000_000, 0.2, distance);
     let population = BinaryScores::new(&labels, &scores).unwrap();
-    let seldom =
-        Options { resampling: Resampling { seed: 3, resamples: 200 }, threshold: 0.8, ..Options::default() };
+    let seldom = Options {
+        resampling: Resampling { seed: 3, resamples: 200, ..Resampling::default() },
+        threshold: 0.8,
+        ..Options::default()
+    };
     let area = normal::cdf(distance / 2.0_f64.sqrt());
     for (metric, least) in [
         (Metric::RocAuc, 0.925),
@@ -106,7 +109,10 @@ fn differences_of_two_models() {
         }
         PairedScores::new(&rows.0, &rows.1, &rows.2).unwrap()
     };
-    let seldom = Options { resampling: Resampling { seed: 5, resamples: 200 }, ..Options::default() };
+    let seldom = Options {
+        resampling: Resampling { seed: 5, resamples: 200, ..Resampling::default() },
+        ..Options::default()
+    };
     for metric in
         [Metric::Accuracy, Metric::RocAuc, Metric::AveragePrecision, Metric::FBeta(1.0), Metric::Precision]
     {

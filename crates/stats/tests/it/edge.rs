@@ -1,7 +1,12 @@
 //! What is refused, in words; what is missing, in numbers.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
+
 use stats::{
-    Confidence, Estimate, Missing, Resampling, StatsError,
+    Confidence, Ends, Estimate, Missing, Resampling, StatsError,
     classify::{BinaryScores, Confusion, Metric, Multiclass, Options},
     drift::{self, Distribution, NumericBins},
     fairness::Groups,
@@ -133,6 +138,23 @@ fn what_is_not_enough_has_no_false_certainty() {
         rows.evaluate(Metric::AveragePrecision, &options),
         "number of resamples is 10: it must be from 200 to 100,000",
     );
+}
+
+#[test]
+fn what_nobody_waits_for_is_given_up_between_two_resamples() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let counting = Arc::clone(&asked);
+    let ends = Ends::when(move || counting.fetch_add(1, Relaxed) == 7);
+    let options = Options {
+        resampling: Resampling { resamples: 1_000, ends, ..Resampling::default() },
+        ..Options::default()
+    };
+    let rows = BinaryScores::new(&[true, false, true], &[0.9, 0.95, 0.1]).unwrap();
+    check(
+        rows.evaluate(Metric::AveragePrecision, &options),
+        "average precision was given up before its end: nobody waits for it any more",
+    );
+    assert_eq!(asked.load(Relaxed), 8);
 }
 
 #[test]

@@ -120,7 +120,10 @@ fn the_bootstrap_repeats_itself_to_the_last_bit() {
     let (labels, champion, candidate) = models(5, 500, 0.2);
     let pair = PairedScores::new(&labels, &champion, &candidate).unwrap();
     let of = |seed| {
-        let options = Options { resampling: Resampling { seed, resamples: 300 }, ..Options::default() };
+        let options = Options {
+            resampling: Resampling { seed, resamples: 300, ..Resampling::default() },
+            ..Options::default()
+        };
         pair.compare(Metric::AveragePrecision, &options).unwrap()
     };
     assert_eq!(of(7), of(7));

@@ -378,5 +378,5 @@ async fn put(
     panes: Vec<state::StoredPane>,
 ) -> Result<()> {
     let (app, id, meta) = (Arc::clone(&ctx.app), work.table.asset.id, meta.clone());
-    job.blocking(move || state::publish(&*app.online.open()?, id, &meta, is_whole, &panes)).await
+    job.blocking(move || app.online.publish(id, &meta, is_whole, &panes)).await
 }

@@ -10,7 +10,7 @@ use redb::Database;
 
 use super::{
     definition,
-    state::{Meta, View},
+    state::{File, Meta, View},
 };
 use crate::{
     catalog::Action,
@@ -41,7 +41,7 @@ pub struct Lookup {
 
 /// A definition of a feature table, open for look-ups.
 pub struct Online {
-    database: Arc<Database>,
+    file: Arc<File>,
     name: String,
     feature_ref: FeatureRef,
     plan: Arc<PanePlan>,
@@ -53,6 +53,7 @@ pub struct Online {
 /// One publication of a definition, whole.
 pub struct Publication<'o> {
     online: &'o Online,
+    database: Arc<Database>,
     view: View,
     meta: Meta,
 }
@@ -78,7 +79,9 @@ impl Publication<'_> {
         let plan = &self.online.plan;
         let end = plan.pane_of(at_micros);
         let span = (end.saturating_sub(plan.panes_max()), end.saturating_sub(1));
-        let panes = self.view.panes((table, definition), &encode_key(&keys), span, plan.columns().len())?;
+        let panes = self.online.file.used(&self.database, |_| {
+            self.view.panes((table, definition), &encode_key(&keys), span, plan.columns().len())
+        })?;
         Ok(Request::new(plan, panes).features(at_micros))
     }
 }
@@ -137,10 +140,9 @@ pub async fn open_at(ctx: &Ctx, feature_ref: FeatureRef) -> Result<Arc<Online>> 
     let meta = meta.ok_or_else(|| not_online(&name, n))?;
     let plan = definition.plan()?;
     let features = plan.declared().features.iter().map(|feature| feature.name.clone()).collect();
-    let app = Arc::clone(&ctx.app);
-    let database =
-        tokio::task::spawn_blocking(move || app.online.open()).await.map_err(Error::internal)??;
-    Ok(Arc::new(Online { database, name, feature_ref, plan, features, key_kinds: meta.key_kinds }))
+    let (app, file) = (Arc::clone(&ctx.app), Arc::clone(ctx.app.online.file()));
+    tokio::task::spawn_blocking(move || app.online.open()).await.map_err(Error::internal)??;
+    Ok(Arc::new(Online { file, name, feature_ref, plan, features, key_kinds: meta.key_kinds }))
 }
 
 fn not_online(name: &str, definition: i64) -> Error {
@@ -182,7 +184,9 @@ impl Online {
     /// Whether this definition can be looked up still.
     pub fn is_there(&self) -> Result<bool> {
         let FeatureRef { table, definition } = self.feature_ref;
-        Ok(View::new(&self.database)?.meta((table, definition))?.is_some())
+        self.file.used(&self.file.ready()?, |database| {
+            Ok(View::new(database)?.meta((table, definition))?.is_some())
+        })
     }
 
     /// Column of the time.
@@ -209,9 +213,14 @@ impl Online {
     /// A definition that is no longer online.
     pub fn publication(&self) -> Result<Publication<'_>> {
         let FeatureRef { table, definition } = self.feature_ref;
-        let view = View::new(&self.database)?;
-        let meta = view.meta((table, definition))?.ok_or_else(|| not_online(&self.name, definition))?;
-        Ok(Publication { online: self, view, meta })
+        let database = self.file.ready()?;
+        let (view, meta) = self.file.used(&database, |database| {
+            let view = View::new(database)?;
+            let meta = view.meta((table, definition))?;
+            Ok((view, meta))
+        })?;
+        let meta = meta.ok_or_else(|| not_online(&self.name, definition))?;
+        Ok(Publication { online: self, database, view, meta })
     }
 
     /// The keys as they are stored: a day may be given as a text.

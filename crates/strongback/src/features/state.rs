@@ -4,11 +4,15 @@
 //! pane), and what they were published as ([`Meta`]). A publication is one durable transaction, so that a look-up sees one of them
 //! whole; one of a definition leaves the others as they are. All of it is derived: a file that cannot be read is put aside and
 //! begun anew, and what was in it is computed again.
+//!
+//! What must stay true: a disk that fails, or is full, takes nothing for longer than that lasts. The database refuses everything
+//! after its first failure; so it is closed then, and opened again at its last publication.
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use lake::panes::{KeyKind, Pane, decode_pane};
@@ -60,19 +64,40 @@ pub struct OnlineStore {
     turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-struct File {
+pub(super) struct File {
     path: PathBuf,
+    /// Held by who opens it, so that it is opened once.
+    opening: Mutex<()>,
     database: Mutex<Option<Arc<Database>>>,
 }
 
+/// Tries to open the store again that was closed after a failure, and how long after each other.
+const REOPENINGS: u32 = 400;
+const REOPEN_EVERY: Duration = Duration::from_millis(25);
+
 fn failed(error: impl Into<redb::Error>) -> Error {
-    Error::internal(error.into())
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match error.into() {
+        redb::Error::Io(error) if matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull) => {
+            Error::unavailable(
+                "The disk that holds the online features is full. Free space, then repeat the call.",
+            )
+            .because(error)
+        }
+        error @ redb::Error::PreviousIo => closed().because(error),
+        error => Error::internal(error),
+    }
+}
+
+fn closed() -> Error {
+    Error::unavailable("The online features are opened again after their disk failed. Ask again in a moment.")
 }
 
 impl OnlineStore {
     /// Below a data directory, which this process holds alone. Nothing is opened yet.
     pub fn new(data_dir: &Path) -> Self {
-        let file = File { path: data_dir.join(FILE_NAME), database: Mutex::new(None) };
+        let path = data_dir.join(FILE_NAME);
+        let file = File { path, opening: Mutex::new(()), database: Mutex::new(None) };
         Self { file: Arc::new(file), turns: Mutex::default() }
     }
 
@@ -91,6 +116,22 @@ impl OnlineStore {
         self.file.open()
     }
 
+    /// The file of it, for who looks up for long.
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Publishes panes, as [`publish`] does.
+    pub(super) fn publish(
+        &self,
+        asset_id: i64,
+        meta: &Meta,
+        is_whole: bool,
+        panes: &[StoredPane],
+    ) -> Result<()> {
+        self.file.used(&self.open()?, |database| publish(database, asset_id, meta, is_whole, panes))
+    }
+
     /// What a definition was published as.
     pub(super) async fn meta(&self, which: Which) -> Result<Option<Meta>> {
         Ok(self.all().await?.remove(&which))
@@ -105,14 +146,16 @@ impl OnlineStore {
     /// Lets the panes of definitions go.
     pub(super) async fn forget(&self, gone: Vec<Which>) -> Result<()> {
         let file = Arc::clone(&self.file);
-        tokio::task::spawn_blocking(move || forget(&*file.open()?, &gone)).await.map_err(Error::internal)?
+        tokio::task::spawn_blocking(move || file.used(&file.open()?, |database| forget(database, &gone)))
+            .await
+            .map_err(Error::internal)?
     }
 }
 
 impl File {
     fn open(&self) -> Result<Arc<Database>> {
-        let mut database = self.database.lock();
-        if let Some(open) = &*database {
+        let _turn = self.opening.lock();
+        if let Some(open) = &*self.database.lock() {
             return Ok(Arc::clone(open));
         }
         let create = || Database::builder().set_cache_size(CACHE_BYTES).create(&self.path);
@@ -131,27 +174,70 @@ impl File {
                 self.path.display()
             ))
         })?);
-        Ok(Arc::clone(database.insert(opened)))
+        Ok(Arc::clone(self.database.lock().insert(opened)))
     }
 
-    fn all(&self) -> Result<HashMap<Which, Meta>> {
+    /// The open store, for who must not wait.
+    pub(super) fn ready(&self) -> Result<Arc<Database>> {
+        self.database.lock().clone().ok_or_else(closed)
+    }
+
+    /// Uses the open store. Where that fails it is closed, and opened again beside whoever goes on.
+    pub(super) fn used<T>(
+        self: &Arc<Self>,
+        database: &Arc<Database>,
+        work: impl FnOnce(&Database) -> Result<T>,
+    ) -> Result<T> {
+        let outcome = work(database);
+        if outcome.as_ref().is_err_and(Error::is_ours) {
+            self.reopen(database);
+        }
+        outcome
+    }
+
+    fn reopen(self: &Arc<Self>, failed: &Arc<Database>) {
+        {
+            let mut database = self.database.lock();
+            if !database.as_ref().is_some_and(|open| Arc::ptr_eq(open, failed)) {
+                return;
+            }
+            *database = None;
+        }
+        tracing::warn!(path = %self.path.display(), "the online features failed, and are opened again");
+        let file = Arc::clone(self);
+        std::thread::spawn(move || {
+            // Who used it a moment ago has to let go of it first.
+            for _ in 0..REOPENINGS {
+                std::thread::sleep(REOPEN_EVERY);
+                if file.open().is_ok() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn all(self: &Arc<Self>) -> Result<HashMap<Which, Meta>> {
         // Without a file nothing was published, and none is made for a question.
         if self.database.lock().is_none() && !self.path.exists() {
             return Ok(HashMap::new());
         }
-        let read = self.open()?.begin_read().map_err(failed)?;
-        let Some(table) = read.open_table(PUBLISHED).map(Some).or_else(absent)? else {
-            return Ok(HashMap::new());
-        };
-        let mut all = HashMap::new();
-        for entry in table.iter().map_err(failed)? {
-            let (id, bytes) = entry.map_err(failed)?;
-            if let Some(meta) = decode_meta(bytes.value()) {
-                all.insert(id.value(), meta);
-            }
-        }
-        Ok(all)
+        self.used(&self.open()?, published)
     }
+}
+
+fn published(database: &Database) -> Result<HashMap<Which, Meta>> {
+    let read = database.begin_read().map_err(failed)?;
+    let Some(table) = read.open_table(PUBLISHED).map(Some).or_else(absent)? else {
+        return Ok(HashMap::new());
+    };
+    let mut all = HashMap::new();
+    for entry in table.iter().map_err(failed)? {
+        let (id, bytes) = entry.map_err(failed)?;
+        if let Some(meta) = decode_meta(bytes.value()) {
+            all.insert(id.value(), meta);
+        }
+    }
+    Ok(all)
 }
 
 fn is_damage(error: &DatabaseError) -> bool {
@@ -252,7 +338,7 @@ impl View {
 
 /// Publishes panes of the definition that `meta` names: in the place of all others of it, or of those with their key and index.
 /// Durable when it returns.
-pub(super) fn publish(
+fn publish(
     database: &Database,
     asset_id: i64,
     meta: &Meta,

@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use lake::meter::Meter;
 use parking_lot::Mutex;
 use serde_json::Value as Json;
+use stats::Ends;
 use tokio::sync::watch;
 
 use super::{
@@ -113,7 +115,14 @@ impl JobCtx {
         if self.is_to_end() {
             return Err(Error::new(Code::InvalidState, "The job was told to end."));
         }
+        Meter::settle();
         self.within_budget()
+    }
+
+    /// The same for statistics that take long. What they had found is given up: [`Self::check`] says why.
+    pub fn ends(&self) -> Ends {
+        let job = self.clone();
+        Ends::when(move || job.check().is_err())
     }
 
     /// Ends when the job is to end.
@@ -136,7 +145,7 @@ impl JobCtx {
 
     /// Charges processor time of threads that are not the job's own; an error once the budget is used up.
     pub fn charge_processor(&self, time: Duration) -> Result<()> {
-        self.0.spent.processor(time);
+        self.0.spent.processor().charge(time);
         self.within_budget()
     }
 
@@ -145,9 +154,9 @@ impl JobCtx {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let spent = Arc::clone(&self.0.spent);
+        let meter = self.0.spent.processor().clone();
         let value =
-            tokio::task::spawn_blocking(move || spent.measured(work)).await.map_err(Error::internal)??;
+            tokio::task::spawn_blocking(move || meter.measured(work)).await.map_err(Error::internal)??;
         self.within_budget().map(|()| value)
     }
 

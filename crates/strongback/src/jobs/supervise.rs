@@ -14,7 +14,6 @@ use super::{
     job::{Failure, Job, is_passing},
     lease::{self, LEASE_MS},
     log,
-    meter::Metered,
     outcome::{self, Ending},
     queue,
     registry::Handler,
@@ -53,7 +52,7 @@ pub(super) async fn run(app: Arc<App>, handler: Handler, job: Job, stopped: watc
     let job = JobCtx::new(&app, job, told);
     // Whatever ends this future ends the handler too.
     let mut work = JoinSet::new();
-    work.spawn(Metered::new(handler.run(job.clone()), Arc::clone(job.spent())));
+    work.spawn(job.spent().processor().clone().follow(handler.run(job.clone())));
     let (done, interrupt) = match attend(&app, &job, &mut work, stopped).await {
         Ok(done) => (done, None),
         Err(interrupt) => {

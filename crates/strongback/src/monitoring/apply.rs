@@ -9,7 +9,7 @@ use syntax::{
 
 use super::{
     baseline::{self, Resolved},
-    columns,
+    compared::Compared,
     monitor::{self, Monitor},
     provenance, store,
 };
@@ -28,6 +28,7 @@ use crate::{
     tables::{
         managed::{self, Managed},
         pin_in_tx, unpin_in_tx,
+        written::Written,
     },
 };
 
@@ -37,7 +38,7 @@ fn holder(asset: &Asset) -> String {
 }
 
 /// Reads a declaration; a mistake is told with its line and column.
-pub(super) fn read(yaml: &str) -> Result<monitors::Monitor> {
+fn read(yaml: &str) -> Result<monitors::Monitor> {
     from_yaml(yaml)
         .map_err(|error| Error::invalid(format!("The monitor cannot be read: {error}.")).in_field("yaml"))
 }
@@ -70,9 +71,25 @@ fn find(sql: &mut Sql<'_>, definition: &monitors::Monitor) -> Result<Named> {
     Ok(Named { name, watched, baseline })
 }
 
+/// Refuses columns that the tables do not have, before anything is stored.
+async fn check_columns(ctx: &Ctx, yaml: &str, definition: &monitors::Monitor) -> Result<()> {
+    let asked = definition.clone();
+    let named = ctx.read(move |sql| find(sql, &asked)).await?;
+    let watched = ctx.app.lake.state(named.watched.table, Some(named.watched.newest.version)).await?;
+    let baseline = ctx.app.lake.state(named.baseline.table, Some(named.baseline.version)).await?;
+    let written = Written::new(yaml, "The monitor cannot be declared", "yaml")?;
+    let compared = Compared {
+        written: &written,
+        watched: (&managed::show(&named.watched.name), &watched.columns),
+        baseline: (&managed::show(&named.baseline.name), &baseline.columns),
+    };
+    compared.check(definition)
+}
+
 /// Declares a monitor. A definition that is the same already changes nothing, but for whose rights count.
-pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<Monitor> {
-    check_columns(ctx, &definition).await?;
+pub(super) async fn declare(ctx: &Ctx, yaml: &str) -> Result<Monitor> {
+    let definition = read(yaml)?;
+    check_columns(ctx, yaml, &definition).await?;
     let text = serde_json::to_string(&definition).map_err(Error::internal)?;
     let sha256: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     ctx.write(move |tx| {
@@ -179,48 +196,6 @@ fn create(tx: &mut Sql<'_>, schema: &Asset, name: &FullName) -> Result<Asset> {
             properties: None,
         },
     )
-}
-
-/// Refuses columns that the tables do not have, before anything is stored.
-async fn check_columns(ctx: &Ctx, definition: &monitors::Monitor) -> Result<()> {
-    let asked = definition.clone();
-    let named = ctx.read(move |sql| find(sql, &asked)).await?;
-    let watched = ctx.app.lake.state(named.watched.table, Some(named.watched.newest.version)).await?;
-    let baseline = ctx.app.lake.state(named.baseline.table, Some(named.baseline.version)).await?;
-    let require =
-        |table: &FullName, columns: &[lake::schema::Column], name: &str, what: &str| match columns::named(
-            columns, name,
-        ) {
-            Some(column) => Ok(column.clone()),
-            None => Err(Error::invalid(format!(
-                "The table '{}' has no column '{name}', which the monitor names in '{what}'.",
-                managed::show(table)
-            ))),
-        };
-    let of_watched = |name: &str, what: &str| require(&named.watched.name, &watched.columns, name, what);
-    let of_baseline = |name: &str, what: &str| require(&named.baseline.name, &baseline.columns, name, what);
-    let event_time = of_watched(&definition.event_time, "event_time")?;
-    if event_time.type_name != "TIMESTAMP" {
-        return Err(Error::invalid(format!(
-            "The column '{}' is of type {}; event time is a timestamp.",
-            event_time.name, event_time.type_text
-        )));
-    }
-    if let Some(prediction) = &definition.prediction {
-        of_watched(&prediction.column, "prediction")?;
-        prediction.baseline.as_ref().map(|name| of_baseline(name, "prediction.baseline")).transpose()?;
-    }
-    if let Some(labels) = &definition.labels {
-        labels.baseline.as_ref().map(|name| of_baseline(name, "labels.baseline")).transpose()?;
-        for key in super::labelled::KEYS {
-            of_watched(key, "labels")?;
-        }
-    }
-    for name in &definition.features.include {
-        of_watched(name, "features.include")?;
-        of_baseline(name, "features.include")?;
-    }
-    Ok(())
 }
 
 /// Deletes a monitor, authorised; what it computed stays.

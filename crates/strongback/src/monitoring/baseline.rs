@@ -61,11 +61,11 @@ pub(super) async fn sketches(
 ) -> Result<BTreeMap<String, ColumnSketch>> {
     let ctx = job.ctx().await?;
     let batch_id = format!("baseline-{}@{}", baseline.table, baseline.version);
-    let kept = match sketches::load(&ctx, &names.sketch, &batch_id).await? {
+    let kept = match names.own(&names.sketch, sketches::load(&ctx, &names.sketch, &batch_id).await)? {
         Some(kept) => kept,
         None => {
             let made = make(job, &ctx, baseline).await?;
-            sketches::land(&ctx, &names.sketch, &batch_id, &made).await?;
+            names.own(&names.sketch, sketches::land(&ctx, &names.sketch, &batch_id, &made).await)?;
             made
         }
     };

@@ -1,6 +1,7 @@
 //! Which columns can be compared, and how.
 
 use stats::sketch::{CategorySketch, ColumnSketch, NumericSketch};
+use syntax::monitors::{Features, Monitor};
 
 /// What a column is compared as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,4 +51,15 @@ pub(super) fn comparable(columns: &[lake::schema::Column]) -> Vec<Column> {
 /// The column of a name, which compares without case.
 pub(super) fn named<'c>(columns: &'c [lake::schema::Column], name: &str) -> Option<&'c lake::schema::Column> {
     columns.iter().find(|column| column.name.to_lowercase() == name.to_lowercase())
+}
+
+/// Whether a definition takes a column of this name among those that are compared, where both tables have it: it is not left
+/// out, and has no other part.
+pub(super) fn is_feature(definition: &Monitor, name: &str) -> bool {
+    let is_it = |other: &String| other.to_lowercase() == name.to_lowercase();
+    let Features { include, exclude } = &definition.features;
+    let prediction = definition.prediction.as_ref().map(|prediction| &prediction.column);
+    let label = definition.labels.as_ref().and_then(|labels| labels.baseline.as_ref());
+    let has_other_part = [Some(&definition.event_time), prediction, label].into_iter().flatten().any(is_it);
+    !has_other_part && !exclude.iter().any(is_it) && (include.is_empty() || include.iter().any(is_it))
 }

@@ -3,11 +3,11 @@
 //! What must stay true: each step finds what it did before. Sketches and figures land as batches that the plan names, and what
 //! has landed is read back; points of a series that are there are not added again; the windows are recorded last.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 use stats::{proportion::Share, sketch::ColumnSketch};
-use syntax::monitors::Metric;
+use syntax::monitors::{Metric, Monitor};
 
 use super::{
     columns::{self, Column},
@@ -76,19 +76,9 @@ pub(super) fn wanted(look: &Look, baseline: &BTreeMap<String, ColumnSketch>) -> 
             return Err(missing(column, "features"));
         }
     }
-    let mut left_out: Vec<String> = definition.features.exclude.iter().map(|name| lower(name)).collect();
-    left_out.push(lower(&definition.event_time));
-    left_out.extend(prediction.as_ref().map(|column| lower(&column.name)));
-    left_out.extend(definition.labels.as_ref().and_then(|labels| labels.baseline.as_deref()).map(lower));
-    let include: Vec<String> = definition.features.include.iter().map(|name| lower(name)).collect();
     let features = comparable
         .into_iter()
-        .filter(|one| {
-            let name = lower(&one.name);
-            baseline.contains_key(&name)
-                && !left_out.contains(&name)
-                && (include.is_empty() || include.contains(&name))
-        })
+        .filter(|one| baseline.contains_key(&lower(&one.name)) && columns::is_feature(definition, &one.name))
         .collect();
     Ok(Wanted { features, prediction })
 }
@@ -98,12 +88,18 @@ pub(super) async fn carry_out(
     job: &JobCtx,
     look: &Look,
     plan: &Plan,
-    baseline: &BTreeMap<String, ColumnSketch>,
+    baseline: &Arc<BTreeMap<String, ColumnSketch>>,
     wanted: &Wanted,
 ) -> Result<Vec<Figure>> {
     let ctx = job.ctx().await?;
-    let landed = figure::load(&ctx, &look.names.drift, &plan.id).await?;
+    let names = &look.names;
+    let landed = names.own(&names.drift, figure::load(&ctx, &names.drift, &plan.id).await);
     if plan.is_computed {
+        let landed = match landed {
+            // Something else has the name of their table.
+            Err(error) if error.code() == Code::InvalidParameterValue => None,
+            landed => landed?,
+        };
         return Ok(landed.unwrap_or_else(|| {
             job.log(
                 "the figures of windows that were computed are gone with their table: nobody judges them",
@@ -111,6 +107,7 @@ pub(super) async fn carry_out(
             Vec::new()
         }));
     }
+    let landed = landed?;
     let spans = plan.spans();
     let prediction = look.monitor.definition.prediction.as_ref().map(|one| one.column.as_str());
     job.progress(0, spans.len() as i64, "reads the windows");
@@ -122,27 +119,40 @@ pub(super) async fn carry_out(
         }
         found => found?,
     };
-    let kept = match sketches::load(&ctx, &look.names.sketch, &plan.id).await? {
+    let kept = match names.own(&names.sketch, sketches::load(&ctx, &names.sketch, &plan.id).await)? {
         Some(kept) => kept,
         None if landed.is_some() => Vec::new(),
         None => {
             let made = sketch(job, &ctx, look, plan, wanted, &labelled).await?;
-            sketches::land(&ctx, &look.names.sketch, &plan.id, &made).await?;
+            names.own(&names.sketch, sketches::land(&ctx, &names.sketch, &plan.id, &made).await)?;
             made
         }
     };
     let windows = by_window(&kept)?;
     let reference = reference(&ctx, look, plan, &windows).await?;
-    let figures = match landed {
-        Some(figures) => figures,
+    let known = Known {
+        definition: look.monitor.definition.clone(),
+        spans,
+        part: plan.part,
+        has_labels: look.labels.is_some(),
+        baseline: Arc::clone(baseline),
+        windows,
+        labelled,
+        reference,
+    };
+    let (known, figures) = match landed {
+        Some(figures) => (known, figures),
         None => {
-            let made = figures(look, plan, baseline, &windows, &labelled, &reference);
-            figure::land(&ctx, &look.names.drift, &plan.id, look.monitor.n, &made).await?;
-            made
+            let told = job.clone();
+            let (known, made) =
+                job.blocking(move || figures(&told, &known).map(|made| (known, made))).await?;
+            let landing = figure::land(&ctx, &names.drift, &plan.id, look.monitor.n, &made);
+            names.own(&names.drift, landing.await)?;
+            (known, made)
         }
     };
     series::log(job, look, &figures).await?;
-    record(job, look, plan, &figures, &labelled, reference.chosen).await?;
+    record(job, look, plan, &figures, &known.labelled, known.reference.chosen).await?;
     Ok(figures)
 }
 
@@ -255,48 +265,55 @@ async fn first_predictions(ctx: &Ctx, look: &Look, start: i64, column: &str) -> 
     Ok(None)
 }
 
-fn figures(
-    look: &Look,
-    plan: &Plan,
-    baseline: &BTreeMap<String, ColumnSketch>,
-    windows: &BTreeMap<i64, OfWindow>,
-    labelled: &ByWindow,
-    reference: &Reference,
-) -> Vec<Figure> {
-    let definition = &look.monitor.definition;
+/// What figures are made of.
+struct Known {
+    definition: Monitor,
+    spans: Vec<Span>,
+    part: Part,
+    has_labels: bool,
+    baseline: Arc<BTreeMap<String, ColumnSketch>>,
+    windows: BTreeMap<i64, OfWindow>,
+    labelled: ByWindow,
+    reference: Reference,
+}
+
+/// Makes them, window by window; an error where the job is to end, also in the midst of one that takes long.
+fn figures(job: &JobCtx, known: &Known) -> Result<Vec<Figure>> {
+    let Known { definition, baseline, reference, .. } = known;
     let called = definition.baseline.to_string();
     let against = Against { baseline, reference: &called };
-    let (nothing, none) = (OfWindow::default(), Labelled::default());
+    let (nothing, none, ends) = (OfWindow::default(), Labelled::default(), job.ends());
     let mut all = Vec::new();
-    for span in plan.spans() {
-        let window = windows.get(&span.start).unwrap_or(&nothing);
-        if plan.part == Part::All {
+    for span in known.spans.iter().copied() {
+        let window = known.windows.get(&span.start).unwrap_or(&nothing);
+        if known.part == Part::All {
             let (rows, is_enough) = derive::volume(definition, span, window.rows);
             all.push(rows);
             if is_enough {
                 let columns: Vec<(String, ColumnSketch)> =
                     window.features.iter().map(|(name, sketch)| (name.clone(), sketch.clone())).collect();
                 all.extend(derive::columns(definition, span, &against, &columns));
-                all.extend(prediction(look, span, baseline, window, reference));
+                all.extend(prediction(definition, span, baseline, window, reference));
             }
         }
-        if look.labels.is_some() {
-            let labels = labelled.get(&span.start).unwrap_or(&none);
-            let known = label_baseline(look, baseline);
-            all.extend(labelled::figures(definition, span, labels, known, &called));
+        if known.has_labels {
+            let labels = known.labelled.get(&span.start).unwrap_or(&none);
+            let before = label_baseline(definition, baseline);
+            all.extend(labelled::figures(definition, span, labels, (before, &called), &ends));
         }
+        // What was given up in the midst is no figure.
+        job.check()?;
     }
-    all
+    Ok(all)
 }
 
 fn prediction(
-    look: &Look,
+    definition: &Monitor,
     span: Span,
     baseline: &BTreeMap<String, ColumnSketch>,
     window: &OfWindow,
     reference: &Reference,
 ) -> Option<Figure> {
-    let definition = &look.monitor.definition;
     let declared = definition.prediction.as_ref()?;
     let own = window.prediction.as_ref()?;
     let metric = Metric::PredictionShift;
@@ -328,10 +345,10 @@ fn prediction(
 
 /// The baseline's labels, and how many of them are positive.
 fn label_baseline<'b>(
-    look: &Look,
+    definition: &Monitor,
     baseline: &'b BTreeMap<String, ColumnSketch>,
 ) -> Option<(&'b ColumnSketch, Option<Share>)> {
-    let column = look.monitor.definition.labels.as_ref()?.baseline.as_ref()?;
+    let column = definition.labels.as_ref()?.baseline.as_ref()?;
     let sketch = baseline.get(&column.to_lowercase())?;
     let share = match sketch {
         ColumnSketch::Numeric(numbers) => {

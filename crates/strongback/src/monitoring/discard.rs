@@ -66,8 +66,8 @@ pub(super) async fn stale(job: &JobCtx, look: &Look) -> Result<bool> {
 
 async fn why(job: &JobCtx, look: &Look, plan: &Plan) -> Result<Option<String>> {
     let Some(first) = plan.windows.first() else { return Ok(None) };
-    let (n, id, drift, plan_id) =
-        (look.monitor.n, look.monitor.asset.id, look.names.drift.clone(), plan.id.clone());
+    let (n, id, names, plan_id) =
+        (look.monitor.n, look.monitor.asset.id, look.names.clone(), plan.id.clone());
     // Figures of labels alone are of whatever definition holds when they are made.
     let is_redefined = plan.part == Part::All && first.definition_n != n;
     let tables: Vec<(Managed, u64)> =
@@ -79,7 +79,7 @@ async fn why(job: &JobCtx, look: &Look, plan: &Plan) -> Result<Option<String>> {
         .await?
         .read(move |sql| {
             authorize(sql, Action::Edit, id)?;
-            if landed(sql, &drift, &plan_id)?.is_some() {
+            if names.own(&names.drift, landed(sql, &names.drift, &plan_id))?.is_some() {
                 return Ok(None);
             }
             if is_redefined {

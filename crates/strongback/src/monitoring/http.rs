@@ -134,8 +134,7 @@ pub struct DeclareRequest {
 }
 
 async fn declare(ctx: Ctx, request: DeclareRequest) -> Result<MonitorInfo> {
-    let definition = apply::read(required(&request.yaml, "yaml")?)?;
-    let declared = apply::declare(&ctx, definition).await?;
+    let declared = apply::declare(&ctx, required(&request.yaml, "yaml")?).await?;
     ctx.read(move |sql| {
         authorize(sql, Action::Read, declared.asset.id)?;
         MonitorInfo::new(sql, &mut People::default(), declared)

@@ -1,5 +1,7 @@
 //! The job `monitor_run`: whatever is due of one monitor, plan after plan.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use serde_json::{Value as Json, json};
 use stats::sketch::ColumnSketch;
 
@@ -28,7 +30,7 @@ async fn run(job: JobCtx) -> Result<Json> {
         return Err(Error::internal(format!("a job of a monitor has the unknown form {version}")));
     }
     let asked: Asked = serde_json::from_value(payload.clone()).map_err(Error::internal)?;
-    let mut known: Option<std::collections::BTreeMap<String, ColumnSketch>> = None;
+    let mut known: Option<Arc<BTreeMap<String, ColumnSketch>>> = None;
     let (mut windows, mut revised) = (0, 0);
     loop {
         job.check()?;
@@ -38,10 +40,10 @@ async fn run(job: JobCtx) -> Result<Json> {
         }
         // Nothing is read of a table that nobody has filled yet.
         let baseline = match &known {
-            Some(sketches) => sketches.clone(),
+            Some(sketches) => Arc::clone(sketches),
             None => {
                 let made = baseline::sketches(&job, &now.names, &now.baseline).await?;
-                known.insert(made).clone()
+                Arc::clone(known.insert(Arc::new(made)))
             }
         };
         let wanted = compute::wanted(&now, &baseline)?;

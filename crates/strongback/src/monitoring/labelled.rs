@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use sha2::{Digest, Sha256};
 use stats::{
-    Confidence,
+    Confidence, Ends, Resampling,
     classify::{self, BinaryScores, Options},
     proportion::{Share, difference},
     regress::{self, Predictions},
@@ -138,13 +138,13 @@ fn hash(request: &str, place: Option<i64>, label: Option<f64>, given: Option<i64
     digest.finalize().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
-/// The figures of a window's labels, and of how well they were predicted.
+/// The figures of a window's labels, and of how well they were predicted. Once the job is to end they are none that count.
 pub(super) fn figures(
     definition: &Monitor,
     span: Span,
     labelled: &Labelled,
-    baseline: Option<(&ColumnSketch, Option<Share>)>,
-    called: &str,
+    (baseline, called): (Option<(&ColumnSketch, Option<Share>)>, &str),
+    ends: &Ends,
 ) -> Vec<Figure> {
     let Some(labels) = &definition.labels else { return Vec::new() };
     let count = Figure { n: labelled.rows, ..Figure::none(span, "labelled_rows", "", Status::Ok, "") };
@@ -180,11 +180,11 @@ pub(super) fn figures(
             });
         }
     }
-    figures.extend(performance(labels, span, labelled));
+    figures.extend(performance(labels, span, labelled, ends));
     figures
 }
 
-fn performance(labels: &Labels, span: Span, labelled: &Labelled) -> Vec<Figure> {
+fn performance(labels: &Labels, span: Span, labelled: &Labelled, ends: &Ends) -> Vec<Figure> {
     let note = if labelled.is_cut { "of the first rows only; there were too many to hold" } else { "" };
     let named = |figure: Figure| match figure.status {
         Status::Ok => Figure { note: note.to_owned(), ..figure },
@@ -196,7 +196,8 @@ fn performance(labels: &Labels, span: Span, labelled: &Labelled) -> Vec<Figure> 
                 labelled.pairs.iter().map(|(label, _)| label.map(|label| label > 0.5)).collect();
             let scores: Vec<Option<f64>> = labelled.pairs.iter().map(|(_, score)| *score).collect();
             let rows = BinaryScores::new(&truth, &scores);
-            let options = Options { threshold: labels.cutoff, ..Options::default() };
+            let resampling = Resampling { ends: ends.clone(), ..Resampling::default() };
+            let options = Options { threshold: labels.cutoff, resampling, ..Options::default() };
             let one = |metric: &Metric| {
                 let outcome = metric
                     .name()
@@ -218,5 +219,39 @@ fn performance(labels: &Labels, span: Span, labelled: &Labelled) -> Vec<Figure> 
             };
             labels.metrics.iter().map(one).collect()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    };
+
+    use syntax::monitors::from_yaml;
+
+    use super::*;
+
+    #[test]
+    fn a_figure_that_takes_long_is_given_up_with_whoever_waits_for_it() {
+        let definition = from_yaml(
+            "version: 1\nwatch: a.b.c\nbaseline: a.b.train\nwindow: { length: 1d }\nprediction: score\n\
+             labels: { metrics: [average_precision, accuracy] }\n",
+        );
+        let pairs =
+            (0..200_u32).map(|row| (Some(f64::from(row % 2)), Some(f64::from(row * 37 % 200) / 200.0)));
+        let labelled = Labelled { rows: 200, pairs: pairs.collect(), ..Labelled::default() };
+        let span = Span { start: 0, end: 1, revision: 1 };
+        let tell = |resamples: u32| {
+            let asked = Arc::new(AtomicU32::new(0));
+            let counting = Arc::clone(&asked);
+            let ends = Ends::when(move || counting.fetch_add(1, Relaxed) >= resamples);
+            let figures = figures(definition.as_ref().unwrap(), span, &labelled, (None, "train"), &ends);
+            let told: Vec<bool> = figures.iter().map(|figure| figure.value.is_some()).collect();
+            (told, asked.load(Relaxed))
+        };
+        assert_eq!(tell(u32::MAX), (vec![true, true, true], 1_000));
+        assert_eq!(tell(3), (vec![true, false, true], 4));
     }
 }

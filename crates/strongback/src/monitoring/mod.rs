@@ -35,6 +35,7 @@ mod alerts;
 mod apply;
 pub mod baseline;
 mod columns;
+mod compared;
 mod compute;
 mod derive;
 mod discard;

@@ -6,7 +6,12 @@
 use syntax::names::{FullName, fold_case};
 
 use super::monitor::{Monitor, beside};
-use crate::{catalog, db::Sql, error::Result, tables::managed};
+use crate::{
+    catalog,
+    db::Sql,
+    error::{Code, Result},
+    tables::managed,
+};
 
 /// Names of the tables beside a watched one.
 #[derive(Debug, Clone)]
@@ -19,6 +24,25 @@ pub(super) struct Names {
     pub drift: FullName,
     /// Labels.
     pub labels: FullName,
+}
+
+impl Names {
+    /// What became of reading or writing one of the monitor's own tables. Where something else has the name by now, it says what
+    /// that is about, and what to do: nothing of the windows is lost, they wait.
+    pub(super) fn own<T>(&self, table: &FullName, outcome: Result<T>) -> Result<T> {
+        outcome.map_err(|error| match error.code() {
+            Code::InvalidParameterValue => {
+                let (table, watched) = (managed::show(table), managed::show(&self.watched));
+                let message = format!(
+                    "What is told of '{watched}' lands in '{table}', and another table has that name: {} Rename or delete \
+                     that table; the windows wait, and are computed with: strongback monitor run {watched}",
+                    error.message()
+                );
+                error.with_message(message)
+            }
+            _ => error,
+        })
+    }
 }
 
 /// Of a name that is watched.

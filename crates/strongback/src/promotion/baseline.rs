@@ -40,15 +40,18 @@ pub fn resolve(sql: &mut Sql<'_>, wanted: &TableRef) -> Result<Source> {
 /// Refuses a baseline that is what it is to be compared with.
 pub fn apart(baseline: Known<Source>, evaluation: &Known<Source>) -> Known<Source> {
     match (baseline, evaluation) {
-        (Ok(baseline), Ok(rows)) if (baseline.table, baseline.version) == (rows.table, rows.version) => {
-            Err(format!(
-                "the training rows are the evaluation rows ({}), and nothing drifts from itself; evaluate on rows that the \
-                 candidate did not learn from",
-                baseline.shown()
-            ))
-        }
+        (Ok(baseline), Ok(rows)) if baseline.is_same_as(rows) => Err(same(rows)),
         (baseline, _) => baseline,
     }
+}
+
+/// Why rows are no baseline of themselves.
+pub fn same(rows: &Source) -> String {
+    format!(
+        "the training rows are the evaluation rows ({}), and nothing drifts from itself; evaluate on rows that the candidate did \
+         not learn from",
+        rows.shown()
+    )
 }
 
 fn parse(named: &str) -> Result<TableRef> {

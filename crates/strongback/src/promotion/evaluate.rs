@@ -54,6 +54,16 @@ pub struct Scorers {
     pub champion: Option<Scorer>,
 }
 
+impl Scorers {
+    /// Ends both.
+    pub async fn end(self) {
+        self.candidate.end().await;
+        if let Some(champion) = self.champion {
+            champion.end().await;
+        }
+    }
+}
+
 /// The columns whose drift is asked for: those that are named, else what the candidate takes.
 pub fn drift_columns(subject: &Subject) -> Vec<String> {
     match (&subject.gates.data_drift, &subject.inputs) {

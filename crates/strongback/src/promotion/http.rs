@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{
+    declared,
     job::KIND,
     moves::{self, CHAMPION, version},
     subject::{self, Order},
@@ -23,7 +24,9 @@ use crate::{
         aliases,
         evidence::{self, Evidence},
         governance,
+        models::Model,
         names::{self, Levels},
+        versions::Version,
     },
     router::{Limits, Policy, Route, wire::Int64},
 };
@@ -59,7 +62,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 /// Who is judged, on what.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct GateRunRequest {
     /// Name of the model.
     pub model: String,
@@ -96,23 +99,27 @@ async fn start(ctx: Ctx, request: GateRunRequest) -> Result<GateRunResponse> {
     if request.config.len() > CONFIG_BYTES_MAX {
         return Err(Error::too_long("config", CONFIG_BYTES_MAX, request.config.len()));
     }
-    governance::read_gates(&request.config)?;
+    let gates = governance::read_gates(&request.config)?;
     let alias =
         request.alias.clone().filter(|alias| !alias.is_empty()).unwrap_or_else(|| CHAMPION.to_owned());
+    let (wanted, of) = (request.clone(), alias.clone());
+    let asked = ctx
+        .read(move |sql| {
+            let model =
+                names::load(sql, &wanted.model, Levels::Any).map_err(|error| error.in_field("model"))?;
+            authorize(sql, Action::Edit, model.id)?;
+            Asked::of(sql, model, &wanted, &of)
+        })
+        .await?;
+    // What was queued under the key is answered, whatever became of its tables since.
+    if asked.known.is_none() {
+        declared::check(&ctx, &gates, &request.config, &asked).await?;
+    }
     ctx.write(move |tx| {
         let model = names::lock(tx, &request.model, Levels::Any, Action::Edit)
             .map_err(|error| error.in_field("model"))?;
-        let candidate =
-            version(tx, &model, &request.candidate).map_err(|error| error.in_field("candidate"))?;
-        let champion = aliases::resolve(tx, &model, &alias)?;
+        let Asked { model, candidate, champion, key, .. } = Asked::of(tx, model, &request, &alias)?;
         let by = tx.caller().id;
-        // The key is the caller's own: others have theirs.
-        let key = request.idempotency_key.as_ref().map(|key| format!("{by}/{}/{key}", model.id));
-        let known = key.as_deref().map(|key| jobs::under_key(tx, KIND, key)).transpose()?.flatten();
-        // Asked again after the alias has moved, it is the champion by itself.
-        if known.is_none() {
-            subject::check(&model, &candidate, champion.as_ref(), &alias)?;
-        }
         let order = Order {
             model_id: model.id,
             candidate: candidate.version,
@@ -143,6 +150,33 @@ async fn start(ctx: Ctx, request: GateRunRequest) -> Result<GateRunResponse> {
         })
     })
     .await
+}
+
+/// Who is asked about, as it is now.
+pub(super) struct Asked {
+    pub model: Model,
+    pub candidate: Version,
+    pub champion: Option<Version>,
+    /// The key that was given, of this caller and model alone: others have theirs.
+    key: Option<String>,
+    /// The job that it stands for already.
+    known: Option<JobId>,
+}
+
+impl Asked {
+    fn of(sql: &mut Sql<'_>, model: Model, request: &GateRunRequest, alias: &str) -> Result<Self> {
+        let candidate =
+            version(sql, &model, &request.candidate).map_err(|error| error.in_field("candidate"))?;
+        let champion = aliases::resolve(sql, &model, alias)?;
+        let by = sql.caller().id;
+        let key = request.idempotency_key.as_ref().map(|key| format!("{by}/{}/{key}", model.id));
+        let known = key.as_deref().map(|key| jobs::under_key(sql, KIND, key)).transpose()?.flatten();
+        // Asked again after the alias has moved, it is the champion by itself.
+        if known.is_none() {
+            subject::check(&model, &candidate, champion.as_ref(), alias)?;
+        }
+        Ok(Self { model, candidate, champion, key, known })
+    }
 }
 
 /// Refuses a key under which something else was asked for: the job that it stands for judges that.

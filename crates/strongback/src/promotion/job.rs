@@ -103,7 +103,20 @@ struct Findings {
 impl Findings {
     async fn gather(job: &JobCtx, ctx: &Ctx, subject: &Subject) -> Result<Self> {
         let scorers = told_by(job, load(ctx, &subject.candidate, subject.champion.as_ref()).await)?;
-        let evaluated = match (&scorers, &subject.evaluation) {
+        let found = Self::gather_with(job, ctx, subject, &scorers).await;
+        if let Ok(scorers) = scorers {
+            scorers.end().await;
+        }
+        found
+    }
+
+    async fn gather_with(
+        job: &JobCtx,
+        ctx: &Ctx,
+        subject: &Subject,
+        scorers: &Known<Scorers>,
+    ) -> Result<Self> {
+        let evaluated = match (scorers, &subject.evaluation) {
             (Err(why), _) | (_, Err(why)) => Err(why.clone()),
             (Ok(scorers), Ok(source)) => {
                 told_by(job, evaluate::evaluate(job, ctx, subject, source, scorers).await)?
@@ -118,7 +131,7 @@ impl Findings {
                 Some(read.map(|(sketches, rows)| (sketches, rows, source.clone())))
             }
         };
-        let recorded = match (&subject.recorded, &scorers) {
+        let recorded = match (&subject.recorded, scorers) {
             (None, _) => None,
             (Some(Err(why)), _) | (Some(_), Err(why)) => Some(Recorded {
                 check: unjudged(compatibility::GATE, compatibility::RECORDED, why),
@@ -129,7 +142,7 @@ impl Findings {
             }
         };
         // Last, so that nothing else of the job disturbs it.
-        let blocks = match (&subject.gates.latency, &evaluated, &scorers) {
+        let blocks = match (&subject.gates.latency, &evaluated, scorers) {
             (None, ..) => None,
             (Some(_), Err(why), _) | (Some(_), _, Err(why)) => Some(Err(why.clone())),
             (Some(gate), Ok(evaluated), Ok(scorers)) => {

@@ -5,6 +5,8 @@
 //! evidence for [`crate::registry::evidence`].
 //!
 //! What must stay true:
+//! - what cannot be judged by the file alone, by the tables that it names or by who is there to be judged is refused while
+//!   whoever asks waits ([`declared`]), and leaves no report;
 //! - a job that was told to end leaves no report of what it had found by then;
 //! - a job makes at most one report, whose id is the job's; taken up again after a crash it goes on from that report, and so
 //!   moves the alias at most once;
@@ -25,6 +27,7 @@
 pub mod baseline;
 mod checks;
 mod columns;
+mod declared;
 mod evaluate;
 mod groups;
 mod home;

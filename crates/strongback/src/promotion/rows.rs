@@ -5,7 +5,7 @@ use std::time::Duration;
 use lake::{
     TableId,
     arrow::{array::RecordBatch, buffer::Buffer, ipc::reader::StreamDecoder},
-    query::{self, Answer, AsOf, Form, Resolved, Wanted},
+    query::{self, Answer, AsOf, Form, Resolved, Statement, Wanted},
 };
 use syntax::{gates::TableRef, names::FullName};
 
@@ -14,7 +14,7 @@ use crate::{
     context::Ctx,
     db::Sql,
     error::{Error, Result},
-    tables::managed,
+    tables::{managed, rows::quoted},
 };
 
 /// How long reading one table may take.
@@ -37,6 +37,11 @@ impl Source {
     /// `catalog.schema.table@7`
     pub fn shown(&self) -> String {
         format!("{}@{}", managed::show(&self.name), self.version)
+    }
+
+    /// Whether both are the same version of the same table.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (self.table, self.version) == (other.table, other.version)
     }
 }
 
@@ -63,32 +68,35 @@ pub struct Rows {
     waiting: Buffer,
 }
 
+/// The statement that reads all columns of some rows of a table, and the table as it finds it.
+fn statement(source: &Source, which: Which<'_>) -> Result<(Statement, Resolved)> {
+    let FullName { catalog, schema, leaf } = source.name.clone();
+    let mut text = format!("SELECT * FROM {}.{}.{}", quoted(&catalog), quoted(&schema), quoted(&leaf));
+    if let Some(condition) = which.condition {
+        text = format!("{text} WHERE ({condition})");
+    }
+    if let Some((column, most)) = which.newest {
+        text = format!("{text} ORDER BY {} DESC LIMIT {most}", quoted(column));
+    }
+    let statement = query::read(&text).map_err(|error| Error::from(error).in_field("where"))?.repeatable();
+    if statement.tables.len() != 1 {
+        return Err(Error::invalid(
+            "The condition of the evaluation rows names other tables; it speaks of columns alone.",
+        ));
+    }
+    Ok((statement, Resolved { catalog, schema, leaf, id: source.table, version: source.version }))
+}
+
+/// Refuses a condition that could not be asked of a table's rows.
+pub async fn check(ctx: &Ctx, source: &Source, condition: &str) -> Result<()> {
+    let (statement, table) = statement(source, Which { condition: Some(condition), newest: None })?;
+    Ok(ctx.app.lake.check(statement, vec![table]).await?)
+}
+
 impl Rows {
     /// Begins to read all columns of a table.
     pub async fn open(ctx: &Ctx, source: &Source, which: Which<'_>) -> Result<Self> {
-        let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
-        let FullName { catalog, schema, leaf } = &source.name;
-        let mut text = format!("SELECT * FROM {}.{}.{}", quoted(catalog), quoted(schema), quoted(leaf));
-        if let Some(condition) = which.condition {
-            text = format!("{text} WHERE ({condition})");
-        }
-        if let Some((column, most)) = which.newest {
-            text = format!("{text} ORDER BY {} DESC LIMIT {most}", quoted(column));
-        }
-        let statement =
-            query::read(&text).map_err(|error| Error::from(error).in_field("where"))?.repeatable();
-        if statement.tables.len() != 1 {
-            return Err(Error::invalid(
-                "The condition of the evaluation rows names other tables; it speaks of columns alone.",
-            ));
-        }
-        let table = Resolved {
-            catalog: catalog.clone(),
-            schema: schema.clone(),
-            leaf: leaf.clone(),
-            id: source.table,
-            version: source.version,
-        };
+        let (statement, table) = statement(source, which)?;
         let wanted = Wanted { form: Form::Arrow, rows_max: None, time: TIME, parameters: Vec::new() };
         let answer = ctx.app.lake.query(statement, vec![table], wanted).await?;
         Ok(Self { answer, decoder: StreamDecoder::new(), waiting: Buffer::from(Vec::<u8>::new()) })

@@ -83,6 +83,11 @@ impl Scorer {
         Ok(Self { inputs: inputs.into(), runtime: Arc::new(runtime) })
     }
 
+    /// Ends it, so that all that it used is charged.
+    pub async fn end(self) {
+        self.runtime.end().await;
+    }
+
     /// The columns that it takes.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs

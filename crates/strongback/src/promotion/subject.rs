@@ -1,7 +1,7 @@
 //! What a gate run is about, settled in one snapshot before anything is computed: versions, tables at their versions.
 
 use serde::{Deserialize, Serialize};
-use syntax::gates::Gates;
+use syntax::gates::{DataDrift, Gates};
 
 use super::{
     baseline,
@@ -86,20 +86,8 @@ impl Subject {
         let gates = governance::read_gates(&order.config)?;
         let baseline = match &gates.data_drift {
             None => None,
-            Some(drift) => Some(told(match &drift.against {
-                Some(named) => baseline::resolve(sql, named).map(Some),
-                None => baseline::find(sql, &candidate),
-            })?),
+            Some(drift) => Some(told(learned_from(sql, drift, &candidate))?),
         };
-        let baseline = baseline.map(|found| {
-            found?.ok_or_else(|| {
-                format!(
-                    "nothing says what version {} learned from: set the tag {} of its run, or 'against' in the gates",
-                    candidate.version,
-                    baseline::TAG
-                )
-            })
-        });
         let evaluation = told(rows::resolve(sql, &gates.evaluation.table))?;
         let baseline = baseline.map(|found| baseline::apart(found, &evaluation));
         let endpoint = gates.compatibility.as_ref().and_then(|gate| gate.endpoint.clone());
@@ -119,6 +107,20 @@ impl Subject {
             recorded,
         })
     }
+}
+
+/// The rows that drift is told against.
+pub fn learned_from(sql: &mut Sql<'_>, drift: &DataDrift, candidate: &Version) -> Result<Source> {
+    if let Some(named) = &drift.against {
+        return baseline::resolve(sql, named);
+    }
+    baseline::find(sql, candidate)?.ok_or_else(|| {
+        Error::invalid(format!(
+            "nothing says what version {} learned from: set the tag {} of its run, or 'against' in the gates",
+            candidate.version,
+            baseline::TAG
+        ))
+    })
 }
 
 /// Refuses a candidate that is none.
@@ -154,7 +156,7 @@ pub fn told_by<T>(job: &JobCtx, result: Result<T>) -> Result<Known<T>> {
 }
 
 /// The table that holds what an endpoint of the model was asked, whatever it is called by now, for a caller who may read both.
-fn recorded(sql: &mut Sql<'_>, model: &Model, endpoint: &str, first: bool) -> Result<Asked> {
+pub fn recorded(sql: &mut Sql<'_>, model: &Model, endpoint: &str, first: bool) -> Result<Asked> {
     let endpoint = match endpoints::find(sql, endpoint, Action::Read) {
         Err(error) if first && error.code() == Code::ResourceDoesNotExist => return Ok(Asked::NoEndpoint),
         found => found?,

@@ -43,6 +43,7 @@ mod unity;
 pub mod upkeep;
 pub mod versions;
 pub mod widen;
+pub mod written;
 
 pub use column::Column;
 pub use hold::Holds;

@@ -192,16 +192,35 @@ fn content_type(form: Form) -> &'static str {
     }
 }
 
+/// How far an answer was read that is streamed. Where that was not to its end, the log says so.
+struct Reading {
+    rows: u64,
+    is_over: bool,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let rows = self.rows;
+            tracing::info!(
+                rows,
+                "a query was called off: whoever asked it left, or took nothing of its answer for too long"
+            );
+        }
+    }
+}
+
 /// The answer as it leaves: what goes wrong behind the first rows breaks it off, so that nobody takes a part for the whole.
 fn body(answer: Answer, first: Option<Chunk>, form: Form) -> Body {
     let heading = (form == Form::Texts).then(|| line(&heading(&answer.columns)));
-    let mut rows = 0;
+    let mut reading = Reading { rows: 0, is_over: false };
     let first = first.map(Ok);
     let chunks = stream::iter(first).chain(answer).map(move |chunk| {
-        let chunk: Chunk = chunk?;
-        rows += chunk.rows;
+        reading.is_over |= chunk.as_ref().map_or(true, |chunk: &Chunk| chunk.is_last);
+        let chunk = chunk?;
+        reading.rows += chunk.rows;
         if form == Form::Texts && chunk.is_last {
-            return Ok(line(&json!(End { rows, is_cut: chunk.is_cut })));
+            return Ok(line(&json!(End { rows: reading.rows, is_cut: chunk.is_cut })));
         }
         Ok::<Bytes, lake::Error>(chunk.bytes)
     });

@@ -3,7 +3,7 @@
 use super::{
     Accuracy, Basis, COLUMNS_MAX, Compatibility, DataDrift, ENTRIES_MAX, Evaluation, Fairness, Figure, Floor,
     Latency, condition, fairness_metrics, metrics,
-    values::{ANY, CONFIDENCE, Range, bound, count, flag, known, number, present, table, text},
+    values::{ANY, CONFIDENCE, Range, bound, count, flag, known, margins_of, number, present, table, text},
 };
 use crate::{
     names::FullName,
@@ -85,9 +85,10 @@ fn basis(fields: &Fields<'_>, default: Basis) -> Result<Basis, YamlError> {
 
 pub(super) fn accuracy(node: &Node) -> Result<Accuracy, YamlError> {
     let fields = Fields::of(node, &[&FIGURE_FIELDS[..], &["margin"]].concat())?;
-    let margin = number(&fields, "margin", ANY)?
+    let figure = figure(&fields)?;
+    let margin = number(&fields, "margin", margins_of(&figure.metric))?
         .ok_or_else(|| YamlError::new(fields.position, "'margin' is missing here; add it, 0 for none"))?;
-    Ok(Accuracy { figure: figure(&fields)?, margin })
+    Ok(Accuracy { figure, margin })
 }
 
 pub(super) fn floor(node: &Node) -> Result<Floor, YamlError> {

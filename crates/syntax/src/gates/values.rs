@@ -1,6 +1,8 @@
 //! Single values of a file of gates: numbers within bounds, names, tables.
 
-use super::{Bound, TableRef, greater_is_better};
+use std::fmt;
+
+use super::{Bound, ERRORS, R2, TableRef, greater_is_better};
 use crate::{
     names::{FullName, closest, shown},
     yaml::{Fields, Node, Position, Value, YamlError, scalar},
@@ -12,6 +14,17 @@ pub(super) struct Range {
     low: f64,
     high: f64,
     below: bool,
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { low, high, below } = self;
+        match (*low <= ANY.low, *high >= ANY.high) {
+            (true, false) => write!(f, "at most {high}"),
+            (false, true) => write!(f, "at least {low}"),
+            _ => write!(f, "from {low} {} {high}", if *below { "to below" } else { "to" }),
+        }
+    }
 }
 
 impl Range {
@@ -41,9 +54,7 @@ pub(super) fn number(fields: &Fields<'_>, field: &str, range: Range) -> Result<O
     match text.parse::<f64>().ok().filter(|number| number.is_finite()) {
         Some(number) if range.holds(number) => Ok(Some(number)),
         Some(_) => {
-            let Range { low, high, below } = range;
-            let upper = if below { "to below" } else { "to" };
-            let message = format!("'{field}' is {}; it is from {low} {upper} {high}", shown(text));
+            let message = format!("'{field}' is {}; it is {range}", shown(text));
             Err(YamlError::new(node.position, message))
         }
         None => {
@@ -148,6 +159,26 @@ pub(super) fn known(
     Err(YamlError::new(position, format!("'{}' is not known as '{field}'; {hint}", shown(written))))
 }
 
+/// The values that a figure can have: a bound beyond them is always met, or never.
+fn values_of(metric: &str) -> Range {
+    match metric {
+        "mcc" => Range::new(-1.0, 1.0),
+        R2 => Range::new(ANY.low, 1.0),
+        "log_loss" => Range::new(0.0, ANY.high),
+        error if ERRORS.contains(&error) => Range::new(0.0, ANY.high),
+        _ => Range::new(0.0, 1.0),
+    }
+}
+
+/// The margins of a figure that say something: as far as two of its values can be apart.
+pub(super) fn margins_of(metric: &str) -> Range {
+    let Range { low, high, .. } = values_of(metric);
+    match low <= ANY.low || high >= ANY.high {
+        true => ANY,
+        false => Range::new(low - high, high - low),
+    }
+}
+
 /// The bound of a figure: `at_least` where more is better, `at_most` where less is.
 pub(super) fn bound(fields: &Fields<'_>, metric: &str) -> Result<Bound, YamlError> {
     let (right, wrong) =
@@ -156,7 +187,7 @@ pub(super) fn bound(fields: &Fields<'_>, metric: &str) -> Result<Bound, YamlErro
         let message = format!("'{metric}' is judged by '{right}', not by '{wrong}'");
         return Err(YamlError::new(node.position, message));
     }
-    let Some(number) = number(fields, right, ANY)? else {
+    let Some(number) = number(fields, right, values_of(metric))? else {
         return Err(YamlError::new(fields.position, format!("'{right}' is missing here; add it")));
     };
     Ok(if right == "at_least" { Bound::AtLeast(number) } else { Bound::AtMost(number) })

@@ -151,6 +151,12 @@ impl Monitor {
         if !labels.cutoff.is_finite() {
             return refuse(Place::Labels, "'cutoff' is no finite number");
         }
+        if labels.task == Task::Classification && !(0.0..=1.0).contains(&labels.cutoff) {
+            return refuse(
+                Place::Labels,
+                format!("'cutoff' is {}; predictions of a classification are from 0 to 1", labels.cutoff),
+            );
+        }
         let fits = match labels.task {
             Task::Classification => Subject::Classification,
             Task::Regression => Subject::Regression,
@@ -196,6 +202,22 @@ impl Monitor {
         let metric = threshold.metric;
         if !threshold.limit.is_finite() {
             return refuse(place, "the limit is no finite number");
+        }
+        let (least, most) = metric.values();
+        if !(least..=most).contains(&threshold.limit) {
+            let values = match (least.is_finite(), most.is_finite()) {
+                (true, true) => format!("from {least} to {most}"),
+                (true, false) => format!("at least {least}"),
+                _ => format!("at most {most}"),
+            };
+            return refuse(
+                place,
+                format!(
+                    "the limit is {}, and '{}' is {values}: it would be crossed always, or never",
+                    threshold.limit,
+                    metric.name()
+                ),
+            );
         }
         let labels = self.labels.as_ref();
         let computed = match metric.subject() {

@@ -85,6 +85,31 @@ metrics! {
 }
 
 impl Metric {
+    /// The least and the greatest value that it can have.
+    pub fn values(self) -> (f64, f64) {
+        match self {
+            Self::Psi
+            | Self::Wasserstein
+            | Self::PredictionShift
+            | Self::LabelDrift
+            | Self::LogLoss
+            | Self::Mae
+            | Self::Rmse => (0.0, f64::INFINITY),
+            Self::Missing | Self::LabelRate => (-1.0, 1.0),
+            Self::R2 => (f64::NEG_INFINITY, 1.0),
+            Self::JensenShannon
+            | Self::KolmogorovSmirnov
+            | Self::Accuracy
+            | Self::BalancedAccuracy
+            | Self::Precision
+            | Self::Recall
+            | Self::F1
+            | Self::RocAuc
+            | Self::AveragePrecision
+            | Self::Brier => (0.0, 1.0),
+        }
+    }
+
     /// The figure of a name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|metric| metric.name() == name)

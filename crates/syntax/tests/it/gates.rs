@@ -119,6 +119,10 @@ fn a_refusal_says_where() {
         ("    group: country\n", "", "line 28, column 5", "'group' is missing here"),
         ("basis: value", "basis: both", "line 35, column 12", "'both' is not known as 'basis'"),
         ("at_most: 0.1", "at_least: 0.1", "line 34, column 15", "is judged by 'at_most'"),
+        ("at_most: 0.1", "at_most: -0.1", "line 34, column 14", "'at_most' is -0.1; it is "),
+        ("at_least: 0.8", "at_least: 80", "line 30, column 15", "'at_least' is 80; it is from 0 to 1"),
+        ("margin: 0.02", "margin: 2", "line 11, column 13", "'margin' is 2; it is from -1 to 1"),
+        ("max_psi: 0.2", "max_psi: -1", "line 19, column 12", "'max_psi' is -1; it is from 0"),
     ] {
         assert!(GOOD.contains(from), "{from}");
         match (from_yaml(&GOOD.replacen(from, to, 1)), said) {

@@ -78,6 +78,9 @@ fn a_mistake_is_told_with_its_place() {
     check("[psi, missing]", "[psi]", "line 12, column 5: … not computed; add it to 'metrics'");
     check("above: 0.2", "above: 0.2, below: 1", "line 11, column 5: … not both");
     check("above: 0.2", "above: nan", "line 11, column 5: … no finite number");
+    check("above: 0.2", "above: -0.2", "line 11, column 5: … 'psi' is at least 0");
+    check("below: 0.9", "below: 90", "line 13, column 5: … the limit is 90, and 'roc_auc' is from 0 to 1");
+    check("metrics: [roc_auc", "cutoff: 50, metrics: [roc_auc", "line 8, column 9: … from 0 to 1");
     check("severity: high", "severity: grave", "line 13, column 46: … low, medium, high");
     check("minimum_rows: 50", "minimum_rows: -1", "line 14, column 15: … is no number");
     check("resolve_after: 2", "resolve_after: 0", "line 15, column 9: … from 1 to 1000");

@@ -279,7 +279,8 @@ impl<'a> Attempt<'a> {
             let (at, piece) = log.piece();
             json!({
                 "runner": runner.name, "fencing_token": job.fencing_token, "lease_seconds": job.lease_seconds,
-                "processor_ms": self.used.processor_ms, "wall_ms": self.used.wall_ms, "log": piece, "log_at": at,
+                "processor_ms": self.used.processor_ms, "wall_ms": self.used.wall_ms,
+                "bytes_read": self.used.bytes_read, "bytes_written": self.used.bytes_written, "log": piece, "log_at": at,
             })
         };
         let path = format!("/api/1.0/runner/jobs/{}/heartbeat", job.job_id);
@@ -358,6 +359,7 @@ impl<'a> Attempt<'a> {
             "exit_code": end.exit_code, "signal": end.signal,
             "message": format!("{} {complaint}", end.message).trim(),
             "processor_ms": self.used.processor_ms, "wall_ms": self.used.wall_ms,
+            "bytes_read": self.used.bytes_read, "bytes_written": self.used.bytes_written,
             "peak_memory_bytes": self.used.peak_memory_bytes, "output": output,
         })
     }

@@ -82,6 +82,8 @@ pub(super) struct Figures {
     pub processor_ms: u64,
     pub wall_ms: u64,
     pub peak_memory_bytes: u64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
 }
 
 /// Whether the command is to end: 0 for no, then as the constants say.
@@ -207,7 +209,7 @@ impl Watched {
     }
 
     fn measure(&mut self) -> Usage {
-        let (_, usage) = processes::below(own());
+        let (_, usage) = processes::below_this();
         self.count(usage);
         usage
     }
@@ -218,6 +220,8 @@ impl Watched {
         // A process that ended between the two parts of an account is in neither for a moment.
         self.used.processor_ms = self.used.processor_ms.max(ms(usage.processor));
         self.used.peak_memory_bytes = self.used.peak_memory_bytes.max(usage.memory_bytes);
+        self.used.bytes_read = self.used.bytes_read.max(usage.moved.read);
+        self.used.bytes_written = self.used.bytes_written.max(usage.moved.written);
     }
 
     fn signal_group(&self, signal: Signal) {
@@ -242,7 +246,7 @@ impl Watched {
         self.signal_group(Signal::KILL);
         loop {
             self.reap();
-            let (left, usage) = processes::below(own());
+            let (left, usage) = processes::below_this();
             self.count(usage);
             if left.is_empty() || Instant::now() >= until {
                 return;
@@ -253,8 +257,4 @@ impl Watched {
             std::thread::sleep(LOOK_EVERY);
         }
     }
-}
-
-fn own() -> i32 {
-    getpid().as_raw_nonzero().get()
 }

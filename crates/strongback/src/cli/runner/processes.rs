@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fs, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 
 /// Ticks of the kernel's account a second, which is what it shows to programs on every machine (USER_HZ).
 const TICKS_PER_SECOND: u64 = 100;
@@ -24,28 +24,80 @@ pub(super) struct Usage {
     pub processor: Duration,
     /// Memory that they have resident now. What several share is counted for each.
     pub memory_bytes: u64,
+    /// What they read and wrote since they began.
+    pub moved: Moved,
+}
+
+/// Bytes that were read and written by calls of the kernel: of files, whether these were in its cache or not, of pipes, and of
+/// sockets as far as they are used like files (`rchar` and `wchar` of proc(5)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub read: u64,
+    pub written: u64,
+}
+
+impl Moved {
+    fn and(self, other: Self) -> Self {
+        Self {
+            read: self.read.saturating_add(other.read),
+            written: self.written.saturating_add(other.written),
+        }
+    }
+
+    /// The lines of `/proc/<id>/io`; nothing where the kernel keeps no account, or the process is another's.
+    fn of(path: &str) -> Self {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let figure = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            line.and_then(|number| number.parse().ok()).unwrap_or(0)
+        };
+        Self { read: figure("rchar"), written: figure("wchar") }
+    }
+}
+
+/// What the children of this process moved that have ended: the kernel adds it to the account of who took leave of them, and the
+/// threads of this process have theirs apart from that.
+fn moved_by_ended_children() -> Moved {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let own = threads
+        .map(|thread| Moved::of(&format!("{}/io", thread.path().display())))
+        .fold(Moved::default(), Moved::and);
+    let all = Moved::of("/proc/self/io");
+    Moved { read: all.read.saturating_sub(own.read), written: all.written.saturating_sub(own.written) }
 }
 
 /// Every process that came from this one, and what they use together. With the mark of a subreaper on this process none
 /// gets away by leaving its parent.
-pub(super) fn below(own: i32) -> (Vec<i32>, Usage) {
+pub(super) fn below_this() -> (Vec<i32>, Usage) {
+    // Those that ended first, and then parents before their children: what ends meanwhile is in neither for a moment, and
+    // nothing is in both.
+    let ended = moved_by_ended_children();
+    let (found, usage) = below(getpid().as_raw_nonzero().get());
+    let moved = found.iter().map(|id| Moved::of(&format!("/proc/{id}/io"))).fold(ended, Moved::and);
+    (found, Usage { moved, ..usage })
+}
+
+/// Every process that came from this one, parents before their children, and their processor time and memory.
+fn below(own: i32) -> (Vec<i32>, Usage) {
     let all = list();
-    let is_below = |mut id: i32| {
-        // Longer than any chain of parents; the list may have been made while they changed.
-        for _ in 0..all.len() {
-            match all.get(&id) {
-                Some(process) if process.parent == own => return true,
-                Some(process) => id = process.parent,
-                None => return false,
+    let generation = |mut id: i32| {
+        // No chain of parents is longer; the list may have been made while they changed.
+        for generation in 0..all.len() {
+            let parent = all.get(&id)?.parent;
+            if parent == own {
+                return Some(generation);
             }
+            id = parent;
         }
-        false
+        None
     };
-    let found: Vec<i32> = all.keys().copied().filter(|id| is_below(*id)).collect();
+    let mut found: Vec<(usize, i32)> = all.keys().filter_map(|id| Some((generation(*id)?, *id))).collect();
+    found.sort_unstable();
+    let found: Vec<i32> = found.into_iter().map(|(_, id)| id).collect();
     let processor = found.iter().filter_map(|id| all.get(id)).map(|process| process.time).sum::<Duration>();
     let ended = all.get(&own).map_or(Duration::ZERO, |process| process.children_time);
     let memory_bytes = found.iter().map(|id| resident_bytes(*id)).sum();
-    (found, Usage { processor: processor + ended, memory_bytes })
+    (found, Usage { processor: processor + ended, memory_bytes, moved: Moved::default() })
 }
 
 fn list() -> HashMap<i32, Process> {

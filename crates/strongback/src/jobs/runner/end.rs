@@ -82,6 +82,10 @@ pub struct EndRequest {
     pub processor_ms: Option<Int64>,
     /// Time that this attempt took, milliseconds.
     pub wall_ms: Option<Int64>,
+    /// Bytes that its processes read in this attempt.
+    pub bytes_read: Option<Int64>,
+    /// Bytes that they wrote.
+    pub bytes_written: Option<Int64>,
     /// The most memory that its processes had together, as far as was seen, bytes.
     pub peak_memory_bytes: Option<Int64>,
     /// What the command gave as its result: JSON, as text.
@@ -91,7 +95,7 @@ pub struct EndRequest {
 pub(super) async fn end(ctx: Ctx, request: EndRequest) -> Result<JobInfo> {
     let id = parse_id(&request.job_id)?;
     let own = holder(&ctx, &request.runner)?;
-    let used = used(request.processor_ms, request.wall_ms)?;
+    let used = used((request.processor_ms, request.wall_ms), (request.bytes_read, request.bytes_written))?;
     let result = result(&request)?;
     ctx.write(move |tx| {
         authorize_runner(tx)?;

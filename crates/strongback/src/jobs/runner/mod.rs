@@ -299,6 +299,10 @@ pub struct HeartbeatRequest {
     pub processor_ms: Option<Int64>,
     /// Time since it was begun, milliseconds.
     pub wall_ms: Option<Int64>,
+    /// Bytes that its processes read in this attempt so far.
+    pub bytes_read: Option<Int64>,
+    /// Bytes that they wrote.
+    pub bytes_written: Option<Int64>,
     /// A piece of what it wrote, at most 64 KiB.
     pub log: Option<String>,
     /// The byte of its log at which the piece begins.
@@ -317,7 +321,7 @@ pub struct HeartbeatResponse {
 async fn heartbeat(ctx: Ctx, request: HeartbeatRequest) -> Result<HeartbeatResponse> {
     let id = parse_id(&request.job_id)?;
     let (own, lease_ms) = (holder(&ctx, &request.runner)?, lease_ms(request.lease_seconds)?);
-    let used = used(request.processor_ms, request.wall_ms)?;
+    let used = used((request.processor_ms, request.wall_ms), (request.bytes_read, request.bytes_written))?;
     let at = request.log_at.map_or(0, |at| at.0);
     ctx.app
         .db
@@ -342,11 +346,15 @@ fn figure(name: &str, value: Option<Int64>) -> Result<i64> {
     }
 }
 
-fn used(processor_ms: Option<Int64>, wall_ms: Option<Int64>) -> Result<Cost> {
+type Figures = (Option<Int64>, Option<Int64>);
+
+/// Processor time and time, and bytes read and written, of an attempt.
+fn used((processor_ms, wall_ms): Figures, (bytes_read, bytes_written): Figures) -> Result<Cost> {
     Ok(Cost {
         processor_ms: figure("processor_ms", processor_ms)?,
         wall_ms: figure("wall_ms", wall_ms)?,
-        ..Cost::default()
+        bytes_read: figure("bytes_read", bytes_read)?,
+        bytes_written: figure("bytes_written", bytes_written)?,
     })
 }
 
@@ -356,6 +364,7 @@ fn total(job: &Job, used: Cost) -> Cost {
     Cost {
         processor_ms: all.processor_ms.max(known.processor_ms),
         wall_ms: all.wall_ms.max(known.wall_ms),
-        ..known
+        bytes_read: all.bytes_read.max(known.bytes_read),
+        bytes_written: all.bytes_written.max(known.bytes_written),
     }
 }

@@ -1,7 +1,7 @@
 //! The candidate is not worse than the champion; the first champion reaches its floors.
 
 use stats::{
-    Estimate, Resampling, classify,
+    Ends, Estimate, Resampling, classify,
     classify::{BinaryScores, Options},
     paired::{PairedPredictions, PairedScores},
     regress,
@@ -29,7 +29,7 @@ pub const FIRST: &str = "first_champion";
 pub const UNCOMPARED: &str =
     "there is a champion, and the gates say with no accuracy how the candidate has to compare with it";
 
-/// Rows times resamples of one figure: some tens of seconds, during which a job that is told to end goes on.
+/// Rows times resamples of one figure: some tens of seconds.
 const RESAMPLED_ROWS_MAX: u64 = 5_000_000_000;
 
 /// Both sections, of which one applies. An error where the job is to end.
@@ -37,13 +37,14 @@ pub fn check(job: &JobCtx, gates: &Gates, found: &Evaluated) -> Result<Vec<Check
     let named = |gate: &str, figure: &Figure, sentence: &str| {
         Check::told(gate, &figure.metric, Outcome::NotApplicable, sentence)
     };
+    let ends = job.ends();
     let Some(champion) = &found.champion else {
         let none = "There is no champion yet to compare with; first_champion decides.";
         let mut checks: Vec<Check> =
             gates.accuracy.iter().map(|gate| named(GATE, &gate.figure, none)).collect();
         for floor in &gates.first_champion {
             job.check()?;
-            checks.push(judge_floor(floor, found));
+            checks.push(judge_floor(floor, found, &ends));
         }
         if gates.first_champion.is_empty() {
             let why = "there is no champion yet, and the gates say with no first_champion what the first one has to reach";
@@ -55,7 +56,7 @@ pub fn check(job: &JobCtx, gates: &Gates, found: &Evaluated) -> Result<Vec<Check
     let mut checks = Vec::with_capacity(gates.accuracy.len() + gates.first_champion.len());
     for gate in &gates.accuracy {
         job.check()?;
-        checks.push(compare(gate, found, champion));
+        checks.push(compare(gate, found, champion, &ends));
     }
     if gates.accuracy.is_empty() {
         checks.push(unjudged(GATE, "", UNCOMPARED));
@@ -123,11 +124,11 @@ fn is_resampled(figure: &Figure, is_compared: bool) -> bool {
     }
 }
 
-fn options(figure: &Figure) -> Options {
+fn options(figure: &Figure, ends: &Ends) -> Options {
     Options {
         confidence: confidence(figure.confidence),
         threshold: figure.threshold,
-        resampling: Resampling { resamples: figure.resamples, ..Resampling::default() },
+        resampling: Resampling { resamples: figure.resamples, ends: ends.clone(), ..Resampling::default() },
         ..Options::default()
     }
 }
@@ -140,15 +141,15 @@ struct Compared {
     greater_is_better: bool,
 }
 
-fn compare(gate: &Accuracy, found: &Evaluated, champion: &[f64]) -> Check {
+fn compare(gate: &Accuracy, found: &Evaluated, champion: &[f64], ends: &Ends) -> Check {
     let Accuracy { figure, margin } = gate;
     let metric = figure.metric.as_str();
     if let Some(why) = short(figure, found, Some(champion)) {
         return unjudged(GATE, metric, &why);
     }
     let compared = match figure.is_of_numbers() {
-        true => compare_numbers(figure, found, champion),
-        false => compare_classes(figure, found, champion),
+        true => compare_numbers(figure, found, champion, options(figure, ends)),
+        false => compare_classes(figure, found, champion, &options(figure, ends)),
     };
     let judged = compared.and_then(|compared| {
         Ok((verdict::non_inferior(compared.delta, *margin, compared.greater_is_better)?, compared))
@@ -169,21 +170,29 @@ fn part(name: &str, estimate: Estimate) -> Part {
     Part { name: name.to_owned(), estimate, outcome: None }
 }
 
-fn compare_classes(figure: &Figure, found: &Evaluated, champion: &[f64]) -> stats::Result<Compared> {
+fn compare_classes(
+    figure: &Figure,
+    found: &Evaluated,
+    champion: &[f64],
+    options: &Options,
+) -> stats::Result<Compared> {
     let metric: classify::Metric = figure.metric.parse()?;
-    let options = options(figure);
     let rows = PairedScores::new(&found.outcomes, champion, &found.candidate)?;
     Ok(Compared {
-        delta: rows.compare(metric, &options)?,
-        champion: rows.champion().evaluate(metric, &options)?,
-        candidate: rows.candidate().evaluate(metric, &options)?,
+        delta: rows.compare(metric, options)?,
+        champion: rows.champion().evaluate(metric, options)?,
+        candidate: rows.candidate().evaluate(metric, options)?,
         greater_is_better: metric.greater_is_better(),
     })
 }
 
-fn compare_numbers(figure: &Figure, found: &Evaluated, champion: &[f64]) -> stats::Result<Compared> {
+fn compare_numbers(
+    figure: &Figure,
+    found: &Evaluated,
+    champion: &[f64],
+    Options { confidence, resampling, .. }: Options,
+) -> stats::Result<Compared> {
     let metric: regress::Metric = figure.metric.parse()?;
-    let Options { confidence, resampling, .. } = options(figure);
     let rows = PairedPredictions::new(&found.actual, champion, &found.candidate)?;
     Ok(Compared {
         delta: rows.compare(metric, confidence, &resampling)?,
@@ -193,14 +202,14 @@ fn compare_numbers(figure: &Figure, found: &Evaluated, champion: &[f64]) -> stat
     })
 }
 
-fn judge_floor(floor: &Floor, found: &Evaluated) -> Check {
+fn judge_floor(floor: &Floor, found: &Evaluated, ends: &Ends) -> Check {
     let figure = &floor.figure;
     let metric = figure.metric.as_str();
     if let Some(why) = short(figure, found, None) {
         return unjudged(FIRST, metric, &why);
     }
-    let judged =
-        alone(figure, found).and_then(|own| Judgement::new(own, bound(floor.bound), basis(floor.basis)));
+    let judged = alone(figure, found, &options(figure, ends))
+        .and_then(|own| Judgement::new(own, bound(floor.bound), basis(floor.basis)));
     match judged {
         Ok(judgement) => Check::judged(
             FIRST,
@@ -212,13 +221,12 @@ fn judge_floor(floor: &Floor, found: &Evaluated) -> Check {
     }
 }
 
-fn alone(figure: &Figure, found: &Evaluated) -> stats::Result<Estimate> {
-    let options = options(figure);
+fn alone(figure: &Figure, found: &Evaluated, options: &Options) -> stats::Result<Estimate> {
     if figure.is_of_numbers() {
         let rows = Predictions::new(&found.actual, &found.candidate)?;
         return rows.evaluate(figure.metric.parse()?, options.confidence);
     }
-    BinaryScores::new(&found.outcomes, &found.candidate)?.evaluate(figure.metric.parse()?, &options)
+    BinaryScores::new(&found.outcomes, &found.candidate)?.evaluate(figure.metric.parse()?, options)
 }
 
 #[cfg(test)]

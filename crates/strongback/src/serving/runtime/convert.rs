@@ -43,7 +43,7 @@ pub(super) async fn report(ctx: &Ctx, digest: &str, model: &Path, schema: &Schem
     }
     let (launch, model, schema, of_dir) =
         (Launch::new(&ctx.app.config)?, model.to_owned(), schema.clone(), dir);
-    let made = tokio::task::spawn_blocking(move || make(&launch, &model, &of_dir, &schema));
+    let made = lake::meter::spawn_blocking(move || make(&launch, &model, &of_dir, &schema));
     let report = made.await.map_err(Error::internal)??;
     if report.is_passing {
         return Ok(report);

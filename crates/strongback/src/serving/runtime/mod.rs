@@ -277,7 +277,7 @@ fn below(dir: &Path, name: &str) -> Result<std::path::PathBuf> {
 
 async fn open(ctx: &Ctx, path: &Path, schema: &Schema, report: Option<Report>) -> Result<Arc<Onnx>> {
     let (app, path, schema) = (Arc::clone(&ctx.app), path.to_owned(), schema.clone());
-    let opened = tokio::task::spawn_blocking(move || {
+    let opened = lake::meter::spawn_blocking(move || {
         let environment = library::open(&app.config)?;
         let limit = Duration::from_secs(u64::from(app.config.scoring_seconds.value));
         Onnx::load(&environment, &path, &schema, report.as_ref(), limit).map(Arc::new)
@@ -338,6 +338,13 @@ impl Scorer {
         match &self.runtime {
             Runtime::Python(worker) => worker.process_id(),
             Runtime::Onnx(_) => None,
+        }
+    }
+
+    /// Ends it. For who loaded it for himself alone: its process is gone then, and what that used is charged.
+    pub async fn end(self) {
+        if let Runtime::Python(worker) = self.runtime {
+            worker.end().await;
         }
     }
 

@@ -162,7 +162,7 @@ impl Onnx {
         })?;
         let turn = turn.map_err(Error::internal)?;
         let model = Arc::clone(self);
-        let running = tokio::task::spawn_blocking(move || {
+        let running = lake::meter::spawn_blocking(move || {
             let _turn = turn;
             model.run(&inputs, rows)
         });

@@ -17,8 +17,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use lake::meter::Meter;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -63,6 +64,8 @@ pub struct Launch {
     pub dir: PathBuf,
     /// How long one request may take.
     pub deadline: Duration,
+    /// Who is charged for the processor time of its processes: whom the thread works for that makes this.
+    pub meter: Option<Meter>,
 }
 
 impl Launch {
@@ -74,6 +77,7 @@ impl Launch {
             memory_mb: config.worker_memory_mb.value,
             dir: config.data_dir.value.join("serving").join("workers"),
             deadline: Duration::from_secs(u64::from(config.scoring_seconds.value)),
+            meter: Meter::current(),
         })
     }
 }
@@ -92,6 +96,8 @@ pub struct Worker {
     queue: mpsc::Sender<Job>,
     deadline: Duration,
     identity: Arc<parking_lot::Mutex<Option<u32>>>,
+    /// Closed once the worker has ended.
+    ended: watch::Receiver<()>,
 }
 
 impl Worker {
@@ -108,8 +114,20 @@ impl Worker {
             deaths: 0,
             identity: Arc::clone(&identity),
         };
-        tokio::spawn(supervisor.run(inbox));
-        Ok(Self { queue, deadline, identity })
+        let (running, ended) = watch::channel(());
+        tokio::spawn(async move {
+            supervisor.run(inbox).await;
+            drop(running);
+        });
+        Ok(Self { queue, deadline, identity, ended })
+    }
+
+    /// Ends it, where nobody else holds it, and waits until its process is gone.
+    pub async fn end(self) {
+        let Self { queue, mut ended, .. } = self;
+        drop(queue);
+        // Nothing is ever sent: this is over when the other end is dropped.
+        let _ = ended.changed().await;
     }
 
     /// The number of its process, for those who look at it from outside.

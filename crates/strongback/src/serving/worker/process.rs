@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use lake::meter::Meter;
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
@@ -39,6 +40,8 @@ const WALL: Duration = Duration::from_hours(24 * 365);
 const CONVERSION: Duration = Duration::from_mins(5);
 /// Between two looks of the guard at what a worker uses.
 const MEASURE_MS: u64 = 2_000;
+/// The same where somebody is charged for it.
+const MEASURE_CHARGED_MS: u64 = 500;
 /// Lines of a worker's output that are kept for whoever asks why it died.
 const LINES: usize = 20;
 
@@ -62,7 +65,34 @@ struct Guarded {
     /// While this is open, the command may run.
     line: Option<ChildStdin>,
     said: Arc<Mutex<VecDeque<String>>>,
+    /// Hears what the command uses, up to its end.
+    charging: Option<std::thread::JoinHandle<()>>,
     dir: PathBuf,
+}
+
+/// What a guard says of what its command uses: now and then, and at its end.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Report {
+    Used(Used),
+    Ended { used: Used },
+}
+
+#[derive(Deserialize)]
+struct Used {
+    processor_ms: u64,
+}
+
+/// Charges what a guard says that its command used.
+fn charge(said: impl std::io::Read, meter: &Meter) {
+    let mut charged = 0;
+    for line in BufReader::new(said).lines().map_while(std::io::Result::ok) {
+        let (Ok(Report::Used(used)) | Ok(Report::Ended { used })) = serde_json::from_str(&line) else {
+            continue;
+        };
+        meter.charge(Duration::from_millis(used.processor_ms.saturating_sub(charged)));
+        charged = charged.max(used.processor_ms);
+    }
 }
 
 impl Drop for Guarded {
@@ -84,17 +114,19 @@ impl Guarded {
         let dir = own_directory(&launch.dir)?;
         let script = dir.join("strongback_worker.py");
         fs::write(&script, SCRIPT).map_err(Error::internal)?;
+        let measure_ms = if launch.meter.is_some() { MEASURE_CHARGED_MS } else { MEASURE_MS };
         let mut command = Command::new(&launch.guard);
         command
             .arg("runner-guard")
             .args(["--wall-ms", &wall.as_millis().to_string()])
             .args(["--memory-mb", &launch.memory_mb.to_string()])
-            .args(["--measure-ms", &MEASURE_MS.to_string()])
+            .args(["--measure-ms", &measure_ms.to_string()])
             .args(["--", &launch.python, "-u"])
             .arg(&script)
             .args(arguments(&dir));
         command.env_clear().envs(environment(&dir)).current_dir(&dir);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        let reports = if launch.meter.is_some() { Stdio::piped() } else { Stdio::null() };
+        command.stdin(Stdio::piped()).stdout(reports).stderr(Stdio::piped()).process_group(0);
         let mut guard = command.spawn().map_err(|error| {
             Error::new(
                 Code::InvalidState,
@@ -106,12 +138,24 @@ impl Guarded {
             let said = Arc::clone(&said);
             std::thread::spawn(move || listen(written, &said));
         }
+        let charging = launch.meter.clone().zip(guard.stdout.take());
+        let charging = charging.map(|(meter, reports)| std::thread::spawn(move || charge(reports, &meter)));
         let line = guard.stdin.take();
-        Ok(Self { guard: Some(guard), line, said, dir })
+        Ok(Self { guard: Some(guard), line, said, charging, dir })
     }
 
     fn id(&self) -> Option<u32> {
         self.guard.as_ref().map(Child::id)
+    }
+
+    /// Waits until the guard has ended and all is charged. Answers whether it ended as it should.
+    fn gone(&mut self) -> bool {
+        let is_clean =
+            self.guard.take().is_none_or(|mut guard| guard.wait().is_ok_and(|status| status.success()));
+        if let Some(charging) = self.charging.take() {
+            let _ = charging.join();
+        }
+        is_clean
     }
 
     fn has_ended(&mut self) -> bool {
@@ -270,10 +314,7 @@ impl Process {
         let mut guarded = guarded;
         guarded.line = None;
         let ended = tokio::task::spawn_blocking(move || {
-            let is_clean = guarded
-                .guard
-                .take()
-                .is_none_or(|mut guard| guard.wait().is_ok_and(|status| status.success()));
+            let is_clean = guarded.gone();
             // A guard that was killed has ended nothing.
             if let Some(group) = group.filter(|_| !is_clean) {
                 let _ = kill_process_group(group, Signal::KILL);
@@ -314,9 +355,7 @@ pub fn convert(launch: &Launch, model: &Path, out: &Path, schema: &Schema) -> Re
             inputs,
         ]
     })?;
-    if let Some(guard) = guarded.guard.as_mut() {
-        guard.wait().map_err(Error::internal)?;
-    }
+    guarded.gone();
     if out.join("report.json").exists() {
         return Ok(());
     }

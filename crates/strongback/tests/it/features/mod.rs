@@ -3,6 +3,7 @@
 mod again;
 mod declare;
 mod equal;
+mod full;
 mod kill;
 mod online;
 mod pins;

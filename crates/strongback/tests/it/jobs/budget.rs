@@ -71,7 +71,7 @@ fn processor_time_is_counted_and_bounded() {
             };
             job.blocking(work).await
         });
-        // Charges what a query engine's threads would have taken.
+        // Charges what something elsewhere took.
         handle(&test, "test.charges", async |job| {
             job.charge_processor(Duration::from_millis(40))?;
             Ok(json!(null))
@@ -79,12 +79,52 @@ fn processor_time_is_counted_and_bounded() {
         let worker = Worker::start(&test.app);
         let budget = Budget { processor_ms: Some(100), wall_ms: Some(3_000), ..Budget::default() };
         let job = ended(&test, queue(&test, with("test.computes", budget)).await.unwrap()).await;
-        // The piece that computes is charged when it ends: until then the time on the clock ends it.
-        assert_eq!(outcome(&job), "failed BUDGET_EXCEEDED", "{job:?}");
-        assert!(job.cost.processor_ms > 100, "{:?}", job.cost);
+        // What it asks is charged up to then, long before the piece that computes is over.
+        assert_exceeded(&job, "of processor time; its budget is 100");
+        assert!((101..1_000).contains(&job.cost.processor_ms), "{:?}", job.cost);
         let job = ended(&test, queue(&test, with("test.charges", budget)).await.unwrap()).await;
         assert_eq!(outcome(&job), "succeeded");
         assert!(job.cost.processor_ms >= 40, "{:?}", job.cost);
+        worker.stop().await;
+    });
+}
+
+/// Looks at many pairs of rows in as many tasks of the engine as it likes: some hundred milliseconds of any processor.
+const PAIRS: &str = "SELECT sum(a.x * b.x % 7) AS n FROM (SELECT unnest(range(0, 20000)) AS x) AS a \
+     JOIN (SELECT unnest(range(0, 5000)) AS x) AS b ON a.x * 3 <> b.x";
+
+/// Processor time of this process so far, milliseconds.
+fn of_this_process() -> i64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
+    (fields[11].parse::<i64>().unwrap() + fields[12].parse::<i64>().unwrap()) * 10
+}
+
+#[test]
+fn what_the_query_engine_does_for_a_job_is_its_own() {
+    on_every_store(async |test: TestApp| {
+        handle(&test, "test.asks", async |job| {
+            let ctx = job.ctx().await?;
+            let mut found =
+                strongback::tables::rows::rows(&ctx, PAIRS, Vec::new(), Duration::from_mins(1)).await?;
+            let mut rows = 0;
+            while let Some(batch) = found.next().await {
+                rows += batch?.num_rows();
+            }
+            Ok(json!(rows))
+        });
+        let worker = Worker::start(&test.app);
+        let before = of_this_process();
+        let job = ended(&test, queue(&test, new("test.asks")).await.unwrap()).await;
+        let of_all = of_this_process() - before;
+        assert_eq!((outcome(&job).as_str(), &job.result), ("succeeded", &json!(1)), "{job:?}");
+        let used = job.cost.processor_ms;
+        assert!(used >= 100, "the engine looked at 100,000,000 pairs: {:?}", job.cost);
+        assert!(used <= of_all + 40, "{:?} of {of_all} ms of this process", job.cost);
+        // Of a job that asks for nothing it is not.
+        handle(&test, "test.rests", async |_| Ok(json!(null)));
+        let job = ended(&test, queue(&test, new("test.rests")).await.unwrap()).await;
+        assert!(job.cost.processor_ms < 50, "{:?}", job.cost);
         worker.stop().await;
     });
 }

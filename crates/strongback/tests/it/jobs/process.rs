@@ -168,6 +168,14 @@ fn what_a_command_uses_is_counted() {
         assert!(cost["processor_ms"].as_i64().unwrap() >= 50, "{job}");
         assert!(cost["wall_ms"].as_i64().unwrap() >= 500, "{job}");
         assert!(job["result"]["peak_memory_bytes"].as_i64().unwrap() > 30_000_000, "{job}");
+        // Three programs read them, and two of these write them; what else a shell reads is little.
+        let (read, written) = (cost["bytes_read"].as_i64().unwrap(), cost["bytes_written"].as_i64().unwrap());
+        assert!((90_000_000..95_000_000).contains(&read), "{job}");
+        assert!((60_000_000..62_000_000).contains(&written), "{job}");
+        // It computes for some tenths of a second, whatever the machine: not for longer than all of it had.
+        let cores = std::thread::available_parallelism().unwrap().get() as i64;
+        let (used, took) = (cost["processor_ms"].as_i64().unwrap(), cost["wall_ms"].as_i64().unwrap());
+        assert!(used <= took * cores, "{job}");
         assert_eq!(exit_code(&mut runner), Some(0));
     });
 }

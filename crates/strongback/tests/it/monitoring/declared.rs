@@ -79,6 +79,7 @@ fn a_plan_that_cannot_be_carried_out_is_discarded_with_its_definition() {
         let worker = Worker::start(&test.app);
         let job = run(&test, json!({})).await;
         assert_eq!(job["state"], "failed", "{job}");
+        in_the_way(&job);
         assert!(windows(&test).await.iter().all(|one| one["state"] == "planned"));
 
         let path = "/api/2.1/unity-catalog/tables/prod.risk.fraud_drift";
@@ -129,5 +130,122 @@ fn a_monitor_goes_on_where_its_schema_is_renamed() {
         let shown = test.get("/api/1.0/monitors/prod.cards.fraud").await;
         assert_eq!(ok(&shown)["drift_table"], "prod.cards.fraud_drift");
         worker.stop().await;
+    });
+}
+
+fn in_the_way(job: &Value) {
+    let message = job["error"]["message"].as_str().unwrap_or_default();
+    for part in [
+        "lands in 'prod.risk.fraud_drift', and another table has that name",
+        "strongback monitor run prod.risk.fraud",
+    ] {
+        assert!(message.contains(part), "{job}");
+    }
+}
+
+#[test]
+fn windows_wait_until_nothing_else_has_the_name_of_their_table() {
+    on_every_store(async |test: TestApp| {
+        world(&test, YAML).await;
+        // The plan is open; then somebody puts a table of his own there.
+        land(&test, "prod.risk.fraud_drift", "mine", "a:long", "a\n1\n").await;
+        let worker = Worker::start(&test.app);
+        for _ in 0..2 {
+            let job = run(&test, json!({})).await;
+            assert_eq!(job["state"], "failed", "{job}");
+            in_the_way(&job);
+        }
+        assert!(windows(&test).await.iter().all(|one| one["state"] == "planned"));
+        let moved = Some(json!({ "new_name": "mine" }));
+        let path = "/api/2.1/unity-catalog/tables/prod.risk.fraud_drift";
+        ok(&test.send(request("PATCH", path, moved)).await);
+        assert_eq!(computed(&test).await, 2);
+        let told: Vec<Value> =
+            windows(&test).await.iter().map(|one| json!([one["state"], one["revision"]])).collect();
+        assert_eq!(told, [json!(["computed", 1]), json!(["computed", 1])]);
+        assert_eq!(series(&test, "psi/x").await.len(), 2);
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.mine").await, [json!({ "n": 1 })]);
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn a_column_that_is_not_there_is_told_with_its_place_before_anything_is_stored() {
+    on_every_store(async |test: TestApp| {
+        world(&test, YAML).await;
+        let after = |more: &str| format!("lateness: 6h\n{more}");
+        let predicted = "prediction: _prediction";
+        let limit = "{ metric: psi, above: 0.2 }";
+        for (from, to, place, said) in [
+            (
+                predicted,
+                "prediction: _predicton".to_owned(),
+                "line 6, column 13",
+                "did you mean '_prediction'?",
+            ),
+            (
+                predicted,
+                "prediction: { column: _prediction, baseline: why }".to_owned(),
+                "line 6, column 46",
+                "'prod.risk.train' has no column 'why'; did you mean 'y'?",
+            ),
+            (
+                predicted,
+                "prediction: { column: kind, baseline: x }".to_owned(),
+                "line 6, column 39",
+                "they cannot be compared",
+            ),
+            (predicted, "prediction: _event_time".to_owned(), "line 6, column 13", "is of type timestamp"),
+            (
+                "lateness: 6h",
+                after("event_time: _event_tim"),
+                "line 6, column 13",
+                "did you mean '_event_time'?",
+            ),
+            ("lateness: 6h", after("event_time: x"), "line 6, column 13", "event time is a timestamp"),
+            (
+                "lateness: 6h",
+                after("features: { include: [x, kinds] }"),
+                "line 6, column 26",
+                "did you mean 'kind'?",
+            ),
+            (
+                "lateness: 6h",
+                after("features: { exclude: [amount] }"),
+                "line 6, column 23",
+                "it has _request_id, _row",
+            ),
+            (
+                limit,
+                "{ metric: psi, column: xx, above: 0.2 }".to_owned(),
+                "line 9, column 28",
+                "did you mean 'x'?",
+            ),
+            (
+                limit,
+                "{ metric: psi, column: x, above: 0.2 }\nfeatures: { include: [kind] }".to_owned(),
+                "line 9, column 28",
+                "none of the columns that are compared",
+            ),
+            (
+                "minimum_rows: 20",
+                "labels: { baseline: kind }".to_owned(),
+                "line 10, column 21",
+                "of type string; labels are numbers",
+            ),
+        ] {
+            let yaml = YAML.replacen(from, &to, 1);
+            assert_ne!(yaml, YAML);
+            let refused = apply(&test, &yaml).await;
+            let message = refused.json["message"].as_str().unwrap_or_default();
+            assert_eq!(
+                (refused.status, refused.error_code()),
+                (400, "INVALID_PARAMETER_VALUE"),
+                "{to}: {message}"
+            );
+            assert!(message.contains(place) && message.contains(said), "{to}: {message}");
+        }
+        let shown = test.get("/api/1.0/monitors/prod.risk.fraud").await;
+        assert_eq!(ok(&shown)["version"], 1, "nothing of it was stored");
     });
 }

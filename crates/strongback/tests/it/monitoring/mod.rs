@@ -6,6 +6,7 @@ mod declared;
 mod edges;
 mod labels;
 mod rights;
+mod sets;
 mod windows;
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};

@@ -108,13 +108,12 @@ fn callers_and_recorded_requests_are_understood() {
         assert_eq!(lab.alias("champion", champion).0, 200);
         let candidate = lab.version(GOOD);
         // There is no such endpoint, and nobody can tell what it would have been asked.
-        let unknown = lab.judge(candidate, &gate);
-        let (said, sentence) = outcome(&unknown, "compatibility.recorded_requests");
-        assert_eq!(
-            (said.as_str(), unknown["verdict"].as_str()),
-            ("could_not_judge", Some("could_not_judge"))
+        let (status, why) = lab.refused(candidate, &gate);
+        assert!(
+            status == 400
+                && why.contains("line 7, column 13: The endpoint 'prod.risk.scores' does not exist."),
+            "{why}"
         );
-        assert!(sentence.starts_with("The endpoint 'prod.risk.scores' does not exist."), "{sentence}");
         lab.endpoint("scores", &format!("{MODEL}@champion"));
         // Nor is there anything to watch yet, and no other table is taken for it.
         let watch = "version: 1\nwatch: prod.risk.scores\nbaseline: prod.risk.training@1\nwindow: { length: 1h }\n\
@@ -135,10 +134,17 @@ fn callers_and_recorded_requests_are_understood() {
         // What was recorded and is gone is not the same as nothing.
         let table = "/api/2.1/unity-catalog/tables/prod.risk.scores_payload";
         assert_eq!(lab.try_send("DELETE", table, &json!({})).0, 200);
-        let gone = lab.judge(candidate, &gate);
-        let (said, sentence) = outcome(&gone, "compatibility.recorded_requests");
-        assert_eq!(said, "could_not_judge", "{sentence}");
-        assert!(sentence.starts_with("The table with the endpoint's requests was deleted"), "{sentence}");
+        let (status, why) = lab.refused(candidate, &gate);
+        assert!(
+            status == 400
+                && why.contains("line 7, column 13: The table with the endpoint's requests was deleted"),
+            "{why}"
+        );
+        let (_, why) = lab.refused(candidate, &gate.replace("risk.scores", "risk.score"));
+        assert!(
+            why.contains("there is no 'prod.risk.score' to be read; did you mean 'prod.risk.scores'?"),
+            "{why}"
+        );
         lab.ask("scores", &[[0.5, 0.25], [0.0, 0.5]]);
         // Infinity times nothing is no number: this one gives the second row no score.
         let partial = lab.version(([f32::INFINITY, -2.0], 0.0));
@@ -215,11 +221,10 @@ fn wrong_gates_are_refused_before_anything_runs() {
         );
         let (status, message) = said(&number, &twice);
         assert!(status == 400 && message.contains("'accuracy' has 'f1' twice"), "{message}");
-        // What the condition would name besides its own columns is refused by the job.
+        // What the condition would name besides its own columns is refused.
         let config = good.replace("  label", "  where: x1 IN (SELECT x1 FROM prod.risk.training)\n  label");
-        let view = lab.judge(candidate, &config);
-        let sentence = outcome(&view, "accuracy.roc_auc").1;
-        assert!(sentence.contains("speaks of columns alone"), "{sentence}");
+        let (status, message) = said(&number, &config);
+        assert!(status == 400 && message.contains("speaks of columns alone"), "{message}");
         let few = lab.judge(candidate, &good.replace("  label", "  where: country = 'de'\n  label"));
         let n = few["report"]["evaluation"]["rows"].as_u64().unwrap();
         assert!((300..500).contains(&n), "{n} rows of a third of 1200");
@@ -270,10 +275,19 @@ fn requests_have_as_many_rows_as_are_asked_for() {
             ))
         };
         assert_eq!(lab.judge(candidate, &of_rows(1_200))["verdict"], "pass");
-        let view = lab.judge(candidate, &of_rows(1_201));
+        let (status, why) = lab.refused(candidate, &of_rows(1_201));
+        let expected =
+            "line 8, column 9: a request is to have 1201 rows, and 'prod.risk.evaluation@1' has 1200 rows";
+        assert!(status == 400 && why.contains(expected), "{why}");
+        // How many a condition leaves is known once they are read.
+        let few = of_rows(1_200).replace("  label", "  where: x1 > 0\n  label");
+        let view = lab.judge(candidate, &few);
         let (said, sentence) = outcome(&view, "latency");
         assert_eq!((said.as_str(), view["verdict"].as_str()), ("could_not_judge", Some("could_not_judge")));
-        assert_eq!(sentence, "A request is to have 1201 rows, and the evaluation has 1200.");
+        assert!(
+            sentence.starts_with("A request is to have 1200 rows, and the evaluation has "),
+            "{sentence}"
+        );
     });
 }
 

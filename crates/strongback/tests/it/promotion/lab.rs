@@ -279,6 +279,13 @@ impl Lab {
         found["sentence"].as_str().unwrap().to_owned()
     }
 
+    /// Why gates are refused before anything is queued: status and message.
+    pub fn refused(&mut self, candidate: i64, gates: &str) -> (u16, String) {
+        let body = json!({ "model": MODEL, "candidate": candidate.to_string(), "config": gates });
+        let (status, json) = self.try_post("/api/1.0/gate-runs", &body);
+        (status, json["message"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// The job once it has ended.
     pub fn ended(&mut self, job: &str) -> Value {
         for _ in 0..30 {

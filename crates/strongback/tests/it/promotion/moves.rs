@@ -224,7 +224,9 @@ fn the_command_line_says_it_by_its_exit_code() {
         };
         file("easy.yaml", EASY);
         file("hard.yaml", "accuracy:\n  - metric: roc_auc\n    margin: 0\n");
-        file("none.yaml", "accuracy:\n  - metric: roc_auc\n    margin: 0\n    min_rows: 100000\n");
+        let few = "accuracy:\n  - metric: roc_auc\n    margin: 0\n    min_rows: 1200\n";
+        file("few.yaml", &format!("  where: x1 > 0\n{few}"));
+        file("none.yaml", &few.replace("1200", "1201"));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let said = |code: i32, arguments: &[&str]| {
             let done = lab.command(arguments);
@@ -252,7 +254,9 @@ fn the_command_line_says_it_by_its_exit_code() {
         let report: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(report["verdict"], "fail");
         said(1, &["gate", "show", report["report_id"].as_str().unwrap()]);
-        said(2, &run("2", "none.yaml", &[]));
+        said(2, &run("2", "few.yaml", &[]));
+        let (_, err) = said(2, &run("2", "none.yaml", &[]));
+        assert!(err.contains("line 9, column 15: 'roc_auc' asks for at least 1201 rows"), "{err}");
         said(2, &run("2", "absent.yaml", &[]));
         let (out, _) = said(0, &["gate", "list", "--model", MODEL]);
         assert_eq!(out.lines().count(), 4, "{out}");

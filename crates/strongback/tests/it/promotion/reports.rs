@@ -132,19 +132,21 @@ fn what_cannot_be_told_is_not_passed() {
         let champion = lab.version(WEAK);
         assert_eq!(lab.alias("champion", champion).0, 200);
         let candidate = lab.version(GOOD);
+        // What can be known of the rows alone, once they were read.
         let more = "\
+  where: x1 > 0
 accuracy:
   - metric: roc_auc
     margin: 0.01
-    min_rows: 5000
+    min_rows: 1200
   - metric: brier
     margin: -0.092
 data_drift:
   max_psi: 0.2
-  columns: [x1, x3]
+  min_rows: 1200
 fairness:
   - metric: demographic_parity_ratio
-    group: region
+    group: x2
     at_least: 0.8
 ";
         golden!("could_not_judge", "could_not_judge", &lab.judge(candidate, &gates(more)));
@@ -157,10 +159,11 @@ fn floors_decide_about_the_first_champion() {
         let candidate = lab.version(GOOD);
         golden!("first_champion", "pass", &lab.judge(candidate, &gates(ALL)));
         let without = ALL.split("first_champion:").next().unwrap();
-        let view = lab.judge(candidate, &gates(without));
-        assert_eq!(view["verdict"], "could_not_judge");
-        let sentence = check(&view, "first_champion")["sentence"].as_str().unwrap();
-        assert!(sentence.contains("with no first_champion what the first one has to reach"), "{sentence}");
+        let (status, why) = lab.refused(candidate, &gates(without));
+        assert!(
+            status == 400 && why.contains("with no 'first_champion' what the first one has to reach; add it"),
+            "{why}"
+        );
     });
 }
 
@@ -187,5 +190,37 @@ fn a_job_that_is_told_to_end_leaves_no_report() {
         let log = lab.get("/api/1.0/audit-log?action=gate_report.create");
         assert_eq!(log["events"], json!([]));
         assert_eq!(lab.points_to("champion"), Some(champion));
+    });
+}
+
+/// What is resampled for minutes ends with its job, and not only the job.
+#[test]
+fn a_bootstrap_ends_with_its_job() {
+    on_every_store(|mut lab: Lab| {
+        let champion = lab.version(WEAK);
+        assert_eq!(lab.alias("champion", champion).0, 200);
+        let candidate = lab.version(GOOD);
+        lab.import("prod.risk.many", &rows(3, 49_000));
+        // 49,000 rows a hundred thousand times.
+        let more = "accuracy:\n  - metric: f1\n    margin: 1\n    resamples: 100000\n";
+        let job = lab.queue(candidate, &gates(more).replace(TABLE, "prod.risk.many"), false);
+        let progress =
+            |lab: &mut Lab| lab.get(&format!("/api/1.0/jobs/{job}"))["progress"]["message"].clone();
+        let until = std::time::Instant::now() + Duration::from_mins(2);
+        while progress(&mut lab) != "computing figures" {
+            assert!(std::time::Instant::now() < until, "it does not come to that: {}", lab.server.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        lab.post(&format!("/api/1.0/jobs/{job}/cancel"), &json!({}));
+        let ended = lab.ended(&job);
+        assert_eq!(ended["state"], "cancelled", "{ended}");
+        let used = ended["cost"]["processor_ms"].as_i64().unwrap();
+        assert!(used > 0, "{ended}");
+        // A thread that went on would use all that it gets of a processor.
+        let before = lab.server.processor_time().unwrap();
+        std::thread::sleep(Duration::from_secs(3));
+        let after = lab.server.processor_time().unwrap() - before;
+        assert!(after < Duration::from_millis(300), "it goes on: {after:?} of three seconds");
     });
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod kill;
+mod leave;
 mod rights;
 mod versions;
 
