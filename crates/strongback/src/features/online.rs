@@ -104,7 +104,7 @@ pub async fn choose(ctx: &Ctx, trained: FeatureRef, features: Vec<String>) -> Re
     let FeatureRef { table, definition: wanted } = trained;
     let online = ctx.app.online.all().await?;
     ctx.read(move |sql| {
-        let found = managed::get_by_id(sql, table, Action::Read)?;
+        let found = managed::by_asset(sql, table, Action::Read)?;
         let state = definition::state(sql, table)?
             .ok_or_else(|| Error::internal("what is looked up is no feature table"))?;
         let of_model = definition::get(sql, table, wanted)?;
@@ -133,7 +133,7 @@ pub async fn choose(ctx: &Ctx, trained: FeatureRef, features: Vec<String>) -> Re
 pub async fn open_at(ctx: &Ctx, feature_ref: FeatureRef) -> Result<Arc<Online>> {
     let FeatureRef { table, definition: n } = feature_ref;
     let (found, definition) = ctx
-        .read(move |sql| Ok((managed::get_by_id(sql, table, Action::Read)?, definition::get(sql, table, n)?)))
+        .read(move |sql| Ok((managed::by_asset(sql, table, Action::Read)?, definition::get(sql, table, n)?)))
         .await?;
     let name = managed::show(&found.name);
     let meta = ctx.app.online.meta((table, n)).await?.filter(|meta| meta.table == found.asset.uuid);

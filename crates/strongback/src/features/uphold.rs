@@ -38,7 +38,7 @@ pub(super) async fn all(job: &JobCtx, table: i64) -> Result<Vec<Json>> {
         .ctx()
         .await?
         .read(move |sql| {
-            managed::get_by_id(sql, table, Action::Edit)?;
+            managed::by_asset(sql, table, Action::Edit)?;
             let newest = definition::state(sql, table)?.map_or(0, |state| state.newest);
             let used = definition::used(sql, table)?;
             Ok(used.into_iter().filter(|n| *n != newest).collect::<Vec<i64>>())

@@ -160,7 +160,7 @@ pub(super) async fn begin(job: &JobCtx, payload: Payload) -> Result<Work> {
 /// What a job finds to do.
 pub(super) fn load(sql: &mut Sql<'_>, payload: &Payload) -> Result<Work> {
     let id = payload.table;
-    let table = managed::get_by_id(sql, id, Action::Edit)?;
+    let table = managed::by_asset(sql, id, Action::Edit)?;
     let state = definition::state(sql, id)?
         .ok_or_else(|| Error::internal("a job computes what is no feature table"))?;
     let restored = restored(sql, payload, &state)?;
@@ -179,7 +179,7 @@ pub(super) fn load(sql: &mut Sql<'_>, payload: &Payload) -> Result<Work> {
             ),
         }));
     }
-    let source = managed::get_by_id(sql, definition.source_id, Action::Read)?;
+    let source = managed::by_asset(sql, definition.source_id, Action::Read)?;
     let asked = match payload.uphold {
         Some(_) => upheld_version(sql, payload, &state, &definition)?,
         None => restored.map(|published| published.source_version),
@@ -243,7 +243,7 @@ pub(super) async fn end(job: &JobCtx, work: &Work, done: &Done) -> Result<Json> 
     job.write(move |tx| {
         // Also where it changed hands meanwhile: what is published, is.
         let id = work.table.asset.id;
-        managed::get_by_id(tx, id, Action::Edit)?;
+        managed::by_asset(tx, id, Action::Edit)?;
         let had = tables::unpin_all_in_tx(tx, work.source.asset.id, &work.holder())? > 0;
         let now = tx.now();
         let (version, source_version) = (table_version as i64, meta.source_version as i64);
@@ -274,7 +274,7 @@ pub(super) async fn end_upheld(job: &JobCtx, work: &Work, done: &Done) -> Result
     let (work, meta, detail) = (work.clone(), done.meta.clone(), result.clone());
     job.write(move |tx| {
         let id = work.table.asset.id;
-        managed::get_by_id(tx, id, Action::Edit)?;
+        managed::by_asset(tx, id, Action::Edit)?;
         tables::unpin_all_in_tx(tx, work.source.asset.id, &work.holder())?;
         let now = tx.now();
         tx.execute(&store::UPHELD_PUT, bind![id, meta.definition, meta.source_version as i64, now])?;
@@ -291,7 +291,7 @@ pub(super) async fn release(job: &JobCtx, work: &Work) -> Result<()> {
     let work = work.clone();
     job.write(move |tx| {
         let source = work.source.asset.id;
-        managed::get_by_id(tx, work.table.asset.id, Action::Edit)?;
+        managed::by_asset(tx, work.table.asset.id, Action::Edit)?;
         if tables::unpin_all_in_tx(tx, source, &work.holder())? == 0 {
             return Ok(Change::Nothing(()));
         }

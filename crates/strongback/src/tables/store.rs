@@ -33,6 +33,9 @@ statements! {
     PIN_INSERT = "INSERT INTO table_pin (table_id, version, holder, reason, at, by_principal)
         VALUES ($1, $2, $3, $4, $5, $6)";
     PIN_EXISTS = "SELECT at FROM table_pin WHERE table_id = $1 AND version = $2 AND holder = $3";
+    /// A person's pin. The second form of the holder is of an earlier time, when it did not say who.
+    PIN_OF_PERSON = "SELECT holder, reason, at FROM table_pin WHERE table_id = $1 AND version = $2
+        AND (holder = $3 OR (holder = 'person' AND by_principal = $4))";
     PINS_HELD = "SELECT COUNT(*) FROM table_pin WHERE table_id = $1 AND holder = $2";
     PINS_DELETE = "DELETE FROM table_pin WHERE table_id = $1 AND holder = $2";
     PIN_DELETE = "DELETE FROM table_pin WHERE table_id = $1 AND version = $2 AND holder = $3";
