@@ -34,8 +34,8 @@ test: ## formats, lints, dependencies, Rust tests, the demo, then real clients o
 
 bench: ## release build, measured side by side with the peers: MLflow's server and scorer, FastAPI, Polars, DuckDB
 	@venv=$$(tools/venv.sh) && STRONGBACK_VENV="$$venv" bench/run.sh \
-	&& for each in scoring why "join --ours $(CARGO_TARGET_DIR)/release/strongback-join"; do \
-		set -- $$each && name=$$1 && shift && sleep "$${BENCH_SETTLE_SECONDS:-60}" && "$$venv/bin/python" "bench/$$name.py" "$$@" || exit; \
+	&& for each in scoring overhead log_cost why join; do \
+		"$$venv/bin/python" "bench/$$each.py" --binary $(CARGO_TARGET_DIR)/release/strongback || exit; \
 	done
 
 torture: ## long runs: kill -9 under load, a hundred rounds on each database; the result goes into docs/torture.md

@@ -5,7 +5,7 @@ of its own, started anew each round; rounds are interleaved; its wall time and i
 kernel's account. All have to give the same answer (rows, labels without a match, sum of what was joined), or there is no
 figure. Exit status: 0 measured, 1 a contender failed or another answer, 2 the machine is too noisy to tell.
 
-    bench/join.py --ours PATH/strongback-join [--labels 2000000] [--rows 20000000] [--rounds 3] [--order time|shuffled]
+    bench/join.py [--binary PATH] [--labels 2000000] [--rows 20000000] [--rounds 3] [--order time|shuffled]
 """
 
 import argparse
@@ -92,15 +92,13 @@ def answer(folder: Path) -> None:
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = kept.parser(__doc__)
     arguments.add_argument("--do", help=argparse.SUPPRESS)
     arguments.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    arguments.add_argument("--ours", help="the release build of strongback-join")
     arguments.add_argument("--labels", type=int, default=2_000_000)
     arguments.add_argument("--rows", type=int, default=20_000_000)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--order", choices=["time", "shuffled"], default="time")
-    arguments.add_argument("--accept-noise", action="store_true", help="measure all the same; the result is no figure")
     wanted = arguments.parse_args()
     if wanted.do == "make":
         make(wanted.folder, wanted.labels, wanted.rows, wanted.order)
@@ -108,16 +106,14 @@ def main() -> int:
     if wanted.do:
         {**PEERS, "answer": answer}[wanted.do](wanted.folder)
         return 0
-    if not wanted.ours:
-        arguments.error("--ours names the release build of strongback-join")
-    load = kept.require_quiet(wanted.accept_noise)
+    bench = kept.Bench(wanted)
     with tempfile.TemporaryDirectory(prefix="strongback-join-") as name:
         print(f"making {wanted.labels:,} labels and {wanted.rows:,} rows, in {wanted.order} order", file=sys.stderr)
         # By processes of their own, so that this one stays small: the account of a child begins with its parent's memory.
         this = [sys.executable, __file__, "--folder", name, "--do"]
         size = ["--labels", str(wanted.labels), "--rows", str(wanted.rows), "--order", wanted.order]
         subprocess.run([*this, "make", *size], check=True)
-        commands = {"ours": [wanted.ours, "--folder", name, "--query", QUERY]}
+        commands = {"ours": [bench.tool("strongback-join"), "--folder", name, "--query", QUERY]}
         commands |= {peer: [*this, peer] for peer in PEERS}
         taken: dict[str, list[tuple[float, float]]] = {contender: [] for contender in commands}
         answers = set()
@@ -132,19 +128,9 @@ def main() -> int:
         return 1
     best = min(statistics.median(s for s, _ in taken[peer]) for peer in PEERS)
     ours = statistics.median(s for s, _ in taken["ours"])
-    for contender, rounds in taken.items():
-        seconds = [s for s, _ in rounds]
-        print(
-            f"{contender:<7} {statistics.median(seconds):6.2f} s  ({min(seconds):.2f}–{max(seconds):.2f}), "
-            f"{statistics.median(m for _, m in rounds):,.0f} MiB"
-        )
-    print(
-        f"the fastest peer takes {best / ours:.2f} times as long as ours; order {wanted.order}, load {load:.2f} a core before"
-    )
-    kept.keep(
+    bench.keep(
         f"join-{wanted.order}",
         {
-            "load_before": load,
             "order": wanted.order,
             "labels": wanted.labels,
             "rows": wanted.rows,
@@ -152,6 +138,13 @@ def main() -> int:
             "seconds_and_mebibytes": taken,
         },
     )
+    for contender, rounds in taken.items():
+        seconds = [s for s, _ in rounds]
+        print(
+            f"{contender:<7} {statistics.median(seconds):6.2f} s  ({min(seconds):.2f}–{max(seconds):.2f}), "
+            f"{statistics.median(m for _, m in rounds):,.0f} MiB"
+        )
+    print(f"the fastest peer takes {best / ours:.2f} times as long as ours; order {wanted.order}")
     return 0
 
 

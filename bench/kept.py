@@ -1,44 +1,23 @@
-"""What the benchmarks in Python have in common: a quiet machine before, and figures that are kept with commit and machine."""
+"""What the benchmarks in Python have in common: the programs, a quiet machine before and after, and figures that are kept.
 
+What the machine is, what a sync costs on it, and when it is too noisy is found out by `strongback-bench-machine`, as for the
+workloads that are compiled. Exit status of every script: 0 measured, 1 something failed, 2 the machine is too noisy to tell.
+"""
+
+import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-LOAD_MAX = 0.5  # a core
-SYNCS = 200
-RESULTS = Path(__file__).parent / "results"
-
-
-def load() -> float:
-    """The load average of a minute, a core."""
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
-
-
-def require_quiet(accept_noise: bool) -> float:
-    """The load; ends the process with status 2 where it is too high to tell."""
-    before = load()
-    if before > LOAD_MAX and not accept_noise:
-        print(f"the machine is too noisy to tell: load {before:.2f} a core", file=sys.stderr)
-        raise SystemExit(2)
-    return before
-
-
-def sync_cost() -> dict[str, float]:
-    """What one fdatasync of 4 KiB appended costs here, in milliseconds."""
-    taken = []
-    with tempfile.NamedTemporaryFile(dir=Path.cwd(), prefix=".sync-") as file:
-        for _ in range(SYNCS):
-            begun = time.perf_counter()
-            file.write(bytes(4096))
-            file.flush()
-            os.fdatasync(file.fileno())
-            taken.append((time.perf_counter() - begun) * 1e3)
-    return {"p50_ms": percentile(taken, 0.5), "p99_ms": percentile(taken, 0.99)}
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+# How long the machine is left alone before its noise is measured once more.
+SETTLE_SECONDS = 20
+TOO_NOISY = 2
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -46,37 +25,82 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[round((len(values) - 1) * share)]
 
 
-def machine() -> dict[str, object]:
-    """The kind of machine: no host name, no paths."""
-
-    def field(path: str, name: str) -> str:
-        with Path(path).open() as lines:
-            return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
-
-    kibibytes = field("/proc/meminfo", "MemTotal").split()[0]
-    return {
-        "processor": field("/proc/cpuinfo", "model name") or platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(int(kibibytes) / (1 << 20), 1),
-        "kernel": platform.release().split("-")[0],
-    }
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options that every script has."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    release = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release" / "strongback"
+    made.add_argument(
+        "--binary",
+        type=Path,
+        default=Path(os.environ.get("STRONGBACK_BIN") or release),
+        help="the release build of strongback, with the benchmarks' programs beside it [STRONGBACK_BIN]",
+    )
+    made.add_argument("--accept-noise", action="store_true", help="measure all the same; the result is no figure")
+    return made
 
 
-def keep(what: str, document: dict[str, object]) -> Path:
-    """Keeps figures in `bench/results/`, with when, of which commit and on what they were taken, and whether they count."""
-    describe = ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
-    commit = subprocess.run(describe, cwd=RESULTS, capture_output=True, text=True, check=False).stdout.strip()
-    now = time.gmtime()
-    head = {
-        "taken_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
-        "commit": commit or "unknown",
-        "build": "release",
-        "machine": machine(),
-        "objection": f"load {document['load_before']:.2f} a core before"
-        if document["load_before"] > LOAD_MAX
-        else None,
-    }
-    path = RESULTS / f"{time.strftime('%Y-%m-%dT%H%M%SZ', now)}-{what}-{commit.split('-')[0] or 'unknown'}.json"
-    path.write_text(json.dumps(head | document, indent=1) + "\n")
-    print(f"kept as bench/results/{path.name}", file=sys.stderr)
-    return path
+class Bench:
+    """One measurement: where the programs are, and what the machine was before."""
+
+    def __init__(self, wanted: argparse.Namespace):
+        self.binary = wanted.binary.absolute()
+        self.accept_noise = wanted.accept_noise
+        # Of such a build nothing is kept.
+        self.is_debug = "debug" in self.binary.parts
+        if self.is_debug and not self.accept_noise:
+            raise SystemExit(
+                f"{self.binary} is no release build; bench/run.sh makes one, and --accept-noise measures all the same"
+            )
+        self.facts = self._machine()
+
+    def tool(self, name: str) -> Path:
+        """One of the benchmarks' programs."""
+        return self.binary.parent / name
+
+    @property
+    def sync_cost(self) -> dict[str, float]:
+        """What one fdatasync cost before anything was measured."""
+        return self.facts["sync_cost"]
+
+    def score(self, *targets: str, body: Path, **options: object) -> list[dict]:
+        """What the compiled generator finds out; ends the script where it has no figure."""
+        command = [self.tool("strongback-bench-scoring"), *targets, "--body", body]
+        for name, value in options.items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(1)
+        return json.loads(done.stdout)
+
+    def keep(self, what: str, document: dict[str, object]) -> None:
+        """Keeps figures in `bench/results/`, with what the machine was. Call it before they are printed: where the machine has
+        become too noisy meanwhile there are none."""
+        if not self.accept_noise:
+            time.sleep(SETTLE_SECONDS)
+        head = self.facts | {"noise_after": (after := self._machine("--after"))["noise_after"]}
+        head["objection"] = head["objection"] or after["objection"]
+        if self.is_debug:
+            head["objection"] = "the server is a debug build"
+        if head["objection"]:
+            print(f"NO FIGURES: {head['objection']}, and that was accepted")
+        machine, sync = head["machine"], self.sync_cost
+        print(
+            f"{head['commit']} at {head['taken_at']}, {machine['cores']} cores of {machine['processor']}; load "
+            f"{head['noise_before']['load_average']:.2f} before; fdatasync p50 {sync['p50_ms']:.2f} p99 {sync['p99_ms']:.2f} ms"
+        )
+        if self.is_debug:
+            print("nothing is kept of a debug build", file=sys.stderr)
+            return
+        commit, at = head["commit"].split("-")[0], head["taken_at"].replace(":", "")
+        path = RESULTS / f"{at}-{what}-{commit}.json"
+        path.write_text(json.dumps(head | document, indent=1) + "\n")
+        print(f"kept as bench/results/{path.name}", file=sys.stderr)
+
+    def _machine(self, *arguments: str) -> dict:
+        command = [self.tool("strongback-bench-machine"), "--folder", tempfile.gettempdir(), *arguments]
+        if self.accept_noise:
+            command.append("--accept-noise")
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=HERE)
+        if done.returncode:
+            raise SystemExit(TOO_NOISY if done.returncode == TOO_NOISY else 1)
+        return json.loads(done.stdout)

@@ -10,11 +10,4 @@ cargo build --workspace --release --locked
 # Not what STRONGBACK_BIN may name: elsewhere that is a debug binary. `--binary` names another one.
 STRONGBACK_BIN=$target/release/strongback
 export STRONGBACK_BIN STRONGBACK_VENV
-# A build fills the load average; what is measured is the machine, not the compiler that just ran.
-waited=0
-while [ "$waited" -lt "${BENCH_SETTLE_SECONDS:-120}" ] \
-    && awk -v cores="$(nproc)" '{ exit !($1 / cores > 0.5) }' /proc/loadavg; do
-    sleep 5
-    waited=$((waited + 5))
-done
 exec "$target/release/strongback-bench" "$@"

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -44,20 +45,57 @@ pub struct Contender {
     pub preload_experiment: Option<String>,
 }
 
-/// Memory of a server's process tree, in MiB.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+/// Memory of a server's process tree.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Memory {
     pub processes: usize,
+    /// Of the process that was started.
+    pub server: Usage,
+    /// Of it and all its descendants.
+    pub all: Usage,
+}
+
+/// Memory in MiB.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
     pub resident: f64,
     /// Resident, with pages that several processes share divided among them.
     pub proportional: f64,
     pub anonymous: f64,
 }
 
+impl Memory {
+    /// What is compared: ours is one process, the peer is several that are no use without each other.
+    pub fn measured(&self, side: Side) -> Usage {
+        match side {
+            Side::Ours => self.server,
+            Side::Peer => self.all,
+        }
+    }
+}
+
+impl Usage {
+    /// By the text of a `smaps_rollup`.
+    fn read(smaps: &str) -> Self {
+        let field = |name| mebibytes(smaps, name);
+        Self { resident: field("Rss:"), proportional: field("Pss:"), anonymous: field("Anonymous:") }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.resident += other.resident;
+        self.proportional += other.proportional;
+        self.anonymous += other.anonymous;
+    }
+}
+
 impl Contender {
     /// Ours, on a fresh data directory below `folder`; not started yet.
     pub fn ours(options: &Options, folder: &Path) -> Result<Self> {
-        let launch = Launch::strongback(&options.binary, options.database_url.as_deref());
+        let mut launch = Launch::strongback(&options.binary, options.database_url.as_deref());
+        if let Some(venv) = &options.venv {
+            let python = venv.join("bin/python").display().to_string();
+            launch.environment.push(("STRONGBACK_WORKER_PYTHON".to_string(), python));
+        }
         Self::new(Side::Ours, launch, folder, None)
     }
 
@@ -126,6 +164,20 @@ impl Contender {
         Client::new(self.address).with_timeout(ANSWER_DEADLINE)
     }
 
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Runs a command of the binary that is measured against the server; an error with what it said where it fails.
+    pub fn command(&self, options: &Options, arguments: &[&str]) -> Result<()> {
+        let output =
+            Command::new(&options.binary).args(arguments).args(["--server", &self.url()]).output()?;
+        if !output.status.success() {
+            bail!("{}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    }
+
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
@@ -164,10 +216,12 @@ impl Contender {
         for pid in process_tree(root)? {
             // A process may end between listing and reading; what is gone holds no memory.
             let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { continue };
+            let usage = Usage::read(&text);
             total.processes += 1;
-            total.resident += mebibytes(&text, "Rss:");
-            total.proportional += mebibytes(&text, "Pss:");
-            total.anonymous += mebibytes(&text, "Anonymous:");
+            total.all.add(usage);
+            if pid == root {
+                total.server = usage;
+            }
         }
         if total.processes == 0 {
             bail!("no process of the server could be read");

@@ -1,6 +1,11 @@
-//! A closed loop of clients: each sends its next request when the last one is answered.
+//! Loads. In a closed loop each client sends its next request when the last one is answered; in an open one requests are due
+//! at a constant rate, whatever became of those before.
+//!
+//! Invariant: in an open loop a latency begins when its request was due, so that an answer that keeps the next requests
+//! waiting counts against them too.
 
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -13,8 +18,11 @@ pub struct Tally {
     pub done: u64,
     pub errors: u64,
     pub first_error: Option<String>,
-    /// One a unit, microseconds, sorted.
+    /// One a unit, microseconds, sorted: from when it was due to its end; in a closed loop it is due when it begins.
     pub latencies_us: Vec<u32>,
+    /// Of an open loop: how much later than it was due each unit began, and what it took from then on.
+    pub late_us: Vec<u32>,
+    pub own_us: Vec<u32>,
     /// From the common start to the last unit's end.
     pub elapsed: Duration,
 }
@@ -26,9 +34,21 @@ impl Tally {
 
     /// The latency, in milliseconds, that `share` of the units did not exceed; 0 without units.
     pub fn percentile_ms(&self, share: f64) -> f64 {
-        let last = self.latencies_us.len().saturating_sub(1);
-        let index = (last as f64 * share).round() as usize;
-        self.latencies_us.get(index).map_or(0.0, |&us| f64::from(us) / 1e3)
+        percentile_ms(&self.latencies_us, share)
+    }
+
+    /// Counts what became of a unit that was due, began and ended then.
+    fn count(&mut self, outcome: Result<()>, due: Instant, ended: Instant) {
+        match outcome {
+            Ok(()) => {
+                self.done += 1;
+                self.latencies_us.push(micros(ended.saturating_duration_since(due)));
+            }
+            Err(error) => {
+                self.errors += 1;
+                self.first_error.get_or_insert_with(|| format!("{error:#}"));
+            }
+        }
     }
 
     fn absorb(&mut self, other: Self) {
@@ -36,8 +56,21 @@ impl Tally {
         self.errors += other.errors;
         self.first_error = self.first_error.take().or(other.first_error);
         self.latencies_us.extend(other.latencies_us);
+        self.late_us.extend(other.late_us);
+        self.own_us.extend(other.own_us);
         self.elapsed = self.elapsed.max(other.elapsed);
     }
+}
+
+/// The value, in milliseconds, that `share` of sorted microseconds do not exceed; 0 without any.
+pub fn percentile_ms(sorted_us: &[u32], share: f64) -> f64 {
+    let last = sorted_us.len().saturating_sub(1);
+    let index = (last as f64 * share).round() as usize;
+    sorted_us.get(index).map_or(0.0, |&us| f64::from(us) / 1e3)
+}
+
+fn micros(duration: Duration) -> u32 {
+    duration.as_micros().try_into().unwrap_or(u32::MAX)
 }
 
 /// Runs `clients` threads. Each prepares its state, waits for the others, then runs units until `duration` is over; a
@@ -49,30 +82,73 @@ pub fn closed_loop<S: Send>(
     prepare: impl Fn(usize) -> Result<S> + Sync,
     unit: impl Fn(&mut S) -> Result<()> + Sync,
 ) -> Result<(Tally, Vec<S>)> {
+    in_threads(clients, prepare, |state, tally| {
+        let began = Instant::now();
+        loop {
+            let unit_began = Instant::now();
+            let outcome = unit(state);
+            tally.count(outcome, unit_began, Instant::now());
+            if began.elapsed() >= duration {
+                break;
+            }
+        }
+        tally.elapsed = began.elapsed();
+    })
+}
+
+/// Runs units at a constant rate, the next that is due by whichever of the `clients` threads is free. Where all of them
+/// are busy it begins late, and its latency counts from when it was due.
+pub fn open_loop<S: Send>(
+    clients: usize,
+    per_second: f64,
+    duration: Duration,
+    prepare: impl Fn(usize) -> Result<S> + Sync,
+    unit: impl Fn(&mut S) -> Result<()> + Sync,
+) -> Result<(Tally, Vec<S>)> {
+    let units = (per_second * duration.as_secs_f64()).round().max(1.0) as u64;
+    let (next, first_due) = (AtomicU64::new(0), OnceLock::new());
+    wake_in_time();
+    in_threads(clients, prepare, |state, tally| {
+        let first_due = *first_due.get_or_init(|| Instant::now() + LEAD);
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= units {
+                break;
+            }
+            let due = first_due + Duration::from_secs_f64(number as f64 / per_second);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let began = Instant::now();
+            let outcome = unit(state);
+            let ended = Instant::now();
+            tally.late_us.push(micros(began.saturating_duration_since(due)));
+            tally.own_us.push(micros(ended - began));
+            tally.count(outcome, due, ended);
+            tally.elapsed = ended.saturating_duration_since(first_due);
+        }
+    })
+}
+
+/// Until every thread of an open loop is there.
+const LEAD: Duration = Duration::from_millis(20);
+
+/// Lets sleeping threads be woken when they asked for it: else the kernel may take 50 µs more, to wake several at once.
+/// Threads that are started later inherit it. Where that is not allowed the figures say how late requests were sent.
+fn wake_in_time() {
+    let _ = std::fs::write("/proc/self/timerslack_ns", "1");
+}
+
+fn in_threads<S: Send>(
+    clients: usize,
+    prepare: impl Fn(usize) -> Result<S> + Sync,
+    work: impl Fn(&mut S, &mut Tally) + Sync,
+) -> Result<(Tally, Vec<S>)> {
     let barrier = Barrier::new(clients);
     let one_client = |client: usize| -> Result<(Tally, S)> {
         let prepared = prepare(client);
         barrier.wait();
         let mut state = prepared?;
         let mut tally = Tally::default();
-        let began = Instant::now();
-        loop {
-            let unit_began = Instant::now();
-            match unit(&mut state) {
-                Ok(()) => {
-                    tally.done += 1;
-                    tally.latencies_us.push(unit_began.elapsed().as_micros().try_into().unwrap_or(u32::MAX));
-                }
-                Err(error) => {
-                    tally.errors += 1;
-                    tally.first_error.get_or_insert_with(|| format!("{error:#}"));
-                }
-            }
-            if began.elapsed() >= duration {
-                break;
-            }
-        }
-        tally.elapsed = began.elapsed();
+        work(&mut state, &mut tally);
         Ok((tally, state))
     };
     let one_client = &one_client;
@@ -90,7 +166,9 @@ pub fn closed_loop<S: Send>(
         total.absorb(tally);
         states.push(state);
     }
-    total.latencies_us.sort_unstable();
+    for values in [&mut total.latencies_us, &mut total.late_us, &mut total.own_us] {
+        values.sort_unstable();
+    }
     Ok((total, states))
 }
 
@@ -104,8 +182,9 @@ pub fn expect_ok(response: Response) -> Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tally, closed_loop};
+    use super::{Tally, closed_loop, open_loop};
     use anyhow::ensure;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     #[test]
@@ -126,6 +205,29 @@ mod tests {
         assert_eq!((tally.errors, tally.done), (counts[0], counts[1] + counts[2]));
         assert_eq!(tally.first_error.as_deref(), Some("refused"));
         assert_eq!(tally.latencies_us.len() as u64, tally.done);
+    }
+
+    #[test]
+    fn an_open_loop_counts_from_when_a_request_was_due() {
+        // One client, ten requests due 10 ms apart; the first takes 100 ms, and the others are answered at once.
+        let number = AtomicUsize::new(0);
+        let (tally, _) = open_loop(
+            1,
+            100.0,
+            Duration::from_millis(100),
+            |_| Ok(()),
+            |()| {
+                if number.fetch_add(1, Ordering::Relaxed) == 0 {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Ok(())
+            },
+        )
+        .unwrap();
+        assert_eq!((tally.done, tally.errors), (10, 0));
+        // Due after 10, 20, … 90 ms, sent after 100: the middle one waited for 50 ms, although it took nothing itself.
+        assert!(tally.percentile_ms(0.5) >= 40.0, "{tally:?}");
+        assert!(tally.late_us[5] >= 40_000 && tally.own_us[5] < 40_000, "{tally:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use testkit::random::Random;
 
 const CALIBRATION_PASSES: usize = 40;
 const CALIBRATION_STEPS: u32 = 4_000_000;
-const SYNCS: usize = 200;
+const SYNCS: usize = 500;
 /// Share of the processors that may compute when a round begins.
 const CALM: f64 = 0.1;
 const CALM_WINDOW: Duration = Duration::from_secs(1);
@@ -73,8 +73,7 @@ impl Machine {
 impl Noise {
     /// Reads the load average, then times a fixed piece of arithmetic again and again.
     pub fn measure() -> Result<Self> {
-        let text = std::fs::read_to_string("/proc/loadavg").context("cannot read the load average")?;
-        let load_average = text.split(' ').next().unwrap_or_default().parse()?;
+        let load_average = load_average()?;
         let mut passes: Vec<f64> =
             (0..CALIBRATION_PASSES).map(|pass| calibration_pass_ms(pass as u64)).collect();
         passes.sort_by(f64::total_cmp);
@@ -119,6 +118,21 @@ impl SyncCost {
         costs.sort_by(f64::total_cmp);
         Ok(Self { p50_ms: costs[SYNCS / 2], p99_ms: costs[SYNCS * 99 / 100] })
     }
+}
+
+/// Waits until the load average a processor is not above this, for so long at most.
+pub fn wait_until_settled(load_max: f64, patience: Duration) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline && load_average()? / cores() as f64 > load_max {
+        std::thread::sleep(Duration::from_secs(5));
+    }
+    Ok(())
+}
+
+/// Of the last minute.
+fn load_average() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").context("cannot read the load average")?;
+    Ok(text.split(' ').next().unwrap_or_default().parse()?)
 }
 
 /// Waits until nobody computes. Answers whether that came.

@@ -6,12 +6,9 @@
 
 mod contender;
 mod data;
-mod load;
-mod machine;
 mod options;
 mod preload;
 mod results;
-mod say;
 mod wire;
 mod workload;
 
@@ -19,12 +16,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use bench::facts::Facts;
+use bench::machine::Noise;
+use bench::say;
 use clap::Parser;
 
 use contender::Contender;
-use machine::{Machine, Noise, SyncCost};
 use options::{Options, Workload};
-use results::{Document, Figure, commit, now};
+use results::{Document, Figure};
 
 /// What a session ends with.
 enum Outcome {
@@ -56,7 +55,9 @@ fn publish(options: &Options, outcome: Outcome) -> Result<ExitCode> {
     } else {
         document.print_table();
     }
-    if !options.results.as_os_str().is_empty() {
+    if options.is_debug() {
+        say::talk("nothing is kept of a debug build");
+    } else if !options.results.as_os_str().is_empty() {
         document.keep(&options.results)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -66,19 +67,17 @@ fn publish(options: &Options, outcome: Outcome) -> Result<ExitCode> {
 const SETTLE: Duration = Duration::from_secs(20);
 
 fn session(options: &Options) -> Result<Outcome> {
-    let taken_at = now();
+    let insist = &options.insist;
     ensure!(
-        !options.binary.components().any(|part| part.as_os_str() == "debug"),
-        "{} is no release build; bench/run.sh makes one",
+        insist.accept_noise || !options.is_debug(),
+        "{} is no release build; bench/run.sh makes one, and --accept-noise measures all the same",
         options.binary.display()
     );
-    let noise_before = Noise::measure()?;
-    let mut objection = noise_before.objection(options.load_max, options.spread_max, false);
-    if let (Some(objection), false) = (&objection, options.accept_noise) {
-        return Ok(Outcome::TooNoisy(objection.clone()));
-    }
     let folder = tempfile::Builder::new().prefix("strongback-bench-").tempdir()?;
-    let sync_cost = SyncCost::measure(folder.path())?;
+    let mut facts = Facts::gather(insist, folder.path())?;
+    if let Some(objection) = facts.refusal(insist) {
+        return Ok(Outcome::TooNoisy(objection.to_string()));
+    }
     let mut contenders = vec![Contender::ours(options, folder.path())?];
     contenders.extend(Contender::peer(options, folder.path())?);
     let figures = measure(options, &mut contenders)?;
@@ -88,19 +87,17 @@ fn session(options: &Options) -> Result<Outcome> {
     // The peer's workers may be ending still, and what was written is on its way.
     std::thread::sleep(SETTLE);
     let noise_after = Noise::measure()?;
-    objection = objection.or_else(|| noise_after.objection(options.load_max, options.spread_max, true));
-    if let (Some(objection), false) = (&objection, options.accept_noise) {
+    let objection = noise_after.objection(insist.load_max, insist.spread_max, true);
+    if let (Some(objection), false) = (&objection, insist.accept_noise) {
         return Ok(Outcome::TooNoisy(format!("at the end {objection}")));
     }
+    facts.objection = facts.objection.or(objection);
+    if options.is_debug() {
+        facts.objection = Some("the server is a debug build".to_string());
+    }
     Ok(Outcome::Measured(Box::new(Document {
-        taken_at,
-        commit: commit(),
-        build: if cfg!(debug_assertions) { "debug generator" } else { "release generator" },
-        machine: Machine::describe(),
-        noise_before,
+        facts,
         noise_after,
-        sync_cost,
-        objection,
         durability: "power on both sides: an answer follows fdatasync (ours), a synchronous SQLite commit (peer)",
         ours_version: versions.first().cloned().unwrap_or_default(),
         peer_version: versions.get(1).cloned(),
@@ -117,6 +114,9 @@ fn measure(options: &Options, contenders: &mut [Contender]) -> Result<Vec<Figure
     let (writing, reading): (Vec<Workload>, Vec<Workload>) =
         chosen.iter().partition(|workload| matches!(workload, Workload::CompleteRuns | Workload::LogBatch));
     let mut figures = Vec::new();
+    if reading.contains(&Workload::Memory) {
+        workload::memory::prepare(options, contenders)?;
+    }
     if !writing.is_empty() {
         fill(contenders, options.preload, options.peer_preload, 0)?;
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bench::facts::Insist;
 use clap::{Parser, ValueEnum};
 
 /// Measures Strongback beside MLflow's own server: same run, same clients, same data, rounds interleaved.
@@ -54,15 +55,8 @@ pub struct Options {
     /// Seconds a side that are run before and not counted.
     #[arg(long, default_value_t = 2.0)]
     pub warm_up_seconds: f64,
-    /// Load average a processor above which the machine counts as noisy.
-    #[arg(long, default_value_t = 0.5)]
-    pub load_max: f64,
-    /// Spread of the calibration loop, as a share of its fastest pass, above which the machine counts as noisy.
-    #[arg(long, default_value_t = 0.25)]
-    pub spread_max: f64,
-    /// Measure on a noisy machine all the same; the result says so and is no figure.
-    #[arg(long)]
-    pub accept_noise: bool,
+    #[command(flatten)]
+    pub insist: Insist,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
@@ -82,13 +76,18 @@ pub enum Workload {
     Search,
     /// One long series reduced to 2,000 points: milliseconds.
     History,
-    /// Resident memory after all of the above: megabytes.
+    /// Memory after all of the above, again after the first SQL query, and with an endpoint loaded: megabytes.
     Memory,
     /// From exec to the first answered /health: milliseconds.
     Start,
 }
 
 impl Options {
+    /// Whether the binary is no release build: of such a one nothing is kept.
+    pub fn is_debug(&self) -> bool {
+        self.binary.components().any(|part| part.as_os_str() == "debug")
+    }
+
     /// The chosen workloads in their order, all of them when none is named.
     pub fn chosen(&self) -> Vec<Workload> {
         let mut chosen = match self.workloads.as_slice() {

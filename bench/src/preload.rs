@@ -11,8 +11,8 @@ use testkit::random::Random;
 
 use crate::contender::{Contender, Side};
 use crate::data::{API, POINTS_PER_BATCH, Run, points_of_one_key};
-use crate::load::expect_ok;
 use crate::wire;
+use bench::load::expect_ok;
 
 pub const EXPERIMENT: &str = "bench-preload";
 const SEEDER: &str = include_str!("../seed_peer.py");

@@ -1,16 +1,14 @@
 //! Figures with ratio and spread, the table a person reads, and the document that is kept.
 
 use std::path::Path;
-use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use chrono::DateTime;
+use bench::facts::Facts;
+use bench::machine::Noise;
+use bench::say;
 use serde::Serialize;
 
 use crate::contender::{Contender, Side};
-use crate::machine::{Machine, Noise, SyncCost};
-use crate::say;
 use crate::workload::{Definition, Sample};
 
 /// What a value counts, and with it which way is better.
@@ -139,15 +137,9 @@ impl Figure {
 /// Everything one session found out.
 #[derive(Debug, Serialize)]
 pub struct Document {
-    pub taken_at: String,
-    pub commit: String,
-    pub build: &'static str,
-    pub machine: Machine,
-    pub noise_before: Noise,
+    #[serde(flatten)]
+    pub facts: Facts,
     pub noise_after: Noise,
-    pub sync_cost: SyncCost,
-    /// Why the machine was too noisy, if it was and that was accepted: the figures are then none.
-    pub objection: Option<String>,
     pub durability: &'static str,
     pub ours_version: String,
     pub peer_version: Option<String>,
@@ -159,8 +151,8 @@ impl Document {
     /// Adds a file to the folder; its name says when and of which commit.
     pub fn keep(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder)?;
-        let commit: String = self.commit.chars().take_while(char::is_ascii_hexdigit).collect();
-        let path = folder.join(format!("{}-{commit}.json", self.taken_at.replace(':', "")));
+        let commit: String = self.facts.commit.chars().take_while(char::is_ascii_hexdigit).collect();
+        let path = folder.join(format!("{}-{commit}.json", self.facts.taken_at.replace(':', "")));
         std::fs::write(&path, serde_json::to_string_pretty(self)? + "\n")
             .with_context(|| format!("cannot write {}", path.display()))?;
         say::talk(&format!("kept as {}", path.display()));
@@ -168,23 +160,22 @@ impl Document {
     }
 
     pub fn print_table(&self) {
-        let machine = &self.machine;
+        let facts = &self.facts;
+        let machine = &facts.machine;
         say::result(&format!(
             "{} at {}, {} cores of {}, {} GiB; load {:.2} before; fdatasync p50 {:.2} p99 {:.2} ms; durability: {}",
-            self.commit,
-            self.taken_at,
+            facts.commit,
+            facts.taken_at,
             machine.cores,
             machine.processor,
             machine.memory_gib,
-            self.noise_before.load_average,
-            self.sync_cost.p50_ms,
-            self.sync_cost.p99_ms,
+            facts.noise_before.load_average,
+            facts.sync_cost.p50_ms,
+            facts.sync_cost.p99_ms,
             self.durability,
         ));
-        if let Some(objection) = &self.objection {
-            say::result(&format!(
-                "NO FIGURES: the machine was too noisy ({objection}), and that was accepted"
-            ));
+        if let Some(objection) = &facts.objection {
+            say::result(&format!("NO FIGURES: {objection}, and that was accepted"));
         }
         say::result(&format!(
             "peer: MLflow {}, {} workers",
@@ -238,26 +229,6 @@ fn median(values: &[f64]) -> Option<f64> {
         length if length % 2 == 1 => Some(sorted[middle]),
         _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
     }
-}
-
-/// The commit that is checked out, with `-dirty` when tracked files differ from it.
-pub fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output =
-            Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
-    };
-    let dirty =
-        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
-    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_string());
-    if dirty { format!("{commit}-dirty") } else { commit }
-}
-
-/// The time now as `2026-01-31T23:59:59Z`.
-pub fn now() -> String {
-    let ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let at = DateTime::from_timestamp_millis(ms as i64).unwrap_or_default();
-    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::http::{Client, with_query};
 
 use crate::data::{API, Run};
-use crate::load::expect_ok;
+use bench::load::expect_ok;
 
 /// The id of the experiment with this name, made where it does not exist.
 pub fn experiment(client: &mut Client, name: &str) -> Result<String> {

@@ -7,10 +7,10 @@ use anyhow::{Result, ensure};
 use super::{Definition, Sample, interleave};
 use crate::contender::Contender;
 use crate::data::Run;
-use crate::load::closed_loop;
 use crate::options::Options;
 use crate::results::{Figure, Unit};
 use crate::wire;
+use bench::load::closed_loop;
 
 pub fn measure(options: &Options, contenders: &mut [Contender]) -> Result<Vec<Figure>> {
     let definition = Definition {

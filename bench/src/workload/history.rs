@@ -6,9 +6,9 @@ use testkit::http::with_query;
 use super::{Definition, Sample, interleave};
 use crate::contender::Contender;
 use crate::data::API;
-use crate::load::{closed_loop, expect_ok};
 use crate::options::Options;
 use crate::results::{Figure, Unit};
+use bench::load::{closed_loop, expect_ok};
 
 const POINTS_WANTED: usize = 2_000;
 

@@ -11,10 +11,10 @@ use testkit::random::Random;
 use super::{Definition, Sample, interleave};
 use crate::contender::{Contender, Side};
 use crate::data::{API, POINTS_PER_BATCH, points_of_ten_keys};
-use crate::load::{closed_loop, expect_ok};
 use crate::options::Options;
 use crate::results::{Figure, Unit};
 use crate::wire;
+use bench::load::{closed_loop, expect_ok};
 
 /// A run gets so many batches, 10 keys of 5,000 points each, then the next run begins.
 const BATCHES_PER_RUN: usize = 50;

@@ -14,11 +14,11 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::contender::{Contender, Side};
-use crate::load::Tally;
-use crate::machine::{SyncCost, wait_until_calm};
 use crate::options::Options;
 use crate::results::{Figure, Measured, Unit};
-use crate::say;
+use bench::load::Tally;
+use bench::machine::{SyncCost, wait_until_calm};
+use bench::say;
 
 /// One round's value and what else it tells.
 #[derive(Debug, Default)]

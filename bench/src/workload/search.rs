@@ -11,9 +11,9 @@ use testkit::random::Random;
 use super::{Definition, Sample, interleave};
 use crate::contender::Contender;
 use crate::data::{API, Run};
-use crate::load::{closed_loop, expect_ok};
 use crate::options::Options;
 use crate::results::{Figure, Unit};
+use bench::load::{closed_loop, expect_ok};
 
 const MODEL: &str = "xgboost";
 
