@@ -83,9 +83,11 @@ impl Scorer {
         Ok(Self { inputs: inputs.into(), runtime: Arc::new(runtime) })
     }
 
-    /// Ends it, so that all that it used is charged.
+    /// Ends it with its last clone, so that all that it used is charged.
     pub async fn end(self) {
-        self.runtime.end().await;
+        if let Some(runtime) = Arc::into_inner(self.runtime) {
+            runtime.end().await;
+        }
     }
 
     /// The columns that it takes.
