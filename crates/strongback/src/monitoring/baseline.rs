@@ -65,7 +65,7 @@ pub(super) async fn sketches(
         Some(kept) => kept,
         None => {
             let made = make(job, &ctx, baseline).await?;
-            names.own(&names.sketch, sketches::land(&ctx, &names.sketch, &batch_id, &made).await)?;
+            names.own(&names.sketch, sketches::land(job, &names.sketch, &batch_id, &made).await)?;
             made
         }
     };

@@ -124,7 +124,7 @@ pub(super) async fn carry_out(
         None if landed.is_some() => Vec::new(),
         None => {
             let made = sketch(job, &ctx, look, plan, wanted, &labelled).await?;
-            names.own(&names.sketch, sketches::land(&ctx, &names.sketch, &plan.id, &made).await)?;
+            names.own(&names.sketch, sketches::land(job, &names.sketch, &plan.id, &made).await)?;
             made
         }
     };
@@ -146,7 +146,7 @@ pub(super) async fn carry_out(
             let told = job.clone();
             let (known, made) =
                 job.blocking(move || figures(&told, &known).map(|made| (known, made))).await?;
-            let landing = figure::land(&ctx, &names.drift, &plan.id, look.monitor.n, &made);
+            let landing = figure::land(job, &names.drift, &plan.id, look.monitor.n, &made);
             names.own(&names.drift, landing.await)?;
             (known, made)
         }

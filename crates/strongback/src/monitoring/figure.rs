@@ -13,6 +13,7 @@ use super::{
 use crate::{
     context::Ctx,
     error::{Error, Result},
+    jobs::JobCtx,
     tables::{
         append::{append, landed},
         rows::{at_version, rows},
@@ -130,7 +131,7 @@ impl Figure {
 
 /// Lets figures land as a batch, once.
 pub(super) async fn land(
-    ctx: &Ctx,
+    job: &JobCtx,
     name: &FullName,
     batch_id: &str,
     definition: i64,
@@ -165,7 +166,8 @@ pub(super) async fn land(
         ("adjusted_p_value", floats(|one| one.adjusted)),
         ("note", texts(|one| &one.note)),
     ])?;
-    append(ctx, name, batch_id, COMMENT, &schema, &[rows]).await.map(drop)
+    job.charge_written(rows.get_array_memory_size() as u64);
+    append(&job.ctx().await?, name, batch_id, COMMENT, &schema, &[rows]).await.map(drop)
 }
 
 /// The figures of a batch, if it has landed, as they were.

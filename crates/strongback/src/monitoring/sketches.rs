@@ -15,6 +15,7 @@ use super::{
 use crate::{
     context::Ctx,
     error::{Error, Result},
+    jobs::JobCtx,
     tables::{
         append::{append, landed},
         rows::{at_version, rows},
@@ -68,7 +69,7 @@ pub(super) struct Row {
 }
 
 /// Lets sketches land as a batch, once.
-pub(super) async fn land(ctx: &Ctx, name: &FullName, batch_id: &str, sketches: &[Row]) -> Result<()> {
+pub(super) async fn land(job: &JobCtx, name: &FullName, batch_id: &str, sketches: &[Row]) -> Result<()> {
     let of = |pick: fn(Span) -> i64| sketches.iter().map(|row| row.span.map(pick)).collect::<Vec<_>>();
     let text = |pick: fn(&Row) -> &str| sketches.iter().map(|row| Some(pick(row).to_owned())).collect();
     let (schema, rows) = frame::batch(vec![
@@ -89,7 +90,8 @@ pub(super) async fn land(ctx: &Ctx, name: &FullName, batch_id: &str, sketches: &
         ),
         ("sketch", Values::Bytes(sketches.iter().map(|row| row.sketch.to_bytes()).collect())),
     ])?;
-    append(ctx, name, batch_id, COMMENT, &schema, &[rows]).await.map(drop)
+    job.charge_written(rows.get_array_memory_size() as u64);
+    append(&job.ctx().await?, name, batch_id, COMMENT, &schema, &[rows]).await.map(drop)
 }
 
 /// The sketches of a batch, if it has landed.

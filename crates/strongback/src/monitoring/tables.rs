@@ -34,8 +34,9 @@ impl Names {
             Code::InvalidParameterValue => {
                 let (table, watched) = (managed::show(table), managed::show(&self.watched));
                 let message = format!(
-                    "What is told of '{watched}' lands in '{table}', and another table has that name: {} Rename or delete \
-                     that table; the windows wait, and are computed with: strongback monitor run {watched}",
+                    "What is told of '{watched}' lands in '{table}', and another table has that name: {} Delete \
+                     that table, once its rows are elsewhere; the windows wait, and are computed with: strongback monitor run \
+                     {watched}",
                     error.message()
                 );
                 error.with_message(message)

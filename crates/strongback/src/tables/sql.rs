@@ -198,6 +198,21 @@ struct Reading {
     is_over: bool,
 }
 
+impl Reading {
+    /// Takes account of a piece; answers how many rows there were with it.
+    fn take(&mut self, piece: &lake::Result<Chunk>) -> u64 {
+        match piece {
+            Ok(chunk) => {
+                self.rows += chunk.rows;
+                self.is_over |= chunk.is_last;
+            }
+            // Logged by itself.
+            Err(_) => self.is_over = true,
+        }
+        self.rows
+    }
+}
+
 impl Drop for Reading {
     fn drop(&mut self) {
         if !self.is_over {
@@ -216,11 +231,10 @@ fn body(answer: Answer, first: Option<Chunk>, form: Form) -> Body {
     let mut reading = Reading { rows: 0, is_over: false };
     let first = first.map(Ok);
     let chunks = stream::iter(first).chain(answer).map(move |chunk| {
-        reading.is_over |= chunk.as_ref().map_or(true, |chunk: &Chunk| chunk.is_last);
+        let rows = reading.take(&chunk);
         let chunk = chunk?;
-        reading.rows += chunk.rows;
         if form == Form::Texts && chunk.is_last {
-            return Ok(line(&json!(End { rows: reading.rows, is_cut: chunk.is_cut })));
+            return Ok(line(&json!(End { rows, is_cut: chunk.is_cut })));
         }
         Ok::<Bytes, lake::Error>(chunk.bytes)
     });

@@ -12,7 +12,8 @@ use syntax::{
 use super::managed;
 use crate::{
     catalog::{
-        asset::{self, Kind},
+        Action,
+        asset::{self, Asset, Kind},
         authorize::is_allowed,
         names,
     },
@@ -109,23 +110,34 @@ fn listed(names: &[&str]) -> String {
 
 /// The name of one of these kinds that somebody meant who wrote another one, among those that the caller may read.
 fn nearest(sql: &mut Sql<'_>, name: &FullName, kinds: &[Kind]) -> Result<Option<String>> {
-    let (catalog, schema) = match names::schema_of(sql, &name.catalog, &name.schema) {
-        Ok(found) => found,
+    let catalog = match names::catalog(sql, &name.catalog) {
         Err(error) if error.code() == Code::ResourceDoesNotExist => return Ok(None),
-        Err(error) => return Err(error),
+        found => found?,
     };
+    let Some(schema) = meant(sql, catalog.id, &[Kind::Schema], &name.schema)? else { return Ok(None) };
+    // Of a schema that is another one than was written, what was written of the leaf may be right.
+    let leaf = match meant(sql, schema.id, kinds, &name.leaf)? {
+        Some(leaf)
+            if fold_case(&leaf.leaf) != fold_case(&name.leaf)
+                || fold_case(&schema.leaf) != fold_case(&name.schema) =>
+        {
+            leaf.leaf
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(managed::show(&FullName { catalog: catalog.leaf, schema: schema.leaf, leaf })))
+}
+
+/// The asset of one of these kinds below another that has a name, or the one that is closest to it.
+fn meant(sql: &mut Sql<'_>, above: i64, kinds: &[Kind], leaf: &str) -> Result<Option<Asset>> {
     let mut known = Vec::new();
     for kind in kinds {
-        for asset in asset::list(sql, schema.id, *kind)? {
-            if fold_case(&asset.leaf) != fold_case(&name.leaf)
-                && is_allowed(sql, crate::catalog::Action::Read, asset.id)?
-            {
-                known.push(asset.leaf);
+        for asset in asset::list(sql, above, *kind)? {
+            if is_allowed(sql, Action::Read, asset.id)? {
+                known.push(asset);
             }
         }
     }
-    let close = closest(&name.leaf, known.iter().map(String::as_str));
-    Ok(close.map(|leaf| {
-        managed::show(&FullName { catalog: catalog.leaf, schema: schema.leaf, leaf: leaf.to_owned() })
-    }))
+    let close = closest(leaf, known.iter().map(|asset| asset.leaf.as_str())).map(str::to_owned);
+    Ok(close.and_then(|close| known.into_iter().find(|asset| asset.leaf == close)))
 }

@@ -89,9 +89,9 @@ fn processor_time_is_counted_and_bounded() {
     });
 }
 
-/// Looks at many pairs of rows in as many tasks of the engine as it likes: some hundred milliseconds of any processor.
+/// Looks at many pairs of rows in as many tasks of the engine as it likes: some tens of milliseconds of any processor.
 const PAIRS: &str = "SELECT sum(a.x * b.x % 7) AS n FROM (SELECT unnest(range(0, 20000)) AS x) AS a \
-     JOIN (SELECT unnest(range(0, 5000)) AS x) AS b ON a.x * 3 <> b.x";
+     JOIN (SELECT unnest(range(0, 1000)) AS x) AS b ON a.x * 3 <> b.x";
 
 /// Processor time of this process so far, milliseconds.
 fn of_this_process() -> i64 {
@@ -117,9 +117,9 @@ fn what_the_query_engine_does_for_a_job_is_its_own() {
         let before = of_this_process();
         let job = ended(&test, queue(&test, new("test.asks")).await.unwrap()).await;
         let of_all = of_this_process() - before;
-        assert_eq!((outcome(&job).as_str(), &job.result), ("succeeded", &json!(1)), "{job:?}");
+        assert_eq!((outcome(&job).as_str(), &job.result), ("succeeded", &Some(json!(1))), "{job:?}");
         let used = job.cost.processor_ms;
-        assert!(used >= 100, "the engine looked at 100,000,000 pairs: {:?}", job.cost);
+        assert!(used >= 60, "the engine looked at 20,000,000 pairs: {:?}", job.cost);
         assert!(used <= of_all + 40, "{:?} of {of_all} ms of this process", job.cost);
         // Of a job that asks for nothing it is not.
         handle(&test, "test.rests", async |_| Ok(json!(null)));

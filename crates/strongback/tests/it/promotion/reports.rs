@@ -133,8 +133,7 @@ fn what_cannot_be_told_is_not_passed() {
         assert_eq!(lab.alias("champion", champion).0, 200);
         let candidate = lab.version(GOOD);
         // What can be known of the rows alone, once they were read.
-        let more = "\
-  where: x1 > 0
+        let more = "  where: x1 > 0
 accuracy:
   - metric: roc_auc
     margin: 0.01

@@ -60,8 +60,8 @@ fn a_training_set_is_judged_and_compared_with_like_a_table() {
         let view = lab.judge(candidate, &of_set);
         assert_eq!(view["verdict"], "pass", "{view:#}");
         let report = &view["report"];
-        assert_eq!(report["evaluation"]["table"], "prod.risk.judged@0", "{report:#}");
-        assert_eq!(report["baseline"]["table"], "prod.risk.learned@0");
+        assert_eq!(report["evaluation"]["table"], "prod.risk.judged@1", "{report:#}");
+        assert_eq!(report["baseline"]["table"], "prod.risk.learned@1");
         assert_eq!(
             (&report["evaluation"]["rows"], &report["baseline"]["rows"]),
             (&json!(1_200), &json!(1_500))
@@ -84,7 +84,7 @@ fn a_training_set_is_judged_and_compared_with_like_a_table() {
         let against =
             |name: &str| of_set.replace("max_psi: 0.2\n", &format!("max_psi: 0.2\n  against: {name}\n"));
         let view = lab.judge(plain, &against("prod.risk.learned"));
-        assert_eq!(view["report"]["baseline"]["table"], "prod.risk.learned@0");
+        assert_eq!(view["report"]["baseline"]["table"], "prod.risk.learned@1");
         let (status, why) = lab.refused(plain, &against("prod.risk.learnt"));
         assert!(status == 400 && why.contains("did you mean 'prod.risk.learned'?"), "{why}");
         let (status, why) = lab.refused(plain, &against("prod.risk.learned@7"));

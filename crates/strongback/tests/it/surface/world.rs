@@ -93,7 +93,7 @@ impl<'t> World<'t> {
             }
             "source" | "features" | "set" => self.make_features(word).await,
             "kept" | "kept_pinned" => self.make_table(word).await,
-            "watched" | "monitor_yaml" | "monitored" | "alert" => self.make_monitored(word).await,
+            "watched" | "gates" | "monitor_yaml" | "monitored" | "alert" => self.make_monitored(word).await,
             "endpoint" => self.make_endpoint().await,
             "served" => self.make_served().await,
             "user" | "group" | "member" | "token" => self.make_principal(word).await,
@@ -286,7 +286,7 @@ impl<'t> World<'t> {
         name
     }
 
-    /// A table with rows of event time, which is its own baseline; a monitor of it; an alert of that.
+    /// A table with rows of event time, which is its own baseline; gates over it; a monitor of it; an alert of that.
     async fn make_monitored(&mut self, word: &str) -> String {
         match word {
             "watched" => {
@@ -298,11 +298,18 @@ impl<'t> World<'t> {
                 self.put_bytes(&path, format!("at,x\n{rows}")).await;
                 name
             }
+            "gates" => {
+                let name = self.get("watched").await;
+                format!(
+                    "version: 1\nevaluation: {{ table: {name}, label: x }}\n\
+                     accuracy: [{{ metric: mae, margin: 0, min_rows: 2 }}]\n"
+                )
+            }
             "monitor_yaml" => {
                 let name = self.get("watched").await;
                 format!(
                     "version: 1\nwatch: {name}\nbaseline: {name}@1\nevent_time: at\nwindow: {{ length: 1h }}\n\
-                     metrics: [psi, missing]\nthresholds: [{{ metric: missing, below: 9 }}]\nminimum_rows: 1\n"
+                     metrics: [psi, missing]\nthresholds: [{{ metric: missing, below: 1 }}]\nminimum_rows: 1\n"
                 )
             }
             "monitored" => {

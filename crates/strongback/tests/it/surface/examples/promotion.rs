@@ -20,7 +20,7 @@ pub fn examples() -> Vec<Example> {
             "POST",
             "/api/1.0/gate-runs",
             json!({
-                "model": "$moved$", "candidate": "1", "alias": "champion", "config": GATES, "move": true,
+                "model": "$moved$", "candidate": "1", "alias": "champion", "config": "$gates$", "move": true,
                 "idempotency_key": "$fresh$",
             }),
         ),
