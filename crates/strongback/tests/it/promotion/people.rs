@@ -69,7 +69,9 @@ fn foo(lab: &mut Lab, people: &People) {
 }
 
 fn give(lab: &mut Lab, name: &str, owner: &str) {
-    lab.post("/api/1.0/owner", &json!({ "name": name, "kind": "model", "owner": owner }));
+    let body = json!({ "name": name, "kind": "model", "owner": owner });
+    let given = lab.try_send("PATCH", "/api/1.0/owner", &body);
+    assert_eq!(given.0, 200, "{given:?}");
 }
 
 #[test]
@@ -81,7 +83,7 @@ fn evaluations_go_with_their_model_and_dispossess_nobody() {
         foo(&mut lab, &people);
         let (report, home, called) = judged(&mut lab, "foo", 1);
         assert_eq!(called, format!("/gates/main.default.foo {report}"));
-        let mut who_may = |lab: &mut Lab, id: &str| {
+        let who_may = |lab: &mut Lab, id: &str| {
             let may = [&people.ada, &people.carol].map(|token| {
                 lab.acts_as(token);
                 may_change(lab, id)
