@@ -76,7 +76,9 @@ def test_wrong_calls(strongback):
 def test_errors_speak_of_flags(strongback, tmp_path, catalog):
     strongback("schema", "create", f"{catalog}.s")
     monitor = tmp_path / "monitor.yaml"
-    monitor.write_text(f"version: 1\nwatch: {catalog}.s.nothing\nbaseline: {catalog}.s.none@1\nwindow: {{ length: 1h }}\n")
+    monitor.write_text(
+        f"version: 1\nwatch: {catalog}.s.nothing\nbaseline: {catalog}.s.none@1\nwindow: {{ length: 1h }}\n"
+    )
     said = strongback("monitor", "apply", monitor, code=REFUSED).stderr
     assert "'yaml'" not in said
     strongback("table", "declare", f"{catalog}.s.both")

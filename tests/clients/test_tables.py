@@ -201,7 +201,7 @@ def test_other_types_are_made_by_a_query(server, schema, tmp_path):
 
     def declare(source, key):
         declaration.write_text(
-            f"version: 1\nname: {schema}.sums\nsource: {schema}.{source}\nkeys: [{key}]\ntimestamp: at\npane: 1m\n"
+            f"version: 1\nname: {schema}.sums\nsource: {schema}.{source}\nkeys: [{key}]\ntimestamp: at\nrow_key: [amount]\npane: 1m\n"
             "features:\n  - {name: n, aggregate: count, window: 5m}\n"
         )
         return strongback(server, "feature-table", "apply", str(declaration))
