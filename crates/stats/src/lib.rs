@@ -27,8 +27,9 @@
 //! - Intervals are two-sided and hold for rows that were drawn independently. Rows of one customer or one minute are not; an
 //!   interval from them is too narrow, and nothing here can know that.
 //! - Definitions are scikit-learn's and scipy's, ties included; where they differ, it is said there.
-//! - Everything is deterministic: the same input in the same order gives the same result to the last bit on one platform. The
-//!   bootstrap draws from a seed that its settings hold.
+//! - Everything is deterministic: the same input in the same order gives the same result to the last bit on one platform, and
+//!   the figures and intervals of classifiers and of two models do so in any order of the rows. The bootstrap draws from a seed
+//!   that its settings hold.
 //! - What can be large has a limit, and the error names it.
 //!
 //! ```

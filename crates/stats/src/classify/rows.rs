@@ -36,20 +36,21 @@ impl BinaryScores {
     {
         same_length(("labels", labels.len()), ("scores", scores.len()))?;
         check_size(labels.len())?;
-        let mut kept = Self { labels: Vec::new(), scores: Vec::new(), rows: Vec::new(), missing: 0 };
+        let mut kept = Vec::with_capacity(labels.len());
         for (row, (&label, &score)) in labels.iter().zip(scores).enumerate() {
-            let (Some(label), Some(score)) = (label.into(), usable(score.into())) else {
-                kept.missing += 1;
-                continue;
-            };
-            kept.labels.push(label);
-            kept.scores.push(score);
-            kept.rows.push(row as u32);
+            if let (Some(label), Some(score)) = (label.into(), usable(score.into())) {
+                kept.push((label, score, row as u32));
+            }
         }
-        match kept.labels.is_empty() {
-            true => Err(StatsError::Empty { what: "the evaluation", missing: kept.missing }),
-            false => Ok(kept),
+        let missing = (labels.len() - kept.len()) as u64;
+        if kept.is_empty() {
+            return Err(StatsError::Empty { what: "the evaluation", missing });
         }
+        // A resample goes by where a row stands: the same rows in another order are to have the same interval.
+        kept.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2)));
+        let rows = kept.iter().map(|kept| kept.2).collect();
+        let (labels, scores) = kept.iter().map(|kept| (kept.0, kept.1)).unzip();
+        Ok(Self::sifted(labels, scores, rows, missing))
     }
 
     pub fn labels(&self) -> &[bool] {
@@ -82,12 +83,14 @@ impl BinaryScores {
 
     /// Refuses scores that cannot be probabilities, by row.
     pub(crate) fn check_probabilities(&self) -> Result<()> {
-        match self.scores.iter().position(|score| !(0.0..=1.0).contains(score)) {
+        let rows = self.scores.iter().zip(&self.rows);
+        let first = rows.filter(|(score, _)| !(0.0..=1.0).contains(*score)).min_by_key(|(_, row)| **row);
+        match first {
             None => Ok(()),
-            Some(at) => Err(StatsError::OutOfRange {
+            Some((&score, &row)) => Err(StatsError::OutOfRange {
                 what: "score",
-                value: self.scores[at],
-                row: Some(self.rows[at] as usize),
+                value: score,
+                row: Some(row as usize),
                 expected: "a probability from 0 to 1 for this figure",
             }),
         }

@@ -17,7 +17,8 @@ pub struct PairedPredictions {
 }
 
 impl PairedPredictions {
-    /// Columns of `f64` or `Option<f64>`; a row with any value missing is counted and left out.
+    /// Columns of `f64` or `Option<f64>`; a row with any value missing is counted and left out. In which order rows come
+    /// makes no difference.
     pub fn new<A, S, T>(actual: &[A], champion: &[S], candidate: &[T]) -> Result<Self>
     where
         A: Copy + Into<Option<f64>>,
@@ -26,19 +27,21 @@ impl PairedPredictions {
     {
         same_length(("actual values", actual.len()), ("champion's predictions", champion.len()))?;
         same_length(("actual values", actual.len()), ("candidate's predictions", candidate.len()))?;
-        let (mut truth, mut first, mut second) = (Vec::new(), Vec::new(), Vec::new());
+        let mut kept = Vec::with_capacity(actual.len());
         for ((&actual, &champion), &candidate) in actual.iter().zip(champion).zip(candidate) {
             let values = (usable(actual.into()), usable(champion.into()), usable(candidate.into()));
             if let (Some(actual), Some(champion), Some(candidate)) = values {
-                truth.push(actual);
-                first.push(champion);
-                second.push(candidate);
+                kept.push((actual, champion, candidate));
             }
         }
-        let missing = (actual.len() - truth.len()) as u64;
-        if truth.is_empty() {
+        let missing = (actual.len() - kept.len()) as u64;
+        if kept.is_empty() {
             return Err(StatsError::Empty { what: "the comparison", missing });
         }
+        // A resample goes by where a row stands: the same rows in another order are to have the same interval.
+        kept.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2)));
+        let truth: Vec<f64> = kept.iter().map(|kept| kept.0).collect();
+        let (first, second) = kept.iter().map(|kept| (kept.1, kept.2)).unzip();
         Ok(Self {
             champion: Predictions::sifted(truth.clone(), first, missing),
             candidate: Predictions::sifted(truth, second, missing),

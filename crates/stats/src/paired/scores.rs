@@ -27,7 +27,7 @@ const ROUNDING: f64 = 1e-12;
 
 impl PairedScores {
     /// Labels as `bool` or `Option<bool>`, scores as `f64` or `Option<f64>`. A row is left out, and counted as missing,
-    /// if its label or either score is.
+    /// if its label or either score is. In which order rows come makes no difference.
     pub fn new<L, S, T>(labels: &[L], champion: &[S], candidate: &[T]) -> Result<Self>
     where
         L: Copy + Into<Option<bool>>,
@@ -37,21 +37,26 @@ impl PairedScores {
         same_length(("labels", labels.len()), ("champion's scores", champion.len()))?;
         same_length(("labels", labels.len()), ("candidate's scores", candidate.len()))?;
         check_size(labels.len())?;
-        let (mut truth, mut rows, mut first, mut second) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut kept = Vec::with_capacity(labels.len());
         for (row, ((&label, &champion), &candidate)) in labels.iter().zip(champion).zip(candidate).enumerate()
         {
             let scores = (label.into(), usable(champion.into()), usable(candidate.into()));
             if let (Some(label), Some(champion), Some(candidate)) = scores {
-                truth.push(label);
-                rows.push(row as u32);
-                first.push(champion);
-                second.push(candidate);
+                kept.push((label, champion, candidate, row as u32));
             }
         }
-        let missing = (labels.len() - truth.len()) as u64;
-        if truth.is_empty() {
+        let missing = (labels.len() - kept.len()) as u64;
+        if kept.is_empty() {
             return Err(StatsError::Empty { what: "the comparison", missing });
         }
+        // A resample goes by where a row stands: the same rows in another order are to have the same interval.
+        kept.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2)).then(a.3.cmp(&b.3))
+        });
+        let rows: Vec<u32> = kept.iter().map(|kept| kept.3).collect();
+        let truth: Vec<bool> = kept.iter().map(|kept| kept.0).collect();
+        let first = kept.iter().map(|kept| kept.1).collect();
+        let second = kept.iter().map(|kept| kept.2).collect();
         Ok(Self {
             champion: BinaryScores::sifted(truth.clone(), first, rows.clone(), missing),
             candidate: BinaryScores::sifted(truth, second, rows, missing),

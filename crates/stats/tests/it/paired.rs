@@ -2,7 +2,7 @@
 
 use stats::{
     Confidence, Method, Resampling,
-    classify::{Metric, Options},
+    classify::{BinaryScores, Metric, Options},
     paired::{PairedPredictions, PairedScores},
     proportion::PairedShares,
     regress,
@@ -125,6 +125,38 @@ fn the_bootstrap_repeats_itself_to_the_last_bit() {
     };
     assert_eq!(of(7), of(7));
     assert_ne!(of(7), of(8));
+}
+
+/// Whoever reads rows in parallel gets them in another order each time: nobody is to draw a better interval by asking again.
+#[test]
+fn the_order_of_rows_makes_no_difference() {
+    let (labels, champion, candidate) = models(6, 400, 0.2);
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    let mut draw = Draw::new(7);
+    order.sort_by_cached_key(|_| (draw.normal() * 1e9) as i64);
+    let numbers: Vec<f64> = labels.iter().map(|label| f64::from(u8::from(*label))).collect();
+    let shuffled = |values: &[f64]| -> Vec<f64> { order.iter().map(|row| values[*row]).collect() };
+    let shuffled_labels: Vec<bool> = order.iter().map(|row| labels[*row]).collect();
+    assert_ne!(labels, shuffled_labels);
+    let options = Options::default();
+    let given = PairedScores::new(&labels, &champion, &candidate).unwrap();
+    let mixed = PairedScores::new(&shuffled_labels, &shuffled(&champion), &shuffled(&candidate)).unwrap();
+    for metric in METRICS {
+        assert_eq!(given.compare(metric, &options), mixed.compare(metric, &options), "{metric}");
+    }
+    let given = BinaryScores::new(&labels, &champion).unwrap();
+    let mixed = BinaryScores::new(&shuffled_labels, &shuffled(&champion)).unwrap();
+    for metric in METRICS {
+        assert_eq!(given.evaluate(metric, &options), mixed.evaluate(metric, &options), "{metric}");
+    }
+    let given = PairedPredictions::new(&numbers, &champion, &candidate).unwrap();
+    let mixed =
+        PairedPredictions::new(&shuffled(&numbers), &shuffled(&champion), &shuffled(&candidate)).unwrap();
+    for metric in [regress::Metric::Rmse, regress::Metric::R2, regress::Metric::MedianAbsoluteError] {
+        let compare =
+            |rows: &PairedPredictions| rows.compare(metric, Confidence::P95, &Resampling::default());
+        assert_eq!(compare(&given), compare(&mixed), "{metric}");
+    }
 }
 
 #[test]
