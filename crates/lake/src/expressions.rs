@@ -54,10 +54,10 @@ pub(crate) fn has_query(parsed: &Parsed) -> bool {
     parsed.visit(&mut Queries).is_break()
 }
 
-/// The first function of a plan whose value is another one each time.
+/// The first function of a plan, or of a query within it, whose value is another one each time.
 pub(crate) fn volatile(plan: &LogicalPlan) -> Result<Option<String>> {
     let mut culprit = None;
-    plan.apply(|node| {
+    plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Expr::ScalarFunction(call) = expr

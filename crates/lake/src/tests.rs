@@ -335,6 +335,29 @@ async fn many_small_files_become_one_with_the_same_rows() {
 }
 
 #[tokio::test]
+async fn a_statement_may_be_one_that_says_the_same_each_time() {
+    let place = Place::new();
+    for (sql, culprit) in [
+        ("SELECT 1 WHERE random() < 2", Some("random()")),
+        ("SELECT 1 WHERE now() > '2026-01-01'", Some("now()")),
+        ("SELECT 1 WHERE 1 IN (SELECT uuid())", Some("uuid()")),
+        ("SELECT 1 WHERE EXISTS (SELECT random())", Some("random()")),
+        ("SELECT abs(-1) WHERE length('a') = 1", None),
+    ] {
+        let asked = |statement| place.lake.query(statement, Vec::new(), wanted(Form::Csv));
+        let refused = asked(query::read(sql).unwrap().repeatable()).await.err();
+        let said = refused.map(|error| error.message().to_owned());
+        match culprit {
+            Some(culprit) => {
+                assert!(said.unwrap().contains(&format!("calls {culprit}, whose value is another")), "{sql}")
+            }
+            None => assert_eq!(said, None, "{sql}"),
+        }
+        assert!(asked(query::read(sql).unwrap()).await.is_ok() || sql.contains("uuid"), "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn two_versions_of_a_table_are_two_tables_of_a_query() {
     let (place, id) = (Place::new(), table());
     place.lake.import(place.csv(id, true, "id\n1\n")).await.unwrap();

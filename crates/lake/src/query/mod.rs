@@ -48,6 +48,7 @@ use crate::{
     asof,
     engine::{Lake, Task},
     error::{Error, Result},
+    expressions::volatile,
     root::TableId,
     table::schema_of,
 };
@@ -220,10 +221,17 @@ pub(crate) async fn plan_over(
     }
     let aliases = statement.point_at(tables)?;
     columns::spell_out(&mut statement, &aliases, &schemas);
+    let is_repeatable = statement.is_repeatable;
     asof::rewrite(&mut statement.parsed)?;
     let plan = session.state().statement_to_plan(statement.parsed).await?;
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     allowed.verify_plan(&plan)?;
+    if is_repeatable && let Some(name) = volatile(&plan)? {
+        return Err(Error::invalid(format!(
+            "The condition calls {name}(), whose value is another one each time, so that nobody could read the same rows again. Write \
+             the value itself."
+        )));
+    }
     Ok(plan)
 }
 

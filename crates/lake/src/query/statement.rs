@@ -51,6 +51,8 @@ pub struct Statement {
     pub(crate) parsed: Parsed,
     /// The tables that it names, in the order of its text. A table that is named twice stands here twice.
     pub tables: Vec<Named>,
+    /// Whether it is refused where its answer would be another one each time.
+    pub(crate) is_repeatable: bool,
 }
 
 /// Reads a statement.
@@ -81,7 +83,7 @@ pub fn read(text: &str) -> Result<Statement> {
             "The statement names {} tables; it may name {TABLES_MAX}.",
             names.found.len()
         ))),
-        ControlFlow::Continue(()) => Ok(Statement { parsed, tables: names.found }),
+        ControlFlow::Continue(()) => Ok(Statement { parsed, tables: names.found, is_repeatable: false }),
     }
 }
 
@@ -123,6 +125,13 @@ pub(super) fn query_of(parsed: &mut Parsed) -> Result<&mut Query> {
 }
 
 impl Statement {
+    /// The same, which is refused when it is planned if it calls what says another thing each time, such as `random()` or
+    /// `now()`.
+    #[must_use]
+    pub fn repeatable(self) -> Self {
+        Self { is_repeatable: true, ..self }
+    }
+
     /// Puts the names under which tables are registered in the place of those that were written. Answers the names by which
     /// the statement qualifies columns, one a table.
     pub(super) fn point_at(&mut self, tables: &[Resolved]) -> Result<Vec<String>> {

@@ -75,7 +75,8 @@ impl Rows {
         if let Some((column, most)) = which.newest {
             text = format!("{text} ORDER BY {} DESC LIMIT {most}", quoted(column));
         }
-        let statement = query::read(&text).map_err(|error| Error::from(error).in_field("where"))?;
+        let statement =
+            query::read(&text).map_err(|error| Error::from(error).in_field("where"))?.repeatable();
         if statement.tables.len() != 1 {
             return Err(Error::invalid(
                 "The condition of the evaluation rows names other tables; it speaks of columns alone.",
