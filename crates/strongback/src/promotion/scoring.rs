@@ -3,6 +3,8 @@
 //! A score is the probability of the positive class, or the value of a regression. What must stay true: a model is run as it
 //! is served, with the files of exactly the version that is judged.
 
+use std::sync::Arc;
+
 use lake::arrow::{array::RecordBatch, datatypes::DataType, datatypes::TimeUnit};
 use serde_json::Value as Json;
 
@@ -66,10 +68,11 @@ fn input(column: &Json, number: i64) -> Result<Input, String> {
 /// Rows that a Python process is given at once: each request to it has its time limit.
 const PYTHON_ROWS: usize = 256;
 
-/// A model that is ready to score: loaded as endpoints load it, beside them.
+/// A model that is ready to score: loaded as endpoints load it, beside them. Its clones are one model.
+#[derive(Clone)]
 pub struct Scorer {
-    inputs: Vec<Input>,
-    runtime: runtime::Scorer,
+    inputs: Arc<[Input]>,
+    runtime: Arc<runtime::Scorer>,
 }
 
 impl Scorer {
@@ -77,7 +80,7 @@ impl Scorer {
     pub async fn load(ctx: &Ctx, version: &Version) -> Result<Self> {
         let inputs = inputs(version).map_err(|why| Error::invalid(format!("{why}.")))?;
         let runtime = runtime::load_apart(ctx, version.model_id, version.version).await?;
-        Ok(Self { inputs, runtime })
+        Ok(Self { inputs: inputs.into(), runtime: Arc::new(runtime) })
     }
 
     /// The columns that it takes.

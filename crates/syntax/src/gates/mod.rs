@@ -158,6 +158,8 @@ pub struct Latency {
     pub rows: u32,
     /// Requests to each model.
     pub requests: u32,
+    /// Who ask it at once.
+    pub callers: u32,
     /// The machine judges nothing when a model's typical time changes by more than this share of itself.
     pub max_noise: f64,
     /// How sure an interval is.

@@ -18,6 +18,9 @@ const PER_CLASS_MIN: u64 = 10;
 const GROUP_ROWS_MIN: u64 = 30;
 const ROWS_LIMITS: (u64, u64) = (1, 1_000_000_000);
 const RESAMPLES: (u64, u64) = (200, 100_000);
+/// Who ask at once when nothing is said, and the most that may be said.
+const CALLERS: u64 = 4;
+const CALLERS_LIMITS: (u64, u64) = (1, 64);
 /// Fewer requests have no upper limit at the 99th percentile: 368 at 95 %, 528 at 99.5 %.
 const REQUESTS: (u64, u64) = (400, 1_000_000);
 
@@ -129,7 +132,7 @@ fn columns(fields: &Fields<'_>) -> Result<Vec<String>, YamlError> {
 }
 
 pub(super) fn latency(node: &Node) -> Result<Latency, YamlError> {
-    let known = ["p99_ms", "p99_ratio", "rows", "requests", "max_noise", "confidence"];
+    let known = ["p99_ms", "p99_ratio", "rows", "requests", "callers", "max_noise", "confidence"];
     let fields = Fields::of(node, &known)?;
     let positive = Range::new(1e-6, 1e9);
     let latency = Latency {
@@ -137,6 +140,7 @@ pub(super) fn latency(node: &Node) -> Result<Latency, YamlError> {
         p99_ratio: number(&fields, "p99_ratio", positive)?,
         rows: count(&fields, "rows", 1, (1, 10_000))? as u32,
         requests: count(&fields, "requests", 2_000, REQUESTS)? as u32,
+        callers: count(&fields, "callers", CALLERS, CALLERS_LIMITS)? as u32,
         max_noise: number(&fields, "max_noise", positive)?.unwrap_or(0.25),
         confidence: confidence(&fields)?,
     };

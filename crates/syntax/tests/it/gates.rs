@@ -63,7 +63,8 @@ fn a_file_is_read() {
     assert_eq!(gates.accuracy[0].figure.min_rows, 500);
     let drift = gates.data_drift.unwrap();
     assert_eq!((drift.columns.len(), drift.basis, drift.bins), (2, Basis::Value, 10));
-    assert_eq!(gates.latency.unwrap().p99_ratio, None);
+    let latency = gates.latency.unwrap();
+    assert_eq!((latency.p99_ratio, latency.callers), (None, 4));
     assert_eq!(gates.compatibility.unwrap().requests, 500);
     assert_eq!((gates.fairness[0].bound, gates.fairness[0].blocking), (Bound::AtLeast(0.8), false));
     assert_eq!(
@@ -105,6 +106,7 @@ fn a_refusal_says_where() {
         ("[amount, country]", "[]", "line 20, column 12", "'columns' has 0 entries"),
         ("  p99_ms: 20\n", "", "line 23, column 3", "'p99_ms' or 'p99_ratio' is missing"),
         ("requests: 1000", "requests: 100", "line 24, column 13", "it is from 400 to"),
+        ("requests: 1000", "callers: 0", "line 24, column 12", "'callers' is 0; it is from 1 to 64"),
         (
             "latency:\n  p99_ms: 20\n  requests: 1000\n",
             "latency:\n",
@@ -179,7 +181,7 @@ fn a_condition_stays_in_its_parentheses() {
 #[test]
 fn digests_are_fixed() {
     let digest = good().digest();
-    assert_eq!(digest, "81dd301139dbb4e54641122c57132ad8fb5228ab7f7659078ace4ea17232ed17");
+    assert_eq!(digest, "61059f5f188b94825ba37eba76c0114de9b4ddcfda787f7801dbeb1e9e1f59ef");
     let respelled = GOOD.replace("expires: 3d", "expires: 72h   # three days").replace("0.02", "2e-2");
     assert_eq!(from_yaml(&respelled).unwrap().digest(), digest);
     for (from, to) in [
@@ -189,6 +191,7 @@ fn digests_are_fixed() {
         ("blocking: false", "blocking: true"),
         ("expires: 3d", "expires: 4d"),
         ("max_psi: 0.2", "max_psi: 0.3"),
+        ("requests: 1000", "requests: 1000\n  callers: 8"),
         ("amount > 0", "amount > 1"),
     ] {
         assert_ne!(from_yaml(&GOOD.replace(from, to)).unwrap().digest(), digest, "{to}");

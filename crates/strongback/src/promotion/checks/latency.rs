@@ -1,4 +1,9 @@
-//! The candidate answers in time: a load on the models as they are served, champion and candidate in turn.
+//! The candidate answers in time: a load on the models as they are served, by several callers at once, champion and candidate
+//! in turn.
+//!
+//! What is measured is what an endpoint does between a request that was read and an answer that is written: from columns to
+//! scores, in the runtime that serves the model, waiting for a free session or process included. Reading and writing JSON, looking
+//! features up, the log and the network are not in it.
 
 use std::time::Instant;
 
@@ -47,25 +52,27 @@ pub async fn measure(
     let candidate = &scorers.candidate;
     let champion = scorers.champion.as_ref().unwrap_or(candidate);
     let each = (gate.requests as usize).div_ceil(BLOCKS);
+    let callers = gate.callers.max(1) as usize;
     let mut blocks = Vec::with_capacity(BLOCKS);
-    let mut next = 0;
+    let mut next = (0..requests.len()).cycle();
     for at in 0..=BLOCKS {
         let mut block = Block::default();
         let count = if at == 0 { WARM_UP } else { each };
-        for turn in 0..count {
+        for (turn, begun) in (0..count).step_by(callers).enumerate() {
             if job.is_to_end() {
                 job.check()?;
             }
-            let (own, others) = &requests[next % requests.len()];
-            next += 1;
-            let others = others.as_ref().unwrap_or(own);
+            let now: Vec<&Request> =
+                next.by_ref().take(callers.min(count - begun)).map(|at| &requests[at]).collect();
+            let own: Vec<RecordBatch> = now.iter().map(|(own, _)| own.clone()).collect();
+            let others = now.iter().map(|(own, others)| others.as_ref().unwrap_or(own).clone()).collect();
             // Who goes second finds caches warm: they take turns in that too.
             if turn % 2 == 0 {
-                block.champion.push(time(champion, others).await);
-                block.candidate.push(time(candidate, own).await);
+                block.champion.extend(times(champion, others).await?);
+                block.candidate.extend(times(candidate, own).await?);
             } else {
-                block.candidate.push(time(candidate, own).await);
-                block.champion.push(time(champion, others).await);
+                block.candidate.extend(times(candidate, own).await?);
+                block.champion.extend(times(champion, others).await?);
             }
         }
         job.check()?;
@@ -97,12 +104,26 @@ fn joined<'b>(first: &RecordBatch, all: impl Iterator<Item = &'b RecordBatch>) -
     concat_batches(&first.schema(), all).map_err(Error::internal)
 }
 
-/// Milliseconds of a request; none if it failed.
-async fn time(model: &Scorer, rows: &RecordBatch) -> Option<f64> {
-    let begun = Instant::now();
-    let answer = model.score(rows).await;
-    let took = begun.elapsed().as_secs_f64() * 1e3;
-    answer.is_ok().then_some(took)
+/// Milliseconds of requests that are made at once, each by a caller of its own as requests of clients are; none of one that
+/// failed.
+async fn times(model: &Scorer, requests: Vec<RecordBatch>) -> Result<Vec<Option<f64>>> {
+    let asked: Vec<_> = requests
+        .into_iter()
+        .map(|rows| {
+            let model = model.clone();
+            tokio::spawn(async move {
+                let begun = Instant::now();
+                let answer = model.score(&rows).await;
+                let took = begun.elapsed().as_secs_f64() * 1e3;
+                answer.is_ok().then_some(took)
+            })
+        })
+        .collect();
+    let mut times = Vec::with_capacity(asked.len());
+    for one in asked {
+        times.push(one.await.map_err(Error::internal)?);
+    }
+    Ok(times)
 }
 
 /// What the times say.
@@ -139,13 +160,14 @@ fn judge(gate: &Latency, name: &str, limit: f64, compared: &Interleaved) -> Chec
         return Check { estimate: Some(estimate), ..unjudged(GATE, name, &why) };
     }
     let what = match name {
-        "p99" => "The time that 99 % of the candidate's requests do not exceed, in ms,",
-        _ => "The candidate's 99th percentile as a multiple of the champion's",
+        "p99" => "the time that 99 % of the candidate's requests do not exceed, in ms,",
+        _ => "the candidate's 99th percentile as a multiple of the champion's",
     };
+    let what = format!("From columns to scores, {} callers at once: {what}", gate.callers);
     match Judgement::new(estimate, Bound::AtMost(limit), Basis::Interval) {
         Ok(judgement) => {
             let part = |name: &str, estimate| Part { name: name.to_owned(), estimate, outcome: None };
-            Check::judged(GATE, name, &judgement, what).with_parts(vec![
+            Check::judged(GATE, name, &judgement, &what).with_parts(vec![
                 part("candidate, ms", compared.candidate),
                 part("champion, ms", compared.champion),
             ])
