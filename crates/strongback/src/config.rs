@@ -100,6 +100,15 @@ pub enum Auth {
     Tokens,
 }
 
+/// Who may set aside what governs an alias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overriders {
+    /// Administrators alone.
+    Administrators,
+    /// Whoever may manage the model, too.
+    Owners,
+}
+
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -195,6 +204,8 @@ settings! {
     onnxruntime_library: Option<PathBuf> = None, |text| Ok(Some(PathBuf::from(text.trim()))), |path| path.as_ref().map_or_else(String::new, |path| path.display().to_string());
     /// How long a model may take to answer one request, in seconds.
     scoring_seconds: u16 = 30, |text| parse_number(text, 1, 600), ToString::to_string;
+    /// Who may override the gates of a governed alias and loosen what governs it: `administrators`, or `owners` of the model.
+    gate_overrides: Overriders = Overriders::Administrators, parse_overriders, |who| match who { Overriders::Administrators => "administrators".into(), Overriders::Owners => "owners".into() };
     /// `text` or `json`.
     log_format: LogFormat = LogFormat::Text, parse_log_format, |format| match format { LogFormat::Text => "text".into(), LogFormat::Json => "json".into() };
     /// What is logged, e.g. `info` or `strongback=debug`.
@@ -374,6 +385,14 @@ fn parse_auth(text: &str) -> Result<Auth, String> {
         "off" => Ok(Auth::Off),
         "tokens" => Ok(Auth::Tokens),
         _ => Err("it must be off or tokens.".into()),
+    }
+}
+
+fn parse_overriders(text: &str) -> Result<Overriders, String> {
+    match text.trim() {
+        "administrators" => Ok(Overriders::Administrators),
+        "owners" => Ok(Overriders::Owners),
+        _ => Err("it must be administrators or owners.".into()),
     }
 }
 

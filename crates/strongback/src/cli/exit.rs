@@ -33,12 +33,20 @@ pub(super) fn refused() -> ExitCode {
     ExitCode::from(REFUSED)
 }
 
+/// Whether a server or a store does not answer, or is busy.
+pub(super) fn is_away(error: &anyhow::Error) -> bool {
+    code_of(error) == AWAY
+}
+
 /// The code of an error.
 pub(super) fn of(error: &anyhow::Error) -> ExitCode {
-    let code = match error.downcast_ref::<Error>().map(Error::code) {
+    ExitCode::from(code_of(error))
+}
+
+fn code_of(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Error>().map(Error::code) {
         Some(Code::InvalidParameterValue | Code::BadRequest) => WRONG_CALL,
         Some(Code::TemporarilyUnavailable | Code::DeadlineExceeded | Code::RequestLimitExceeded) => AWAY,
         _ => REFUSED,
-    };
-    ExitCode::from(code)
+    }
 }

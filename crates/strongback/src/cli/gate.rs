@@ -18,7 +18,7 @@ use crate::{
     error::Error,
     promotion::{
         GateRunResponse, ReportLine, ReportView,
-        report::{Check, Report, bound_text, junit, markdown},
+        report::{Check, Report, Unjudged, bound_text, junit, markdown},
     },
     time,
 };
@@ -53,8 +53,10 @@ Examples:
   strongback gate show 01a212d4-7a9a-72a8-9d1e-70d21dbc389e
 
 `run` ends with 0 when the gates passed (and the alias moved, where that was
-asked for), with 1 when one failed, with 2 when they could not judge, and with 3
-when they passed and the alias did not move. `show` ends likewise.";
+asked for), with 1 when one failed, with 2 when they could not judge (also when
+there is no such model, or it may not be judged), with 3 when they passed and
+the alias did not move, and with 4 when the server does not answer. `show` ends
+with 0, 1 or 2 by the verdict of the report.";
 
 /// Judge candidates by gates, on the server; list and show the reports
 #[derive(Debug, Subcommand)]
@@ -105,12 +107,24 @@ struct Forms {
     /// As JSON
     #[arg(long)]
     json: bool,
-    /// Write the report as JUnit's XML too
+    /// Write the report as JUnit's XML too; an error while there is none
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Write the report as Markdown too
+    /// Write the report as Markdown too; why there is none where that is so
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+}
+
+impl Forms {
+    /// Writes the files that are asked for.
+    fn files(&self, junit: &str, markdown: &str) -> anyhow::Result<()> {
+        for (path, text) in [(&self.junit, junit), (&self.markdown, markdown)] {
+            if let Some(path) = path {
+                write(path, text)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -159,7 +173,41 @@ fn of_verdict(verdict: &str) -> ExitCode {
     }
 }
 
+/// Judges. Whatever keeps the gates from it is told by the exit code of those who could not judge, but for a server that does
+/// not answer; and by the files that were asked for, so that none of an earlier run stands for this one.
 fn judge(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let unjudged = |why: &str| {
+        let alias = args.moves.as_ref().or(args.alias.as_ref()).map_or("champion", String::as_str);
+        let found = Unjudged { model: &args.model, candidate: &args.candidate, alias, why };
+        args.forms.files(&found.junit(), &found.markdown())
+    };
+    unjudged("the gates have not judged yet, or the command was broken off")?;
+    let error = match judged(args) {
+        Ok(Ended::Judged(code)) => return Ok(code),
+        Ok(Ended::Not(why)) => {
+            printer::talk(&format!("The gates could not judge: {why}"));
+            unjudged(&why)?;
+            return Ok(exit::unjudged());
+        }
+        Err(error) => error,
+    };
+    unjudged(error.downcast_ref::<Error>().map_or(&*format!("{error:#}"), Error::message))?;
+    if exit::is_away(&error) {
+        return Err(error);
+    }
+    printer::error(&error);
+    Ok(exit::unjudged())
+}
+
+/// How it ended.
+enum Ended {
+    /// With a report, or as it was asked for without one.
+    Judged(ExitCode),
+    /// Without one, and why.
+    Not(String),
+}
+
+fn judged(args: &RunArgs) -> anyhow::Result<Ended> {
     let config = std::fs::read_to_string(&args.config).map_err(|error| {
         Error::invalid(format!("The file {} cannot be read: {error}.", args.config.display()))
     })?;
@@ -174,7 +222,7 @@ fn judge(args: &RunArgs) -> anyhow::Result<ExitCode> {
             true => printer::json(&queued)?,
             false => printer::data(&queued.job_id),
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Ended::Judged(ExitCode::SUCCESS));
     }
     let champion = queued.champion.map_or("nobody yet".to_owned(), |champion| format!("version {champion}"));
     printer::talk(&format!(
@@ -183,12 +231,7 @@ fn judge(args: &RunArgs) -> anyhow::Result<ExitCode> {
     ));
     let job = ended(&client, &queued.job_id, args.wait.flatten())?;
     if job["state"] != "succeeded" {
-        let why = job["error"]["message"].as_str().unwrap_or("it did not end in time, or was cancelled");
-        printer::talk(&format!(
-            "The gates could not judge: the job is {}: {why}",
-            job["state"].as_str().unwrap_or_default()
-        ));
-        return Ok(exit::unjudged());
+        return Ok(Ended::Not(without_report(&job, &queued.job_id, args)));
     }
     let result = &job["result"];
     let view = fetch(&client, result["report_id"].as_str().unwrap_or_default())?;
@@ -198,11 +241,28 @@ fn judge(args: &RunArgs) -> anyhow::Result<ExitCode> {
         if result["moved"] != true {
             let why = result["not_moved"].as_str().unwrap_or_default();
             printer::talk(&format!("The gates passed, and '{alias}' did not move: {why}"));
-            return Ok(exit::refused());
+            return Ok(Ended::Judged(exit::refused()));
         }
         printer::talk(&format!("'{alias}' points to version {} now.", view.line.candidate));
     }
-    Ok(of_verdict(&view.line.verdict))
+    Ok(Ended::Judged(of_verdict(&view.line.verdict)))
+}
+
+/// Why a job left no report, as far as it is known by now.
+fn without_report(job: &Json, id: &str, args: &RunArgs) -> String {
+    let state = job["state"].as_str().unwrap_or_default();
+    if job["ended_at"].is_i64() {
+        let why = job["error"]["message"].as_str().unwrap_or("nobody said why");
+        return format!("the job {id} is {state}: {why}");
+    }
+    let moves = args
+        .moves
+        .as_ref()
+        .map_or_else(String::new, |alias| format!(" and moves '{alias}' by itself when the gates pass"));
+    format!(
+        "the job {id} is {state} still, after the time that --wait gives it. It goes on{moves}. To watch it: strongback job wait \
+         {id}, and then strongback gate show {id}. To end it: strongback job cancel {id}"
+    )
 }
 
 /// The job once it has ended, or when the time is over; tells how far it is meanwhile.
@@ -257,12 +317,7 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
 /// Shows a report in the forms that are asked for; `more` goes beside it in JSON.
 fn show(view: &ReportView, forms: &Forms, more: Json) -> anyhow::Result<()> {
     let report: Report = serde_json::from_value(view.report.clone())?;
-    if let Some(path) = &forms.junit {
-        write(path, &junit(&report))?;
-    }
-    if let Some(path) = &forms.markdown {
-        write(path, &markdown(&report))?;
-    }
+    forms.files(&junit(&report), &markdown(&report))?;
     if forms.json {
         let mut shown = serde_json::to_value(view)?;
         if let (Json::Object(shown), Json::Object(more)) = (&mut shown, more) {
@@ -284,7 +339,16 @@ fn show(view: &ReportView, forms: &Forms, more: Json) -> anyhow::Result<()> {
     for check in &report.checks {
         printer::data(&format!("{}: {}", check.name, check.sentence));
     }
-    printer::data(&format!("evaluation  {}, {} rows", report.evaluation.table, report.evaluation.rows));
+    let data = [
+        ("evaluation ", Some(&report.evaluation)),
+        ("training   ", report.baseline.as_ref()),
+        ("requests   ", report.recorded.as_ref()),
+    ];
+    for (what, data) in data {
+        if let Some(data) = data {
+            printer::data(&format!("{what} {}, {} rows", data.table, data.rows));
+        }
+    }
     printer::data(&format!("report      {}", report.id));
     printer::data(&format!("run         {}", report.run_id));
     printer::data(&format!("expires     {} UTC", time::utc(report.expires_at)));

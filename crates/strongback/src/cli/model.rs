@@ -68,7 +68,8 @@ Examples:
   strongback model govern prod.risk.fraud_classifier --off
 
 With --config only reports of exactly those gates move the aliases. It takes the
-right to manage the model.";
+right to manage the model. To loosen what governs it (an alias less, other gates,
+--off) is for administrators, unless the server's gate_overrides says owners.";
 
 #[derive(Debug, Args)]
 #[command(after_help = GOVERN_EXAMPLES)]

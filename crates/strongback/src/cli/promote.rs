@@ -21,8 +21,10 @@ Examples:
       --reason 'the champion scores refunds wrongly; gates run tonight'
 
 A governed alias moves on a passing gate report of exactly these files against
-the present champion, or as an override, which needs the right to manage the
-model and stays in its history. `strongback gate run --move` does both steps.";
+the present champion, or as an override, which is for administrators (unless the
+server's gate_overrides says owners) and stays in its history. Where the alias
+was rolled back from this version since the report was made, --reason is needed.
+`strongback gate run --move` judges and moves.";
 
 const ROLLBACK: &str = "\
 Examples:

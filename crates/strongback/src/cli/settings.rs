@@ -100,6 +100,10 @@ struct ServingArgs {
     /// What a logged request survives: power (a power cut) or process (kill -9 of the server) [default: power]
     #[arg(long, value_name = "MODE")]
     payload_log: Option<String>,
+    /// Who may override the gates of a governed alias, and loosen them: administrators, or owners of the model [default:
+    /// administrators]
+    #[arg(long, value_name = "WHO")]
+    gate_overrides: Option<String>,
     /// text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -128,6 +132,7 @@ impl ServerArgs {
             onnxruntime_library: serving.onnxruntime_library,
             scoring_seconds: serving.scoring_seconds,
             payload_log: serving.payload_log,
+            gate_overrides: serving.gate_overrides,
             log_format: serving.log_format,
             log: serving.log,
             ..Layer::default()

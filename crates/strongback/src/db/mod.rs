@@ -329,6 +329,7 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::serving::STATEMENTS,
         crate::serving::payload::STATEMENTS,
         crate::promotion::STATEMENTS,
+        crate::promotion::HOME_STATEMENTS,
         crate::monitoring::STATEMENTS,
         crate::answers::overview::STATEMENTS,
         crate::ui::graphql::STATEMENTS,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lake::{TableId, query::AsOf};
+use lake::TableId;
 use stats::sketch::ColumnSketch;
 use syntax::{monitors::Baseline, names::FullName};
 
@@ -14,7 +14,7 @@ use super::{
     tables::Names,
 };
 use crate::{
-    catalog::{Action, Kind},
+    catalog::Action,
     context::Ctx,
     db::Sql,
     error::{Error, Result},
@@ -39,28 +39,17 @@ pub struct Resolved {
 pub fn resolve(sql: &mut Sql<'_>, baseline: &Baseline) -> Result<Resolved> {
     let name = managed::parse(&baseline.name)?;
     let table = managed::get(sql, &name, Action::Read)?;
-    // A training set has one version and never changes.
-    let version = match baseline.version {
-        None if table.asset.kind == Kind::TrainingSet => Some(table.newest.version),
-        version => version,
-    };
-    let Some(version) = version else {
-        return Err(Error::invalid(format!(
-            "The baseline '{}' is a table, whose rows change: name the version that is meant, such as {}@{}.",
-            baseline.name, baseline.name, table.newest.version
-        )));
-    };
-    of_table(sql, table, version)
+    of_table(sql, table, baseline.version)
 }
 
 /// Finds what a monitor was declared against, whatever it is called by now.
 pub(super) fn of_monitor(sql: &mut Sql<'_>, monitor: &Monitor) -> Result<Resolved> {
     let table = managed::by_asset(sql, monitor.baseline_id, Action::Read)?;
-    of_table(sql, table, monitor.baseline_version)
+    of_table(sql, table, Some(monitor.baseline_version))
 }
 
-fn of_table(sql: &mut Sql<'_>, table: Managed, version: u64) -> Result<Resolved> {
-    let version = table.version_at(sql, Some(AsOf::Version(version)))?;
+fn of_table(sql: &mut Sql<'_>, table: Managed, version: Option<u64>) -> Result<Resolved> {
+    let version = table.baseline_version(sql, version)?;
     Ok(Resolved { asset_id: table.asset.id, name: table.name, table: table.table, version })
 }
 

@@ -6,9 +6,9 @@ use serde_json::json;
 use super::{figure::Figure, look::Look, store};
 use crate::{
     bind,
-    catalog::{Action, Kind, asset, authorize},
-    db::{Change, Sql},
-    error::{Code, Error, Result},
+    catalog::{Action, authorize},
+    db::Change,
+    error::{Error, Result},
     events::EventKind,
     jobs::JobCtx,
     router::wire::{Double, Int64},
@@ -84,15 +84,8 @@ async fn run_of(job: &JobCtx, look: &Look) -> Result<String> {
     let owner_id = look.monitor.asset.owner_id;
     let home = job.write(move |tx| {
         authorize(tx, Action::Edit, id)?;
-        for name in &names {
-            if is_free(tx, name, (schema, owner_id))? {
-                return experiment::keep(tx, &Kept { name, schema_id: schema, owner_id, tags: Tags::new() });
-            }
-        }
-        Err(Error::new(
-            Code::ResourceConflict,
-            format!("The experiments '{}' are somebody else's. Rename one of them.", names.join("' and '")),
-        ))
+        let kept = Kept { names: &names, schema_id: schema, owner_id, tags: Tags::new() };
+        experiment::keep(tx, &kept)
     });
     let home = home.await?;
     let about = managed::show(&look.watched.name);
@@ -110,14 +103,6 @@ async fn run_of(job: &JobCtx, look: &Look) -> Result<String> {
         Ok(Change::Made(run.uuid, event))
     })
     .await
-}
-
-/// Whether the experiment of this name is one to make, or one of this owner in this schema that nobody deleted: who else took
-/// the name before is neither dispossessed nor does the series wait for them.
-fn is_free(tx: &mut Sql<'_>, name: &str, (schema_id, owner_id): (i64, i64)) -> Result<bool> {
-    let Some(taken) = asset::find_by_wire_name(tx, Kind::Experiment, name)? else { return Ok(true) };
-    let is_active = experiment::find_by_asset(tx, taken.id)?.is_some_and(|found| !found.deleted);
-    Ok(is_active && taken.parent_id == Some(schema_id) && taken.owner_id == owner_id)
 }
 
 #[cfg(test)]

@@ -1,14 +1,20 @@
 //! The training set of a version: what the rows that it learned from were.
 //!
-//! The run of a version names it with the tag `strongback.training_set`: `catalog.schema.name` or `catalog.schema.name@7`.
+//! The run of a version names it with the tag `strongback.training_set`: a training set, or a table at a version
+//! (`catalog.schema.name@7`). Whoever may change the run says so; the report names what was compared, and a file of gates that says
+//! `against` leaves it to nobody.
+//!
+//! What must stay true: the rows of a baseline never change, and are not the rows that are compared with it.
 
 use syntax::{gates::TableRef, names::FullName};
 
-use super::rows::{self, Source};
+use super::{rows::Source, subject::Known};
 use crate::{
+    catalog::Action,
     db::Sql,
     error::{Error, Result},
     registry::versions::Version,
+    tables::managed,
     tracking::run,
 };
 
@@ -21,13 +27,35 @@ pub fn find(sql: &mut Sql<'_>, version: &Version) -> Result<Option<Source>> {
         return Ok(None);
     }
     let Some(run) = run::find(sql, &version.run_id)? else { return Ok(None) };
-    run.document.tag(TAG).map(|named| rows::resolve(sql, &parse(named)?)).transpose()
+    run.document.tag(TAG).map(|named| resolve(sql, &parse(named)?)).transpose()
+}
+
+/// The training set, or the table at a version, that is meant.
+pub fn resolve(sql: &mut Sql<'_>, wanted: &TableRef) -> Result<Source> {
+    let found = managed::get(sql, &managed::parse(&wanted.name)?, Action::Read)?;
+    let version = found.baseline_version(sql, wanted.version)?;
+    Ok(Source { asset_id: found.asset.id, name: found.name, table: found.table, version })
+}
+
+/// Refuses a baseline that is what it is to be compared with.
+pub fn apart(baseline: Known<Source>, evaluation: &Known<Source>) -> Known<Source> {
+    match (baseline, evaluation) {
+        (Ok(baseline), Ok(rows)) if (baseline.table, baseline.version) == (rows.table, rows.version) => {
+            Err(format!(
+                "the training rows are the evaluation rows ({}), and nothing drifts from itself; evaluate on rows that the \
+                 candidate did not learn from",
+                baseline.shown()
+            ))
+        }
+        (baseline, _) => baseline,
+    }
 }
 
 fn parse(named: &str) -> Result<TableRef> {
     let wrong = || {
         Error::invalid(format!(
-            "The run's tag {TAG} names no table: '{named}'. Write catalog.schema.name@version."
+            "The run's tag {TAG} names no training set and no table: '{named}'. Write catalog.schema.name, or \
+             catalog.schema.name@version."
         ))
     };
     let (name, version) = match named.rsplit_once('@') {

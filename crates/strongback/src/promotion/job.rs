@@ -6,7 +6,11 @@ use serde_json::{Value as Json, json};
 use stats::latency::Block;
 
 use super::{
-    checks::{accuracy, compatibility, drift, fairness, latency, unjudged},
+    checks::{
+        accuracy,
+        compatibility::{self, Recorded},
+        drift, fairness, latency, unjudged,
+    },
     evaluate::{self, Evaluated, Scorers, drift_columns},
     record,
     report::{Check, Data, FORMAT, Judged, Outcome, Report, verdict},
@@ -93,7 +97,7 @@ struct Findings {
     evaluation: Option<Source>,
     baseline: Option<Known<Sketched>>,
     blocks: Option<Known<Vec<Block>>>,
-    recorded: Option<Check>,
+    recorded: Option<Recorded>,
 }
 
 impl Findings {
@@ -116,9 +120,10 @@ impl Findings {
         };
         let recorded = match (&subject.recorded, &scorers) {
             (None, _) => None,
-            (Some(Err(why)), _) | (Some(_), Err(why)) => {
-                Some(unjudged(compatibility::GATE, "recorded_requests", why))
-            }
+            (Some(Err(why)), _) | (Some(_), Err(why)) => Some(Recorded {
+                check: unjudged(compatibility::GATE, compatibility::RECORDED, why),
+                rows: None,
+            }),
             (Some(Ok(recorded)), Ok(scorers)) => {
                 Some(compatibility::recorded(job, ctx, subject, recorded, scorers).await?)
             }
@@ -158,7 +163,7 @@ impl Findings {
         }
         if gates.compatibility.is_some() {
             found.push(compatibility::signature(subject));
-            found.extend(self.recorded.clone());
+            found.extend(self.recorded.iter().map(|recorded| recorded.check.clone()));
         }
         for gate in &gates.fairness {
             job.check()?;
@@ -176,7 +181,8 @@ impl Findings {
     /// The table versions that the report stands on.
     fn sources(&self) -> Vec<Source> {
         let baseline = self.baseline.iter().flatten().map(|(_, _, source)| source.clone());
-        self.evaluation.iter().cloned().chain(baseline).collect()
+        let recorded = self.recorded.iter().filter_map(|recorded| Some(recorded.rows.as_ref()?.0.clone()));
+        self.evaluation.iter().cloned().chain(baseline).chain(recorded).collect()
     }
 }
 
@@ -193,6 +199,8 @@ fn unevaluated(subject: &Subject, why: &str) -> Vec<Check> {
     }
     if is_first {
         found.push(unjudged(accuracy::FIRST, "", why));
+    } else if gates.accuracy.is_empty() {
+        found.push(unjudged(accuracy::GATE, "", accuracy::UNCOMPARED));
     }
     found
 }
@@ -240,13 +248,17 @@ fn written(
             first_at_us: span.map(|(first, _)| first),
             last_at_us: span.map(|(_, last)| last),
         },
-        baseline: found.baseline.iter().flatten().next().map(|(_, rows, source)| Data {
-            table: source.shown(),
-            rows: *rows,
-            condition: None,
-            first_at_us: None,
-            last_at_us: None,
-        }),
+        baseline: found
+            .baseline
+            .iter()
+            .flatten()
+            .next()
+            .map(|(_, rows, source)| Data::whole(source.shown(), *rows)),
+        recorded: found
+            .recorded
+            .iter()
+            .find_map(|recorded| recorded.rows.as_ref())
+            .map(|(source, rows)| Data::whole(source.shown(), *rows)),
         checks,
         config_digest: subject.gates.digest(),
         config: subject.config.clone(),

@@ -19,14 +19,15 @@
 //! | `POST /api/1.0/gate-runs` | who may change the model | queue a gate run |
 //! | `GET /api/1.0/gate-reports` | who may read the model | list its reports, newest first |
 //! | `GET /api/1.0/gate-reports/{report_id}` | who may read the model | one, whole |
-//! | `POST /api/1.0/model/promote` | who may change the model; manage it, to override | move an alias |
-//! | `POST /api/1.0/model/rollback` | the same | move it back |
+//! | `POST /api/1.0/model/promote` | who may change the model; administrators, to override | move an alias |
+//! | `POST /api/1.0/model/rollback` | who may change the model | move it back |
 
 pub mod baseline;
 mod checks;
 mod columns;
 mod evaluate;
 mod groups;
+mod home;
 mod http;
 mod job;
 mod moves;
@@ -38,6 +39,7 @@ mod rows;
 pub mod scoring;
 mod subject;
 
+pub(crate) use home::STATEMENTS as HOME_STATEMENTS;
 pub use http::{GateRunResponse, ReportLine, ReportView};
 pub use moves::{PromoteResponse, RollbackResponse};
 pub use overview::{CheckLine, GateLine, overview};

@@ -12,7 +12,7 @@ use crate::{
     db::{Change, Sql},
     error::{Error, Result},
     registry::{
-        aliases::{self, alias_set},
+        aliases::{self, alias_set_as},
         evidence::Verdict,
         governance::{self, Authority},
         models::Model,
@@ -61,10 +61,11 @@ pub struct PromoteRequest {
     pub alias: Option<String>,
     /// The gate report it rests on; the newest one of the version if absent.
     pub report_id: Option<String>,
-    /// Whether the gates are overridden, which needs the right to manage the model and a reason.
+    /// Whether the gates are overridden, which needs a reason and is for administrators; for whoever may manage the model where
+    /// the server is started with `gate_overrides = owners`.
     #[serde(rename = "override", default)]
     pub is_override: bool,
-    /// Why.
+    /// Why. Where the alias was rolled back from this version since the report was made, it is needed.
     pub reason: Option<String>,
 }
 
@@ -103,11 +104,15 @@ async fn promote(ctx: Ctx, request: PromoteRequest) -> Result<PromoteResponse> {
             "A move rests on a gate report or is an override: name 'report_id' or 'override'.",
         ));
     }
+    let overriders = request.is_override.then_some(ctx.app.config.gate_overrides.value);
     ctx.write(move |tx| {
         let model = names::lock(tx, &request.name, Levels::Any, Action::Edit)?;
         let alias = request.alias.as_deref().unwrap_or(CHAMPION);
         let to = version(tx, &model, &request.version).map_err(|error| error.in_field("version"))?;
-        let authority = authority(tx, &model, alias, &to, named, request.is_override)?;
+        let authority = match overriders {
+            Some(overriders) => Authority::Override(overriders),
+            None => authority(tx, &model, alias, &to, named)?,
+        };
         let report = match &authority {
             Authority::Evidence(id) => Some(id.to_string()),
             _ => None,
@@ -117,7 +122,8 @@ async fn promote(ctx: Ctx, request: PromoteRequest) -> Result<PromoteResponse> {
             (None, true) => "promoted".to_owned(),
             _ => reason.clone(),
         };
-        let change = alias_set(tx, &request.name, Levels::Any, alias, Some(to.version), &said, &authority)?;
+        let said = (said.as_str(), !reason.is_empty());
+        let change = alias_set_as(tx, &request.name, Levels::Any, alias, Some(to.version), said, &authority)?;
         let answer = |is_same: bool| PromoteResponse {
             name: model.name(),
             alias: alias.to_owned(),
@@ -141,11 +147,7 @@ fn authority(
     alias: &str,
     to: &Version,
     named: Option<Uuid>,
-    is_override: bool,
 ) -> Result<Authority> {
-    if is_override {
-        return Ok(Authority::Override);
-    }
     if let Some(id) = named {
         return Ok(Authority::Evidence(id));
     }

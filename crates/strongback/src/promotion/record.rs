@@ -8,7 +8,7 @@ use stats::Estimate;
 use syntax::{names::KEY_CHARS_MAX, paths::ArtifactPath};
 
 use super::{
-    pins,
+    home, pins,
     report::{Report, junit, markdown},
     rows::Source,
     subject::Subject,
@@ -21,7 +21,7 @@ use crate::{
     files::{self, Existing},
     jobs::JobCtx,
     registry::{
-        aliases::{self, alias_set},
+        aliases::{self, alias_set_as},
         evidence::{self, Evidence, Verdict},
         governance::Authority,
         models,
@@ -31,7 +31,7 @@ use crate::{
     tables,
     tracking::{
         artifacts::{Access, Home, guard},
-        experiment, run,
+        run,
         wire::{KeyValue, MetricIn},
     },
 };
@@ -82,7 +82,7 @@ pub async fn store(
 
 /// Makes the evaluation run: tags, parameters, figures, and the report in three forms.
 pub async fn show(job: &JobCtx, found: &Evidence, report: &Report) -> Result<()> {
-    let home = home(job, found.model_id).await?;
+    let home = home::of(job, found).await?;
     let (id, name) = (found.run_id.clone(), format!("gates-{}-v{}", report.alias, report.candidate.version));
     let (tags, start_time) = (tags(report), report.made_at);
     job.write(move |tx| {
@@ -108,20 +108,6 @@ pub async fn show(job: &JobCtx, found: &Evidence, report: &Report) -> Result<()>
     }
     let (id, at) = (found.run_id.clone(), report.made_at);
     job.write(move |tx| run::end(tx, &id, run::Status::Finished, at)).await
-}
-
-/// The experiment of a model's evaluations, which is its owner's and lies in its schema.
-async fn home(job: &JobCtx, model_id: i64) -> Result<experiment::Experiment> {
-    job.write(move |tx| {
-        authorize(tx, Action::Edit, model_id)?;
-        let model = models::get(tx, model_id)?.ok_or_else(|| Error::missing("The model was deleted."))?;
-        let owner_id = asset::lock(tx, model_id)?.owner_id;
-        let name = format!("/gates/{}", model.full_name());
-        let tags = [("strongback.gates_of".to_owned(), model.name())].into();
-        let wanted = experiment::Kept { name: &name, schema_id: model.schema_id, owner_id, tags };
-        experiment::keep(tx, &wanted)
-    })
-    .await
 }
 
 fn tags(report: &Report) -> Vec<KeyValue> {
@@ -219,7 +205,8 @@ pub async fn move_alias(job: &JobCtx, found: &Evidence) -> Result<std::result::R
             let reason = format!("gates passed: report {id}");
             let (name, to) = (model.name(), Some(found.version));
             let authority = Authority::Evidence(found.id);
-            Ok(match alias_set(tx, &name, Levels::Any, &found.alias, to, &reason, &authority)? {
+            let reason = (reason.as_str(), false);
+            Ok(match alias_set_as(tx, &name, Levels::Any, &found.alias, to, reason, &authority)? {
                 Change::Made(_, event) => Change::Made(Ok(()), event),
                 Change::Nothing(_) => {
                     let why = format!(
@@ -254,14 +241,9 @@ mod tests {
             candidate: Judged { version: 1, digest: None, run_id: String::new() },
             champion: None,
             verdict: "pass".into(),
-            evaluation: Data {
-                table: "a.b.c@1".into(),
-                rows: 1,
-                condition: None,
-                first_at_us: None,
-                last_at_us: None,
-            },
+            evaluation: Data::whole("a.b.c@1".into(), 1),
             baseline: None,
+            recorded: None,
             checks,
             config_digest: String::new(),
             config: String::new(),

@@ -5,6 +5,7 @@
 
 mod junit;
 mod markdown;
+mod unjudged;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use stats::{
 
 pub use junit::junit;
 pub use markdown::markdown;
+pub use unjudged::Unjudged;
 
 use crate::registry::evidence::Verdict;
 
@@ -183,6 +185,13 @@ pub struct Data {
     pub last_at_us: Option<i64>,
 }
 
+impl Data {
+    /// All of a table, or as many of its rows as were read.
+    pub fn whole(table: String, rows: u64) -> Self {
+        Self { table, rows, condition: None, first_at_us: None, last_at_us: None }
+    }
+}
+
 /// A whole report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -206,6 +215,9 @@ pub struct Report {
     /// The rows that the candidate learned from, where they were looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Data>,
+    /// The recorded requests that were asked again, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Data>,
     /// The checks, in the order of the file.
     pub checks: Vec<Check>,
     /// Digest of the gates.

@@ -87,7 +87,7 @@ impl Subject {
         let baseline = match &gates.data_drift {
             None => None,
             Some(drift) => Some(told(match &drift.against {
-                Some(named) => rows::resolve(sql, named).map(Some),
+                Some(named) => baseline::resolve(sql, named).map(Some),
                 None => baseline::find(sql, &candidate),
             })?),
         };
@@ -100,11 +100,14 @@ impl Subject {
                 )
             })
         });
+        let evaluation = told(rows::resolve(sql, &gates.evaluation.table))?;
+        let baseline = baseline.map(|found| baseline::apart(found, &evaluation));
         let endpoint = gates.compatibility.as_ref().and_then(|gate| gate.endpoint.clone());
-        let recorded =
-            endpoint.map(|endpoint| told(recorded(sql, &endpoint, champion.is_none()))).transpose()?;
+        let recorded = endpoint
+            .map(|endpoint| told(recorded(sql, &model, &endpoint, champion.is_none())))
+            .transpose()?;
         Ok(Self {
-            evaluation: told(rows::resolve(sql, &gates.evaluation.table))?,
+            evaluation,
             inputs: scoring::inputs(&candidate),
             alias: order.alias.clone(),
             config: order.config.clone(),
@@ -150,12 +153,20 @@ pub fn told_by<T>(job: &JobCtx, result: Result<T>) -> Result<Known<T>> {
     told(result)
 }
 
-/// The table that holds what an endpoint was asked, whatever it is called by now, for a caller who may read both.
-fn recorded(sql: &mut Sql<'_>, endpoint: &str, first: bool) -> Result<Asked> {
+/// The table that holds what an endpoint of the model was asked, whatever it is called by now, for a caller who may read both.
+fn recorded(sql: &mut Sql<'_>, model: &Model, endpoint: &str, first: bool) -> Result<Asked> {
     let endpoint = match endpoints::find(sql, endpoint, Action::Read) {
         Err(error) if first && error.code() == Code::ResourceDoesNotExist => return Ok(Asked::NoEndpoint),
         found => found?,
     };
+    if endpoint.config.model_id != model.id {
+        return Err(Error::invalid(format!(
+            "The endpoint '{}' serves '{}', and its callers tell nothing about '{}'. Name an endpoint of this model.",
+            endpoint.full_name,
+            endpoint.model,
+            model.name()
+        )));
+    }
     let table = match payload::recorded(sql, endpoint.asset.id)? {
         payload::Recorded::Table(table) => table,
         payload::Recorded::Deleted => {

@@ -75,7 +75,7 @@ pub fn alias_set(
 }
 
 /// The same with a reason that somebody said, or that stands there in its place.
-pub(super) fn alias_set_as(
+pub fn alias_set_as(
     tx: &mut Sql<'_>,
     name: &str,
     levels: Levels,

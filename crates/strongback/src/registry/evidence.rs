@@ -208,3 +208,93 @@ impl Evidence {
         Ok(json!({ "gate_report": id.to_string(), "digest": digest }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        files::Manifest,
+        registry::versions::{Pin, Stage, Status},
+    };
+
+    fn model() -> Model {
+        Model {
+            id: 7,
+            uuid: String::new(),
+            schema_id: 1,
+            leaf: "fraud".into(),
+            wire_name: None,
+            schema: "risk".into(),
+            catalog: "prod".into(),
+            owner: String::new(),
+            created_by: String::new(),
+            updated_by: String::new(),
+            description: String::new(),
+            created_at: 0,
+            updated_at: 0,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    /// Version 2, with files of this digest.
+    fn version(digest: Option<&str>) -> Version {
+        let pin =
+            |digest: &str| Pin { manifest: Manifest { digest: digest.into(), files: 1, bytes: 1 }, at: 0 };
+        Version {
+            model_id: 7,
+            version: 2,
+            status: Status::Ready,
+            status_message: String::new(),
+            stage: Stage::None,
+            source: String::new(),
+            origin: String::new(),
+            run_id: String::new(),
+            run_link: String::new(),
+            logged_model: String::new(),
+            description: String::new(),
+            signature: None,
+            pin: digest.map(pin),
+            tags: BTreeMap::new(),
+            created_by: String::new(),
+            created_at: 0,
+            updated_at: 0,
+        }
+    }
+
+    fn report(digest: Option<&str>) -> Evidence {
+        Evidence {
+            id: Uuid::nil(),
+            model_id: 7,
+            version: 2,
+            digest: digest.map(str::to_owned),
+            alias: "champion".into(),
+            champion: Some(1),
+            champion_digest: None,
+            config_digest: String::new(),
+            verdict: Verdict::Pass,
+            run_id: String::new(),
+            made_at: 0,
+            expires_at: 10,
+            by: 1,
+            body: String::new(),
+        }
+    }
+
+    #[test]
+    fn only_the_files_that_were_judged_move_an_alias() {
+        let check = |judged: Option<&str>, now: Option<&str>| {
+            report(judged).check(&model(), "champion", (Some(1), &version(now)), 5)
+        };
+        assert_eq!(check(Some("files1:a"), Some("files1:a")).unwrap()["digest"], "files1:a");
+        // Other files, files that are elsewhere by now, and files that never were here: nobody can tell what was judged.
+        for (judged, now) in [(Some("files1:a"), Some("files1:b")), (Some("files1:a"), None), (None, None)] {
+            let error = check(judged, now).unwrap_err();
+            assert!(
+                error.message().contains("the files of the version are not those that were judged"),
+                "{judged:?} {now:?}: {error}"
+            );
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Governance: which aliases of a model move with evidence alone, and on what grounds one may move.
 //!
-//! It is off unless somebody who may manage the model switched it on. What must stay true: [`grounds`] is asked for every
+//! It is off unless somebody who may manage the model switched it on. To loosen it again, and to override gates, is for
+//! administrators, unless the server was told otherwise (docs/decisions/0026). What must stay true: [`grounds`] is asked for every
 //! move of an alias, in the transaction that makes it; what takes an alias away together with its version or its model is
 //! refused where the alias is governed.
 
@@ -15,13 +16,14 @@ use super::{
     aliases, evidence,
     models::Model,
     names::{self, Levels},
-    rollback::Earlier,
+    rollback::{self, Earlier},
     store,
     versions::Version,
 };
 use crate::{
     bind,
     catalog::{Action, asset, authorize, names::refused},
+    config::Overriders,
     context::Ctx,
     db::{Change, Sql},
     error::{Code, Error, Result},
@@ -50,8 +52,8 @@ pub enum Authority {
     Ungoverned,
     /// On a gate report.
     Evidence(Uuid),
-    /// On the right to manage the model, and a reason.
-    Override,
+    /// On the word of somebody who is one of these, may manage the model and says why.
+    Override(Overriders),
     /// On what the alias once rested on.
     Earlier(Earlier),
 }
@@ -70,6 +72,13 @@ impl Policy {
     /// Whether an alias is governed.
     pub fn covers(&self, alias: &str) -> bool {
         self.aliases.iter().any(|governed| governed == alias)
+    }
+
+    /// Whether something that this one keeps from happening may happen under the next: an alias that is governed no more, or by
+    /// other gates.
+    fn is_loosened_by(&self, next: &Self) -> bool {
+        !self.aliases.iter().all(|alias| next.covers(alias))
+            || (self.config_digest.is_some() && self.config_digest != next.config_digest)
     }
 }
 
@@ -124,12 +133,16 @@ async fn set(ctx: Ctx, request: GovernRequest) -> Result<GovernResponse> {
         ));
     }
     let policy = Policy { aliases, config_digest };
+    let overriders = ctx.app.config.gate_overrides.value;
     ctx.write(move |tx| {
         let model = names::lock(tx, &request.name, Levels::Any, Action::Manage)?;
         let answer = GovernResponse { name: model.name(), policy: policy.clone() };
         let before = self::policy(tx, model.id)?;
         if before == policy {
             return Ok(Change::Nothing(answer));
+        }
+        if before.is_loosened_by(&policy) {
+            check_overrider(tx, &model, overriders, "loosen what governs")?;
         }
         let aliases = serde_json::to_string(&policy.aliases).map_err(Error::internal)?;
         tx.execute(&store::POLICY_PUT, bind![model.id, &aliases, policy.config_digest.as_deref()])?;
@@ -182,10 +195,17 @@ pub(super) fn grounds(
                 )));
             }
             let now = tx.now();
-            report.check(model, alias, (from, to), now).map(Some)
+            let grounds = report.check(model, alias, (from, to), now)?;
+            if is_governed && reason.trim().is_empty() {
+                rollback::refuse_unexplained(tx, model, &report)?;
+            }
+            Ok(Some(grounds))
         }
-        Authority::Override => {
+        Authority::Override(overriders) => {
             overridden(tx, model, reason)?;
+            if is_governed {
+                check_overrider(tx, model, *overriders, "override the gates of")?;
+            }
             let digest = to.and_then(|to| to.pin.as_ref()).map(|pin| pin.manifest.digest.as_str());
             Ok(Some(json!({ "override": true, "digest": digest })))
         }
@@ -209,19 +229,33 @@ fn overridden(tx: &mut Sql<'_>, model: &Model, reason: &str) -> Result<()> {
     Ok(())
 }
 
+/// Lets those pass who may set aside what keeps a governed alias where it is.
+fn check_overrider(tx: &Sql<'_>, model: &Model, overriders: Overriders, what: &str) -> Result<()> {
+    if overriders == Overriders::Owners || tx.caller().is_admin() {
+        return Ok(());
+    }
+    let name = model.name();
+    Err(Error::denied(format!(
+        "{} may not {what} '{name}': whoever may run its gates does not also set them aside. That is for administrators (members of \
+         the group admins), unless the server is started with gate_overrides = owners. Ask one, or pass the gates: strongback gate \
+         run --model {name} --candidate VERSION --config gates.yaml --move ALIAS",
+        tx.caller().name
+    )))
+}
+
 /// The refusal of a move without grounds, with what to do instead.
 fn governed(model: &Model, alias: &str, to: Option<&Version>) -> Error {
     let name = model.name();
     let Some(to) = to else {
         return Error::denied(format!(
-            "The alias '{alias}' of '{name}' is governed and cannot be deleted. Whoever may manage the model can end that: \
+            "The alias '{alias}' of '{name}' is governed and cannot be deleted. Whoever may override its gates can end that: \
              strongback model govern {name} --off"
         ));
     };
     let number = to.version;
     Error::denied(format!(
         "The alias '{alias}' of '{name}' is governed: it moves with passing gates alone. Run them: strongback gate run --model \
-         {name} --candidate {number} --config gates.yaml --move {alias}. Whoever may manage the model can override them with a \
+         {name} --candidate {number} --config gates.yaml --move {alias}. An administrator can override them with a \
          reason: strongback promote {name} {number} --alias {alias} --override --reason '...'"
     ))
 }
@@ -236,7 +270,7 @@ pub(super) fn refuse_dropping(tx: &mut Sql<'_>, model: &Model, version: Option<i
     let how = match version {
         Some(_) => "Move it elsewhere first, with passing gates or by `strongback rollback`.".to_owned(),
         None => {
-            format!("Whoever may manage the model can end that first: strongback model govern {name} --off")
+            format!("Whoever may override its gates can end that first: strongback model govern {name} --off")
         }
     };
     Err(Error::denied(format!(

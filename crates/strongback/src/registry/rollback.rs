@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     aliases::{self, Move},
+    evidence::Evidence,
     governance::Authority,
     models::Model,
     names::{self, Levels},
@@ -22,6 +23,7 @@ use crate::{
     catalog::Action,
     db::{Change, Sql},
     error::{Code, Error, Result},
+    time,
 };
 
 /// What an alias rested on when it pointed to where it goes back. Made here alone.
@@ -118,6 +120,24 @@ pub fn alias_roll_back(
         Change::Made(model, event) => Change::Made((model, from, to), event),
         Change::Nothing(model) => Change::Nothing((model, from, to)),
     })
+}
+
+/// Refuses to go back on a report to a version that was rolled away from since the report was made: whatever was wrong with it,
+/// the report did not see.
+pub(super) fn refuse_unexplained(tx: &mut Sql<'_>, model: &Model, report: &Evidence) -> Result<()> {
+    let Evidence { alias, version, .. } = report;
+    let moves = aliases::moves(tx, model.id, alias)?;
+    let since =
+        |step: &&Move| step.at >= report.made_at && step.from == Some(*version) && returns_to(step).is_some();
+    let Some(back) = moves.iter().rev().find(since) else { return Ok(()) };
+    let name = model.name();
+    Err(Error::denied(format!(
+        "The gate report {} does not move the alias '{alias}' by itself: '{alias}' was rolled back from version {version} on {}, \
+         after the report was made. Run the gates again, or say why it goes back there: strongback promote {name} {version} \
+         --alias {alias} --reason '...'",
+        report.id,
+        time::utc(back.at)
+    )))
 }
 
 /// The move that a rollback undoes, and the newest one before it that led to another version which is still there. None where

@@ -196,6 +196,20 @@ pub fn newest(sql: &mut Sql<'_>, asset_id: i64) -> Result<Option<Totals>> {
 }
 
 impl Managed {
+    /// The version to compare others with, whose rows never change: the one that is named, or that of a training set, which
+    /// has one.
+    pub fn baseline_version(&self, sql: &mut Sql<'_>, named: Option<u64>) -> Result<u64> {
+        let name = show(&self.name);
+        match named {
+            Some(version) => self.version_at(sql, Some(AsOf::Version(version))),
+            None if self.asset.kind == Kind::TrainingSet => Ok(self.newest.version),
+            None => Err(Error::invalid(format!(
+                "The baseline '{name}' is a table, whose rows change: name the version that is meant, such as {name}@{}.",
+                self.newest.version
+            ))),
+        }
+    }
+
     /// The version that is meant, if it can be read still.
     pub fn version_at(&self, sql: &mut Sql<'_>, as_of: Option<AsOf>) -> Result<u64> {
         let id = self.asset.id;

@@ -25,6 +25,10 @@ pub const GATE: &str = "accuracy";
 /// The section of what decides where there is none.
 pub const FIRST: &str = "first_champion";
 
+/// Why a candidate passes nothing where a champion is there and `accuracy` is not.
+pub const UNCOMPARED: &str =
+    "there is a champion, and the gates say with no accuracy how the candidate has to compare with it";
+
 /// Rows times resamples of one figure: some tens of seconds, during which a job that is told to end goes on.
 const RESAMPLED_ROWS_MAX: u64 = 5_000_000_000;
 
@@ -52,6 +56,9 @@ pub fn check(job: &JobCtx, gates: &Gates, found: &Evaluated) -> Result<Vec<Check
     for gate in &gates.accuracy {
         job.check()?;
         checks.push(compare(gate, found, champion));
+    }
+    if gates.accuracy.is_empty() {
+        checks.push(unjudged(GATE, "", UNCOMPARED));
     }
     checks.extend(gates.first_champion.iter().map(|floor| named(FIRST, &floor.figure, there)));
     Ok(checks)

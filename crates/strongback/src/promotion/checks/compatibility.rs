@@ -28,6 +28,8 @@ use crate::{
 
 /// The section.
 pub const GATE: &str = "compatibility";
+/// The check of what an endpoint was asked.
+pub const RECORDED: &str = "recorded_requests";
 
 /// Signature against signature.
 pub fn signature(subject: &Subject) -> Check {
@@ -91,6 +93,14 @@ fn takes(now: &str, before: &str) -> bool {
     }
 }
 
+/// What came of recorded requests: the check, and the rows that it was made of, where there are any.
+pub struct Recorded {
+    /// The check.
+    pub check: Check,
+    /// The table that they are in, and how many of its newest rows.
+    pub rows: Option<(Source, u64)>,
+}
+
 /// The newest requests of an endpoint, asked again.
 pub async fn recorded(
     job: &JobCtx,
@@ -98,45 +108,45 @@ pub async fn recorded(
     subject: &Subject,
     recorded: &Asked,
     scorers: &Scorers,
-) -> Result<Check> {
-    const NAME: &str = "recorded_requests";
+) -> Result<Recorded> {
     let gate = subject.gates.compatibility.as_ref();
     let endpoint = gate.and_then(|gate| gate.endpoint.clone()).unwrap_or_default();
-    let not_applicable = |sentence| Check::told(GATE, NAME, Outcome::NotApplicable, sentence);
-    let nothing = || format!("The endpoint '{endpoint}' has recorded no requests.");
+    let told = |outcome, sentence: String| Check::told(GATE, RECORDED, outcome, sentence);
+    let not_applicable = |sentence| Recorded { check: told(Outcome::NotApplicable, sentence), rows: None };
+    let nothing = || not_applicable(format!("The endpoint '{endpoint}' has recorded no requests."));
     let source = match recorded {
         Asked::Rows(source) => source,
-        Asked::Nothing => return Ok(not_applicable(nothing())),
+        Asked::Nothing => return Ok(nothing()),
         Asked::NoEndpoint => {
-            let sentence = format!(
+            return Ok(not_applicable(format!(
                 "There is no endpoint '{endpoint}' yet, and no champion that it could serve. Once there is a champion, it has to be there."
-            );
-            return Ok(not_applicable(sentence));
+            )));
         }
     };
     let most = gate.map_or(1, |gate| u64::from(gate.requests));
     let known = known(subject, scorers);
     let replayed = told_by(job, replay(job, ctx, (source, most), &known, scorers).await)?;
-    Ok(match replayed {
-        Ok(Replayed { rows: 0, .. }) => not_applicable(nothing()),
+    let (check, rows) = match replayed {
+        Ok(Replayed { rows: 0, .. }) => return Ok(nothing()),
         Ok(Replayed { rows, unscored: 0, .. }) => {
             let sentence = format!(
                 "The newest {rows} rows that '{endpoint}' was asked are all scored by the candidate."
             );
-            Check::told(GATE, NAME, Outcome::Pass, sentence)
+            (told(Outcome::Pass, sentence), rows)
         }
         Ok(Replayed { rows, unscored, refusal }) => {
             let why = refusal.map_or_else(String::new, |why| format!(": {why}"));
             let sentence = format!(
                 "{unscored} of the newest {rows} rows that '{endpoint}' was asked get no score{why}."
             );
-            Check::told(GATE, NAME, Outcome::Fail, sentence)
+            (told(Outcome::Fail, sentence), rows)
         }
         Err(why) => {
             let sentence = format!("What '{endpoint}' was asked is not taken by the candidate: {why}.");
-            Check::told(GATE, NAME, Outcome::Fail, sentence)
+            (told(Outcome::Fail, sentence), 0)
         }
-    })
+    };
+    Ok(Recorded { check, rows: Some((source.clone(), rows)) })
 }
 
 /// What came of asking again.

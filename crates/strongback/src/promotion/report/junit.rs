@@ -58,7 +58,7 @@ fn case(check: &Check) -> String {
 }
 
 /// A text within an attribute or an element. What XML cannot say is left out.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

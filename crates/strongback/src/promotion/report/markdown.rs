@@ -27,8 +27,7 @@ pub fn markdown(report: &Report) -> String {
         text,
         "Version {} for `{}`, against {champion}. Report {}, made {} UTC by {}; {use_of_it}.\n",
         report.candidate.version,
-        // Nothing is escaped between backticks.
-        report.alias.replace('`', "'"),
+        coded(&report.alias),
         report.id,
         time::utc(report.made_at),
         cell(&report.by),
@@ -61,6 +60,9 @@ pub fn markdown(report: &Report) -> String {
     let _ = writeln!(text, "- evaluation: {}", data(&report.evaluation));
     if let Some(baseline) = &report.baseline {
         let _ = writeln!(text, "- training set: {}", data(baseline));
+    }
+    if let Some(recorded) = &report.recorded {
+        let _ = writeln!(text, "- recorded requests: {}", data(recorded));
     }
     for (what, judged) in [("candidate", Some(&report.candidate)), ("champion", report.champion.as_ref())] {
         if let Some(judged) = judged {
@@ -108,8 +110,13 @@ fn data(data: &Data) -> String {
     text
 }
 
+/// A text between backticks, where nothing is escaped.
+pub(super) fn coded(text: &str) -> String {
+    text.replace('`', "'")
+}
+
 /// A text that stays in its cell, and says nothing in Markdown or HTML.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

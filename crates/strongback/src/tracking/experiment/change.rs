@@ -107,43 +107,55 @@ fn insert(
 /// An experiment that the server keeps for something else, e.g. for the evaluations of a model.
 #[derive(Debug)]
 pub struct Kept<'a> {
-    /// Its name, by which it is found again.
-    pub name: &'a str,
+    /// Names that it may have, the first that is free or its own already.
+    pub names: &'a [String],
     /// `asset.id` of the schema that it belongs to.
     pub schema_id: i64,
     /// `principal.id` of its owner.
     pub owner_id: i64,
-    /// Its tags, when it is made.
+    /// Its tags, when it is made, by which it is also told from others of this owner.
     pub tags: Tags,
 }
 
-/// The experiment that is kept for something: made, or given to the owner that this has now. Whoever asks has authorised a
-/// change of what it is kept for.
+/// The experiment that is kept for something: made under the first of its names that nobody took, or found under one of them.
+/// Who took a name before is not dispossessed, and nothing waits for them. Whoever asks has authorised a change of what it
+/// is kept for.
 pub fn keep(tx: &mut Sql<'_>, wanted: &Kept<'_>) -> Result<Change<Experiment>> {
-    let Some(found) = find::by_name(tx, wanted.name)? else {
-        let place = (wanted.schema_id, wanted.owner_id);
-        let made = insert_at(tx, place, random_id(), wanted.name, None, &wanted.tags)?;
-        let event = created(&made);
-        return Ok(Change::Made(made, event));
-    };
-    found.require_active()?;
-    let stored = asset::lock(tx, found.id)?;
-    if stored.parent_id != Some(wanted.schema_id) {
-        return Err(Error::new(
-            Code::ResourceConflict,
-            format!(
-                "The experiment '{}' is somebody else's. Rename it; the name is kept for evaluations.",
-                wanted.name
-            ),
-        ));
+    for name in wanted.names {
+        let Some(found) = find::by_name(tx, name)? else {
+            let place = (wanted.schema_id, wanted.owner_id);
+            let made = insert_at(tx, place, random_id(), name, None, &wanted.tags)?;
+            let event = created(&made);
+            return Ok(Change::Made(made, event));
+        };
+        let stored = asset::lock(tx, found.id)?;
+        let is_its_own = !found.deleted
+            && stored.parent_id == Some(wanted.schema_id)
+            && stored.owner_id == wanted.owner_id
+            && wanted.tags.iter().all(|(key, value)| found.tags.get(key) == Some(value));
+        if is_its_own {
+            return Ok(Change::Nothing(found));
+        }
     }
-    if stored.owner_id == wanted.owner_id {
+    Err(Error::new(
+        Code::ResourceConflict,
+        format!(
+            "The experiments '{}' are somebody else's. Rename one of them.",
+            wanted.names.join("' and '")
+        ),
+    ))
+}
+
+/// Gives an experiment that is kept for something to the owner that this has now.
+pub fn hand_over(tx: &mut Sql<'_>, found: Experiment, owner_id: i64) -> Result<Change<Experiment>> {
+    let stored = asset::lock(tx, found.id)?;
+    if stored.owner_id == owner_id {
         return Ok(Change::Nothing(found));
     }
-    let revision = asset::set_owner(tx, found.id, wanted.owner_id)?;
+    let revision = asset::set_owner(tx, found.id, owner_id)?;
     let event = Event::new(EventKind::OwnerSet)
         .asset(found.id, revision)
-        .detail(json!({ "from": stored.owner_id, "to": wanted.owner_id }));
+        .detail(json!({ "from": stored.owner_id, "to": owner_id }));
     Ok(Change::Made(found, event))
 }
 

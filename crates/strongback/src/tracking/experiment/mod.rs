@@ -125,4 +125,4 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 pub(super) use change::bootstrap;
-pub use change::{Kept, keep};
+pub use change::{Kept, hand_over, keep};

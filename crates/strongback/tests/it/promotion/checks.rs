@@ -13,6 +13,25 @@ fn outcome(view: &Value, name: &str) -> (String, String) {
     (text("outcome"), text("sentence"))
 }
 
+const EASY: &str = "accuracy:\n  - metric: roc_auc\n    margin: 1\n";
+
+/// The report names the requests that were asked again, and keeps them.
+fn stands_on_what_was_asked(lab: &mut Lab, view: &Value) {
+    let recorded = &view["report"]["recorded"];
+    assert_eq!(recorded["rows"], 2, "{recorded}");
+    let (table, version) = recorded["table"].as_str().unwrap().split_once('@').unwrap();
+    assert_eq!(table, "prod.risk.scores_payload");
+    let versions = lab.get(&format!("/api/1.0/tables/{table}/versions"));
+    let listed = versions["versions"].as_array().unwrap().iter();
+    let of_report = |found: &&Value| found["version"] == version.parse::<u64>().unwrap();
+    let pins = listed.clone().find(of_report).unwrap()["pins"].clone();
+    assert_eq!(
+        pins[0]["holder"],
+        format!("gate_report/{}", view["report_id"].as_str().unwrap()),
+        "{versions:#}"
+    );
+}
+
 /// A champion and a candidate.
 fn pair(lab: &mut Lab) -> i64 {
     let champion = lab.version(WEAK);
@@ -25,13 +44,18 @@ fn latency_is_measured_in_turn_and_not_on_a_busy_machine() {
     on_every_store(|mut lab: Lab| {
         let candidate = pair(&mut lab);
         let latency = |limits: &str, noise: &str| {
-            gates(&format!("latency:\n{limits}  requests: 800\n  max_noise: {noise}\n"))
+            gates(&format!("{EASY}latency:\n{limits}  requests: 800\n  callers: 3\n  max_noise: {noise}\n"))
         };
         let both = "  p99_ms: 60000\n  p99_ratio: 100000\n";
         let view = lab.judge(candidate, &latency(both, "1000"));
         assert_eq!(view["verdict"], "pass", "{view:#}");
         assert_eq!(check(&view, "latency.p99")["estimate"]["n"], 800);
         assert_eq!(check(&view, "latency.p99_ratio")["estimate"]["n"], 20);
+        let sentence = outcome(&view, "latency.p99").1;
+        assert!(
+            sentence.starts_with("From columns to scores, 3 callers at once: the time that 99 %"),
+            "{sentence}"
+        );
         let slow = lab.judge(candidate, &latency("  p99_ms: 0.000001\n", "1000"));
         assert_eq!(slow["verdict"], "fail", "{slow:#}");
         let busy = lab.judge(candidate, &latency(both, "0.000001"));
@@ -70,7 +94,7 @@ fn a_drifted_column_is_named() {
 fn callers_and_recorded_requests_are_understood() {
     on_every_store(|mut lab: Lab| {
         let champion = lab.version(WEAK);
-        let gate = gates("compatibility:\n  endpoint: prod.risk.scores\n  requests: 50\n");
+        let gate = gates(&format!("{EASY}compatibility:\n  endpoint: prod.risk.scores\n  requests: 50\n"));
         // Gates come before the first champion, and an endpoint after it.
         let floor = "first_champion:\n  - metric: roc_auc\n    at_least: 0.1\n";
         let first = lab.judge(champion, &format!("{gate}{floor}"));
@@ -107,6 +131,7 @@ fn callers_and_recorded_requests_are_understood() {
         let asked = lab.judge(candidate, &gate);
         let (said, sentence) = outcome(&asked, "compatibility.recorded_requests");
         assert_eq!((said.as_str(), asked["verdict"].as_str()), ("pass", Some("pass")), "{sentence}");
+        stands_on_what_was_asked(&mut lab, &asked);
         // What was recorded and is gone is not the same as nothing.
         let table = "/api/2.1/unity-catalog/tables/prod.risk.scores_payload";
         assert_eq!(lab.try_send("DELETE", table, &json!({})).0, 200);
@@ -240,7 +265,9 @@ fn requests_have_as_many_rows_as_are_asked_for() {
     on_every_store(|mut lab: Lab| {
         let candidate = pair(&mut lab);
         let of_rows = |rows: u32| {
-            gates(&format!("latency:\n  p99_ms: 60000\n  rows: {rows}\n  requests: 400\n  max_noise: 1000\n"))
+            gates(&format!(
+                "{EASY}latency:\n  p99_ms: 60000\n  rows: {rows}\n  requests: 400\n  max_noise: 1000\n"
+            ))
         };
         assert_eq!(lab.judge(candidate, &of_rows(1_200))["verdict"], "pass");
         let view = lab.judge(candidate, &of_rows(1_201));
@@ -276,5 +303,81 @@ fn groups_are_compared_whole_or_not() {
             outcome(&lab.judge(silent, &fairness("country")), "fairness.demographic_parity_ratio.country");
         assert_eq!(said, "could_not_judge");
         assert_eq!(sentence, "The candidate gave no score for 1200 rows whose group and outcome are known.");
+    });
+}
+
+#[test]
+fn drift_is_told_against_other_rows_that_stay_as_they_are() {
+    on_every_store(|mut lab: Lab| {
+        pair(&mut lab);
+        let drift = gates(&format!("{EASY}data_drift:\n  max_psi: 0.2\n"));
+        let inputs = ["x1:double", "x2:double"];
+        let mut learned_from = |table: &str, gates: &str| {
+            let candidate = lab.version_on(table, &logistic(&[3.0, -2.0], 0.0), &inputs);
+            lab.refusal(candidate, gates, "data_drift")
+        };
+        // Whoever may tag the run would choose what it is compared with: rows that come later, or the evaluation itself.
+        let newest = learned_from("prod.risk.training", &drift);
+        assert!(newest.contains("'prod.risk.training' is a table, whose rows change"), "{newest}");
+        assert!(newest.contains("such as prod.risk.training@1"), "{newest}");
+        let itself = learned_from("prod.risk.evaluation@1", &drift);
+        assert!(itself.contains("raining rows are the evaluation rows (prod.risk.evaluation@1)"), "{itself}");
+        let newest = learned_from("prod.risk.training@1", &format!("{drift}  against: prod.risk.training\n"));
+        assert!(newest.contains("'prod.risk.training' is a table, whose rows change"), "{newest}");
+    });
+}
+
+#[test]
+fn a_champion_is_compared_with_or_nothing_passes() {
+    on_every_store(|mut lab: Lab| {
+        let candidate = pair(&mut lab);
+        lab.govern(&["champion"]);
+        let champion = lab.points_to("champion");
+        // The signatures are the same, and that alone says nothing about how well it scores.
+        let job = lab.queue(candidate, &gates("compatibility: {}\n"), true);
+        let ended = lab.ended(&job);
+        assert_eq!(
+            (&ended["result"]["verdict"], &ended["result"]["moved"]),
+            (&json!("could_not_judge"), &json!(false))
+        );
+        let view = lab.get(&format!("/api/1.0/gate-reports/{job}"));
+        assert_eq!(outcome(&view, "compatibility.signature").0, "pass");
+        let (said, sentence) = outcome(&view, "accuracy");
+        assert_eq!(said, "could_not_judge");
+        assert!(sentence.contains("with no accuracy how the candidate has to compare with it"), "{sentence}");
+        assert_eq!(lab.points_to("champion"), champion);
+    });
+}
+
+#[test]
+fn rows_are_chosen_by_what_they_are_and_not_by_chance() {
+    on_every_store(|mut lab: Lab| {
+        let candidate = pair(&mut lab);
+        for (condition, called) in
+            [("random() < 0.5", "random()"), ("at < now()", "now()"), ("x1 IN (SELECT random())", "random()")]
+        {
+            let config = gates(EASY).replace("  label", &format!("  where: {condition}\n  label"));
+            let said = lab.refusal(candidate, &config, "accuracy.roc_auc");
+            assert!(
+                said.contains(&format!("calls {called}, whose value is another one each time")),
+                "{said}"
+            );
+        }
+    });
+}
+
+#[test]
+fn requests_of_another_model_say_nothing_about_this_one() {
+    on_every_store(|mut lab: Lab| {
+        let candidate = pair(&mut lab);
+        let other = "prod.risk.other";
+        lab.post("/api/2.0/mlflow/registered-models/create", &json!({ "name": other }));
+        let copy = json!({ "name": other, "source": format!("models:/{MODEL}/{candidate}") });
+        lab.post("/api/2.0/mlflow/model-versions/create", &copy);
+        lab.endpoint("others", &format!("{other}/1"));
+        lab.ask("others", &[[0.5, 0.25]]);
+        let config = gates(&format!("{EASY}compatibility:\n  endpoint: prod.risk.others\n"));
+        let said = lab.refusal(candidate, &config, "compatibility.recorded_requests");
+        assert!(said.contains("'prod.risk.others' serves 'prod.risk.other'"), "{said}");
     });
 }

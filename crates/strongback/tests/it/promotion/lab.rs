@@ -71,16 +71,64 @@ pub fn on_every_store(test: impl Fn(Lab)) {
     }
 }
 
+/// The same on a server that asks for tokens and is told this too: of an administrator, and of two people.
+pub fn on_every_store_with_people(settings: &[&str], test: impl Fn(Lab, People)) {
+    let run = |database_url: Option<&str>| {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let binary = strongback_binary(option_env!("CARGO_BIN_EXE_strongback")).unwrap();
+        let mut first = std::process::Command::new(binary);
+        first.args(["token", "create", "--principal", "root", "--admin", "--data-dir"]).arg(&data);
+        first.args(database_url.iter().flat_map(|url| ["--database-url", url]));
+        let made = first.output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let root = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        let mut launch = Lab::launch(database_url);
+        launch.arguments.extend(["--auth", "tokens"].iter().chain(settings).map(ToString::to_string));
+        let server = Server::start_on(launch, &data).unwrap();
+        let mut lab = Lab::on(server, Some(root.clone()));
+        let [ada, carol] = ["ada", "carol"].map(|name| {
+            lab.post("/api/1.0/principals", &json!({ "name": name }));
+            let made = lab.post("/api/1.0/tokens", &json!({ "principal": name }));
+            made["token_value"].as_str().unwrap().to_owned()
+        });
+        test(lab, People { root, ada, carol });
+    };
+    run(None);
+    if let Some(server) = postgres::server_url() {
+        let database = postgres::fresh_database(&server).unwrap();
+        run(Some(database.url()));
+    }
+}
+
+/// Tokens.
+pub struct People {
+    pub root: String,
+    pub ada: String,
+    pub carol: String,
+}
+
 impl Lab {
     pub fn new(database_url: Option<&str>) -> Self {
+        Self::on(Server::start(Self::launch(database_url)).unwrap(), None)
+    }
+
+    fn launch(database_url: Option<&str>) -> Launch {
         let binary = strongback_binary(option_env!("CARGO_BIN_EXE_strongback")).unwrap();
         let mut launch = Launch::strongback(binary, database_url);
         // For tests of a full disk; it means nothing without a limit.
         launch.survives_file_limit = true;
         launch.environment.push(("STRONGBACK_ONNXRUNTIME_LIBRARY".into(), library()));
-        let server = Server::start(launch).unwrap();
+        launch
+    }
+
+    /// A running server, which gets models and tables from whom this token is of.
+    fn on(server: Server, token: Option<String>) -> Self {
         let client = client(&server);
         let mut lab = Self { server, client, experiment: String::new() };
+        if let Some(token) = token {
+            lab.acts_as(&token);
+        }
         lab.post("/api/2.1/unity-catalog/catalogs", &json!({ "name": "prod" }));
         lab.post("/api/2.1/unity-catalog/schemas", &json!({ "name": "risk", "catalog_name": "prod" }));
         lab.post(&format!("{M}/registered-models/create"), &json!({ "name": MODEL }));
@@ -89,6 +137,11 @@ impl Lab {
         lab.import(TABLE, &rows(1, 1_200));
         lab.import("prod.risk.training", &rows(2, 1_500));
         lab
+    }
+
+    /// From now on whoever this token is of asks.
+    pub fn acts_as(&mut self, token: &str) {
+        self.client = client(&self.server).with_bearer(token);
     }
 
     /// As after a restart: a new connection.
@@ -147,14 +200,14 @@ impl Lab {
         self.put(&format!("/api/1.0/tables/{name}/batches/one?format=csv&create=true"), csv.as_bytes());
     }
 
-    /// Registers a version whose run learned from `prod.risk.training`, and answers its number.
+    /// Registers a version whose run learned from `prod.risk.training@1`, and answers its number.
     pub fn version(&mut self, (weights, bias): ([f32; 2], f32)) -> i64 {
         self.version_with(&logistic(&weights, bias), &["x1:double", "x2:double"])
     }
 
     /// The same of any file and inputs, written `name:type`, or `name:type?` where they are optional.
     pub fn version_with(&mut self, onnx: &[u8], inputs: &[&str]) -> i64 {
-        self.version_on("prod.risk.training", onnx, inputs)
+        self.version_on("prod.risk.training@1", onnx, inputs)
     }
 
     /// The same of a run that learned from this table or training set.
@@ -200,9 +253,30 @@ impl Lab {
 
     /// Queues a gate run and answers its job.
     pub fn queue(&mut self, candidate: i64, gates: &str, moves: bool) -> String {
+        self.queue_of(MODEL, candidate, gates, moves)
+    }
+
+    /// The same of any model.
+    pub fn queue_of(&mut self, model: &str, candidate: i64, gates: &str, moves: bool) -> String {
         let body =
-            json!({ "model": MODEL, "candidate": candidate.to_string(), "config": gates, "move": moves });
+            json!({ "model": model, "candidate": candidate.to_string(), "config": gates, "move": moves });
         self.post("/api/1.0/gate-runs", &body)["job_id"].as_str().unwrap().to_owned()
+    }
+
+    /// What is said of gates that cannot be judged: when they are handed in, or by the check of this name.
+    pub fn refusal(&mut self, candidate: i64, gates: &str, name: &str) -> String {
+        let body = json!({ "model": MODEL, "candidate": candidate.to_string(), "config": gates });
+        let (status, answer) = self.try_post("/api/1.0/gate-runs", &body);
+        if status == 400 {
+            return answer["message"].as_str().unwrap().to_owned();
+        }
+        let job = answer["job_id"].as_str().unwrap();
+        assert_eq!(self.ended(job)["state"], "succeeded");
+        let view = self.get(&format!("/api/1.0/gate-reports/{job}"));
+        assert_eq!(view["verdict"], "could_not_judge", "{view:#}");
+        let found = check(&view, name);
+        assert_eq!(found["outcome"], "could_not_judge", "{view:#}");
+        found["sentence"].as_str().unwrap().to_owned()
     }
 
     /// The job once it has ended.

@@ -5,4 +5,5 @@ mod kill;
 pub mod lab;
 mod moves;
 pub mod onnx;
+mod people;
 mod reports;

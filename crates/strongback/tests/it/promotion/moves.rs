@@ -267,6 +267,148 @@ fn the_command_line_says_it_by_its_exit_code() {
     });
 }
 
+/// A place for the command line with files of gates, in which an earlier run left reports that pass.
+struct Desk<'l> {
+    lab: &'l Lab,
+}
+
+impl<'l> Desk<'l> {
+    fn new(lab: &'l Lab) -> Self {
+        let desk = Self { lab };
+        desk.write("easy.yaml", &gates(EASY));
+        desk.write("no_floor.yaml", &gates("accuracy:\n  - metric: roc_auc\n    margin: 0\n"));
+        let long = "latency:\n  p99_ms: 60000\n  requests: 1000000\n";
+        desk.write("long.yaml", &gates(&format!("{EASY}{long}")));
+        desk
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.lab.server.folder().join(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.lab.server.folder().join(name)).unwrap()
+    }
+
+    /// Judges and moves, with this exit code; answers what was said on either way.
+    fn gate(&self, code: i32, [model, candidate, config]: [&str; 3], more: &[&str]) -> (String, String) {
+        for name in ["g.xml", "g.md"] {
+            self.write(name, "errors=\"0\"");
+        }
+        let call = ["gate", "run", "--model", model, "--candidate", candidate, "--config", config];
+        let forms = ["--move", "champion", "--junit", "g.xml", "--markdown", "g.md"];
+        let call = [&call[..], &forms, more].concat();
+        let done = self.lab.command(&call);
+        assert_eq!(done.status.code(), Some(code), "{call:?}: {done:?}");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&done.stdout), text(&done.stderr))
+    }
+
+    /// Both files say that there is no verdict, and why.
+    fn is_unjudged(&self, why: &str) {
+        let (xml, markdown) = (self.read("g.xml"), self.read("g.md"));
+        assert!(xml.contains("errors=\"1\"") && xml.contains("<error message=\"could not judge: "), "{xml}");
+        assert!(
+            xml.contains(why) && markdown.contains(": could not judge") && markdown.contains(why),
+            "{xml}{markdown}"
+        );
+    }
+}
+
+#[test]
+fn the_command_line_tells_what_kept_the_gates_from_judging() {
+    on_every_store(|mut lab: Lab| {
+        let first = lab.version(GOOD);
+        let desk = Desk::new(&lab);
+        // Nothing says what the first champion has to reach.
+        let (out, _) = desk.gate(2, [MODEL, "1", "no_floor.yaml"], &[]);
+        assert!(out.contains("with no first_champion what the first one has to reach"), "{out}");
+        let xml = desk.read("g.xml");
+        assert!(xml.contains("errors=\"1\"") && xml.contains("name=\"first_champion\""), "{xml}");
+        // There is no such model, version or file.
+        let (_, err) = desk.gate(2, ["prod.risk.nobody", "1", "easy.yaml"], &[]);
+        assert!(err.contains("error: ") && err.contains("nobody"), "{err}");
+        desk.is_unjudged("nobody");
+        desk.gate(2, [MODEL, "99", "easy.yaml"], &[]);
+        desk.is_unjudged("99");
+        desk.gate(2, [MODEL, "1", "absent.yaml"], &[]);
+        desk.is_unjudged("absent.yaml");
+        // A server that does not answer is one to ask again.
+        desk.gate(4, [MODEL, "1", "easy.yaml"], &["--server", "http://127.0.0.1:9"]);
+        desk.is_unjudged("127.0.0.1:9");
+        // What passes says so.
+        desk.gate(0, [MODEL, "1", "easy.yaml"], &[]);
+        assert!(desk.read("g.xml").contains("errors=\"0\"") && desk.read("g.md").contains(": pass"));
+        assert_eq!(lab.points_to("champion"), Some(first));
+    });
+}
+
+#[test]
+fn the_command_line_tells_what_becomes_of_a_job_without_a_verdict() {
+    on_every_store(|mut lab: Lab| {
+        let first = lab.version(GOOD);
+        lab.version(WEAK);
+        assert_eq!(lab.alias("champion", first).0, 200);
+        let desk = Desk::new(&lab);
+        // Who does not wait for the end learns that it goes on, and how to end it.
+        let (_, err) = desk.gate(2, [MODEL, "2", "long.yaml"], &["--wait", "0"]);
+        assert!(err.contains("It goes on and moves 'champion' by itself when the gates pass."), "{err}");
+        let id = err.split("strongback job cancel ").nth(1).unwrap().trim();
+        desk.is_unjudged(&format!("strongback job cancel {id}"));
+        assert!(lab.command(&["job", "cancel", id]).status.success());
+        // Nor is a job that was ended a verdict.
+        let (_, err) = std::thread::scope(|scope| {
+            let waits = scope.spawn(|| desk.gate(2, [MODEL, "2", "long.yaml"], &[]));
+            let begun = Instant::now();
+            while !waits.is_finished() {
+                assert!(begun.elapsed() < Duration::from_secs(90), "the command does not end");
+                let listed = lab.command(&["job", "list", "--kind", "gate_run", "--json"]);
+                let jobs: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
+                for job in jobs.iter().filter(|job| job["ended_at"].is_null()) {
+                    lab.command(&["job", "cancel", job["job_id"].as_str().unwrap()]);
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            waits.join().unwrap()
+        });
+        assert!(err.contains("The gates could not judge: the job ") && err.contains("cancelled"), "{err}");
+        desk.is_unjudged("cancelled");
+        assert_eq!(lab.points_to("champion"), Some(first));
+    });
+}
+
+#[test]
+fn what_was_rolled_back_does_not_come_back_by_itself() {
+    on_every_store(|mut lab: Lab| {
+        lab.govern(&["champion"]);
+        let (first, second) = (lab.version(WEAK), lab.version(GOOD));
+        for version in [first, second] {
+            let job = lab.queue(version, &gates(EASY), true);
+            assert_eq!(lab.ended(&job)["result"]["moved"], true);
+        }
+        assert_eq!(rollback(&mut lab, "it scores refunds wrongly").0, 200);
+        // The report of before holds still, and did not see what was wrong.
+        let silent = promote(&mut lab, &json!({ "version": "2" }));
+        assert!(
+            silent.0 == 403 && message(&silent).contains("was rolled back from version 2 on"),
+            "{silent:?}"
+        );
+        assert!(message(&silent).contains("--reason"), "{silent:?}");
+        let silent = promote(&mut lab, &json!({ "version": "2", "reason": "  " }));
+        assert_eq!(silent.0, 403, "{silent:?}");
+        let said = promote(&mut lab, &json!({ "version": "2", "reason": "the refunds were ours" }));
+        assert_eq!((said.0, lab.points_to("champion")), (200, Some(second)), "{said:?}");
+        let last = moves(&mut lab).pop().unwrap();
+        assert_eq!(last["reason"], "the refunds were ours");
+        assert!(last["evidence"]["gate_report"].is_string(), "{last}");
+        // What is judged after the rollback speaks for itself.
+        assert_eq!(rollback(&mut lab, "they were not").0, 200);
+        let job = lab.queue(second, &gates(EASY), true);
+        assert_eq!(lab.ended(&job)["result"]["moved"], true);
+        assert_eq!(lab.points_to("champion"), Some(second));
+    });
+}
+
 #[test]
 fn a_rollback_passes_over_what_was_deleted() {
     on_every_store(|mut lab: Lab| {

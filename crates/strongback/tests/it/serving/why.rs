@@ -162,7 +162,7 @@ fn an_answer_is_explained_by_what_it_rested_on_whatever_came_later() {
             let row = &found["rows"][0];
             assert_eq!(names(row), ["x1", "x2"], "{row}");
             assert_eq!((&row["inputs"][0]["value"], &row["inputs"][1]["value"]), (&json!(0.5), &json!(0.25)));
-            assert_eq!(found["run"]["data"][0], json!(["prod.risk.training", "training set"]));
+            assert_eq!(found["run"]["data"][0], json!(["prod.risk.training@1", "training set"]));
             let found = lab.get(&format!("/api/1.0/requests/{other}/why"));
             assert_eq!(names(&found["rows"][0]), ["x1", "country_rate"], "{found:#}");
             assert_eq!(found["alias_move"]["reason"], "to see");
