@@ -15,12 +15,13 @@ const SOURCE: &str = "prod.risk.payments";
 /// Rows of which each has a card and a minute of its own, with numbers that nothing makes shorter.
 fn payments() -> String {
     let mut random = Random::new(5);
-    let mut csv = String::from("id,card,at,a,b,c,d\n");
+    let mut csv = String::from("id,card,at,a,b,c,d,e,f\n");
     for id in 0..ROWS {
         let (hour, minute) = (id / 60 % 20, id % 60);
         let mut number = || random.unit();
-        let (a, b, c, d) = (number(), number(), number(), number());
-        writeln!(csv, "{id},{},2026-11-24T{hour:02}:{minute:02}:00Z,{a},{b},{c},{d}", id / 1_200).unwrap();
+        let numbers: Vec<String> = (0..6).map(|_| number().to_string()).collect();
+        writeln!(csv, "{id},{},2026-11-24T{hour:02}:{minute:02}:00Z,{}", id / 1_200, numbers.join(","))
+            .unwrap();
     }
     csv
 }
@@ -74,7 +75,7 @@ fn rows(lab: &mut Lab, name: &str) -> u64 {
 fn what_finds_no_room_is_published_whole_once_there_is() {
     on_every_store(|mut lab: Lab| {
         lab.import(SOURCE, &payments());
-        declare(&mut lab, "prod.risk.wide", &["a", "b", "c", "d"]);
+        declare(&mut lab, "prod.risk.wide", &["a", "b", "c", "d", "e", "f"]);
         declare(&mut lab, "prod.risk.narrow", &["a"]);
         lab.server.limit_files(Some(LIMIT_BYTES)).unwrap();
 
