@@ -8,6 +8,7 @@ code but for the one line that logs. That it logged nothing, and the others ever
 Exit status: 0 measured, 1 something failed, 2 the machine is too noisy to tell.
 """
 
+import json
 import os
 import subprocess
 import tempfile
@@ -78,15 +79,18 @@ def measure(bench: kept.Bench, unlogged: Path, folder: Path, wanted) -> list[dic
             seconds=wanted.seconds,
         )
         for mode, server in servers.items():
-            check(mode, server.served(MODEL), sum(one["requests"] for one in figures if one["server"] == mode))
+            check(mode, server, sum(one["requests"] for one in figures if one["server"] == mode))
     return [one | {"of_without": 1 / one["ratio_of_first"]} for one in figures]
 
 
-def check(mode: str, figures: dict, requests: int) -> None:
-    """All was logged, or nothing. The warm-up was answered besides."""
-    served, logged = figures["served"], figures["logged"]
-    if served < requests or logged != (0 if mode == "none" else served):
-        raise SystemExit(f"no figures: with the payload log {mode}, of {served} served requests {logged} were logged")
+def check(mode: str, server: ours.Server, requests: int) -> None:
+    """All that was answered is in the log, or nothing is. The warm-up was answered besides."""
+    answered = json.loads(server.run("endpoint", "show", MODEL, "--json"))["requests"]
+    logged = server.log_of(MODEL)["logged"]
+    if answered < requests or logged != (0 if mode == "none" else answered):
+        raise SystemExit(
+            f"no figures: with the payload log {mode}, of {answered} answered requests {logged} were logged"
+        )
 
 
 if __name__ == "__main__":

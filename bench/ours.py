@@ -89,6 +89,6 @@ class Server:
         """An endpoint as the generator takes it."""
         return f"{name}=127.0.0.1:{self.port}/endpoints/{endpoint}/invocations"
 
-    def served(self, endpoint: str) -> dict:
-        """What the endpoint's log says it has served, logged and brought into the table."""
+    def log_of(self, endpoint: str) -> dict:
+        """What the log says of an endpoint: logged, brought into which table, waiting."""
         return json.loads(self.run("endpoint", "log", endpoint, "--json"))

@@ -88,7 +88,7 @@ def measure(bench: kept.Bench, server: ours.Server, folder: Path, wanted) -> dic
         bench.score(target, body=body, connections=32, rounds=1, warm_up_seconds=0, seconds=wanted.fill_seconds)
         rows = json.loads(server.run("endpoint", "log", ENDPOINT, "--flush", "--json"))["drained_rows"]
         print(f"{rows:,} rows", file=sys.stderr)
-    table = server.served(ENDPOINT)["table"]
+    table = server.log_of(ENDPOINT)["table"]
     listed = server.run("sql", f"SELECT _request_id FROM {table}", "--format", "csv", "--limit", str(rows))
     ids = [line[0] for line in csv.reader(io.StringIO(listed))][1:]
     random.seed(7)

@@ -173,16 +173,18 @@ impl Asked {
     fn round(&self, body: &[u8], connections: usize, seconds: f64, rate: Option<f64>) -> Result<Tally> {
         let tally = match &self.target {
             Target::Bare(bare) => load(connections, seconds, rate, |_| Ok(()), |()| bare.run())?,
-            Target::Server { address, path } => load(
-                connections,
-                seconds,
-                rate,
-                |_| Ok(Client::new(*address)),
-                |client| {
+            Target::Server { address, path } => {
+                let ask = |client: &mut Client| {
                     let answer = client.request("POST", path, Some("application/json"), body)?;
                     expect_ok(answer).map(|_| ())
-                },
-            )?,
+                };
+                // Each connection is open, and has asked once, before the clock runs.
+                let prepare = |_| {
+                    let mut client = Client::new(*address);
+                    ask(&mut client).map(|()| client)
+                };
+                load(connections, seconds, rate, prepare, ask)?
+            }
         };
         if tally.errors > 0 {
             bail!(
