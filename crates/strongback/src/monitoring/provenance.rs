@@ -13,7 +13,10 @@ pub(super) fn record(
     tables: impl IntoIterator<Item = (i64, Option<u64>)>,
 ) -> Result<()> {
     for (table, version) in tables {
-        let version = version.map(|version| version.to_string()).unwrap_or_default();
+        let version = match version {
+            Some(version) => lineage::version_of(tx, table, version)?,
+            None => String::new(),
+        };
         let fact = Fact { source_version: &version, ..Fact::default() };
         lineage::record(tx, NodeRef::Asset(table), NodeRef::Asset(monitor), EdgeKind::Reads, fact)?;
     }

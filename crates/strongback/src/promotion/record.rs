@@ -75,7 +75,8 @@ pub async fn store(
             for source in &sources {
                 let holder = pins::holder(kept.id);
                 tables::pin_in_tx(tx, source.asset_id, source.version, &holder, &reason)?;
-                let (from, to) = (source.version.to_string(), kept.version.to_string());
+                let from = lineage::version_of(tx, source.asset_id, source.version)?;
+                let to = kept.version.to_string();
                 let fact = Fact { source_version: &from, target_version: &to, ..Fact::default() };
                 let (table, model) = (NodeRef::Asset(source.asset_id), NodeRef::Asset(kept.model_id));
                 lineage::record(tx, table, model, EdgeKind::Judges, fact)?;

@@ -17,6 +17,7 @@ pub mod walk;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use super::{Kind, asset};
 use crate::{bind, db::Sql, error::Result};
 
 /// Kind of the nodes that are assets.
@@ -137,6 +138,13 @@ pub fn record(
     let detail = fact.detail.map_or_else(|| "{}".to_owned(), Json::to_string);
     let new = bind![edge_id, fact.run_uuid, &target_version, &source_version, now, &detail];
     Ok(tx.execute(&store::FACT_INSERT, new)? > 0)
+}
+
+/// How facts name a version of a table: a training set has but one, which they name by its digest.
+pub fn version_of(sql: &mut Sql<'_>, asset_id: i64, version: u64) -> Result<String> {
+    let set = asset::get(sql, asset_id)?.filter(|found| found.kind == Kind::TrainingSet);
+    let digest = set.and_then(|set| Some(set.properties.get("sha256")?.as_str()?.to_owned()));
+    Ok(digest.unwrap_or_else(|| version.to_string()))
 }
 
 /// The node of an asset, if it ever took part in anything.

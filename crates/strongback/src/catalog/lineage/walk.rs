@@ -149,8 +149,15 @@ enum Via {
     Edge(i64),
     /// By these runs alone.
     Runs(Texts),
-    /// By these versions of the node alone.
+    /// By these versions of the node alone, and by facts that name none, which hold for all.
     Versions(Texts),
+}
+
+impl Via {
+    fn versions(mut versions: BTreeSet<String>) -> Self {
+        versions.insert(String::new());
+        Self::Versions(Arc::new(versions))
+    }
 }
 
 /// Walks in one direction and adds to what was found before.
@@ -164,7 +171,7 @@ pub fn walk(
     let via = match start {
         Start::Node(_) => Via::All,
         Start::Run(_, run) => Via::Runs(Arc::new(BTreeSet::from([run.clone()]))),
-        Start::Version(_, version) => Via::Versions(Arc::new(BTreeSet::from([version.clone()]))),
+        Start::Version(_, version) => Via::versions(BTreeSet::from([version.clone()])),
     };
     let mut walk = Walk { sql, direction, bounds, known: HashMap::new(), graph };
     for node in &walk.graph.nodes {
@@ -289,7 +296,7 @@ impl Walk<'_, '_> {
             Direction::Down => self.followed(edge, via, |fact| fact.target_version)?,
         };
         // A fact without a version says nothing that could narrow the way.
-        Ok(if versions.contains("") { Via::All } else { Via::Versions(versions) })
+        Ok(if versions.contains("") { Via::All } else { Via::versions(Arc::unwrap_or_clone(versions)) })
     }
 
     /// One side of those facts of an edge by which the walk came along.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use strongback::{
     app,
     features::{self, KeyValue},
+    jobs,
 };
 
 use crate::{
@@ -84,7 +85,11 @@ pub async fn apply(test: &TestApp, yaml: &str) -> Value {
 /// Computes a feature table and answers what the job did.
 pub async fn materialize(test: &TestApp, name: &str, full: bool) -> Value {
     let path = format!("/api/1.0/feature-tables/{name}/materialize");
-    let answer = test.post(&path, json!({ "full": full, "wait_ms": 30_000 })).await;
+    let queued = test.post(&path, json!({ "full": full })).await;
+    let id = ok(&queued)["job_id"].as_str().unwrap();
+    // The machine may have much else to do.
+    jobs::wait(&test.system(), id.parse().unwrap(), Duration::from_mins(3)).await.unwrap();
+    let answer = test.get(&format!("/api/1.0/jobs/{id}")).await;
     let job = ok(&answer);
     assert_eq!(job["state"], "succeeded", "{job}");
     job["result"].clone()

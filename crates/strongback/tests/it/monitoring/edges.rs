@@ -66,7 +66,7 @@ fn what_waits_already_is_not_queued_again() {
     on_every_store(async |test: TestApp| {
         world(&test, YAML).await;
         let path = "/api/1.0/monitors/prod.risk.fraud/run";
-        let ask = async |body: serde_json::Value| ok(&test.post(path, body).await)["job_id"].clone();
+        let ask = async |body: Value| ok(&test.post(path, body).await)["job_id"].clone();
         let first = ask(json!({})).await;
         assert_eq!(ask(json!({})).await, first);
         let range = json!({ "from": "2026-11-24T00:00:00Z", "to": "2026-11-24T01:00:00Z" });

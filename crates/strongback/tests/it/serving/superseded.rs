@@ -19,7 +19,8 @@ fn declare(lab: &mut Lab, yaml: &str) -> i64 {
 
 fn materialize(lab: &mut Lab) -> Value {
     let path = format!("/api/1.0/feature-tables/{PANES}/materialize");
-    let job = lab.post(&path, &json!({ "wait_ms": 30_000 }));
+    let queued = lab.post(&path, &json!({}));
+    let job = lab.ended(queued["job_id"].as_str().unwrap());
     assert_eq!(job["state"], "succeeded", "{job}");
     job["result"].clone()
 }
@@ -104,9 +105,9 @@ fn an_endpoint_goes_on_with_the_definition_of_its_model() {
         // A model of the new definition, and back.
         let set = json!({
             "name": "prod.risk.day2", "labels": "prod.risk.labels", "features": [PANES], "label": "class",
-            "wait_ms": 30_000,
         });
-        lab.post("/api/1.0/training-sets", &set);
+        let queued = lab.post("/api/1.0/training-sets", &set);
+        assert_eq!(lab.ended(queued["job"]["job_id"].as_str().unwrap())["state"], "succeeded");
         let next = lab.version_on("prod.risk.day2", &onnx, &INPUTS);
         serve(&mut lab, next);
         let (value, from) = mean(&mut lab);

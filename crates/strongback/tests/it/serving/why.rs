@@ -44,16 +44,17 @@ pub(super) fn with_features(lab: &mut Lab) {
     let batch = |name: &str| format!("/api/1.0/tables/prod.risk.{name}/batches/one?format=csv&create=true&");
     lab.put(&format!("{}{types}", batch("payments")), rows.as_bytes());
     lab.post("/api/1.0/feature-tables", &json!({ "yaml": FEATURES }));
-    let job = lab.post("/api/1.0/feature-tables/prod.risk.panes/materialize", &json!({ "wait_ms": 30_000 }));
+    let queued = lab.post("/api/1.0/feature-tables/prod.risk.panes/materialize", &json!({}));
+    let job = lab.ended(queued["job_id"].as_str().unwrap());
     assert_eq!(job["state"], "succeeded", "{job}");
     let labels = "id,at,card,class\n1,2026-11-24T00:05:00Z,7,1\n2,2026-11-24T00:05:00Z,8,0\n";
     let types = "types=id:long,card:long,at:timestamp,class:long";
     lab.put(&format!("{}{types}", batch("labels")), labels.as_bytes());
     let set = json!({
         "name": "prod.risk.day", "labels": "prod.risk.labels", "features": ["prod.risk.panes"], "label": "class",
-        "wait_ms": 30_000,
     });
-    lab.post("/api/1.0/training-sets", &set);
+    let queued = lab.post("/api/1.0/training-sets", &set);
+    assert_eq!(lab.ended(queued["job"]["job_id"].as_str().unwrap())["state"], "succeeded");
 }
 
 #[test]
