@@ -1,4 +1,5 @@
-//! Governance: which aliases of a model move with evidence alone, and on what grounds one may move.
+//! Governance: which aliases of a model move on grounds alone, and what is one: the report of its gates, an override with a
+//! reason, or the way back to what was judged before.
 //!
 //! It is off unless somebody who may manage the model switched it on. What must stay true: [`grounds`] is asked for every
 //! move of an alias, in the transaction that makes it; what takes an alias away together with its version or its model is
