@@ -1,5 +1,7 @@
 //! Declaring a monitor, or its next version.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use syntax::{
@@ -47,6 +49,8 @@ struct Named {
     name: FullName,
     watched: Managed,
     baseline: Resolved,
+    /// The command of the trigger: `asset.id`.
+    command_id: Option<i64>,
 }
 
 fn find(sql: &mut Sql<'_>, definition: &monitors::Monitor) -> Result<Named> {
@@ -56,9 +60,11 @@ fn find(sql: &mut Sql<'_>, definition: &monitors::Monitor) -> Result<Named> {
     if let Some(owner) = &definition.alerts.owner {
         principal::require(sql, owner)?;
     }
+    let mut command_id = None;
     if let Some(trigger) = &definition.trigger {
         let command = commands::find(sql, &trigger.command)?;
         authorize(sql, Action::Execute, command.id)?;
+        command_id = Some(command.id);
         let known = commands::newest_definition(sql, command.id)?;
         if let Some(unknown) = trigger.parameters.keys().find(|name| !known.params.contains_key(*name)) {
             return Err(Error::invalid(format!(
@@ -67,7 +73,7 @@ fn find(sql: &mut Sql<'_>, definition: &monitors::Monitor) -> Result<Named> {
             )));
         }
     }
-    Ok(Named { name, watched, baseline })
+    Ok(Named { name, watched, baseline, command_id })
 }
 
 /// Declares a monitor. A definition that is the same already changes nothing, but for whose rights count.
@@ -84,6 +90,9 @@ pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<
         let (asset, n) = match before {
             None => {
                 authorize(tx, Action::Create, schema.id)?;
+                // There is one monitor of each: it is for who may change what is watched.
+                let subject = monitor::subject(tx, &named.name)?.unwrap_or(named.watched.asset.id);
+                authorize(tx, Action::Edit, subject)?;
                 let made = create(tx, &schema, &named.name)?;
                 tx.execute(&store::MONITOR_INSERT, bind![made.id, named.watched.asset.id, 1_i64])?;
                 (made, 1)
@@ -95,6 +104,7 @@ pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<
                 let is_same = before.sha256 == sha256
                     && before.watched_id == named.watched.asset.id
                     && before.baseline_id == named.baseline.asset_id
+                    && before.command_id == named.command_id
                     && before.declared_by == tx.caller().id;
                 if is_same {
                     return Ok(Change::Nothing(before));
@@ -108,7 +118,7 @@ pub(super) async fn declare(ctx: &Ctx, definition: monitors::Monitor) -> Result<
         let (baseline, version) = (named.baseline.asset_id, named.baseline.version);
         tx.execute(
             &store::DEFINITION_INSERT,
-            bind![asset.id, n, &text, &sha256[..], baseline, version as i64, now, by],
+            bind![asset.id, n, &text, &sha256[..], baseline, version as i64, now, by, named.command_id],
         )?;
         pin_in_tx(tx, baseline, version, &holder(&asset), "windows are compared with it")?;
         let revision = asset::touch(tx, asset.id)?;
@@ -218,6 +228,17 @@ async fn check_columns(ctx: &Ctx, definition: &monitors::Monitor) -> Result<()> 
     for name in &definition.features.include {
         of_watched(name, "features.include")?;
         of_baseline(name, "features.include")?;
+    }
+    let known: HashSet<String> =
+        columns::comparable(&baseline.columns).iter().map(|one| one.name.to_lowercase()).collect();
+    let compared = columns::compared(definition, &watched.columns, |name| known.contains(name));
+    if compared.is_empty() && definition.prediction.is_none() && definition.labels.is_none() {
+        return Err(Error::invalid(format!(
+            "The tables '{}' and '{}' have no column of numbers or texts in common that 'features' leaves to be compared. Name \
+             another 'baseline' or other 'features', or give the monitor a 'prediction' or 'labels' to watch.",
+            managed::show(&named.watched.name),
+            managed::show(&named.baseline.name)
+        )));
     }
     Ok(())
 }

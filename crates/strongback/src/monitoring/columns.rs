@@ -1,6 +1,7 @@
 //! Which columns can be compared, and how.
 
 use stats::sketch::{CategorySketch, ColumnSketch, NumericSketch};
+use syntax::monitors::Monitor;
 
 /// What a column is compared as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,18 @@ impl Column {
     }
 }
 
+impl Nature {
+    /// Bytes that a sketch of such a column may take in memory.
+    pub(super) fn sketch_bytes_max(self) -> usize {
+        match self {
+            // Three times 512 numbers.
+            Self::Numeric => 12 << 10,
+            // 1,024 names of 128 bytes with their counts.
+            Self::Categorical => 180 << 10,
+        }
+    }
+}
+
 /// How a column of this type is compared; times, bytes and nested values are not.
 pub(super) fn nature(type_name: &str) -> Option<Nature> {
     match type_name {
@@ -45,6 +58,27 @@ pub(super) fn comparable(columns: &[lake::schema::Column]) -> Vec<Column> {
         Some(Column { name: column.name.clone(), nature: nature(&column.type_name)? })
     };
     columns.iter().filter_map(one).collect()
+}
+
+/// The columns of a watched table that a monitor compares: those that its baseline has too, less those that have another part.
+pub(super) fn compared(
+    definition: &Monitor,
+    watched: &[lake::schema::Column],
+    is_in_baseline: impl Fn(&str) -> bool,
+) -> Vec<Column> {
+    let lower = |name: &String| name.to_lowercase();
+    let mut left_out: Vec<String> = definition.features.exclude.iter().map(lower).collect();
+    left_out.push(lower(&definition.event_time));
+    left_out.extend(definition.prediction.as_ref().map(|prediction| lower(&prediction.column)));
+    left_out.extend(definition.labels.as_ref().and_then(|labels| labels.baseline.as_ref()).map(lower));
+    let include: Vec<String> = definition.features.include.iter().map(lower).collect();
+    let is_compared = |one: &Column| {
+        let name = lower(&one.name);
+        is_in_baseline(&name) && !left_out.contains(&name) && (include.is_empty() || include.contains(&name))
+    };
+    let mut columns = comparable(watched);
+    columns.retain(is_compared);
+    columns
 }
 
 /// The column of a name, which compares without case.

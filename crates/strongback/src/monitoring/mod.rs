@@ -45,6 +45,7 @@ mod import;
 mod jobs;
 mod judge;
 mod labelled;
+mod labels;
 mod look;
 pub mod monitor;
 mod overview;
