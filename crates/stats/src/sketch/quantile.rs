@@ -10,7 +10,8 @@
 //! adds up when sketches merge, so the bound is as good after any merging as before, and it is 0 until the first
 //! value is forgotten.
 //!
-//! Coins come from a hash of the values themselves: no seed is needed, and the same rows give the same sketch.
+//! Coins come from a hash of the values themselves: no seed is needed, and the same rows in the same order give the same sketch.
+//! In another order, or merged otherwise, they give one that may differ once values are forgotten, within the same bound.
 
 use crate::{
     error::{Result, StatsError},

@@ -16,7 +16,7 @@ use crate::{
     auth::Caller,
     bind,
     db::Sql,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     events::operation,
 };
 
@@ -110,6 +110,15 @@ pub fn authorize_as(sql: &mut Sql<'_>, whom: &Arc<Caller>, action: Action, asset
     sql.renew_caller(caller);
     sql.restore_authorized(was_authorized);
     decision
+}
+
+/// Whether somebody else may do it; neither answer is an authorisation of the caller.
+pub fn is_allowed_as(sql: &mut Sql<'_>, whom: &Arc<Caller>, action: Action, asset_id: i64) -> Result<bool> {
+    match authorize_as(sql, whom, action, asset_id) {
+        Ok(()) => Ok(true),
+        Err(error) if error.code() == Code::PermissionDenied => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Lets administrators and runners pass.

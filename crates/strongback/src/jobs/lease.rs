@@ -4,7 +4,10 @@
 //! its principal and of its working directory. So whoever begins anew under its name has none of its former leases any
 //! more, and says so ([`let_go`]) before it asks for work.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use serde_json::json;
 
@@ -55,36 +58,54 @@ pub(super) enum Taken {
     Nothing,
 }
 
-/// Takes the next job for a holder. The caller's right to do so was authorised.
-pub(super) fn take(tx: &mut Sql<'_>, wanted: &Wanted<'_>) -> Result<Change<Taken>> {
-    if let Some(change) = expire(tx)? {
-        return Ok(change);
-    }
+/// The job that a holder may have next at this moment, milliseconds since the epoch, looked for without a lock: among thousands
+/// that wait for others it may take a while, which no writer should wait for. Others may be quicker.
+pub(super) fn find(sql: &mut Sql<'_>, wanted: &Wanted<'_>, now: i64) -> Result<Option<JobId>> {
     let (kinds, labels) = (texts(wanted.kinds)?, texts(wanted.labels)?);
-    let now = tx.now();
     let mut place = (i64::MIN, i64::MIN);
+    // Many jobs are of few commands.
+    let mut known: BTreeMap<i64, bool> = BTreeMap::new();
     loop {
-        let due = tx.all(&store::JOB_DUE, bind![now, &kinds, &labels, place.0, place.1, LOOK], |row| {
+        let due = sql.all(&store::JOB_DUE, bind![now, &kinds, &labels, place.0, place.1, LOOK], |row| {
             let id: JobId = row.get::<String>(1)?.parse().map_err(Error::internal)?;
             Ok((row.get::<i64>(0)?, id, row.get::<i64>(2)?, row.get::<Option<i64>>(3)?))
         })?;
         let is_last = (due.len() as i64) < LOOK;
         for (row, id, not_before, asset_id) in due {
             place = (not_before, row);
-            let name = asset_id.map(|id| asset::display_name(tx, id)).transpose()?;
-            if !name.as_deref().is_none_or(wanted.allows) {
-                continue;
-            }
-            let job = job::lock(tx, id)?;
-            // Another writer may have been quicker.
-            if job.state == State::Queued && job.not_before <= now {
-                return begin(tx, wanted, job, name);
+            let is_allowed = match asset_id {
+                None => true,
+                Some(asset_id) => match known.entry(asset_id) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(free) => {
+                        *free.insert((wanted.allows)(&asset::display_name(sql, asset_id)?))
+                    }
+                },
+            };
+            if is_allowed {
+                return Ok(Some(id));
             }
         }
         if is_last {
-            return Ok(Change::Nothing(Taken::Nothing));
+            return Ok(None);
         }
     }
+}
+
+/// Takes the job that was found for a holder, if it is there to be taken still. The caller's right to do so was authorised.
+pub(super) fn take(tx: &mut Sql<'_>, wanted: &Wanted<'_>, found: Option<JobId>) -> Result<Change<Taken>> {
+    if let Some(change) = expire(tx)? {
+        return Ok(change);
+    }
+    let Some(id) = found else { return Ok(Change::Nothing(Taken::Nothing)) };
+    let job = job::lock(tx, id)?;
+    let name = job.asset_id.map(|id| asset::display_name(tx, id)).transpose()?;
+    // Another may have been quicker, or the command was renamed meanwhile: who asked looks again.
+    let is_due = job.state == State::Queued && job.not_before <= tx.now();
+    if !is_due || !name.as_deref().is_none_or(wanted.allows) {
+        return Ok(Change::Nothing(Taken::Settled));
+    }
+    begin(tx, wanted, job, name)
 }
 
 fn texts(texts: &[impl serde::Serialize]) -> Result<String> {

@@ -78,6 +78,11 @@ pub(super) fn append(tx: &mut Sql<'_>, job: &Job, begins_at: i64, text: &str) ->
     Ok(end + text.len() as i64)
 }
 
+/// Forgets the log of a job's present attempt, which is begun once more under the same number.
+pub(super) fn forget(tx: &mut Sql<'_>, job: &Job) -> Result<()> {
+    tx.execute(&store::LOG_FORGET, bind![job.row, job.attempts]).map(drop)
+}
+
 fn end_of(sql: &mut Sql<'_>, job: i64, attempt: i64) -> Result<i64> {
     let last = sql.first(&store::LOG_LAST, bind![job, attempt], |row| {
         Ok(row.get::<i64>(0)? + row.get::<String>(1)?.len() as i64)

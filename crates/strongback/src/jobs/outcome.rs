@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     job::{Cost, Failure, Job, State},
-    store,
+    log, store,
 };
 use crate::{
     bind,
@@ -105,7 +105,8 @@ pub(super) fn end(tx: &mut Sql<'_>, job: &Job, ending: Ending, cost: Cost) -> Re
     })))
 }
 
-/// Puts a locked job back to wait until a moment, with so many attempts made and why.
+/// Puts a locked job back to wait until a moment, with so many attempts made and why. Where its present one does not count, the
+/// next has its number, and a log of its own.
 pub(super) fn put_back(
     tx: &mut Sql<'_>,
     job: &Job,
@@ -115,6 +116,9 @@ pub(super) fn put_back(
     cost: Cost,
 ) -> Result<Event> {
     revoke(tx, job)?;
+    if attempts < job.attempts {
+        log::forget(tx, job)?;
+    }
     let values = bind![
         job.row,
         not_before,

@@ -80,6 +80,7 @@ statements! {
 
     LOG_APPEND = "INSERT INTO job_log (job_id, attempt, begins_at, text) VALUES ($1, $2, $3, $4)
         ON CONFLICT (job_id, attempt, begins_at) DO NOTHING";
+    LOG_FORGET = "DELETE FROM job_log WHERE job_id = $1 AND attempt = $2";
     LOG_LAST = "SELECT begins_at, text FROM job_log WHERE job_id = $1 AND attempt = $2 ORDER BY begins_at DESC LIMIT 1";
     /// Pieces of an attempt from the one on that holds a byte.
     LOG_FROM = "SELECT begins_at, text FROM job_log WHERE job_id = $1 AND attempt = $2 AND begins_at >=

@@ -23,6 +23,7 @@ use crate::{
     context::{App, Ctx},
     db::{Change, Origin, Sql},
     error::{Code, Error, Result},
+    time,
 };
 
 /// Between two looks at the budget, and at whether somebody wants it to end.
@@ -73,8 +74,9 @@ async fn attend(
     mut stopped: watch::Receiver<bool>,
 ) -> Result<Done, Interrupt> {
     let mut bell = app.db.bell().listen();
+    let left = job.job().lease_until.map_or(0, |until| until.saturating_sub(time::now_ms()));
     let (mut renewed, mut holds_until) =
-        (Instant::now(), Instant::now() + Duration::from_millis(LEASE_MS as u64));
+        (Instant::now(), Instant::now() + Duration::from_millis(u64::try_from(left).unwrap_or(0)));
     loop {
         tokio::select! {
             done = work.join_next() => return Ok(done),
@@ -85,11 +87,13 @@ async fn attend(
             return Err(Interrupt::Budget(why));
         }
         if renewed.elapsed() >= RENEW_EVERY {
+            // Counted from before it is asked for: the answer may be long under way.
+            let asked = Instant::now();
             match renew(app, job).await {
                 Ok(Some(interrupt)) => return Err(interrupt),
                 Ok(None) => {
                     renewed = Instant::now();
-                    holds_until = renewed + Duration::from_millis(LEASE_MS as u64);
+                    holds_until = asked + Duration::from_millis(LEASE_MS as u64);
                 }
                 Err(error) if is_lost(&error) || Instant::now() >= holds_until => {
                     return Err(Interrupt::LeaseLost);

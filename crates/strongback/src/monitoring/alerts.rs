@@ -1,5 +1,7 @@
 //! Alerts by REST.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,10 @@ use crate::{
 
 /// Alerts of one answer.
 const PAGE_MAX: i64 = 1_000;
+/// Alerts that are read together.
+const LOOK: i64 = 100;
+/// Alerts that one page looks through at most; one of few visible ones may be shorter than asked for, and has a token.
+const LOOK_MAX: i64 = 5_000;
 /// Characters of a note.
 const NOTE_CHARS_MAX: usize = 4_000;
 
@@ -163,7 +169,7 @@ pub struct ListRequest {
 pub struct ListResponse {
     /// Newest first.
     pub alerts: Vec<AlertInfo>,
-    /// There is more behind it.
+    /// There may be more; a page can be shorter than asked for, even empty, and have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_page_token: Option<String>,
 }
@@ -211,7 +217,7 @@ async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
     .await
 }
 
-/// Alerts that the caller may see, newest first, and the token of the next page.
+/// Alerts that the caller may see, newest first, and the token of the next page. It looks through [`LOOK_MAX`] at most.
 pub(super) fn page(
     sql: &mut Sql<'_>,
     mut before: i64,
@@ -219,21 +225,31 @@ pub(super) fn page(
     of: i64,
     most: i64,
 ) -> Result<(Vec<Alert>, Option<String>)> {
-    let mut alerts: Vec<Alert> = Vec::new();
+    let (mut alerts, mut looked, mut known): (Vec<Alert>, i64, _) = (Vec::new(), 0, BTreeMap::new());
+    let together = most.max(LOOK);
     loop {
-        let rows = sql.all(&store::ALERT_PAGE, bind![before, state, of, most], alert::read)?;
-        let is_last = (rows.len() as i64) < most;
+        let rows = sql.all(&store::ALERT_PAGE, bind![before, state, of, together], alert::read)?;
+        let is_last = (rows.len() as i64) < together;
+        looked += rows.len() as i64;
         for one in rows {
             if alerts.len() as i64 == most {
                 return Ok((alerts, Some(before.to_string())));
             }
             before = one.row;
-            if alert::is_visible(sql, &one)? {
+            // Many alerts are of few monitors and people.
+            let is_visible = match known.entry((one.monitor_id, one.owner_id)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(place) => *place.insert(alert::is_visible(sql, &one)?),
+            };
+            if is_visible {
                 alerts.push(one);
             }
         }
         if is_last {
             return Ok((alerts, None));
+        }
+        if looked >= LOOK_MAX {
+            return Ok((alerts, Some(before.to_string())));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Declaring a monitor, or its next version.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use syntax::{
@@ -48,6 +50,8 @@ struct Named {
     name: FullName,
     watched: Managed,
     baseline: Resolved,
+    /// The command of the trigger: `asset.id`.
+    command_id: Option<i64>,
 }
 
 fn find(sql: &mut Sql<'_>, definition: &monitors::Monitor) -> Result<Named> {
@@ -57,9 +61,11 @@ fn find(sql: &mut Sql<'_>, definition: &monitors::Monitor) -> Result<Named> {
     if let Some(owner) = &definition.alerts.owner {
         principal::require(sql, owner)?;
     }
+    let mut command_id = None;
     if let Some(trigger) = &definition.trigger {
         let command = commands::find(sql, &trigger.command)?;
         authorize(sql, Action::Execute, command.id)?;
+        command_id = Some(command.id);
         let known = commands::newest_definition(sql, command.id)?;
         if let Some(unknown) = trigger.parameters.keys().find(|name| !known.params.contains_key(*name)) {
             return Err(Error::invalid(format!(
@@ -68,7 +74,7 @@ fn find(sql: &mut Sql<'_>, definition: &monitors::Monitor) -> Result<Named> {
             )));
         }
     }
-    Ok(Named { name, watched, baseline })
+    Ok(Named { name, watched, baseline, command_id })
 }
 
 /// Refuses columns that the tables do not have, before anything is stored.
@@ -101,6 +107,9 @@ pub(super) async fn declare(ctx: &Ctx, yaml: &str) -> Result<Monitor> {
         let (asset, n) = match before {
             None => {
                 authorize(tx, Action::Create, schema.id)?;
+                // There is one monitor of each: it is for who may change what is watched.
+                let subject = monitor::subject(tx, &named.name)?.unwrap_or(named.watched.asset.id);
+                authorize(tx, Action::Edit, subject)?;
                 let made = create(tx, &schema, &named.name)?;
                 tx.execute(&store::MONITOR_INSERT, bind![made.id, named.watched.asset.id, 1_i64])?;
                 (made, 1)
@@ -112,6 +121,7 @@ pub(super) async fn declare(ctx: &Ctx, yaml: &str) -> Result<Monitor> {
                 let is_same = before.sha256 == sha256
                     && before.watched_id == named.watched.asset.id
                     && before.baseline_id == named.baseline.asset_id
+                    && before.command_id == named.command_id
                     && before.declared_by == tx.caller().id;
                 if is_same {
                     return Ok(Change::Nothing(before));
@@ -125,7 +135,7 @@ pub(super) async fn declare(ctx: &Ctx, yaml: &str) -> Result<Monitor> {
         let (baseline, version) = (named.baseline.asset_id, named.baseline.version);
         tx.execute(
             &store::DEFINITION_INSERT,
-            bind![asset.id, n, &text, &sha256[..], baseline, version as i64, now, by],
+            bind![asset.id, n, &text, &sha256[..], baseline, version as i64, now, by, named.command_id],
         )?;
         pin_in_tx(tx, baseline, version, &holder(&asset), "windows are compared with it")?;
         provenance::record(tx, asset.id, [(named.watched.asset.id, None), (baseline, Some(version))])?;

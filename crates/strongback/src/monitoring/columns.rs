@@ -31,6 +31,18 @@ impl Column {
     }
 }
 
+impl Nature {
+    /// Bytes that a sketch of such a column may take in memory.
+    pub(super) fn sketch_bytes_max(self) -> usize {
+        match self {
+            // Three times 512 numbers.
+            Self::Numeric => 12 << 10,
+            // 1,024 names of 128 bytes with their counts.
+            Self::Categorical => 180 << 10,
+        }
+    }
+}
+
 /// How a column of this type is compared; times, bytes and nested values are not.
 pub(super) fn nature(type_name: &str) -> Option<Nature> {
     match type_name {
@@ -46,6 +58,17 @@ pub(super) fn comparable(columns: &[lake::schema::Column]) -> Vec<Column> {
         Some(Column { name: column.name.clone(), nature: nature(&column.type_name)? })
     };
     columns.iter().filter_map(one).collect()
+}
+
+/// The columns of a watched table that a monitor compares: those that its baseline has too, less those that have another part.
+pub(super) fn compared(
+    definition: &Monitor,
+    watched: &[lake::schema::Column],
+    is_in_baseline: impl Fn(&str) -> bool,
+) -> Vec<Column> {
+    let mut columns = comparable(watched);
+    columns.retain(|one| is_in_baseline(&one.name.to_lowercase()) && is_feature(definition, &one.name));
+    columns
 }
 
 /// The column of a name, which compares without case.

@@ -3,11 +3,13 @@
 //! What must stay true: a column that a window would have no figure of, or no alert, is refused while whoever declares the
 //! monitor waits, with its place in the file.
 
+use std::collections::HashSet;
+
 use lake::schema::Column;
 use syntax::{monitors::Monitor, names::fold_case};
 
 use super::{
-    columns::{Nature, is_feature, nature},
+    columns::{Nature, comparable, compared, is_feature, nature},
     labelled::KEYS,
 };
 use crate::{error::Result, tables::written::Written};
@@ -128,6 +130,18 @@ impl<'a> Compared<'a> {
                 );
                 return Err(self.written.refused(&path, why));
             }
+        }
+        let known: HashSet<String> =
+            comparable(self.baseline.1).into_iter().map(|one| one.name.to_lowercase()).collect();
+        let is_known = |name: &str| known.contains(name);
+        let watches_columns_alone = definition.prediction.is_none() && definition.labels.is_none();
+        if watches_columns_alone && compared(definition, self.watched.1, is_known).is_empty() {
+            let why = format!(
+                "'{}' and '{}' have no column of numbers or texts in common that 'features' leaves to be compared; name another \
+                 'baseline' or other 'features', or give the monitor a 'prediction' or 'labels' to watch",
+                self.watched.0, self.baseline.0
+            );
+            return Err(self.written.refused("baseline", why));
         }
         Ok(())
     }

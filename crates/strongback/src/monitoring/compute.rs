@@ -37,6 +37,17 @@ pub(super) struct Wanted {
     pub prediction: Option<Column>,
 }
 
+impl Wanted {
+    fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.features.iter().chain(&self.prediction)
+    }
+
+    /// Bytes that the sketches of one window may take in memory.
+    pub(super) fn sketch_bytes_max(&self) -> usize {
+        self.columns().map(|column| column.nature.sketch_bytes_max()).sum()
+    }
+}
+
 /// Sketches of one window, put together from those of its model versions.
 #[derive(Default)]
 struct OfWindow {
@@ -76,10 +87,7 @@ pub(super) fn wanted(look: &Look, baseline: &BTreeMap<String, ColumnSketch>) -> 
             return Err(missing(column, "features"));
         }
     }
-    let features = comparable
-        .into_iter()
-        .filter(|one| baseline.contains_key(&lower(&one.name)) && columns::is_feature(definition, &one.name))
-        .collect();
+    let features = columns::compared(definition, &look.columns, |name| baseline.contains_key(name));
     Ok(Wanted { features, prediction })
 }
 
@@ -128,7 +136,13 @@ pub(super) async fn carry_out(
             made
         }
     };
-    let windows = by_window(&kept)?;
+    let mut windows = by_window(&kept)?;
+    if plan.part == Part::All && landed.is_none() && wanted.columns().next().is_none() {
+        // Nothing of them is sketched: there are rows all the same.
+        for (start, rows) in look::rows_of(job, &ctx, look, &spans).await? {
+            windows.entry(start).or_default().rows = rows;
+        }
+    }
     let reference = reference(&ctx, look, plan, &windows).await?;
     let known = Known {
         definition: look.monitor.definition.clone(),
@@ -169,8 +183,7 @@ async fn sketch(
     let span_of = |start: i64| spans.iter().find(|span| span.start == start).copied();
     let mut rows = Vec::new();
     if plan.part == Part::All {
-        let mut asked: Vec<Column> = wanted.features.clone();
-        asked.extend(wanted.prediction.clone());
+        let asked: Vec<Column> = wanted.columns().cloned().collect();
         let parts = scan::windows(job, ctx, &look::asked(look, &spans, &asked)).await?;
         for ((start, model_version), part) in parts {
             for (at, (column, sketch)) in asked.iter().zip(part.sketches).enumerate() {

@@ -94,9 +94,17 @@ pub(super) fn columns(
     figures
 }
 
-/// Whether the test of a column says something about this figure of it.
+/// Whether the test of two samples says something about this figure of them. Of the others the interval says it.
 pub(super) fn is_tested(metric: Metric) -> bool {
-    matches!(metric, Metric::Psi | Metric::JensenShannon | Metric::KolmogorovSmirnov | Metric::Wasserstein)
+    matches!(
+        metric,
+        Metric::Psi
+            | Metric::JensenShannon
+            | Metric::KolmogorovSmirnov
+            | Metric::Wasserstein
+            | Metric::PredictionShift
+            | Metric::LabelDrift
+    )
 }
 
 /// Compares two sketches. The p-value is that of chi-squared over the bins, that of missing values among them, as long as
@@ -196,7 +204,8 @@ fn of_metric(span: Span, metric: Metric, column: &str, compared: &Compared) -> F
     }
 }
 
-/// The stability index of one column against one other: of predictions, and of labels.
+/// The stability index of one column against one other: of predictions, and of labels. Each is tested by itself, and so its
+/// p-value needs no other.
 pub(super) fn stability(
     span: Span,
     metric: Metric,
@@ -209,6 +218,7 @@ pub(super) fn stability(
     Figure {
         reference_n: Some(found.reference_n),
         p_value: found.p_value,
+        adjusted: found.p_value,
         reference: called.to_owned(),
         ..of_metric(span, metric, column, &found)
     }

@@ -13,7 +13,7 @@ use super::{
     monitor, tables,
 };
 use crate::{
-    catalog::{Action, Kind, authorize, names, securable::check_text},
+    catalog::{Action, authorize, securable::check_text},
     context::Ctx,
     db::Sql,
     error::{Error, Result},
@@ -95,21 +95,17 @@ fn is_endpoint(sql: &mut Sql<'_>, name: &FullName) -> Result<bool> {
     Ok(names::leaf(sql, name, Kind::Endpoint)?.is_some())
 }
 
-/// Lets pass who may let labels of this name land, where there is what they could belong to: labels that landed before, an
-/// endpoint, its payload table, or a table.
+/// Lets pass who may let labels of this name land, where there is what they could belong to: who may change the labels that
+/// landed before; where there are none, who may make a table here and change the endpoint, its payload table, or the table that
+/// they belong to.
 fn require(sql: &mut Sql<'_>, name: &FullName) -> Result<()> {
     match managed::find(sql, &tables::names(name).labels)? {
         Found::Managed(labels) => return authorize(sql, Action::Edit, labels.asset.id),
         Found::Declared(labels) => return authorize(sql, Action::Edit, labels.id),
         Found::Nothing { schema } => authorize(sql, Action::Create, schema.id)?,
     }
-    if is_endpoint(sql, name)? {
-        return Ok(());
-    }
-    for table in [name.clone(), monitor::beside(name, monitor::PAYLOAD)] {
-        if !matches!(managed::find(sql, &table)?, Found::Nothing { .. }) {
-            return Ok(());
-        }
+    if let Some(subject) = monitor::subject(sql, name)? {
+        return authorize(sql, Action::Edit, subject);
     }
     Err(Error::missing(format!(
         "There is neither an endpoint nor a table '{}' that labels could belong to. Name the endpoint by its three levels, as \

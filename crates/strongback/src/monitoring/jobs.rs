@@ -31,10 +31,16 @@ async fn run(job: JobCtx) -> Result<Json> {
     }
     let asked: Asked = serde_json::from_value(payload.clone()).map_err(Error::internal)?;
     let mut known: Option<Arc<BTreeMap<String, ColumnSketch>>> = None;
-    let (mut windows, mut revised) = (0, 0);
+    let (mut windows, mut revised, mut is_told) = (0, 0, false);
     loop {
         job.check()?;
         let mut now = look(&job.ctx().await?, asked.monitor_id).await?;
+        if let Some(why) = now.left_out.take()
+            && !is_told
+        {
+            job.log(&why);
+            is_told = true;
+        }
         if discard::stale(&job, &now).await? {
             continue;
         }
@@ -47,8 +53,8 @@ async fn run(job: JobCtx) -> Result<Json> {
             }
         };
         let wanted = compute::wanted(&now, &baseline)?;
-        let columns = wanted.features.len() + 1;
-        let Some(plan) = plan::next(&job, &now, &asked, columns).await? else { break };
+        let bytes = wanted.sketch_bytes_max();
+        let Some(plan) = plan::next(&job, &now, &asked, bytes).await? else { break };
         as_planned(&mut now, &plan);
         windows += plan.windows.len();
         revised += plan.windows.iter().filter(|window| window.span.revision > 1).count();

@@ -3,7 +3,9 @@
 //! What must stay true:
 //! - one alert stands a monitor, metric and column; a window counts once in it, however often it is judged;
 //! - a window without enough rows says nothing: it neither raises nor ends an alert;
-//! - of many columns that are tested together only discoveries count: a value beyond its limit that chance explains does not;
+//! - nor does a value beyond its limit that chance explains: of figures that are tested only discoveries count, and of all
+//!   others those whose whole interval is beyond the limit;
+//! - nothing is raised, ended or queued by a definition that is another by now;
 //! - a command is queued at most once a window, and never within the cool-down after the one before it, whoever restarts;
 //! - it is queued for the newest of windows that are judged together, and for none that is history by now.
 
@@ -18,6 +20,7 @@ use super::{
     derive::is_tested,
     figure::{Figure, Status},
     look::Look,
+    monitor,
     plan::Plan,
     store, trigger,
 };
@@ -73,7 +76,7 @@ pub(super) async fn judge(job: &JobCtx, look: &Look, plan: &Plan, figures: &[Fig
         .await
 }
 
-/// The figure, if it has a value and a limit.
+/// The figure, if it has a value and a limit, and is not beyond one by chance alone.
 fn of(definition: &Definition, figure: &Figure) -> Option<Judged> {
     let (Status::Ok, Some(value)) = (figure.status, figure.value) else { return None };
     let metric = Metric::parse(&figure.metric)?;
@@ -89,12 +92,20 @@ fn of(definition: &Definition, figure: &Figure) -> Option<Judged> {
         return None;
     }
     let severity = |threshold: &Threshold| threshold.severity.unwrap_or(definition.alerts.severity);
-    let is_chance = is_tested(metric)
-        && figure.adjusted.is_some_and(|adjusted| adjusted > definition.false_discovery_rate);
-    let crossed = thresholds
-        .into_iter()
-        .filter(|threshold| !is_chance && threshold.is_crossed_by(value))
+    let beyond: Vec<&Threshold> =
+        thresholds.into_iter().filter(|threshold| threshold.is_crossed_by(value)).collect();
+    let is_sure = |threshold: &Threshold| match is_tested(metric) {
+        true => figure.adjusted.is_none_or(|adjusted| adjusted <= definition.false_discovery_rate),
+        false => is_whole_beyond(threshold, figure),
+    };
+    let crossed = beyond
+        .iter()
+        .copied()
+        .filter(|threshold| is_sure(threshold))
         .max_by_key(|threshold| severity(threshold));
+    if crossed.is_none() && !beyond.is_empty() {
+        return None;
+    }
     Some(Judged {
         metric: figure.metric.clone(),
         column: figure.column.clone(),
@@ -107,6 +118,15 @@ fn of(definition: &Definition, figure: &Figure) -> Option<Judged> {
         crossed: crossed
             .map(|threshold| Threshold { severity: Some(severity(threshold)), ..threshold.clone() }),
     })
+}
+
+/// Whether a figure is beyond a limit with its whole interval. One without the bound that decides is known to no side.
+fn is_whole_beyond(threshold: &Threshold, figure: &Figure) -> bool {
+    let nearest = match threshold.side {
+        Side::Above => figure.low,
+        Side::Below => figure.high,
+    };
+    nearest.is_some_and(|bound| threshold.is_crossed_by(bound))
 }
 
 /// What a figure does to the alert of its metric and column: one change and one event, or nothing.
@@ -129,8 +149,10 @@ async fn settle(job: &JobCtx, look: &Look, judged: Judged) -> Result<()> {
             return Ok(());
         }
     }
+    let n = look.monitor.n;
     job.write(move |tx| {
         authorize(tx, Action::Edit, id)?;
+        monitor::lock(tx, id, n)?;
         match (standing(tx, id, &judged)?, &judged.crossed) {
             (None, None) => Ok(Change::Nothing(())),
             (None, Some(threshold)) => {

@@ -184,6 +184,14 @@ pub(super) fn figures(
     figures
 }
 
+/// How many rows there are and why that says little, where either class has fewer than are wanted.
+fn short(rows: &BinaryScores, wanted: u64) -> Option<(u64, String)> {
+    let (n, positives) = (rows.labels().len() as u64, rows.positives() as u64);
+    (positives.min(n - positives) < wanted).then(|| {
+        (n, format!("{positives} of {n} rows are positive, at least {wanted} of either class are wanted"))
+    })
+}
+
 fn performance(labels: &Labels, span: Span, labelled: &Labelled, ends: &Ends) -> Vec<Figure> {
     let note = if labelled.is_cut { "of the first rows only; there were too many to hold" } else { "" };
     let named = |figure: Figure| match figure.status {
@@ -198,7 +206,11 @@ fn performance(labels: &Labels, span: Span, labelled: &Labelled, ends: &Ends) ->
             let rows = BinaryScores::new(&truth, &scores);
             let resampling = Resampling { ends: ends.clone(), ..Resampling::default() };
             let options = Options { threshold: labels.cutoff, resampling, ..Options::default() };
+            let short = rows.as_ref().ok().and_then(|rows| short(rows, labels.minimum_per_class));
             let one = |metric: &Metric| {
+                if let Some((n, note)) = short.as_ref().filter(|_| metric.is_of_classes()) {
+                    return Figure { n: *n, ..Figure::none(span, metric.name(), "", Status::Small, note) };
+                }
                 let outcome = metric
                     .name()
                     .parse::<classify::Metric>()

@@ -7,13 +7,14 @@ use super::{
     baseline::{self, Resolved},
     frame,
     labelled::{self, ByWindow},
+    labels::{self, Labels},
     monitor::{self, Monitor},
     scan,
     span::Span,
     tables::{Names, names_of},
 };
 use crate::{
-    catalog::Action,
+    catalog::{Action, authorize},
     context::Ctx,
     db::Sql,
     error::{Error, Result},
@@ -35,6 +36,8 @@ pub(super) struct Look {
     pub monitor: Monitor,
     pub watched: Managed,
     pub labels: Option<Managed>,
+    /// Why labels that are there do not count.
+    pub left_out: Option<String>,
     pub baseline: Resolved,
     pub names: Names,
     /// Columns of the watched table.
@@ -70,18 +73,16 @@ fn find(sql: &mut Sql<'_>, monitor_id: i64) -> Result<Look> {
     let watched = managed::by_asset(sql, monitor.watched_id, Action::Read)?;
     let baseline = baseline::of_monitor(sql, &monitor)?;
     let names = names_of(sql, &monitor)?;
-    let labels = match monitor.definition.labels {
-        None => None,
-        Some(_) => match managed::find(sql, &names.labels)? {
-            managed::Found::Managed(found) => {
-                crate::catalog::authorize(sql, Action::Read, found.asset.id)?;
-                Some(*found)
-            }
-            // They come later.
-            _ => None,
-        },
+    let (labels, left_out) = match labels::find(sql, &monitor, &names)? {
+        Labels::Counted(found) => {
+            authorize(sql, Action::Read, found.asset.id)?;
+            (Some(*found), None)
+        }
+        Labels::Foreign(why) => (None, Some(why)),
+        // They come later.
+        Labels::Nothing => (None, None),
     };
-    Ok(Look { monitor, watched, labels, baseline, names, columns: Vec::new() })
+    Ok(Look { monitor, watched, labels, left_out, baseline, names, columns: Vec::new() })
 }
 
 /// Event times of a table.

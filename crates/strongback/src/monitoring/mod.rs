@@ -46,6 +46,7 @@ mod import;
 mod jobs;
 mod judge;
 mod labelled;
+mod labels;
 mod look;
 mod matched;
 pub mod monitor;

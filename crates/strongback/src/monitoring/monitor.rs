@@ -14,7 +14,7 @@ use crate::{
         authorize, names,
     },
     db::{Row, Sql},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     serving::payload::{self, Recorded},
     tables::managed::{self, Managed},
 };
@@ -43,6 +43,8 @@ pub struct Monitor {
     pub baseline_id: i64,
     /// That table's version.
     pub baseline_version: u64,
+    /// Of the command that its trigger names: `asset.id`.
+    pub(super) command_id: Option<i64>,
     /// How far it is.
     pub state: State,
 }
@@ -86,6 +88,7 @@ fn read(row: &Row<'_>, asset: Asset) -> Result<Monitor> {
         baseline_version: row.get::<i64>(14)? as u64,
         declared_at: row.get(15)?,
         declared_by: row.get(16)?,
+        command_id: row.get(17)?,
         state: State {
             run_id: row.get(2)?,
             computed_to: row.get(3)?,
@@ -122,6 +125,51 @@ pub(super) fn by_id(sql: &mut Sql<'_>, id: i64, action: Action) -> Result<Monito
     let found = asset::get(sql, id)?.ok_or_else(|| Error::missing("The monitor was deleted."))?;
     authorize(sql, action, id)?;
     load(sql, found)
+}
+
+/// How far a monitor is with what it queues, and how far windows and event time are.
+pub(super) struct Far {
+    /// When a command was queued last, milliseconds since the epoch.
+    pub triggered_at: Option<i64>,
+    /// The newest window that one was queued for.
+    pub triggered_window: Option<i64>,
+    pub computed_to: Option<i64>,
+    pub newest_event: Option<i64>,
+}
+
+/// Keeps others from planning, judging, triggering and declaring until the transaction ends; refused where the definition is
+/// another by now than the one that the caller looked with.
+pub(super) fn lock(tx: &mut Sql<'_>, id: i64, definition_n: i64) -> Result<Far> {
+    let found = tx.first(&store::MONITOR_LOCK, bind![id], |row| {
+        let far = Far {
+            triggered_at: row.get(0)?,
+            triggered_window: row.get(1)?,
+            computed_to: row.get(2)?,
+            newest_event: row.get(3)?,
+        };
+        Ok((far, row.get::<i64>(4)?))
+    })?;
+    let (far, n) = found.ok_or_else(|| Error::missing("The monitor was deleted."))?;
+    if n == definition_n {
+        return Ok(far);
+    }
+    Err(Error::new(Code::ResourceConflict, "The monitor was declared anew meanwhile; it is looked at again."))
+}
+
+/// The asset that a watched name means: its endpoint, or else the payload table of one, or the table itself. Who may change it
+/// may watch it and give it labels. It authorises nothing.
+pub(super) fn subject(sql: &mut Sql<'_>, name: &FullName) -> Result<Option<i64>> {
+    if let Some(endpoint) = names::leaf(sql, name, Kind::Endpoint)? {
+        return Ok(Some(endpoint.id));
+    }
+    for table in [beside(name, PAYLOAD), name.clone()] {
+        match managed::find(sql, &table)? {
+            managed::Found::Managed(found) => return Ok(Some(found.asset.id)),
+            managed::Found::Declared(found) => return Ok(Some(found.id)),
+            managed::Found::Nothing { .. } => {}
+        }
+    }
+    Ok(None)
 }
 
 /// A name with something behind its last part.

@@ -25,14 +25,14 @@ use crate::{
     catalog::{Action, authorize},
     context::Ctx,
     db::{Change, Sql},
-    error::{Code, Error, Result},
+    error::{Error, Result},
     events::{Event, EventKind},
     jobs::JobCtx,
     time::now_ms,
 };
 
-/// Sketches that one plan holds in memory: of 12 kB at most.
-const SKETCHES_MAX: usize = 4_096;
+/// Bytes of the sketches that one plan holds in memory, for each version of the model.
+const SKETCH_BYTES_MAX: usize = 48 << 20;
 /// Windows of one plan.
 const WINDOWS_MAX: usize = 16;
 /// Windows without rows that are told of one by one; a longer gap is passed over.
@@ -40,9 +40,9 @@ const GAP_MAX: i64 = 100;
 /// Windows that one look for late rows goes through, and that somebody may ask for at once.
 pub(super) const LOOKED_MAX: i64 = 1_000;
 
-/// How many windows a plan of so many columns has.
-fn group(columns: usize) -> usize {
-    (SKETCHES_MAX / columns.max(1)).clamp(1, WINDOWS_MAX)
+/// How many windows a plan has whose sketches may take so many bytes a window.
+fn group(bytes: usize) -> usize {
+    (SKETCH_BYTES_MAX / bytes.max(1)).clamp(1, WINDOWS_MAX)
 }
 
 /// Refuses a range of too many windows; those that are not over yet do not count.
@@ -61,8 +61,8 @@ pub(super) fn check_range(window: Window, (from, to): (i64, i64)) -> Result<()> 
     )))
 }
 
-/// What is to be computed next; `None` when nothing is left.
-pub(super) async fn next(job: &JobCtx, look: &Look, asked: &Asked, columns: usize) -> Result<Option<Plan>> {
+/// What is to be computed next, where the sketches of a window may take so many bytes; `None` when nothing is left.
+pub(super) async fn next(job: &JobCtx, look: &Look, asked: &Asked, bytes: usize) -> Result<Option<Plan>> {
     let id = look.monitor.asset.id;
     let ctx = job.ctx().await?;
     if let Some(plan) = ctx
@@ -74,7 +74,7 @@ pub(super) async fn next(job: &JobCtx, look: &Look, asked: &Asked, columns: usiz
     {
         return Ok(Some(plan));
     }
-    let most = group(columns);
+    let most = group(bytes);
     let wanted = match asked.range {
         Some(range) => again(job, &ctx, look, range, most).await?,
         None => match due(job, &ctx, look, most).await? {
@@ -346,15 +346,9 @@ async fn store_plan(job: &JobCtx, look: &Look, wanted: Wanted) -> Result<Option<
         return Ok(None);
     }
     job.write(move |tx| {
-        tx.first(&store::MONITOR_LOCK, bind![id], |_| Ok(()))?
-            .ok_or_else(|| Error::missing("The monitor was deleted."))?;
         // What was found holds for the definition that it was looked for with.
-        if monitor::by_id(tx, id, Action::Edit)?.n != definition_n {
-            return Err(Error::new(
-                Code::ResourceConflict,
-                "The monitor was declared anew meanwhile; it is looked at again.",
-            ));
-        }
+        monitor::lock(tx, id, definition_n)?;
+        monitor::by_id(tx, id, Action::Edit)?;
         // Another job of this monitor may have stored one since.
         if let Some(plan) = open(tx, id)? {
             return Ok(Change::Nothing(Some(plan)));
@@ -423,5 +417,20 @@ impl ToStore {
         let (to, newest, n) = (self.computed_to, self.newest_event, self.definition_n);
         let values = bind![id, to, newest, self.table, self.labels, now, n];
         tx.execute(&store::MONITOR_LOOKED, values).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::group;
+    use crate::monitoring::columns::Nature;
+
+    #[test]
+    fn a_plan_has_as_many_windows_as_their_sketches_have_room() {
+        let (number, text) = (Nature::Numeric.sketch_bytes_max(), Nature::Categorical.sketch_bytes_max());
+        assert_eq!(
+            [0, number, 30 * number, 30 * text, 300 * text, 10_000 * text].map(group),
+            [16, 16, 16, 9, 1, 1]
+        );
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::{
     Asked,
     jobs::KIND,
+    labels,
     monitor::{self, Monitor},
     store, stored, tables,
 };
@@ -116,19 +117,16 @@ pub(super) fn join(tx: &mut Sql<'_>, monitor: &Monitor, asked: &Asked) -> Result
     jobs::join_or_enqueue(tx, &new_job(monitor, asked))
 }
 
-/// The key of the job that is to be queued, if there is something to do: the same state of the world gives the same key, for an
-/// hour, after which what failed is tried once more.
+/// The key of the job that is to be queued, if there is something to do: the same state of the world gives the same key, until
+/// one more window is complete, or for an hour, after which what failed is tried once more.
 fn is_due(sql: &mut Sql<'_>, id: i64, now: i64) -> Result<Option<String>> {
     let Some(found) = asset::get(sql, id)? else { return Ok(None) };
     let monitor = monitor::load(sql, found)?;
     // A monitor whose table is gone has nothing to do.
     let Ok(watched) = managed::by_asset(sql, monitor.watched_id, Action::Read) else { return Ok(None) };
-    let labels = match (&monitor.definition.labels, tables::names_of(sql, &monitor)) {
-        (Some(_), Ok(names)) => match managed::find(sql, &names.labels) {
-            Ok(managed::Found::Managed(found)) => Some(found.newest.version),
-            _ => None,
-        },
-        _ => None,
+    let labels = match tables::names_of(sql, &monitor) {
+        Ok(names) => labels::find(sql, &monitor, &names).ok().and_then(|found| found.version()),
+        Err(_) => None,
     };
     let is_broken_off = stored::open(sql, id)?.is_some();
     let newest = watched.newest.version;
@@ -138,21 +136,27 @@ fn is_due(sql: &mut Sql<'_>, id: i64, now: i64) -> Result<Option<String>> {
     if sql.first(&store::MONITOR_BUSY, bind![id, KIND], |_| Ok(()))?.is_some() {
         return Ok(None);
     }
-    let state = &monitor.state;
-    let hour = now / 3_600_000;
+    let (state, hour) = (&monitor.state, now / 3_600_000);
+    let complete = complete(&monitor, now);
     Ok(Some(format!(
-        "{}/{}/{:?}/{newest}/{labels:?}/{is_broken_off}/{hour}",
+        "{}/{}/{:?}/{complete}/{newest}/{labels:?}/{is_broken_off}/{hour}",
         monitor.asset.uuid, monitor.n, state.computed_to
     )))
+}
+
+/// How many windows have become complete since those that were computed.
+fn complete(monitor: &Monitor, now: i64) -> i64 {
+    let window = monitor.definition.window;
+    let Some(computed_to) = monitor.state.computed_to else { return 0 };
+    let clock = now.saturating_mul(1_000).saturating_sub(window.delay.micros());
+    clock.saturating_sub(computed_to).max(0) / window.length.micros().max(1)
 }
 
 fn has_something(monitor: &Monitor, newest: u64, labels: Option<u64>, now: i64) -> bool {
     let (state, window) = (&monitor.state, monitor.definition.window);
     let is_new = state.looked_version != Some(newest);
     let Some(computed_to) = state.computed_to else { return is_new };
-    let complete_at =
-        computed_to.saturating_add(window.length.micros()).saturating_add(window.delay.micros());
-    let is_complete = complete_at <= now.saturating_mul(1_000);
+    let is_complete = complete(monitor, now) > 0;
     let late_every = (window.length.micros() / 4_000).clamp(*LATE_MS.start(), *LATE_MS.end());
     let may_look = now.saturating_sub(state.looked_at) >= late_every;
     let has_rows = state.newest_event.is_some_and(|newest| newest >= computed_to);

@@ -7,10 +7,10 @@ statements! {
     MONITOR_REDEFINE = "UPDATE monitor SET watched_id = $2, definition_n = $3 WHERE asset_id = $1";
     MONITOR_GET = "SELECT m.watched_id, m.definition_n, m.run_id, m.computed_to, m.newest_event, m.looked_version,
             m.looked_labels, m.looked_at, m.reference_start, m.triggered_at, m.triggered_window, d.definition, d.sha256,
-            d.baseline_id, d.baseline_version, d.created_at, d.created_by
+            d.baseline_id, d.baseline_version, d.created_at, d.created_by, d.command_id
         FROM monitor m JOIN monitor_definition d ON d.asset_id = m.asset_id AND d.n = m.definition_n WHERE m.asset_id = $1";
-    /// Keeps others from planning or triggering until the transaction ends.
-    MONITOR_LOCK = "SELECT triggered_at, triggered_window, computed_to, newest_event FROM monitor WHERE asset_id = $1 {lock}";
+    /// Keeps others from planning, judging, triggering and declaring until the transaction ends.
+    MONITOR_LOCK = "SELECT triggered_at, triggered_window, computed_to, newest_event, definition_n FROM monitor WHERE asset_id = $1 {lock}";
     /// Whether a job of it waits or runs. The kind is made a value of its own so that the asset's index is taken.
     MONITOR_BUSY = "SELECT id FROM job WHERE asset_id = $1 AND (kind || '') = $2 AND state IN ('queued', 'running') LIMIT 1";
     /// Those that are there, by id, behind one.
@@ -30,8 +30,8 @@ statements! {
     MONITOR_TRIGGERED = "UPDATE monitor SET triggered_at = $2, triggered_window = $3 WHERE asset_id = $1";
 
     DEFINITION_INSERT = "INSERT INTO monitor_definition (asset_id, n, definition, sha256, baseline_id, baseline_version,
-            created_at, created_by)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+            created_at, created_by, command_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
     WINDOW_PLAN = "INSERT INTO monitor_window (asset_id, starts_at, revision, ends_at, plan, part, definition_n, state, outcome,
             row_count, labelled_count, table_version, labels_version, is_judged)

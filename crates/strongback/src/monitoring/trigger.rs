@@ -5,10 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use syntax::monitors::{Monitor, Trigger};
 
-use super::{look::Look, span::moment, store, stored::Part, tables::moved};
+use super::{
+    look::Look,
+    monitor::{self, Far},
+    span::moment,
+    store,
+    stored::Part,
+};
 use crate::{
     bind,
-    catalog::{Action, authorize},
+    catalog::{Action, asset, authorize},
     db::Change,
     error::{Code, Error, Result},
     events::{Event, EventKind},
@@ -16,47 +22,39 @@ use crate::{
     tables::managed::show,
 };
 
-/// How far a monitor is, as it was judged: what was queued last, and how far windows and event time are.
-struct Far {
-    triggered_at: Option<i64>,
-    triggered_window: Option<i64>,
-    computed_to: Option<i64>,
-    newest_event: Option<i64>,
-}
-
-/// Queues the command because of a window, unless one was queued for it or a later one, or within the cool-down; nor where the
-/// window is history: later ones are due still, event time is further than what may come late, or no alert of it stands any
-/// more. What the command refuses is logged: alerts stand all the same. Where too many jobs wait it is an error that passes,
-/// and the windows are judged again.
+/// Queues the command because of a window, unless one was queued for it, or within the cool-down; nor where the window is
+/// history: one was queued for a later one, later ones are due still, event time is further than what may come late, or no alert
+/// of it stands any more. Labels come out of order by their nature: a later window makes no history of theirs. What the command
+/// refuses is logged: alerts stand all the same. Where too many jobs wait it is an error that passes, and the windows are judged
+/// again.
 pub(super) async fn pull(job: &JobCtx, look: &Look, start: i64, part: Part) -> Result<()> {
     let Some(trigger) = look.monitor.definition.trigger.clone() else { return Ok(()) };
     let (id, uuid) = (look.monitor.asset.id, look.monitor.asset.uuid.clone());
     let end = start + look.monitor.definition.window.length.micros();
     let params = parameters(&trigger, &show(&look.names.watched), (start, end));
-    let command_name = moved(&look.monitor.definition.watch, &look.names.watched, &trigger.command)?;
+    let command_id = look.monitor.command_id;
     let declared = look.monitor.definition.clone();
-    let run_as_id = look.monitor.declared_by;
+    let (run_as_id, n) = (look.monitor.declared_by, look.monitor.n);
     let cool_down = trigger.cool_down.micros() / 1_000;
     let told = job.write(move |tx| {
         authorize(tx, Action::Edit, id)?;
-        let far = tx.one(&store::MONITOR_LOCK, bind![id], |row| {
-            Ok(Far {
-                triggered_at: row.get(0)?,
-                triggered_window: row.get(1)?,
-                computed_to: row.get(2)?,
-                newest_event: row.get(3)?,
-            })
-        })?;
+        let far = monitor::lock(tx, id, n)?;
         let now = tx.now();
         let is_cool = far.triggered_at.is_none_or(|at| now.saturating_sub(at) >= cool_down);
-        let is_new = far.triggered_window.is_none_or(|window| window < start);
+        let is_new = part == Part::Labels || far.triggered_window.is_none_or(|window| window < start);
         if !is_cool || !is_new || is_history(&declared, &far, end, part, now) {
             return Ok(Change::Nothing(None));
         }
         if tx.first(&store::ALERT_OF_WINDOW, bind![id, start], |_| Ok(()))?.is_none() {
             return Ok(Change::Nothing(None));
         }
-        let command = commands::find(tx, &show(&command_name))?;
+        // Another one that has its name since is not what the monitor was declared with.
+        let command = command_id.map(|id| asset::get(tx, id)).transpose()?.flatten().ok_or_else(|| {
+            Error::missing(format!(
+                "The command '{}', which the monitor was declared with, was deleted. Declare one, and the monitor anew.",
+                trigger.command
+            ))
+        })?;
         let run = commands::Run {
             command_id: command.id,
             params: params.clone(),
@@ -70,7 +68,10 @@ pub(super) async fn pull(job: &JobCtx, look: &Look, start: i64, part: Part) -> R
             ..commands::Run::default()
         };
         let queued = commands::enqueue(tx, &run)?;
-        tx.execute(&store::MONITOR_TRIGGERED, bind![id, now, start])?;
+        if queued.event.is_none() {
+            return Ok(Change::Nothing(None));
+        }
+        tx.execute(&store::MONITOR_TRIGGERED, bind![id, now, far.triggered_window.max(Some(start))])?;
         tx.execute(&store::ALERT_SET_JOB, bind![id, start, &queued.id.to_string()])?;
         let event = Event::new(EventKind::MonitorTrigger).asset(id, 0).subject(queued.id.to_string()).detail(
             json!({ "command": trigger.command, "params": params, "window": moment(start), "job": queued.id }),

@@ -20,8 +20,9 @@ use crate::{
 
 /// Rows that are kept for the load on the models; more where one request has more.
 const SAMPLE_ROWS: usize = 1_000;
-/// Rows of an evaluation at most: scores and outcomes of all of them are held in memory.
-const ROWS_MAX: u64 = 20_000_000;
+/// Rows of an evaluation at most: scores and outcomes of all of them are held in memory, and once more by each gate that compares
+/// two models row by row: about half a gigabyte.
+const ROWS_MAX: u64 = 5_000_000;
 
 /// What is known of the evaluation rows.
 #[derive(Default)]

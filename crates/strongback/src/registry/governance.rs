@@ -1,4 +1,5 @@
-//! Governance: which aliases of a model move with evidence alone, and on what grounds one may move.
+//! Governance: which aliases of a model move on grounds alone, and what is one: the report of its gates, an override with a
+//! reason, or the way back to what was judged before.
 //!
 //! It is off unless somebody who may manage the model switched it on. To loosen it again, and to override gates, is for
 //! administrators, unless the server was told otherwise (docs/decisions/0026). What must stay true: [`grounds`] is asked for every

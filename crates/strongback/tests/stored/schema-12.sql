@@ -510,6 +510,7 @@ CREATE TABLE monitor_definition (
     sha256 BLOB NOT NULL,
     baseline_id INTEGER NOT NULL REFERENCES asset (id),
     baseline_version INTEGER NOT NULL,
+    command_id INTEGER REFERENCES asset (id),
     created_at INTEGER NOT NULL,
     created_by INTEGER NOT NULL,
     PRIMARY KEY (asset_id, n)

@@ -161,6 +161,12 @@ impl Monitor {
             Task::Classification => Subject::Classification,
             Task::Regression => Subject::Regression,
         };
+        if labels.minimum_per_class == 0 {
+            return refuse(
+                Place::Labels,
+                "'minimum_per_class' is 0; nothing is known of a class without rows, so say at least 1",
+            );
+        }
         for metric in &labels.metrics {
             if metric.subject() != fits {
                 return refuse(

@@ -114,6 +114,19 @@ impl Metric {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|metric| metric.name() == name)
     }
+
+    /// Whether it rests on the rows of one class alone, so that a few of them say little, however many rows there are.
+    pub fn is_of_classes(self) -> bool {
+        matches!(
+            self,
+            Self::BalancedAccuracy
+                | Self::Precision
+                | Self::Recall
+                | Self::F1
+                | Self::RocAuc
+                | Self::AveragePrecision
+        )
+    }
 }
 
 #[cfg(test)]

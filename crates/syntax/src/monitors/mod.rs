@@ -158,6 +158,14 @@ pub struct Labels {
     pub cutoff: f64,
     /// Figures of how well it predicts.
     pub metrics: Vec<Metric>,
+    /// Those of them that rest on the rows of one class are not told of a window with fewer rows of either.
+    #[serde(default = "minimum_per_class")]
+    pub minimum_per_class: u64,
+}
+
+/// As many as a gate asks for at least.
+fn minimum_per_class() -> u64 {
+    10
 }
 
 /// How much an alert matters.

@@ -25,7 +25,7 @@ use std::{collections::HashMap, fmt::Display, str::FromStr};
 
 use super::{
     Alerts, Baseline, Features, Labels, Length, Metric, Monitor, Place, Prediction, Severity, Side, Task,
-    Threshold, Trigger, Window,
+    Threshold, Trigger, Window, minimum_per_class,
 };
 use crate::names::{closest, shown};
 use crate::yaml::{Fields, Node, Position, Value, YamlError, list, read, scalar};
@@ -141,7 +141,10 @@ fn prediction(node: &Node) -> Result<Prediction, YamlError> {
 }
 
 fn labels(node: &Node) -> Result<Labels, YamlError> {
-    let fields = Fields::of(node, &["table", "lateness", "baseline", "task", "cutoff", "metrics"])?;
+    let fields = Fields::of(
+        node,
+        &["table", "lateness", "baseline", "task", "cutoff", "metrics", "minimum_per_class"],
+    )?;
     let tasks = [(Task::Classification, "classification"), (Task::Regression, "regression")];
     Ok(Labels {
         table: text_or(&fields, "table")?,
@@ -150,6 +153,7 @@ fn labels(node: &Node) -> Result<Labels, YamlError> {
         task: one_of(&fields, "task", &tasks)?.unwrap_or(Task::Classification),
         cutoff: number(&fields, "cutoff")?.unwrap_or(0.5),
         metrics: metrics(&fields)?.unwrap_or_default(),
+        minimum_per_class: number(&fields, "minimum_per_class")?.unwrap_or_else(minimum_per_class),
     })
 }
 

@@ -40,6 +40,7 @@ fn a_declaration_is_read_whole() {
     assert!(last.is_crossed_by(0.89) && !last.is_crossed_by(0.9));
     let labels = monitor.labels.as_ref().unwrap();
     assert_eq!((labels.task, labels.cutoff, labels.table.as_deref()), (Task::Classification, 0.5, None));
+    assert_eq!(labels.minimum_per_class, 10);
     let trigger = monitor.trigger.as_ref().unwrap();
     assert_eq!(trigger.parameters["depth"], "7");
     assert_eq!(trigger.cool_down.micros(), 86_400_000_000);
@@ -74,6 +75,7 @@ fn a_mistake_is_told_with_its_place() {
     check("offset: 15m", "offset: 1h", "line 4, column 9: … is not less than the length");
     check("exclude: [Time]", "exclude: [Time, time]", "line 6, column 11: … twice");
     check("[roc_auc, recall]", "[rmse]", "line 8, column 9: … no figure of this task");
+    check("Class,", "Class, minimum_per_class: 0,", "line 8, column 9: … say at least 1");
     check("[psi, missing]", "[psi, mising]", "line 9, column 16: … did you mean 'missing'?");
     check("[psi, missing]", "[psi]", "line 12, column 5: … not computed; add it to 'metrics'");
     check("above: 0.2", "above: 0.2, below: 1", "line 11, column 5: … not both");

@@ -201,7 +201,8 @@ fn environment(runner: &Runner, job: &LeasedJob, directory: &Path) -> Vec<(Strin
     set
 }
 
-type Beat<'a> = Pin<Box<dyn Future<Output = Result<HeartbeatResponse>> + 'a>>;
+/// The answer to a heartbeat, and when that was sent: from then on the lease is counted.
+type Beat<'a> = Pin<Box<dyn Future<Output = (Instant, Result<HeartbeatResponse>)> + 'a>>;
 
 /// What is known of the job that runs.
 struct Attempt<'a> {
@@ -224,7 +225,9 @@ impl<'a> Attempt<'a> {
     async fn attend(&mut self, mut running: Running, mut stop: watch::Receiver<bool>) -> Option<End> {
         // Why it is ended from here, if it is.
         let mut told: Option<Reason> = None;
-        let mut next_beat = Instant::now() + BEAT_EVERY.min(lease(self.job) / 3);
+        // The first one at once: the answer with the job may have been long under way, that to a heartbeat is counted from when
+        // it was sent.
+        let mut next_beat = Instant::now();
         let mut beat: Option<Beat<'a>> = None;
         let end = loop {
             tokio::select! {
@@ -284,14 +287,15 @@ impl<'a> Attempt<'a> {
             })
         };
         let path = format!("/api/1.0/runner/jobs/{}/heartbeat", job.job_id);
-        Box::pin(async move { runner.client.post(&path, &body).await })
+        let sent = Instant::now();
+        Box::pin(async move { (sent, runner.client.post(&path, &body).await) })
     }
 
     /// What the answer to a heartbeat means: why the command is to end, if it is.
-    fn heard(&mut self, answer: Result<HeartbeatResponse>) -> Option<Reason> {
+    fn heard(&mut self, (sent, answer): (Instant, Result<HeartbeatResponse>)) -> Option<Reason> {
         match answer {
             Ok(answer) => {
-                self.holds_until = Instant::now() + lease(self.job);
+                self.holds_until = sent + lease(self.job);
                 self.log.lock().sent_to(usize::try_from(answer.log_next).unwrap_or(0));
                 answer.cancel.then_some(Reason::Cancelled)
             }
@@ -339,7 +343,8 @@ impl<'a> Attempt<'a> {
     async fn flush(&mut self) -> Result<()> {
         while !self.log.lock().piece().1.is_empty() {
             let before = self.log.lock().piece().0;
-            let answer = self.beat().await?;
+            let (_, answer) = self.beat().await;
+            let answer = answer?;
             self.log.lock().sent_to(usize::try_from(answer.log_next).unwrap_or(0));
             if self.log.lock().piece().0 == before {
                 return Err(Error::invalid("The server does not take the log."));

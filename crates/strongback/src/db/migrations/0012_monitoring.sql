@@ -21,7 +21,7 @@ CREATE TABLE monitor (
 ) {keyed};
 
 -- A version of what a monitor is declared as; immutable. `definition` is JSON, `baseline_id` the table that it is compared with
--- at `baseline_version`.
+-- at `baseline_version`, `command_id` the command that its trigger named, whatever that is called since.
 CREATE TABLE monitor_definition (
     asset_id {int} NOT NULL REFERENCES monitor (asset_id),
     n {int} NOT NULL,
@@ -29,6 +29,7 @@ CREATE TABLE monitor_definition (
     sha256 {blob} NOT NULL,
     baseline_id {int} NOT NULL REFERENCES asset (id),
     baseline_version {int} NOT NULL,
+    command_id {int} REFERENCES asset (id),
     created_at {int} NOT NULL,
     created_by {int} NOT NULL,
     PRIMARY KEY (asset_id, n)

@@ -34,6 +34,7 @@ use crate::{
         Limits, Policy, Route,
         wire::{self, Int64},
     },
+    time,
 };
 
 /// How long a call may wait for a job.
@@ -193,6 +194,17 @@ impl Asked {
         })
     }
 
+    fn wanted<'a>(&'a self, allows: &'a dyn Fn(&str) -> bool, secret: Option<&'a Secret>) -> Wanted<'a> {
+        Wanted {
+            holder: &self.holder,
+            kinds: &[commands::KIND],
+            labels: &self.labels,
+            lease_ms: self.lease_ms,
+            allows,
+            secret,
+        }
+    }
+
     fn allows(&self, name: &str) -> bool {
         self.allow.is_empty() || self.allow.iter().any(|pattern| glob::fits(pattern, name))
     }
@@ -230,18 +242,21 @@ async fn lease(ctx: Ctx, request: LeaseRequest) -> Result<LeaseResponse> {
 
 async fn take(ctx: &Ctx, asked: &Arc<Asked>) -> Result<(Taken, Option<LeasedJob>)> {
     let secret = (ctx.app.config.auth_mode() == Mode::Tokens).then(Secret::new_token);
+    // The request may have come long ago, and waits.
+    let (looking, now) = (Arc::clone(asked), time::now_ms());
+    let found = ctx
+        .read(move |sql| {
+            authorize_runner(sql)?;
+            let allows = |name: &str| looking.allows(name);
+            lease::find(sql, &looking.wanted(&allows, None), now)
+        })
+        .await?;
     let asked = Arc::clone(asked);
     ctx.write(move |tx| {
         authorize_runner(tx)?;
-        let wanted = Wanted {
-            holder: &asked.holder,
-            kinds: &[commands::KIND],
-            labels: &asked.labels,
-            lease_ms: asked.lease_ms,
-            allows: &|name| asked.allows(name),
-            secret: secret.as_ref(),
-        };
-        Ok(match lease::take(tx, &wanted)? {
+        let allows = |name: &str| asked.allows(name);
+        let wanted = asked.wanted(&allows, secret.as_ref());
+        Ok(match lease::take(tx, &wanted, found)? {
             Change::Made(Taken::Job(job, run_as, name), event) => {
                 let leased = leased(tx, &job, &run_as.name, name, secret.as_ref(), asked.lease_ms)?;
                 Change::Made((Taken::Job(job, run_as, None), Some(leased)), event)

@@ -145,3 +145,29 @@ fn a_job_is_not_begun_before_its_time() {
         worker.stop().await;
     });
 }
+
+/// Behind more jobs than are looked at together, and none of them for this runner.
+#[test]
+fn a_runner_finds_its_job_behind_those_of_others() {
+    on_every_store(async |test: TestApp| {
+        crate::catalog::prod_risk(&test).await;
+        let mut last = json!(null);
+        for (leaf, times) in [("theirs", 130), ("mine", 1)] {
+            let name = format!("prod.risk.{leaf}");
+            let body = json!({ "name": name, "definition": { "argv": ["/bin/true"] } });
+            ok(&test.post("/api/1.0/commands", body).await);
+            for _ in 0..times {
+                let queued = test.post(&format!("/api/1.0/commands/{name}/run"), json!({})).await;
+                last = ok(&queued)["job_id"].clone();
+            }
+        }
+        let asked = json!({ "runner": "one", "allow": ["prod.risk.mi*"] });
+        let leased = test.post("/api/1.0/runner/lease", asked.clone()).await;
+        assert_eq!(ok(&leased)["job"]["job_id"], last, "{leased:?}");
+        // Nothing else is for it, and one that has it is not asked for again.
+        let other = json!({ "runner": "two", "allow": ["prod.risk.mi*"] });
+        assert_eq!(test.post("/api/1.0/runner/lease", other).await.json["job"], json!(null));
+        let any = test.post("/api/1.0/runner/lease", json!({ "runner": "three" })).await;
+        assert_eq!(ok(&any)["job"]["command"], "prod.risk.theirs");
+    });
+}

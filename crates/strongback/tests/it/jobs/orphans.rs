@@ -146,6 +146,29 @@ fn a_runner_that_stops_puts_its_job_back() {
     });
 }
 
+/// What the stopped attempt wrote is not in the way of what the next one of its number writes.
+#[test]
+fn a_job_that_was_put_back_has_the_log_of_the_attempt_that_counts() {
+    on_every_store(|rig| {
+        let script = "
+            if [ -e \"$DIR/begun\" ]; then echo the second time; exit; fi
+            echo a line of the first time, which is longer
+            echo begun > \"$DIR/begun\"
+            while :; do sleep 1; done
+        ";
+        let id = rig.run(&rig.script("twice", script, &json!({})));
+        let mut first = rig.runner("one", &[]);
+        rig.logged(&id, "a line of the first time, which is longer");
+        rig.file("begun");
+        assert!(first.terminate(super::rig::PATIENCE).unwrap().success(), "{}", first.log());
+        let mut second = rig.runner("two", &["--once"]);
+        let job = rig.ended(&id);
+        assert_eq!((outcome(&job).as_str(), &job["attempts"]), ("succeeded", &json!(1)), "{job}");
+        assert_eq!(rig.log(&id), "the second time\n");
+        assert_eq!(exit_code(&mut second), Some(0));
+    });
+}
+
 /// The command goes on while the server is away, and its end is told when it is back.
 #[test]
 fn a_command_outlives_the_death_of_the_server() {

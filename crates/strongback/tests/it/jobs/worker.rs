@@ -155,18 +155,26 @@ fn heavy_ones_run_one_at_a_time_beside_light_ones() {
 fn a_server_that_stops_puts_back_what_runs_and_counts_no_attempt() {
     on_every_store(async |test: TestApp| {
         handle(&test, "test.long", async |job| {
+            job.log("a line of the first time, which is longer");
+            job.progress(1, 2, "logged");
             job.told_to_end().await;
             job.check().map(|()| json!(null))
         });
         let worker = Worker::start(&test.app);
         let id = queue(&test, new("test.long")).await.unwrap();
-        until(&test, id, |job| job.state.name() == "running").await;
+        until(&test, id, |job| job.progress.message == "logged").await;
         worker.stop().await;
         let job = super::look(&test, id).await;
         assert_eq!((job.state.name(), job.attempts, job.holder), ("queued", 0, None));
-        handle(&test, "test.long", async |_| Ok(json!("done")));
+        handle(&test, "test.long", async |job| {
+            job.log("the second time");
+            Ok(json!("done"))
+        });
         let worker = Worker::start(&test.app);
         assert_eq!(ended(&test, id).await.result, Some(json!("done")));
+        // Its number is the same, and its log is its own.
+        let log = test.get(&format!("/api/1.0/jobs/{id}/log")).await;
+        assert_eq!((&log.json["text"], &log.json["attempt"]), (&json!("the second time\n"), &json!(1)));
         worker.stop().await;
     });
 }

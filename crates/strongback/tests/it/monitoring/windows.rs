@@ -190,3 +190,107 @@ fn what_is_declared_wrong_is_told() {
         assert!(!ok(&pins).to_string().contains("windows are compared with it"), "{pins:?}");
     });
 }
+
+/// The look of one minute finds that nothing is complete yet, and a later one that it is, whatever the hour.
+#[test]
+fn a_window_is_queued_as_soon_as_it_is_complete() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        train(&test).await;
+        let now = strongback::time::now_ms() / 1_000;
+        let (row, end) = (now - 120, (now - 120) / 60 * 60 + 60);
+        let at = ::chrono::DateTime::from_timestamp(row, 0).unwrap().to_rfc3339();
+        payload(&test, "first", &format!("r-0,0,{at},1,0.5,1,a\n")).await;
+        // It is complete four seconds from now.
+        let window = format!("window: {{ length: 1m, delay: {}s }}", now + 4 - end);
+        ok(&apply(&test, &YAML.replace("window: { length: 1h }", &window)).await);
+        let worker = Worker::start(&test.app);
+        assert_eq!(monitoring::look(&test.app).await.unwrap(), 1);
+        let newest = async || {
+            let jobs = test.get("/api/1.0/jobs?kind=monitor_run&max_results=1").await;
+            ended(&test, ok(&jobs)["jobs"][0]["job_id"].as_str().unwrap()).await
+        };
+        assert_eq!(newest().await["result"]["windows"], 0);
+        let waited = std::time::Instant::now();
+        while monitoring::look(&test.app).await.unwrap() == 0 {
+            assert!(waited.elapsed() < PATIENCE, "the window is complete and nobody computes it");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(newest().await["result"]["windows"], 1);
+        assert_eq!(windows(&test).await[0]["rows"], 1);
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn a_row_at_a_border_belongs_to_the_window_that_begins_there() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        train(&test).await;
+        let row = |id: &str, at: &str| format!("{id},0,2024-11-24T{at}Z,1,0.5,1,a\n");
+        let rows = [
+            row("first", "00:00:00"),
+            row("last", "00:59:59.999999"),
+            row("border", "01:00:00"),
+            row("behind", "01:00:00.000001"),
+        ];
+        payload(&test, "first", &rows.concat()).await;
+        let labels = "labels: { lateness: 7d, baseline: y }";
+        let yaml = YAML.replace("minimum_rows: 20", &format!("minimum_rows: 1\n{labels}"));
+        ok(&apply(&test, &yaml).await);
+        let csv = "request_id,label\nlast,1\nborder,0\n";
+        ok(&put(&test, "/api/1.0/labels/prod.risk.fraud/batches/first", csv).await);
+        let worker = Worker::start(&test.app);
+        assert_eq!(computed(&test).await, 2);
+        let told: Vec<Value> = windows(&test)
+            .await
+            .iter()
+            .map(|one| json!([one["start"], one["rows"], one["labelled_rows"]]))
+            .collect();
+        assert_eq!(
+            told,
+            [json!(["2024-11-24T00:00:00Z", 2, 1]), json!(["2024-11-24T01:00:00Z", 2, 1])],
+            "[start, end)"
+        );
+        // The one in the first window is positive.
+        let rates = series(&test, "label_rate").await;
+        let rates: Vec<f64> = rates.iter().map(|point| point.2).collect();
+        assert!(
+            rates.len() == 2 && (rates[0] - 0.9).abs() < 1e-12 && (rates[1] + 0.1).abs() < 1e-12,
+            "{rates:?}"
+        );
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn a_monitor_of_labels_alone_counts_rows() {
+    on_every_store(async |test: TestApp| {
+        world(&test, YAML).await;
+        let nothing = YAML.replace("prediction: _prediction\n", "features: { exclude: [X, kind] }\n");
+        let refused = apply(&test, &nothing).await;
+        let message = refused.json["message"].as_str().unwrap();
+        assert!(message.contains("no column of numbers or texts in common"), "{refused:?}");
+        assert!(
+            message.contains("prod.risk.fraud_payload") && message.contains("prod.risk.train"),
+            "{message}"
+        );
+
+        let labels = nothing.replace(
+            "thresholds:\n  - { metric: psi, above: 0.2 }\n",
+            "labels: { lateness: 7d, baseline: y }\n",
+        );
+        ok(&apply(&test, &labels).await);
+        let worker = Worker::start(&test.app);
+        assert_eq!(computed(&test).await, 2);
+        let told = async || -> Vec<Value> {
+            windows(&test).await.iter().map(|one| json!([one["outcome"], one["rows"]])).collect()
+        };
+        assert_eq!(told().await, [json!(["ok", 200]), json!(["ok", 200])]);
+        // Another version of the table does not make them anew.
+        payload(&test, "next", &hour(2, 100, 0.0)).await;
+        let job = run(&test, json!({})).await;
+        assert_eq!(job["result"], json!({ "windows": 1, "revised": 0 }), "{job}");
+        worker.stop().await;
+    });
+}

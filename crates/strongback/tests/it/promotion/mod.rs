@@ -1,6 +1,7 @@
 //! Gates on real servers with real models: what reports say, what they move, and what becomes of them in a crash.
 
 mod checks;
+mod closed;
 mod declared;
 mod full;
 mod kill;
