@@ -1,7 +1,5 @@
 //! Declaring a monitor, or its next version.
 
-use std::collections::HashSet;
-
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use syntax::{

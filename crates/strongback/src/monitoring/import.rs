@@ -13,7 +13,7 @@ use super::{
     monitor, tables,
 };
 use crate::{
-    catalog::{Action, authorize, securable::check_text},
+    catalog::{Action, Kind, authorize, names, securable::check_text},
     context::Ctx,
     db::Sql,
     error::{Error, Result},
