@@ -26,17 +26,19 @@ fn feature_table(lab: &mut Lab) {
     );
     lab.post("/api/1.0/feature-tables", &json!({ "yaml": yaml }));
     let path = format!("/api/1.0/feature-tables/{FEATURES}/materialize");
-    let job = lab.post(&path, &json!({ "full": false, "wait_ms": 30_000 }));
+    let queued = lab.post(&path, &json!({ "full": false }));
+    let job = lab.ended(queued["job_id"].as_str().unwrap());
     assert_eq!(job["state"], "succeeded", "{job}");
 }
 
 /// A training set of all rows of a table.
 fn set(lab: &mut Lab, name: &str, labels: &str) {
     let body = json!({
-        "name": name, "labels": labels, "features": [FEATURES], "timestamp": "at", "label": "fraud", "wait_ms": 30_000,
+        "name": name, "labels": labels, "features": [FEATURES], "timestamp": "at", "label": "fraud",
     });
     let begun = lab.post("/api/1.0/training-sets", &body);
-    assert_eq!(begun["job"]["state"], "succeeded", "{begun}");
+    let job = lab.ended(begun["job"]["job_id"].as_str().unwrap());
+    assert_eq!(job["state"], "succeeded", "{job}");
 }
 
 fn number(view: &Value, name: &str, field: &str) -> f64 {
