@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::body::{Body, Bytes};
 use lake::{
     arrow::{
         array::{Int64Array, RecordBatch},
@@ -13,7 +14,6 @@ use lake::{
     schema::Declared,
     table::Mark,
 };
-use axum::body::{Body, Bytes};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use strongback::{
