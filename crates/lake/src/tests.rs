@@ -22,6 +22,7 @@ use crate::{
     query::{self, Form, Resolved, Value, Wanted},
     schema::Declared,
     table::{Committed, Mark},
+    training::{At, Recipe},
     vacuum::{Keep, UNNAMED_AGE},
 };
 
@@ -466,6 +467,38 @@ async fn two_versions_of_a_table_are_two_tables_of_a_query() {
         text.push_str(std::str::from_utf8(&chunk.unwrap().bytes).unwrap());
     }
     assert_eq!(text, "id\n2\n");
+}
+
+/// An attempt that was given up may be writing still when the next one begins.
+#[tokio::test]
+async fn a_training_set_has_the_rows_of_one_attempt() {
+    let (place, labels) = (Place::new(), table());
+    let rows: String = (0..2_000).map(|n| format!("{n}\n")).collect();
+    place.lake.import(place.csv(labels, true, &format!("id\n{rows}"))).await.unwrap();
+    let recipe = Recipe {
+        labels: At { table: labels.0, version: 1 },
+        filter: None,
+        columns: vec!["id".to_owned()],
+        timestamp: None,
+        features: Vec::new(),
+    };
+    for _ in 0..10 {
+        let set = table();
+        let build = || {
+            let mark = Mark { operation: Uuid::now_v7(), notes: Vec::new() };
+            place.lake.build_training_set(set, recipe.clone(), mark)
+        };
+        let (one, other) = tokio::join!(build(), build());
+        for built in [one, other].into_iter().flatten() {
+            let state = place.lake.state(set, Some(built.version)).await;
+            // The other one may have removed it since, and then is the one that counts.
+            if let Ok(state) = state {
+                assert_eq!((built.version, built.rows, state.rows), (1, 2_000, Some(2_000)));
+            }
+        }
+    }
+    let mark = Mark { operation: Uuid::now_v7(), notes: Vec::new() };
+    assert_eq!(place.lake.build_training_set(table(), recipe, mark).await.unwrap().rows, 2_000);
 }
 
 /// The last letter of a word has a form of its own in lower case, by which the catalog does not compare names.

@@ -308,9 +308,13 @@ impl Writing {
 }
 
 /// Row groups are in memory until they are full.
+/// Bytes of the rows that are encoded together in an answer as Parquet: they are in memory until the group is full.
+const GROUP_BYTES: usize = 64 << 20;
+
 fn parquet_properties() -> WriterProperties {
     WriterProperties::builder()
         .set_max_row_group_row_count(Some(128 << 10))
+        .set_max_row_group_bytes(Some(GROUP_BYTES))
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
         .build()
 }

@@ -423,12 +423,10 @@ fn outcome(
     });
     if let (Some(place), Some(done)) = (landing.quarantine, imported.quarantined)
         && asset::get(tx, place.asset)?.is_some()
-        && let before = newest(tx, place.asset)?
-        // Whoever wrote there meanwhile may have recorded it as somebody else's.
-        && before.version < done.version
     {
         let put_aside =
             Version { kind: "quarantine", batch: None, report: String::new(), ..version_of(&version) };
+        let before = newest(tx, place.asset)?;
         operations::record(tx, place.asset, done.rows_added, before.and(&done, Mode::Append), &put_aside)?;
         detail["quarantined"] =
             json!({ "asset": place.asset, "version": done.version, "rows": done.rows_added });
@@ -646,7 +644,8 @@ pub(super) async fn finish(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Res
 /// there are, and nothing else that a report says: rows that landed are not held back for what was to be said about them.
 async fn import_again(ctx: &Ctx, operation: Uuid, landing: &Landing, done: Committed) -> Result<Imported> {
     let is_there = ctx.app.spool.open()?.path(landing.object()?).exists();
-    match if is_there { Some(import(ctx, operation, landing).await) } else { None } {
+    let again = if is_there { Some(import(ctx, operation, landing).await) } else { None };
+    match again {
         Some(Ok(imported)) if imported.committed.is_some() => return Ok(imported),
         Some(Err(error)) if error.is_ours() => return Err(error),
         _ => {}

@@ -147,10 +147,10 @@ fn holder(principal: i64) -> String {
 /// What a person pinned of a version, if they did.
 fn of_person(sql: &mut Sql<'_>, table_id: i64, version: u64, principal: i64) -> Result<Option<Pin>> {
     let holder = holder(principal);
-    let values = bind![table_id, version as i64, &holder, principal];
-    let pin = sql.first(&store::PIN_OF_PERSON, values, |row| {
-        Ok(Pin { version, holder: row.get(0)?, reason: row.get(1)?, by: String::new(), at: row.get(2)? })
-    })?;
+    let pin =
+        sql.first(&store::PIN_OF_PERSON, bind![table_id, version as i64, &holder, principal], |row| {
+            Ok(Pin { version, holder: row.get(0)?, reason: row.get(1)?, by: String::new(), at: row.get(2)? })
+        })?;
     pin.map(|pin| Ok(Pin { by: principal::name_of(sql, principal)?, ..pin })).transpose()
 }
 

@@ -175,8 +175,13 @@ pub(super) async fn adopt(ctx: &Ctx, asset_id: i64, before: u64) -> Result<()> {
         return Ok(());
     };
     let (lake, id) = (&ctx.app.lake, uuid.parse()?);
-    for commit in lake.commits(id, newest.version).await?.into_iter().filter(|commit| commit.version < before)
-    {
+    let commits = lake.commits(id, newest.version).await?;
+    let underway = if commits.is_empty() { Vec::new() } else { open(ctx).await? };
+    for (commit, operation) in commits.into_iter().filter(|(commit, _)| commit.version < before) {
+        // Whoever ends it records it: an import commits to its table for bad rows, which somebody else may hold.
+        if underway.iter().any(|open| operation == Some(open.id)) {
+            continue;
+        }
         tracing::warn!(table = %id, version = commit.version, "a commit that this server did not make");
         let state = lake.state(id, Some(commit.version)).await?;
         let (totals, columns) = (Totals::of(&state), column::shown(&state.columns)?);

@@ -11,7 +11,8 @@ statements! {
     TABLE_KEPT_BY = "SELECT kept_by FROM data_table WHERE asset_id = $1";
     TABLE_SET_KEPT_BY = "UPDATE data_table SET kept_by = $2 WHERE asset_id = $1";
     TABLE_SET_COLUMNS = "UPDATE data_table SET columns = $2 WHERE asset_id = $1";
-    TABLE_SET_VERSION = "UPDATE data_table SET version = $2 WHERE asset_id = $1";
+    /// A table for bad rows may have a commit recorded behind one that came later.
+    TABLE_SET_VERSION = "UPDATE data_table SET version = $2 WHERE asset_id = $1 AND version < $2";
 
     VERSION_INSERT = "INSERT INTO table_version (table_id, version, kind, operation, batch_id, batch_digest, rows_added,
             row_total, byte_total, file_total, report, at, by_principal)

@@ -7,6 +7,7 @@ mod full;
 mod kill;
 mod online;
 mod pins;
+mod set_kill;
 mod superseded;
 mod training;
 

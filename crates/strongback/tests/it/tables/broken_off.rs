@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::body::{Body, Bytes};
 use lake::{
     arrow::{
         array::{Int64Array, RecordBatch},
@@ -26,7 +27,7 @@ use strongback::{
 };
 use uuid::Uuid;
 
-use super::{NAME, batch, bytes_request, sql, versions};
+use super::{NAME, batch, sql, versions};
 use crate::{
     catalog::prod_risk,
     support::{TestApp, ok, on_every_store, request},
@@ -43,12 +44,14 @@ fn place(table: &Managed) -> Value {
 
 /// An intent that is stored, as a process leaves it that dies behind it.
 async fn intend(test: &TestApp, kind: &'static str, intent: Value) -> Uuid {
-    let begin = move |tx: &mut strongback::db::Sql<'_>| {
-        authorize_admin(tx, "begin operations")?;
-        let (id, event) = operation::begin(tx, kind, &intent)?;
-        Ok(Change::Made(id, event))
-    };
-    test.system().write(begin).await.unwrap()
+    test.system()
+        .write(move |tx| {
+            authorize_admin(tx, "begin operations")?;
+            let (id, event) = operation::begin(tx, kind, &intent)?;
+            Ok(Change::Made(id, event))
+        })
+        .await
+        .unwrap()
 }
 
 async fn open_operations(test: &TestApp) -> usize {
@@ -355,27 +358,31 @@ async fn land(test: Arc<TestApp>, table: i64, n: u64) {
 fn rows_of_a_client_that_left_land_all_the_same() {
     on_every_store(async |test: TestApp| {
         prod_risk(&test).await;
+        let (sender, rows) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(1);
+        let rows = futures::stream::unfold(rows, |mut rows| async move { Some((rows.recv().await?, rows)) });
         let path = format!("/api/1.0/tables/{NAME}/batches/a?format=csv&create=true");
-        let sent = tower::ServiceExt::oneshot(test.router.clone(), bytes_request("PUT", &path, "id\n1\n"));
-        let waiting = tokio::spawn(sent);
-        let spool = test.dir.path().join("data/spool/objects");
-        while !spool.join("ff").is_dir() && !waiting.is_finished() {
-            tokio::task::yield_now().await;
-        }
+        let mut sent = request("PUT", &path, None);
+        *sent.body_mut() = Body::from_stream(rows);
+        let waiting = tokio::spawn(tower::ServiceExt::oneshot(test.router.clone(), sent));
+        sender.send(Ok("id\n1\n".into())).await.unwrap();
+        // The first rows were taken.
+        sender.reserve().await.map(drop).unwrap();
         waiting.abort();
+        drop(sender);
         let landed = async {
-            while test.send(request("GET", &format!("/api/1.0/tables/{NAME}/versions"), None)).await.status
-                != 200
-            {
+            let path = format!("/api/1.0/tables/{NAME}/versions");
+            while test.get(&path).await.status != 200 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(20), landed).await.expect("the rows land");
         all_ended(&test).await;
+        let spool = test.dir.path().join("data/spool/objects");
         let files = || {
-            (0..=u8::MAX).map(|shard| std::fs::read_dir(spool.join(format!("{shard:02x}"))).unwrap().count())
+            let shards = (0..=u8::MAX).map(|shard| spool.join(format!("{shard:02x}")));
+            shards.map(|dir| std::fs::read_dir(dir).unwrap().count()).sum::<usize>()
         };
-        while files().sum::<usize>() > 0 {
+        while files() > 0 {
             tokio::task::yield_now().await;
         }
     });

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use strongback::{
-    catalog::{Action, principal},
+    catalog::{Action, asset, principal},
     context::Ctx,
     db::{Change, Origin},
     events::{Event, EventKind},
@@ -130,7 +130,8 @@ fn pins_of_before_stay_and_are_of_who_made_them() {
         ctx.write(|tx| {
             let found = managed::get(tx, &managed::parse(NAME)?, Action::Edit)?;
             strongback::tables::pin_in_tx(tx, found.asset.id, 1, "person", "of before")?;
-            Ok(Change::Made((), Event::new(EventKind::TablePinAdd).asset(found.asset.id, 1)))
+            let revision = asset::touch(tx, found.asset.id)?;
+            Ok(Change::Made((), Event::new(EventKind::TablePinAdd).asset(found.asset.id, revision)))
         })
         .await
         .unwrap();
