@@ -234,7 +234,15 @@ fn values_of_every_shape_come_out_as_they_are() {
     let batch = RecordBatch::try_from_iter([
         ("word", Arc::new(words()) as ArrayRef),
         ("large", Arc::new(LargeStringArray::from(vec![Some("l"), None, Some("m"), Some("n")]))),
-        ("bytes", Arc::new(BinaryArray::from_opt_vec(vec![Some(b"\xff"), None, Some(b""), Some(b"1")]))),
+        (
+            "bytes",
+            Arc::new(BinaryArray::from_opt_vec(vec![
+                Some(&b"\xff"[..]),
+                None,
+                Some(&b""[..]),
+                Some(&b"1"[..]),
+            ])),
+        ),
         ("category", Arc::new(categories)),
         ("list", Arc::new(lists.clone())),
         ("struct", Arc::new(structs.clone())),

@@ -97,14 +97,16 @@ pub(super) fn whole(
         stored.extend(of_entity.map(|(index, pane)| (key.clone(), index, encode_pane(pane))));
     }
     let published = panes.publish_all().map_err(unfit)?;
-    folded((plan, now_micros), &panes, &published, stored, rows.passed_over())
+    folded(plan, now_micros, &panes, &published, stored, rows.passed_over())
 }
 
-/// Places new rows, beside the newest event that was there and the clock, and finds what is stored near them. `near` answers the panes of a key from one index to another.
+/// Places new rows, beside the newest event that was there and the clock, and finds what is stored near them. `near` answers
+/// the panes of a key from one index to another.
 pub(super) fn arrive(
     plan: &Arc<PanePlan>,
     gained: &RecordBatch,
-    (newest_micros, now_micros): (Option<i64>, i64),
+    newest_micros: Option<i64>,
+    now_micros: i64,
     bounds: Bounds,
     near: impl Fn(&[u8], (i64, i64)) -> Result<Vec<(i64, Pane)>>,
 ) -> Result<Arrived> {
@@ -154,12 +156,13 @@ impl Arrived {
             stored.extend(changed.map(|(index, pane)| (key.clone(), index, encode_pane(pane))));
         }
         let published = self.panes.publish(&self.touched).map_err(unfit)?;
-        folded((&self.plan, self.now_micros), &self.panes, &published, stored, self.rows.passed_over())
+        folded(&self.plan, self.now_micros, &self.panes, &published, stored, self.rows.passed_over())
     }
 }
 
 fn folded(
-    (plan, now_micros): (&PanePlan, i64),
+    plan: &PanePlan,
+    now_micros: i64,
     panes: &Panes,
     published: &[Published],
     stored: Vec<StoredPane>,

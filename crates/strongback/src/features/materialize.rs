@@ -215,13 +215,13 @@ async fn increment(
     let gained = lake.rows_of(source, version, columns.clone(), Part::Files(files)).await?;
     *read += gained.num_rows();
     let (plan, app, id) = (Arc::clone(&work.plan), Arc::clone(&ctx.app), work.table.asset.id);
-    let (definition, newest) = (work.definition.n, (base.newest_micros, now_micros(ctx)));
+    let (definition, newest, now) = (work.definition.n, base.newest_micros, now_micros(ctx));
     let bounds = bounds(job, ctx);
     let arrived = job
         .blocking(move || {
             let view = View::new(&*app.online.open()?)?;
             let near = |key: &[u8], span| view.panes((id, definition), key, span, plan.columns().len());
-            fold::arrive(&plan, &gained, newest, bounds, near)
+            fold::arrive(&plan, &gained, newest, now, bounds, near)
         })
         .await?;
     if arrived.too_late > 0 {

@@ -19,7 +19,7 @@ use crate::{
     catalog::{Action, authorize, authorize::authorize_end},
     context::Ctx,
     db::Change,
-    error::{Error, Result},
+    error::Result,
     events::{Event, EventKind},
 };
 

@@ -18,7 +18,11 @@ pub fn examples() -> Vec<Example> {
         Example::new("GET", ONE, json!({ "full_name": "$kept$" })),
         Example::new("GET", path("versions"), json!({ "full_name": "$kept$", "max_results": 2 })),
         Example::new("POST", path("pins"), pin),
-        Example::new("POST", path("unpin"), json!({ "full_name": "$kept_pinned$", "version": 3 })),
+        Example::new(
+            "POST",
+            path("unpin"),
+            json!({ "full_name": "$kept_pinned$", "version": 3, "principal": "$owner$" }),
+        ),
         Example::new("POST", path("vacuum"), json!({ "full_name": "$kept$", "keep_from": 2 })),
         Example::new("POST", path("compact"), json!({ "full_name": "$kept$" })),
         Example::new("POST", "/api/1.0/sql", query),
