@@ -47,7 +47,7 @@ pub(super) struct PinArgs {
     remote: Remote,
 }
 
-/// Take a pin away that a person made
+/// Take a pin away that a person made: your own, or with --principal somebody else's
 #[derive(Debug, Args)]
 pub(super) struct UnpinArgs {
     /// catalog.schema.table
@@ -55,6 +55,9 @@ pub(super) struct UnpinArgs {
     /// The version
     #[arg(long, value_name = "N")]
     version: u64,
+    /// Whose pin [default: your own]
+    #[arg(long, value_name = "NAME")]
+    principal: Option<String>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -116,7 +119,7 @@ fn row(version: &VersionView) -> Vec<String> {
     let pins: Vec<String> = version
         .pins
         .iter()
-        .map(|pin| if pin.reason.is_empty() { pin.holder.clone() } else { pin.reason.clone() })
+        .map(|pin| if pin.reason.is_empty() { pin.said() } else { format!("{} ({})", pin.reason, pin.by) })
         .collect();
     vec![
         version.version.to_string(),
@@ -151,9 +154,11 @@ pub(super) fn pin(args: &PinArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<()> {
-    let body = json!({ "version": args.version });
+    let body = json!({ "version": args.version, "principal": args.principal });
     args.remote.client()?.send::<Json>(Method::POST, &path(&args.name, "unpin"), &body)?;
-    printer::talk(&format!("Nobody's word keeps version {} of {} any more.", args.version, args.name));
+    let whose =
+        args.principal.as_deref().map_or_else(|| "Your pin".to_owned(), |name| format!("The pin of {name}"));
+    printer::talk(&format!("{whose} does not keep version {} of {} any more.", args.version, args.name));
     Ok(())
 }
 
@@ -166,10 +171,7 @@ pub(super) fn vacuum(args: &VacuumArgs) -> anyhow::Result<()> {
         return printer::json(&done);
     }
     for pin in &done.pins {
-        printer::talk(&format!(
-            "kept: version {}, pinned by {} for {} {}",
-            pin.version, pin.by, pin.holder, pin.reason
-        ));
+        printer::talk(&format!("kept: version {}, pinned by {}", pin.version, pin.said()));
     }
     let verb = if done.dry_run { "would go" } else { "went" };
     let mib = done.bytes as f64 / f64::from(1 << 20);

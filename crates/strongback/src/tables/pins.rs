@@ -12,7 +12,7 @@ use super::{
 use crate::{
     bind,
     catalog::{
-        Action, asset,
+        Action, asset, authorize, principal,
         securable::{People, check_text},
     },
     context::Ctx,
@@ -25,8 +25,8 @@ use crate::{
     },
 };
 
-/// Holder of what a person pins.
-pub(super) const PERSON: &str = "person";
+/// Kind of the holder of what a person pins. What was pinned before the holder said who has it as the whole of it.
+const PERSON: &str = "person";
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 1_000;
 
@@ -35,7 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
     let (pin_path, unpin_path) = ("/api/1.0/tables/{full_name}/pins", "/api/1.0/tables/{full_name}/unpin");
     vec![
         Route::json(Method::POST, pin_path, edit, Limits::SMALL, "Keep a version of a table readable", pin),
-        Route::json(Method::POST, unpin_path, edit, Limits::SMALL, "Take a pin of one's own away", unpin),
+        Route::json(Method::POST, unpin_path, edit, Limits::SMALL, "Take a person's pin away", unpin),
     ]
 }
 
@@ -44,7 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
 pub struct Pin {
     /// The version.
     pub version: u64,
-    /// What needs it: `person`, or the kind and id of a training set, a gate or a model version.
+    /// What needs it: the kind and id of a person, a training set, a monitor or a gate's run. One holder pins a version once.
     pub holder: String,
     /// Why.
     pub reason: String,
@@ -52,6 +52,16 @@ pub struct Pin {
     pub by: String,
     /// Since when, milliseconds since the epoch.
     pub at: i64,
+}
+
+impl Pin {
+    /// Who has it and why, as a sentence goes on after "pinned by".
+    pub fn said(&self) -> String {
+        let kind = self.holder.split('/').next().unwrap_or_default();
+        let holder = if kind == PERSON { String::new() } else { format!(" for {}", self.holder) };
+        let reason = if self.reason.is_empty() { String::new() } else { format!(" ({})", self.reason) };
+        format!("{}{holder}{reason}", self.by)
+    }
 }
 
 /// Keeps a version for a holder. Answers whether it was not kept for it already. It authorises nothing: whoever makes the
@@ -112,6 +122,21 @@ pub(super) fn list(sql: &mut Sql<'_>, table_id: i64, from: i64, before: i64, mos
     rows.into_iter().map(|(pin, by)| Ok(Pin { by: people.name(sql, by)?, ..pin })).collect()
 }
 
+/// As whose a person's pins are held.
+fn holder(principal: i64) -> String {
+    format!("{PERSON}/{principal}")
+}
+
+/// What a person pinned of a version, if they did.
+fn of_person(sql: &mut Sql<'_>, table_id: i64, version: u64, principal: i64) -> Result<Option<Pin>> {
+    let holder = holder(principal);
+    let pin =
+        sql.first(&store::PIN_OF_PERSON, bind![table_id, version as i64, &holder, principal], |row| {
+            Ok(Pin { version, holder: row.get(0)?, reason: row.get(1)?, by: String::new(), at: row.get(2)? })
+        })?;
+    pin.map(|pin| Ok(Pin { by: principal::name_of(sql, principal)?, ..pin })).transpose()
+}
+
 /// Which version to keep.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct PinRequest {
@@ -142,16 +167,19 @@ async fn pin(ctx: Ctx, request: PinRequest) -> Result<Pin> {
     ctx.write(move |tx| {
         let found = managed::get(tx, &name, Action::Edit)?;
         let id = found.asset.id;
-        let is_new = pin_in_tx(tx, id, version, PERSON, &reason)?;
-        let by = crate::catalog::principal::name_of(tx, tx.caller().id)?;
-        let pin = Pin { version, holder: PERSON.to_owned(), reason: reason.clone(), by, at: tx.now() };
-        if !is_new {
+        let me = tx.caller().id;
+        asset::lock(tx, id)?;
+        if let Some(pin) = of_person(tx, id, version, me)? {
             return Ok(Change::Nothing(pin));
         }
+        let holder = holder(me);
+        pin_in_tx(tx, id, version, &holder, &reason)?;
+        let by = principal::name_of(tx, me)?;
+        let pin = Pin { version, holder: holder.clone(), reason: reason.clone(), by, at: tx.now() };
         let revision = asset::touch(tx, id)?;
         let event = Event::new(EventKind::TablePinAdd)
             .asset(id, revision)
-            .detail(json!({ "version": version, "holder": PERSON, "reason": reason }));
+            .detail(json!({ "version": version, "holder": holder, "reason": reason }));
         Ok(Change::Made(pin, event))
     })
     .await
@@ -177,6 +205,8 @@ pub struct UnpinRequest {
     pub full_name: String,
     /// The version.
     pub version: Int64,
+    /// Whose pin, by the principal's name; absent, one's own.
+    pub principal: Option<String>,
 }
 
 async fn unpin(ctx: Ctx, request: UnpinRequest) -> Result<Empty> {
@@ -184,17 +214,30 @@ async fn unpin(ctx: Ctx, request: UnpinRequest) -> Result<Empty> {
     ctx.write(move |tx| {
         let found = managed::get(tx, &name, Action::Edit)?;
         let id = found.asset.id;
+        let whose = match request.principal.as_deref().filter(|name| !name.is_empty()) {
+            None => tx.caller().id,
+            Some(other) => {
+                let other = principal::get(tx, other)?.id;
+                if other != tx.caller().id {
+                    authorize(tx, Action::Manage, id)?;
+                }
+                other
+            }
+        };
         let version = version_of(tx, &found, Some(request.version))?;
-        if !unpin_in_tx(tx, id, version, PERSON)? {
+        let Some(pin) = of_person(tx, id, version, whose)? else {
             return Err(Error::missing(format!(
-                "No person has pinned version {version} of '{}'. What a training set or a gate holds goes with it.",
+                "{} has not pinned version {version} of '{}'. The versions of the table say who has; what a training set, a monitor \
+                 or a gate holds goes with it.",
+                principal::name_of(tx, whose)?,
                 managed::show(&name)
             )));
-        }
+        };
+        unpin_in_tx(tx, id, version, &pin.holder)?;
         let revision = asset::touch(tx, id)?;
         let event = Event::new(EventKind::TablePinRemove)
             .asset(id, revision)
-            .detail(json!({ "version": version, "holder": PERSON }));
+            .detail(json!({ "version": version, "holder": pin.holder }));
         Ok(Change::Made(Empty {}, event))
     })
     .await

@@ -11,7 +11,8 @@ statements! {
     TABLE_KEPT_BY = "SELECT kept_by FROM data_table WHERE asset_id = $1";
     TABLE_SET_KEPT_BY = "UPDATE data_table SET kept_by = $2 WHERE asset_id = $1";
     TABLE_SET_COLUMNS = "UPDATE data_table SET columns = $2 WHERE asset_id = $1";
-    TABLE_SET_VERSION = "UPDATE data_table SET version = $2 WHERE asset_id = $1";
+    /// A table for bad rows may have a commit recorded behind one that came later.
+    TABLE_SET_VERSION = "UPDATE data_table SET version = $2 WHERE asset_id = $1 AND version < $2";
 
     VERSION_INSERT = "INSERT INTO table_version (table_id, version, kind, operation, batch_id, batch_digest, rows_added,
             row_total, byte_total, file_total, report, at, by_principal)
@@ -33,6 +34,9 @@ statements! {
     PIN_INSERT = "INSERT INTO table_pin (table_id, version, holder, reason, at, by_principal)
         VALUES ($1, $2, $3, $4, $5, $6)";
     PIN_EXISTS = "SELECT at FROM table_pin WHERE table_id = $1 AND version = $2 AND holder = $3";
+    /// A person's pin. The second form of the holder is of an earlier time, when it did not say who.
+    PIN_OF_PERSON = "SELECT holder, reason, at FROM table_pin WHERE table_id = $1 AND version = $2
+        AND (holder = $3 OR (holder = 'person' AND by_principal = $4))";
     PINS_HELD = "SELECT COUNT(*) FROM table_pin WHERE table_id = $1 AND holder = $2";
     PINS_DELETE = "DELETE FROM table_pin WHERE table_id = $1 AND holder = $2";
     PIN_DELETE = "DELETE FROM table_pin WHERE table_id = $1 AND version = $2 AND holder = $3";

@@ -1,12 +1,19 @@
 //! Versions: reading old ones, pinning, cleaning, joining, and commits that somebody made past the server.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use strongback::{
+    catalog::{Action, asset, principal},
+    context::Ctx,
+    db::{Change, Origin},
+    events::{Event, EventKind},
+    tables::managed,
+};
 use uuid::Uuid;
 
 use super::{NAME, batch, sql, versions};
 use crate::{
     catalog::prod_risk,
-    support::{TestApp, ok, on_every_store},
+    support::{TestApp, call, ok, on_every_store, on_every_store_with, request, token_of},
 };
 
 const TABLE: &str = "/api/1.0/tables/prod.risk.t";
@@ -32,7 +39,7 @@ fn a_vacuum_goes_round_pins_or_refuses_and_names_them() {
         insta::allow_duplicates! {
             insta::assert_snapshot!(refused.json["message"].as_str().unwrap(), @r"
             Pinned versions need some of the files, so nothing was removed:
-              version 1 is pinned by local for person (audit of November)
+              version 1 is pinned by local (audit of November)
             Repeat with keep_pinned=true to go round them, or take the pins away.
             ");
         }
@@ -60,6 +67,82 @@ fn a_vacuum_goes_round_pins_or_refuses_and_names_them() {
         assert_eq!(ok(&test.post(&format!("{TABLE}/vacuum"), keep).await)["files"], 1);
         assert_eq!(at(1).await.0, 404);
         assert_eq!(at(3).await.0, 200);
+    });
+}
+
+/// A pin is somebody's: another one's is another pin, and nobody's goes with it.
+#[test]
+fn a_pin_is_of_who_made_it() {
+    on_every_store_with(&[("auth", "tokens")], async |test: TestApp| {
+        let root = token_of(&test, "root", true).await;
+        let (ada, eve) = (token_of(&test, "ada", false).await, token_of(&test, "eve", false).await);
+        let test = test.acting_as(&root);
+        prod_risk(&test).await;
+        let body = json!({ "name": "prod.risk", "owner": "ada" });
+        ok(&test.send(request("PATCH", "/api/1.0/owner", Some(body))).await);
+        for (id, query) in [("a", ""), ("b", "mode=overwrite")] {
+            ok(&batch(&test, NAME, id, query, &format!("id\n{id}\n")).await);
+        }
+        let ask = async |token: &str, what: &str, body: Value| {
+            call(&test, token, "POST", &format!("{TABLE}/{what}"), Some(body)).await
+        };
+        let pin = |reason: &str| json!({ "version": 1, "reason": reason });
+        let mine = ask(&ada, "pins", pin("mine")).await;
+        assert_eq!((ok(&mine)["by"].clone(), ok(&mine)["reason"].clone()), (json!("ada"), json!("mine")));
+        let of_root = ask(&root, "pins", pin("audit")).await;
+        assert_eq!(
+            (ok(&of_root)["by"].clone(), ok(&of_root)["reason"].clone()),
+            (json!("root"), json!("audit"))
+        );
+        assert_ne!(ok(&mine)["holder"], ok(&of_root)["holder"]);
+        let again = ask(&ada, "pins", pin("another reason")).await;
+        assert_eq!(ok(&again), ok(&mine), "the pin that is there");
+        assert_eq!(ask(&eve, "pins", pin("")).await.status, 403);
+
+        let unpin = json!({ "version": 1 });
+        ok(&ask(&ada, "unpin", unpin.clone()).await);
+        let twice = ask(&ada, "unpin", unpin.clone()).await;
+        assert_eq!(twice.status, 404);
+        assert!(twice.json["message"].as_str().unwrap().contains("ada has not pinned"), "{twice:?}");
+        let refused = ask(&ada, "vacuum", json!({ "keep_from": 2 })).await;
+        assert_eq!(refused.status, 409, "{refused:?}");
+        assert!(refused.json["message"].as_str().unwrap().contains("by root (audit)"), "{refused:?}");
+        // The owner may take another one's away, by its name, and nobody else may.
+        let of_root = json!({ "version": 1, "principal": "root" });
+        assert_eq!(ask(&eve, "unpin", of_root.clone()).await.status, 403);
+        assert_eq!(ask(&ada, "unpin", json!({ "version": 1, "principal": "nobody-here" })).await.status, 404);
+        ok(&ask(&ada, "unpin", of_root).await);
+        ok(&ask(&ada, "vacuum", json!({ "keep_from": 2 })).await);
+    });
+}
+
+/// Before a pin said who has it, one version had one for all persons.
+#[test]
+fn pins_of_before_stay_and_are_of_who_made_them() {
+    on_every_store(async |test: TestApp| {
+        prod_risk(&test).await;
+        ok(&batch(&test, NAME, "a", "", "id\n1\n").await);
+        let local = |sql: &mut strongback::db::Sql<'_>| principal::get(sql, "local").map(|found| found.id);
+        let local = test.app.db.read(&Origin::system(), local).await.unwrap();
+        let caller =
+            test.app.db.read(&Origin::system(), move |sql| principal::by_id(sql, local)).await.unwrap();
+        let ctx = Ctx { origin: Origin { caller, ..Origin::system() }, ..test.system() };
+        ctx.write(|tx| {
+            let found = managed::get(tx, &managed::parse(NAME)?, Action::Edit)?;
+            strongback::tables::pin_in_tx(tx, found.asset.id, 1, "person", "of before")?;
+            let revision = asset::touch(tx, found.asset.id)?;
+            Ok(Change::Made((), Event::new(EventKind::TablePinAdd).asset(found.asset.id, revision)))
+        })
+        .await
+        .unwrap();
+        let again = test.post(&format!("{TABLE}/pins"), json!({ "version": 1, "reason": "new" })).await;
+        assert_eq!(
+            (ok(&again)["by"].clone(), ok(&again)["reason"].clone()),
+            (json!("local"), json!("of before"))
+        );
+        assert_eq!(versions(&test, NAME).await[0]["pins"].as_array().unwrap().len(), 1);
+        ok(&test.post(&format!("{TABLE}/unpin"), json!({ "version": 1 })).await);
+        assert!(versions(&test, NAME).await[0].get("pins").is_none());
     });
 }
 

@@ -17,7 +17,11 @@ pub fn examples() -> Vec<Example> {
         Example::new("PUT", path("batches/{batch_id}"), batch).bytes("id\n7\n"),
         Example::new("GET", path("versions"), json!({ "full_name": "$kept$", "max_results": 2 })),
         Example::new("POST", path("pins"), pin),
-        Example::new("POST", path("unpin"), json!({ "full_name": "$kept_pinned$", "version": 3 })),
+        Example::new(
+            "POST",
+            path("unpin"),
+            json!({ "full_name": "$kept_pinned$", "version": 3, "principal": "$owner$" }),
+        ),
         Example::new("POST", path("vacuum"), json!({ "full_name": "$kept$", "keep_from": 2 })),
         Example::new("POST", path("compact"), json!({ "full_name": "$kept$" })),
         Example::new("POST", "/api/1.0/sql", query),
