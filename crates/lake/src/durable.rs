@@ -33,6 +33,13 @@ pub(crate) fn is_staged(path: &FsPath) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(STAGED))
 }
 
+/// Whether it was a writer of this server: theirs have an id at the end.
+pub(crate) fn is_staged_here(path: &FsPath) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(STAGED));
+    let id = name.and_then(|name| name.rsplit_once('.')).map_or("", |(_, id)| id);
+    uuid::Uuid::try_parse(id).is_ok()
+}
+
 /// The store.
 #[derive(Debug, Clone)]
 pub(crate) struct Durable {

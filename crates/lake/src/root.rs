@@ -7,6 +7,7 @@ use std::{
     path::{Path as FsPath, PathBuf},
     str::FromStr,
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use deltalake::logstore::object_store::ObjectStore;
@@ -124,9 +125,14 @@ impl Root {
         }
     }
 
-    /// Removes what writers that died left half-written in a table's directory. Nobody may be writing there.
-    pub(crate) fn remove_staged(&self, id: TableId) -> Result<u64> {
+    /// Removes what writers that died left half-written in a table's directory. Nobody of this server may be writing there;
+    /// what somebody else was writing goes once it is this old.
+    pub(crate) fn remove_staged(&self, id: TableId, age: Duration) -> Result<u64> {
         let Some(dir) = self.directory() else { return Ok(0) };
+        let settled = SystemTime::now() - age;
+        let is_over = |path: &FsPath| -> std::io::Result<bool> {
+            Ok(crate::durable::is_staged_here(path) || std::fs::metadata(path)?.modified()? < settled)
+        };
         let mut removed = 0;
         let mut waiting = vec![dir.join(id.to_string())];
         while let Some(dir) = waiting.pop() {
@@ -134,7 +140,7 @@ impl Root {
                 let path = entry.map_err(Error::internal)?.path();
                 if path.is_dir() {
                     waiting.push(path);
-                } else if crate::durable::is_staged(&path) {
+                } else if crate::durable::is_staged(&path) && is_over(&path).map_err(Error::internal)? {
                     std::fs::remove_file(&path).map_err(Error::internal)?;
                     removed += 1;
                 }
