@@ -90,7 +90,12 @@ impl Writing {
         };
         let mut done = account(0, &actions);
         let operation = DeltaOperation::Write { mode: save_mode, partition_by: None, predicate: None };
-        let committed = CommitBuilder::from(mark.properties())
+        let properties = match mode {
+            Mode::Append => mark.properties(),
+            // Rows that somebody committed meanwhile would stay beside those that stand for all.
+            Mode::Overwrite => mark.properties().with_max_retries(0),
+        };
+        let committed = CommitBuilder::from(properties)
             .with_actions(actions)
             .build(Some(snapshot), self.table.log_store(), operation)
             .await?;

@@ -110,15 +110,16 @@ impl Lake {
         self.run(async move { find_commit(&root.log_store(id)?, operation, after).await })
     }
 
-    /// The commits after a version, whoever made them.
-    pub fn commits(&self, id: TableId, after: u64) -> Task<Vec<Committed>> {
+    /// The commits after a version, whoever made them, each with the operation that it belongs to, if it is one of ours.
+    pub fn commits(&self, id: TableId, after: u64) -> Task<Vec<(Committed, Option<Uuid>)>> {
         let root = self.root().clone();
         self.run(async move {
             let log_store = root.log_store(id)?;
             let mut found = Vec::new();
             let mut version = after + 1;
             while let Some(entry) = log_store.read_commit_entry(version).await? {
-                found.push(account(version, &actions(&entry)?));
+                let actions = actions(&entry)?;
+                found.push((account(version, &actions), operation_of(&actions)));
                 version += 1;
             }
             Ok(found)
@@ -231,22 +232,23 @@ pub(crate) async fn find_commit(
     operation: Uuid,
     after: Option<u64>,
 ) -> Result<Option<Committed>> {
-    let wanted = operation.to_string();
     let mut version = after.map_or(0, |version| version + 1);
     while let Some(entry) = log_store.read_commit_entry(version).await? {
         let actions = actions(&entry)?;
-        let is_it = actions.iter().any(|action| match action {
-            Action::CommitInfo(info) => {
-                info.info.get(OPERATION).and_then(Json::as_str) == Some(wanted.as_str())
-            }
-            _ => false,
-        });
-        if is_it {
+        if operation_of(&actions) == Some(operation) {
             return Ok(Some(account(version, &actions)));
         }
         version += 1;
     }
     Ok(None)
+}
+
+/// Which operation of ours a commit belongs to.
+fn operation_of(actions: &[Action]) -> Option<Uuid> {
+    actions.iter().find_map(|action| match action {
+        Action::CommitInfo(info) => info.info.get(OPERATION)?.as_str()?.parse().ok(),
+        _ => None,
+    })
 }
 
 /// The actions of a commit, a line each.

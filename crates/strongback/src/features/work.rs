@@ -145,7 +145,7 @@ pub(super) async fn begin(job: &JobCtx, payload: Payload) -> Result<Work> {
 
 fn load(sql: &mut Sql<'_>, payload: &Payload) -> Result<Work> {
     let id = payload.table;
-    let table = managed::get_by_id(sql, id, Action::Edit)?;
+    let table = managed::by_asset(sql, id, Action::Edit)?;
     let state = definition::state(sql, id)?
         .ok_or_else(|| Error::internal("a job computes what is no feature table"))?;
     let published = state.published.filter(|_| payload.restore);
@@ -158,7 +158,7 @@ fn load(sql: &mut Sql<'_>, payload: &Payload) -> Result<Work> {
             definition.declared.source
         )));
     }
-    let source = managed::get_by_id(sql, definition.source_id, Action::Read)?;
+    let source = managed::by_asset(sql, definition.source_id, Action::Read)?;
     let source_version = published.map_or(source.newest.version, |published| published.source_version);
     let read_version = readable_as(sql, source.asset.id, source_version)?.ok_or_else(|| {
         Error::missing(format!(
@@ -186,7 +186,7 @@ pub(super) async fn end(job: &JobCtx, work: &Work, done: &Done) -> Result<Json> 
     job.write(move |tx| {
         // Also where it changed hands meanwhile: what is published, is.
         let id = work.table.asset.id;
-        managed::get_by_id(tx, id, Action::Edit)?;
+        managed::by_asset(tx, id, Action::Edit)?;
         let had = tables::unpin_all_in_tx(tx, work.source.asset.id, &work.holder())? > 0;
         let now = tx.now();
         let (version, source_version) = (meta.table_version as i64, meta.source_version as i64);
@@ -215,7 +215,7 @@ pub(super) async fn release(job: &JobCtx, work: &Work) -> Result<()> {
     let work = work.clone();
     job.write(move |tx| {
         let source = work.source.asset.id;
-        managed::get_by_id(tx, work.table.asset.id, Action::Edit)?;
+        managed::by_asset(tx, work.table.asset.id, Action::Edit)?;
         if tables::unpin_all_in_tx(tx, source, &work.holder())? == 0 {
             return Ok(Change::Nothing(()));
         }

@@ -231,7 +231,7 @@ fn prepare(root: &Path) -> io::Result<()> {
 }
 
 /// Makes the names in a directory survive a power cut.
-fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     fs::File::open(dir)?.sync_all()
 }
 

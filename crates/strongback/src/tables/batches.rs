@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use syntax::names::{FullName, fold_case};
 
 use super::{
+    hold::to_the_end,
     land::{self, Landed, Wanted},
     managed,
 };
@@ -130,17 +131,18 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
     land::check(&ctx, &wanted).await?;
     let app = ctx.app.clone();
     let spool = tokio::task::spawn_blocking(move || app.spool.open()).await.map_err(Error::internal)??;
-    let claim = spool.claim(ObjectId::random());
-    let written = spool.write(&claim, FILE_BYTES_MAX, body_stream(request)).await;
-    let written = match written {
-        Ok(written) => written,
-        Err(error) => {
-            spool.remove(vec![claim.id()]).await;
-            return Err(error);
-        }
-    };
-    // What was begun goes on to its end, also where nobody waits for it any more.
+    let body = body_stream(request);
+    // What was begun goes on to its end, also where nobody waits for it any more: a file that is there by then is landed or
+    // removed.
     let work = async move {
+        let claim = spool.claim(ObjectId::random());
+        let written = match spool.write(&claim, FILE_BYTES_MAX, body).await {
+            Ok(written) => written,
+            Err(error) => {
+                spool.remove(vec![claim.id()]).await;
+                return Err(error);
+            }
+        };
         if asked.dry_run {
             let report = land::inspect(&ctx, &wanted, &claim).await;
             spool.remove(vec![claim.id()]).await;
@@ -148,7 +150,7 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
         }
         BatchResponse::landed(&land::land(ctx, wanted, claim, written).await?)
     };
-    json_response(&tokio::spawn(work).await.map_err(Error::internal)??)
+    json_response(&to_the_end(work).await?)
 }
 
 fn wanted(asked: &BatchRequest, params: &PathParams, content_type: &str) -> Result<Wanted> {

@@ -78,8 +78,8 @@ pub struct Column {
     pub comment: Option<String>,
 }
 
-/// Columns of a table that is kept, as this face shows them.
-pub(super) fn of_lake<'c>(columns: impl Iterator<Item = &'c lake::schema::Column>) -> Vec<Column> {
+/// Columns of a table that is kept, as this face shows them, in the form in which they are stored.
+pub(super) fn shown<'c>(columns: impl IntoIterator<Item = &'c lake::schema::Column>) -> Result<String> {
     let one = |(at, column): (usize, &lake::schema::Column)| Column {
         name: column.name.clone(),
         type_name: Some(column.type_name.clone()),
@@ -89,7 +89,8 @@ pub(super) fn of_lake<'c>(columns: impl Iterator<Item = &'c lake::schema::Column
         nullable: Some(column.nullable),
         ..Column::default()
     };
-    columns.enumerate().map(one).collect()
+    let columns: Vec<Column> = columns.into_iter().enumerate().map(one).collect();
+    serde_json::to_string(&columns).map_err(Error::internal)
 }
 
 /// Columns of a table that is to be kept: each needs a type.

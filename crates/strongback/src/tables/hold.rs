@@ -7,6 +7,8 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
+use crate::error::{Error, Result};
+
 /// The tables that are written to, by what names them.
 #[derive(Debug, Default)]
 pub struct Holds(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
@@ -38,6 +40,14 @@ impl Holds {
         };
         Held { _guard: lock.lock_owned().await }
     }
+}
+
+/// Work that goes on to its end, also where nobody waits for it any more: what has an intent has to have an outcome, and
+/// whoever holds a table holds it until then.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    tokio::spawn(work).await.map_err(Error::internal)?
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! recorded, whoever finds it; one that was not leaves nothing, and is sent again.
 
 use lake::{
+    Lake,
     replace::Replacement,
     rows::Rows,
     table::{Committed, Mark},
@@ -14,10 +15,11 @@ use uuid::Uuid;
 
 use super::{
     column,
+    hold::to_the_end,
     land::revert_row,
     managed::{self, Totals},
     operations::{self, Inside, Place, ROWS, Version, WRITE},
-    recover::settle,
+    recover::{adopt, settle},
     store,
 };
 use crate::{
@@ -78,8 +80,7 @@ impl How {
 
 /// Lets a batch land behind the rows that are there. `rows` are drawn only if they have to be written.
 pub async fn append(ctx: &Ctx, batch: Batch, rows: Rows) -> Result<Landed> {
-    let commit = |place: Place, mark| ctx.app.lake.append(place.id(), rows, mark);
-    put(ctx, batch, How::Append, commit).await
+    put(ctx, batch, How::Append, |lake, place, mark| lake.append(place.id(), rows, mark)).await
 }
 
 /// Lets a batch take the place of other rows. `rows` are asked for with the mark that their commit has to carry, and only if
@@ -87,34 +88,53 @@ pub async fn append(ctx: &Ctx, batch: Batch, rows: Rows) -> Result<Landed> {
 pub async fn replace(
     ctx: &Ctx,
     batch: Batch,
-    rows: impl FnOnce(Mark) -> Replacement + Send,
+    rows: impl FnOnce(Mark) -> Replacement + Send + 'static,
 ) -> Result<Landed> {
-    let commit = |_, mark| {
-        let work = ctx.app.lake.replace(rows(mark));
+    let commit = |lake: &Lake, _, mark| {
+        let work = lake.replace(rows(mark));
         async move { work.await.map(|(done, _)| done) }
     };
     put(ctx, batch, How::Replace, commit).await
 }
 
-/// Exactly once.
+/// Exactly once. What was begun goes on to its end, also where nobody waits for it any more, as for a job that is ended: a
+/// commit that came after its intent was taken back would be nobody's, and its rows would be sent again.
 async fn put<Work>(
     ctx: &Ctx,
     batch: Batch,
     how: How,
-    commit: impl FnOnce(Place, Mark) -> Work + Send,
+    commit: impl FnOnce(&Lake, Place, Mark) -> Work + Send + 'static,
+) -> Result<Landed>
+where
+    Work: Future<Output = lake::Result<Committed>> + Send + 'static,
+{
+    let place = place_of(ctx, batch.table).await?;
+    let held = ctx.app.holds.take(&place.id().to_string()).await;
+    settle(ctx, place).await?;
+    let ctx = ctx.clone();
+    let work = async move {
+        let _held = held;
+        put_held(&ctx, batch, how, commit).await
+    };
+    to_the_end(work).await
+}
+
+/// The same for whoever holds the table.
+async fn put_held<Work>(
+    ctx: &Ctx,
+    batch: Batch,
+    how: How,
+    commit: impl FnOnce(&Lake, Place, Mark) -> Work + Send,
 ) -> Result<Landed>
 where
     Work: Future<Output = lake::Result<Committed>> + Send,
 {
-    let place = place_of(ctx, batch.table).await?;
-    let _held = ctx.app.holds.take(&place.id().to_string()).await;
-    settle(ctx, place).await?;
     let (operation, inside) = match begin(ctx, batch, how).await? {
         Begun::Repeat(version) => return Ok(Landed { version, is_repeat: true }),
         Begun::Open(operation, inside) => (operation, inside),
     };
     let mark = Mark { operation, notes: vec![("strongback.batch".to_owned(), inside.batch_id.clone())] };
-    let version = match commit(inside.place, mark).await {
+    let version = match commit(&ctx.app.lake, inside.place, mark).await {
         Ok(done) => record(ctx, operation, &inside, how, done).await?,
         // Whether it was committed all the same, only the table knows.
         Err(error) => match found(ctx, operation, &inside).await? {
@@ -202,10 +222,10 @@ async fn record(ctx: &Ctx, operation: Uuid, inside: &Inside, how: How, done: Com
         How::Append => None,
         How::Replace => {
             let state = ctx.app.lake.state(inside.place.id(), Some(done.version)).await?;
-            let columns = column::of_lake(state.columns.iter());
-            Some((serde_json::to_string(&columns).map_err(Error::internal)?, Totals::of(&state)))
+            Some((column::shown(&state.columns)?, Totals::of(&state)))
         }
     };
+    adopt(ctx, inside.place.asset, done.version).await?;
     ctx.write(move |tx| {
         let by = authorize_end(tx, operation)?;
         let asset_id = inside.place.asset;
@@ -239,10 +259,10 @@ pub(super) fn living(tx: &mut Sql<'_>, asset_id: i64) -> Result<Option<Totals>> 
     managed::newest(tx, asset_id)
 }
 
-/// Ends an operation on a table that was deleted meanwhile: nobody asks for the outcome.
-pub(super) fn gone(tx: &mut Sql<'_>, operation: Uuid, asset_id: i64, version: u64) -> Result<Change<u64>> {
+/// Ends an operation on a table that was deleted meanwhile: nobody asks for the outcome. Answers `outcome`.
+pub(super) fn gone<T>(tx: &mut Sql<'_>, operation: Uuid, asset_id: i64, outcome: T) -> Result<Change<T>> {
     Ok(match operations::revert(tx, operation, Some(asset_id), "the table was deleted")? {
-        Some(event) => Change::Made(version, event),
-        None => Change::Nothing(version),
+        Some(event) => Change::Made(outcome, event),
+        None => Change::Nothing(outcome),
     })
 }

@@ -14,6 +14,7 @@ use lake::{
     decode::{Format, Report, Source},
     import::Imported,
     schema::Declared,
+    table::Committed,
 };
 use serde_json::{Map, Value as Json, json};
 use syntax::names::{FullName, fold_case};
@@ -21,9 +22,10 @@ use uuid::Uuid;
 
 use super::{
     column,
+    hold::to_the_end,
     managed::{self, Found, Totals},
     operations::{self, CREATE, IMPORT, Landing, NewTable, Place, Target, Version, report_text},
-    recover::settle,
+    recover::{adopt, settle},
     store,
 };
 use crate::{
@@ -333,8 +335,7 @@ async fn import(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Result<Importe
     Ok(ctx.app.lake.import(landing.import(operation, source)).await?)
 }
 
-/// What is said to whoever brought bad rows and no place for them.
-/// The error for a file with rows that do not fit.
+/// The error for a file with rows that do not fit, and no place for them.
 pub(super) fn refusal(report: &Report) -> Error {
     use std::fmt::Write as _;
     let mut text = format!(
@@ -356,13 +357,22 @@ pub(super) fn refusal(report: &Report) -> Error {
 
 /// Makes what was committed visible, and ends the operation.
 async fn record(ctx: &Ctx, operation: Uuid, landing: &Landing, imported: Imported) -> Result<Landed> {
+    let done = imported.committed.unwrap_or_default();
     let columns = match &landing.target {
-        Target::New(_) => {
-            let columns = imported.report.columns.iter().map(|column| &column.column);
-            serde_json::to_string(&column::of_lake(columns)).map_err(Error::internal)?
+        // Without a report the table says what it has.
+        Target::New(new) if imported.report.columns.is_empty() => {
+            let state = ctx.app.lake.state(lake::TableId(new.table), Some(done.version)).await?;
+            column::shown(&state.columns)?
         }
-        Target::Existing(_) => String::new(),
+        Target::New(_) => column::shown(imported.report.columns.iter().map(|column| &column.column))?,
+        Target::Existing(place) => {
+            adopt(ctx, place.asset, done.version).await?;
+            String::new()
+        }
     };
+    if let (Some(place), Some(done)) = (landing.quarantine, imported.quarantined) {
+        adopt(ctx, place.asset, done.version).await?;
+    }
     let report = report_text(&imported.report)?;
     let landing = landing.clone();
     ctx.write(move |tx| outcome(tx, operation, &landing, &imported, &columns, &report)).await
@@ -509,7 +519,17 @@ pub async fn create_kept(
     .await
 }
 
+/// What was begun goes on to its end, also where nobody waits for it any more.
 async fn create_with(
+    ctx: &Ctx,
+    new: NewEmpty,
+    also: impl FnMut(&mut Sql<'_>, i64) -> Result<Option<(EventKind, Json)>> + Send + 'static,
+) -> Result<i64> {
+    let ctx = ctx.clone();
+    to_the_end(async move { create_through(&ctx, new, also).await }).await
+}
+
+async fn create_through(
     ctx: &Ctx,
     new: NewEmpty,
     mut also: impl FnMut(&mut Sql<'_>, i64) -> Result<Option<(EventKind, Json)>> + Send + 'static,
@@ -537,7 +557,7 @@ async fn create_with(
             return Err(error.into());
         }
     };
-    let columns = serde_json::to_string(&column::of_lake(state.columns.iter())).map_err(Error::internal)?;
+    let columns = column::shown(&state.columns)?;
     let recorded = {
         let table = table.clone();
         ctx.write(move |tx| {
@@ -603,10 +623,8 @@ pub(super) async fn revert_row(ctx: &Ctx, operation: Uuid, asset: Option<i64>, w
 pub(super) async fn finish(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Result<()> {
     let lake = &ctx.app.lake;
     let committed = lake.find_commit(landing.target.id(), operation, Some(landing.target.after())).await?;
-    if committed.is_none() {
-        revert(ctx, operation, landing, "the server stopped before the rows were committed").await?;
-    } else if ctx.app.spool.open()?.path(landing.object()?).exists() {
-        let imported = import(ctx, operation, landing).await?;
+    if let Some(done) = committed {
+        let imported = import_again(ctx, operation, landing, done).await?;
         match record_or_revert(ctx, operation, landing, imported).await {
             Err(error) if error.is_ours() => return Err(error),
             Err(error) => {
@@ -615,10 +633,30 @@ pub(super) async fn finish(ctx: &Ctx, operation: Uuid, landing: &Landing) -> Res
             Ok(_) => {}
         }
     } else {
-        return Err(Error::internal(format!("the file of the open operation {operation} is gone")));
+        revert(ctx, operation, landing, "the server stopped before the rows were committed").await?;
     }
     ctx.app.spool.open()?.remove(vec![landing.object()?]).await;
     Ok(())
+}
+
+/// What came of an import that was committed, by its file. Where that is gone or damaged since, the commits say how many rows
+/// there are, and nothing else that a report says: rows that landed are not held back for what was to be said about them.
+async fn import_again(ctx: &Ctx, operation: Uuid, landing: &Landing, done: Committed) -> Result<Imported> {
+    let is_there = ctx.app.spool.open()?.path(landing.object()?).exists();
+    let again = if is_there { Some(import(ctx, operation, landing).await) } else { None };
+    match again {
+        Some(Ok(imported)) if imported.committed.is_some() => return Ok(imported),
+        Some(Err(error)) if error.is_ours() => return Err(error),
+        _ => {}
+    }
+    tracing::error!(%operation, "the file of an import is gone or damaged; its rows are recorded without a report");
+    let quarantined = match landing.quarantine {
+        Some(place) => ctx.app.lake.find_commit(place.id(), operation, Some(place.version)).await?,
+        None => None,
+    };
+    let bad_rows = quarantined.map_or(0, |bad| bad.rows_added);
+    let report = Report { rows: done.rows_added, bad_rows, ..Report::default() };
+    Ok(Imported { report, committed: Some(done), quarantined })
 }
 
 /// What a file is written in, by its content type.

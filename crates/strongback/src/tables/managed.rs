@@ -151,23 +151,12 @@ pub fn freeze_in_tx(
     state: &lake::table::State,
     kept_by: &str,
 ) -> Result<i64> {
-    let columns =
-        serde_json::to_string(&super::column::of_lake(state.columns.iter())).map_err(Error::internal)?;
+    let columns = super::column::shown(&state.columns)?;
     tx.execute(&store::TABLE_INSERT, bind![asset_id, "DELTA", "", &columns, state.version as i64])?;
     tx.execute(&store::TABLE_SET_KEPT_BY, bind![asset_id, kept_by])?;
     let (totals, by) = (Totals::of(state), tx.caller().id);
     let made = Version { kind: "create", operation: None, batch: None, report: String::new(), by };
     operations::record(tx, asset_id, totals.rows.unwrap_or_default(), totals, &made)
-}
-
-/// The managed table with this asset, wherever it is called what now, for a caller who may do this with it.
-pub fn get_by_id(sql: &mut Sql<'_>, asset_id: i64, action: Action) -> Result<Managed> {
-    let gone = || Error::missing("The table was deleted.");
-    let found = asset::get(sql, asset_id)?.ok_or_else(gone)?;
-    authorize(sql, action, asset_id)?;
-    let name = names::full_name_of(sql, asset_id)?;
-    let newest = newest(sql, asset_id)?.ok_or_else(gone)?;
-    Ok(Managed { table: found.uuid.parse()?, asset: found, name, newest })
 }
 
 /// The error for a table that is not there.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use super::{
+    column,
     inside::{self, How},
     land,
     managed::Totals,
@@ -12,9 +13,10 @@ use super::{
         self, COLUMNS, COMPACT, CREATE, IMPORT, Inside, Landing, NewTable, Place, ROWS, Upkeep, VACUUM,
         Version, WRITE,
     },
-    upkeep as keeping, widen,
+    store, upkeep as keeping, widen,
 };
 use crate::{
+    bind,
     catalog::authorize_admin,
     context::{App, Ctx},
     db::{Change, Origin},
@@ -75,10 +77,8 @@ pub async fn settle_imports(ctx: &Ctx) -> Result<()> {
         let quarantine = landing.quarantine.map(|place| place.id().to_string());
         let keys = [landing.target.key()].into_iter().chain(quarantine).collect();
         let _held = ctx.app.holds.take_all(keys).await;
-        let id = operation.id;
-        let is_open = open(ctx).await?.iter().any(|open| open.id == id);
-        if is_open && let Err(error) = end(ctx, &operation).await {
-            tracing::error!(operation = %id, ?error, "an import could not be ended");
+        if let Err(error) = end(ctx, &operation).await {
+            tracing::error!(operation = %operation.id, ?error, "an import could not be ended");
         }
     }
     Ok(())
@@ -97,7 +97,7 @@ pub(super) async fn settle(ctx: &Ctx, place: Place) -> Result<()> {
             end(ctx, &operation).await?;
         }
     }
-    adopt(ctx, place.asset).await
+    adopt(ctx, place.asset, u64::MAX).await
 }
 
 async fn open(ctx: &Ctx) -> Result<Vec<Operation>> {
@@ -136,7 +136,12 @@ fn tables_of(operation: &Operation) -> Result<Vec<uuid::Uuid>> {
     })
 }
 
+/// Ends an operation, unless somebody else did meanwhile: one that commits to two tables may be found by who holds either.
 async fn end(ctx: &Ctx, operation: &Operation) -> Result<()> {
+    let _held = ctx.app.holds.take(&format!("operation {}", operation.id)).await;
+    if !open(ctx).await?.iter().any(|open| open.id == operation.id) {
+        return Ok(());
+    }
     let system = Ctx::system(&ctx.app);
     match operation.kind.as_str() {
         IMPORT => land::finish(&system, operation.id, &landing(operation)?).await,
@@ -154,8 +159,9 @@ async fn end(ctx: &Ctx, operation: &Operation) -> Result<()> {
 }
 
 /// Somebody wrote to a table's directory past this server: the commits are there, and whoever writes next builds upon them.
-/// They become versions of nobody here.
-async fn adopt(ctx: &Ctx, asset_id: i64) -> Result<()> {
+/// Those before a version become versions of nobody here. To be called by whoever holds the table: before they write, and
+/// before they record what they committed, since a commit of somebody else may have come in between.
+pub(super) async fn adopt(ctx: &Ctx, asset_id: i64, before: u64) -> Result<()> {
     let newest = ctx
         .app
         .db
@@ -165,11 +171,20 @@ async fn adopt(ctx: &Ctx, asset_id: i64) -> Result<()> {
             Ok(asset.map(|asset| asset.uuid).zip(newest))
         })
         .await?;
-    let Some((uuid, newest)) = newest else { return Ok(()) };
+    let Some((uuid, newest)) = newest.filter(|(_, newest)| newest.version + 1 < before) else {
+        return Ok(());
+    };
     let (lake, id) = (&ctx.app.lake, uuid.parse()?);
-    for commit in lake.commits(id, newest.version).await? {
+    let commits = lake.commits(id, newest.version).await?;
+    let underway = if commits.is_empty() { Vec::new() } else { open(ctx).await? };
+    for (commit, operation) in commits.into_iter().filter(|(commit, _)| commit.version < before) {
+        // Whoever ends it records it: an import commits to its table for bad rows, which somebody else may hold.
+        if underway.iter().any(|open| operation == Some(open.id)) {
+            continue;
+        }
         tracing::warn!(table = %id, version = commit.version, "a commit that this server did not make");
-        let totals = Totals::of(&lake.state(id, Some(commit.version)).await?);
+        let state = lake.state(id, Some(commit.version)).await?;
+        let (totals, columns) = (Totals::of(&state), column::shown(&state.columns)?);
         Ctx::system(&ctx.app)
             .write(move |tx| {
                 authorize_admin(tx, "record commits that others made")?;
@@ -180,6 +195,7 @@ async fn adopt(ctx: &Ctx, asset_id: i64) -> Result<()> {
                     report: String::new(),
                     by: tx.caller().id,
                 };
+                tx.execute(&store::TABLE_SET_COLUMNS, bind![asset_id, &columns])?;
                 let revision = operations::record(tx, asset_id, commit.rows_added, totals, &version)?;
                 let event = Event::new(EventKind::TableAdopt)
                     .asset(asset_id, revision)

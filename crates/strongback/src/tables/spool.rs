@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 
 use crate::{
-    error::Result,
-    objects::{ObjectId, Objects},
+    error::{Error, Result},
+    objects::{ObjectId, Objects, sync_dir},
 };
 
 /// The directory within the data directory.
@@ -34,7 +34,14 @@ impl Spool {
         if let Some(open) = &*objects {
             return Ok(open.clone());
         }
-        let opened = Objects::open(&self.data_dir.join(DIRECTORY))?;
+        let dir = self.data_dir.join(DIRECTORY);
+        // An operation that is open counts on its file: the directory's own name must survive a power cut, too.
+        let made = std::fs::create_dir_all(&dir).and_then(|()| sync_dir(&self.data_dir));
+        made.map_err(|error| {
+            Error::unavailable(format!("The directory {} cannot be prepared: {error}.", dir.display()))
+                .because(error)
+        })?;
+        let opened = Objects::open(&dir)?;
         Ok(objects.insert(opened).clone())
     }
 

@@ -12,11 +12,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
+    hold::to_the_end,
+    inside::gone,
     land::revert_row,
     managed::{self, Managed, Totals},
     operations::{self, COMPACT, Place, Upkeep, VACUUM, Version},
     pins::{self, Pin},
-    recover::settle,
+    recover::{adopt, settle},
     store,
 };
 use crate::{
@@ -113,7 +115,7 @@ async fn vacuum(ctx: Ctx, request: VacuumRequest) -> Result<VacuumResponse> {
         (response.files, response.bytes) = (removed.files, removed.bytes);
         Ok(response)
     };
-    tokio::spawn(work).await.map_err(Error::internal)?
+    to_the_end(work).await
 }
 
 /// The table is this caller's alone, with all that was begun on it ended.
@@ -165,9 +167,7 @@ fn refusal(pins: &[Pin]) -> Error {
     use std::fmt::Write as _;
     let mut text = "Pinned versions need some of the files, so nothing was removed:".to_owned();
     for pin in pins.iter().take(NAMED_MAX) {
-        let reason = if pin.reason.is_empty() { String::new() } else { format!(" ({})", pin.reason) };
-        let _ =
-            write!(text, "\n  version {} is pinned by {} for {}{reason}", pin.version, pin.by, pin.holder);
+        let _ = write!(text, "\n  version {} is pinned by {}", pin.version, pin.said());
     }
     if pins.len() > NAMED_MAX {
         let _ = write!(text, "\n  and {} more", pins.len() - NAMED_MAX);
@@ -210,7 +210,7 @@ async fn end_vacuum(ctx: &Ctx, id: Uuid, upkeep: &Upkeep, files: u64, bytes: u64
     ctx.write(move |tx| {
         authorize_end(tx, id)?;
         if asset::get(tx, asset_id)?.is_none() {
-            return gone(tx, id, asset_id);
+            return gone(tx, id, asset_id, ());
         }
         operations::close(tx, id)?;
         let revision = asset::touch(tx, asset_id)?;
@@ -221,14 +221,6 @@ async fn end_vacuum(ctx: &Ctx, id: Uuid, upkeep: &Upkeep, files: u64, bytes: u64
         Ok(Change::Made((), event))
     })
     .await
-}
-
-/// The table was deleted meanwhile: nobody asks for the outcome.
-fn gone(tx: &mut Sql<'_>, id: Uuid, asset_id: i64) -> Result<Change<()>> {
-    Ok(match operations::revert(tx, id, Some(asset_id), "the table was deleted")? {
-        Some(event) => Change::Made((), event),
-        None => Change::Nothing(()),
-    })
 }
 
 /// Ends a vacuum of which nobody knows how far it came: it may be made twice.
@@ -258,16 +250,16 @@ pub struct CompactResponse {
 async fn compact(ctx: Ctx, request: CompactRequest) -> Result<CompactResponse> {
     let (place, held) = hold(&ctx, &request.full_name).await?;
     let name = managed::parse(&request.full_name)?;
-    let (table, operation) = ctx
-        .write(move |tx| {
-            let table = the_same(managed::get(tx, &name, Action::Edit)?, place)?;
-            let upkeep = Upkeep { place: Place::of(&table), keep: None };
-            let (id, event) = operations::begin(tx, COMPACT, &upkeep, Some(table.asset.id))?;
-            Ok(Change::Made((table, id), event))
-        })
-        .await?;
     let work = async move {
         let _held = held;
+        let (table, operation) = ctx
+            .write(move |tx| {
+                let table = the_same(managed::get(tx, &name, Action::Edit)?, place)?;
+                let upkeep = Upkeep { place: Place::of(&table), keep: None };
+                let (id, event) = operations::begin(tx, COMPACT, &upkeep, Some(table.asset.id))?;
+                Ok(Change::Made((table, id), event))
+            })
+            .await?;
         let upkeep = Upkeep { place: Place::of(&table), keep: None };
         let mark = lake::table::Mark { operation, notes: Vec::new() };
         let done = ctx.app.lake.compact(table.table, mark).await;
@@ -281,7 +273,7 @@ async fn compact(ctx: Ctx, request: CompactRequest) -> Result<CompactResponse> {
         recorded?;
         Ok(joined(&table, done?))
     };
-    tokio::spawn(work).await.map_err(Error::internal)?
+    to_the_end(work).await
 }
 
 fn joined(table: &Managed, done: Option<Committed>) -> CompactResponse {
@@ -309,10 +301,11 @@ pub(super) async fn finish_compact(ctx: &Ctx, id: Uuid, upkeep: &Upkeep) -> Resu
 async fn end_compact(ctx: &Ctx, id: Uuid, upkeep: &Upkeep, done: &Committed) -> Result<()> {
     let totals = Totals::of(&ctx.app.lake.state(upkeep.place.id(), Some(done.version)).await?);
     let (asset_id, done) = (upkeep.place.asset, *done);
+    adopt(ctx, asset_id, done.version).await?;
     ctx.write(move |tx| {
         let by = authorize_end(tx, id)?;
         if asset::get(tx, asset_id)?.is_none() {
-            return gone(tx, id, asset_id);
+            return gone(tx, id, asset_id, ());
         }
         operations::close(tx, id)?;
         let version =

@@ -50,7 +50,8 @@ pub struct ListRequest {
 pub struct VersionView {
     /// The version.
     pub version: u64,
-    /// What made it: `create`, `append`, `overwrite`, `quarantine`, `replace` (computed rows), `compact`, or `foreign` for a commit past this server.
+    /// What made it: `create`, `append`, `overwrite`, `quarantine`, `replace` (computed rows), `columns` (it got some), `compact`, or
+    /// `foreign` for a commit past this server.
     pub kind: String,
     /// The batch that it came with.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,11 +6,12 @@ use uuid::Uuid;
 
 use super::{
     column,
+    hold::to_the_end,
     inside::{self, gone, living, place_of},
     land::revert_row,
     managed::Totals,
     operations::{self, COLUMNS, Upkeep, Version},
-    recover::settle,
+    recover::{adopt, settle},
     store,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     catalog::{Action, authorize, authorize::authorize_end},
     context::Ctx,
     db::Change,
-    error::{Error, Result},
+    error::Result,
     events::{Event, EventKind},
 };
 
@@ -28,11 +29,21 @@ pub async fn columns(ctx: &Ctx, table: i64) -> Result<Vec<lake::schema::Column>>
     Ok(ctx.app.lake.state(place.id(), Some(place.version)).await?.columns)
 }
 
-/// Adds columns to a table, as a version of its own. They may be null.
+/// Adds columns to a table, as a version of its own. They may be null. What was begun goes on to its end, also where nobody
+/// waits for it any more.
 pub async fn add_columns(ctx: &Ctx, table: i64, columns: Vec<Declared>) -> Result<()> {
     let place = place_of(ctx, table).await?;
-    let _held = ctx.app.holds.take(&place.id().to_string()).await;
+    let held = ctx.app.holds.take(&place.id().to_string()).await;
     settle(ctx, place).await?;
+    let ctx = ctx.clone();
+    let work = async move {
+        let _held = held;
+        add_held(&ctx, table, columns).await
+    };
+    to_the_end(work).await
+}
+
+async fn add_held(ctx: &Ctx, table: i64, columns: Vec<Declared>) -> Result<()> {
     let (operation, upkeep) = ctx
         .write(move |tx| {
             authorize(tx, Action::Edit, table)?;
@@ -65,8 +76,9 @@ pub(super) async fn finish(ctx: &Ctx, operation: Uuid, upkeep: &Upkeep) -> Resul
 
 async fn record(ctx: &Ctx, operation: Uuid, upkeep: &Upkeep, version: u64) -> Result<()> {
     let state = ctx.app.lake.state(upkeep.place.id(), Some(version)).await?;
-    let shown = serde_json::to_string(&column::of_lake(state.columns.iter())).map_err(Error::internal)?;
+    let shown = column::shown(&state.columns)?;
     let (asset_id, totals, columns) = (upkeep.place.asset, Totals::of(&state), state.columns.len());
+    adopt(ctx, asset_id, version).await?;
     ctx.write(move |tx| {
         let by = authorize_end(tx, operation)?;
         if living(tx, asset_id)?.is_none() {

@@ -264,7 +264,7 @@ fn begin(
         definition: definition.clone(),
     };
     for (table, _) in pinned(definition) {
-        managed::get_by_id(tx, table, Action::Read)?;
+        managed::by_asset(tx, table, Action::Read)?;
     }
     pin(tx, &payload)?;
     let run_as = tx.caller().id;
@@ -319,7 +319,7 @@ async fn make(job: &JobCtx, payload: &Payload) -> Result<Json> {
         .read(move |sql| {
             authorize(sql, Action::Create, schema)?;
             for (table, _) in tables {
-                managed::get_by_id(sql, table, Action::Read)?;
+                managed::by_asset(sql, table, Action::Read)?;
             }
             match asset::by_uuid(sql, &looked_up)? {
                 Some(found) => super::read(sql, found).map(Some),

@@ -1,6 +1,7 @@
 //! Tables: what lands is there once, who may see it, and what becomes of its versions.
 
 mod backup;
+mod broken_off;
 mod kill;
 mod rights;
 mod versions;
