@@ -24,20 +24,20 @@ const SCHEMA_FIELD: i64 = 2;
 const CHILDREN_FIELD: i64 = 5;
 
 /// Kinds of values in the compact protocol.
-mod kind {
+pub(super) mod kind {
     pub(super) const STOP: u8 = 0;
     pub(super) const TRUE: u8 = 1;
     pub(super) const FALSE: u8 = 2;
     pub(super) const BYTE: u8 = 3;
     pub(super) const I16: u8 = 4;
-    pub(super) const I32: u8 = 5;
+    pub(in crate::decode) const I32: u8 = 5;
     pub(super) const I64: u8 = 6;
     pub(super) const DOUBLE: u8 = 7;
     pub(super) const BINARY: u8 = 8;
     pub(super) const LIST: u8 = 9;
     pub(super) const SET: u8 = 10;
     pub(super) const MAP: u8 = 11;
-    pub(super) const STRUCT: u8 = 12;
+    pub(in crate::decode) const STRUCT: u8 = 12;
     pub(super) const UUID: u8 = 13;
 }
 
@@ -69,12 +69,12 @@ pub(super) fn check(file: &mut File) -> Result<()> {
     Ok(())
 }
 
-fn refused(why: &str) -> Error {
+pub(super) fn refused(why: &str) -> Error {
     Error::invalid(format!("The file is no Parquet file that can be read: {why}."))
 }
 
 fn walk(bytes: &[u8]) -> Result<(), &'static str> {
-    let mut walk = Walk { rest: bytes };
+    let mut walk = Walk::new(bytes);
     let mut below = Vec::new();
     walk.fields(0, &mut |walk, id, kind| {
         if id != SCHEMA_FIELD || kind != kind::LIST {
@@ -119,13 +119,23 @@ fn nest(below: &mut Vec<i64>, children: i64) -> Result<(), &'static str> {
 
 type Visit<'v, 'b> = &'v mut dyn FnMut(&mut Walk<'b>, i64, u8) -> Result<(), &'static str>;
 
-struct Walk<'b> {
+/// Walks over values of the compact protocol.
+pub(super) struct Walk<'b> {
     rest: &'b [u8],
 }
 
 impl<'b> Walk<'b> {
+    pub(super) fn new(bytes: &'b [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// How many bytes lie behind what was walked over.
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The fields of a struct; `visit` walks over each value.
-    fn fields(&mut self, depth: usize, visit: Visit<'_, 'b>) -> Result<(), &'static str> {
+    pub(super) fn fields(&mut self, depth: usize, visit: Visit<'_, 'b>) -> Result<(), &'static str> {
         if depth > DEPTH_MAX {
             return Err("its footer is nested too deeply");
         }
@@ -145,7 +155,7 @@ impl<'b> Walk<'b> {
     }
 
     /// Walks over a value of a field or of a list.
-    fn pass(&mut self, kind: u8, depth: usize) -> Result<(), &'static str> {
+    pub(super) fn pass(&mut self, kind: u8, depth: usize) -> Result<(), &'static str> {
         match kind {
             kind::TRUE | kind::FALSE => Ok(()),
             kind::BYTE => self.take(1),
@@ -205,7 +215,7 @@ impl<'b> Walk<'b> {
     }
 
     /// A whole number, in the zigzag form.
-    fn whole(&mut self) -> Result<i64, &'static str> {
+    pub(super) fn whole(&mut self) -> Result<i64, &'static str> {
         let number = self.varint()?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }

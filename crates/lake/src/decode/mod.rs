@@ -13,6 +13,7 @@ mod footer;
 mod framing;
 mod guess;
 mod json;
+mod pages;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,8 @@ use crate::{
 const BATCH_ROWS: usize = 8192;
 /// Bytes of texts that are decoded at a time, where rows are long: a column of texts holds less than 2³¹.
 const BATCH_BYTES: usize = 64 << 20;
+/// Bytes of one row of a file with types at most.
+const TYPED_ROW_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of one row of a file of texts at most; a longer one is no row of a table.
 const ROW_BYTES_MAX: usize = 16 << 20;
 /// Bad rows that a report names.

@@ -3,24 +3,35 @@
 use std::{fs, io::Write as _, path::Path, sync::Arc};
 
 use datafusion::arrow::{
-    array::{Float64Array, Int64Array, RecordBatch, StringArray},
+    array::{
+        Array as _, ArrayRef, AsArray as _, BinaryArray, DictionaryArray, Float64Array, Int32Array,
+        Int64Array, LargeStringArray, ListArray, RecordBatch, StringArray, StructArray,
+    },
+    buffer::{NullBuffer, OffsetBuffer},
+    datatypes::{DataType, Field, Fields, Int32Type},
     ipc::writer::{IpcWriteOptions, StreamWriter},
 };
-use deltalake::parquet::arrow::ArrowWriter;
+use deltalake::parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 
-use super::{BadRow, Format, ROW_BYTES_MAX, Report, Sink, Source, decode, find_schema};
+use super::{BATCH_BYTES, BadRow, Format, ROW_BYTES_MAX, Report, Sink, Source, decode, find_schema};
 use crate::{Kind, Result};
 
 #[derive(Default)]
 struct Kept {
     batches: usize,
     rows: usize,
+    /// The largest batch, in bytes.
+    largest: usize,
+    last: Option<RecordBatch>,
 }
 
 impl Sink for Kept {
     fn rows(&mut self, batch: RecordBatch) -> Result<()> {
         self.batches += 1;
         self.rows += batch.num_rows();
+        let bytes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap());
+        self.largest = self.largest.max(bytes.sum());
+        self.last = Some(batch);
         Ok(())
     }
 
@@ -175,5 +186,143 @@ fn long_rows_are_taken_a_few_at_a_time() {
         read(&path, format, &mut kept).unwrap();
         assert_eq!(kept.rows, 80);
         assert!(kept.batches >= 3, "{format:?}: {} batches", kept.batches);
+    }
+}
+
+/// A file says a long value once, and means it in every row.
+#[test]
+fn a_value_that_is_meant_often_is_written_out_in_pieces() {
+    const ROWS: usize = 300;
+    let dir = tempfile::tempdir().unwrap();
+    let long = "x".repeat(1 << 20);
+    let keys = Int32Array::from(vec![0; ROWS]);
+    let meant = DictionaryArray::new(keys, Arc::new(StringArray::from(vec![long.as_str()])));
+    let batch = RecordBatch::try_from_iter([("name", Arc::new(meant) as ArrayRef)]).unwrap();
+    let (parquet, arrow) = (dir.path().join("t.parquet"), dir.path().join("t.arrow"));
+    let settings = WriterProperties::builder().set_dictionary_page_size_limit(4 << 20).build();
+    let file = fs::File::create(&parquet).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(settings)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let mut writer = StreamWriter::try_new(fs::File::create(&arrow).unwrap(), &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    for (path, format) in [(parquet, Format::Parquet), (arrow, Format::Arrow)] {
+        assert!(fs::metadata(&path).unwrap().len() < 4 << 20, "{format:?} says it once");
+        let mut kept = Kept::default();
+        read(&path, format, &mut kept).unwrap();
+        assert_eq!(kept.rows, ROWS, "{format:?}");
+        assert!(kept.largest < BATCH_BYTES + (1 << 20), "{format:?}: {}", kept.largest);
+        assert_eq!(kept.last.unwrap().column(0).as_string::<i32>().value(0), long);
+    }
+}
+
+#[test]
+fn values_of_every_shape_come_out_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let words =
+        || StringArray::from(vec![Some("a"), None, Some("b, and more than twelve letters"), Some("")]);
+    let text = Arc::new(Field::new_list_field(DataType::Utf8, true));
+    let offsets = OffsetBuffer::new(vec![0, 2, 2, 3, 4].into());
+    let nulls = NullBuffer::from(vec![true, true, false, true]);
+    let lists = ListArray::new(text, offsets, Arc::new(words()), Some(nulls));
+    let fields = Fields::from(vec![Field::new("word", DataType::Utf8, true)]);
+    let structs = StructArray::new(fields, vec![Arc::new(words()) as ArrayRef], None);
+    let categories: DictionaryArray<Int32Type> =
+        vec![Some("x"), Some("y"), None, Some("x")].into_iter().collect();
+    let batch = RecordBatch::try_from_iter([
+        ("word", Arc::new(words()) as ArrayRef),
+        ("large", Arc::new(LargeStringArray::from(vec![Some("l"), None, Some("m"), Some("n")]))),
+        (
+            "bytes",
+            Arc::new(BinaryArray::from_opt_vec(vec![
+                Some(&b"\xff"[..]),
+                None,
+                Some(&b""[..]),
+                Some(&b"1"[..]),
+            ])),
+        ),
+        ("category", Arc::new(categories)),
+        ("list", Arc::new(lists.clone())),
+        ("struct", Arc::new(structs.clone())),
+    ])
+    .unwrap();
+    let file = fs::File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let mut kept = Kept::default();
+    let report = read(&path, Format::Parquet, &mut kept).unwrap();
+    let types: Vec<&str> = report.columns.iter().map(|column| column.column.type_text.as_str()).collect();
+    assert_eq!(types, ["string", "string", "binary", "string", "array<string>", "struct<word:string>"]);
+    let rows = kept.last.unwrap();
+    assert_eq!(rows.column(0).as_string::<i32>(), &words());
+    assert_eq!(
+        rows.column(1).as_string::<i32>(),
+        &StringArray::from(vec![Some("l"), None, Some("m"), Some("n")])
+    );
+    assert_eq!(rows.column(2).as_binary::<i32>().value(0), b"\xff");
+    assert_eq!(
+        rows.column(3).as_string::<i32>(),
+        &StringArray::from(vec![Some("x"), Some("y"), None, Some("x")])
+    );
+    let list = rows.column(4).as_list::<i32>();
+    assert_eq!(
+        (list.value(0).as_string::<i32>().value(0), list.is_null(2), list.value(3).len()),
+        ("a", true, 1)
+    );
+    assert_eq!(rows.column(5).as_struct().column(0).as_string::<i32>(), &words());
+}
+
+/// What a page announces is asked of the machine before the page is seen.
+#[test]
+fn pages_that_announce_more_than_they_may_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let columns = (0..12).map(|n| {
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(n..n + 1_000));
+        (format!("c{n}"), values)
+    });
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let settings = WriterProperties::builder().set_dictionary_enabled(false).build();
+    let file = fs::File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(settings)).unwrap();
+    writer.write(&batch).unwrap();
+    let written = writer.close().unwrap();
+    read(&path, Format::Parquet, &mut Kept::default()).unwrap();
+    let whole = fs::read(&path).unwrap();
+    // 1: kind 0, 2: that many bytes, 3: 8000 packed, 5: { 1: 1000 values, 2, 3, 4: encodings }.
+    let page = |bytes: u32| {
+        let mut zigzag = u64::from(bytes) << 1;
+        let mut head = vec![0x15, 0x00, 0x15];
+        while zigzag >= 0x80 {
+            head.push(zigzag as u8 | 0x80);
+            zigzag >>= 7;
+        }
+        head.push(zigzag as u8);
+        head.extend([
+            0x15, 0x80, 0x7d, 0x2c, 0x15, 0xd0, 0x0f, 0x15, 0x00, 0x15, 0x06, 0x15, 0x06, 0x00, 0x00,
+        ]);
+        head
+    };
+    let groups = written.row_groups();
+    let announcing = |columns: usize, bytes: u32| {
+        let mut bytes_of_file = whole.clone();
+        for column in &groups[0].columns()[..columns] {
+            let at = column.data_page_offset() as usize;
+            let head = page(bytes);
+            bytes_of_file[at..at + head.len()].copy_from_slice(&head);
+        }
+        fs::write(&path, bytes_of_file).unwrap();
+        read(&path, Format::Parquet, &mut Kept::default()).unwrap_err()
+    };
+    for (columns, bytes, said) in [
+        (1, 2_000_000_000, "says that it has 2000000000 bytes once it is unpacked"),
+        (12, 200 << 20, "the pages of its 12 columns take 2516582400 bytes of memory at a time"),
+    ] {
+        let error = announcing(columns, bytes);
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert!(error.message().contains(said), "{error}");
     }
 }
