@@ -69,11 +69,12 @@ pub struct Arrival {
 }
 
 impl Panes {
-    /// Places new rows and moves the newest event time on. Rows of one call are not late to each other.
-    pub fn arrive(&mut self, rows: &Rows) -> Result<Arrival, PaneError> {
+    /// Places new rows and moves the newest event time on. Rows of one call are not late to each other, and none is late to an
+    /// event that has not happened by `now_micros`: a row that is dated years ahead would make all others late.
+    pub fn arrive(&mut self, rows: &Rows, now_micros: i64) -> Result<Arrival, PaneError> {
         self.agree(rows)?;
         let lateness = self.plan.declared().lateness.micros();
-        let oldest = self.newest.map(|newest| newest.saturating_sub(lateness));
+        let oldest = self.newest.map(|newest| newest.min(now_micros).saturating_sub(lateness));
         let mut arrival = Arrival::default();
         for row in rows.placed.iter().copied() {
             let time = rows.times[row];

@@ -42,6 +42,7 @@ impl Folded {
 /// New rows of a source, with the stored panes that stand near them.
 pub(super) struct Arrived {
     plan: Arc<PanePlan>,
+    now_micros: i64,
     panes: Panes,
     rows: Rows,
     touched: Touched,
@@ -78,7 +79,12 @@ pub(super) fn columns(plan: &PanePlan) -> Columns {
 }
 
 /// Computes everything.
-pub(super) fn whole(plan: &Arc<PanePlan>, source: &RecordBatch, bounds: Bounds) -> Result<Folded> {
+pub(super) fn whole(
+    plan: &Arc<PanePlan>,
+    source: &RecordBatch,
+    now_micros: i64,
+    bounds: Bounds,
+) -> Result<Folded> {
     let rows = Rows::read(plan, source).map_err(unfit)?;
     let panes = Panes::new(Arc::clone(plan)).within(bounds).and_all(&rows).map_err(unfit)?;
     let entities: Vec<&Entity> = panes.entities().collect();
@@ -91,20 +97,22 @@ pub(super) fn whole(plan: &Arc<PanePlan>, source: &RecordBatch, bounds: Bounds) 
         stored.extend(of_entity.map(|(index, pane)| (key.clone(), index, encode_pane(pane))));
     }
     let published = panes.publish_all().map_err(unfit)?;
-    folded(plan, &panes, &published, stored, rows.passed_over())
+    folded(plan, now_micros, &panes, &published, stored, rows.passed_over())
 }
 
-/// Places new rows, and finds what is stored near them. `near` answers the panes of a key from one index to another.
+/// Places new rows, beside the newest event that was there and the clock, and finds what is stored near them. `near` answers
+/// the panes of a key from one index to another.
 pub(super) fn arrive(
     plan: &Arc<PanePlan>,
     gained: &RecordBatch,
     newest_micros: Option<i64>,
+    now_micros: i64,
     bounds: Bounds,
     near: impl Fn(&[u8], (i64, i64)) -> Result<Vec<(i64, Pane)>>,
 ) -> Result<Arrived> {
     let rows = Rows::read(plan, gained).map_err(unfit)?;
     let mut panes = Panes::since(Arc::clone(plan), newest_micros).within(bounds);
-    let arrival = panes.arrive(&rows).map_err(unfit)?;
+    let arrival = panes.arrive(&rows, now_micros).map_err(unfit)?;
     let touched = arrival.touched;
     let entities: Vec<(Entity, i64, i64)> =
         touched.entities().map(|(entity, low, high)| (entity.clone(), low, high)).collect();
@@ -125,7 +133,8 @@ pub(super) fn arrive(
         touched.iter().filter(|(entity, index)| is_known(entity, *index)).map(|(_, index)| index).collect();
     let span = again.iter().min().copied().zip(again.iter().max().copied());
     let plan = Arc::clone(plan);
-    Ok(Arrived { plan, panes, rows, touched, keys, span, too_late: arrival.too_late.len() })
+    let too_late = arrival.too_late.len();
+    Ok(Arrived { plan, now_micros, panes, rows, touched, keys, span, too_late })
 }
 
 impl Arrived {
@@ -147,20 +156,22 @@ impl Arrived {
             stored.extend(changed.map(|(index, pane)| (key.clone(), index, encode_pane(pane))));
         }
         let published = self.panes.publish(&self.touched).map_err(unfit)?;
-        folded(&self.plan, &self.panes, &published, stored, self.rows.passed_over())
+        folded(&self.plan, self.now_micros, &self.panes, &published, stored, self.rows.passed_over())
     }
 }
 
 fn folded(
     plan: &PanePlan,
+    now_micros: i64,
     panes: &Panes,
     published: &[Published],
     stored: Vec<StoredPane>,
     passed_over: PassedOver,
 ) -> Result<Folded> {
     let newest_micros = panes.newest_micros();
-    let after =
-        newest_micros.map_or(i64::MIN, |newest| plan.start_of(plan.pane_of(newest).saturating_add(1)));
+    // What is dated ahead of the clock settles nothing before it.
+    let happened = newest_micros.map(|newest| newest.min(now_micros));
+    let after = happened.map_or(i64::MIN, |newest| plan.start_of(plan.pane_of(newest).saturating_add(1)));
     Ok(Folded {
         rows: panes.to_batch(published).map_err(unfit)?,
         from_micros: published.iter().map(|row| row.micros).min(),

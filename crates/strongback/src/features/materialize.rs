@@ -190,13 +190,13 @@ async fn increment(
     let gained = lake.rows_of(source, version, columns.clone(), Part::Files(files)).await?;
     *read += gained.num_rows();
     let (plan, app, id) = (Arc::clone(&work.plan), Arc::clone(&ctx.app), work.table.asset.id);
-    let (definition, newest) = (work.definition.n, base.newest_micros);
+    let (definition, newest, now) = (work.definition.n, base.newest_micros, now_micros(ctx));
     let bounds = bounds(job, ctx);
     let arrived = job
         .blocking(move || {
             let view = View::new(&*app.online.open()?)?;
             let near = |key: &[u8], span| view.panes((id, definition), key, span, plan.columns().len());
-            fold::arrive(&plan, &gained, newest, bounds, near)
+            fold::arrive(&plan, &gained, newest, now, bounds, near)
         })
         .await?;
     if arrived.too_late > 0 {
@@ -224,9 +224,13 @@ async fn whole(job: &JobCtx, ctx: &Ctx, work: &Work, read: &mut usize) -> Result
     let rows = ctx.app.lake.rows_of(work.source.table, work.read_version, columns, Part::All).await?;
     job.charge_read(rows.get_array_memory_size() as u64)?;
     *read = rows.num_rows();
-    let (plan, bounds) = (Arc::clone(&work.plan), bounds(job, ctx));
-    let folded = job.blocking(move || fold::whole(&plan, &rows, bounds)).await?;
+    let (plan, now, bounds) = (Arc::clone(&work.plan), now_micros(ctx), bounds(job, ctx));
+    let folded = job.blocking(move || fold::whole(&plan, &rows, now, bounds)).await?;
     Ok(Step::Whole(Box::new(folded)))
+}
+
+fn now_micros(ctx: &Ctx) -> i64 {
+    ctx.now().saturating_mul(1_000)
 }
 
 /// What a computation may hold of rows, of panes, and of what it publishes, each.
@@ -319,15 +323,10 @@ async fn publish(
         Some(scope) => {
             let declared = &work.definition.declared;
             let identity = declared.keys.iter().chain([&declared.timestamp]).cloned().collect();
-            let replacement = |mark| Replacement {
-                table: work.table.table,
-                mark,
-                rows: folded.rows.clone(),
-                identity,
-                time: declared.timestamp.clone(),
-                scope,
-                settled_micros: folded.settled_micros,
-            };
+            let (time, rows) = (declared.timestamp.clone(), folded.rows.clone());
+            let (table, settled_micros) = (work.table.table, folded.settled_micros);
+            let replacement =
+                move |mark| Replacement { table, mark, rows, identity, time, scope, settled_micros };
             job.charge_written(folded.rows.get_array_memory_size() as u64);
             let (table, digest) = (work.table.asset.id, work.definition.digest.clone());
             inside::replace(ctx, Batch { table, id: work.batch_id(job.id()), digest }, replacement)

@@ -112,7 +112,7 @@ fn late_rows_fold_their_pane_again_and_later_ones_are_named() {
     let mut panes = Panes::of(plan.clone(), &read(&plan, &source)).unwrap();
     assert_eq!(panes.newest_micros(), Some(40));
     let new = [row(3, 15, 4.0), row(4, 14, 8.0), row(5, 41, 16.0)];
-    let arrival = panes.arrive(&read(&plan, &new)).unwrap();
+    let arrival = panes.arrive(&read(&plan, &new), i64::MAX).unwrap();
     assert_eq!(arrival.too_late, [1]);
     assert_eq!(arrival.touched.iter().map(|(_, index)| index).collect::<Vec<_>>(), [1, 4]);
     assert_eq!(arrival.touched.span(), Some((1, 4)));
@@ -129,10 +129,26 @@ fn late_rows_fold_their_pane_again_and_later_ones_are_named() {
 }
 
 #[test]
+fn a_row_that_is_dated_ahead_makes_no_other_late() {
+    let plan = plan(&[], "25us");
+    let mut source = vec![row(1, 0, 1.0), row(2, 1_000_000, 2.0)];
+    let mut panes = Panes::of(plan.clone(), &read(&plan, &source)).unwrap();
+    let new = [row(3, 40, 4.0), row(4, 14, 8.0), row(5, 15, 16.0)];
+    let arrival = panes.arrive(&read(&plan, &new), 40).unwrap();
+    assert_eq!(arrival.too_late, [1], "25 behind what has happened");
+    assert_eq!(panes.newest_micros(), Some(1_000_000));
+    source.extend([new[0].clone(), new[2].clone()]);
+    panes.refold(&arrival.touched, &read(&plan, &source)).unwrap();
+    let whole = Panes::of(plan.clone(), &read(&plan, &source)).unwrap();
+    let entity = whole.entities().next().unwrap().clone();
+    assert_eq!(panes.of_entity(&entity), whole.of_entity(&entity));
+}
+
+#[test]
 fn a_pane_whose_rows_are_gone_goes_away() {
     let plan = plan(&[], "100us");
     let mut panes = Panes::new(plan.clone());
-    let arrival = panes.arrive(&read(&plan, &[row(1, 0, 1.0), row(2, 10, 2.0)])).unwrap();
+    let arrival = panes.arrive(&read(&plan, &[row(1, 0, 1.0), row(2, 10, 2.0)]), i64::MAX).unwrap();
     panes.refold(&arrival.touched, &read(&plan, &[row(1, 0, 1.0), row(2, 10, 2.0)])).unwrap();
     panes.refold(&arrival.touched, &read(&plan, &[row(2, 10, 2.0), row(3, 99, 3.0)])).unwrap();
     let entity = panes.entities().next().unwrap().clone();
@@ -149,7 +165,7 @@ fn stored_panes_go_on() {
     let mut panes = Panes::new(plan.clone());
     panes.restore(entity.clone(), stored, whole.newest_micros());
     assert_eq!(panes.features(&entity, 50), whole.features(&entity, 50));
-    assert_eq!(panes.arrive(&read(&plan, &[row(3, 14, 4.0)])).unwrap().too_late, [0]);
+    assert_eq!(panes.arrive(&read(&plan, &[row(3, 14, 4.0)]), i64::MAX).unwrap().too_late, [0]);
 }
 
 #[test]

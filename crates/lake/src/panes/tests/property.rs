@@ -69,7 +69,7 @@ fn in_pieces(
     while !coming.is_empty() {
         let size = sizes.next().unwrap_or(usize::MAX).min(coming.len());
         let piece: Vec<Row> = coming.drain(..size).collect();
-        let arrival = panes.arrive(&read(&plan, &piece)).unwrap();
+        let arrival = panes.arrive(&read(&plan, &piece), i64::MAX).unwrap();
         prop_assert!(arrival.too_late.is_empty(), "{:?}", arrival);
         source.extend(piece);
         panes.refold(&arrival.touched, &read(&plan, &source)).unwrap();

@@ -46,9 +46,9 @@ fn columns_must_be_there_and_fit() {
 fn keys_keep_their_type() {
     let plan = plan(&["card"], "0us");
     let mut panes = Panes::new(plan.clone());
-    panes.arrive(&read(&plan, &[Row { card: Some(1), ..row(1, 0, 1.0) }])).unwrap();
+    panes.arrive(&read(&plan, &[Row { card: Some(1), ..row(1, 0, 1.0) }]), i64::MAX).unwrap();
     let narrow = replaced("card", Some(Arc::new(Int32Array::from(vec![1]))));
-    let message = panes.arrive(&Rows::read(&plan, &narrow).unwrap()).unwrap_err().to_string();
+    let message = panes.arrive(&Rows::read(&plan, &narrow).unwrap(), i64::MAX).unwrap_err().to_string();
     assert!(message.contains("column 'card' is of type Int32, and the rows before had another"), "{message}");
 }
 

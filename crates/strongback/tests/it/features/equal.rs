@@ -3,10 +3,12 @@
 use serde_json::json;
 use testkit::random::Random;
 
-use super::{DAY, MINUTE, Row, TABLE, apply, begin, dump, import, look_up, materialize, working, yaml};
+use super::{
+    DAY, MINUTE, Row, SOURCE, TABLE, apply, begin, dump, import, look_up, materialize, working, yaml,
+};
 use crate::{
     support::{TestApp, ok, on_every_store},
-    tables::{sql, versions},
+    tables::{batch, sql, versions},
 };
 
 #[test]
@@ -176,4 +178,29 @@ async fn published(test: &TestApp, table: &str, card: Option<i64>, micros: i64) 
         Some(line) => line.split(',').map(|value| value.parse().ok()).collect(),
         None => vec![Some(0.0), None, None],
     }
+}
+
+/// A clock that is wrong dates one row ahead: what comes at its time goes on being computed as before.
+#[test]
+fn a_row_that_is_dated_ahead_ends_no_increments() {
+    on_every_store(async |test: TestApp| {
+        begin(&test, "card").await;
+        let land = async |id: &str, at: &str| {
+            let types = "types=id:long,card:long,at:timestamp,amount:double";
+            let rows = format!("id,card,at,amount\n{id},7,{at},5\n");
+            ok(&batch(&test, SOURCE, id, types, &rows).await);
+        };
+        land("90", "2090-01-01T00:00:00Z").await;
+        working(&test, async || {
+            assert_eq!(materialize(&test, TABLE, false).await["how"], "full");
+            for id in ["91", "92"] {
+                land(id, &chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)).await;
+                assert_eq!(materialize(&test, TABLE, false).await["how"], "increment");
+            }
+            let by_increments = dump(&test, TABLE).await;
+            materialize(&test, TABLE, true).await;
+            assert_eq!(dump(&test, TABLE).await, by_increments);
+        })
+        .await;
+    });
 }
