@@ -110,16 +110,27 @@ impl From<ObjectStoreError> for Error {
             return storage_full(error);
         }
         match error {
-            ObjectStoreError::NotFound { .. } => Self::new(
-                Kind::Missing,
-                "A file of the table is not there any more; a vacuum may have removed it.",
-            )
-            .because(error),
+            ObjectStoreError::NotFound { .. } => lost(error),
             error => {
                 Self::new(Kind::Unavailable, "The table store cannot be read or written now.").because(error)
             }
         }
     }
+}
+
+fn lost(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(Kind::Missing, "A file of the table is not there any more; a vacuum may have removed it.")
+        .because(cause)
+}
+
+/// Whether a query failed for a file that is gone, however deep that is said.
+fn is_lost(error: &DataFusionError) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source()).any(|error| {
+        let found = error.downcast_ref::<ObjectStoreError>();
+        let boxed = error.downcast_ref::<Box<ObjectStoreError>>().map(AsRef::as_ref);
+        matches!(found.or(boxed), Some(ObjectStoreError::NotFound { .. }))
+    })
 }
 
 fn storage_full(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -158,6 +169,7 @@ impl From<DataFusionError> for Error {
             DataFusionError::SchemaError(said, _) => Self::invalid(sentence(&said.to_string())),
             DataFusionError::SQL(said, _) => Self::invalid(sentence(&said.to_string())),
             DataFusionError::ArrowError(said, _) => Self::invalid(sentence(&said.to_string())),
+            _ if is_lost(&error) => lost(error),
             DataFusionError::ObjectStore(_) => {
                 Self::new(Kind::Unavailable, "A file of a table could not be read.").because(error)
             }

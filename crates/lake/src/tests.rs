@@ -1,20 +1,29 @@
 //! Tables from the outside: what lands is there, once, and nothing else is.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use datafusion::arrow::array::{Int64Array, RecordBatch};
 use futures::StreamExt as _;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::{
     Kind, Lake, Limits, Result, Root, TableId,
-    commit::Mode,
+    commit::{Mode, Writing},
     decode::{Format, Source},
     import::{Import, Imported, Quarantine, quarantine_columns},
     query::{self, Form, Resolved, Value, Wanted},
     schema::Declared,
     table::{Committed, Mark},
-    vacuum::Keep,
+    training::{At, Recipe},
+    vacuum::{Keep, UNNAMED_AGE},
 };
 
 struct Place {
@@ -301,19 +310,106 @@ async fn overwriting_keeps_older_versions_until_a_vacuum() {
     assert_eq!(place.rows(id, 3, count).await.unwrap(), [json!({ "n": 1 })]);
 }
 
+fn names_in(dir: &Path) -> BTreeSet<String> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Files as they lie there so long after somebody wrote them.
+fn put_aged(dir: &Path, names: &[&str], age: Duration) {
+    for name in names {
+        let file = fs::File::create(dir.join(name)).unwrap();
+        (&file).write_all(b"x").unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_vacuum_removes_what_failed_writes_left() {
     let (place, id) = (Place::new(), table());
     place.lake.import(place.csv(id, true, "id\n1\n")).await.unwrap();
     let dir = place.lake.root().directory().unwrap().join(id.to_string());
-    fs::write(dir.join("part-00000-dead.zstd.parquet"), "x").unwrap();
-    fs::write(dir.join("part-00001-dead.zstd.parquet.0#1"), "x").unwrap();
-    let removed = place.lake.vacuum(id, Keep { from: 1, pinned: Vec::new() }).await.unwrap();
+    let made = names_in(&dir);
+    let ours = format!("part-00002-dead.zstd.parquet.{}#1", Uuid::now_v7().simple());
+    put_aged(&dir, &[&ours], Duration::ZERO);
+    put_aged(
+        &dir,
+        &["part-00000-dead.parquet", "part-00001-dead.parquet#1"],
+        UNNAMED_AGE + Duration::from_mins(1),
+    );
+    let keep = Keep { from: 1, pinned: Vec::new() };
+    assert_eq!(place.lake.plan_vacuum(id, keep.clone()).await.unwrap().files, 1);
+    let removed = place.lake.vacuum(id, keep).await.unwrap();
     assert_eq!((removed.files, removed.bytes), (1, 1));
-    let left: Vec<String> =
-        fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(left.len(), 2, "the log and one file: {left:?}");
+    assert_eq!(names_in(&dir), made);
     assert!(place.lake.prove(id, 1).await.is_ok());
+}
+
+#[tokio::test]
+async fn rows_that_stand_for_all_do_not_land_beside_those_of_somebody_else() {
+    let (place, id) = (Place::new(), table());
+    place.lake.import(place.csv(id, true, "id\n1\n")).await.unwrap();
+    let begin = async || {
+        let mut writing = Writing::begin(place.lake.root(), id).await.unwrap();
+        let rows = RecordBatch::try_new(writing.schema().clone(), vec![Arc::new(Int64Array::from(vec![9]))]);
+        writing.write(&rows.unwrap()).await.unwrap();
+        writing
+    };
+    let (all, more) = (begin().await, begin().await);
+    place.lake.import(Import { after: Some(1), ..place.csv(id, false, "id\n2\n") }).await.unwrap();
+    let mark = || Mark { operation: Uuid::now_v7(), notes: Vec::new() };
+    let refused = all.commit(Mode::Overwrite, &mark()).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Conflict, "{refused}");
+    assert_eq!(more.commit(Mode::Append, &mark()).await.unwrap().version, 3);
+    let rows = place.rows(id, 3, "SELECT id FROM prod.risk.t ORDER BY id").await.unwrap();
+    assert_eq!(rows, [json!({ "id": 1 }), json!({ "id": 2 }), json!({ "id": 9 })]);
+}
+
+/// Of somebody who writes past this server a file is there before the commit that names it.
+#[tokio::test]
+async fn a_vacuum_leaves_what_somebody_else_may_be_about_to_commit() {
+    let (place, id) = (Place::new(), table());
+    place.lake.import(place.csv(id, true, "id\n1\n")).await.unwrap();
+    let all = Import { after: Some(1), mode: Mode::Overwrite, ..place.csv(id, false, "id\n9\n") };
+    place.lake.import(all).await.unwrap();
+    let dir = place.lake.root().directory().unwrap().join(id.to_string());
+    let before = names_in(&dir);
+    let underway = ["part-00000-new.parquet", "part-00001-new.parquet#1"];
+    put_aged(&dir, &underway, Duration::from_hours(6 * 24));
+    let removed = place.lake.vacuum(id, Keep { from: 2, pinned: Vec::new() }).await.unwrap();
+    assert_eq!(removed.files, 1, "that of the version before, whose commit is there, however new it is");
+    let after = names_in(&dir);
+    assert!(underway.iter().all(|name| after.contains(*name)), "{after:?}");
+    assert_eq!(after.len(), before.len() + underway.len() - 1);
+}
+
+/// The file of a deletion vector belongs to the versions that name it, and goes with them.
+#[tokio::test]
+async fn a_vacuum_keeps_the_files_that_say_which_rows_are_gone() {
+    let (place, id) = (Place::new(), table());
+    place.lake.import(place.csv(id, true, "id\n1\n2\n")).await.unwrap();
+    let dir = place.lake.root().directory().unwrap().join(id.to_string());
+    let commit = dir.join("_delta_log/00000000000000000001.json");
+    let vector = json!({
+        "storageType": "u", "pathOrInlineDv": "^-aqEH.-t@S}K{vb[*k^", "offset": 1, "sizeInBytes": 36, "cardinality": 1,
+    });
+    let lines = fs::read_to_string(&commit).unwrap();
+    let lines = lines.lines().map(|line| {
+        let mut action: Json = serde_json::from_str(line).unwrap();
+        if let Some(add) = action.get_mut("add") {
+            add["deletionVector"] = vector.clone();
+        }
+        format!("{action}\n")
+    });
+    fs::write(&commit, lines.collect::<String>()).unwrap();
+    let name = "deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin";
+    put_aged(&dir, &[name], UNNAMED_AGE * 2);
+    let keep = Keep { from: 1, pinned: Vec::new() };
+    assert_eq!(place.lake.vacuum(id, keep).await.unwrap().files, 0);
+    assert!(names_in(&dir).contains(name));
+    let all = Import { after: Some(1), mode: Mode::Overwrite, ..place.csv(id, false, "id\n9\n") };
+    place.lake.import(all).await.unwrap();
+    assert_eq!(place.lake.vacuum(id, Keep { from: 2, pinned: Vec::new() }).await.unwrap().files, 2);
+    assert!(!names_in(&dir).contains(name));
 }
 
 #[tokio::test]
@@ -348,6 +444,84 @@ async fn two_versions_of_a_table_are_two_tables_of_a_query() {
         text.push_str(std::str::from_utf8(&chunk.unwrap().bytes).unwrap());
     }
     assert_eq!(text, "id\n2\n");
+}
+
+/// An attempt that was given up may be writing still when the next one begins.
+#[tokio::test]
+async fn a_training_set_has_the_rows_of_one_attempt() {
+    let (place, labels) = (Place::new(), table());
+    let rows: String = (0..2_000).map(|n| format!("{n}\n")).collect();
+    place.lake.import(place.csv(labels, true, &format!("id\n{rows}"))).await.unwrap();
+    let recipe = Recipe {
+        labels: At { table: labels.0, version: 1 },
+        filter: None,
+        columns: vec!["id".to_owned()],
+        timestamp: None,
+        features: Vec::new(),
+    };
+    for _ in 0..10 {
+        let set = table();
+        let build = || {
+            let mark = Mark { operation: Uuid::now_v7(), notes: Vec::new() };
+            place.lake.build_training_set(set, recipe.clone(), mark)
+        };
+        let (one, other) = tokio::join!(build(), build());
+        for built in [one, other].into_iter().flatten() {
+            let state = place.lake.state(set, Some(built.version)).await;
+            // The other one may have removed it since, and then is the one that counts.
+            if let Ok(state) = state {
+                assert_eq!((built.version, built.rows, state.rows), (1, 2_000, Some(2_000)));
+            }
+        }
+    }
+    let mark = Mark { operation: Uuid::now_v7(), notes: Vec::new() };
+    assert_eq!(place.lake.build_training_set(table(), recipe, mark).await.unwrap().rows, 2_000);
+}
+
+/// The last letter of a word has a form of its own in lower case, by which the catalog does not compare names.
+#[tokio::test]
+async fn tables_whose_names_the_catalog_tells_apart_are_two() {
+    let (place, one, other) = (Place::new(), table(), table());
+    place.lake.import(place.csv(one, true, "id\n1\n")).await.unwrap();
+    place.lake.import(place.csv(other, true, "id\n2\n")).await.unwrap();
+    let named = |leaf: &str, id| Resolved { leaf: leaf.to_owned(), ..resolved(id, 1) };
+    let sql = "SELECT id FROM prod.risk.`ΑΣ` UNION ALL SELECT id FROM prod.risk.`ας`";
+    let tables = vec![named("ΑΣ", one), named("ας", other)];
+    let answer = place.lake.query(query::read(sql).unwrap(), tables, wanted(Form::Csv)).await.unwrap();
+    let chunks: Vec<_> = answer.map(|chunk| chunk.unwrap().bytes).collect().await;
+    let text = String::from_utf8(chunks.concat()).unwrap();
+    assert_eq!(text.lines().collect::<BTreeSet<_>>(), BTreeSet::from(["1", "2", "id"]));
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_told_as_such() {
+    let (place, id) = (Place::new(), table());
+    place.lake.import(place.csv(id, true, "id\n1\n")).await.unwrap();
+    let dir = place.lake.root().directory().unwrap().join(id.to_string());
+    for name in names_in(&dir).iter().filter(|name| name.ends_with(".parquet")) {
+        fs::remove_file(dir.join(name)).unwrap();
+    }
+    let error = place.rows(id, 1, "SELECT id FROM prod.risk.t").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Missing, "{error}");
+    assert!(error.message().contains("a vacuum"), "{error}");
+}
+
+/// Answers that nobody reads end with their time, and then hold up nobody.
+#[tokio::test]
+async fn a_query_that_has_ended_keeps_no_turn() {
+    let place = Place::new();
+    let brief = Wanted { time: Duration::from_millis(100), ..wanted(Form::Csv) };
+    let long = "SELECT value FROM generate_series(1, 1000000000)";
+    let mut unread = Vec::new();
+    // As many as go on at a time.
+    for _ in 0..8 {
+        let statement = query::read(long).unwrap();
+        unread.push(place.lake.query(statement, Vec::new(), brief.clone()).await.unwrap());
+    }
+    let statement = query::read("SELECT 1 AS n").unwrap();
+    let answer = place.lake.query(statement, Vec::new(), wanted(Form::Csv)).await.unwrap();
+    let chunks: Vec<_> = answer.map(|chunk| chunk.unwrap().bytes).collect().await;
+    assert_eq!(chunks.concat(), b"n\n1\n");
 }
 
 #[tokio::test]

@@ -136,7 +136,7 @@ pub(super) fn rows(lake: &Lake, query: Running, time: Duration) -> Rows {
     let (sender, batches) = mpsc::channel(WAITING);
     let Running { rows: mut found, turn } = query;
     let running = lake.run(async move {
-        let _turn = turn;
+        let mut turn = Some(turn);
         let until = Instant::now() + time;
         loop {
             let next = match tokio::time::timeout_at(until, found.next()).await {
@@ -144,6 +144,10 @@ pub(super) fn rows(lake: &Lake, query: Running, time: Duration) -> Rows {
                 Err(_) => Some(Err(too_long(time))),
             };
             let is_over = !matches!(next, Some(Ok(_)));
+            if is_over {
+                // Whoever reads slowly does not keep others waiting for a query that has ended.
+                turn.take();
+            }
             // Nobody may be reading any more.
             if sender.send(next).await.is_err() || is_over {
                 return Ok(());
@@ -171,12 +175,13 @@ pub(super) fn stream(lake: &Lake, query: Running, wanted: &Wanted) -> Result<Ans
     let columns = schema::columns(&schema::shown(&schema))?;
     let (sender, chunks) = mpsc::channel(WAITING);
     let running = lake.run(async move {
-        let _turn = turn;
         let until = Instant::now() + time;
         let end = match tokio::time::timeout_at(until, pass(rows, form, rows_max, &sender)).await {
             Ok(end) => end,
             Err(_) => Err(too_long(time)),
         };
+        // Whoever reads slowly does not keep others waiting for a query that has ended.
+        drop(turn);
         if let Err(error) = end {
             // Nobody may be reading any more.
             let _ = sender.send(Err(error)).await;
@@ -303,9 +308,13 @@ impl Writing {
 }
 
 /// Row groups are in memory until they are full.
+/// Bytes of the rows that are encoded together in an answer as Parquet: they are in memory until the group is full.
+const GROUP_BYTES: usize = 64 << 20;
+
 fn parquet_properties() -> WriterProperties {
     WriterProperties::builder()
         .set_max_row_group_row_count(Some(128 << 10))
+        .set_max_row_group_bytes(Some(GROUP_BYTES))
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
         .build()
 }

@@ -37,6 +37,7 @@ use datafusion::{
     sql::sqlparser::parser::ParserError,
 };
 
+use syntax::names::fold_case;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use answer::{Answer, Chunk, Form, Rows};
@@ -67,7 +68,7 @@ pub struct Resolved {
     pub version: u64,
 }
 
-/// A value for a `:name` in a statement.
+/// A value for a `$name` in a statement.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// No value.
@@ -103,7 +104,7 @@ pub struct Wanted {
     pub rows_max: Option<u64>,
     /// How long it may take until the last row is there.
     pub time: Duration,
-    /// Values for the `:name`s of the statement.
+    /// Values for the `$name`s of the statement.
     pub parameters: Vec<(String, Value)>,
 }
 
@@ -205,7 +206,7 @@ pub(crate) async fn plan_over(
             .get(&(table.id, table.version))
             .ok_or_else(|| Error::internal("a statement names a table that was not opened"))?;
         schemas.push(known.0.clone());
-        let place = (table.catalog.to_lowercase(), table.schema.to_lowercase());
+        let place = (fold_case(&table.catalog), fold_case(&table.schema));
         let (place, name) = (places.entry(place).or_default(), statement::registered_as(table));
         if !place.table_exist(&name) {
             place.register_table(name, Arc::clone(&known.1))?;

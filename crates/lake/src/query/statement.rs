@@ -15,6 +15,8 @@ use datafusion::sql::{
     },
 };
 
+use syntax::names::fold_case;
+
 use super::{Resolved, common, unreadable};
 use crate::error::{Error, Result};
 
@@ -136,9 +138,10 @@ impl Statement {
     }
 }
 
-/// The name of a table in the engine: two versions of one table are two tables there.
+/// The name of a table in the engine: two versions of one table are two tables there. Names are compared as the catalog
+/// compares them, so that two tables are never taken for one.
 pub(super) fn registered_as(table: &Resolved) -> String {
-    format!("{}@v{}", table.leaf.to_lowercase(), table.version)
+    format!("{}@v{}", fold_case(&table.leaf), table.version)
 }
 
 /// Names that the query itself gives to parts of it.
@@ -227,7 +230,7 @@ impl VisitorMut for Pointing<'_> {
                 Some(TableAlias { explicit: true, name: quoted(&leaf), columns: Vec::new(), at: None });
         }
         self.aliases.extend(table.alias.as_ref().map(|alias| alias.name.value.to_lowercase()));
-        let (catalog, schema) = (resolved.catalog.to_lowercase(), resolved.schema.to_lowercase());
+        let (catalog, schema) = (fold_case(&resolved.catalog), fold_case(&resolved.schema));
         *table.name =
             ObjectName::from(vec![quoted(&catalog), quoted(&schema), quoted(&registered_as(resolved))]);
         ControlFlow::Continue(())

@@ -15,13 +15,16 @@ use super::{At, Recipe, canon::Canon, plan};
 use crate::{
     commit::{Mode, Writing},
     engine::{Lake, Task},
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     feed::conform,
     query::{self, Answer, Form, Wanted},
     root::TableId,
     schema::{self, Column},
     table::{Mark, create},
 };
+
+/// The version that a new table's first rows make.
+const FIRST: u64 = 1;
 
 /// A training set that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +72,13 @@ impl Lake {
                 writing.write(&batch).await?;
             }
             let done = writing.commit(Mode::Append, &mark).await?;
+            // Its directory was empty when this began: what an attempt that was given up commits late stands before or behind.
+            if done.version != FIRST {
+                return Err(Error::new(
+                    Kind::Conflict,
+                    "Another attempt wrote rows of the same training set at the same moment. It has to be made anew.",
+                ));
+            }
             let (rows, digest) = canon.finish();
             Ok(Built {
                 version: done.version,

@@ -5,10 +5,11 @@ use lake::training::Difference;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::get;
+use super::{TrainingSet, get, pinned};
 use crate::{
-    catalog::Action,
+    catalog::{Action, asset, authorize::is_allowed},
     context::Ctx,
+    db::Sql,
     error::Result,
     router::{Limits, Policy, Route},
 };
@@ -53,7 +54,13 @@ pub struct RebuildResponse {
 }
 
 async fn rebuild(ctx: Ctx, request: RebuildRequest) -> Result<RebuildResponse> {
-    let set = ctx.read(move |sql| get(sql, &request.full_name, Action::Read)).await?;
+    let (set, may_see) = ctx
+        .read(move |sql| {
+            let set = get(sql, &request.full_name, Action::Read)?;
+            let may_see = may_read_all(sql, &set)?;
+            Ok((set, may_see))
+        })
+        .await?;
     let (at, recipe, sha256) = (set.at(), set.definition.recipe, set.digest);
     let judged = match ctx.app.lake.judge_training_set(at, recipe).await {
         Ok(judged) => judged,
@@ -82,6 +89,26 @@ async fn rebuild(ctx: Ctx, request: RebuildRequest) -> Result<RebuildResponse> {
         sha256,
         rebuilt_sha256: Some(judged.digest),
         rows: Some(judged.rows),
-        difference: judged.difference,
+        difference: judged.difference.map(|difference| shown(difference, may_see)),
     })
+}
+
+/// Whether the caller may read every table that a set is made of, beside the set.
+fn may_read_all(sql: &mut Sql<'_>, set: &TrainingSet) -> Result<bool> {
+    for (table, _) in pinned(&set.definition) {
+        if asset::get(sql, table)?.is_none() || !is_allowed(sql, Action::Read, table)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What came out is made of values of those tables, whose reading the right to read the set does not give.
+fn shown(difference: Difference, may_see: bool) -> Difference {
+    if may_see || difference.column.is_none() {
+        return difference;
+    }
+    let made =
+        "(another value, which only those see who may read the tables that the set is made of)".to_owned();
+    Difference { made, ..difference }
 }

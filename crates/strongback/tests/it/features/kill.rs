@@ -14,7 +14,7 @@ use testkit::{
 use super::{MINUTE, SOURCE, TABLE, csv, yaml};
 use crate::support::kill_rounds;
 
-fn post(client: &mut Client, path: &str, body: &Value) -> Value {
+pub fn post(client: &mut Client, path: &str, body: &Value) -> Value {
     let answer = client.post(path, body).unwrap();
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     answer.json()
@@ -27,12 +27,12 @@ fn dump(client: &mut Client, table: &str) -> String {
     answer.text()
 }
 
-fn compute(client: &mut Client, table: &str, full: bool) -> Value {
+pub fn compute(client: &mut Client, table: &str, full: bool) -> Value {
     let path = format!("/api/1.0/feature-tables/{table}/materialize");
     post(client, &path, &json!({ "full": full, "wait_ms": 30_000 }))
 }
 
-fn import(client: &mut Client, round: i64) {
+pub fn import(client: &mut Client, round: i64) {
     let rows: Vec<super::Row> = (0..400)
         .map(|n| {
             (round * 1_000 + n, n % 5, round * 3 * MINUTE + n * 400_000, Some((n * 7 % 13) as f64 / 3.0))

@@ -6,6 +6,7 @@ mod equal;
 mod kill;
 mod online;
 mod pins;
+mod set_kill;
 mod training;
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};

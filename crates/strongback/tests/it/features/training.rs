@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{MINUTE, SOURCE, TABLE, begin, import, materialize, working};
 use crate::{
-    support::{TestApp, ok, on_every_store, request},
+    support::{TestApp, call, ok, on_every_store, on_every_store_with, request, token_of},
     tables::{batch, sql, versions},
 };
 
@@ -115,6 +115,51 @@ fn a_set_holds_what_it_stands_on() {
                 let left = versions(&test, table).await;
                 assert!(left.iter().all(|version| version.get("pins").is_none()), "{left:?}");
             }
+        })
+        .await;
+    });
+}
+
+/// Who may read a set may not read what it is made of by having it made again.
+#[test]
+fn a_difference_shows_no_value_of_a_table_that_the_caller_may_not_read() {
+    on_every_store_with(&[("auth", "tokens")], async |test: TestApp| {
+        let root = token_of(&test, "root", true).await;
+        let eve = token_of(&test, "eve", false).await;
+        let test = test.acting_as(&root);
+        begin(&test, "card").await;
+        labels(&test).await;
+        for (path, body) in [
+            ("/api/2.1/unity-catalog/schemas", json!({ "name": "open", "catalog_name": "prod" })),
+            ("/api/1.0/owner", json!({ "name": "prod.open", "owner": "eve" })),
+        ] {
+            let method = if path.ends_with("owner") { "PATCH" } else { "POST" };
+            ok(&test.send(request(method, path, Some(body))).await);
+        }
+        let set = "prod.open.day";
+        working(&test, async || {
+            materialize(&test, TABLE, false).await;
+            let made = make(&test, json!({ "name": set })).await;
+            import(&test, "more", "append", &[(9, 8, 4 * MINUTE, Some(100.0))]).await;
+            materialize(&test, TABLE, false).await;
+            let changed = make(&test, json!({ "name": "prod.open.other" })).await;
+            let place = |set: &Value| {
+                test.dir.path().join("data/tables").join(set["training_set_id"].as_str().unwrap())
+            };
+            std::fs::remove_dir_all(place(&made)).unwrap();
+            std::fs::rename(place(&changed), place(&made)).unwrap();
+            let judge = async |token: &str| {
+                let path = format!("{SETS}/{set}/rebuild");
+                let judged = call(&test, token, "POST", &path, Some(json!({}))).await;
+                ok(&judged)["difference"].clone()
+            };
+            let (seen, hidden) = (judge(&root).await, judge(&eve).await);
+            assert_eq!(
+                (&seen["row"], &seen["column"], &seen["kept"]),
+                (&hidden["row"], &hidden["column"], &hidden["kept"])
+            );
+            assert!(seen["made"].as_str().unwrap().parse::<f64>().is_ok(), "{seen}");
+            assert!(hidden["made"].as_str().unwrap().contains("may read the tables"), "{hidden}");
         })
         .await;
     });
