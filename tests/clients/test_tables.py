@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import duckdb
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from databricks.sdk.service.catalog import TableType
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 import launcher
 from governed import ensure_schema, workspace
@@ -164,3 +166,40 @@ def test_a_file_lands_once_and_says_so(server, schema, tmp_path):
     assert pinned.returncode == 0, pinned.stderr
     cleaned = strongback(server, "table", "vacuum", name, "--keep-from", "1", "--dry-run")
     assert cleaned.returncode == 0, cleaned.stderr
+
+
+def test_a_file_that_was_replaced_takes_its_place_again(server, schema, tmp_path):
+    name = f"{schema}.t"
+    first, second = "id\n1\n", "id\n2\n"
+    assert imported(server, tmp_path, name, first)["version"] == 1
+    for text, version in [(second, 2), (first, 3), (second, 4)]:
+        done = imported(server, tmp_path, name, text, "--overwrite")
+        assert (done["version"], done["is_repeat"]) == (version, False)
+        again = imported(server, tmp_path, name, text, "--overwrite")
+        assert (again["version"], again["is_repeat"]) == (version, True), "it is what the table has"
+        answer = strongback(server, "sql", "--format", "csv", f"SELECT id FROM {name}")
+        assert answer.stdout == text
+
+
+def test_what_another_writer_is_about_to_commit_outlives_a_vacuum(server, schema, tmp_path):
+    """Another program has written a file and not committed it yet."""
+    name = f"{schema}.t"
+    for text, arguments in [("id\n1\n", ()), ("id\n2\n", ("--overwrite",))]:
+        imported(server, tmp_path, name, text, *arguments)
+    path = Path(directory(server, name))
+    with_one_more = tmp_path / "copy"
+    shutil.copytree(path, with_one_more)
+    write_deltalake(str(with_one_more), pa.table({"id": [3]}), mode="append")
+    new = {file.name for file in with_one_more.glob("*.parquet")} - {file.name for file in path.glob("*.parquet")}
+    for file in new:
+        shutil.copy(with_one_more / file, path / file)
+    done = strongback(server, "table", "vacuum", name, "--keep-from", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["files"] == 1, "that of the version before"
+    commit = "_delta_log/00000000000000000003.json"
+    shutil.copy(with_one_more / commit, path / commit)
+    assert sorted(DeltaTable(str(path)).to_pyarrow_table()["id"].to_pylist()) == [2, 3]
+    # It is a version here before the next one, with its rows.
+    assert imported(server, tmp_path, name, "id\n4\n")["version"] == 4
+    answer = strongback(server, "sql", "--format", "csv", f"SELECT id FROM {name} ORDER BY id")
+    assert answer.stdout == "id\n2\n3\n4\n"

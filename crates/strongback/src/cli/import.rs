@@ -11,12 +11,12 @@ use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
 use super::{
-    client::{Remote, segment},
+    client::{Client, Remote, segment},
     exit, printer,
 };
 use crate::{
-    error::{Error, Result},
-    tables::batches::BatchResponse,
+    error::{Code, Error, Result},
+    tables::{batches::BatchResponse, versions::ListResponse},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -29,8 +29,10 @@ Examples:
 
 A table that does not exist is made, with types found from all rows. A batch
 lands once: the same file again changes nothing, and says so. Without a
---batch-id the file's own digest is its id. Rows that do not fit are named by
-line and stop the import, unless --quarantine has a place for them.";
+--batch-id the file's own digest is its id; with --overwrite the version that is
+replaced belongs to it, so that a file of before can take its place again. Rows
+that do not fit are named by line and stop the import, unless --quarantine has a
+place for them.";
 
 /// Bytes that are read at a time for a digest.
 const BLOCK: usize = 1 << 20;
@@ -127,8 +129,10 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     };
     let file = File::open(&args.file).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
+    let client = args.remote.client()?;
     let batch_id = match &args.batch_id {
         Some(id) => id.clone(),
+        None if args.overwrite => replacing(&client, &args.name, digest(&args.file).map_err(unreadable)?)?,
         None => digest(&args.file).map_err(unreadable)?,
     };
     let delimiter = match args.file.extension().and_then(|ending| ending.to_str()) {
@@ -149,13 +153,26 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     query.extend(args.comment.as_deref().map(|comment| ("comment", comment)));
     query.extend(args.quarantine.as_deref().map(|name| ("quarantine", name)));
     let path = format!("/api/1.0/tables/{}/batches/{}", segment(&args.name), segment(&batch_id));
-    let done: BatchResponse = args.remote.client()?.upload(&path, &query, file, progress(size))?;
+    let done: BatchResponse = client.upload(&path, &query, file, progress(size))?;
     if args.json {
         printer::json(&done)?;
     } else {
         report(&done);
     }
     Ok(exit::answer(!args.dry_run || done.bad_rows == 0))
+}
+
+/// The id of a file that is to stand alone in a table: the same one only as long as it is what the table has.
+fn replacing(client: &Client, name: &str, digest: String) -> Result<String> {
+    let path = format!("/api/1.0/tables/{}/versions", segment(name));
+    let newest = match client.get::<ListResponse>(&path, &[("max_results", "1")]) {
+        Ok(found) => found.versions.into_iter().next(),
+        Err(error) if error.code() == Code::ResourceDoesNotExist => None,
+        Err(error) => return Err(error),
+    };
+    let Some(newest) = newest else { return Ok(digest) };
+    let known = newest.batch_id.filter(|id| newest.kind == "overwrite" && id.starts_with(&digest));
+    Ok(known.unwrap_or_else(|| format!("{digest}-{}", newest.version)))
 }
 
 /// SHA-256 of a file, in hexadecimal.
