@@ -77,7 +77,7 @@ fn an_alert_brings_a_challenger_before_the_gates() {
         let history = lab.get(&format!("/api/1.0/history?name={MODEL}&alias=champion"));
         let newest = &history["moves"][0];
         assert_eq!(newest["to_version"], second, "{history}");
-        let report = lab.get(&format!("/api/1.0/gate-reports?name={MODEL}"))["reports"][0].clone();
+        let report = lab.get(&format!("/api/1.0/gate-reports?model={MODEL}"))["reports"][0].clone();
         assert_eq!(report["candidate"], second, "{report}");
     });
 }
