@@ -39,7 +39,7 @@ pub(super) async fn of(job: &JobCtx, report: &Evidence) -> Result<Experiment> {
         }
         let name = format!("/gates/{}", model.full_name());
         let names = [name.clone(), format!("{name} {report_id}")];
-        let tags = [(NAME_TAG.to_owned(), model.name()), (ID_TAG.to_owned(), stored.uuid.to_string())].into();
+        let tags = [(NAME_TAG.to_owned(), model.name()), (ID_TAG.to_owned(), stored.uuid.clone())].into();
         let (schema_id, owner_id) = (model.schema_id, stored.owner_id);
         experiment::keep(tx, &Kept { names: &names, schema_id, owner_id, tags })
     })
