@@ -144,7 +144,7 @@ fn input(input: &InputPart) -> Markup {
             td { (value) }
             td {
                 @match &input.from {
-                    Some(from) => { (from.table) " version " (from.version) span.quiet { ", definition " (from.definition) } },
+                    Some(from) => { (from.shown()) " version " (from.version) span.quiet { ", definition " (from.definition) } },
                     None => { span.quiet { "the request" } },
                 }
             }
@@ -160,7 +160,7 @@ fn endpoint(why: &Why) -> Markup {
             dl {
                 dt { "endpoint" }
                 dd {
-                    (part.name) ", configuration " (part.config)
+                    (part.shown()) ", configuration " (part.config)
                     @if let Some(alias) = &part.alias { ", which follows @" (alias) }
                     @if let Some(since) = part.since { span.quiet { " since " (time::utc(since)) " UTC" } }
                 }

@@ -38,11 +38,12 @@ mod task;
 mod values;
 
 pub use figures::{Figures, figures};
-pub use find::{PayloadRow, find};
+pub use find::{Found, PayloadRow, find};
 pub use log::PayloadLog;
+pub use names::LoggedInput;
 pub(crate) use names::{FEATURE_VERSIONS, SERVED_AT, columns_of, values_of};
 pub use record::{FeatureVersion, LookedUp, Record};
 pub use rows::FromTable;
 pub(crate) use store::STATEMENTS;
 pub use target::{EndpointRef, Recorded, Recorder, recorded, recorded_by, recorded_table, recorder};
-pub use task::{background, flush};
+pub use task::{background, flush, join_files};
