@@ -160,7 +160,7 @@ fn who_goes_away_before_his_record_is_durable_is_counted_as_unanswered() {
         flush(&ctx).await.unwrap();
         let seen = figures(&ctx, endpoint.asset).await.unwrap();
         assert_eq!((seen.served, seen.unanswered, seen.logged, seen.drained), (2, 3, 5, 5));
-        drop(recorder);
+        drop((recorder, ctx));
         let test = test.reopen().await;
         let seen = figures(&test.system(), endpoint.asset).await.unwrap();
         assert_eq!((seen.served, seen.unanswered, seen.logged), (2, 3, 5), "after a restart");
