@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import cloudpickle
 import mlflow
@@ -185,6 +186,28 @@ def test_the_command_line_asks_by_csv_and_labels_what_was_answered(served, data,
     assert "endpoint show prod.risk.asked" in named.stderr
 
 
+def test_a_converted_model_that_answers_otherwise_runs_in_python(served):
+    """ONNX computes in 32 bits, and this model's answers hang on what those do not have."""
+    rows = pd.DataFrame({"a": 1000 + np.arange(-10, 10) * 1e-5})
+    model = LogisticRegression().fit(rows, rows.a > 1000)
+    model.coef_, model.intercept_ = np.array([[3e4]]), np.array([-3e7])
+    assert len(set(model.predict(rows))) == 2
+    register("m_fine", mlflow.sklearn.log_model, model, rows, **PICKLED)
+    found = endpoint(served, "fine", "m_fine/1")
+    assert found["serving"]["runtime"] == "python"
+    report = found["serving"]["report"]
+    assert report["verdict"] == "python"
+    assert report["rows"] >= 1000
+    assert report["max_abs_diff"] > report["tolerance"] or report["labels_that_differ"] > 0, report
+    assert report["reason"]
+    status, answer, _ = post(served, "fine", split(rows))
+    assert status == 200, answer
+    assert answer["predictions"] == model.predict(rows).tolist()
+    shown = strongback(served, "endpoint", "show", "fine").stdout
+    assert "python" in shown.lower()
+    assert report["reason"][:40] in shown
+
+
 def test_onnx_models_run_directly(served, data):
     from skl2onnx import to_onnx
 
@@ -221,6 +244,8 @@ def test_the_signature_is_enforced_with_column_row_expected_and_got(served, data
         ),
         ({"dataframe_records": [{"a": 1, "b": 2, "c": None}]}, "BAD_REQUEST", "column 'c', row 0"),
         ({"dataframe_records": [{"a": 1, "b": 2, "c": 1e300}]}, "BAD_REQUEST", "column 'c', row 0"),
+        ({"dataframe_records": [{"a": 1, "b": 2, "c": "inf"}]}, "BAD_REQUEST", "no finite number"),
+        ({**split(one), "event_time": 1_700_000_000_000_000}, "INVALID_PARAMETER_VALUE", "years 1 to 9999"),
         (b"{", "BAD_REQUEST", "JSON"),
         ([1], "BAD_REQUEST", "list"),
         ({}, "BAD_REQUEST", "exactly one"),
@@ -242,9 +267,28 @@ class Slow(mlflow.pyfunc.PythonModel):
 
     def predict(self, context, model_input, params=None):
         import os
+        import sys
         import time
 
         what = model_input["what"].tolist()
+        if what[0].startswith("read "):
+            import pathlib
+
+            path = what[0].removeprefix("read ")
+            try:
+                return [str(len(pathlib.Path(path).read_bytes()))]
+            except OSError as error:
+                return [type(error).__name__]
+        if "write" in what:
+            import tempfile
+
+            with tempfile.NamedTemporaryFile() as file:
+                return [str(file.write(b"here"))]
+        if "print" in what:
+            for out in (sys.stdout, sys.stderr):
+                out.buffer.write(b"caf\xe9 \xff\n" + b"x" * 20_000_000)
+                out.buffer.flush()
+                print("and on", file=out, flush=True)
         if "sleep" in what:
             time.sleep(60)
         if "die" in what:
@@ -268,6 +312,16 @@ def test_a_worker_that_dies_hangs_or_raises_takes_nothing_down(served, monkeypat
     ask = lambda what: post(served, "slow", {"dataframe_records": [{"what": what}]})  # noqa: E731
     assert ask("hello")[1] == {"predictions": ["HELLO"]}
     assert ask("env")[1] == {"predictions": ["none"]}
+    # The keys, the store and everybody's artifacts, where the kernel can keep it out of them.
+    findings = json.loads(subprocess.run([launcher.binary(), "doctor", "--json"], capture_output=True).stdout)
+    has_fence = next(one["verdict"] for one in findings if one["check"] == "models").lower() == "good"
+    key = Path(served.data_dir, "keys", "checkpoint.pem")
+    denied = "PermissionError" if has_fence else str(key.stat().st_size)
+    assert ask(f"read {key}")[1] == {"predictions": [denied]}
+    assert ask("write")[1] == {"predictions": ["4"]}
+    assert ask("read /etc/hostname")[1] != {"predictions": ["PermissionError"]}
+    for _ in range(2):
+        assert ask("print")[1] == {"predictions": ["PRINT"]}
     status, answer, _ = ask("raise")
     assert (status, answer["error_code"]) == (400, "BAD_REQUEST")
     assert "no such thing" in answer["message"]

@@ -97,7 +97,7 @@ fn measure(way: Way, dir: &Path, writers: usize, time: Duration) -> Result<Found
         }
         Way::Journal { mode, floor } => {
             let options = Options { mode, floor, ..Options::default() };
-            let (journal, _) = Journal::open(dir, &options, Box::new(|_, _| {}))?;
+            let (journal, _) = Journal::open(dir, &options, Box::new(|_| {}))?;
             drive(writers, time, || Ok(journal.append_blocking(&[&[7; RECORD_BYTES]]).map(|_| ())?))
         }
     }

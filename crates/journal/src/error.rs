@@ -10,12 +10,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// More waits for the disk than may wait. Nothing was written.
     #[error(
-        "{waiting} bytes wait for the disk already, and {limit} may: the disk does not keep up. Repeat it later."
+        "{waiting} bytes wait for the disk already; nothing more is taken from {limit} on: the disk does not keep up. Repeat it later."
     )]
     Busy {
         /// Bytes that wait.
         waiting: usize,
-        /// Bytes that may.
+        /// From so many on nothing more is taken.
         limit: usize,
     },
     /// A record is longer than records may be. Nothing was written.

@@ -1,9 +1,11 @@
 //! Opening a journal, appending to it, and giving back what was brought elsewhere.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     thread::JoinHandle,
     time::Duration,
 };
@@ -86,13 +88,45 @@ pub struct Recovered {
     pub records: u64,
     /// Bytes behind them that were no whole record.
     pub cut_bytes: u64,
+    /// Records behind a damaged place of it, which cannot be read and whose numbers are not given again.
+    pub lost_records: u64,
     /// Files of segments that never came to be.
     pub removed_files: u64,
 }
 
+/// What an [`Observer`] is told of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen<'r> {
+    /// It is durable, here. Whoever appended it is told next.
+    Durable(Position, &'r [u8]),
+    /// It is durable, and whoever appended it had gone.
+    Unheard(&'r [u8]),
+}
+
 /// Is told of every record once it is durable, before whoever appended it: on the writer's thread, in the order of sequence
 /// numbers. It must be quick, and must not call the journal.
-pub type Observer = Box<dyn FnMut(Position, &[u8]) + Send>;
+pub type Observer = Box<dyn FnMut(Seen<'_>) + Send>;
+
+/// A record on its way. Ends with where it is, once it is durable.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Result<Position>>);
+
+impl Pending {
+    /// Does not wait any more. Answers whether the record was durable by then; if it comes to be later, the observer hears
+    /// [`Seen::Unheard`]: of every durable record exactly one of the three is told, its end, this, or that.
+    pub fn give_up(&mut self) -> bool {
+        self.0.close();
+        matches!(self.0.try_recv(), Ok(Some(Ok(_))))
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Position>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or(Err(Error::Closed)))
+    }
+}
 
 /// What the writer and everybody else share.
 pub(crate) struct Shared {
@@ -159,11 +193,15 @@ impl Journal {
         Ok((Self { shared, writer: Mutex::new(Some(thread)) }, recovered))
     }
 
-    /// Appends a record, of parts that belong behind each other, and answers once it is durable. Nothing is written if this
-    /// is an error, but for a crash before the file was cut back. Whoever drops the future does not call the record off.
+    /// Begins to append a record, of parts that belong behind each other. Nothing is written if this or the end of what it
+    /// answers is an error, but for a crash before the file was cut back. Whoever drops it does not call the record off.
+    pub fn begin(&self, parts: &[&[u8]]) -> Result<Pending> {
+        self.shared.queue.push(parts).map(Pending)
+    }
+
+    /// Appends a record, and answers once it is durable.
     pub async fn append(&self, parts: &[&[u8]]) -> Result<Position> {
-        let answer = self.shared.queue.push(parts)?;
-        answer.await.unwrap_or(Err(Error::Closed))
+        self.begin(parts)?.await
     }
 
     /// The same for a thread that may wait.
@@ -184,15 +222,16 @@ impl Journal {
 
     /// Reads what is durable of a segment at this moment. Blocks, as reading does.
     pub fn read(&self, base: u64) -> Result<Reader> {
-        let segment = self.segment(base)?;
-        Reader::open(&self.path(base), base, segment.bytes, segment.is_sealed.then_some(segment.next))
+        let (segment, file) = self.segment(base)?;
+        let until = segment.is_sealed.then_some(segment.next);
+        Reader::open(file, &self.path(base), base, segment.bytes, until)
     }
 
     /// The same from a record on.
     pub fn read_at(&self, at: Position) -> Result<Reader> {
-        let segment = self.segment(at.segment)?;
+        let (segment, file) = self.segment(at.segment)?;
         let until = segment.is_sealed.then_some(segment.next);
-        Reader::open_at(&self.path(at.segment), at, segment.bytes, until)
+        Reader::open_at(file, &self.path(at.segment), at, segment.bytes, until)
     }
 
     /// Removes a sealed segment, whose records are safe elsewhere. Blocks. Whoever reads it goes on reading it.
@@ -228,9 +267,14 @@ impl Journal {
         }
     }
 
-    fn segment(&self, base: u64) -> Result<Segment> {
+    /// A segment and its file, which is opened before anybody can take it away.
+    fn segment(&self, base: u64) -> Result<(Segment, File)> {
         let segments = self.shared.segments.lock();
-        segments.iter().find(|segment| segment.base == base).copied().ok_or(Error::NoSegment(base))
+        let found = segments.iter().find(|segment| segment.base == base).copied();
+        let found = found.ok_or(Error::NoSegment(base))?;
+        let path = self.path(base);
+        let file = File::open(&path).map_err(|error| Error::io(path, error))?;
+        Ok((found, file))
     }
 
     fn path(&self, base: u64) -> PathBuf {

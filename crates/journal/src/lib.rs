@@ -12,7 +12,8 @@
 //!
 //! What must stay true:
 //! - an append answers once its record is durable in the journal's [`Mode`], and such a record is never lost: recovery cuts
-//!   what lies behind the last whole record of the open segment, and nothing else;
+//!   what lies behind the last whole record of the open segment, and nothing else, and keeps a copy of it; where whole records
+//!   are behind what cannot be read, nothing is cut, and their numbers count as given;
 //! - sequence numbers are dense within the journal and never given twice to records that were acknowledged;
 //! - where a segment ends stands on the disk before anybody is told of it, so that its records are the same batch after a
 //!   crash as before;
@@ -32,5 +33,5 @@ mod writer;
 
 pub use error::{Error, Result};
 pub use frame::RECORD_BYTES_MAX;
-pub use journal::{Journal, Mode, Options, Position, Recovered, Segment};
+pub use journal::{Journal, Mode, Observer, Options, Pending, Position, Recovered, Seen, Segment};
 pub use reader::{Reader, Record};

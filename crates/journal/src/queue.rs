@@ -81,8 +81,9 @@ impl Queue {
         }
         let batch = &mut state.work.batch;
         let waiting = batch.bytes.len();
-        // A single record always has a place, however long it is.
-        if waiting > 0 && waiting + FRAME_BYTES + bytes > self.bytes_max {
+        // However long it is, a record has a place as soon as anything has: one that asked for room of its size would find none
+        // while short ones keep coming.
+        if waiting >= self.bytes_max {
             return Err(Error::Busy { waiting, limit: self.bytes_max });
         }
         batch.bytes.extend_from_slice(&[0; FRAME_BYTES]);
@@ -118,6 +119,16 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.state.lock().is_closed = true;
         self.hurry();
+    }
+
+    /// The writer is gone: takes nothing more, and tells everybody who waits so.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        let waiting = std::mem::take(&mut state.work);
+        drop(state);
+        // Whoever waits hears it by the end of the channel.
+        drop(waiting);
     }
 
     fn hurry(&self) {

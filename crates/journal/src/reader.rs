@@ -52,13 +52,18 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn open(path: &Path, base: u64, end: u64, until: Option<u64>) -> Result<Self> {
+    pub(crate) fn open(file: File, path: &Path, base: u64, end: u64, until: Option<u64>) -> Result<Self> {
         let at = Position { segment: base, offset: HEADER_BYTES as u64, sequence: base };
-        Self::open_at(path, at, end, until)
+        Self::open_at(file, path, at, end, until)
     }
 
-    pub(crate) fn open_at(path: &Path, at: Position, end: u64, until: Option<u64>) -> Result<Self> {
-        let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
+    pub(crate) fn open_at(
+        mut file: File,
+        path: &Path,
+        at: Position,
+        end: u64,
+        until: Option<u64>,
+    ) -> Result<Self> {
         // For its version; a damaged one keeps nobody from the records.
         segment::read_header(&file, path)?;
         file.seek(SeekFrom::Start(at.offset)).map_err(|error| Error::io(path, error))?;

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     error::{Error, Result},
-    frame::{self, HEADER_BYTES, Header, VERSION},
+    frame::{self, FRAME_BYTES, Frame, HEADER_BYTES, Header, VERSION},
     journal::{Recovered, Segment},
     reader::{Reader, Step},
 };
@@ -101,12 +101,14 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Looks through a directory, cuts what a crash left half-written, and opens the last segment for more.
 pub(crate) fn recover(dir: &Path) -> Result<Found> {
     let mut recovered = Recovered::default();
-    let Listed { mut bases, floor } = list(dir)?;
+    let Listed { mut bases, mut floor } = list(dir)?;
     let (mut last, mut unmade) = (None, Vec::new());
     while let Some(base) = bases.pop() {
         match reopen(dir, base, &mut recovered)? {
-            Some(open) => {
-                last = Some(open);
+            Some(Reopened { open, next, given }) => {
+                // A new segment seals one that is damaged, with all that it has: the reader tells of what is lost.
+                floor = floor.max(given);
+                last = Some((open, next));
                 break;
             }
             // It came to be as the process died, and never sealed the one before it.
@@ -181,8 +183,17 @@ fn list(dir: &Path) -> Result<Listed> {
     Ok(listed)
 }
 
+/// The last segment, opened for more records.
+struct Reopened {
+    open: Open,
+    /// The number after its last whole record.
+    next: u64,
+    /// All numbers below were given.
+    given: u64,
+}
+
 /// Opens the last segment for more records, behind the last whole one. `None` if it never came to be.
-fn reopen(dir: &Path, base: u64, recovered: &mut Recovered) -> Result<Option<(Open, u64)>> {
+fn reopen(dir: &Path, base: u64, recovered: &mut Recovered) -> Result<Option<Reopened>> {
     let path = path_of(dir, base);
     let failed = |error| Error::io(&path, error);
     let file = fs::OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
@@ -195,38 +206,89 @@ fn reopen(dir: &Path, base: u64, recovered: &mut Recovered) -> Result<Option<(Op
     if head != Header::Known(base) {
         tracing::warn!(path = %path.display(), "the header of a segment is damaged; its records are read without it");
     }
-    let mut reader = Reader::open(&path, base, bytes, None)?;
+    let again = file.try_clone().map_err(failed)?;
+    let mut reader = Reader::open(again, &path, base, bytes, None)?;
     let mut record = Vec::new();
     while matches!(reader.step(&mut record)?, Step::Record(_)) {
         recovered.records += 1;
     }
     let (end, next) = (reader.offset(), reader.sequence());
-    let mut ready = bytes;
-    if !is_zero(&file, end, bytes).map_err(failed)? {
-        tracing::warn!(path = %path.display(), bytes = bytes - end, "the torn end of a segment is cut");
-        recovered.cut_bytes += bytes - end;
-        file.set_len(end).map_err(failed)?;
-        ready = end;
+    let (mut ready, mut given) = (bytes, next);
+    let tail_end = last_byte(&file, end, bytes).map_err(failed)?;
+    if tail_end > end {
+        let tail = read_tail(&file, end, tail_end).map_err(failed)?;
+        given = given_in(&tail, next);
+        if given > next {
+            recovered.lost_records += given - next;
+            tracing::error!(
+                path = %path.display(), offset = end, lost = given - next,
+                "a segment is damaged, and whole records are behind that place: it gets no more records"
+            );
+        } else {
+            keep_tail(dir, base, end, &tail);
+            tracing::warn!(path = %path.display(), bytes = bytes - end, "the torn end of a segment is cut");
+            recovered.cut_bytes += bytes - end;
+            file.set_len(end).map_err(failed)?;
+            ready = end;
+        }
     }
     // What was read may never have been synced, and counts as durable from now on.
     file.sync_all().map_err(failed)?;
     sync_dir(dir).map_err(failed)?;
-    Ok(Some((Open { file, path, base, end, ready }, next)))
+    Ok(Some(Reopened { open: Open { file, path, base, end, ready }, next, given }))
 }
 
-/// Whether this stretch of a file was only made ready for records.
-fn is_zero(file: &File, mut from: u64, to: u64) -> io::Result<bool> {
+/// Where the last byte of a stretch of a file ends that is not zero; `from`, if the file was only made ready for records there.
+fn last_byte(file: &File, from: u64, to: u64) -> io::Result<u64> {
     use std::os::unix::fs::FileExt as _;
-    let mut buffer = vec![0; 64 << 10];
-    while from < to {
-        let length = (to - from).min(buffer.len() as u64) as usize;
-        file.read_exact_at(&mut buffer[..length], from)?;
-        if buffer[..length].iter().any(|byte| *byte != 0) {
-            return Ok(false);
+    let (mut buffer, mut until) = (vec![0; 64 << 10], to);
+    while until > from {
+        let length = (until - from).min(buffer.len() as u64);
+        let piece = &mut buffer[..length as usize];
+        file.read_exact_at(piece, until - length)?;
+        if let Some(at) = piece.iter().rposition(|byte| *byte != 0) {
+            return Ok(until - length + at as u64 + 1);
         }
-        from += length as u64;
+        until -= length;
     }
-    Ok(true)
+    Ok(from)
+}
+
+fn read_tail(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt as _;
+    let mut tail = vec![0; (to - from) as usize];
+    file.read_exact_at(&mut tail, from)?;
+    Ok(tail)
+}
+
+/// The number below which all were given, by the whole records that are somewhere in these bytes: only what was acknowledged, or
+/// was about to be, has some behind what cannot be read.
+fn given_in(tail: &[u8], next: u64) -> u64 {
+    let numbers = next..=next.saturating_add((tail.len() / FRAME_BYTES) as u64);
+    let (mut given, mut at) = (next, 0);
+    while let Some(head) = tail.get(at..).and_then(|rest| rest.first_chunk::<FRAME_BYTES>()) {
+        let frame = Frame::of_bytes(*head);
+        let own = (at + FRAME_BYTES)
+            .checked_add(frame.length as usize)
+            .and_then(|end| tail.get(at + FRAME_BYTES..end));
+        match own {
+            Some(own) if numbers.contains(&frame.sequence) && frame.is_of(own) => {
+                given = given.max(frame.sequence + 1);
+                at += FRAME_BYTES + own.len();
+            }
+            _ => at += 1,
+        }
+    }
+    given
+}
+
+/// Leaves what is cut to whoever wants to look into it.
+fn keep_tail(dir: &Path, base: u64, offset: u64, tail: &[u8]) {
+    let path = dir.join(format!("{base:020}{ENDING}.{offset}{SET_ASIDE}"));
+    let kept = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path);
+    if let Err(error) = kept.and_then(|mut file| file.write_all(tail).and_then(|()| file.sync_all())) {
+        tracing::warn!(%error, path = %path.display(), "the torn end of a segment is not kept");
+    }
 }
 
 /// Reads the header of a segment, and refuses one of another version.

@@ -13,7 +13,7 @@ use std::{
 use crate::{
     error::{Error, Result},
     frame::{FRAME_BYTES, Frame, HEADER_BYTES},
-    journal::{Mode, Observer, Position, Segment, Shared},
+    journal::{Mode, Observer, Position, Seen, Segment, Shared},
     queue::{Batch, Work},
     segment::{self, Open},
 };
@@ -39,9 +39,19 @@ pub(crate) struct Writer {
     pub(crate) is_spent: bool,
 }
 
+/// Whoever waits for the writer, or comes later, hears that it has gone, whatever ended it.
+struct Gone(Arc<Shared>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.queue.abandon();
+    }
+}
+
 impl Writer {
     /// Works until the queue is closed.
     pub(crate) fn run(mut self) {
+        let _gone = Gone(Arc::clone(&self.shared));
         let (mut spare, mut not_before) = (Batch::default(), None);
         loop {
             let Work { mut batch, seals, is_last } = self.shared.queue.next(spare, not_before);
@@ -85,13 +95,16 @@ impl Writer {
             offset: start + frame as u64,
             sequence: first + at as u64,
         };
+        let bytes = &batch.bytes;
+        let own = |start: usize, length: u32| &bytes[start + FRAME_BYTES..][..length as usize];
         for (at, record) in batch.records.iter().enumerate() {
-            let own = record.start + FRAME_BYTES;
-            (self.observer)(place(at, record.start), &batch.bytes[own..own + record.length as usize]);
+            (self.observer)(Seen::Durable(place(at, record.start), own(record.start, record.length)));
         }
         for (at, record) in batch.records.drain(..).enumerate() {
             // Whoever appended it may be gone; the record stays.
-            let _ = record.answer.send(Ok(place(at, record.start)));
+            if record.answer.send(Ok(place(at, record.start))).is_err() {
+                (self.observer)(Seen::Unheard(own(record.start, record.length)));
+            }
         }
     }
 

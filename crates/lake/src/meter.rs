@@ -111,6 +111,18 @@ impl<F: Future> Future for Followed<F> {
     }
 }
 
+/// Begins a task that works for whom this thread works at the moment.
+pub fn spawn<F>(work: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    match Meter::current() {
+        Some(meter) => tokio::spawn(meter.follow(work)),
+        None => tokio::spawn(work),
+    }
+}
+
 /// Runs what blocks beside the threads that wait, for whom this thread works at the moment.
 pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     match Meter::current() {

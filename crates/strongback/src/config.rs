@@ -461,6 +461,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_served_survives_a_power_cut_unless_somebody_says_otherwise() {
+        let config = resolve(&[]).unwrap();
+        assert_eq!(
+            (config.payload_log.value, config.payload_log.source),
+            (journal::Mode::Power, Source::Default)
+        );
+        let config = resolve(&[("payload_log", "process", Source::Flag)]).unwrap();
+        assert_eq!(config.payload_log.value, journal::Mode::Process);
+        let error = resolve(&[("payload_log", "none", Source::Flag)]).unwrap_err();
+        assert!(error.message().contains("payload_log = \"none\""), "{error}");
+    }
+
+    #[test]
     fn a_wrong_value_names_setting_value_and_source() {
         let error = resolve(&[("port", "http", Source::Flag)]).unwrap_err();
         assert!(error.message().contains("port = \"http\" (flag)"), "{error}");

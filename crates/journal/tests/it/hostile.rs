@@ -22,7 +22,7 @@ fn two_segments(dir: &std::path::Path) {
 }
 
 fn opened(dir: &std::path::Path) -> Result<Journal, Error> {
-    Journal::open(dir, &small(Mode::Process, 64 << 20), Box::new(|_, _| {})).map(|(journal, _)| journal)
+    Journal::open(dir, &small(Mode::Process, 64 << 20), Box::new(|_| {})).map(|(journal, _)| journal)
 }
 
 #[test]
@@ -105,6 +105,51 @@ fn damage_in_a_sealed_segment_is_told_and_loses_no_other_segment() {
     fs::write(&path, &bytes[..24]).unwrap();
     let error = journal.read(0).unwrap().next().unwrap().unwrap_err();
     assert!(matches!(error, Error::Damaged { sequence: 0, .. }), "its records are missing: {error}");
+}
+
+#[test]
+fn damage_in_the_open_segment_destroys_nothing_behind_it_and_gives_no_number_again() {
+    let dir = quick_dir();
+    two_segments(dir.path());
+    let last = dir.path().join("00000000000000000003.segment");
+    let mut bytes = fs::read(&last).unwrap();
+    bytes[24 + 66 + 30] ^= 1;
+    fs::write(&last, &bytes).unwrap();
+    let (journal, recovered) = open(dir.path(), &small(Mode::Process, 64 << 20));
+    assert_eq!((recovered.records, recovered.lost_records, recovered.cut_bytes), (1, 2, 0));
+    assert_eq!(fs::read(&last).unwrap(), bytes, "it is as it was found");
+    assert_eq!(journal.append_blocking(&[b"new"]).unwrap().sequence, 6);
+    // It is sealed with all its numbers, and reading it says from which on they are lost.
+    let segment = journal.segments()[1];
+    assert_eq!((segment.base, segment.next, segment.is_sealed), (3, 6, true));
+    let mut reader = journal.read(3).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().bytes, [3; 50]);
+    let error = reader.next().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Damaged { sequence: 4, offset: 90, .. }), "{error}");
+    drop(journal);
+    let journal = opened(dir.path()).unwrap();
+    assert_eq!(journal.append_blocking(&[b"newer"]).unwrap().sequence, 7, "nor after another start");
+    journal.set_aside(3).unwrap();
+    drop(journal);
+    assert_eq!(fs::read(last.with_extension("segment.damaged")).unwrap(), bytes);
+    assert_eq!(opened(dir.path()).unwrap().append_blocking(&[b"newest"]).unwrap().sequence, 8);
+}
+
+#[test]
+fn a_torn_end_is_kept_beside_and_stands_in_nobodys_way() {
+    let dir = quick_dir();
+    two_segments(dir.path());
+    let last = dir.path().join("00000000000000000003.segment");
+    let bytes = fs::read(&last).unwrap();
+    fs::write(&last, [&bytes[..24 + 2 * 66 + 40], &[0; 100][..]].concat()).unwrap();
+    for _ in 0..2 {
+        let (journal, recovered) = open(dir.path(), &small(Mode::Process, 64 << 20));
+        assert_eq!((recovered.records, recovered.lost_records), (2, 0));
+        assert_eq!(all(&journal).len(), 5);
+    }
+    let kept = fs::read(dir.path().join("00000000000000000003.segment.156.damaged")).unwrap();
+    assert_eq!(kept, bytes[24 + 2 * 66..24 + 2 * 66 + 40]);
+    assert_eq!(opened(dir.path()).unwrap().append_blocking(&[b"on"]).unwrap().sequence, 5);
 }
 
 #[test]

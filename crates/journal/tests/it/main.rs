@@ -26,7 +26,7 @@ fn small(mode: Mode, segment_bytes: u64) -> Options {
 }
 
 fn open(dir: &Path, options: &Options) -> (Journal, Recovered) {
-    Journal::open(dir, options, Box::new(|_, _| {})).unwrap()
+    Journal::open(dir, options, Box::new(|_| {})).unwrap()
 }
 
 /// Every record, with its number.

@@ -9,9 +9,9 @@ use std::{
 };
 
 use futures::executor::block_on;
-use journal::{Error, Journal, Mode, Options, Position};
+use journal::{Error, Journal, Mode, Options, Position, Seen};
 
-use crate::{all, open, records, small};
+use crate::{all, open, quick_dir, records, small};
 
 #[test]
 fn nothing_appended_is_nothing_written() {
@@ -136,7 +136,10 @@ fn the_observer_is_told_first_and_in_order() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let observer = {
         let seen = Arc::clone(&seen);
-        Box::new(move |at: Position, bytes: &[u8]| seen.lock().unwrap().push((at, bytes.to_vec())))
+        Box::new(move |told: Seen<'_>| {
+            let Seen::Durable(at, bytes) = told else { panic!("nobody went away: {told:?}") };
+            seen.lock().unwrap().push((at, bytes.to_vec()));
+        })
     };
     let (journal, _) = Journal::open(dir.path(), &small(Mode::Process, 100), observer).unwrap();
     std::thread::scope(|scope| {
@@ -199,7 +202,7 @@ fn what_waits_is_bounded() {
     let dir = tempfile::tempdir().unwrap();
     // Its observer holds the writer, so that all that comes waits.
     let (hold, held) = std::sync::mpsc::channel::<()>();
-    let observer = Box::new(move |_: Position, _: &[u8]| {
+    let observer = Box::new(move |_: Seen<'_>| {
         let _ = held.recv();
     });
     let options = Options { queue_bytes: 1_000, ..Options::default() };
@@ -224,6 +227,119 @@ fn what_waits_is_bounded() {
     assert_eq!(all(&journal).len(), written + 1);
     let long = vec![0; journal::RECORD_BYTES_MAX + 1];
     assert!(matches!(journal.append_blocking(&[&long]), Err(Error::TooLong { .. })));
+}
+
+#[test]
+fn a_long_record_has_a_place_beside_short_ones_that_keep_coming() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let observer = Box::new(move |_: Seen<'_>| {
+        let _ = held.recv();
+    });
+    let options = Options { queue_bytes: 1_000, ..Options::default() };
+    let (journal, _) = Journal::open(dir.path(), &options, observer).unwrap();
+    let mut short: Vec<_> = (0..3).map(|_| journal.begin(&[&[7; 84]]).unwrap()).collect();
+    let long = journal.begin(&[&[8; 5_000]]).unwrap();
+    let error = journal.begin(&[b"x"]).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }) && error.to_string().contains("from 1000 on"), "{error}");
+    drop(hold);
+    short.push(long);
+    for pending in short {
+        block_on(pending).unwrap();
+    }
+    assert_eq!(all(&journal).last().unwrap().1, [8; 5_000]);
+}
+
+/// What the observer was told, by what was appended.
+type Told = Arc<Mutex<Vec<(&'static str, Vec<u8>)>>>;
+
+#[test]
+fn of_a_record_whose_caller_has_gone_exactly_one_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = Told::default();
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let observer = {
+        let told = Arc::clone(&told);
+        Box::new(move |seen: Seen<'_>| {
+            let (what, bytes) = match seen {
+                Seen::Durable(_, bytes) => ("durable", bytes),
+                Seen::Unheard(bytes) => ("unheard", bytes),
+            };
+            told.lock().unwrap().push((what, bytes.to_vec()));
+            if bytes == b"held" {
+                let _ = held.recv();
+            }
+        })
+    };
+    let (journal, _) = Journal::open(dir.path(), &Options::default(), observer).unwrap();
+    let told_of = |bytes: &[u8]| -> Vec<&str> {
+        told.lock().unwrap().iter().filter(|(_, own)| own == bytes).map(|(what, _)| *what).collect()
+    };
+    // Gone after it was durable.
+    let mut late = journal.begin(&[b"late"]).unwrap();
+    journal.append_blocking(&[b"next"]).unwrap();
+    assert!(late.give_up(), "it was durable");
+    assert_eq!(told_of(b"late"), ["durable"]);
+    // Gone before.
+    let held_one = journal.begin(&[b"held"]).unwrap();
+    let mut early = journal.begin(&[b"early"]).unwrap();
+    assert!(!early.give_up(), "it waits");
+    drop(early);
+    drop(hold);
+    block_on(held_one).unwrap();
+    journal.append_blocking(&[b"after"]).unwrap();
+    assert_eq!(told_of(b"early"), ["durable", "unheard"]);
+    assert_eq!(told_of(b"after"), ["durable"]);
+    assert_eq!(all(&journal).len(), 5);
+}
+
+#[test]
+fn a_writer_that_fails_leaves_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let observer =
+        Box::new(|seen: Seen<'_>| assert!(!matches!(seen, Seen::Durable(_, b"poison")), "on purpose"));
+    let (journal, _) = Journal::open(dir.path(), &Options::default(), observer).unwrap();
+    journal.append_blocking(&[b"one"]).unwrap();
+    assert!(matches!(journal.append_blocking(&[b"poison"]), Err(Error::Closed)));
+    assert!(matches!(journal.append_blocking(&[b"two"]), Err(Error::Closed)));
+    assert!(matches!(block_on(journal.seal()), Err(Error::Closed)));
+    drop(journal);
+    let (journal, _) = open(dir.path(), &Options::default());
+    assert_eq!(all(&journal).len(), 2, "what was durable is there");
+}
+
+#[test]
+fn whoever_reads_what_is_freed_has_it_or_is_told_that_it_went() {
+    let dir = quick_dir();
+    let (journal, _) = open(dir.path(), &small(Mode::Process, 64 << 20));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut met = 0;
+                    while !is_over.load(Ordering::Relaxed) {
+                        for segment in journal.segments().iter().filter(|segment| segment.is_sealed) {
+                            match journal.read(segment.base) {
+                                Ok(reader) => assert_eq!(records(reader).len(), 1),
+                                Err(Error::NoSegment(_)) => met += 1,
+                                Err(error) => panic!("{error}"),
+                            }
+                        }
+                    }
+                    met
+                })
+            })
+            .collect();
+        for _ in 0..300 {
+            journal.append_blocking(&[b"x"]).unwrap();
+            let sealed = block_on(journal.seal()).unwrap().unwrap();
+            journal.free(sealed.base).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let met: u32 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        println!("{met} segments went before they were read");
+    });
 }
 
 #[test]

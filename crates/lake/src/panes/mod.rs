@@ -44,5 +44,5 @@ pub use moments::Moments;
 pub use pane::Pane;
 pub use plan::{PanePlan, Request};
 pub use publish::Published;
-pub use rows::{Entity, PassedOver, Rows};
+pub use rows::{Entity, PassedOver, Rows, TIME_MICROS};
 pub use table::Panes;

@@ -12,7 +12,7 @@ use super::error::PaneError;
 use super::plan::PanePlan;
 
 /// Event times lie between the years 1 and 9999; in microseconds since 1970.
-const TIME_MICROS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
+pub const TIME_MICROS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
 
 /// The values of the key columns. Ordered and compared by value, in memory only: its bytes are stored nowhere.
 pub type Entity = OwnedRow;

@@ -7,13 +7,15 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use syntax::names::FullName;
 use uuid::Uuid;
 
 use super::history::{self, Move};
 use crate::{
     catalog::{
-        Action,
+        Action, Kind, asset,
         authorize::{is_allowed, visible},
+        names,
     },
     context::Ctx,
     db::Sql,
@@ -24,7 +26,7 @@ use crate::{
     router::{Limits, Policy, Route},
     serving::{
         config,
-        payload::{self, FromTable, PayloadRow},
+        payload::{self, Found, FromTable, LoggedInput, PayloadRow},
         signature::Schema,
     },
     tracking::run,
@@ -104,7 +106,8 @@ pub struct Why {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointPart {
     /// `catalog.schema.leaf`; of a deleted one, what is known still.
-    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Number of the configuration.
     pub config: i64,
     /// Since when it held, milliseconds since the epoch.
@@ -145,8 +148,9 @@ pub struct InputPart {
 /// A feature table as it was published then.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct FeaturePart {
-    /// `catalog.schema.leaf`
-    pub table: String,
+    /// `catalog.schema.leaf`, as it is called now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
     /// Version of its definition.
     pub definition: i64,
     /// Version of its rows; absent where the table had the rows of a later definition by then.
@@ -160,12 +164,27 @@ pub struct FeaturePart {
 impl FeaturePart {
     /// Where it came from, in words.
     pub fn words(&self) -> String {
-        let Self { table, definition, version, source_version } = self;
+        let Self { definition, version, source_version, .. } = self;
+        let table = self.shown();
         let source = source_version.map_or_else(String::new, |n| format!(", version {n} of its source"));
         match version {
             Some(version) => format!("{table}, definition {definition}, version {version}{source}"),
             None => format!("{table}, definition {definition}, superseded{source}"),
         }
+    }
+}
+
+impl EndpointPart {
+    /// Its name, or words for one that is hidden.
+    pub fn shown(&self) -> &str {
+        self.name.as_deref().unwrap_or("an endpoint that you may not read")
+    }
+}
+
+impl FeaturePart {
+    /// Its name, or words for one that is hidden.
+    pub fn shown(&self) -> &str {
+        self.table.as_deref().unwrap_or("a feature table that you may not read")
     }
 }
 
@@ -235,47 +254,49 @@ pub async fn why(ctx: Ctx, request: WhyRequest) -> Result<Why> {
              0198c9de-7c1d-7e2a-9a7e-3c0a52b7f1aa."
         ))
     })?;
-    let Some(rows) = payload::find(&ctx, id, ROWS_MAX + 1).await?.filter(|rows| !rows.is_empty()) else {
+    let Some(found) = payload::find(&ctx, id, ROWS_MAX + 1).await?.filter(|found| !found.rows.is_empty())
+    else {
         return Err(Error::missing(format!(
             "No request {id} is known here, or you may not read it. Requests are found as long as their rows are in the \
              endpoint's payload table."
         )));
     };
-    ctx.read(move |sql| explain(sql, rows)).await
+    ctx.read(move |sql| explain(sql, found)).await
 }
 
-fn explain(sql: &mut Sql<'_>, rows: Vec<PayloadRow>) -> Result<Why> {
+fn explain(sql: &mut Sql<'_>, found: Found) -> Result<Why> {
     // Reading the rows was authorised; each further part is asked for by itself.
     visible(sql);
+    let Found { rows, columns } = found;
     let Some(first) = rows.first() else { return Err(Error::internal("a request without rows")) };
-    let mut hidden = Vec::new();
+    let mut hidden = Hidden::default();
     let config = config::get(sql, first.endpoint, first.endpoint_config)?;
-    let endpoint = EndpointPart {
-        name: crate::catalog::asset::display_name(sql, first.endpoint)?,
-        config: first.endpoint_config,
-        since: config.as_ref().map(|config| config.created_at),
-        alias: config.as_ref().and_then(|config| config.alias.clone()),
-    };
-    let model_id = config.as_ref().map(|config| config.model_id);
+    let endpoint = endpoint_part(sql, first, config.as_ref(), &mut hidden)?;
     let (mut version, mut model, mut run, mut gate, mut alias_move) = (None, None, None, None, None);
-    match model_id {
-        Some(id) if is_allowed(sql, Action::Read, id)? => {
+    match &config {
+        Some(config) if is_allowed(sql, Action::Read, config.model_id)? => {
+            let id = config.model_id;
             version = versions::get(sql, id, first.model_version)?;
             if let Some(version) = &version {
                 model = Some(model_part(sql, version)?);
                 run = run_part(sql, &version.run_id, &mut hidden)?;
             }
-            if let (Some(alias), Some(since)) = (&endpoint.alias, endpoint.since) {
-                alias_move = history::move_at(sql, (id, alias), first.model_version, since)?;
+            if let Some(alias) = &config.alias {
+                alias_move = history::move_at(sql, (id, alias), first.model_version, config.created_at)?;
             }
             gate = gate_part(sql, id, first, alias_move.as_ref())?;
         }
-        Some(_) => hidden.push("model".to_owned()),
+        Some(_) => hidden.add("model"),
         None => {}
     }
     let is_cut = rows.len() > ROWS_MAX;
     let asked = version.as_ref().map(|version| Schema::of_signature(version.signature.as_ref()));
-    let shown = rows.iter().take(ROWS_MAX).map(|row| row_part(row, asked.as_ref()));
+    let mut shown = Vec::new();
+    let mut tables = HashMap::new();
+    for row in rows.iter().take(ROWS_MAX) {
+        let sources = sources(sql, &row.feature_versions, &mut tables, &mut hidden)?;
+        shown.push(row_part(row, &columns, asked.as_ref(), &sources)?);
+    }
     Ok(Why {
         request_id: first.request_id.clone(),
         client_request_id: first.client_request_id.clone(),
@@ -284,49 +305,119 @@ fn explain(sql: &mut Sql<'_>, rows: Vec<PayloadRow>) -> Result<Why> {
         latency_us: first.latency_us,
         is_waiting: first.is_waiting,
         endpoint,
-        rows: shown.collect::<Result<_>>()?,
+        rows: shown,
         is_cut,
         model,
         run,
         gate,
         alias_move,
-        hidden,
+        hidden: hidden.0,
     })
 }
 
-/// Which inputs of a row came from which feature table, as it was logged with the row.
-fn sources(logged: &Json) -> Result<HashMap<String, FeaturePart>> {
-    let Json::Object(tables) = logged else { return Ok(HashMap::new()) };
+/// Parts that the caller may not read, each once.
+#[derive(Default)]
+struct Hidden(Vec<String>);
+
+impl Hidden {
+    fn add(&mut self, part: &str) {
+        if !self.0.iter().any(|known| known == part) {
+            self.0.push(part.to_owned());
+        }
+    }
+}
+
+/// The endpoint. Whoever may read the rows alone gets the number that stands in them.
+fn endpoint_part(
+    sql: &mut Sql<'_>,
+    row: &PayloadRow,
+    config: Option<&config::Config>,
+    hidden: &mut Hidden,
+) -> Result<EndpointPart> {
+    if !is_allowed(sql, Action::Read, row.endpoint)? {
+        hidden.add("endpoint");
+        return Ok(EndpointPart { name: None, config: row.endpoint_config, since: None, alias: None });
+    }
+    Ok(EndpointPart {
+        name: Some(asset::display_name(sql, row.endpoint)?),
+        config: row.endpoint_config,
+        since: config.map(|config| config.created_at),
+        alias: config.and_then(|config| config.alias.clone()),
+    })
+}
+
+/// Which inputs of a row came from which feature table, as it was logged with the row. `tables` has the names that were looked up
+/// before: none of those that are hidden.
+fn sources(
+    sql: &mut Sql<'_>,
+    logged: &Json,
+    tables: &mut HashMap<String, Option<String>>,
+    hidden: &mut Hidden,
+) -> Result<HashMap<String, FeaturePart>> {
+    let Json::Object(read) = logged else { return Ok(HashMap::new()) };
     let mut sources = HashMap::new();
-    for (table, read) in tables {
+    for (key, read) in read {
         let FromTable { definition, version, source_version, inputs } =
             FromTable::deserialize(read).map_err(Error::internal)?;
-        let part = FeaturePart { table: table.clone(), definition, version, source_version };
+        let table = match tables.get(key) {
+            Some(known) => known.clone(),
+            None => {
+                let found = table_name(sql, key, hidden)?;
+                tables.insert(key.clone(), found.clone());
+                found
+            }
+        };
+        let part = FeaturePart { table, definition, version, source_version };
         sources.extend(inputs.into_iter().map(|input| (input, part.clone())));
     }
     Ok(sources)
 }
 
+/// What a feature table is called now that a row has under its UUID, or under its name of that time; none if the caller may not read it.
+fn table_name(sql: &mut Sql<'_>, key: &str, hidden: &mut Hidden) -> Result<Option<String>> {
+    let found = match (Uuid::try_parse(key), FullName::parse(key)) {
+        (Ok(_), _) => asset::id_of(sql, key)?,
+        (_, Ok(full)) => names::leaf(sql, &full, Kind::Table)?.map(|table| table.id),
+        _ => None,
+    };
+    // Of what is not there any more, the row has all that is known.
+    let Some(id) = found else { return Ok(Some(key.to_owned())) };
+    if is_allowed(sql, Action::Read, id)? {
+        return asset::display_name(sql, id).map(Some);
+    }
+    hidden.add("feature tables");
+    Ok(None)
+}
+
 /// A row with the inputs of the model that answered, in the order of its signature: the table has columns of other versions too.
 /// Where the signature is not known, those that have a value.
-fn row_part(row: &PayloadRow, asked: Option<&Schema>) -> Result<RowPart> {
-    let mut sources = sources(&row.feature_versions)?;
+fn row_part(
+    row: &PayloadRow,
+    columns: &lake::arrow::datatypes::Schema,
+    asked: Option<&Schema>,
+    sources: &HashMap<String, FeaturePart>,
+) -> Result<RowPart> {
     let inputs = match asked.filter(|schema| !schema.inputs.is_empty()) {
-        Some(schema) => payload::values_of(&schema.arrow(), &row.features)?,
+        Some(schema) => payload::values_of(&schema.arrow(), columns, &row.features)?,
         None => {
             let there = row.features.iter().filter(|(_, value)| !value.is_null());
-            there.map(|(name, value)| (name.clone(), value.clone())).collect()
+            let as_logged = |(name, value): (&String, &Json)| LoggedInput {
+                name: name.clone(),
+                logged_as: name.clone(),
+                value: value.clone(),
+            };
+            there.map(as_logged).collect()
         }
     };
-    let mut input = |(name, value): (String, Json)| {
-        let from = sources.remove(&name);
+    let input = |LoggedInput { name, logged_as, value }| {
+        let from = sources.get(&logged_as).cloned();
         InputPart { name, value, from }
     };
     Ok(RowPart {
         row: row.row,
         prediction: row.prediction,
         prediction_label: row.prediction_label.clone(),
-        inputs: inputs.into_iter().map(&mut input).collect(),
+        inputs: inputs.into_iter().map(input).collect(),
     })
 }
 
@@ -374,13 +465,13 @@ fn gate_part(
     }))
 }
 
-fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Vec<String>) -> Result<Option<RunPart>> {
+fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Hidden) -> Result<Option<RunPart>> {
     if run_id.is_empty() {
         return Ok(None);
     }
     let Some(run) = run::find(sql, run_id)? else { return Ok(None) };
     if !is_allowed(sql, Action::Read, run.experiment_id)? {
-        hidden.push("run".to_owned());
+        hidden.add("run");
         return Ok(None);
     }
     let document = &run.document;
@@ -389,8 +480,10 @@ fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Vec<String>) -> Result
         let value = document.tag(tag).filter(|value| !value.is_empty())?;
         Some(((*shown).to_owned(), value.to_owned()))
     });
-    let training_set =
-        document.tag(training_set::RUN_TAG).map(|name| (name.to_owned(), "training set".to_owned()));
+    let training_set = match document.tag(training_set::RUN_TAG) {
+        Some(name) => training_set_name(sql, name, hidden)?.map(|name| (name, "training set".to_owned())),
+        None => None,
+    };
     let datasets = document.datasets().iter().map(|set| (set.name.clone(), set.digest.clone()));
     Ok(Some(RunPart {
         run_id: run.uuid.clone(),
@@ -405,4 +498,19 @@ fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Vec<String>) -> Result
         code: code.collect(),
         data: training_set.into_iter().chain(datasets).collect(),
     }))
+}
+
+/// A training set that a run names, unless the caller may not read it.
+fn training_set_name(sql: &mut Sql<'_>, name: &str, hidden: &mut Hidden) -> Result<Option<String>> {
+    let set = match FullName::parse(name) {
+        Ok(full) => names::leaf(sql, &full, Kind::TrainingSet)?,
+        Err(_) => None,
+    };
+    if let Some(set) = set
+        && !is_allowed(sql, Action::Read, set.id)?
+    {
+        hidden.add("training set");
+        return Ok(None);
+    }
+    Ok(Some(name.to_owned()))
 }

@@ -195,6 +195,16 @@ pub fn by_uuid(sql: &mut Sql<'_>, uuid: &str) -> Result<Option<Asset>> {
     sql.first(&store::ASSET_BY_UUID, bind![uuid], read)
 }
 
+/// The UUID of an asset, also of a deleted one.
+pub fn uuid_of(sql: &mut Sql<'_>, id: i64) -> Result<Option<String>> {
+    sql.first(&store::ASSET_UUID, bind![id], |row| row.get(0))
+}
+
+/// The number of the asset with this UUID, also of a deleted one.
+pub fn id_of(sql: &mut Sql<'_>, uuid: &str) -> Result<Option<i64>> {
+    sql.first(&store::ASSET_ID, bind![uuid], |row| row.get(0))
+}
+
 /// Living assets of a kind below a parent, by leaf.
 pub fn list(sql: &mut Sql<'_>, parent_id: i64, kind: Kind) -> Result<Vec<Asset>> {
     sql.all(&store::ASSET_LIST, bind![parent_id, kind.name()], read)

@@ -21,6 +21,10 @@ statements! {
             created_at, created_by, updated_at, updated_by, revision FROM asset WHERE id = $1 AND deleted_at IS NULL";
     ASSET_BY_UUID = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
             created_at, created_by, updated_at, updated_by, revision FROM asset WHERE uuid = $1 AND deleted_at IS NULL";
+    /// Also of a deleted one.
+    ASSET_UUID = "SELECT uuid FROM asset WHERE id = $1";
+    /// Also of a deleted one.
+    ASSET_ID = "SELECT id FROM asset WHERE uuid = $1";
     ASSET_LOCK = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
             created_at, created_by, updated_at, updated_by, revision FROM asset
         WHERE id = $1 AND deleted_at IS NULL {lock}";

@@ -37,7 +37,7 @@ Examples:
 Nothing is changed. The exit code is 1 when something is bad; a note is worth
 a look and no failure.";
 
-/// Check this machine: disk, sync latency, port, client version, clock
+/// Check this machine: disk, sync latency, port, client version, clock, Landlock
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
@@ -66,7 +66,8 @@ struct Finding {
 pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let config = args.settings.config()?;
     let dir = &config.data_dir.value;
-    let findings = [space(dir), sync(dir), port(&config), metadata(&config), client(), clock(&config)];
+    let findings =
+        [space(dir), sync(dir), port(&config), metadata(&config), client(), clock(&config), models()];
     let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     if args.json {
         printer::json(&findings)?;
@@ -89,6 +90,22 @@ pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
 
 fn finding(check: &'static str, verdict: Verdict, what: impl Into<String>) -> Finding {
     Finding { check, verdict, what: what.into() }
+}
+
+fn models() -> Finding {
+    if super::runner::has_fence() {
+        return finding(
+            "models",
+            Verdict::Good,
+            "Landlock keeps models' processes out of the data directory",
+        );
+    }
+    finding(
+        "models",
+        Verdict::Note,
+        "this kernel has no Landlock (Linux 5.13 or newer, started with lsm=landlock,…): a model's Python process can read the \
+         data directory, keys included",
+    )
 }
 
 /// The directory, or the nearest above it that is there: looking must not make it.

@@ -92,7 +92,7 @@ enum Command {
     /// Show every setting and where its value came from
     #[command(subcommand)]
     Config(config_show::ConfigCommand),
-    /// Check this machine: disk, sync latency, port, client version, clock
+    /// Check this machine: disk, sync latency, port, client version, clock, Landlock
     Doctor(doctor::DoctorArgs),
     /// Copy metadata, artifacts, tables and keys into a directory, also while the server runs
     Backup(backup::BackupArgs),

@@ -82,7 +82,7 @@ fn lines(why: &Why, inputs: Inputs) -> Vec<String> {
         None => format!("configuration {}", why.endpoint.config),
     };
     let since = why.endpoint.since.map(|since| format!(", since {}", time::utc(since))).unwrap_or_default();
-    branches.push(Node::leaf("endpoint", format_args!("{}, {config}{since}", why.endpoint.name)));
+    branches.push(Node::leaf("endpoint", format_args!("{}, {config}{since}", why.endpoint.shown())));
     if let Some(model) = &why.model {
         let text = format!(
             "{} version {}, registered by {} at {}",

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    cell::moment,
+    cell::{is_moment, moment},
     csv,
     frame::{Frame, Values, missing_columns},
     rows,
@@ -203,16 +203,21 @@ pub(super) fn check_client_request_id(id: String) -> Result<String> {
 /// The request's own word for when it happened, in microseconds since the epoch.
 fn event_time(said: Option<&RawValue>) -> Result<Option<i64>> {
     let Some(said) = said.filter(|said| said.get() != "null") else { return Ok(None) };
-    let moment = serde_json::from_str::<String>(said.get())
-        .ok()
-        .and_then(|text| moment(&text))
-        .or_else(|| serde_json::from_str::<i64>(said.get()).ok()?.checked_mul(1_000));
-    let moment = moment.ok_or_else(|| {
-        Error::invalid(
+    let text = serde_json::from_str::<String>(said.get()).ok();
+    let millis = || serde_json::from_str::<i64>(said.get()).ok().map(|millis| millis.saturating_mul(1_000));
+    let Some(moment) = text.and_then(|text| moment(&text)).or_else(millis) else {
+        return Err(Error::invalid(
             "Invalid value for parameter 'event_time' supplied: it is a moment as ISO 8601 writes it, or milliseconds since \
              1970.",
-        )
-    })?;
+        ));
+    };
+    if !is_moment(moment) {
+        return Err(Error::invalid(format!(
+            "Invalid value for parameter 'event_time' supplied: {} is not within the years 1 to 9999. A number is in \
+             milliseconds since 1970.",
+            said.get()
+        )));
+    }
     Ok(Some(moment))
 }
 
@@ -331,6 +336,11 @@ mod tests {
         check(r#"{"dataframe_split": {"columns": ["a", "b"], "data": 7}}"#, bad, "list of rows");
         check(r#"{"inputs": {"a": 1, "b": 1}, "client_request_id": 7}"#, invalid, "client_request_id");
         check(r#"{"inputs": {"a": 1, "b": 1}, "event_time": "soon"}"#, invalid, "event_time");
+        // Microseconds in place of milliseconds.
+        for said in ["1700000000000000", "-9223372036854775808", "\"+12345-01-01\""] {
+            let body = format!(r#"{{"inputs": {{"a": 1, "b": 1}}, "event_time": {said}}}"#);
+            check(&body, invalid, &format!("{said} is not within the years 1 to 9999"));
+        }
     }
 
     #[test]

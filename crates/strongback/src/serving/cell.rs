@@ -109,6 +109,11 @@ pub(super) fn as_bytes(cell: Cell<'_>) -> Option<Vec<u8>> {
     }
 }
 
+/// Whether features, tables and Python know a moment, in microseconds since the epoch: the years 1 to 9999.
+pub(super) fn is_moment(micros: i64) -> bool {
+    lake::panes::TIME_MICROS.contains(&micros)
+}
+
 /// A moment as ISO 8601 writes it; without an offset it is UTC.
 pub(super) fn as_moment(cell: Cell<'_>) -> Option<i64> {
     let (Cell::Text(text) | Cell::Plain(text)) = cell else { return None };

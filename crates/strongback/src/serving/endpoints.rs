@@ -111,10 +111,41 @@ fn new_config(
 ) -> Result<(NewConfig, models::Model)> {
     let (model, version, alias) = resolve(tx, model).map_err(|error| error.in_field("model"))?;
     let digest = digest_of(&model.name(), &version)?;
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
-    let made: String = format!("{}-{}", model.leaf, version.version).chars().map(plain).collect();
-    let served_name = served_name.filter(|name| !name.is_empty()).map_or(made, str::to_owned);
+    let made = || format!("{}{}", made_prefix(&model), version.version);
+    let served_name = served_name.map_or_else(made, str::to_owned);
     Ok((NewConfig { model_id: model.id, version: version.version, digest, alias, served_name }, model))
+}
+
+/// What stands before the version in the name that flat faces have for what is served, where nobody gave it one.
+fn made_prefix(model: &models::Model) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    model.leaf.chars().map(plain).chain(['-']).collect()
+}
+
+/// The next configuration, unless it is as the present one. A name that somebody gave to what is served stays until another one
+/// is given.
+fn next_config(
+    tx: &mut Sql<'_>,
+    before: &Config,
+    model: &str,
+    served_name: Option<&str>,
+) -> Result<Option<(NewConfig, models::Model)>> {
+    let (mut config, model) = new_config(tx, model, served_name)?;
+    let is_same = (before.model_id, before.version, &before.alias)
+        == (config.model_id, config.version, &config.alias)
+        && served_name.is_none_or(|name| name == before.served_name);
+    if is_same {
+        return Ok(None);
+    }
+    if served_name.is_none() {
+        let made = models::get(tx, before.model_id)?.map(|before| made_prefix(&before));
+        let rest = made.and_then(|made| before.served_name.strip_prefix(&made).map(str::to_owned));
+        let is_made = rest.is_some_and(|rest| rest.parse::<i64>().is_ok());
+        if !is_made {
+            config.served_name.clone_from(&before.served_name);
+        }
+    }
+    Ok(Some((config, model)))
 }
 
 fn detail(name: &str, model: &models::Model, n: i64, config: &NewConfig) -> serde_json::Value {
@@ -131,7 +162,8 @@ pub async fn endpoint_create(ctx: &Ctx, new: NewEndpoint) -> Result<Endpoint> {
     let full = new.full_name.as_deref().map(FullName::parse).transpose().map_err(refused)?;
     let made = ctx
         .write(move |tx| {
-            let (config, model) = new_config(tx, &new.model, new.served_name.as_deref())?;
+            let served_name = new.served_name.as_deref().filter(|name| !name.is_empty());
+            let (config, model) = new_config(tx, &new.model, served_name)?;
             let (schema_id, leaf) = match &full {
                 Some(full) => (names::schema_of(tx, &full.catalog, &full.schema)?.1.id, full.leaf.as_str()),
                 None => (model.schema_id, new.name.as_str()),
@@ -185,13 +217,11 @@ pub async fn endpoint_update(
         .write(move |tx| {
             let found = find(tx, &name, Action::Edit)?;
             asset::lock(tx, found.asset.id)?;
-            let (config, model) = new_config(tx, &model, served_name.as_deref())?;
             let before = config::newest(tx, found.asset.id)?;
-            let is_same = (before.model_id, before.version, &before.alias, &before.served_name)
-                == (config.model_id, config.version, &config.alias, &config.served_name);
-            if is_same {
+            let served_name = served_name.as_deref().filter(|name| !name.is_empty());
+            let Some((config, model)) = next_config(tx, &before, &model, served_name)? else {
                 return Ok(Change::Nothing(found));
-            }
+            };
             let n = before.n + 1;
             advance(tx, found.asset.id, n, &config)?;
             let revision = asset::touch(tx, found.asset.id)?;

@@ -5,9 +5,12 @@
 //! before requests meet it; where the store cannot be read, what is served goes on.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
+
+use futures::FutureExt as _;
 
 use super::{
     endpoints::endpoint_follow,
@@ -20,7 +23,7 @@ use crate::{
     bind,
     catalog::authorize_admin,
     context::{App, Ctx},
-    error::Result,
+    error::{Error, Result},
     registry::versions,
 };
 
@@ -131,7 +134,7 @@ async fn rows(ctx: &Ctx) -> Result<Vec<Row>> {
 
 async fn bring(app: &Arc<App>, live: &Live, row: &Row, wanted: i64) {
     let ctx = Ctx::system(app);
-    match load(&ctx, row, wanted).await {
+    match caught(load(&ctx, row, wanted)).await {
         Ok(Some(deployed)) => {
             let version = deployed.scorer.version();
             tracing::info!(
@@ -154,6 +157,12 @@ async fn bring(app: &Arc<App>, live: &Live, row: &Row, wanted: i64) {
     }
 }
 
+/// A panic is a failure like others: whoever has the turn of loading gives it back.
+async fn caught<T>(loading: impl Future<Output = Result<T>>) -> Result<T> {
+    let panicked = |_| Err(Error::internal("loading a version ended with a panic"));
+    AssertUnwindSafe(loading).catch_unwind().await.unwrap_or_else(panicked)
+}
+
 async fn load(ctx: &Ctx, row: &Row, wanted: i64) -> Result<Option<Deployed>> {
     let scorer = runtime::load_version(ctx, row.model_id, wanted).await?;
     let lookup = Lookup::open(ctx, row.id, scorer.version(), scorer.schema()).await?;
@@ -163,4 +172,16 @@ async fn load(ctx: &Ctx, row: &Row, wanted: i64) -> Result<Option<Deployed>> {
         if wanted == row.version { Some(row.n) } else { endpoint_follow(ctx, row.id, row.n, wanted).await? };
     let schema = Arc::new(scorer.schema().clone());
     Ok(config.map(|config| Deployed { config, scorer, schema, lookup, recorder }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_while_loading_is_a_failure() {
+        let error = caught(async { if true { panic!("on purpose") } else { Ok(()) } }).await.unwrap_err();
+        assert_eq!(error.status(), 500);
+        assert_eq!(caught(async { Ok(7) }).await.unwrap(), 7);
+    }
 }

@@ -19,7 +19,7 @@ use lake::arrow::{
 };
 
 use super::{
-    cell::{Cell, Whole, as_boolean, as_bytes, as_double, as_long, as_moment, is_missing},
+    cell::{Cell, Whole, as_boolean, as_bytes, as_double, as_long, as_moment, is_missing, is_moment},
     signature::{Input, Schema, Type},
     size::check_size,
 };
@@ -95,12 +95,13 @@ impl Column {
         let row = self.len();
         let refused = |what: &str| Err(refused(input, row, cell, what));
         let is_fitting = match &mut self.values {
-            Values::Double(values) => as_double(cell).map(|value| values.push(value)),
-            Values::Float(values) => match as_double(cell) {
-                Some(value) if value.is_finite() && value.abs() > f64::from(f32::MAX) => {
-                    return refused("it is beyond the range of float");
-                }
-                found => found.map(|value| values.push(value as f32)),
+            Values::Double(values) => match as_double(cell) {
+                Some(value) if value.is_infinite() => return refused(INFINITE),
+                found => found.map(|value| values.push(value)),
+            },
+            Values::Float(values) => match as_double(cell).map(as_float).transpose() {
+                Ok(found) => found.map(|value| values.push(value)),
+                Err(what) => return refused(what),
             },
             Values::Long(values) => match as_long(cell) {
                 Whole::Is(value) => {
@@ -132,7 +133,10 @@ impl Column {
                 _ => None,
             },
             Values::Binary(values) => as_bytes(cell).map(|value| values.push(value)),
-            Values::Datetime(values) => as_moment(cell).map(|value| values.push(value)),
+            Values::Datetime(values) => match as_moment(cell) {
+                Some(value) if !is_moment(value) => return refused("it is not within the years 1 to 9999"),
+                found => found.map(|value| values.push(value)),
+            },
         };
         match is_fitting {
             // A NaN is what the clients of this protocol write for "no value".
@@ -182,7 +186,11 @@ impl Column {
             };
         };
         match (&mut self.values, as_long(cell)) {
-            (Values::Float(values), _) => values[row] = value as f32,
+            (Values::Float(values), _) => match as_float(value) {
+                Ok(value) => values[row] = value,
+                Err(what) => return refused(what),
+            },
+            (Values::Double(_), _) if value.is_infinite() => return refused(INFINITE),
             (Values::Double(values), _) => values[row] = value,
             (Values::Long(values), Whole::Is(value)) => values[row] = value,
             (Values::Integer(values), Whole::Is(value)) => match i32::try_from(value) {
@@ -344,6 +352,17 @@ impl Frame {
     }
 }
 
+/// Why an infinite number is refused: JSON has none, so that no client could have sent it, and none reads it back.
+const INFINITE: &str = "it is no finite number";
+
+/// A number of 32 bits, which keeps a NaN, or why it is none.
+fn as_float(value: f64) -> Result<f32, &'static str> {
+    if value.is_infinite() {
+        return Err(INFINITE);
+    }
+    if value.abs() > f64::from(f32::MAX) { Err("it is beyond the range of float") } else { Ok(value as f32) }
+}
+
 /// The error for columns that the model needs and the request lacks.
 pub fn missing_columns(schema: &Schema, missing: &[&String], row: Option<usize>) -> Error {
     let place = row.map_or_else(String::new, |row| format!(" in row {row}"));
@@ -432,6 +451,19 @@ mod tests {
         check(Type::String, Cell::Int(1), "1");
         check(Type::Boolean, Cell::Text("true"), "\"true\"");
         check(Type::Datetime, Cell::Text("soon"), "\"soon\"");
+        check(
+            Type::Datetime,
+            Cell::Text("+55840-01-01"),
+            "\"+55840-01-01\": it is not within the years 1 to 9999",
+        );
+        check(
+            Type::Datetime,
+            Cell::Text("0000-12-31"),
+            "\"0000-12-31\": it is not within the years 1 to 9999",
+        );
+        check(Type::Double, Cell::Text("-inf"), "\"-inf\": it is no finite number");
+        check(Type::Double, Cell::Plain("1e999"), "\"1e999\": it is no finite number");
+        check(Type::Float, Cell::Text("Infinity"), "\"Infinity\": it is no finite number");
         check(Type::Double, Cell::Null, "no value");
         check(Type::Double, Cell::Text("NaN"), "no value");
         check(Type::Long, Cell::Null, "no value");
@@ -444,6 +476,7 @@ mod tests {
             column.values = match kind {
                 Type::Long => Values::Long(vec![0]),
                 Type::Integer => Values::Integer(vec![0]),
+                Type::Float => Values::Float(vec![f32::NAN]),
                 _ => Values::Double(vec![f64::NAN]),
             };
             column.put(&input(kind, false), 0, value).map(|is_put| (is_put, column.values))
@@ -451,9 +484,16 @@ mod tests {
         assert_eq!(put(Type::Double, Some(1.5)).unwrap(), (true, Values::Double(vec![1.5])));
         assert!(!put(Type::Double, None).unwrap().0);
         assert_eq!(put(Type::Long, Some(2.0)).unwrap(), (true, Values::Long(vec![2])));
-        for (kind, value) in
-            [(Type::Long, None), (Type::Long, Some(1.5)), (Type::Integer, Some(1e10)), (Type::Integer, None)]
-        {
+        assert_eq!(put(Type::Float, Some(0.5)).unwrap(), (true, Values::Float(vec![0.5])));
+        for (kind, value) in [
+            (Type::Long, None),
+            (Type::Long, Some(1.5)),
+            (Type::Integer, Some(1e10)),
+            (Type::Integer, None),
+            (Type::Float, Some(1e39)),
+            (Type::Float, Some(f64::NEG_INFINITY)),
+            (Type::Double, Some(f64::INFINITY)),
+        ] {
             assert_eq!(put(kind, value).unwrap_err().status(), 400, "{kind:?} {value:?}");
         }
     }

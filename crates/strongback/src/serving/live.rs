@@ -106,6 +106,11 @@ impl Serving {
         if let Some(live) = self.find(name).filter(|live| live.id == id) {
             return live;
         }
+        // Looked for once more, where nobody else takes it in meanwhile: of two the one would load, and the other be asked.
+        let mut endpoints = self.endpoints.write();
+        if let Some(live) = endpoints.get(name).filter(|live| live.id == id) {
+            return Arc::clone(live);
+        }
         let live = Arc::new(Live {
             id,
             name: name.to_owned(),
@@ -114,7 +119,7 @@ impl Serving {
             admitted: Mutex::default(),
             traffic: Traffic::default(),
         });
-        self.endpoints.write().insert(name.to_owned(), Arc::clone(&live));
+        endpoints.insert(name.to_owned(), Arc::clone(&live));
         live
     }
 
@@ -262,5 +267,29 @@ impl Live {
         state.failure = Some(Failure { config, is_passing, target, why, retry_at, tries });
         drop(state);
         self.changed.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_takes_an_endpoint_in_gets_the_one_that_is_there() {
+        for _ in 0..200 {
+            let (serving, begin) = (Serving::default(), std::sync::Barrier::new(4));
+            let found: Vec<Arc<Live>> = std::thread::scope(|scope| {
+                let adopting = (0..4).map(|_| {
+                    scope.spawn(|| {
+                        begin.wait();
+                        serving.adopt(7, "fraud")
+                    })
+                });
+                adopting.collect::<Vec<_>>().into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            let there = serving.find("fraud").unwrap();
+            assert!(found.iter().all(|live| Arc::ptr_eq(live, &there)));
+            assert!(!Arc::ptr_eq(&serving.adopt(8, "fraud"), &there), "it was made again under its name");
+        }
     }
 }

@@ -25,6 +25,8 @@ statements! {
     VERSION_NEWEST_AT = "SELECT at FROM table_version WHERE table_id = $1 ORDER BY version DESC LIMIT 1";
     /// The version that was the newest at a moment.
     VERSION_AT = "SELECT version FROM table_version WHERE table_id = $1 AND at <= $2 ORDER BY version DESC LIMIT 1";
+    APPENDS_SINCE_COMPACT = "SELECT COUNT(*) FROM table_version WHERE table_id = $1 AND kind = 'append'
+        AND version > (SELECT COALESCE(MAX(version), -1) FROM table_version WHERE table_id = $1 AND kind = 'compact')";
     VERSION_OF_BATCH = "SELECT version, batch_digest, report FROM table_version WHERE table_id = $1 AND batch_id = $2";
     VERSION_NEWEST_LOST = "SELECT MAX(version) FROM table_version WHERE table_id = $1 AND lost_at IS NOT NULL";
     VERSIONS_LOSE = "UPDATE table_version SET lost_at = $3

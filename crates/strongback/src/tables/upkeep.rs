@@ -117,7 +117,10 @@ async fn vacuum(ctx: Ctx, request: VacuumRequest) -> Result<VacuumResponse> {
 /// The table is this caller's alone, with all that was begun on it ended.
 async fn hold(ctx: &Ctx, full_name: &str) -> Result<(Place, super::hold::Held)> {
     let name = managed::parse(full_name)?;
-    let found = ctx.read(move |sql| managed::get(sql, &name, Action::Edit)).await?;
+    hold_found(ctx, ctx.read(move |sql| managed::get(sql, &name, Action::Edit)).await?).await
+}
+
+async fn hold_found(ctx: &Ctx, found: Managed) -> Result<(Place, super::hold::Held)> {
     managed::refuse_frozen(&found)?;
     let place = Place::of(&found);
     let held = ctx.app.holds.take(&place.id().to_string()).await;
@@ -241,12 +244,30 @@ pub struct CompactResponse {
 
 async fn compact(ctx: Ctx, request: CompactRequest) -> Result<CompactResponse> {
     let (place, held) = hold(&ctx, &request.full_name).await?;
-    let name = managed::parse(&request.full_name)?;
+    compact_held(ctx, place, held).await
+}
+
+/// Joins the small files of a table that the server itself appends to, once it has appended so many times since that was done last.
+/// `None` if it has not.
+pub async fn compact_after(ctx: &Ctx, asset_id: i64, appends: i64) -> Result<Option<CompactResponse>> {
+    let found = ctx
+        .read(move |sql| {
+            let table = managed::by_asset(sql, asset_id, Action::Edit)?;
+            let since = sql.one(&store::APPENDS_SINCE_COMPACT, bind![asset_id], |row| row.get::<i64>(0))?;
+            Ok((since >= appends).then_some(table))
+        })
+        .await?;
+    let Some(found) = found else { return Ok(None) };
+    let (place, held) = hold_found(ctx, found).await?;
+    compact_held(ctx.clone(), place, held).await.map(Some)
+}
+
+async fn compact_held(ctx: Ctx, place: Place, held: super::hold::Held) -> Result<CompactResponse> {
     let work = async move {
         let _held = held;
         let (table, operation) = ctx
             .write(move |tx| {
-                let table = the_same(managed::get(tx, &name, Action::Edit)?, place)?;
+                let table = managed::by_asset(tx, place.asset, Action::Edit)?;
                 let upkeep = Upkeep { place: Place::of(&table), keep: None };
                 let (id, event) = operations::begin(tx, COMPACT, &upkeep, Some(table.asset.id))?;
                 Ok(Change::Made((table, id), event))

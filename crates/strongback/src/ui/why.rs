@@ -160,7 +160,7 @@ fn endpoint(why: &Why) -> Markup {
             dl {
                 dt { "endpoint" }
                 dd {
-                    (part.name) ", configuration " (part.config)
+                    (part.shown()) ", configuration " (part.config)
                     @if let Some(alias) = &part.alias { ", which follows @" (alias) }
                     @if let Some(since) = part.since { span.quiet { " since " (time::utc(since)) " UTC" } }
                 }

@@ -133,7 +133,7 @@ fn doctor_looks_and_changes_nothing() {
         run(dir.path(), &["doctor", "--json", "--data-dir", "deep/data"], &[("STRONGBACK_PORT", "0")]);
     let findings: Vec<Value> = serde_json::from_str(&text(&output.stdout)).unwrap();
     let checks: Vec<&str> = findings.iter().map(|finding| finding["check"].as_str().unwrap()).collect();
-    assert_eq!(checks, ["disk", "sync", "port", "metadata", "client", "clock"]);
+    assert_eq!(checks, ["disk", "sync", "port", "metadata", "client", "clock", "models"]);
     assert!(findings[1]["what"].as_str().unwrap().contains("fdatasync"), "{findings:?}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it left something behind");
 }

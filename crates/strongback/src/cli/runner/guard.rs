@@ -13,6 +13,7 @@
 use std::{
     io::{BufRead, Write},
     os::{fd::AsFd, unix::process::CommandExt},
+    path::PathBuf,
     process::{Command, ExitCode, Stdio},
     sync::{
         Arc,
@@ -21,13 +22,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use clap::Args;
 use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, set_child_subreaper, wait,
 };
 use serde::{Deserialize, Serialize};
 
-use super::processes::{self, Usage};
+use super::{
+    fence,
+    processes::{self, Usage},
+};
 use crate::jobs::runner::Reason;
 
 const EXAMPLES: &str = "\
@@ -59,6 +64,15 @@ pub(in super::super) struct GuardArgs {
     /// Between two looks at what they use
     #[arg(long, value_name = "MS", default_value_t = MEASURE_EVERY_MS)]
     measure_ms: u64,
+    /// A directory that it is kept out of, where the kernel can do that
+    #[arg(long, value_name = "DIR")]
+    deny: Option<PathBuf>,
+    /// What in there it may read
+    #[arg(long, value_name = "PATH")]
+    read: Vec<PathBuf>,
+    /// What in there it may read and write
+    #[arg(long, value_name = "PATH")]
+    write: Vec<PathBuf>,
     /// The program and its arguments
     #[arg(last = true, required = true)]
     argv: Vec<String>,
@@ -96,6 +110,10 @@ const ORPHANED: u8 = 2;
 pub(in super::super) fn run(args: &GuardArgs) -> anyhow::Result<ExitCode> {
     set_child_subreaper(Some(getpid()))?;
     let told = listen();
+    if let Some(denied) = &args.deny {
+        fence::keep_out(denied, &args.read, &args.write)
+            .with_context(|| format!("the command cannot be kept out of {}", denied.display()))?;
+    }
     let began = Instant::now();
     let mut command = Command::new(&args.argv[0]);
     let log = || std::io::stderr().as_fd().try_clone_to_owned().map(Stdio::from);

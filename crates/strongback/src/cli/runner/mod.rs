@@ -6,6 +6,7 @@
 
 mod attempt;
 mod capture;
+mod fence;
 pub(super) mod guard;
 mod processes;
 
@@ -22,6 +23,8 @@ use fs4::fs_std::FileExt;
 use serde_json::json;
 use syntax::glob;
 use tokio::sync::watch;
+
+pub(super) use fence::is_there as has_fence;
 
 use super::{
     client::{Client, Remote},

@@ -111,7 +111,7 @@ async fn times(model: &Scorer, requests: Vec<RecordBatch>) -> Result<Vec<Option<
         .into_iter()
         .map(|rows| {
             let model = model.clone();
-            tokio::spawn(async move {
+            lake::meter::spawn(async move {
                 let begun = Instant::now();
                 let answer = model.score(&rows).await;
                 let took = begun.elapsed().as_secs_f64() * 1e3;

@@ -3,10 +3,11 @@
 //! A sealed segment is one batch of each endpoint that has records in it. Its batches land one after the other, each by an id
 //! that the segment's boundaries tell, and the segment goes after the last. A crash anywhere between leaves the segment, whose
 //! batches are then sent again: those that landed are known by their ids. An endpoint whose table cannot be written to keeps
-//! the segments that have records of it, and keeps nobody else's rows from landing.
+//! the segments that have records of it, and keeps nobody else's rows from landing: after a few tries it is left for the next
+//! pass, and segments that have nothing else are not even read.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     sync::{Arc, atomic::Ordering},
 };
@@ -66,17 +67,58 @@ struct Noted {
     to_ms: i64,
 }
 
-/// Brings all that was logged before into tables. What cannot be brought stays in the log; the first error of that is answered,
-/// once everything else was done.
-pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>) -> Result<()> {
+/// Batches of one endpoint that are tried in one pass although the ones before failed: it may have been for what is in them.
+const FAILURES_MAX: u32 = 3;
+
+/// Endpoints whose batches failed in this pass, and how many of each did.
+#[derive(Debug, Default)]
+struct Failures(HashMap<i64, u32>);
+
+impl Failures {
+    fn note(&mut self, endpoint: i64) {
+        *self.0.entry(endpoint).or_default() += 1;
+    }
+
+    /// Whether an endpoint is left for the next pass.
+    fn is_left(&self, endpoint: i64) -> bool {
+        self.0.get(&endpoint).is_some_and(|failed| *failed >= FAILURES_MAX)
+    }
+
+    /// Whether a segment is, in which these wait.
+    fn are_all_left(&self, waiting: &[i64]) -> bool {
+        !waiting.is_empty() && waiting.iter().all(|endpoint| self.is_left(*endpoint))
+    }
+}
+
+/// Which records a pass is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// All that were logged before.
+    Now,
+    /// Those of segments that get no more records.
+    Sealed,
+}
+
+/// Brings what was logged into tables. What cannot be brought stays in the log; the first error of that is answered, once
+/// everything else was done.
+pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>, until: Until) -> Result<()> {
     let ctx = Ctx::system(app);
     let _one = opened.draining.lock().await;
     opened.scan(app).await?;
-    let sealed = opened.journal.seal().await;
-    let segments = opened.journal.segments().into_iter().filter(|segment| segment.is_sealed);
+    let sealed = match until {
+        Until::Now => opened.journal.seal().await.map(|_| ()),
+        Until::Sealed => Ok(()),
+    };
     let mut first_error = sealed.map_err(failed).err();
+    let segments = opened.journal.segments().into_iter().filter(|segment| segment.is_sealed);
+    let (mut failures, mut left) = (Failures::default(), 0_u64);
     for segment in segments {
-        if let Err(error) = drain_segment(&ctx, opened, segment).await {
+        let waiting = opened.index.lock().waiting_in(segment.base);
+        if failures.are_all_left(&waiting) {
+            left += 1;
+            continue;
+        }
+        if let Err(error) = drain_segment(&ctx, opened, segment, &mut failures).await {
             tracing::warn!(
                 segment = segment.base,
                 ?error,
@@ -85,24 +127,40 @@ pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>) -> Result<()> {
             first_error.get_or_insert(error);
         }
     }
+    if left > 0 {
+        tracing::warn!(segments = left, endpoints = ?failures.0.keys(), "more of the payload log stays for the same tables");
+    }
     first_error.map_or(Ok(()), Err)
 }
 
-async fn drain_segment(ctx: &Ctx, opened: &Arc<Opened>, segment: Segment) -> Result<()> {
+async fn drain_segment(
+    ctx: &Ctx,
+    opened: &Arc<Opened>,
+    segment: Segment,
+    failures: &mut Failures,
+) -> Result<()> {
     let loading = {
         let opened = Arc::clone(opened);
         tokio::task::spawn_blocking(move || load(&opened, segment))
     };
     let Loaded { bytes, groups, is_damaged } = loading.await.map_err(Error::internal)??;
-    let mut first_error = None;
+    let (mut first_error, mut is_left) = (None, false);
     for (endpoint, group) in groups {
+        if failures.is_left(endpoint) && opened.index.lock().is_waiting(segment.base, endpoint) {
+            is_left = true;
+            continue;
+        }
         let landed = drain_group(ctx, opened, segment, endpoint, group, &bytes).await;
         if let Err(error) = landed {
+            failures.note(endpoint);
             first_error.get_or_insert(error);
         }
     }
     if let Some(error) = first_error {
         return Err(error);
+    }
+    if is_left {
+        return Ok(());
     }
     let opened = Arc::clone(opened);
     let freeing = tokio::task::spawn_blocking(move || {
@@ -216,6 +274,7 @@ async fn drain_group(
             };
             let rows = Records { bytes: Arc::clone(bytes), spans: group.spans.into(), meaning };
             noted.version = Some(landing::append(ctx, batch, Box::new(rows)).await?.version);
+            opened.grown.lock().insert(table);
         }
     }
     note(&ctx.app, opened, node, noted).await
@@ -239,21 +298,22 @@ async fn meaning(ctx: &Ctx, table: i64, group: &Group) -> Result<Meaning> {
         }
         meaning.shapes.insert(schema, Shape { inputs, columns: placed });
     }
-    meaning.features = names_of(&ctx.app, group.features.clone()).await?;
+    meaning.features = uuids_of(&ctx.app, group.features.clone()).await?;
     Ok(meaning)
 }
 
-/// Names of feature tables, by asset.
-pub(super) async fn names_of(
-    app: &App,
-    tables: HashSet<i64>,
-) -> Result<std::collections::HashMap<i64, String>> {
+/// UUIDs of feature tables, by asset: names change, and are looked up by whoever reads.
+pub(super) async fn uuids_of(app: &App, tables: HashSet<i64>) -> Result<HashMap<i64, String>> {
     if tables.is_empty() {
-        return Ok(std::collections::HashMap::new());
+        return Ok(HashMap::new());
     }
     app.db
         .read(&Origin::system(), move |sql| {
-            tables.into_iter().map(|table| Ok((table, asset::display_name(sql, table)?))).collect()
+            let mut found = HashMap::new();
+            for table in tables {
+                found.extend(asset::uuid_of(sql, table)?.map(|uuid| (table, uuid)));
+            }
+            Ok(found)
         })
         .await
 }
@@ -261,8 +321,9 @@ pub(super) async fn names_of(
 /// Notes that a batch was brought away, and counts it no longer as waiting.
 async fn note(app: &App, opened: &Opened, node: String, noted: Noted) -> Result<()> {
     let tally = opened.tally(noted.endpoint);
-    let unanswered = tally.unanswered.swap(0, Ordering::Relaxed);
     let _moving = Moving::begin(opened);
+    // Within what moves: whoever reads the figures meanwhile reads them again.
+    let unanswered = tally.unanswered.swap(0, Ordering::Relaxed);
     let stored = app
         .db
         .derive(move |tx| {
@@ -314,5 +375,22 @@ impl<'o> Moving<'o> {
 impl Drop for Moving<'_> {
     fn drop(&mut self) {
         self.0.moves.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_fails_again_and_again_is_left_and_nobody_else_is() {
+        let mut failures = Failures::default();
+        for _ in 0..FAILURES_MAX {
+            assert!(!failures.is_left(1) && !failures.are_all_left(&[1]));
+            failures.note(1);
+        }
+        assert!(failures.is_left(1) && failures.are_all_left(&[1]));
+        assert!(!failures.is_left(2) && !failures.are_all_left(&[1, 2]));
+        assert!(!failures.are_all_left(&[]), "all of it landed, and it only was not freed");
     }
 }

@@ -14,7 +14,7 @@ use lake::{
     arrow::{
         array::{Array, AsArray as _, RecordBatch},
         datatypes::{
-            DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+            DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef,
             TimestampMicrosecondType,
         },
         ipc::reader::StreamReader,
@@ -26,7 +26,7 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::{
-    drain::names_of,
+    drain::uuids_of,
     log::{Opened, failed},
     names::FIXED,
     record::{self, millis_of},
@@ -69,7 +69,7 @@ pub struct PayloadRow {
     pub endpoint_config: i64,
     /// Version of the model that answered.
     pub model_version: i64,
-    /// Feature tables by name, with the `definition` and `version` that was read.
+    /// Feature tables by UUID, with the `definition` and `version` that was read, and for which inputs.
     pub feature_versions: Json,
     /// Microseconds.
     pub latency_us: i64,
@@ -84,15 +84,25 @@ pub struct PayloadRow {
     pub is_waiting: bool,
 }
 
-/// The first rows of a request, in their order and so many at most; `None` if there is no such request, or the caller may not
-/// read it.
-pub async fn find(ctx: &Ctx, request_id: Uuid, most: usize) -> Result<Option<Vec<PayloadRow>>> {
+/// Rows of a request.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// In their order.
+    pub rows: Vec<PayloadRow>,
+    /// What they are read from has these columns: the values of `features` stand under their names.
+    pub columns: SchemaRef,
+}
+
+/// The first rows of a request, so many at most; `None` if there is no such request, or the caller may not read it.
+pub async fn find(ctx: &Ctx, request_id: Uuid, most: usize) -> Result<Option<Found>> {
     // The log first: what leaves it meanwhile is in a table by then.
     if let Some(opened) = ctx.app.payload.open_if_there().await? {
         opened.scan(&ctx.app).await?;
-        if let Some((endpoint, bytes)) = in_log(&opened, request_id).await? {
-            return if may_read(ctx, endpoint).await? {
-                of_record(ctx, endpoint, bytes, most).await.map(Some)
+        if let Some(logged) = in_log(&opened, request_id).await? {
+            // Others may keep the segment for long after the rows landed.
+            let is_waiting = opened.index.lock().is_waiting(logged.segment, logged.endpoint);
+            return if may_read(ctx, logged.endpoint).await? {
+                of_record(ctx, logged, most, is_waiting).await.map(Some)
             } else {
                 Ok(None)
             };
@@ -101,8 +111,15 @@ pub async fn find(ctx: &Ctx, request_id: Uuid, most: usize) -> Result<Option<Vec
     in_tables(ctx, request_id, most).await
 }
 
-/// The record of a request, with its endpoint.
-async fn in_log(opened: &Arc<Opened>, request_id: Uuid) -> Result<Option<(i64, Vec<u8>)>> {
+/// A record in the log.
+struct Logged {
+    endpoint: i64,
+    segment: u64,
+    bytes: Vec<u8>,
+}
+
+/// The record of a request.
+async fn in_log(opened: &Arc<Opened>, request_id: Uuid) -> Result<Option<Logged>> {
     let stretches = opened.index.lock().at(millis_of(request_id));
     if stretches.is_empty() {
         return Ok(None);
@@ -126,7 +143,11 @@ async fn in_log(opened: &Arc<Opened>, request_id: Uuid) -> Result<Option<(i64, V
                 if let Ok(key) = record::key_of(&bytes)
                     && key.request_id == request_id
                 {
-                    return Ok(Some((key.endpoint, bytes)));
+                    return Ok(Some(Logged {
+                        endpoint: key.endpoint,
+                        segment: stretch.first.segment,
+                        bytes,
+                    }));
                 }
             }
         }
@@ -145,25 +166,28 @@ async fn may_read(ctx: &Ctx, endpoint: i64) -> Result<bool> {
     .await
 }
 
-async fn of_record(ctx: &Ctx, endpoint: i64, bytes: Vec<u8>, most: usize) -> Result<Vec<PayloadRow>> {
+async fn of_record(ctx: &Ctx, logged: Logged, most: usize, is_waiting: bool) -> Result<Found> {
+    let Logged { endpoint, bytes, .. } = logged;
     let head = record::decode(&bytes)?.head;
     let inputs = target::inputs_of(&ctx.app, head.schema).await?;
     let columns = inputs.iter().map(|input| input.name.clone()).collect();
-    let features = names_of(&ctx.app, head.feature_versions.iter().map(|read| read.table).collect()).await?;
+    let features = uuids_of(&ctx.app, head.feature_versions.iter().map(|read| read.table).collect()).await?;
     let meaning = Meaning { shapes: HashMap::from([(head.schema, Shape { inputs, columns })]), features };
     let spans = std::iter::once(0..bytes.len()).collect();
     let records = Records { bytes: Arc::new(bytes), spans, meaning };
-    let mut rows = Vec::new();
+    let mut found: Option<Found> = None;
     for batch in records {
-        add_rows(&mut rows, &batch.map_err(Error::internal)?, most, endpoint, true)?;
-        if rows.len() >= most {
+        let batch = batch.map_err(Error::internal)?;
+        let found = found.get_or_insert_with(|| Found { rows: Vec::new(), columns: batch.schema() });
+        add_rows(&mut found.rows, &batch, most, endpoint, is_waiting)?;
+        if found.rows.len() >= most {
             break;
         }
     }
-    Ok(rows)
+    found.ok_or_else(|| Error::internal("a record without rows"))
 }
 
-async fn in_tables(ctx: &Ctx, request_id: Uuid, most: usize) -> Result<Option<Vec<PayloadRow>>> {
+async fn in_tables(ctx: &Ctx, request_id: Uuid, most: usize) -> Result<Option<Found>> {
     let ms = millis_of(request_id);
     let mut searched = HashSet::new();
     // All that begin before are looked through only where the usual ones do not have it.
@@ -172,9 +196,9 @@ async fn in_tables(ctx: &Ctx, request_id: Uuid, most: usize) -> Result<Option<Ve
             if !searched.insert((endpoint, version)) {
                 continue;
             }
-            let rows = in_table(ctx, endpoint, (id, version), request_id, most).await?;
-            if !rows.is_empty() {
-                return Ok(Some(rows));
+            let found = in_table(ctx, endpoint, (id, version), request_id, most).await?;
+            if !found.rows.is_empty() {
+                return Ok(Some(found));
             }
         }
     }
@@ -205,7 +229,7 @@ async fn in_table(
     (id, version): (lake::TableId, u64),
     request_id: Uuid,
     most: usize,
-) -> Result<Vec<PayloadRow>> {
+) -> Result<Found> {
     let name = |part: &str| part.to_owned();
     let table =
         Resolved { catalog: name("main"), schema: name("default"), leaf: name("payload"), id, version };
@@ -221,11 +245,12 @@ async fn in_table(
     while let Some(chunk) = answer.next().await {
         bytes.extend_from_slice(&chunk?.bytes);
     }
-    let mut rows = Vec::new();
-    for batch in StreamReader::try_new(&bytes[..], None).map_err(Error::internal)? {
-        add_rows(&mut rows, &batch.map_err(Error::internal)?, most, endpoint, false)?;
+    let reader = StreamReader::try_new(&bytes[..], None).map_err(Error::internal)?;
+    let mut found = Found { rows: Vec::new(), columns: reader.schema() };
+    for batch in reader {
+        add_rows(&mut found.rows, &batch.map_err(Error::internal)?, most, endpoint, false)?;
     }
-    Ok(rows)
+    Ok(found)
 }
 
 /// Adds the rows of a batch with the columns of a payload table, up to so many in all.

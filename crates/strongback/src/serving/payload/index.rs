@@ -56,6 +56,33 @@ impl Index {
         is_first
     }
 
+    /// Takes what another index has.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (segment, theirs) in other.0 {
+            let held = self.0.entry(segment).or_default();
+            for (number, span) in theirs.spans {
+                let own = held.spans.entry(number).or_insert(span);
+                if span.first.offset < own.first.offset {
+                    own.first = span.first;
+                }
+                (own.from_ms, own.to_ms) = (own.from_ms.min(span.from_ms), own.to_ms.max(span.to_ms));
+            }
+            for (endpoint, records) in theirs.waiting {
+                *held.waiting.entry(endpoint).or_default() += records;
+            }
+        }
+    }
+
+    /// Records by segment and endpoint.
+    pub(super) fn batches(&self) -> Vec<(u64, i64, u64)> {
+        let of = |(segment, held): (&u64, &Held)| {
+            let segment = *segment;
+            let waiting = held.waiting.iter();
+            waiting.map(move |(endpoint, records)| (segment, *endpoint, *records)).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of).collect()
+    }
+
     /// Stretches that may have a request of this millisecond, the newest first.
     pub(super) fn at(&self, ms: i64) -> Vec<Stretch> {
         let spans = self.0.values().rev().flat_map(|held| held.spans.iter().rev());
@@ -75,6 +102,16 @@ impl Index {
     /// The segment is gone.
     pub(super) fn remove(&mut self, segment: u64) {
         self.0.remove(&segment);
+    }
+
+    /// Whether the records of an endpoint in a segment wait.
+    pub(super) fn is_waiting(&self, segment: u64, endpoint: i64) -> bool {
+        self.0.get(&segment).is_some_and(|held| held.waiting.contains_key(&endpoint))
+    }
+
+    /// Endpoints with records in a segment that wait.
+    pub(super) fn waiting_in(&self, segment: u64) -> Vec<i64> {
+        self.0.get(&segment).into_iter().flat_map(|held| held.waiting.keys().copied()).collect()
     }
 
     /// Records of an endpoint that wait.
@@ -110,6 +147,31 @@ mod tests {
         assert_eq!(found(120), [place(70, 24)]);
         assert_eq!(found(99), []);
         assert_eq!((index.waiting(1), index.waiting(2), index.waiting(3)), (3, 1, 0));
+    }
+
+    #[test]
+    fn what_was_read_apart_comes_in_once_beside_what_came_meanwhile() {
+        let (mut index, mut apart) = (Index::default(), Index::default());
+        // The open segment has got a record since; another endpoint's is of the same stretch.
+        index.add(place(70, 500), key(130, 1));
+        apart.add(place(0, 24), key(100, 1));
+        apart.add(place(70, 24), key(120, 1));
+        apart.add(place(70, 90), key(121, 2));
+        apart.drained(0, 1);
+        index.merge(apart);
+        assert_eq!((index.waiting(1), index.waiting(2)), (2, 1));
+        let found = |ms| index.at(ms).iter().map(|stretch| stretch.first).collect::<Vec<_>>();
+        assert_eq!(
+            (found(100), found(121), found(130)),
+            (vec![place(0, 24)], vec![place(70, 24)], vec![place(70, 24)])
+        );
+        let mut batches = index.batches();
+        batches.sort_unstable();
+        assert_eq!(batches, [(70, 1, 2), (70, 2, 1)]);
+        assert_eq!(
+            (index.waiting_in(0), index.is_waiting(70, 2), index.is_waiting(0, 1)),
+            (vec![], true, false)
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! for long, are read through beside the requests ([`Opened::scan`]).
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{
@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use journal::{Journal, Mode, Options, Segment};
+use journal::{Journal, Mode, Options, Pending, Seen, Segment};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OnceCell};
 
@@ -34,7 +34,7 @@ const NODE: &str = "node";
 pub struct PayloadLog {
     dir: PathBuf,
     mode: Mode,
-    opened: OnceCell<Arc<Opened>>,
+    opened: Arc<OnceCell<Arc<Opened>>>,
     /// Rings when a segment gets its first record.
     pub(super) bell: Arc<Notify>,
 }
@@ -46,6 +46,16 @@ pub(super) struct Tally {
     pub served: AtomicU64,
     /// Records whose caller had gone, and that no total has yet.
     pub unanswered: AtomicU64,
+}
+
+/// By endpoint.
+#[derive(Debug, Default)]
+struct Tallies(Mutex<HashMap<i64, Arc<Tally>>>);
+
+impl Tallies {
+    fn of(&self, endpoint: i64) -> Arc<Tally> {
+        Arc::clone(self.0.lock().entry(endpoint).or_default())
+    }
 }
 
 /// The records of one endpoint in one segment: the segment's first sequence number, and the endpoint.
@@ -60,7 +70,11 @@ pub(super) struct Opened {
     initial: Vec<Segment>,
     /// Requests served before, by endpoint. Known once the segments were read through.
     before: OnceCell<HashMap<i64, i64>>,
-    tallies: Mutex<HashMap<i64, Arc<Tally>>>,
+    tallies: Arc<Tallies>,
+    /// Tables that got rows, and were not looked at since for files to join.
+    pub grown: Mutex<HashSet<i64>>,
+    /// Tables whose files were too large to be joined, which what is served now makes as large again.
+    pub large: Mutex<HashSet<i64>>,
     /// One drains at a time.
     pub draining: tokio::sync::Mutex<()>,
     /// Counts what was moved from the log into totals: odd while something moves.
@@ -72,17 +86,25 @@ impl PayloadLog {
     /// The log of a data directory. Nothing is opened yet.
     pub fn new(data_dir: &Path, mode: Mode) -> Self {
         let (dir, bell) = (data_dir.join("payload"), Arc::new(Notify::new()));
-        Self { dir, mode, opened: OnceCell::new(), bell }
+        Self { dir, mode, opened: Arc::default(), bell }
     }
 
     /// The open log, opened if need be.
     pub(super) async fn open(&self) -> Result<Arc<Opened>> {
-        let open = || async {
-            let (dir, mode, bell) = (self.dir.clone(), self.mode, Arc::clone(&self.bell));
-            let opened = tokio::task::spawn_blocking(move || Opened::open(dir, mode, bell)).await;
-            opened.map_err(Error::internal)?.map(Arc::new)
-        };
-        self.opened.get_or_try_init(open).await.cloned()
+        if let Some(opened) = self.opened.get() {
+            return Ok(Arc::clone(opened));
+        }
+        let (cell, dir, mode, bell) =
+            (Arc::clone(&self.opened), self.dir.clone(), self.mode, Arc::clone(&self.bell));
+        // By itself: were it dropped with whoever asks, the next one would open the directory beside it.
+        let opening = tokio::spawn(async move {
+            let open = || async {
+                let opened = tokio::task::spawn_blocking(move || Opened::open(dir, mode, bell)).await;
+                opened.map_err(Error::internal)?.map(Arc::new)
+            };
+            cell.get_or_try_init(open).await.cloned()
+        });
+        opening.await.map_err(Error::internal)?
     }
 
     /// The open log, if anything was ever logged here.
@@ -96,16 +118,23 @@ impl PayloadLog {
 
 impl Opened {
     fn open(dir: PathBuf, mode: Mode, bell: Arc<Notify>) -> Result<Self> {
-        let index = Arc::new(Mutex::new(Index::default()));
+        let (index, tallies) = (Arc::new(Mutex::new(Index::default())), Arc::<Tallies>::default());
         let observer = {
-            let index = Arc::clone(&index);
-            Box::new(move |at, bytes: &[u8]| match record::key_of(bytes) {
-                Ok(key) => {
-                    if index.lock().add(at, key) {
-                        bell.notify_one();
+            let (index, tallies) = (Arc::clone(&index), Arc::clone(&tallies));
+            Box::new(move |seen: Seen<'_>| match seen {
+                Seen::Durable(at, bytes) => match record::key_of(bytes) {
+                    Ok(key) => {
+                        if index.lock().add(at, key) {
+                            bell.notify_one();
+                        }
+                    }
+                    Err(error) => tracing::error!(?error, "a record was logged that cannot be read"),
+                },
+                Seen::Unheard(bytes) => {
+                    if let Ok(key) = record::key_of(bytes) {
+                        tallies.of(key.endpoint).unanswered.fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                Err(error) => tracing::error!(?error, "a record was logged that cannot be read"),
             })
         };
         let options = Options { mode, segment_bytes: SEGMENT_BYTES, ..Options::default() };
@@ -125,7 +154,9 @@ impl Opened {
             index,
             initial,
             before: OnceCell::new(),
-            tallies: Mutex::default(),
+            tallies,
+            grown: Mutex::default(),
+            large: Mutex::default(),
             draining: tokio::sync::Mutex::new(()),
             moves: AtomicU64::new(0),
             node: OnceCell::new(),
@@ -134,36 +165,46 @@ impl Opened {
 
     /// Reads through what was there when the log was opened, once: until then it is not found and not counted. Answers how many
     /// requests were served before, by endpoint: those that were brought away or wait, but for those whose caller had gone.
-    pub(super) async fn scan(self: &Arc<Self>, app: &App) -> Result<&HashMap<i64, i64>> {
-        let scan = || async {
-            let me = Arc::clone(self);
-            let scanned = tokio::task::spawn_blocking(move || me.read_through()).await;
-            let (mut found, node) = scanned.map_err(Error::internal)??;
-            let mut before = HashMap::new();
-            if let Some(node) = node {
-                let of = |base| self.initial.iter().find(|segment| segment.base == base).copied();
-                let batches = found.keys().filter_map(|(base, endpoint)| Some((of(*base)?, *endpoint)));
-                let batches = batches.collect();
-                let (noted, totals) =
-                    app.db.read(&Origin::system(), move |sql| brought_away(sql, &node, batches)).await?;
-                // A crash came before their segment went.
-                for (segment, endpoint) in noted {
-                    found.remove(&(segment, endpoint));
-                    self.index.lock().drained(segment, endpoint);
-                }
-                before = totals;
-            }
-            for ((_, endpoint), records) in found {
-                *before.entry(endpoint).or_default() += records;
-            }
-            Ok::<_, Error>(before)
-        };
-        self.before.get_or_try_init(scan).await
+    pub(super) async fn scan(self: &Arc<Self>, app: &Arc<App>) -> Result<&HashMap<i64, i64>> {
+        if !self.before.initialized() {
+            let (me, app) = (Arc::clone(self), Arc::clone(app));
+            // By itself: whoever asks may go away, and what is read through is read through once.
+            let scanning =
+                tokio::spawn(
+                    async move { me.before.get_or_try_init(|| me.scan_once(&app)).await.map(|_| ()) },
+                );
+            scanning.await.map_err(Error::internal)??;
+        }
+        self.before.get().ok_or_else(|| Error::internal("a log that was read through is not"))
     }
 
-    /// Records by segment and endpoint, and the node's name.
-    fn read_through(&self) -> Result<(HashMap<Batch, i64>, Option<String>)> {
-        let (mut found, mut bytes) = (HashMap::new(), Vec::new());
+    async fn scan_once(self: &Arc<Self>, app: &App) -> Result<HashMap<i64, i64>> {
+        let me = Arc::clone(self);
+        let scanned = tokio::task::spawn_blocking(move || me.read_through()).await;
+        let (mut found, node) = scanned.map_err(Error::internal)??;
+        let mut before = HashMap::new();
+        if let Some(node) = node {
+            let of = |base| self.initial.iter().find(|segment| segment.base == base).copied();
+            let batches = found.batches().into_iter();
+            let batches = batches.filter_map(|(base, endpoint, _)| Some((of(base)?, endpoint))).collect();
+            let (noted, totals) =
+                app.db.read(&Origin::system(), move |sql| brought_away(sql, &node, batches)).await?;
+            // A crash came before their segment went.
+            for (segment, endpoint) in noted {
+                found.drained(segment, endpoint);
+            }
+            before = totals;
+        }
+        for (_, endpoint, records) in found.batches() {
+            *before.entry(endpoint).or_default() += records.cast_signed();
+        }
+        self.index.lock().merge(found);
+        Ok(before)
+    }
+
+    /// What the segments have that were there when the log was opened, and the node's name.
+    fn read_through(&self) -> Result<(Index, Option<String>)> {
+        let (mut found, mut bytes) = (Index::default(), Vec::new());
         for segment in &self.initial {
             let mut reader = self.journal.read(segment.base).map_err(failed)?;
             loop {
@@ -173,9 +214,9 @@ impl Opened {
                     Ok(_) | Err(journal::Error::Damaged { .. }) => break,
                     Err(error) => return Err(failed(error)),
                 };
-                let Ok(key) = record::key_of(&bytes) else { continue };
-                self.index.lock().add(at, key);
-                *found.entry((segment.base, key.endpoint)).or_default() += 1;
+                if let Ok(key) = record::key_of(&bytes) {
+                    found.add(at, key);
+                }
             }
         }
         Ok((found, read_node(&self.dir)?))
@@ -183,7 +224,7 @@ impl Opened {
 
     /// What is counted of an endpoint.
     pub(super) fn tally(&self, endpoint: i64) -> Arc<Tally> {
-        Arc::clone(self.tallies.lock().entry(endpoint).or_default())
+        self.tallies.of(endpoint)
     }
 
     /// The name of this node, given to it with its first batch.
@@ -210,9 +251,10 @@ impl Opened {
 
     /// Appends a record of an endpoint, and counts it.
     pub(super) async fn append(&self, tally: &Tally, bytes: &[u8]) -> Result<()> {
-        let mut waiting = Waiting { tally, is_answered: false };
-        let outcome = self.journal.append(&[bytes]).await;
-        waiting.is_answered = true;
+        let mut waiting =
+            Waiting { tally, pending: self.journal.begin(&[bytes]).map_err(failed)?, is_over: false };
+        let outcome = (&mut waiting.pending).await;
+        waiting.is_over = true;
         outcome.map_err(failed)?;
         tally.served.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -239,12 +281,14 @@ fn brought_away(
 /// Somebody who waits for a record to be durable, and may go away before.
 struct Waiting<'t> {
     tally: &'t Tally,
-    is_answered: bool,
+    pending: Pending,
+    is_over: bool,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if !self.is_answered {
+        // Of one that becomes durable later the log tells by itself.
+        if !self.is_over && self.pending.give_up() {
             self.tally.unanswered.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -289,9 +333,10 @@ pub(super) fn failed(error: journal::Error) -> Error {
         journal::Error::TooLong { bytes, limit } => Error::invalid(format!(
             "The request has {bytes} bytes with what is logged of it; it may have {limit}. Send fewer rows at a time."
         )),
-        journal::Error::Closed => {
-            Error::unavailable("The server is shutting down. Repeat the request later.")
-        }
+        journal::Error::Closed => Error::unavailable(
+            "The payload log takes nothing more: the server is shutting down, or its log failed, which the server's log tells. \
+             Repeat the request later.",
+        ),
         _ => Error::internal(error),
     }
 }

@@ -38,8 +38,9 @@ mod task;
 mod values;
 
 pub use figures::{Figures, figures};
-pub use find::{PayloadRow, find};
+pub use find::{Found, PayloadRow, find};
 pub use log::PayloadLog;
+pub use names::LoggedInput;
 pub(crate) use names::{FEATURE_VERSIONS, SERVED_AT, columns_of, values_of};
 pub use record::{FeatureVersion, LookedUp, Record};
 pub use rows::FromTable;
@@ -47,4 +48,4 @@ pub(crate) use store::STATEMENTS;
 pub use target::{
     EndpointRef, Recorded, Recorder, record_lineage, recorded, recorded_by, recorded_table, recorder,
 };
-pub use task::{background, flush};
+pub use task::{background, flush, join_files};

@@ -152,23 +152,32 @@ pub(crate) fn columns_of(asked: &Schema, table: &Schema) -> Result<Vec<Option<us
     Ok(inputs.iter().zip(&placed).map(|(input, placed)| at(placed).or_else(|| at(&input.name))).collect())
 }
 
-/// Of values by column, those of a model that takes `asked`, in its order and under its names. Columns that other models have are
-/// left out.
-pub(crate) fn values_of(asked: &Schema, by_column: &Map<String, Json>) -> Result<Vec<(String, Json)>> {
-    let inputs = inputs(asked)?;
-    let names: HashSet<String> = inputs.iter().map(|input| input.name.to_lowercase()).collect();
-    let value_at = |name: &str| {
-        let found = by_column.iter().find(|(column, _)| column.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value).filter(|value| !value.is_null())
-    };
-    let value_of = |input: &Input| {
-        let of_type = format!("{}_{}", input.name, input.kind.text());
-        let of_type = Some(of_type).filter(|name| !names.contains(&name.to_lowercase()));
-        let found = of_type.and_then(|name| value_at(&name)).or_else(|| value_at(&input.name));
-        found.cloned().unwrap_or(Json::Null)
-    };
-    let asked = asked.fields().iter().map(|field| field.name().clone());
-    Ok(asked.zip(inputs.iter().map(value_of)).collect())
+/// An input of a model as a row of the log or of a payload table has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedInput {
+    /// Its name in the signature.
+    pub name: String,
+    /// Its name in `_feature_versions`.
+    pub logged_as: String,
+    /// Its value; null where the row has none.
+    pub value: Json,
+}
+
+/// Of the values of a row by column, those of a model that takes `asked`, in its order and under its names. Columns that other models
+/// have are left out.
+pub(crate) fn values_of(
+    asked: &Schema,
+    columns: &Schema,
+    values: &Map<String, Json>,
+) -> Result<Vec<LoggedInput>> {
+    let places = columns_of(asked, columns)?;
+    let names = asked.fields().iter().map(|field| field.name().clone());
+    let logged = inputs(asked)?.into_iter().zip(places);
+    let found = names.zip(logged).map(|(name, (input, place))| {
+        let value = place.and_then(|at| values.get(columns.field(at).name())).cloned();
+        LoggedInput { name, logged_as: input.name, value: value.unwrap_or_default() }
+    });
+    Ok(found.collect())
 }
 
 #[cfg(test)]
@@ -183,20 +192,36 @@ mod tests {
 
     #[test]
     fn values_come_back_in_the_models_order_and_under_its_names() {
-        let asked = Schema::new(vec![
-            Field::new("_z", DataType::Float64, true),
-            Field::new("a", DataType::Int64, true),
-            Field::new("b", DataType::Float64, true),
-            Field::new("b_double", DataType::Float64, true),
-        ]);
+        let field = |(name, kind): (&str, DataType)| Field::new(name, kind, true);
+        let double = DataType::Float64;
+        let asked = [
+            ("_z", double.clone()),
+            ("a", DataType::Int64),
+            ("b", DataType::Int64),
+            ("b_double", double.clone()),
+        ];
+        let asked = Schema::new(asked.map(field).to_vec());
+        // Another model's `a` and `b` are doubles, and so is this one's `b_double`, which has its own column.
+        let table = [
+            ("A", double.clone()),
+            ("A_bigint", DataType::Int64),
+            ("__z", double.clone()),
+            ("b", double.clone()),
+            ("b_bigint", DataType::Int64),
+            ("b_double", double.clone()),
+            ("of_another_model", double),
+        ];
+        let table = Schema::new(table.map(field).to_vec());
         let logged = serde_json::json!({
-            "A_bigint": 7, "a": null, "__z": 1.5, "b": 2.0, "b_double": 3.0, "of_another_model": 9,
+            "A": 1.0, "A_bigint": 7, "__z": 1.5, "b": 2.0, "b_bigint": 4, "b_double": 3.0, "of_another_model": 9,
         });
-        let found = values_of(&asked, logged.as_object().unwrap()).unwrap();
-        let expected = [("_z", 1.5.into()), ("a", 7.into()), ("b", 2.0.into()), ("b_double", 3.0.into())];
-        assert_eq!(found, expected.map(|(name, value): (&str, Json)| (name.to_owned(), value)));
+        let found = values_of(&asked, &table, logged.as_object().unwrap()).unwrap();
+        let found: Vec<(&str, &str, &Json)> =
+            found.iter().map(|one| (&*one.name, &*one.logged_as, &one.value)).collect();
+        let (z, a, b, c) = (1.5.into(), 7.into(), 4.into(), 3.0.into());
+        assert_eq!(found, [("_z", "__z", &z), ("a", "a", &a), ("b", "b", &b), ("b_double", "b_double", &c)]);
         // What the model did not get is said to be missing.
-        assert_eq!(values_of(&asked, &Map::new()).unwrap()[1], ("a".to_owned(), Json::Null));
+        assert_eq!(values_of(&asked, &table, &Map::new()).unwrap()[1].value, Json::Null);
     }
 
     #[test]

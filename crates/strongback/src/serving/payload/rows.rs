@@ -37,7 +37,7 @@ pub(super) struct Shape {
 pub(super) struct Meaning {
     /// By number of the schema.
     pub shapes: HashMap<i64, Shape>,
-    /// Names of feature tables, by asset.
+    /// UUIDs of feature tables, by asset.
     pub features: HashMap<i64, String>,
 }
 
@@ -191,7 +191,7 @@ impl Making {
     }
 }
 
-/// What a row's `_feature_versions` says of a feature table.
+/// What a row's `_feature_versions` says of a feature table, under its UUID. Rows that are older than that have its name there.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FromTable {
     /// Number of its definition.
@@ -207,7 +207,7 @@ pub struct FromTable {
 }
 
 /// What of a row was looked up in which version of which feature table, as JSON:
-/// `{"c.s.table": {"definition": 1, "version": 7, "source_version": 5, "inputs": ["mean"]}}`.
+/// `{"0198c9de-…": {"definition": 1, "version": 7, "source_version": 5, "inputs": ["mean"]}}`.
 fn text_of(
     tables: &[FeatureVersion],
     row: usize,
@@ -219,7 +219,7 @@ fn text_of(
         let inputs = read.inputs.iter().filter(|input| input.is_of(row));
         let inputs: Vec<String> =
             inputs.filter_map(|input| Some(named.get(input.input as usize)?.name.clone())).collect();
-        let name = features.get(&read.table).cloned().unwrap_or_else(|| format!("asset {}", read.table));
+        let table = features.get(&read.table).cloned().unwrap_or_else(|| format!("asset {}", read.table));
         let is_told = !inputs.is_empty();
         let said = FromTable {
             definition: read.definition,
@@ -227,7 +227,7 @@ fn text_of(
             source_version: read.source_version.map(u64::cast_signed),
             inputs,
         };
-        is_told.then(|| (name, json!(said)))
+        is_told.then(|| (table, json!(said)))
     };
     Json::Object(tables.iter().filter_map(one).collect::<Map<_, _>>()).to_string()
 }

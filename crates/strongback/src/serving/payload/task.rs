@@ -1,85 +1,150 @@
 //! When the log is drained: when a segment is full, a minute after the first record of one, on demand, at the start what was
-//! left, and when the server stops.
+//! left, and when the server stops. A table that got a file a minute for an hour gets them joined.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch::Receiver, time::Instant};
 
-use super::drain::drain;
+use super::drain::{Until, drain};
 use crate::{
     context::{App, Ctx},
     error::{Error, Result},
+    tables::upkeep,
 };
 
 /// How long a record waits for its table at most, where the table can be written to.
 const EVERY: Duration = Duration::from_mins(1);
-/// How long after a failure it is tried again.
+/// How long after a failure it is tried again, and twice as long after each further one.
 const RETRY: Duration = Duration::from_secs(10);
+/// The longest such pause.
+const RETRY_MAX: Duration = Duration::from_mins(10);
+
+/// Times that rows are appended to a table until the files that they made are joined.
+const APPENDS: i64 = 60;
 
 /// Brings what was logged before the call into tables, for all endpoints. An error says that something stays in the log.
 pub async fn flush(ctx: &Ctx) -> Result<()> {
+    bring(ctx, Until::Now).await
+}
+
+async fn bring(ctx: &Ctx, until: Until) -> Result<()> {
     match ctx.app.payload.open_if_there().await? {
         Some(opened) => {
             // By itself: whoever asked may go away meanwhile, and what is half done is finished.
             let app = Arc::clone(&ctx.app);
-            let draining = tokio::spawn(async move { drain(&app, &opened).await });
+            let draining = tokio::spawn(async move { drain(&app, &opened, until).await });
             draining.await.map_err(Error::internal)?
         }
         None => Ok(()),
     }
 }
 
+/// When what is to be done next.
+#[derive(Debug, Default)]
+struct Plan {
+    /// When what came since is brought away, with a segment of its own.
+    due: Option<Instant>,
+    /// When what could not be brought away is tried again, as it is: every try with a segment of its own would make more of them.
+    retry: Option<Instant>,
+    failures: u32,
+}
+
+impl Plan {
+    fn next(&self) -> Option<Instant> {
+        self.due.into_iter().chain(self.retry).min()
+    }
+
+    /// What to do at this moment, which is one of the two or later; what came since is done with it.
+    fn take(&mut self, now: Instant) -> Until {
+        if self.due.is_some_and(|due| due <= now) {
+            self.due = None;
+            return Until::Now;
+        }
+        Until::Sealed
+    }
+
+    /// How that went.
+    fn done(&mut self, outcome: &Result<()>, now: Instant) {
+        if outcome.is_ok() {
+            (self.retry, self.failures) = (None, 0);
+            return;
+        }
+        let pause = RETRY.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
+        (self.retry, self.failures) = (Some(now + pause), self.failures + 1);
+    }
+}
+
 /// Runs until `stopped` changes, and drains once more then.
 pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
     let ctx = Ctx::system(&app);
-    let mut due = at_start(&ctx).await;
-    let mut is_retry = due.is_some();
+    let mut plan = Plan::default();
+    at_start(&ctx, &mut plan).await;
     loop {
         let alarm = async {
-            match due {
+            match plan.next() {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
+        let until = tokio::select! {
             biased;
             _ = stopped.changed() => break,
-            () = alarm => {}
+            () = alarm => plan.take(Instant::now()),
             () = app.payload.bell.notified() => {
                 // What could not be brought away waits its time, however much is served meanwhile.
-                if is_retry || !is_full(&app).await {
-                    due.get_or_insert(Instant::now() + EVERY);
+                if plan.retry.is_some() || !is_full(&app).await {
+                    plan.due.get_or_insert(Instant::now() + EVERY);
                     continue;
                 }
+                plan.due = None;
+                Until::Now
             }
+        };
+        plan.done(&bring(&ctx, until).await, Instant::now());
+        if let Err(error) = join_files(&ctx, APPENDS).await {
+            tracing::warn!(
+                ?error,
+                "small files of a payload table were not joined; the next rows are another occasion"
+            );
         }
-        due = attempt(&ctx).await;
-        is_retry = due.is_some();
     }
     if let Err(error) = flush(&ctx).await {
         tracing::warn!(?error, "requests wait in the payload log until the next start");
     }
 }
 
-/// What an earlier process left is brought away at once.
-async fn at_start(ctx: &Ctx) -> Option<Instant> {
-    match ctx.app.payload.open_if_there().await {
-        Ok(Some(opened)) if !opened.journal.segments().iter().all(|segment| segment.records() == 0) => {
-            attempt(ctx).await
+/// Joins the files of tables that got rows since the last call, where so many batches landed since that was done. Answers how many
+/// files went.
+pub async fn join_files(ctx: &Ctx, appends: i64) -> Result<u64> {
+    let Some(opened) = ctx.app.payload.open_if_there().await? else { return Ok(0) };
+    let tables = std::mem::take(&mut *opened.grown.lock());
+    let mut joined = 0;
+    for table in tables {
+        if opened.large.lock().contains(&table) {
+            continue;
         }
-        Ok(_) => None,
-        Err(error) => {
-            tracing::error!(?error, "the payload log cannot be opened");
-            None
+        match upkeep::compact_after(ctx, table, appends).await {
+            Ok(None) => {}
+            Ok(Some(done)) if done.files_removed == 0 => {
+                opened.large.lock().insert(table);
+            }
+            Ok(Some(done)) => joined += done.files_removed,
+            // It was deleted meanwhile.
+            Err(error) if error.status() == 404 => {}
+            Err(error) => return Err(error),
         }
     }
+    Ok(joined)
 }
 
-/// Drains; answers when it is to be tried again, if something is left.
-async fn attempt(ctx: &Ctx) -> Option<Instant> {
-    match flush(ctx).await {
-        Ok(()) => None,
-        Err(_) => Some(Instant::now() + RETRY),
+/// What an earlier process left is brought away at once.
+async fn at_start(ctx: &Ctx, plan: &mut Plan) {
+    match ctx.app.payload.open_if_there().await {
+        Ok(Some(opened)) if !opened.journal.segments().iter().all(|segment| segment.records() == 0) => {
+            plan.done(&flush(ctx).await, Instant::now());
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!(?error, "the payload log cannot be opened"),
     }
 }
 
@@ -88,5 +153,33 @@ async fn is_full(app: &App) -> bool {
     match app.payload.open_if_there().await {
         Ok(Some(opened)) => opened.has_sealed(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_is_tried_again_later_and_later_and_makes_no_more_segments() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let failed = || Err(Error::unavailable("no"));
+        let mut plan = Plan { due: Some(after(60)), ..Plan::default() };
+        assert_eq!((plan.next(), plan.take(after(60))), (Some(after(60)), Until::Now));
+        plan.done(&failed(), after(60));
+        // What comes now has its minute; the try again is before that and seals nothing.
+        plan.due = Some(after(120));
+        assert_eq!((plan.next(), plan.take(after(70))), (Some(after(70)), Until::Sealed));
+        plan.done(&failed(), after(70));
+        assert_eq!(plan.next(), Some(after(90)), "twice as long");
+        plan.done(&failed(), after(90));
+        assert_eq!((plan.next(), plan.take(after(120))), (Some(after(120)), Until::Now));
+        for _ in 0..20 {
+            plan.done(&failed(), after(200));
+        }
+        assert_eq!(plan.next(), Some(after(200) + RETRY_MAX));
+        plan.done(&Ok(()), after(900));
+        assert_eq!((plan.next(), plan.failures), (None, 0));
     }
 }

@@ -5,7 +5,6 @@
 
 use std::{
     fs::{self, DirBuilder},
-    io::Write,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::LazyLock,
@@ -14,6 +13,7 @@ use std::{
 
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     context::{App, Ctx},
@@ -82,13 +82,14 @@ async fn bring_all(ctx: &Ctx, found: &[File], dir: &Path) -> Result<()> {
         }
         let gone = || Error::internal(format!("the object of {} is gone", file.path));
         let mut stream = ctx.app.objects.read(file.object, 0..file.size).await?.ok_or_else(gone)?;
-        let mut written = fs::File::create(&path).map_err(|error| full(&error))?;
+        let mut written = tokio::fs::File::create(&path).await.map_err(|error| full(&error))?;
         let mut digest = Sha256::new();
         while let Some(block) = stream.try_next().await.map_err(Error::internal)? {
             digest.update(&block);
-            written.write_all(&block).map_err(|error| full(&error))?;
+            written.write_all(&block).await.map_err(|error| full(&error))?;
         }
-        written.sync_all().map_err(|error| full(&error))?;
+        written.flush().await.map_err(|error| full(&error))?;
+        written.sync_all().await.map_err(|error| full(&error))?;
         if digest.finalize().as_slice() != file.sha256.as_slice() {
             return Err(Error::internal(format!(
                 "the bytes of {} are not those that were stored",
@@ -103,7 +104,8 @@ async fn bring_all(ctx: &Ctx, found: &[File], dir: &Path) -> Result<()> {
 fn finish(partial: &Path, whole: &Path, dir: &Path) -> std::io::Result<()> {
     sync_all(partial)?;
     match fs::rename(partial, whole) {
-        Err(_) if whole.exists() => {}
+        // Somebody else brought the same files meanwhile.
+        Err(_) if whole.exists() => fs::remove_dir_all(partial)?,
         other => other?,
     }
     fs::File::open(dir)?.sync_all()
@@ -129,4 +131,23 @@ fn full(error: &std::io::Error) -> Error {
         Code::TemporarilyUnavailable,
         format!("The files of the model cannot be written into the data directory: {error}."),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_who_bring_the_same_files_one_leaves_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = dir.path().join("files");
+        for name in ["partial-1", "partial-2"] {
+            let partial = dir.path().join(name);
+            fs::create_dir_all(partial.join("below")).unwrap();
+            fs::write(partial.join("below/MLmodel"), name).unwrap();
+            finish(&partial, &whole, dir.path()).unwrap();
+        }
+        assert_eq!(fs::read_to_string(whole.join("below/MLmodel")).unwrap(), "partial-1");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+    }
 }

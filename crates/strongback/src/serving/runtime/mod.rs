@@ -455,9 +455,11 @@ fn values(text: &mut String, column: &Column) -> Result<()> {
             Values::Long(values) | Values::Datetime(values) => {
                 write!(text, "{}", values[row]).map_err(Error::internal)?;
             }
+            Values::Float(values) if values[row].is_infinite() => text.push_str(infinity(values[row] > 0.0)),
             Values::Float(values) => {
                 text.push_str(&serde_json::to_string(&values[row]).map_err(Error::internal)?);
             }
+            Values::Double(values) if values[row].is_infinite() => text.push_str(infinity(values[row] > 0.0)),
             Values::Double(values) => {
                 text.push_str(&serde_json::to_string(&values[row]).map_err(Error::internal)?);
             }
@@ -470,4 +472,31 @@ fn values(text: &mut String, column: &Column) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// As Python's JSON has it. Requests bring none, but tables that a gate or a monitor scores may.
+fn infinity(is_positive: bool) -> &'static str {
+    if is_positive { "Infinity" } else { "-Infinity" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_gets_the_numbers_that_there_are() {
+        let Ok(serde_json::Value::Object(parts)) = serde_json::from_str(
+            r#"{"inputs": [{"type": "double", "name": "a", "required": false}, {"type": "float", "name": "b"}]}"#,
+        ) else {
+            unreachable!()
+        };
+        let schema = Schema::new(Some(&parts));
+        let columns = vec![
+            Column { values: Values::Double(vec![f64::INFINITY, f64::NAN, 1.5]), missing: vec![1] },
+            Column { values: Values::Float(vec![f32::NEG_INFINITY, 0.1, 2.0]), missing: Vec::new() },
+        ];
+        let text = request(&schema, &Frame { rows: 3, columns }, None).unwrap();
+        assert!(text.contains(r#""values":[Infinity,null,1.5]"#), "{text}");
+        assert!(text.contains(r#""values":[-Infinity,0.1,2.0]"#), "{text}");
+    }
 }

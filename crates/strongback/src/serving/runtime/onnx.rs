@@ -37,6 +37,8 @@ use crate::{
 
 /// Sessions of one model at most.
 const SESSIONS_MAX: usize = 16;
+/// Bytes of model files, above which there are fewer sessions: each holds a copy.
+const SESSIONS_BYTES: u64 = 1 << 30;
 /// How long a request waits for a session at most.
 const TURN: Duration = Duration::from_secs(10);
 /// Below this a model is quick enough to compute few rows on the thread that answers requests.
@@ -89,8 +91,8 @@ impl Onnx {
         report: Option<&Report>,
         limit: Duration,
     ) -> Result<Self> {
-        let count =
-            std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, SESSIONS_MAX);
+        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let count = sessions_of(processors, weight(path));
         let mut sessions = Vec::with_capacity(count);
         for _ in 0..count {
             sessions.push(Mutex::new(session(environment, path).map_err(|why| unusable(&why))?));
@@ -248,6 +250,19 @@ impl Onnx {
     }
 }
 
+/// How many sessions a model of so many bytes has.
+fn sessions_of(processors: usize, bytes: u64) -> usize {
+    let most = usize::try_from(SESSIONS_BYTES / bytes.max(1)).unwrap_or(usize::MAX);
+    processors.clamp(2, SESSIONS_MAX).min(most).max(1)
+}
+
+/// Bytes of a model's file and of those beside it, where large models keep their numbers.
+fn weight(path: &Path) -> u64 {
+    let beside = path.parent().and_then(|dir| std::fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+    let files = beside.filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file);
+    files.map(|file| file.len()).sum()
+}
+
 fn session(environment: &ort::environment::Environment, path: &Path) -> Result<Session, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let builder = Session::builder(environment).map_err(|error| text(&error))?;
@@ -269,4 +284,28 @@ pub(super) fn floats(value: &DynValue) -> Option<(Vec<i64>, Vec<f64>)> {
         return Some((shape.to_vec(), found.to_vec()));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_model_has_fewer_sessions() {
+        for (processors, bytes, sessions) in [
+            (1, 0, 2),
+            (8, 1 << 20, 8),
+            (64, 1 << 20, SESSIONS_MAX),
+            (8, 500 << 20, 2),
+            (8, 1 << 30, 1),
+            (8, 5 << 30, 1),
+        ] {
+            assert_eq!(sessions_of(processors, bytes), sessions, "{processors} processors, {bytes} bytes");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("model.onnx"), [0; 10]).unwrap();
+        std::fs::write(dir.path().join("model.onnx.data"), [0; 90]).unwrap();
+        std::fs::create_dir(dir.path().join("files")).unwrap();
+        assert_eq!(weight(&dir.path().join("model.onnx")), 100);
+    }
 }

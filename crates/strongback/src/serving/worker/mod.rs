@@ -1,6 +1,8 @@
 //! Python processes beside the server, which load models that do not run in it.
 //!
-//! No process of its user can read the server's memory or environment (`strongback up` sees to that): a model finds no secret.
+//! No process of its user can read the server's memory or environment (`strongback up` sees to that), and where the kernel has
+//! Landlock, a worker is kept out of the data directory but for its model and a directory of its own. Elsewhere it can read what
+//! the server's user can, keys included. It is no wall: only models belong here whose authors may run code on this machine.
 //! A worker is one process for one model, behind the guard that runners use as well: it ends with whoever holds the guard's
 //! standard input, also where that one is killed, and with it everything that it started. It finds nothing of the server's
 //! environment, has a directory and a process group of its own, and limits of memory and files.
@@ -29,6 +31,7 @@ use crate::{
 };
 use process::Process;
 pub use process::convert;
+pub(super) use process::path;
 
 /// Requests that wait for a worker at most.
 const QUEUE: usize = 64;
@@ -60,6 +63,8 @@ pub struct Launch {
     pub python: String,
     /// Resident memory at most, in MiB.
     pub memory_mb: u64,
+    /// What workers are kept out of.
+    pub data_dir: PathBuf,
     /// Where directories of workers are made.
     pub dir: PathBuf,
     /// How long one request may take.
@@ -75,6 +80,7 @@ impl Launch {
             guard: program().map_err(Error::internal)?,
             python: config.worker_python.value.clone(),
             memory_mb: config.worker_memory_mb.value,
+            data_dir: config.data_dir.value.clone(),
             dir: config.data_dir.value.join("serving").join("workers"),
             deadline: Duration::from_secs(u64::from(config.scoring_seconds.value)),
             meter: Meter::current(),

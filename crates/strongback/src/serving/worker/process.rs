@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fs,
-    io::{BufRead, BufReader},
+    io::{self, Read},
     os::unix::{fs::DirBuilderExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -44,6 +44,8 @@ const MEASURE_MS: u64 = 2_000;
 const MEASURE_CHARGED_MS: u64 = 500;
 /// Lines of a worker's output that are kept for whoever asks why it died.
 const LINES: usize = 20;
+/// Bytes of such a line; of a longer one the beginning is kept.
+const LINE_BYTES: usize = 500;
 
 /// Why an exchange failed.
 pub(super) enum Broken {
@@ -110,7 +112,14 @@ impl Drop for Guarded {
 }
 
 impl Guarded {
-    fn start(launch: &Launch, wall: Duration, arguments: impl FnOnce(&Path) -> Vec<String>) -> Result<Self> {
+    /// Starts a command that may read the model, and write into its own directory and into `out`.
+    fn start(
+        launch: &Launch,
+        wall: Duration,
+        model: &Path,
+        out: Option<&Path>,
+        arguments: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Result<Self> {
         let dir = own_directory(&launch.dir)?;
         let script = dir.join("strongback_worker.py");
         fs::write(&script, SCRIPT).map_err(Error::internal)?;
@@ -121,9 +130,14 @@ impl Guarded {
             .args(["--wall-ms", &wall.as_millis().to_string()])
             .args(["--memory-mb", &launch.memory_mb.to_string()])
             .args(["--measure-ms", &measure_ms.to_string()])
-            .args(["--", &launch.python, "-u"])
-            .arg(&script)
-            .args(arguments(&dir));
+            .arg("--deny")
+            .arg(&launch.data_dir)
+            .arg("--read")
+            .arg(model);
+        for writable in std::iter::once(dir.as_path()).chain(out) {
+            command.arg("--write").arg(writable);
+        }
+        command.args(["--", &launch.python, "-u"]).arg(&script).args(arguments(&dir));
         command.env_clear().envs(environment(&dir)).current_dir(&dir);
         let reports = if launch.meter.is_some() { Stdio::piped() } else { Stdio::null() };
         command.stdin(Stdio::piped()).stdout(reports).stderr(Stdio::piped()).process_group(0);
@@ -170,24 +184,50 @@ impl Guarded {
     }
 }
 
-/// Keeps the last lines, and passes all of them on to the log.
-fn listen(written: impl std::io::Read, said: &Mutex<VecDeque<String>>) {
-    for line in BufReader::new(written).lines().map_while(std::io::Result::ok) {
-        let line: String = line.chars().take(500).collect();
-        tracing::debug!(target: "strongback::model", line, "a model's Python process wrote");
-        let mut said = said.lock();
-        if said.len() == LINES {
-            said.pop_front();
+/// Keeps the last lines, as far as they are kept, and passes them on to the log. Reads to the end whatever comes: a model that
+/// cannot print any more fails over that.
+fn listen(mut written: impl Read, said: &Mutex<VecDeque<String>>) {
+    let (mut bytes, mut line) = (vec![0; 64 << 10], Vec::with_capacity(LINE_BYTES));
+    loop {
+        let read = match written.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        for piece in bytes[..read].split_inclusive(|byte| *byte == b'\n') {
+            let (text, is_whole) = piece.strip_suffix(b"\n").map_or((piece, false), |text| (text, true));
+            line.extend_from_slice(&text[..text.len().min(LINE_BYTES - line.len())]);
+            if is_whole {
+                keep(&line, said);
+                line.clear();
+            }
         }
-        said.push_back(line);
     }
+    if !line.is_empty() {
+        keep(&line, said);
+    }
+}
+
+fn keep(line: &[u8], said: &Mutex<VecDeque<String>>) {
+    let line = String::from_utf8_lossy(line).into_owned();
+    tracing::debug!(target: "strongback::model", line, "a model's Python process wrote");
+    let mut said = said.lock();
+    if said.len() == LINES {
+        said.pop_front();
+    }
+    said.push_back(line);
+}
+
+/// Where programs are looked for that run for a model.
+pub fn path() -> String {
+    std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".into())
 }
 
 /// What a worker finds around it: nothing of the server's.
 fn environment(dir: &Path) -> Vec<(String, String)> {
-    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".into());
     let own = dir.display().to_string();
-    let mut set = vec![("PATH".into(), path), ("HOME".into(), own.clone()), ("TMPDIR".into(), own)];
+    let mut set = vec![("PATH".into(), path()), ("HOME".into(), own.clone()), ("TMPDIR".into(), own)];
     set.extend(
         [
             ("LANG", "C.UTF-8"),
@@ -225,7 +265,7 @@ impl Process {
         let started = tokio::task::spawn_blocking(move || {
             let mut listener = None;
             let model = fs::canonicalize(&model).map_err(Error::internal)?;
-            let guarded = Guarded::start(&of_launch, WALL, |dir| {
+            let guarded = Guarded::start(&of_launch, WALL, &model, None, |dir| {
                 let socket = dir.join("s");
                 listener = Some(std::os::unix::net::UnixListener::bind(&socket));
                 vec!["serve".into(), socket.display().to_string(), model.display().to_string()]
@@ -281,7 +321,7 @@ impl Process {
 
     /// Sends a request and waits for its answer.
     pub async fn exchange(&mut self, request: &[u8], until: Instant) -> Result<Vec<u8>, Broken> {
-        let gone = |error: std::io::Error| Broken::Gone(error.to_string());
+        let gone = |error: io::Error| Broken::Gone(error.to_string());
         let size =
             u32::try_from(request.len()).map_err(|_| Broken::Gone("the request is too large".into()))?;
         let sending = async {
@@ -293,7 +333,7 @@ impl Process {
     }
 
     async fn receive(&mut self, until: Instant) -> Result<Vec<u8>, Broken> {
-        let gone = |error: std::io::Error| Broken::Gone(error.to_string());
+        let gone = |error: io::Error| Broken::Gone(error.to_string());
         let receiving = async {
             let size = self.stream.read_u32().await.map_err(gone)? as usize;
             if size > FRAME_BYTES_MAX {
@@ -346,7 +386,7 @@ pub fn convert(launch: &Launch, model: &Path, out: &Path, schema: &Schema) -> Re
     let (model, out) =
         (fs::canonicalize(model).map_err(Error::internal)?, fs::canonicalize(out).map_err(Error::internal)?);
     let inputs = serde_json::to_string(&schema.inputs).map_err(Error::internal)?;
-    let mut guarded = Guarded::start(launch, CONVERSION, |_| {
+    let mut guarded = Guarded::start(launch, CONVERSION, &model, Some(&out), |_| {
         vec![
             "convert".into(),
             model.display().to_string(),
@@ -361,4 +401,34 @@ pub fn convert(launch: &Launch, model: &Path, out: &Path, schema: &Schema) -> Re
     }
     let why = guarded.last_words();
     Err(Error::new(Code::InvalidState, format!("The conversion did not end. {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_worker_writes_is_read_to_its_end_and_little_of_it_kept() {
+        let said = Mutex::new(VecDeque::new());
+        let long = vec![b'x'; 10 << 20];
+        let written =
+            [&b"caf\xe9 \xff\xfe\n"[..], &long[..], b"\n", "é".repeat(400).as_bytes(), b"\n\nlast"].concat();
+        let mut written = &written[..];
+        listen(&mut written, &said);
+        assert!(written.is_empty());
+        let said: Vec<String> = said.into_inner().into();
+        assert_eq!(said[0], "caf\u{fffd} \u{fffd}\u{fffd}");
+        assert_eq!(said[1], "x".repeat(LINE_BYTES));
+        assert_eq!(said[2], "é".repeat(LINE_BYTES / 2));
+        assert_eq!(said[3..], [String::new(), "last".to_owned()]);
+    }
+
+    #[test]
+    fn the_last_lines_are_kept() {
+        let said = Mutex::new(VecDeque::new());
+        let lines: Vec<String> = (0..100).map(|n| format!("line {n}\n")).collect();
+        listen(lines.concat().as_bytes(), &said);
+        let said = said.into_inner();
+        assert_eq!((said.len(), said.front().unwrap().as_str()), (LINES, "line 80"));
+    }
 }

@@ -3,10 +3,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use futures::FutureExt as _;
 use http::Method;
-use strongback::serving::payload::{Figures, figures, find, flush, recorder};
+use strongback::serving::payload::{Figures, figures, find, flush, join_files, recorder};
 
 use super::{endpoint, fraud, record, schema, sql};
 use crate::{
@@ -109,7 +111,7 @@ fn what_waits_is_there_after_opening_again() {
         };
         assert_eq!(seen, expected);
         for id in &ids {
-            let rows = find(&test.system(), *id, 1_000).await.unwrap().unwrap();
+            let rows = find(&test.system(), *id, 1_000).await.unwrap().unwrap().rows;
             assert_eq!((rows.len(), rows[0].request_id.clone()), (1, id.to_string()));
         }
         flush(&test.system()).await.unwrap();
@@ -119,6 +121,49 @@ fn what_waits_is_there_after_opening_again() {
         assert_eq!((seen.served, seen.logged, seen.drained, seen.waiting), (31, 31, 30, 1));
         let distinct = "SELECT count(*) AS n, count(DISTINCT _request_id) AS d FROM prod.risk.fraud_payload";
         assert_eq!(sql(&test, distinct).await, "n,d\n30,30\n");
+    });
+}
+
+#[test]
+fn whoever_does_not_wait_for_the_log_to_be_read_through_has_nothing_counted_twice() {
+    on_every_store(async |test: TestApp| {
+        let (endpoint, recorder) = fraud(&test).await;
+        for number in 0..30 {
+            recorder.append(record(number, 1)).await.unwrap();
+        }
+        drop(recorder);
+        let test = test.reopen().await;
+        let ctx = test.system();
+        // Each goes away a moment later in what the first began.
+        for micros in [0, 50, 200, 1_000, 3_000] {
+            let asked = figures(&ctx, endpoint.asset);
+            let _ = tokio::time::timeout(Duration::from_micros(micros), asked).await;
+        }
+        let seen = figures(&ctx, endpoint.asset).await.unwrap();
+        assert_eq!((seen.served, seen.logged, seen.waiting), (30, 30, 30));
+    });
+}
+
+#[test]
+fn who_goes_away_before_his_record_is_durable_is_counted_as_unanswered() {
+    on_every_store(async |test: TestApp| {
+        let (endpoint, recorder) = fraud(&test).await;
+        let ctx = test.system();
+        recorder.append(record(0, 1)).await.unwrap();
+        for number in 1..4 {
+            assert!(recorder.append(record(number, 1)).now_or_never().is_none(), "it is on its way");
+        }
+        // What comes behind them is durable after them.
+        recorder.append(record(4, 1)).await.unwrap();
+        let seen = figures(&ctx, endpoint.asset).await.unwrap();
+        assert_eq!((seen.served, seen.unanswered, seen.logged), (2, 3, 5));
+        flush(&ctx).await.unwrap();
+        let seen = figures(&ctx, endpoint.asset).await.unwrap();
+        assert_eq!((seen.served, seen.unanswered, seen.logged, seen.drained), (2, 3, 5, 5));
+        drop((recorder, ctx));
+        let test = test.reopen().await;
+        let seen = figures(&test.system(), endpoint.asset).await.unwrap();
+        assert_eq!((seen.served, seen.unanswered, seen.logged), (2, 3, 5), "after a restart");
     });
 }
 
@@ -142,6 +187,32 @@ fn a_batch_whose_end_was_not_noted_lands_no_second_time() {
         assert!(!segment.exists(), "it went this time");
         assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.fraud_payload").await, "n\n2\n");
         assert_eq!(figures(&test.system(), endpoint.asset).await.unwrap(), expected);
+    });
+}
+
+#[test]
+fn many_small_files_of_a_payload_table_are_joined() {
+    on_every_store(async |test: TestApp| {
+        let (_, recorder) = fraud(&test).await;
+        let ctx = test.system();
+        let mut ids = Vec::new();
+        for number in 0..5 {
+            let record = record(number, 2);
+            ids.push(record.request_id);
+            recorder.append(record).await.unwrap();
+            flush(&ctx).await.unwrap();
+            assert_eq!(join_files(&ctx, 5).await.unwrap(), if number < 4 { 0 } else { 5 });
+        }
+        assert_eq!(join_files(&ctx, 0).await.unwrap(), 0, "no table got rows since");
+        let count = "SELECT count(*) AS n, count(DISTINCT _request_id) AS d FROM prod.risk.fraud_payload";
+        assert_eq!(sql(&test, count).await, "n,d\n10,5\n");
+        for id in ids {
+            assert_eq!(find(&ctx, id, 10).await.unwrap().unwrap().rows.len(), 2);
+        }
+        recorder.append(record(5, 2)).await.unwrap();
+        flush(&ctx).await.unwrap();
+        assert_eq!(join_files(&ctx, 5).await.unwrap(), 0, "counted from the last time");
+        assert_eq!(sql(&test, count).await, "n,d\n12,6\n");
     });
 }
 
@@ -193,9 +264,13 @@ fn a_table_that_cannot_be_written_to_keeps_its_records_and_nobody_elses() {
             recorders.push(recorder(&test.system(), of, &schema()).await.unwrap());
         }
         let log = async |n| {
+            let mut ids = Vec::new();
             for recorder in &recorders {
-                recorder.append(record(n, 1)).await.unwrap();
+                let record = record(n, 1);
+                ids.push(record.request_id);
+                recorder.append(record).await.unwrap();
             }
+            ids
         };
         log(1).await;
         flush(&test.system()).await.unwrap();
@@ -205,16 +280,26 @@ fn a_table_that_cannot_be_written_to_keeps_its_records_and_nobody_elses() {
             directory(&test.dir.path().join("data"), ok(&found)["table_id"].as_str().unwrap()).unwrap();
         let away = home.with_extension("away");
         fs::rename(&home, &away).unwrap();
-        log(2).await;
+        let ids = log(2).await;
         flush(&test.system()).await.unwrap_err();
         assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.good_payload").await, "n\n2\n");
         let ctx = test.system();
         let seen = (figures(&ctx, bad.asset).await.unwrap(), figures(&ctx, good.asset).await.unwrap());
         assert_eq!((seen.0.waiting, seen.0.drained, seen.1.waiting, seen.1.drained), (1, 1, 0, 2));
+        // The segment is kept for one of them, and the other's row is in its table by now.
+        for (id, is_waiting) in ids.iter().zip([true, false]) {
+            assert_eq!(find(&ctx, *id, 10).await.unwrap().unwrap().rows[0].is_waiting, is_waiting);
+        }
+        // More than are tried for a table that fails: what is left untried loses nothing either.
+        for n in 3..9 {
+            log(n).await;
+            flush(&ctx).await.unwrap_err();
+        }
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.good_payload").await, "n\n8\n");
         fs::rename(&away, &home).unwrap();
         flush(&ctx).await.unwrap();
-        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.bad_payload").await, "n\n2\n");
-        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.good_payload").await, "n\n2\n", "once");
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.bad_payload").await, "n\n8\n");
+        assert_eq!(sql(&test, "SELECT count(*) AS n FROM prod.risk.good_payload").await, "n\n8\n", "once");
     });
 }
 

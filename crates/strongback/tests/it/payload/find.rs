@@ -20,7 +20,7 @@ fn a_request_is_found_in_the_log_and_then_in_its_table() {
         recorder.append(wanted).await.unwrap();
         recorder.append(record(7, 1)).await.unwrap();
         let ctx = test.system();
-        let mut waiting = find(&ctx, id, 1_000).await.unwrap().unwrap();
+        let mut waiting = find(&ctx, id, 1_000).await.unwrap().unwrap().rows;
         assert!(waiting.iter().all(|row| row.is_waiting));
         let second = &waiting[1];
         assert_eq!((second.row, second.endpoint, second.model_version), (1, endpoint.asset, 3));
@@ -35,17 +35,17 @@ fn a_request_is_found_in_the_log_and_then_in_its_table() {
             (&6.into(), &serde_json::Value::Null)
         );
         assert_eq!(waiting[2].features["amount"], 6.25);
-        assert_eq!(find(&ctx, id, 2).await.unwrap().unwrap(), waiting[..2]);
+        assert_eq!(find(&ctx, id, 2).await.unwrap().unwrap().rows, waiting[..2]);
 
         flush(&ctx).await.unwrap();
-        let drained = find(&ctx, id, 1_000).await.unwrap().unwrap();
+        let drained = find(&ctx, id, 1_000).await.unwrap().unwrap().rows;
         assert!(drained.iter().all(|row| !row.is_waiting));
         for row in &mut waiting {
             row.is_waiting = false;
         }
         assert_eq!(drained, waiting, "the same from either place");
-        assert_eq!(find(&ctx, id, 2).await.unwrap().unwrap(), waiting[..2], "so many at most");
-        assert_eq!(find(&ctx, Uuid::now_v7(), 1_000).await.unwrap(), None);
+        assert_eq!(find(&ctx, id, 2).await.unwrap().unwrap().rows, waiting[..2], "so many at most");
+        assert!(find(&ctx, Uuid::now_v7(), 1_000).await.unwrap().is_none());
     });
 }
 
@@ -67,9 +67,9 @@ fn who_may_not_read_the_table_finds_nothing() {
             .await
             .unwrap();
         let eve = Ctx { app: test.app.clone(), origin: Origin { caller, ..Origin::system() } };
-        assert_eq!(find(&eve, id, 1_000).await.unwrap(), None, "in the log");
+        assert!(find(&eve, id, 1_000).await.unwrap().is_none(), "in the log");
         flush(&test.system()).await.unwrap();
-        assert_eq!(find(&eve, id, 1_000).await.unwrap(), None, "in the table");
+        assert!(find(&eve, id, 1_000).await.unwrap().is_none(), "in the table");
         assert!(find(&test.system(), id, 1_000).await.unwrap().is_some());
     });
 }

@@ -20,12 +20,12 @@ use crate::{
     tables::batch,
 };
 
-const SET: &str = "prod.risk.day";
+pub(super) const SET: &str = "prod.risk.day";
 /// 2026-11-24 00:05 UTC, in microseconds.
 const AT: i64 = 1_795_478_700_000_000;
 
 /// A feature table and a training set on it, and a run that says that its model was trained on that; answers the run.
-async fn trained(test: &TestApp) -> String {
+pub(super) async fn trained(test: &TestApp) -> String {
     begin(test, "card").await;
     let types = "types=id:long,card:long,at:timestamp,class:long";
     let csv = "id,at,card,class\n1,2026-11-24T00:05:00Z,7,1\n2,2026-11-24T00:05:00Z,8,0\n";
@@ -47,7 +47,7 @@ async fn trained(test: &TestApp) -> String {
     run
 }
 
-async fn endpoint_id(test: &TestApp) -> i64 {
+pub(super) async fn endpoint_id(test: &TestApp) -> i64 {
     let found = test.system().read(|sql| Ok(endpoints::find(sql, "fraud", Action::Read)?.asset.id)).await;
     found.unwrap()
 }
@@ -67,7 +67,7 @@ async fn opened(test: &TestApp, run: &str) -> Lookup {
     Lookup::open(&system, id, &version, &Schema::new(inputs.as_object())).await.unwrap()
 }
 
-async fn give(test: &TestApp, name: &str, owner: &str) {
+pub(super) async fn give(test: &TestApp, name: &str, owner: &str) {
     let body = json!({ "name": name, "owner": owner });
     ok(&test.send(request("PATCH", "/api/1.0/owner", Some(body))).await);
 }

@@ -2,6 +2,7 @@
 //! `tests/clients/test_serving.py`.
 
 mod full;
+mod hidden;
 mod kill;
 mod lineage;
 mod lookup;
@@ -103,6 +104,34 @@ fn an_endpoint_is_named_twice_and_configured_in_numbers() {
         assert_eq!(test.post("/endpoints/fraud/invocations", json!({})).await.status, 404);
         ok(&make(&test, "fraud", "prod.risk.m").await);
         assert_eq!(get(&test, "fraud").await["config"]["version"], 2, "the newest version");
+    });
+}
+
+#[test]
+fn a_name_that_somebody_gave_to_what_is_served_stays() {
+    on_every_store(async |test: TestApp| {
+        model(&test).await;
+        let entity = json!({ "name": "mine", "entity_name": "prod.risk.m", "entity_version": "1" });
+        let body = json!({ "name": "flat", "config": { "served_entities": [entity] } });
+        ok(&test.post("/api/2.0/serving-endpoints", body).await);
+        ok(&make(&test, "plain", "prod.risk.m/1").await);
+        let patch = async |name: &str, model: &str| {
+            let body = Some(json!({ "model": model }));
+            ok(&test.send(request("PATCH", &format!("{ENDPOINTS}/{name}"), body)).await)["config"].clone()
+        };
+        let told = |config: Value| (config["n"].clone(), config["served_name"].clone());
+        assert_eq!(told(patch("flat", "prod.risk.m/1").await), (json!(1), json!("mine")), "nothing changed");
+        assert_eq!(told(patch("flat", "prod.risk.m/2").await), (json!(2), json!("mine")));
+        assert_eq!(told(patch("plain", "prod.risk.m/1").await), (json!(1), json!("m-1")));
+        assert_eq!(
+            told(patch("plain", "prod.risk.m/2").await),
+            (json!(2), json!("m-2")),
+            "it is made after the version"
+        );
+        let config = json!({ "served_entities": [{ "name": "other", "entity_name": "prod.risk.m", "entity_version": "2" }] });
+        let put = test.send(request("PUT", "/api/2.0/serving-endpoints/flat/config", Some(config))).await;
+        assert_eq!(ok(&put)["config"]["served_entities"][0]["name"], "other");
+        assert_eq!(told(get(&test, "flat").await["config"].clone()), (json!(3), json!("other")));
     });
 }
 

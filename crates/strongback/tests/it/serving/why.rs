@@ -75,21 +75,20 @@ fn what_was_looked_up_and_what_was_sent_are_told_apart_row_by_row() {
         // The online value is the one that whoever sends it himself would send.
         let (sent, same) = ask(&mut lab, json!([{ "x1": 2.0, "mean": 4.0 }, { "x1": 2.0, "mean": 9.0 }]));
         assert_eq!(scores, same);
-        let from = json!({ "table": "prod.risk.panes", "definition": 1, "version": 1, "source_version": 1 });
-        let explained = |lab: &mut Lab| {
+        let explained = |lab: &mut Lab, table: &str| {
             let found = lab.get(&format!("/api/1.0/requests/{id}/why"));
             let mean = |row: usize| found["rows"][row]["inputs"][1].clone();
             assert_eq!(mean(0)["value"], 4.0, "{found:#}");
             assert_eq!(
                 (&mean(0)["from"]["table"], &mean(0)["from"]["definition"]),
-                (&from["table"], &json!(1))
+                (&json!(table), &json!(1))
             );
             assert!(mean(0)["from"]["version"].as_u64().is_some_and(|version| version > 0), "{found:#}");
             assert_eq!(mean(1), json!({ "name": "mean", "value": 9.0 }), "the request brought it");
             assert_eq!(found["rows"][0]["inputs"][0], json!({ "name": "x1", "value": 2.0 }));
             found
         };
-        explained(&mut lab);
+        explained(&mut lab, "prod.risk.panes");
         let other = lab.get(&format!("/api/1.0/requests/{sent}/why"));
         assert_eq!(other["rows"][0]["inputs"][1], json!({ "name": "mean", "value": 4.0 }), "{other:#}");
         let log = lab.post("/api/1.0/endpoints/cards/flush", &json!({}));
@@ -100,7 +99,7 @@ fn what_was_looked_up_and_what_was_sent_are_told_apart_row_by_row() {
         let lines = lab.sql(&statement);
         assert!(lines[0]["said"].as_str().unwrap().contains("\"inputs\":[\"mean\"]"), "{lines:?}");
         assert_eq!(lines[1]["said"], "{}");
-        let found = explained(&mut lab);
+        let found = explained(&mut lab, "prod.risk.panes");
         // On the command line: as a document, and as a tree.
         let told = lab.command(&["why", &id, "--json"]);
         assert!(told.status.success(), "{told:?}");
@@ -121,10 +120,11 @@ fn what_was_looked_up_and_what_was_sent_are_told_apart_row_by_row() {
             Some(3),
             "no such request"
         );
-        // Names change; where it came from does not.
+        // Names change, and it is the table that is named: what was logged is its UUID.
+        assert!(!lines[0]["said"].as_str().unwrap().contains("panes"), "{lines:?}");
         let renamed = json!({ "new_name": "danger" });
         assert_eq!(lab.try_send("PATCH", "/api/2.1/unity-catalog/schemas/prod.risk", &renamed).0, 200);
-        explained(&mut lab);
+        explained(&mut lab, "prod.danger.panes");
     });
 }
 
@@ -140,7 +140,14 @@ fn an_answer_is_explained_by_what_it_rested_on_whatever_came_later() {
         let moved_by = promoted(&mut lab, first, FLOORS);
         lab.post("/api/1.0/endpoints", &json!({ "name": "score", "model": format!("{MODEL}@champion") }));
         let one = asked(&mut lab, first, &["x2", "x1"], &json!([0.25, 0.5]));
-        assert_eq!(lab.get(&format!("/api/1.0/requests/{one}/why"))["is_waiting"], true);
+        let found = lab.get(&format!("/api/1.0/requests/{one}/why"));
+        assert_eq!(found["is_waiting"], true);
+        let run = found["run"]["run_id"].as_str().unwrap().to_owned();
+        let mlflow = "/api/2.0/mlflow/runs";
+        lab.post(&format!("{mlflow}/log-parameter"), &json!({ "run_id": run, "key": "depth", "value": "7" }));
+        for (key, value) in [("mlflow.source.git.commit", "0f1e2d"), ("mlflow.source.name", "train.py")] {
+            lab.post(&format!("{mlflow}/set-tag"), &json!({ "run_id": run, "key": key, "value": value }));
+        }
         // Later: another version with another input takes over, and the first is judged again.
         let second = lab.version_with(&logistic(&WEAK.0, WEAK.1), &["x1:double", "country_rate:double?"]);
         lab.post(
@@ -161,6 +168,13 @@ fn an_answer_is_explained_by_what_it_rested_on_whatever_came_later() {
                 (&step["to_version"], &step["evidence"]["gate_report"]),
                 (&json!(first), &json!(moved_by))
             );
+            assert_eq!(step["by"], "local", "{step}");
+            let at = step["at"].as_i64().unwrap();
+            assert!(found["model"]["registered_at"].as_i64().unwrap() <= at, "{found:#}");
+            assert!(at * 1_000 <= found["served_at_micros"].as_i64().unwrap(), "{found:#}");
+            assert_eq!(found["model"]["registered_by"], "local");
+            assert_eq!(found["run"]["params"], json!([["depth", "7"]]));
+            assert_eq!(found["run"]["code"], json!([["commit", "0f1e2d"], ["entry point", "train.py"]]));
             // In the order of the signature, with what was sent, and nothing of the version that came later.
             let row = &found["rows"][0];
             assert_eq!(names(row), ["x1", "x2"], "{row}");
