@@ -47,7 +47,7 @@ impl Holds {
 pub(super) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
-    tokio::spawn(work).await.map_err(Error::internal)?
+    lake::meter::spawn(work).await.map_err(Error::internal)?
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::{
     auth, bind,
     catalog::{Action, asset, authorize::authorize_end},
     context::Ctx,
-    db::{Change, Sql},
+    db::Change,
     error::{Code, Error, Result},
     events::{Event, EventKind},
     router::{

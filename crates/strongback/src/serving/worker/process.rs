@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fs,
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read},
     os::unix::{fs::DirBuilderExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -86,9 +86,9 @@ struct Used {
 }
 
 /// Charges what a guard says that its command used.
-fn charge(said: impl std::io::Read, meter: &Meter) {
+fn charge(said: impl Read, meter: &Meter) {
     let mut charged = 0;
-    for line in BufReader::new(said).lines().map_while(std::io::Result::ok) {
+    for line in BufReader::new(said).lines().map_while(io::Result::ok) {
         let (Ok(Report::Used(used)) | Ok(Report::Ended { used })) = serde_json::from_str(&line) else {
             continue;
         };

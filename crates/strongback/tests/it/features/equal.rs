@@ -45,7 +45,7 @@ fn a_feature_is_what_one_computes_by_hand() {
                 (edge["kind"].clone(), edge["source_version"].clone()),
                 (json!("derives"), json!("2"))
             );
-            let kept = versions(&test, super::SOURCE).await;
+            let kept = versions(&test, SOURCE).await;
             assert!(
                 kept.iter().all(|version| version.get("pins").is_none()),
                 "nothing stays pinned: {kept:?}"

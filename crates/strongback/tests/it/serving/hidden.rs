@@ -71,7 +71,8 @@ async fn served(test: &TestApp) -> Uuid {
         feature_versions: vec![FeatureVersion {
             table: features,
             definition: 1,
-            version: 1,
+            version: Some(1),
+            source_version: Some(1),
             inputs: vec![LookedUp { input: 0, rows: None }],
         }],
         scores: vec![0.5],

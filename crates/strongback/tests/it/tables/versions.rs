@@ -189,13 +189,8 @@ fn a_table_is_shown_with_its_newest_version_and_who_needs_it() {
 fn a_pinned_table_is_not_deleted_unless_by_force() {
     on_every_store(async |test: TestApp| {
         prod_risk(&test).await;
-        let delete = async |body: serde_json::Value| {
-            test.send(crate::support::request(
-                "DELETE",
-                "/api/2.1/unity-catalog/tables/prod.risk.t",
-                Some(body),
-            ))
-            .await
+        let delete = async |body: Value| {
+            test.send(request("DELETE", "/api/2.1/unity-catalog/tables/prod.risk.t", Some(body))).await
         };
         ok(&batch(&test, NAME, "a", "", "id\n1\n").await);
         ok(&test.post(&format!("{TABLE}/pins"), json!({ "version": 1, "reason": "audit" })).await);
