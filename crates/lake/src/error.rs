@@ -3,7 +3,9 @@
 use std::fmt;
 
 use datafusion::error::DataFusionError;
-use deltalake::{DeltaTableError, ObjectStoreError, kernel::transaction::TransactionError};
+use deltalake::{
+    DeltaTableError, ObjectStoreError, kernel::transaction::TransactionError, parquet::errors::ParquetError,
+};
 
 /// What the functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -129,7 +131,10 @@ fn is_lost(error: &DataFusionError) -> bool {
     std::iter::successors(Some(first), |error| error.source()).any(|error| {
         let found = error.downcast_ref::<ObjectStoreError>();
         let boxed = error.downcast_ref::<Box<ObjectStoreError>>().map(AsRef::as_ref);
-        matches!(found.or(boxed), Some(ObjectStoreError::NotFound { .. }))
+        // Of a footer that it cannot fetch the engine keeps the text alone.
+        let is_footer = matches!(error.downcast_ref(), Some(ParquetError::General(said))
+            if said.starts_with("Failed to fetch metadata") && said.contains(" not found: "));
+        is_footer || matches!(found.or(boxed), Some(ObjectStoreError::NotFound { .. }))
     })
 }
 

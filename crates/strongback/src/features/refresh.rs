@@ -191,7 +191,7 @@ async fn restore(app: &Arc<App>, start: uuid::Uuid) -> Result<bool> {
             lost.push((Payload { restore: true, ..Payload::of(id) }, format!("{id}/restore/{start}")));
         }
         for n in upheld {
-            if !online.get(&(id, n)).is_some_and(|meta| meta.table == uuid) {
+            if online.get(&(id, n)).is_none_or(|meta| meta.table != uuid) {
                 let payload = Payload { restore: true, ..Payload::upholding(id, n) };
                 lost.push((payload, format!("{id}/uphold/{n}/restore/{start}")));
             }

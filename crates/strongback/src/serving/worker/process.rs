@@ -89,7 +89,7 @@ struct Used {
 fn charge(said: impl Read, meter: &Meter) {
     let mut charged = 0;
     for line in BufReader::new(said).lines().map_while(io::Result::ok) {
-        let (Ok(Report::Used(used)) | Ok(Report::Ended { used })) = serde_json::from_str(&line) else {
+        let Ok(Report::Used(used) | Report::Ended { used }) = serde_json::from_str(&line) else {
             continue;
         };
         meter.charge(Duration::from_millis(used.processor_ms.saturating_sub(charged)));
