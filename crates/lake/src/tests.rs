@@ -445,7 +445,7 @@ async fn a_statement_may_be_one_that_says_the_same_each_time() {
         let said = refused.map(|error| error.message().to_owned());
         match culprit {
             Some(culprit) => {
-                assert!(said.unwrap().contains(&format!("calls {culprit}, whose value is another")), "{sql}")
+                assert!(said.unwrap().contains(&format!("calls {culprit}, whose value is another")), "{sql}");
             }
             None => assert_eq!(said, None, "{sql}"),
         }
@@ -473,8 +473,8 @@ async fn two_versions_of_a_table_are_two_tables_of_a_query() {
 #[tokio::test]
 async fn a_training_set_has_the_rows_of_one_attempt() {
     let (place, labels) = (Place::new(), table());
-    let rows: String = (0..2_000).map(|n| format!("{n}\n")).collect();
-    place.lake.import(place.csv(labels, true, &format!("id\n{rows}"))).await.unwrap();
+    let rows = (0..2_000).map(|n| n.to_string()).collect::<Vec<_>>().join("\n");
+    place.lake.import(place.csv(labels, true, &format!("id\n{rows}\n"))).await.unwrap();
     let recipe = Recipe {
         labels: At { table: labels.0, version: 1 },
         filter: None,

@@ -48,7 +48,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ok(&test.post("/api/2.1/unity-catalog/tables", made).await);
         let priced = good.replace(SOURCE, "prod.risk.prices").replace("keys: []", "keys: [price]");
         let said = refused(&test, &priced).await;
-        assert!(said.contains("'price'") && said.contains("cast it to a text"), "{said}");
+        assert!(said.contains("'price'") && said.contains("Make a text of it"), "{said}");
         apply(&test, &good).await;
         let other = good.replace(SOURCE, TABLE).replacen(TABLE, "prod.risk.second", 1);
         assert!(refused(&test, &other).await.contains("feature table itself"), "{other}");

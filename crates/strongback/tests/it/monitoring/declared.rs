@@ -167,71 +167,66 @@ fn windows_wait_until_nothing_else_has_the_name_of_their_table() {
     });
 }
 
+/// What is written in the place of what, where the mistake is, and what is said of it.
+fn mistakes() -> Vec<(&'static str, String, &'static str, &'static str)> {
+    let after = |more: &str| format!("lateness: 6h\n{more}");
+    let predicted = "prediction: _prediction";
+    let limit = "{ metric: psi, above: 0.2 }";
+    vec![
+        (predicted, "prediction: _predicton".to_owned(), "line 6, column 13", "did you mean '_prediction'?"),
+        (
+            predicted,
+            "prediction: { column: _prediction, baseline: why }".to_owned(),
+            "line 6, column 46",
+            "'prod.risk.train' has no column 'why'; did you mean 'y'?",
+        ),
+        (
+            predicted,
+            "prediction: { column: kind, baseline: x }".to_owned(),
+            "line 6, column 39",
+            "they cannot be compared",
+        ),
+        (predicted, "prediction: _event_time".to_owned(), "line 6, column 13", "is of type timestamp"),
+        ("lateness: 6h", after("event_time: _event_tim"), "line 6, column 13", "did you mean '_event_time'?"),
+        ("lateness: 6h", after("event_time: x"), "line 6, column 13", "event time is a timestamp"),
+        (
+            "lateness: 6h",
+            after("features: { include: [x, kinds] }"),
+            "line 6, column 26",
+            "did you mean 'kind'?",
+        ),
+        (
+            "lateness: 6h",
+            after("features: { exclude: [amount] }"),
+            "line 6, column 23",
+            "it has _request_id, _row",
+        ),
+        (
+            limit,
+            "{ metric: psi, column: xx, above: 0.2 }".to_owned(),
+            "line 9, column 28",
+            "did you mean 'x'?",
+        ),
+        (
+            limit,
+            "{ metric: psi, column: x, above: 0.2 }\nfeatures: { include: [kind] }".to_owned(),
+            "line 9, column 28",
+            "none of the columns that are compared",
+        ),
+        (
+            "minimum_rows: 20",
+            "labels: { baseline: kind }".to_owned(),
+            "line 10, column 21",
+            "of type string; labels are numbers",
+        ),
+    ]
+}
+
 #[test]
 fn a_column_that_is_not_there_is_told_with_its_place_before_anything_is_stored() {
     on_every_store(async |test: TestApp| {
         world(&test, YAML).await;
-        let after = |more: &str| format!("lateness: 6h\n{more}");
-        let predicted = "prediction: _prediction";
-        let limit = "{ metric: psi, above: 0.2 }";
-        for (from, to, place, said) in [
-            (
-                predicted,
-                "prediction: _predicton".to_owned(),
-                "line 6, column 13",
-                "did you mean '_prediction'?",
-            ),
-            (
-                predicted,
-                "prediction: { column: _prediction, baseline: why }".to_owned(),
-                "line 6, column 46",
-                "'prod.risk.train' has no column 'why'; did you mean 'y'?",
-            ),
-            (
-                predicted,
-                "prediction: { column: kind, baseline: x }".to_owned(),
-                "line 6, column 39",
-                "they cannot be compared",
-            ),
-            (predicted, "prediction: _event_time".to_owned(), "line 6, column 13", "is of type timestamp"),
-            (
-                "lateness: 6h",
-                after("event_time: _event_tim"),
-                "line 6, column 13",
-                "did you mean '_event_time'?",
-            ),
-            ("lateness: 6h", after("event_time: x"), "line 6, column 13", "event time is a timestamp"),
-            (
-                "lateness: 6h",
-                after("features: { include: [x, kinds] }"),
-                "line 6, column 26",
-                "did you mean 'kind'?",
-            ),
-            (
-                "lateness: 6h",
-                after("features: { exclude: [amount] }"),
-                "line 6, column 23",
-                "it has _request_id, _row",
-            ),
-            (
-                limit,
-                "{ metric: psi, column: xx, above: 0.2 }".to_owned(),
-                "line 9, column 28",
-                "did you mean 'x'?",
-            ),
-            (
-                limit,
-                "{ metric: psi, column: x, above: 0.2 }\nfeatures: { include: [kind] }".to_owned(),
-                "line 9, column 28",
-                "none of the columns that are compared",
-            ),
-            (
-                "minimum_rows: 20",
-                "labels: { baseline: kind }".to_owned(),
-                "line 10, column 21",
-                "of type string; labels are numbers",
-            ),
-        ] {
+        for (from, to, place, said) in mistakes() {
             let yaml = YAML.replacen(from, &to, 1);
             assert_ne!(yaml, YAML);
             let refused = apply(&test, &yaml).await;

@@ -124,24 +124,25 @@ fn an_endpoint_goes_on_with_the_definition_of_its_model() {
         restarted(&mut lab, first);
         assert_eq!(mean(&mut lab), (2.0, at(1, None, 2)));
 
-        // Its source goes: what was published stays, and that is said.
-        lab.import("prod.risk.payments2", &format!("id,card,at,amount\n{}", "1,7,2026-11-24T00:00:00Z,9\n"));
-        assert_eq!(declare(&mut lab, &second.replace(SOURCE, "prod.risk.payments2")), 3);
-        assert_eq!(
-            lab.try_send("DELETE", &format!("/api/2.1/unity-catalog/tables/{SOURCE}"), &json!({})).0,
-            200
-        );
-        let done = materialize(&mut lab);
-        assert!(done["superseded"][0]["problem"].as_str().unwrap().contains("was deleted"), "{done}");
-        assert_eq!(mean(&mut lab), (2.0, at(1, None, 2)));
-        let shown = serving(&mut lab, first)["features"][0].clone();
-        assert!(shown["problem"].as_str().unwrap().contains(SOURCE), "{shown}");
-        for arguments in [["endpoint", "show", "cards"], ["feature-table", "show", PANES]] {
-            let told = lab.command(&arguments);
-            let text = String::from_utf8(told.stdout).unwrap();
-            assert!(text.contains("It stays as it is: The source"), "{text}");
-        }
-        restarted(&mut lab, first);
-        assert_eq!(mean(&mut lab).0, 2.0);
+        without_its_source(&mut lab, first, &second, &at(1, None, 2));
     });
+}
+
+/// The source of what is served goes: what was published stays, and that is said.
+fn without_its_source(lab: &mut Lab, first: i64, second: &str, was: &Value) {
+    lab.import("prod.risk.payments2", &format!("id,card,at,amount\n{}", "1,7,2026-11-24T00:00:00Z,9\n"));
+    assert_eq!(declare(lab, &second.replace(SOURCE, "prod.risk.payments2")), 3);
+    assert_eq!(lab.try_send("DELETE", &format!("/api/2.1/unity-catalog/tables/{SOURCE}"), &json!({})).0, 200);
+    let done = materialize(lab);
+    assert!(done["superseded"][0]["problem"].as_str().unwrap().contains("was deleted"), "{done}");
+    assert_eq!(mean(lab), (2.0, was.clone()));
+    let shown = serving(lab, first)["features"][0].clone();
+    assert!(shown["problem"].as_str().unwrap().contains(SOURCE), "{shown}");
+    for arguments in [["endpoint", "show", "cards"], ["feature-table", "show", PANES]] {
+        let told = lab.command(&arguments);
+        let text = String::from_utf8(told.stdout).unwrap();
+        assert!(text.contains("It stays as it is: The source"), "{text}");
+    }
+    restarted(lab, first);
+    assert_eq!(mean(lab).0, 2.0);
 }
