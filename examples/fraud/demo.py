@@ -29,7 +29,8 @@ CHECKPOINT = "checkpoint.json"
 BEST_RUN = ["runs", "best", "--metric", "val_ap", "--where", "tags.dataset_version = '2024-Q4-v2'"]
 PYTHON_FOLDER = Path(sys.executable).parent
 STEPS = 25
-COMMAND_LIMIT_S = 600
+# The whole second day takes a busy machine an hour.
+COMMAND_LIMIT_S = max(600, round(150 * land.hours()))
 DATA_DIR = "STRONGBACK_DATA_DIR"
 
 

@@ -19,7 +19,7 @@ LABELLED = ["tx_id", "event_time", *data.FEATURES, data.TARGET]
 DAY = "event_time < TIMESTAMP '2013-09-01T18:00:00Z'"
 EVENING = "event_time >= TIMESTAMP '2013-09-01T18:00:00Z' AND event_time < TIMESTAMP '2013-09-02T00:00:00Z'"
 
-# How many hours of the second day are replayed.
+# Names how many hours of the second day are replayed.
 HOURS = "STRONGBACK_DEMO_HOURS"
 
 
@@ -35,12 +35,16 @@ def transactions() -> "pandas.DataFrame":  # noqa: F821 - pandas is imported whe
     return loaded
 
 
+def hours() -> float:
+    """How much of the second day is replayed: STRONGBACK_DEMO_HOURS, 2 if nothing is said."""
+    return float(os.environ.get(HOURS, "2"))
+
+
 def to_come() -> "pandas.DataFrame":  # noqa: F821
-    """What of the second day is replayed: STRONGBACK_DEMO_HOURS of it, 2 if nothing is said."""
-    hours = float(os.environ.get(HOURS, "2"))
+    """What of the second day is replayed."""
     loaded = transactions()
     seconds = loaded["Time"] - data.DAY_TWO_STARTS_S
-    return loaded[(seconds >= 0) & (seconds < hours * 3600)]
+    return loaded[(seconds >= 0) & (seconds < hours() * 3600)]
 
 
 def main():
