@@ -50,7 +50,7 @@ fn every_scored_row_becomes_one_typed_row() {
              {second_id},1,client 5,2026-11-18T11:06:40.000005Z,false,1,3,VERSIONS,412,0.25,l1,,c5,5,false\n\
              {second_id},2,client 5,2026-11-18T11:06:40.000005Z,false,1,3,VERSIONS,412,0.5,l2,5.25,,5,false\n"
         );
-        let versions = r#""{""asset 999999"":{""definition"":2,""inputs"":[""amount""],""version"":7}}""#;
+        let versions = r#""{""asset 999999"":{""definition"":2,""inputs"":[""amount""],""source_version"":5,""version"":7}}""#;
         assert_eq!(rows, expected.replace("VERSIONS", versions));
         let seen = figures(&test.system(), endpoint.asset).await.unwrap();
         let expected = Figures { served: 2, logged: 2, drained: 2, drained_rows: 4, ..Figures::default() };

@@ -111,7 +111,7 @@ fn callers_and_recorded_requests_are_understood() {
         let (status, why) = lab.refused(candidate, &gate);
         assert!(
             status == 400
-                && why.contains("line 7, column 13: The endpoint 'prod.risk.scores' does not exist."),
+                && why.contains("line 10, column 13: The endpoint 'prod.risk.scores' does not exist."),
             "{why}"
         );
         lab.endpoint("scores", &format!("{MODEL}@champion"));
@@ -137,7 +137,7 @@ fn callers_and_recorded_requests_are_understood() {
         let (status, why) = lab.refused(candidate, &gate);
         assert!(
             status == 400
-                && why.contains("line 7, column 13: The table with the endpoint's requests was deleted"),
+                && why.contains("line 10, column 13: The table with the endpoint's requests was deleted"),
             "{why}"
         );
         let (_, why) = lab.refused(candidate, &gate.replace("risk.scores", "risk.score"));
@@ -277,7 +277,7 @@ fn requests_have_as_many_rows_as_are_asked_for() {
         assert_eq!(lab.judge(candidate, &of_rows(1_200))["verdict"], "pass");
         let (status, why) = lab.refused(candidate, &of_rows(1_201));
         let expected =
-            "line 8, column 9: a request is to have 1201 rows, and 'prod.risk.evaluation@1' has 1200 rows";
+            "line 11, column 9: a request is to have 1201 rows, and 'prod.risk.evaluation@1' has 1200 rows";
         assert!(status == 400 && why.contains(expected), "{why}");
         // How many a condition leaves is known once they are read.
         let few = of_rows(1_200).replace("  label", "  where: x1 > 0\n  label");

@@ -91,7 +91,8 @@ fn a_slip_is_told_with_its_place_and_what_was_meant() {
         assert!(
             status == 400
                 && message.contains(
-                    "line 12, column 3: The run's tag strongback.training_set names no table: 'nowhere'"
+                    "line 12, column 3: The run's tag strongback.training_set names no training set and no \
+                     table: 'nowhere'"
                 ),
             "{message}"
         );
