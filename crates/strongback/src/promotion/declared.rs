@@ -46,7 +46,8 @@ pub(super) async fn check(ctx: &Ctx, gates: &Gates, config: &str, asked: &Asked)
     if !has_champion && gates.first_champion.is_empty() {
         return Err(written.refused(
             "",
-            "there is no champion yet, and the gates say with no 'first_champion' what the first one has to reach; add it",
+            "there is no champion yet, since the alias points nowhere, and the gates say with no 'first_champion' what the first \
+             one has to reach; add it",
         ));
     }
     let (of, file) = (gates.clone(), written.clone());
