@@ -199,7 +199,7 @@ fn a_pinned_table_is_not_deleted_unless_by_force() {
         insta::allow_duplicates! {
             insta::assert_snapshot!(refused.json["message"].as_str().unwrap(), @r"
             Versions of the table 'prod.risk.t' are pinned, so it was not deleted:
-              version 1 is pinned by local for person (audit)
+              version 1 is pinned by local (audit)
             Take the pins away (a training set, a monitor and a gate report take theirs along when they go), or repeat with force=true; what stands on it cannot be made again then.
             ");
         }
