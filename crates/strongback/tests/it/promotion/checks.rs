@@ -133,7 +133,9 @@ fn callers_and_recorded_requests_are_understood() {
         stands_on_what_was_asked(&mut lab, &asked);
         // What was recorded and is gone is not the same as nothing.
         let table = "/api/2.1/unity-catalog/tables/prod.risk.scores_payload";
-        assert_eq!(lab.try_send("DELETE", table, &json!({})).0, 200);
+        // A report stands on it.
+        assert_eq!(lab.try_send("DELETE", table, &json!({})).0, 409);
+        assert_eq!(lab.try_send("DELETE", table, &json!({ "force": true })).0, 200);
         let (status, why) = lab.refused(candidate, &gate);
         assert!(
             status == 400
