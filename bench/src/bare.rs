@@ -1,6 +1,6 @@
 //! A model run by ONNX Runtime alone, without a server around it: what a server's latency is compared with.
 //!
-//! Invariant: the sessions are set up as the server sets up its own (one thread a session, as many sessions as processors), and
+//! Invariant: the sessions are set up as the server sets up its own (one thread a session, as many sessions as processors, 2 to 16), and
 //! a run is timed with the tensor that it takes and the numbers that it gives.
 
 use std::path::Path;
@@ -31,7 +31,7 @@ impl Bare {
             .map_err(|error| anyhow!("{error}"))
             .with_context(|| library.display().to_string())?;
         let environment = builder.with_name("bench").build().map_err(|error| anyhow!("{error}"))?;
-        let count = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2);
+        let count = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 16);
         let sessions = (0..count)
             .map(|_| session(&environment, model).map(Mutex::new))
             .collect::<Result<Vec<_>>>()

@@ -38,11 +38,11 @@ def walk(demo) -> None:
         demo.python("train_on.py", "--training-set", "prod.risk.train", "--kind", "logistic")
         strongback("model", "govern", MODEL, "--aliases", "champion")
         gate(demo, PASSED)
+    with step("Serve the champion"):
+        strongback("endpoint", "create", "fraud", "--model", f"{MODEL}@champion")
     with step("A worse one is kept out, and the report says why"):
         demo.python("train_on.py", "--training-set", "prod.risk.train", "--kind", "amounts")
         gate(demo, FAILED)
-    with step("Serve the champion"):
-        strongback("endpoint", "create", "fraud", "--model", f"{MODEL}@champion")
     with step("Let day 2 happen, as fast as it answers"):
         demo.python("replay.py")
         strongback("endpoint", "log", "fraud", "--flush")

@@ -307,7 +307,6 @@ impl Writing {
     }
 }
 
-/// Row groups are in memory until they are full.
 /// Bytes of the rows that are encoded together in an answer as Parquet: they are in memory until the group is full.
 const GROUP_BYTES: usize = 64 << 20;
 

@@ -162,6 +162,11 @@ pub struct FeaturePart {
 }
 
 impl FeaturePart {
+    /// Its name, or words for one that is hidden.
+    pub fn shown(&self) -> &str {
+        self.table.as_deref().unwrap_or("a feature table that you may not read")
+    }
+
     /// Where it came from, in words.
     pub fn words(&self) -> String {
         let Self { definition, version, source_version, .. } = self;
@@ -178,13 +183,6 @@ impl EndpointPart {
     /// Its name, or words for one that is hidden.
     pub fn shown(&self) -> &str {
         self.name.as_deref().unwrap_or("an endpoint that you may not read")
-    }
-}
-
-impl FeaturePart {
-    /// Its name, or words for one that is hidden.
-    pub fn shown(&self) -> &str {
-        self.table.as_deref().unwrap_or("a feature table that you may not read")
     }
 }
 

@@ -12,7 +12,8 @@ use serde_json::{Value as Json, json};
 
 use super::{
     client::{Client, Remote, segment},
-    exit, printer,
+    exit,
+    printer::{self, text},
 };
 use crate::error::Error;
 
@@ -238,14 +239,6 @@ fn wait(client: &Client, name: &str) -> anyhow::Result<Json> {
     }
 }
 
-fn text(value: &Json) -> String {
-    match value {
-        Json::String(text) => text.clone(),
-        Json::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
 /// What is served, in a few words.
 fn served(endpoint: &Json) -> String {
     let config = &endpoint["config"];
@@ -345,7 +338,8 @@ fn show(endpoint: &Json, as_json: bool) -> anyhow::Result<()> {
 
 /// Where inputs are looked up, and how far that is.
 fn looked_up(from: &Json) -> String {
-    let (table, n, newest) = (text(&from["table"]), &from["definition"], &from["newest_definition"]);
+    let table = from["table"].as_str().unwrap_or("a feature table that you may not read");
+    let (n, newest) = (&from["definition"], &from["newest_definition"]);
     let superseded =
         if n == newest { String::new() } else { format!(" (superseded by {newest}, kept for this)") };
     let behind = match from["versions_behind"].as_u64().unwrap_or_default() {

@@ -9,7 +9,8 @@ use serde_json::{Value as Json, json};
 use super::{
     catalog::schema_name,
     client::{Remote, segment},
-    exit, job, printer,
+    exit, job,
+    printer::{self, text},
 };
 use crate::{error::Error, time};
 
@@ -127,10 +128,6 @@ pub(super) fn run(command: FeatureTableCommand) -> anyhow::Result<ExitCode> {
 
 pub(super) fn one(name: &str) -> String {
     format!("{FEATURE_TABLES}/{}", segment(name))
-}
-
-fn text(value: &Json) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn words(value: &Json) -> String {

@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 use super::{
     client::{Client, Remote, segment},
     exit, printer,
+    words::Words,
 };
 use crate::{
     error::Error,
@@ -189,7 +190,7 @@ fn judge(args: &RunArgs) -> anyhow::Result<ExitCode> {
             unjudged(&why)?;
             return Ok(exit::unjudged());
         }
-        Err(error) => error,
+        Err(error) => Words::of_args::<RunArgs>().put(error),
     };
     unjudged(error.downcast_ref::<Error>().map_or(&*format!("{error:#}"), Error::message))?;
     if exit::is_away(&error) {

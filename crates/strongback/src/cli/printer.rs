@@ -6,6 +6,17 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
+use serde_json::Value as Json;
+
+/// A value of JSON as a cell: a text is itself, nothing is empty.
+pub(super) fn text(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
 /// A line of data, to standard output.
 pub(super) fn data(line: &str) {
     write_data(&one_line(line));

@@ -6,7 +6,8 @@ use serde_json::{Value as Json, json};
 
 use super::{
     client::{Remote, segment},
-    feature_table, printer,
+    feature_table,
+    printer::{self, text},
 };
 use crate::{error::Code, features, time};
 
@@ -62,14 +63,6 @@ pub(super) fn show(args: &ShowArgs) -> anyhow::Result<()> {
         feature_table::print(&found["feature_table"]);
     }
     Ok(())
-}
-
-fn text(value: &Json) -> String {
-    match value {
-        Json::String(text) => text.clone(),
-        Json::Null => String::new(),
-        other => other.to_string(),
-    }
 }
 
 fn print_facts(found: &Json) {

@@ -9,7 +9,8 @@ use serde_json::{Value as Json, json};
 use super::{
     catalog::schema_name,
     client::{Client, Remote, segment},
-    exit, job, printer,
+    exit, job,
+    printer::{self, text},
 };
 use crate::{error::Error, time};
 
@@ -169,10 +170,6 @@ pub(super) fn run(command: TrainingSetCommand) -> anyhow::Result<ExitCode> {
 
 fn one(name: &str) -> String {
     format!("{TRAINING_SETS}/{}", segment(name))
-}
-
-fn text(value: &Json) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {

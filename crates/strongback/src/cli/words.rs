@@ -2,7 +2,7 @@
 //!
 //! What must stay true: only what names a parameter is put in other words, never a value that somebody gave.
 
-use clap::{ArgMatches, Command};
+use clap::{ArgMatches, Args, Command};
 
 use crate::error::Error;
 
@@ -17,6 +17,15 @@ impl Words {
             let Some(found) = command.find_subcommand(name) else { break };
             (command, matches) = (found, below);
         }
+        Self::of_command(command)
+    }
+
+    /// Of a command that tells its errors by itself.
+    pub(super) fn of_args<A: Args>() -> Self {
+        Self::of_command(&A::augment_args(Command::new("")))
+    }
+
+    fn of_command(command: &Command) -> Self {
         let word = |argument: &clap::Arg| match argument.get_long() {
             Some(long) => (long.replace('-', "_"), format!("--{long}")),
             None => {

@@ -220,7 +220,8 @@ async fn increment(
     let arrived = job
         .blocking(move || {
             let view = View::new(&*app.online.open()?)?;
-            let near = |key: &[u8], span| view.panes((id, definition), key, span, plan.columns().len());
+            let near =
+                |key: &[u8], span| view.panes((id, definition), key, span, plan.columns().len()).flatten();
             fold::arrive(&plan, &gained, newest, now, bounds, near)
         })
         .await?;

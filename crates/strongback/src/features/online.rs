@@ -81,7 +81,7 @@ impl Publication<'_> {
         let span = (end.saturating_sub(plan.panes_max()), end.saturating_sub(1));
         let panes = self.online.file.used(&self.database, |_| {
             self.view.panes((table, definition), &encode_key(&keys), span, plan.columns().len())
-        })?;
+        })??;
         Ok(Request::new(plan, panes).features(at_micros))
     }
 }

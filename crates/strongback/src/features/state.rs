@@ -72,8 +72,8 @@ pub(super) struct File {
 }
 
 /// Tries to open the store again that was closed after a failure, and how long after each other.
-const REOPENINGS: u32 = 400;
-const REOPEN_EVERY: Duration = Duration::from_millis(25);
+const REOPEN_AFTER: Duration = Duration::from_millis(25);
+const REOPEN_REST_MAX: Duration = Duration::from_secs(2);
 
 fn failed(error: impl Into<redb::Error>) -> Error {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
@@ -204,12 +204,14 @@ impl File {
             *database = None;
         }
         tracing::warn!(path = %self.path.display(), "the online features failed, and are opened again");
-        let file = Arc::clone(self);
+        let file = Arc::downgrade(self);
         std::thread::spawn(move || {
-            // Who used it a moment ago has to let go of it first.
-            for _ in 0..REOPENINGS {
-                std::thread::sleep(REOPEN_EVERY);
-                if file.open().is_ok() {
+            // Who used it a moment ago has to let go of it first, and the disk may fail for long.
+            let mut rest = REOPEN_AFTER;
+            loop {
+                std::thread::sleep(rest);
+                rest = rest.saturating_mul(2).min(REOPEN_REST_MAX);
+                if file.upgrade().is_none_or(|file| file.open().is_ok()) {
                     return;
                 }
             }
@@ -314,15 +316,16 @@ impl View {
         Ok(found.and_then(|bytes| decode_meta(bytes.value())))
     }
 
-    /// Panes of a key from one index to another, by index. `columns` is how many the definition aggregates.
+    /// Panes of a key from one index to another, by index. `columns` is how many the definition aggregates. The inner error is of a
+    /// pane that cannot be read, which says nothing about the database.
     pub(super) fn panes(
         &self,
         which: Which,
         key: &[u8],
         (from, to): (i64, i64),
         columns: usize,
-    ) -> Result<Vec<(i64, Pane)>> {
-        let Some(panes) = &self.panes else { return Ok(Vec::new()) };
+    ) -> Result<Result<Vec<(i64, Pane)>>> {
+        let Some(panes) = &self.panes else { return Ok(Ok(Vec::new())) };
         let prefix = prefix_of(which);
         let (from, to) = (place(&prefix, key, from), place(&prefix, key, to));
         let mut found = Vec::new();
@@ -330,9 +333,12 @@ impl View {
             let (place, bytes) = entry.map_err(failed)?;
             let Some(ordered) = place.value().last_chunk::<8>() else { continue };
             let index = (u64::from_be_bytes(*ordered) ^ (1 << 63)).cast_signed();
-            found.push((index, decode_pane(bytes.value(), columns).map_err(Error::internal)?));
+            match decode_pane(bytes.value(), columns) {
+                Ok(pane) => found.push((index, pane)),
+                Err(error) => return Ok(Err(Error::internal(error))),
+            }
         }
-        Ok(found)
+        Ok(Ok(found))
     }
 }
 

@@ -154,9 +154,11 @@ pub(super) async fn sweep(app: &App) -> Result<()> {
     if online.is_empty() {
         return Ok(());
     }
+    // In this order: whoever begins to stand on one of them meanwhile finds no row of it, and has it computed again.
     let stale = app
         .db
-        .read(&Origin::system(), move |sql| {
+        .derive(move |sql| {
+            sql.execute(&store::UPHELD_SWEEP, bind![])?;
             visible(sql);
             let (mut kept, mut stale) = (HashMap::new(), Vec::new());
             for ((table, n), meta) in &online {
@@ -172,10 +174,10 @@ pub(super) async fn sweep(app: &App) -> Result<()> {
             Ok(stale)
         })
         .await?;
-    if !stale.is_empty() {
-        app.online.forget(stale).await?;
+    if stale.is_empty() {
+        return Ok(());
     }
-    app.db.derive(|tx| tx.execute(&store::UPHELD_SWEEP, bind![]).map(drop)).await
+    app.online.forget(stale).await
 }
 
 /// UUID of a living table, and the definitions of it that are kept online.

@@ -66,10 +66,10 @@ statements! {
         WHERE id = $1 RETURNING revision";
     /// Leases of somebody who has begun anew, and so has none of them any more.
     JOB_LET_GO = "UPDATE job SET lease_until = 0 WHERE holder = $1 AND state = 'running'";
-    /// How many wait, counted up to a limit.
     /// The oldest that waits and could be begun by now ($5).
     JOB_WAITING = "SELECT uuid FROM job WHERE state = 'queued' AND kind = $1 AND asset_id = $2 AND run_as_id = $3
         AND payload = $4 AND not_before <= $5 ORDER BY id LIMIT 1";
+    /// How many wait, counted up to a limit.
     JOB_QUEUED = "SELECT COUNT(*) FROM (SELECT id FROM job WHERE state = 'queued' LIMIT $1) AS waiting";
     JOB_QUEUED_OF = "SELECT COUNT(*) FROM (SELECT id FROM job WHERE state = 'queued' AND run_as_id = $1 LIMIT $2) AS waiting";
     /// Some of those that ended before a moment, and their logs before them.

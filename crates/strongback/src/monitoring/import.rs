@@ -155,13 +155,9 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
         ],
     };
     let body = body_stream(request);
-    // What was begun goes on to its end, also where nobody waits for it any more.
-    let work = async move {
-        let given = Given::new(is_endpoint);
-        let landed = append_filled(&ctx, filled, given.look(), body).await?;
-        Ok::<_, Error>((landed, given.matched(&ctx, watched).await))
-    };
-    let (landed, Counted { matched, note }) = tokio::spawn(work).await.map_err(Error::internal)??;
+    let given = Given::new(is_endpoint);
+    let landed = append_filled(&ctx, filled, given.look(), body).await?;
+    let Counted { matched, note } = given.matched(&ctx, watched).await;
     json_response(&LabelsResponse {
         table: managed::show(&name),
         version: landed.version,

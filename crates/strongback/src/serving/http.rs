@@ -15,7 +15,11 @@ use super::{
     traffic::TrafficInfo,
 };
 use crate::{
-    catalog::{Action, asset, authorize, authorize::visible, securable::People},
+    catalog::{
+        Action, asset, authorize,
+        authorize::{is_allowed, visible},
+        securable::People,
+    },
     context::{App, Ctx},
     db::Sql,
     error::{Error, Result},
@@ -134,8 +138,9 @@ pub struct ServedInfo {
 /// A feature table that an endpoint looks inputs up in.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FeatureInfo {
-    /// `catalog.schema.table`
-    pub table: String,
+    /// `catalog.schema.table`; absent where the caller may not read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
     /// The definition that is looked up: the one that the model was trained on, or one that computes its features alike.
     pub definition: i64,
     /// The table's newest definition.
@@ -145,7 +150,7 @@ pub struct FeatureInfo {
     pub source_version: Option<u64>,
     /// Versions of the source since.
     pub versions_behind: u64,
-    /// Why it cannot be brought further: requests get what was published last.
+    /// Why it cannot be brought further: requests get what was published last. Told with the table's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -153,13 +158,14 @@ pub struct FeatureInfo {
 impl FeatureInfo {
     fn new(sql: &mut Sql<'_>, feature_ref: FeatureRef) -> Result<Self> {
         let standing = features::standing(sql, feature_ref)?;
+        let is_told = is_allowed(sql, Action::Read, feature_ref.table)?;
         Ok(Self {
-            table: standing.table,
+            table: is_told.then_some(standing.table),
             definition: feature_ref.definition,
             newest_definition: standing.newest,
             source_version: standing.source_version,
             versions_behind: standing.versions_behind,
-            problem: standing.problem,
+            problem: standing.problem.filter(|_| is_told),
         })
     }
 }

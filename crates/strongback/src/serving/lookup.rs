@@ -26,7 +26,7 @@ use super::{
 use crate::{
     catalog::{
         Action, asset,
-        authorize::{authorize_as, visible},
+        authorize::{is_allowed_as, visible},
         principal,
     },
     context::Ctx,
@@ -69,10 +69,17 @@ struct Source {
     takes: Vec<(usize, usize)>,
 }
 
-/// The features of a version, as its training set names them.
+/// The features of a table that a version takes, as its training set names them.
 struct Trained {
     feature_ref: FeatureRef,
-    columns: Vec<String>,
+    /// Each with the place of its input.
+    takes: Vec<(String, usize)>,
+}
+
+impl Trained {
+    fn names(&self) -> Vec<String> {
+        self.takes.iter().map(|(column, _)| column.clone()).collect()
+    }
 }
 
 /// How long a definition that is not online yet is waited for, when a version is loaded.
@@ -81,26 +88,12 @@ const ONLINE_WAIT: Duration = Duration::from_secs(15);
 impl Lookup {
     /// What a version needs that its requests need not bring, of what the owner of the endpoint may read.
     pub async fn open(ctx: &Ctx, endpoint_id: i64, version: &ScoredVersion, schema: &Schema) -> Result<Self> {
-        if schema.form != Form::Named || version.run_id.is_empty() {
-            let uses = before(ctx, endpoint_id, (version.model_id, version.version)).await?;
-            features::hold(ctx, endpoint_id, &uses).await?;
-            return Ok(Self::Nothing);
-        }
-        let run_id = version.run_id.clone();
-        let (trained, stands_on) = ctx.read(move |sql| trained(sql, endpoint_id, &run_id)).await?;
+        let (run_id, of_model) = (version.run_id.clone(), schema.clone());
+        let (trained, stands_on) = ctx.read(move |sql| trained(sql, endpoint_id, &run_id, &of_model)).await?;
         let (mut inputs, mut sources) = (schema.inputs.clone(), Vec::new());
         let mut taken = Vec::new();
-        for Trained { feature_ref, columns } in trained {
-            let place = |column: String| {
-                let at = schema.inputs.iter().position(|input| input.name == column)?;
-                Some((column, at))
-            };
-            let takes: Vec<(String, usize)> = columns.into_iter().filter_map(place).collect();
-            if takes.is_empty() {
-                continue;
-            }
-            let names = takes.iter().map(|(column, _)| column.clone()).collect();
-            taken.push((features::choose(ctx, feature_ref, names).await?, takes));
+        for one in trained {
+            taken.push((features::choose(ctx, one.feature_ref, one.names()).await?, one.takes));
         }
         let mut uses: Vec<FeatureRef> = taken.iter().map(|(feature_ref, _)| *feature_ref).collect();
         uses.extend(before(ctx, endpoint_id, (version.model_id, version.version)).await?);
@@ -173,11 +166,19 @@ impl Lookup {
     }
 }
 
-/// The feature tables of the training set that a run names, if it names one that is there and that the owner of the endpoint
-/// may read, with all that it stands on: the assets of both.
-fn trained(sql: &mut Sql<'_>, endpoint_id: i64, run_id: &str) -> Result<(Vec<Trained>, Vec<i64>)> {
+/// What inputs by name can be looked up of the training set that a run names, if it names one that is there and that the owner of
+/// the endpoint may read, with all that it stands on: the feature tables and the set.
+fn trained(
+    sql: &mut Sql<'_>,
+    endpoint_id: i64,
+    run_id: &str,
+    schema: &Schema,
+) -> Result<(Vec<Trained>, Vec<i64>)> {
     visible(sql);
     let nothing = || Ok((Vec::new(), Vec::new()));
+    if schema.form != Form::Named || run_id.is_empty() {
+        return nothing();
+    }
     let Some(run) = run::find(sql, run_id)? else { return nothing() };
     let Some(name) = run.document.tag(training_set::RUN_TAG) else { return nothing() };
     let set = match training_set::get(sql, name, Action::Read) {
@@ -199,13 +200,11 @@ fn trained(sql: &mut Sql<'_>, endpoint_id: i64, run_id: &str) -> Result<(Vec<Tra
     }
     let mut tables: Vec<Trained> = Vec::new();
     for (column, source) in set.features {
-        if asset::get(sql, source.table)?.is_none() {
-            continue;
-        }
+        let Some(at) = schema.inputs.iter().position(|input| input.name == column) else { continue };
         let feature_ref = FeatureRef { table: source.table, definition: source.definition };
         match tables.iter_mut().find(|known| known.feature_ref.table == source.table) {
-            Some(known) => known.columns.push(column),
-            None => tables.push(Trained { feature_ref, columns: vec![column] }),
+            Some(known) => known.takes.push((column, at)),
+            None => tables.push(Trained { feature_ref, takes: vec![(column, at)] }),
         }
     }
     Ok((tables, stands_on))
@@ -220,15 +219,13 @@ async fn before(ctx: &Ctx, endpoint_id: i64, served: (i64, i64)) -> Result<Vec<F
                 return Ok(Vec::new());
             };
             let Some(version) = versions::get(sql, model_id, number)? else { return Ok(Vec::new()) };
-            if version.run_id.is_empty() {
-                return Ok(Vec::new());
-            }
-            Ok(trained(sql, endpoint_id, &version.run_id)?.0)
+            let schema = Schema::of_signature(version.signature.as_ref());
+            Ok(trained(sql, endpoint_id, &version.run_id, &schema)?.0)
         })
         .await?;
     let mut uses = Vec::with_capacity(found.len());
-    for Trained { feature_ref, columns } in found {
-        uses.push(features::choose(ctx, feature_ref, columns).await?);
+    for one in found {
+        uses.push(features::choose(ctx, one.feature_ref, one.names()).await?);
     }
     Ok(uses)
 }
@@ -236,13 +233,8 @@ async fn before(ctx: &Ctx, endpoint_id: i64, served: (i64, i64)) -> Result<Vec<F
 /// The feature tables that an endpoint looks inputs of a version up in.
 pub(super) fn tables_of(sql: &mut Sql<'_>, endpoint_id: i64, version: &Version) -> Result<Vec<i64>> {
     let schema = Schema::of_signature(version.signature.as_ref());
-    if schema.form != Form::Named || version.run_id.is_empty() {
-        return Ok(Vec::new());
-    }
-    let is_input = |column: &String| schema.inputs.iter().any(|input| input.name == *column);
-    let (trained, _) = trained(sql, endpoint_id, &version.run_id)?;
-    let looked_up = trained.iter().filter(|one| one.columns.iter().any(is_input));
-    Ok(looked_up.map(|one| one.feature_ref.table).collect())
+    let (trained, _) = trained(sql, endpoint_id, &version.run_id, &schema)?;
+    Ok(trained.iter().map(|one| one.feature_ref.table).collect())
 }
 
 /// Whether the owner of an endpoint may read each of these assets.
@@ -250,10 +242,8 @@ fn may_be_given(sql: &mut Sql<'_>, endpoint_id: i64, asked: &[i64]) -> Result<bo
     let Some(endpoint) = asset::get(sql, endpoint_id)? else { return Ok(false) };
     let Some(owner) = principal::find_by_id(sql, endpoint.owner_id)? else { return Ok(false) };
     for id in asked {
-        match authorize_as(sql, &owner, Action::Read, *id) {
-            Ok(()) => {}
-            Err(error) if error.is_ours() => return Err(error),
-            Err(_) => return Ok(false),
+        if asset::get(sql, *id)?.is_none() || !is_allowed_as(sql, &owner, Action::Read, *id)? {
+            return Ok(false);
         }
     }
     Ok(true)

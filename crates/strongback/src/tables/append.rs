@@ -13,8 +13,9 @@ use lake::{
 use syntax::names::FullName;
 
 use super::{
-    land::{self, Wanted},
-    managed, store,
+    hold::to_the_end,
+    land::{self, Landed, Wanted},
+    managed, spool, store,
 };
 use crate::{
     bind,
@@ -57,7 +58,7 @@ pub fn landed(sql: &mut Sql<'_>, name: &FullName, batch_id: &str) -> Result<Opti
     }
 }
 
-/// Lets rows land in a table, which is made with their schema where it does not exist.
+/// Lets rows land in a table, also where nobody waits for it any more, which is made with their schema where it does not exist.
 pub async fn append(
     ctx: &Ctx,
     name: &FullName,
@@ -67,13 +68,22 @@ pub async fn append(
     rows: &[RecordBatch],
 ) -> Result<Appended> {
     let bytes = encode(schema, rows)?;
-    let body = stream::iter([Ok(bytes)]).boxed();
     let wanted = wanted(name, batch_id, comment);
     land::check(ctx, &wanted).await?;
-    let spool = ctx.app.spool.open()?;
-    let claim = spool.claim(ObjectId::random());
-    let written = spool.write(&claim, FILE_BYTES_MAX, body).await?;
-    answer(&land::land(ctx.clone(), wanted, claim, written).await?)
+    let ctx = ctx.clone();
+    let work = async move {
+        let spool = spool::ready(&ctx.app).await?;
+        let claim = spool.claim(ObjectId::random());
+        let body = stream::iter([Ok(bytes)]).boxed();
+        match spool.write(&claim, FILE_BYTES_MAX, body).await {
+            Ok(written) => land::land(ctx, wanted, claim, written).await,
+            Err(error) => {
+                spool.remove(vec![claim.id()]).await;
+                Err(error)
+            }
+        }
+    };
+    answer(&to_the_end(work).await?)
 }
 
 /// A file of somebody's that lands in a table of fixed columns, with values in the place of those that it lacks.
@@ -93,17 +103,27 @@ pub struct Filled {
     pub defaults: Vec<(String, Value)>,
 }
 
-/// Lets it land, unless `look` finds something wrong with its rows. The same file under the same batch is the same batch,
+/// Lets it land, also where whoever brought it leaves once all of it is there, unless `look` finds something wrong with its rows. The same file under the same batch is the same batch,
 /// whatever was filled in meanwhile.
 pub async fn append_filled(
     ctx: &Ctx,
     filled: Filled,
     look: Look,
-    body: BoxStream<'_, Result<Bytes>>,
+    body: BoxStream<'static, Result<Bytes>>,
 ) -> Result<Appended> {
     let wanted = wanted(&filled.name, &filled.batch_id, filled.comment);
     land::check(ctx, &wanted).await?;
-    let spool = ctx.app.spool.open()?;
+    answer(&to_the_end(fill(ctx.clone(), wanted, filled, look, body)).await?)
+}
+
+async fn fill(
+    ctx: Ctx,
+    wanted: Wanted,
+    filled: Filled,
+    look: Look,
+    body: BoxStream<'static, Result<Bytes>>,
+) -> Result<Landed> {
+    let spool = spool::ready(&ctx.app).await?;
     let given = spool.claim(ObjectId::random());
     let outcome = async {
         let written = spool.write(&given, FILE_BYTES_MAX, body).await?;
@@ -130,10 +150,10 @@ pub async fn append_filled(
     };
     let outcome = outcome.await;
     spool.remove(vec![given.id()]).await;
-    answer(&outcome?)
+    outcome
 }
 
-fn answer(landed: &land::Landed) -> Result<Appended> {
+fn answer(landed: &Landed) -> Result<Appended> {
     let report: Report = serde_json::from_str(&landed.report).map_err(Error::internal)?;
     Ok(Appended { version: landed.version, rows: report.rows, is_repeat: landed.is_repeat })
 }

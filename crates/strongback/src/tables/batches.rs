@@ -14,7 +14,7 @@ use syntax::names::{FullName, fold_case};
 use super::{
     hold::to_the_end,
     land::{self, Landed, Wanted},
-    managed,
+    managed, spool,
 };
 use crate::{
     catalog::{Action, securable::check_text},
@@ -129,8 +129,7 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
         request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let wanted = wanted(&asked, &params, content_type)?;
     land::check(&ctx, &wanted).await?;
-    let app = ctx.app.clone();
-    let spool = tokio::task::spawn_blocking(move || app.spool.open()).await.map_err(Error::internal)??;
+    let spool = spool::ready(&ctx.app).await?;
     let body = body_stream(request);
     // What was begun goes on to its end, also where nobody waits for it any more: a file that is there by then is landed or
     // removed.

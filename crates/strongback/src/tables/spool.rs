@@ -3,11 +3,15 @@
 //! A file is kept from before its operation begins until the operation has an outcome, so that what a crash left
 //! half-done can be finished from it. It is no artifact and nobody can read it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 
 use crate::{
+    context::App,
     error::{Error, Result},
     objects::{ObjectId, Objects, sync_dir},
 };
@@ -20,6 +24,15 @@ const DIRECTORY: &str = "spool";
 pub struct Spool {
     data_dir: PathBuf,
     objects: Mutex<Option<Objects>>,
+}
+
+/// The open spool of a server; opened beside the threads that wait, where that was not done yet.
+pub(super) async fn ready(app: &Arc<App>) -> Result<Objects> {
+    if let Some(open) = &*app.spool.objects.lock() {
+        return Ok(open.clone());
+    }
+    let app = Arc::clone(app);
+    tokio::task::spawn_blocking(move || app.spool.open()).await.map_err(Error::internal)?
 }
 
 impl Spool {

@@ -41,7 +41,8 @@ impl Written {
     pub fn refused(&self, path: &str, why: impl Display) -> Error {
         let why = why.to_string();
         let why = why.trim_end_matches('.');
-        Error::invalid(format!("{}: {}: {why}.", self.what, self.places.at(path))).in_field(self.field)
+        let end = if why.ends_with('?') { "" } else { "." };
+        Error::invalid(format!("{}: {}: {why}{end}", self.what, self.places.at(path))).in_field(self.field)
     }
 
     /// What was looked up, or its refusal with the place. What is not there is a slip in the file; what the caller may not see,

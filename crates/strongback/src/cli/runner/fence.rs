@@ -5,10 +5,11 @@
 //! process has a directory of its own for what it makes.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
+use anyhow::Context as _;
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
     path_beneath_rules,
@@ -20,6 +21,9 @@ const KNOWN: ABI = ABI::V3;
 /// Keeps this thread, and what it starts from now on, out of a directory, but for what of it may be read, or written as well. Does
 /// nothing where the kernel has no Landlock.
 pub(super) fn keep_out(denied: &Path, read: &[PathBuf], write: &[PathBuf]) -> anyhow::Result<()> {
+    if !is_there() {
+        return Ok(());
+    }
     let all = AccessFs::from_all(KNOWN);
     Ruleset::default()
         .handle_access(all)?
@@ -32,10 +36,16 @@ pub(super) fn keep_out(denied: &Path, read: &[PathBuf], write: &[PathBuf]) -> an
 }
 
 /// What lies beside a directory, and beside each of those above it. A link is what it leads to: one that leads back is left out.
-fn beside(denied: &Path) -> io::Result<Vec<PathBuf>> {
+fn beside(denied: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for above in denied.ancestors().skip(1) {
-        for entry in fs::read_dir(above)? {
+        let entries = fs::read_dir(above).with_context(|| {
+            format!(
+                "the directory {} has to be listed for that; let the server's user list it, or put the data directory elsewhere",
+                above.display()
+            )
+        })?;
+        for entry in entries {
             // One that leads nowhere allows nothing.
             let Ok(path) = fs::canonicalize(entry?.path()) else { continue };
             if !denied.starts_with(&path) && !path.starts_with(denied) {

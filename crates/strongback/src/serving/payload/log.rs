@@ -15,7 +15,10 @@ use std::{
 
 use journal::{Journal, Mode, Options, Pending, Seen, Segment};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OnceCell};
+use tokio::{
+    sync::{Notify, OnceCell},
+    time::Instant,
+};
 
 use super::{index::Index, record, store};
 use crate::{
@@ -73,8 +76,8 @@ pub(super) struct Opened {
     tallies: Arc<Tallies>,
     /// Tables that got rows, and were not looked at since for files to join.
     pub grown: Mutex<HashSet<i64>>,
-    /// Tables whose files were too large to be joined, which what is served now makes as large again.
-    pub large: Mutex<HashSet<i64>>,
+    /// Tables whose files were too large to be joined, and when that was seen: what is served makes them as large again for a while.
+    pub large: Mutex<HashMap<i64, Instant>>,
     /// One drains at a time.
     pub draining: tokio::sync::Mutex<()>,
     /// Counts what was moved from the log into totals: odd while something moves.

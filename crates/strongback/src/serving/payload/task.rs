@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch::Receiver, time::Instant};
+use tokio::{sync::watch::Receiver, task::JoinHandle, time::Instant};
 
 use super::drain::{Until, drain};
 use crate::{
@@ -21,6 +21,8 @@ const RETRY_MAX: Duration = Duration::from_mins(10);
 
 /// Times that rows are appended to a table until the files that they made are joined.
 const APPENDS: i64 = 60;
+/// How long a table is left alone whose files were too large to be joined.
+const LARGE_REST: Duration = Duration::from_hours(1);
 
 /// Brings what was logged before the call into tables, for all endpoints. An error says that something stays in the log.
 pub async fn flush(ctx: &Ctx) -> Result<()> {
@@ -77,7 +79,7 @@ impl Plan {
 /// Runs until `stopped` changes, and drains once more then.
 pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
     let ctx = Ctx::system(&app);
-    let mut plan = Plan::default();
+    let (mut plan, mut joining) = (Plan::default(), None);
     at_start(&ctx, &mut plan).await;
     loop {
         let alarm = async {
@@ -101,15 +103,22 @@ pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
             }
         };
         plan.done(&bring(&ctx, until).await, Instant::now());
-        if let Err(error) = join_files(&ctx, APPENDS).await {
-            tracing::warn!(
-                ?error,
-                "small files of a payload table were not joined; the next rows are another occasion"
-            );
+        // Beside: rows go on to land meanwhile, and what was begun is ended by itself.
+        if joining.as_ref().is_none_or(JoinHandle::is_finished) {
+            joining = Some(tokio::spawn(join_beside(ctx.clone())));
         }
     }
     if let Err(error) = flush(&ctx).await {
         tracing::warn!(?error, "requests wait in the payload log until the next start");
+    }
+}
+
+async fn join_beside(ctx: Ctx) {
+    if let Err(error) = join_files(&ctx, APPENDS).await {
+        tracing::warn!(
+            ?error,
+            "small files of a payload table were not joined; the next rows are another occasion"
+        );
     }
 }
 
@@ -118,23 +127,24 @@ pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
 pub async fn join_files(ctx: &Ctx, appends: i64) -> Result<u64> {
     let Some(opened) = ctx.app.payload.open_if_there().await? else { return Ok(0) };
     let tables = std::mem::take(&mut *opened.grown.lock());
-    let mut joined = 0;
+    let (mut joined, mut failure) = (0, None);
     for table in tables {
-        if opened.large.lock().contains(&table) {
+        let tried = opened.large.lock().get(&table).copied();
+        if tried.is_some_and(|tried| tried.elapsed() < LARGE_REST) {
             continue;
         }
         match upkeep::compact_after(ctx, table, appends).await {
             Ok(None) => {}
             Ok(Some(done)) if done.files_removed == 0 => {
-                opened.large.lock().insert(table);
+                opened.large.lock().insert(table, Instant::now());
             }
             Ok(Some(done)) => joined += done.files_removed,
             // It was deleted meanwhile.
             Err(error) if error.status() == 404 => {}
-            Err(error) => return Err(error),
+            Err(error) => failure = Some(error),
         }
     }
-    Ok(joined)
+    failure.map_or(Ok(joined), Err)
 }
 
 /// What an earlier process left is brought away at once.
