@@ -368,6 +368,15 @@ fn of_late(traffic: &Json) -> String {
     }
 }
 
+/// A difference, of which the size matters: `2.8e-7`.
+fn small(number: &Json) -> String {
+    match number.as_f64() {
+        Some(0.0) => "0".to_owned(),
+        Some(difference) => format!("{difference:.1e}"),
+        None => text(number),
+    }
+}
+
 /// On what the choice of the runtime stands.
 fn because(report: &Json) -> String {
     let mut said = text(&report["reason"]);
@@ -377,9 +386,9 @@ fn because(report: &Json) -> String {
              tolerance {}",
             report["rows"],
             text(&report["example_rows"]),
-            text(&report["max_abs_diff"]),
+            small(&report["max_abs_diff"]),
             text(&report["labels_that_differ"]),
-            text(&report["tolerance"])
+            small(&report["tolerance"])
         );
         said = if said.is_empty() { compared } else { format!("{said} ({compared})") };
     }

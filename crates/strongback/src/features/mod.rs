@@ -46,7 +46,7 @@ mod work;
 pub(crate) use definition::KEEPER;
 pub use lake::panes::{KeyKind, KeyValue};
 pub use materialize::KIND as MATERIALIZE;
-pub use online::{FeatureRef, Lookup, Online, Publication, choose, open, open_at};
+pub use online::{FeatureRef, Online, Publication, choose, open};
 pub use refresh::background;
 pub use state::OnlineStore;
 pub(crate) use store::STATEMENTS;

@@ -28,17 +28,6 @@ pub struct FeatureRef {
     pub definition: i64,
 }
 
-/// What was found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Lookup {
-    /// One value a feature, in the declared order.
-    pub values: Vec<Option<f64>>,
-    /// Version of the feature table whose rows come from what was read; none where the table has the rows of a later definition.
-    pub table_version: Option<u64>,
-    /// Version of the source that it was computed from.
-    pub source_version: u64,
-}
-
 /// A definition of a feature table, open for look-ups.
 pub struct Online {
     file: Arc<File>,
@@ -86,18 +75,6 @@ impl Publication<'_> {
     }
 }
 
-/// Opens what is published of a feature table, for a caller who may read it. Cheap to keep.
-pub async fn open(ctx: &Ctx, full_name: &str) -> Result<Arc<Online>> {
-    let name = managed::parse(full_name)?;
-    let (id, published) = ctx
-        .read(move |sql| {
-            let (table, state) = definition::find(sql, &name, Action::Read)?;
-            Ok((table.asset.id, state.published.map_or(state.newest, |published| published.definition)))
-        })
-        .await?;
-    open_at(ctx, FeatureRef { table: id, definition: published }).await
-}
-
 /// The definition that answers for another one, by which a model was trained: one that computes these features alike, the
 /// published one before others that are online; else that definition itself.
 pub async fn choose(ctx: &Ctx, trained: FeatureRef, features: Vec<String>) -> Result<FeatureRef> {
@@ -130,7 +107,7 @@ pub async fn choose(ctx: &Ctx, trained: FeatureRef, features: Vec<String>) -> Re
 ///
 /// # Errors
 /// One of which nothing is online.
-pub async fn open_at(ctx: &Ctx, feature_ref: FeatureRef) -> Result<Arc<Online>> {
+pub async fn open(ctx: &Ctx, feature_ref: FeatureRef) -> Result<Arc<Online>> {
     let FeatureRef { table, definition: n } = feature_ref;
     let (found, definition) = ctx
         .read(move |sql| Ok((managed::by_asset(sql, table, Action::Read)?, definition::get(sql, table, n)?)))
@@ -194,20 +171,8 @@ impl Online {
         &self.plan.declared().timestamp
     }
 
-    /// The features of a key at a moment, in microseconds since 1970. It waits for nothing and asks no metadata store.
-    ///
-    /// # Errors
-    /// Keys of another number or kind than the table's, and a definition that is no longer online.
-    pub fn look_up(&self, keys: &[KeyValue], at_micros: i64) -> Result<Lookup> {
-        let publication = self.publication()?;
-        Ok(Lookup {
-            values: publication.look_up(keys, at_micros)?,
-            table_version: publication.meta.table_version,
-            source_version: publication.meta.source_version,
-        })
-    }
-
-    /// What is published now, which stays as it is for as long as this is held: for whoever looks many keys up.
+    /// What is published now, which stays as it is for as long as this is held: for whoever looks keys up. It waits for
+    /// nothing and asks no metadata store.
     ///
     /// # Errors
     /// A definition that is no longer online.

@@ -1,6 +1,6 @@
 //! What a handler has: its job, the rights of whom it runs as, and the means to say how far it is.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use lake::meter::Meter;
 use parking_lot::Mutex;
@@ -141,12 +141,6 @@ impl JobCtx {
     /// Charges bytes that were written.
     pub fn charge_written(&self, bytes: u64) {
         self.0.spent.written(bytes);
-    }
-
-    /// Charges processor time of threads that are not the job's own; an error once the budget is used up.
-    pub fn charge_processor(&self, time: Duration) -> Result<()> {
-        self.0.spent.processor().charge(time);
-        self.within_budget()
     }
 
     /// Runs what blocks or computes for long beside the workers, and charges the processor time that it took.

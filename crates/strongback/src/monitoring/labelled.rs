@@ -16,7 +16,7 @@ use syntax::{
 };
 
 use super::{
-    derive,
+    columns, derive,
     figure::{Figure, Status},
     frame,
     scan::{charged, within},
@@ -24,9 +24,12 @@ use super::{
 };
 use crate::{
     context::Ctx,
-    error::Result,
+    error::{Error, Result},
     jobs::JobCtx,
-    tables::rows::{at_version, quoted, rows},
+    tables::{
+        managed::{self, Managed},
+        rows::{at_version, quoted, rows},
+    },
 };
 
 /// How long the join may take.
@@ -35,6 +38,18 @@ const TIME: Duration = Duration::from_hours(1);
 const ROWS_MAX: u64 = 2_000_000;
 /// Names of the columns by which rows and labels find each other.
 pub(super) const KEYS: [&str; 2] = ["_request_id", "_row"];
+
+/// Refuses a table whose rows no label can name.
+pub(super) fn require_keys(table: &Managed, columns: &[lake::schema::Column]) -> Result<()> {
+    let Some(missing) = KEYS.into_iter().find(|key| columns::named(columns, key).is_none()) else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!(
+        "The table '{}' has no column '{missing}', by which rows and labels find each other. Watch a payload table, or leave the \
+         labels out.",
+        managed::show(&table.name)
+    )))
+}
 
 /// Which rows.
 #[derive(Debug, Clone, Copy)]

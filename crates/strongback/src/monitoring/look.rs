@@ -17,7 +17,7 @@ use crate::{
     catalog::{Action, authorize},
     context::Ctx,
     db::Sql,
-    error::{Error, Result},
+    error::Result,
     jobs::JobCtx,
     tables::{
         managed::{self, Managed},
@@ -181,7 +181,7 @@ pub(super) async fn labelled_of(
     let Some(labels) = look.labels.as_ref().filter(|_| !spans.is_empty()) else {
         return Ok(ByWindow::new());
     };
-    require_keys(look)?;
+    labelled::require_keys(&look.watched, &look.columns)?;
     let asked = labelled::Asked {
         table: (&look.watched.name, look.table_version()),
         labels: (&labels.name, labels.newest.version),
@@ -191,16 +191,4 @@ pub(super) async fn labelled_of(
         prediction,
     };
     labelled::join(job, ctx, &asked).await
-}
-
-fn require_keys(look: &Look) -> Result<()> {
-    let missing = labelled::KEYS.iter().find(|key| super::columns::named(&look.columns, key).is_none());
-    match missing {
-        None => Ok(()),
-        Some(key) => Err(Error::invalid(format!(
-            "The table '{}' has no column '{key}', by which labels find their rows. Watch a payload table, or take \
-             'labels' out of the monitor.",
-            managed::show(&look.watched.name)
-        ))),
-    }
 }

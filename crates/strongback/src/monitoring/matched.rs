@@ -15,15 +15,16 @@ use parking_lot::Mutex;
 use syntax::names::FullName;
 use uuid::Uuid;
 
-use super::{frame, labelled::KEYS, monitor};
+use super::{
+    frame,
+    labelled::{self, KEYS},
+    monitor,
+};
 use crate::{
     context::Ctx,
-    error::{Code, Error, Result},
+    error::{Code, Result},
     serving::payload,
-    tables::{
-        managed::{self, Managed},
-        rows::{at_version, rows},
-    },
+    tables::rows::{at_version, rows},
 };
 
 /// Labels of one file whose rows are looked for: their digests are in memory.
@@ -166,7 +167,8 @@ async fn count(ctx: &Ctx, name: FullName, seen: &mut Seen) -> Result<u64> {
         Err(error) if error.code() == Code::ResourceDoesNotExist => return Ok(0),
         Err(error) => return Err(error),
     };
-    require_keys(ctx, &table).await?;
+    let state = ctx.app.lake.state(table.table, Some(table.newest.version)).await?;
+    labelled::require_keys(&table, &state.columns)?;
     let [request, row] = KEYS;
     let statement = format!(
         "SELECT `{request}`, coalesce(`{row}`, 0) FROM {} WHERE `{request}` >= $first AND `{request}` <= $last",
@@ -184,17 +186,4 @@ async fn count(ctx: &Ctx, name: FullName, seen: &mut Seen) -> Result<u64> {
         }
     }
     Ok(matched)
-}
-
-/// Refuses a table whose rows nothing can name.
-async fn require_keys(ctx: &Ctx, table: &Managed) -> Result<()> {
-    let state = ctx.app.lake.state(table.table, Some(table.newest.version)).await?;
-    let has = |key: &str| state.columns.iter().any(|column| column.name.eq_ignore_ascii_case(key));
-    if KEYS.into_iter().all(has) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "the table '{}' lacks the columns _request_id and _row, by which labels and rows find each other.",
-        managed::show(&table.name)
-    )))
 }

@@ -9,6 +9,7 @@ use syntax::gates::{Figure, Gates, TableRef};
 
 use super::{
     baseline,
+    checks::accuracy,
     http::Asked,
     rows::{self, Source},
     scoring, subject,
@@ -49,6 +50,9 @@ pub(super) async fn check(ctx: &Ctx, gates: &Gates, config: &str, asked: &Asked)
             "there is no champion yet, since the alias points nowhere, and the gates say with no 'first_champion' what the first \
              one has to reach; add it",
         ));
+    }
+    if has_champion && gates.accuracy.is_empty() {
+        return Err(written.refused("", accuracy::UNCOMPARED));
     }
     let (of, file) = (gates.clone(), written.clone());
     let (model, candidate) = (asked.model.clone(), asked.candidate.clone());

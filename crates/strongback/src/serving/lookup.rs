@@ -101,7 +101,7 @@ impl Lookup {
         features::hold(ctx, endpoint_id, &uses).await?;
         for (feature_ref, takes) in taken {
             features::when_online(ctx, feature_ref, ONLINE_WAIT).await?;
-            let online = features::open_at(ctx, feature_ref).await?;
+            let online = features::open(ctx, feature_ref).await?;
             sources.push(source(online, &takes, &mut inputs)?);
         }
         if sources.is_empty() {

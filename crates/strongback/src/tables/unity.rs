@@ -20,6 +20,7 @@ use crate::{
         asset::{self, Asset, Kind, NewAsset},
         authorize, names,
         securable::{self, Paging, People, Properties, Wanted, check_text},
+        unsupported::refuse,
     },
     context::Ctx,
     db::{Change, Sql},
@@ -465,9 +466,16 @@ pub struct UpdateRequest {
     pub comment: Option<String>,
     /// Free properties, in place of all earlier ones.
     pub properties: Option<Properties>,
+    /// Refused: a table keeps its name.
+    pub new_name: Option<String>,
 }
 
 async fn update(ctx: Ctx, request: UpdateRequest) -> Result<TableInfo> {
+    refuse(
+        "new_name",
+        request.new_name.is_some(),
+        "tables keep their names, by which statements, gates and monitors know them.",
+    )?;
     let root = ctx.app.lake.root().clone();
     ctx.write(move |tx| {
         let (catalog, schema, found) = find(tx, &request.full_name)?;

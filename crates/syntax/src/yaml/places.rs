@@ -65,7 +65,7 @@ mod tests {
         for (path, position) in [
             ("evaluation.table", "line 3, column 10"),
             ("evaluation.label", "line 3, column 3"),
-            ("fairness.0.group", "line 5, column 27"),
+            ("fairness.0.group", "line 5, column 26"),
             ("fairness.1.group", "line 6, column 5"),
             ("fairness.7", "line 5, column 3"),
             ("latency.rows", "line 1, column 1"),

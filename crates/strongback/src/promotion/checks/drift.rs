@@ -45,8 +45,10 @@ pub fn check(
         );
     };
     let failed = parts.iter().any(|part| part.outcome == Some(Outcome::Fail));
-    let what =
-        format!("The greatest population stability index of {} columns, that of '{name}',", columns.len());
+    let what = match columns.len() {
+        1 => format!("The population stability index of '{name}'"),
+        count => format!("The greatest population stability index of {count} columns, that of '{name}',"),
+    };
     let mut check = Check::judged(GATE, "", &judgement, &what);
     check.outcome = match (failed, is_unsure) {
         (true, _) => Outcome::Fail,

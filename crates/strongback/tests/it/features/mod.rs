@@ -16,7 +16,9 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use strongback::{
     app,
-    features::{self, KeyValue},
+    catalog::authorize_admin,
+    error::Error,
+    features::{self, FeatureRef, KeyValue, Online},
     jobs,
 };
 
@@ -103,10 +105,44 @@ pub async fn dump(test: &TestApp, name: &str) -> String {
     text
 }
 
+/// The number of a securable.
+pub async fn id_of(test: &TestApp, name: &str) -> i64 {
+    let name = name.to_owned();
+    let find = move |sql: &mut strongback::db::Sql<'_>| {
+        authorize_admin(sql, "look")?;
+        Ok(strongback::catalog::names::resolve(sql, &name, None)?.id)
+    };
+    test.system().read(find).await.unwrap()
+}
+
+/// What is published of a feature table, open for look-ups.
+pub async fn open(test: &TestApp, name: &str) -> Result<Arc<Online>, Error> {
+    let shown = test.get(&format!("/api/1.0/feature-tables/{name}")).await;
+    let definition = ok(&shown)["published"]["definition"].as_i64().unwrap_or(1);
+    features::open(&test.system(), FeatureRef { table: id_of(test, name).await, definition }).await
+}
+
+/// What a look-up found.
+#[derive(Debug, PartialEq)]
+pub struct Found {
+    pub values: Vec<Option<f64>>,
+    pub table_version: Option<u64>,
+    pub source_version: u64,
+}
+
+pub fn find(online: &Online, keys: &[KeyValue], micros: i64) -> Result<Found, Error> {
+    let publication = online.publication()?;
+    Ok(Found {
+        values: publication.look_up(keys, DAY + micros)?,
+        table_version: publication.table_version(),
+        source_version: publication.source_version(),
+    })
+}
+
 pub async fn look_up(test: &TestApp, name: &str, card: Option<i64>, micros: i64) -> Vec<Option<f64>> {
-    let online = features::open(&test.system(), name).await.unwrap();
+    let online = open(test, name).await.unwrap();
     let keys: Vec<KeyValue> = card.map(KeyValue::Int).into_iter().collect();
-    online.look_up(&keys, DAY + micros).unwrap().values
+    find(&online, &keys, micros).unwrap().values
 }
 
 /// The source and a feature table, with some minutes of rows.

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use strongback::features::{self, KeyValue};
+use strongback::features::KeyValue;
 
-use super::{DAY, MINUTE, TABLE, apply, begin, dump, import, look_up, materialize, working, yaml};
+use super::{MINUTE, TABLE, apply, begin, dump, find, import, look_up, materialize, open, working, yaml};
 use crate::support::{TestApp, ok, on_every_store};
 
 /// Waits until a feature table is published from this version of its source, and online.
@@ -38,7 +38,7 @@ fn a_lost_or_damaged_file_is_computed_again_at_the_next_start() {
                 Some(text) => std::fs::write(&file, text).unwrap(),
             });
             test = opened.await;
-            let missing = features::open(&test.system(), TABLE).await;
+            let missing = open(&test, TABLE).await;
             assert!(missing.is_err(), "nothing is online yet");
             working(&test, async || published(&test, 1).await).await;
             assert_eq!(look_up(&test, TABLE, Some(7), 5 * MINUTE).await, expected, "{damage:?}");
@@ -75,8 +75,8 @@ fn a_key_that_is_a_day_is_looked_up_by_its_text() {
         ok(&crate::tables::batch(&test, super::SOURCE, "first", types, csv).await);
         apply(&test, &yaml(TABLE, "day", "")).await;
         working(&test, async || materialize(&test, TABLE, false).await).await;
-        let online = features::open(&test.system(), TABLE).await.unwrap();
-        let of = |day: &str| online.look_up(&[KeyValue::Text(day.to_owned())], DAY + MINUTE);
+        let online = open(&test, TABLE).await.unwrap();
+        let of = |day: &str| find(&online, &[KeyValue::Text(day.to_owned())], MINUTE);
         assert_eq!(of("2026-11-24").unwrap().values, [Some(1.0), Some(2.0), None]);
         assert_eq!(of("2026-11-23").unwrap().values, [Some(1.0), Some(1.0), None]);
         assert!(of("yesterday").unwrap_err().message().contains("like 2026-11-24"));
@@ -87,25 +87,24 @@ fn a_key_that_is_a_day_is_looked_up_by_its_text() {
 fn a_look_up_refuses_what_means_nothing() {
     on_every_store(async |test: TestApp| {
         begin(&test, "card").await;
-        let system = test.system();
-        let error = features::open(&system, TABLE).await.err().unwrap();
+        let error = open(&test, TABLE).await.err().unwrap();
         assert!(error.message().contains("materialize"), "{error}");
         working(&test, async || {
             materialize(&test, TABLE, false).await;
-            let online = features::open(&system, TABLE).await.unwrap();
+            let online = open(&test, TABLE).await.unwrap();
             assert_eq!((online.keys(), online.timestamp()), (&["card".to_owned()][..], "at"));
             assert_eq!(online.features(), ["n", "mean", "std"]);
-            let said = |keys: &[KeyValue]| online.look_up(keys, DAY).unwrap_err().message().to_owned();
+            let said = |keys: &[KeyValue]| find(&online, keys, 0).unwrap_err().message().to_owned();
             assert!(said(&[]).contains("1 keys"), "{}", said(&[]));
             assert!(said(&[KeyValue::Text("7".into())]).contains("a whole number; a text"));
-            let found = online.look_up(&[KeyValue::Int(12_345)], DAY).unwrap();
+            let found = find(&online, &[KeyValue::Int(12_345)], 0).unwrap();
             assert_eq!((found.values, found.table_version), (vec![Some(0.0), None, None], Some(1)));
             apply(&test, &yaml(TABLE, "card", "").replace("10m", "20m")).await;
-            let before = online.look_up(&[KeyValue::Int(7)], DAY + 5 * MINUTE).unwrap();
+            let before = find(&online, &[KeyValue::Int(7)], 5 * MINUTE).unwrap();
             materialize(&test, TABLE, false).await;
-            let after = online.look_up(&[KeyValue::Int(7)], DAY + 5 * MINUTE).unwrap();
+            let after = find(&online, &[KeyValue::Int(7)], 5 * MINUTE).unwrap();
             assert_eq!(after, before, "what was opened stays what it was");
-            let again = features::open(&system, TABLE).await.unwrap();
+            let again = open(&test, TABLE).await.unwrap();
             assert_eq!(again.feature_ref().definition, 2);
         })
         .await;

@@ -3,28 +3,19 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use strongback::{
-    catalog::authorize_admin,
-    features::{self, FeatureRef, KeyValue, Lookup},
-};
+use strongback::features::{self, FeatureRef, KeyValue};
 
-use super::{DAY, MINUTE, TABLE, apply, begin, import, look_up, looking, materialize, working, yaml};
+use super::{
+    Found, MINUTE, TABLE, apply, begin, find, id_of, import, look_up, looking, materialize, working, yaml,
+};
 use crate::support::{TestApp, on_every_store};
 
-async fn id_of(test: &TestApp, name: &'static str) -> i64 {
-    let find = move |sql: &mut strongback::db::Sql<'_>| {
-        authorize_admin(sql, "look")?;
-        Ok(strongback::catalog::names::resolve(sql, name, None)?.id)
-    };
-    test.system().read(find).await.unwrap()
-}
-
 /// What a definition answers, once it can be looked up.
-async fn found(test: &TestApp, feature_ref: FeatureRef) -> Lookup {
+async fn found(test: &TestApp, feature_ref: FeatureRef) -> Found {
     let system = test.system();
     features::when_online(&system, feature_ref, Duration::from_mins(1)).await.unwrap();
-    let online = features::open_at(&system, feature_ref).await.unwrap();
-    online.look_up(&[KeyValue::Int(7)], DAY + 7 * MINUTE).unwrap()
+    let online = features::open(&system, feature_ref).await.unwrap();
+    find(&online, &[KeyValue::Int(7)], 7 * MINUTE).unwrap()
 }
 
 #[test]
@@ -75,13 +66,13 @@ fn a_definition_is_kept_up_to_date_while_something_stands_on_it() {
         features::hold(&test.system(), holder, &[]).await.unwrap();
         looking(&test, async || {
             let until = Instant::now() + Duration::from_mins(1);
-            while features::open_at(&test.system(), first).await.is_ok() {
+            while features::open(&test.system(), first).await.is_ok() {
                 assert!(Instant::now() < until, "it is not let go");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
         .await;
-        features::open_at(&test.system(), FeatureRef { table, definition: 2 }).await.unwrap();
+        features::open(&test.system(), FeatureRef { table, definition: 2 }).await.unwrap();
     });
 }
 
@@ -97,7 +88,7 @@ fn what_is_stood_on_comes_online_by_itself() {
             import(&test, "more", "append", &[(9, 7, 6 * MINUTE, Some(0.1))]).await;
             let table = id_of(&test, TABLE).await;
             let first = FeatureRef { table, definition: 1 };
-            assert!(features::open_at(&test.system(), first).await.is_err());
+            assert!(features::open(&test.system(), first).await.is_err());
             let holder = id_of(&test, super::SOURCE).await;
             features::hold(&test.system(), holder, &[first]).await.unwrap();
             let now = found(&test, first).await;

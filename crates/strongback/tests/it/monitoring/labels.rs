@@ -94,7 +94,10 @@ fn labels_of_a_table_without_ids_say_that_none_can_match() {
         assert_eq!(ok(&done)["rows"], 1);
         assert!(ok(&done)["matched"].is_null(), "{done:?}");
         assert!(
-            ok(&done)["note"].as_str().unwrap().contains("lacks the columns _request_id and _row"),
+            ok(&done)["note"]
+                .as_str()
+                .unwrap()
+                .contains("has no column '_request_id', by which rows and labels"),
             "{done:?}"
         );
     });
