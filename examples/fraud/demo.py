@@ -3,8 +3,8 @@
 Every step is a script of this folder, which a data scientist could have written, or a ``strongback`` command, which
 a person could type. Every figure on the screen is computed while you watch. Nothing is kept in the checkout.
 
-Environment: STRONGBACK_BIN names the binary, STRONGBACK_CACHE the cache folder; STRONGBACK_DEMO_KEEP=1 leaves the
-server running at the end. Exit codes: 0 all went well, 1 a step failed, 2 no binary, 3 no data, 130 interrupted.
+Environment: STRONGBACK_BIN names the binary, STRONGBACK_CACHE the cache folder; STRONGBACK_DEMO_HOURS says how much of the
+second day is replayed (2 hours; 24 are all of it); STRONGBACK_DEMO_KEEP=1 leaves the server running at the end. Exit codes: 0 all went well, 1 a step failed, 2 no binary, 3 no data, 130 interrupted.
 """
 
 import contextlib
@@ -68,6 +68,11 @@ class Demo:
         return subprocess.run(
             command, env=self.environment, cwd=self.server.folder, capture_output=True, text=True, check=True
         ).stdout
+
+    def require(self, is_so: bool, otherwise: str) -> None:
+        """Ends the demo where what it shows did not come about."""
+        if not is_so:
+            raise CommandError(otherwise, [])
 
     def strongback_into(self, file: str, *arguments: str) -> None:
         """Runs a ``strongback`` command with its data redirected into a file of the demo's folder."""

@@ -113,21 +113,25 @@ pub async fn open(ctx: &Ctx, feature_ref: FeatureRef) -> Result<Arc<Online>> {
         .read(move |sql| Ok((managed::by_asset(sql, table, Action::Read)?, definition::get(sql, table, n)?)))
         .await?;
     let name = managed::show(&found.name);
-    let meta = ctx.app.online.meta((table, n)).await?.filter(|meta| meta.table == found.asset.uuid);
-    let meta = meta.ok_or_else(|| not_online(&name, n))?;
     let plan = definition.plan()?;
-    let features = plan.declared().features.iter().map(|feature| feature.name.clone()).collect();
+    let features: Vec<String> = plan.declared().features.iter().map(|feature| feature.name.clone()).collect();
+    let meta = ctx.app.online.meta((table, n)).await?.filter(|meta| meta.table == found.asset.uuid);
+    let meta = meta.ok_or_else(|| not_online(&features, n))?;
     let (app, file) = (Arc::clone(&ctx.app), Arc::clone(ctx.app.online.file()));
     tokio::task::spawn_blocking(move || app.online.open()).await.map_err(Error::internal)??;
     Ok(Arc::new(Online { file, name, feature_ref, plan, features, key_kinds: meta.key_kinds }))
 }
 
-fn not_online(name: &str, definition: i64) -> Error {
+/// The table has no name here: whoever asks may be allowed to ask an endpoint, and not to read what it looks up.
+fn not_online(features: &[String], definition: i64) -> Error {
+    const NAMED: usize = 3;
+    let more = if features.len() > NAMED { ", …" } else { "" };
+    let named = features.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     Error::new(
         Code::InvalidState,
         format!(
-            "Nothing of definition {definition} of the feature table '{name}' can be looked up yet. Compute it with: strongback \
-             feature-table materialize {name} --wait"
+            "Nothing of definition {definition} of the feature table with {named}{more} can be looked up yet. Compute it with: \
+             strongback feature-table materialize NAME --wait"
         ),
     )
 }
@@ -184,7 +188,7 @@ impl Online {
             let meta = view.meta((table, definition))?;
             Ok((view, meta))
         })?;
-        let meta = meta.ok_or_else(|| not_online(&self.name, definition))?;
+        let meta = meta.ok_or_else(|| not_online(&self.features, definition))?;
         Ok(Publication { online: self, database, view, meta })
     }
 
@@ -193,28 +197,20 @@ impl Online {
         let names = self.keys();
         if keys.len() != names.len() {
             return Err(Error::invalid(format!(
-                "The feature table '{}' has {} keys ({}); {} were given.",
-                self.name,
+                "Features are looked up by {} keys ({}); {} were given.",
                 names.len(),
                 names.join(", "),
                 keys.len()
             )));
         }
-        let fit = |(name, (key, kind)): (&String, (&KeyValue, &KeyKind))| {
-            match (key, kind) {
+        let fit = |(name, (key, kind)): (&String, (&KeyValue, &KeyKind))| match (key, kind) {
             (key, kind) if key.kind() == *kind => Ok(key.clone()),
             (KeyValue::Text(text), KeyKind::Days) => day(text).ok_or_else(|| {
-                Error::invalid(format!(
-                    "The key '{name}' of the feature table '{}' is {kind}, like 2026-11-24; '{text}' is none.",
-                    self.name
-                ))
+                Error::invalid(format!("The key '{name}' is {kind}, like 2026-11-24; '{text}' is none."))
             }),
-            (key, kind) => Err(Error::invalid(format!(
-                "The key '{name}' of the feature table '{}' is {kind}; {} was given.",
-                self.name,
-                key.kind()
-            ))),
-        }
+            (key, kind) => {
+                Err(Error::invalid(format!("The key '{name}' is {kind}; {} was given.", key.kind())))
+            }
         };
         names.iter().zip(keys.iter().zip(kinds)).map(fit).collect()
     }

@@ -35,13 +35,16 @@ const BATCH: i64 = 100;
 /// Works until `stopped` changes.
 pub async fn background(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     let mut bell = app.db.bell().listen();
-    // One for each start: what is lost is restored once.
-    let (start, mut is_restored) = (uuid::Uuid::now_v7(), false);
+    // What is lost is restored once a start, and once each time that the file had to be begun anew.
+    let (mut begun, mut is_restored) = (uuid::Uuid::now_v7(), false);
     let mut swept = None::<tokio::time::Instant>;
     loop {
         bell.borrow_and_update();
+        if app.online.take_begun_anew() {
+            (begun, is_restored) = (uuid::Uuid::now_v7(), false);
+        }
         if !is_restored {
-            is_restored = restore(&app, start).await.unwrap_or_else(|error| {
+            is_restored = restore(&app, begun).await.unwrap_or_else(|error| {
                 tracing::warn!(?error, "the online features were not looked at; it is tried again");
                 false
             });
@@ -115,32 +118,37 @@ fn behind(sql: &mut Sql<'_>, (after, _): (i64, i64)) -> Result<Vec<Behind>> {
     let found: Vec<Found> = sql.all(&store::TABLES_BEHIND, bind![after, BATCH], read_behind)?;
     let mut behind = Vec::with_capacity(found.len());
     for (table, definition, run_as, version) in found {
-        let key = due(sql, table, format!("{table}/{definition}/{version}"))?;
+        let key = due(sql, table, format!("{table}/{definition}/{version}"), false)?;
         behind.push(Behind { payload: Payload::of(table), run_as, key });
     }
     Ok(behind)
 }
 
 fn upheld_behind(sql: &mut Sql<'_>, (table, definition): (i64, i64)) -> Result<Vec<Behind>> {
-    let found: Vec<Found> = sql.all(&store::UPHELD_BEHIND, bind![table, definition, BATCH], read_behind)?;
+    let found: Vec<(Found, bool)> =
+        sql.all(&store::UPHELD_BEHIND, bind![table, definition, BATCH], |row| {
+            Ok((read_behind(row)?, row.get::<i64>(4)? < 0))
+        })?;
     let mut behind = Vec::with_capacity(found.len());
-    for (table, definition, run_as, version) in found {
-        let key = due(sql, table, format!("{table}/uphold/{definition}/{version}"))?;
+    for ((table, definition, run_as, version), is_lost) in found {
+        let key = due(sql, table, format!("{table}/uphold/{definition}/{version}"), is_lost)?;
         behind.push(Behind { payload: Payload::upholding(table, definition), run_as, key });
     }
     Ok(behind)
 }
 
-/// Under which key a job is due that would be queued under this one the first time.
-fn due(sql: &mut Sql<'_>, table: i64, key: String) -> Result<Option<String>> {
+/// Under which key a job is due that would be queued under this one the first time. One that succeeded is not due again, but where
+/// what it made was let go since.
+fn due(sql: &mut Sql<'_>, table: i64, key: String, is_lost: bool) -> Result<Option<String>> {
     let newest = sql.first(&store::REFRESH_NEWEST, bind![table, &key, &format!("{key}/%")], |row| {
         let failed: Option<String> = row.get(2)?;
         Ok((row.get::<String>(0)?, row.get::<String>(1)?, failed, row.get::<Option<i64>>(3)?))
     })?;
     let Some((uuid, state, failed, ended_at)) = newest else { return Ok(Some(key)) };
-    let is_due = state == jobs::State::Failed.name()
+    let may_pass = state == jobs::State::Failed.name()
         && failed.is_some_and(|code| passes(&code))
         && ended_at.is_some_and(|at| at.saturating_add(RETRY_MS) <= sql.now());
+    let is_due = may_pass || (is_lost && state == jobs::State::Succeeded.name());
     Ok(is_due.then(|| format!("{key}/{uuid}")))
 }
 
@@ -175,9 +183,9 @@ struct Known {
     upheld: Vec<i64>,
 }
 
-/// Queues, once a start, that just what is published be computed for the online store, of every feature table where that is behind,
+/// Queues, once for each `begun`, that just what is published be computed for the online store, of every feature table where that is behind,
 /// and of what is upheld of it: the file was lost or damaged. Answers whether all of them are queued.
-async fn restore(app: &Arc<App>, start: uuid::Uuid) -> Result<bool> {
+async fn restore(app: &Arc<App>, begun: uuid::Uuid) -> Result<bool> {
     let known = app.db.read(&Origin::system(), known).await?;
     if known.is_empty() {
         return Ok(true);
@@ -188,12 +196,12 @@ async fn restore(app: &Arc<App>, start: uuid::Uuid) -> Result<bool> {
         let mut lost = Vec::new();
         let is_online = |meta: &Meta| published.is_online(&uuid, meta);
         if !online.get(&(id, published.definition)).is_some_and(is_online) {
-            lost.push((Payload { restore: true, ..Payload::of(id) }, format!("{id}/restore/{start}")));
+            lost.push((Payload { restore: true, ..Payload::of(id) }, format!("{id}/restore/{begun}")));
         }
         for n in upheld {
             if online.get(&(id, n)).is_none_or(|meta| meta.table != uuid) {
                 let payload = Payload { restore: true, ..Payload::upholding(id, n) };
-                lost.push((payload, format!("{id}/uphold/{n}/restore/{start}")));
+                lost.push((payload, format!("{id}/uphold/{n}/restore/{begun}")));
             }
         }
         for (payload, key) in lost {

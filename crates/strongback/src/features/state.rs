@@ -11,7 +11,10 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -69,10 +72,13 @@ pub(super) struct File {
     /// Held by who opens it, so that it is opened once.
     opening: Mutex<()>,
     database: Mutex<Option<Arc<Database>>>,
+    /// What was published was damaged and put aside, and nobody has seen to it yet.
+    was_begun_anew: AtomicBool,
 }
 
-/// Tries to open the store again that was closed after a failure, and how long after each other.
+/// How long after a failure the store is opened again, and twice as long after each further one.
 const REOPEN_AFTER: Duration = Duration::from_millis(25);
+/// The longest such rest.
 const REOPEN_REST_MAX: Duration = Duration::from_secs(2);
 
 fn failed(error: impl Into<redb::Error>) -> Error {
@@ -97,7 +103,8 @@ impl OnlineStore {
     /// Below a data directory, which this process holds alone. Nothing is opened yet.
     pub fn new(data_dir: &Path) -> Self {
         let path = data_dir.join(FILE_NAME);
-        let file = File { path, opening: Mutex::new(()), database: Mutex::new(None) };
+        let (opening, database) = (Mutex::new(()), Mutex::new(None));
+        let file = File { path, opening, database, was_begun_anew: AtomicBool::new(false) };
         Self { file: Arc::new(file), turns: Mutex::default() }
     }
 
@@ -114,6 +121,11 @@ impl OnlineStore {
     /// The open store. Blocks for a moment the first time.
     pub(super) fn open(&self) -> Result<Arc<Database>> {
         self.file.open()
+    }
+
+    /// Whether what was published was lost since the last call, so that it has to be computed again.
+    pub(super) fn take_begun_anew(&self) -> bool {
+        self.file.was_begun_anew.swap(false, Ordering::Relaxed)
     }
 
     /// The file of it, for who looks up for long.
@@ -164,6 +176,7 @@ impl File {
                 let aside = self.path.with_extension("redb.damaged");
                 tracing::warn!(%error, aside = %aside.display(), "the online features cannot be read and are computed again");
                 std::fs::rename(&self.path, aside).map_err(Error::internal)?;
+                self.was_begun_anew.store(true, Ordering::Relaxed);
                 create()
             }
             opened => opened,
@@ -211,8 +224,12 @@ impl File {
             loop {
                 std::thread::sleep(rest);
                 rest = rest.saturating_mul(2).min(REOPEN_REST_MAX);
-                if file.upgrade().is_none_or(|file| file.open().is_ok()) {
-                    return;
+                let Some(file) = file.upgrade() else { return };
+                match file.open() {
+                    Ok(_) => return,
+                    Err(error) => {
+                        tracing::warn!(?error, "the online features cannot be opened; it is tried again");
+                    }
                 }
             }
         });

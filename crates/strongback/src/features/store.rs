@@ -33,7 +33,8 @@ statements! {
 
     /// Superseded definitions that something served stands on, after a table and definition ($1, $2), of which nothing is online, or,
     /// where the table is computed when its source changes, that are behind their source; and that nobody computes.
-    UPHELD_BEHIND = "SELECT u.asset_id, u.definition, f.run_as_id, t.version FROM (
+    /// The last column is negative where nothing of it is computed.
+    UPHELD_BEHIND = "SELECT u.asset_id, u.definition, f.run_as_id, t.version, COALESCE(o.source_version, -1) FROM (
             SELECT DISTINCT u.asset_id, u.definition FROM feature_use u
             JOIN asset h ON h.id = u.holder_id AND h.deleted_at IS NULL) u
         JOIN feature_table f ON f.asset_id = u.asset_id
@@ -53,6 +54,7 @@ statements! {
             at = excluded.at";
     UPHELD_FAILED = "INSERT INTO feature_upheld (asset_id, definition, problem, at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (asset_id, definition) DO UPDATE SET problem = excluded.problem, at = excluded.at";
+    UPHELD_DELETE = "DELETE FROM feature_upheld WHERE asset_id = $1 AND definition = $2";
     /// Of definitions that nothing served stands on any more.
     UPHELD_SWEEP = "DELETE FROM feature_upheld WHERE NOT EXISTS (SELECT 1 FROM feature_use u
         JOIN asset h ON h.id = u.holder_id AND h.deleted_at IS NULL

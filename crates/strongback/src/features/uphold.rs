@@ -154,7 +154,7 @@ pub(super) async fn sweep(app: &App) -> Result<()> {
     if online.is_empty() {
         return Ok(());
     }
-    // In this order: whoever begins to stand on one of them meanwhile finds no row of it, and has it computed again.
+    // Decided in one transaction, so that nothing is let go that somebody stood on by then.
     let stale = app
         .db
         .derive(move |sql| {
@@ -177,7 +177,17 @@ pub(super) async fn sweep(app: &App) -> Result<()> {
     if stale.is_empty() {
         return Ok(());
     }
-    app.online.forget(stale).await
+    app.online.forget(stale.clone()).await?;
+    // Whoever began to stand on one of them meanwhile finds no row of it, and it is computed again.
+    app.db
+        .derive(move |tx| {
+            for (table, n) in &stale {
+                tx.execute(&store::UPHELD_DELETE, bind![*table, *n])?;
+            }
+            tx.ring();
+            Ok(())
+        })
+        .await
 }
 
 /// UUID of a living table, and the definitions of it that are kept online.

@@ -2,7 +2,7 @@
 
 use axum::{body::Body, response::Response};
 use http::{Method, Request};
-use lake::{decode::Format, query::Value, schema::Declared};
+use lake::{query::Value, schema::Declared};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use super::{
     monitor, tables,
 };
 use crate::{
-    catalog::{Action, Kind, authorize, names, securable::check_text},
+    catalog::{Action, Kind, authorize, names},
     context::Ctx,
     db::Sql,
     error::{Error, Result},
@@ -21,12 +21,10 @@ use crate::{
     router::{Limits, PathParams, Policy, Route, wire::json_response},
     tables::{
         append::{Filled, append_filled},
+        batches::{batch_id_of, format_named},
         managed::{self, Found},
     },
 };
-
-/// Longest id of a batch, in characters.
-const BATCH_CHARS_MAX: usize = 200;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -116,24 +114,8 @@ fn require(sql: &mut Sql<'_>, name: &FullName) -> Result<()> {
 
 async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let asked: LabelsRequest = read_query(request.uri().query())?;
-    let format = match asked.format.as_deref().unwrap_or("csv") {
-        "csv" => Format::Csv,
-        "json" => Format::Json,
-        "parquet" => Format::Parquet,
-        "arrow" => Format::Arrow,
-        other => {
-            return Err(Error::invalid(format!(
-                "Invalid value '{other}' for parameter 'format' supplied: it is one of csv, json, parquet, arrow."
-            )));
-        }
-    };
-    let batch_id = param(&params, "batch_id").to_owned();
-    check_text("batch_id", &batch_id, BATCH_CHARS_MAX)?;
-    if batch_id.is_empty() || batch_id.chars().any(char::is_control) {
-        return Err(Error::invalid(format!(
-            "Invalid value {batch_id:?} for parameter 'batch_id' supplied: it is one to {BATCH_CHARS_MAX} printable characters."
-        )));
-    }
+    let format = format_named(asked.format.as_deref().unwrap_or("csv"))?;
+    let batch_id = batch_id_of(&params)?;
     let watched = managed::parse(param(&params, "full_name"))?;
     let name = tables::names(&watched).labels;
     let looked_up = watched.clone();

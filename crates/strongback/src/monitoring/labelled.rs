@@ -45,8 +45,7 @@ pub(super) fn require_keys(table: &Managed, columns: &[lake::schema::Column]) ->
         return Ok(());
     };
     Err(Error::invalid(format!(
-        "The table '{}' has no column '{missing}', by which rows and labels find each other. Watch a payload table, or leave the \
-         labels out.",
+        "The table '{}' has no column '{missing}', by which rows and labels find each other; payload tables have it.",
         managed::show(&table.name)
     )))
 }

@@ -128,6 +128,9 @@ impl Seen {
     }
 
     fn note(&mut self, id: &str, place: i64) {
+        if self.are_too_many {
+            return;
+        }
         let key = self.hasher.hash_one((id, place));
         *self.labels.entry(key).or_default() += 1;
         if self.labels.len() > LABELS_MAX {

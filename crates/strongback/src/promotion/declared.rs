@@ -1,15 +1,14 @@
 //! What gates name is looked up while whoever asks for them waits: tables, columns, the condition, the endpoint, and whether
 //! there are as many rows as they ask for.
 //!
-//! What must stay true: nothing is refused here that the job could judge; a refusal says where in the file, which value, and
-//! what to write instead.
+//! What must stay true: nothing is refused here that the job could judge; a refusal says where in the file, which value, and what to write
+//! instead.
 
 use lake::{schema::Column, table::State};
 use syntax::gates::{Figure, Gates, TableRef};
 
 use super::{
     baseline,
-    checks::accuracy,
     http::Asked,
     rows::{self, Source},
     scoring, subject,
@@ -50,9 +49,6 @@ pub(super) async fn check(ctx: &Ctx, gates: &Gates, config: &str, asked: &Asked)
             "there is no champion yet, since the alias points nowhere, and the gates say with no 'first_champion' what the first \
              one has to reach; add it",
         ));
-    }
-    if has_champion && gates.accuracy.is_empty() {
-        return Err(written.refused("", accuracy::UNCOMPARED));
     }
     let (of, file) = (gates.clone(), written.clone());
     let (model, candidate) = (asked.model.clone(), asked.candidate.clone());

@@ -58,7 +58,8 @@ pub fn landed(sql: &mut Sql<'_>, name: &FullName, batch_id: &str) -> Result<Opti
     }
 }
 
-/// Lets rows land in a table, also where nobody waits for it any more, which is made with their schema where it does not exist.
+/// Lets rows land in a table, which is made with their schema where it does not exist. It goes on to its end where nobody waits any
+/// more.
 pub async fn append(
     ctx: &Ctx,
     name: &FullName,
@@ -103,8 +104,8 @@ pub struct Filled {
     pub defaults: Vec<(String, Value)>,
 }
 
-/// Lets it land, also where whoever brought it leaves once all of it is there, unless `look` finds something wrong with its rows. The same file under the same batch is the same batch,
-/// whatever was filled in meanwhile.
+/// Lets it land, unless `look` finds something wrong with its rows. It goes on to its end where nobody waits any more, once all of the
+/// file is there. The same file under the same batch is the same batch, whatever was filled in meanwhile.
 pub async fn append_filled(
     ctx: &Ctx,
     filled: Filled,
@@ -136,17 +137,21 @@ async fn fill(
         let claim = spool.claim(ObjectId::random());
         let refilled = spool.write(&claim, FILE_BYTES_MAX, pieces.boxed()).await;
         let report: Result<Report> = report.await.map_err(Error::from);
-        let refused = match &report {
-            Ok(report) if report.bad_rows > 0 => Some(land::refusal(report, "Mend the file.")),
-            Ok(_) => None,
-            Err(error) => Some(error.clone()),
-        };
-        if let Some(refused) = refused {
-            spool.remove(vec![claim.id()]).await;
-            return Err(refused);
+        // What cannot be written is called off, so that its own error says why.
+        let outcome = refilled.and_then(|refilled| {
+            let report = report?;
+            match report.bad_rows {
+                0 => Ok(refilled.size),
+                _ => Err(land::refusal(&report, "Mend the file.")),
+            }
+        });
+        match outcome {
+            Ok(size) => land::land(ctx.clone(), wanted, claim, Written { size, ..written }).await,
+            Err(error) => {
+                spool.remove(vec![claim.id()]).await;
+                Err(error)
+            }
         }
-        let size = refilled?.size;
-        land::land(ctx.clone(), wanted, claim, Written { size, ..written }).await
     };
     let outcome = outcome.await;
     spool.remove(vec![given.id()]).await;

@@ -152,7 +152,8 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
     json_response(&to_the_end(work).await?)
 }
 
-fn wanted(asked: &BatchRequest, params: &PathParams, content_type: &str) -> Result<Wanted> {
+/// The id of a batch in the path of a request.
+pub fn batch_id_of(params: &PathParams) -> Result<String> {
     let batch_id = param(params, "batch_id");
     check_text("batch_id", batch_id, BATCH_CHARS_MAX)?;
     if batch_id.is_empty() || batch_id.chars().any(char::is_control) {
@@ -160,6 +161,11 @@ fn wanted(asked: &BatchRequest, params: &PathParams, content_type: &str) -> Resu
             "Invalid value {batch_id:?} for parameter 'batch_id' supplied: it is one to {BATCH_CHARS_MAX} printable characters."
         )));
     }
+    Ok(batch_id.to_owned())
+}
+
+fn wanted(asked: &BatchRequest, params: &PathParams, content_type: &str) -> Result<Wanted> {
+    let batch_id = batch_id_of(params)?;
     let comment = asked.comment.clone().unwrap_or_default();
     check_text("comment", &comment, COMMENT_CHARS_MAX)?;
     let quarantine = asked.quarantine.as_deref().filter(|name| !name.is_empty());
@@ -171,7 +177,7 @@ fn wanted(asked: &BatchRequest, params: &PathParams, content_type: &str) -> Resu
     }
     Ok(Wanted {
         name,
-        batch_id: batch_id.to_owned(),
+        batch_id,
         create: asked.create,
         comment,
         mode: mode(asked.mode.as_deref())?,
@@ -203,15 +209,20 @@ fn mode(given: Option<&str>) -> Result<Mode> {
     one_of("mode", given.unwrap_or("append"), &[("append", Mode::Append), ("overwrite", Mode::Overwrite)])
 }
 
-fn format(given: Option<&str>, content_type: &str) -> Result<Format> {
+/// The format of this name.
+pub fn format_named(given: &str) -> Result<Format> {
     const KNOWN: &[(&str, Format)] = &[
         ("csv", Format::Csv),
         ("json", Format::Json),
         ("parquet", Format::Parquet),
         ("arrow", Format::Arrow),
     ];
+    one_of("format", given, KNOWN)
+}
+
+fn format(given: Option<&str>, content_type: &str) -> Result<Format> {
     match given {
-        Some(given) => one_of("format", given, KNOWN),
+        Some(given) => format_named(given),
         None => land::format_of(content_type).ok_or_else(|| {
             Error::invalid(format!(
                 "The content type '{content_type}' says no format that rows come in. Send format=csv, json, parquet or arrow."

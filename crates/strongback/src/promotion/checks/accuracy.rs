@@ -26,8 +26,7 @@ pub const GATE: &str = "accuracy";
 pub const FIRST: &str = "first_champion";
 
 /// Why a candidate passes nothing where a champion is there and `accuracy` is not.
-pub const UNCOMPARED: &str =
-    "there is a champion, and the gates say with no accuracy how the candidate has to compare with it";
+pub const UNCOMPARED: &str = "there is a champion, and the gates say with no 'accuracy' how the candidate has to compare with it; add it";
 
 /// Rows times resamples of one figure: some tens of seconds.
 const RESAMPLED_ROWS_MAX: u64 = 5_000_000_000;

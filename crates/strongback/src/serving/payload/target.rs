@@ -189,7 +189,7 @@ fn free_leaf(sql: &mut Sql<'_>, schema: i64, leaf: &str) -> Result<String> {
     Err(Error::new(
         Code::ResourceConflict,
         format!(
-            "There are {NUMBERS_MAX} tables named '{leaf}' with a number behind it. Delete or rename those of endpoints that are gone."
+            "There are {NUMBERS_MAX} tables named '{leaf}' with a number behind it. Delete those of endpoints that are gone."
         ),
     ))
 }

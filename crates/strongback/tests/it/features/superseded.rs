@@ -18,6 +18,18 @@ async fn found(test: &TestApp, feature_ref: FeatureRef) -> Found {
     find(&online, &[KeyValue::Int(7)], 7 * MINUTE).unwrap()
 }
 
+/// Waits until a definition that nothing stands on is let go.
+async fn let_go(test: &TestApp, feature_ref: FeatureRef) {
+    looking(test, async || {
+        let until = Instant::now() + Duration::from_mins(1);
+        while features::open(&test.system(), feature_ref).await.is_ok() {
+            assert!(Instant::now() < until, "it is not let go");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
 #[test]
 fn a_definition_is_kept_up_to_date_while_something_stands_on_it() {
     on_every_store(async |mut test: TestApp| {
@@ -64,14 +76,7 @@ fn a_definition_is_kept_up_to_date_while_something_stands_on_it() {
         assert_eq!((again.values, again.source_version), (expected, 2));
 
         features::hold(&test.system(), holder, &[]).await.unwrap();
-        looking(&test, async || {
-            let until = Instant::now() + Duration::from_mins(1);
-            while features::open(&test.system(), first).await.is_ok() {
-                assert!(Instant::now() < until, "it is not let go");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await;
+        let_go(&test, first).await;
         features::open(&test.system(), FeatureRef { table, definition: 2 }).await.unwrap();
     });
 }
@@ -99,5 +104,12 @@ fn what_is_stood_on_comes_online_by_itself() {
             );
         })
         .await;
+        let first = FeatureRef { table: id_of(&test, TABLE).await, definition: 1 };
+        let holder = id_of(&test, super::SOURCE).await;
+        features::hold(&test.system(), holder, &[]).await.unwrap();
+        let_go(&test, first).await;
+        // Rolled back to, it is computed once more, though its source has nothing new.
+        features::hold(&test.system(), holder, &[first]).await.unwrap();
+        assert_eq!(working(&test, async || found(&test, first).await).await.source_version, 1);
     });
 }

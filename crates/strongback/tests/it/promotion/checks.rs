@@ -350,8 +350,20 @@ fn a_champion_is_compared_with_or_nothing_passes() {
         lab.govern(&["champion"]);
         let champion = lab.points_to("champion");
         // The signatures are the same, and that alone says nothing about how well it scores.
-        let refused = lab.refusal(candidate, &gates("compatibility: {}\n"), "config");
-        assert!(refused.contains("with no accuracy how the candidate has to compare with it"), "{refused}");
+        let job = lab.queue(candidate, &gates("compatibility: {}\n"), true);
+        let ended = lab.ended(&job);
+        assert_eq!(
+            (&ended["result"]["verdict"], &ended["result"]["moved"]),
+            (&json!("could_not_judge"), &json!(false))
+        );
+        let view = lab.get(&format!("/api/1.0/gate-reports/{job}"));
+        assert_eq!(outcome(&view, "compatibility.signature").0, "pass");
+        let (said, sentence) = outcome(&view, "accuracy");
+        assert_eq!(said, "could_not_judge");
+        assert!(
+            sentence.contains("with no 'accuracy' how the candidate has to compare with it; add it"),
+            "{sentence}"
+        );
         assert_eq!(lab.points_to("champion"), champion);
     });
 }

@@ -105,6 +105,9 @@ fn what_the_owner_of_an_endpoint_may_not_read_is_not_looked_up() {
         assert!(matches!(opened(&test, "").await, Lookup::Nothing));
         ok(&test.send(request("DELETE", &format!("/api/1.0/training-sets/{SET}"), None)).await);
         assert!(matches!(opened(&test, &run).await, Lookup::Nothing));
+        // What answers already goes on.
+        lookup.renew(&system, id).await.unwrap();
+        assert!(lookup.request_schema().is_some());
     });
 }
 

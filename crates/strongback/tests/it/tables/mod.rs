@@ -241,7 +241,12 @@ fn both_clients_see_a_kept_table_as_a_managed_one() {
         assert!(refused.json["message"].as_str().unwrap().contains("a value is required"), "{refused:?}");
         assert_eq!(sql(&test, "SELECT * FROM prod.risk.made").await.1, "id,amount\n1,2.50\n");
 
-        // Renamed, it is where it was.
+        // A table keeps its name; its schema may get another, and the table is where it was.
+        let body = json!({ "new_name": "other" });
+        let refused =
+            test.send(request("PATCH", "/api/2.1/unity-catalog/tables/prod.risk.made", Some(body))).await;
+        let said = refused.json["message"].as_str().unwrap();
+        assert!(refused.status == 400 && said.contains("'new_name' is not supported"), "{refused:?}");
         ok(&test
             .send(request(
                 "PATCH",
