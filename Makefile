@@ -36,7 +36,8 @@ bench: ## release build, measured side by side with the peers: MLflow's server a
 	@venv=$$(tools/venv.sh) && STRONGBACK_VENV="$$venv" bench/run.sh \
 	&& for each in scoring overhead log_cost why join; do \
 		"$$venv/bin/python" "bench/$$each.py" --binary $(CARGO_TARGET_DIR)/release/strongback || exit; \
-	done
+	done \
+	&& "$$venv/bin/python" bench/join.py --order shuffled --binary $(CARGO_TARGET_DIR)/release/strongback
 
 torture: ## long runs: kill -9 under load, a hundred rounds on each database; the result goes into docs/torture.md
 	@tools/torture.sh

@@ -32,8 +32,8 @@ rounds_on() {
 rounds_of_tests() {
     command -v cargo-nextest >/dev/null || { echo "the rounds of the tests need cargo-nextest" >&2; return 1; }
     STRONGBACK_KILL_ROUNDS=$rounds cargo nextest run --workspace --locked --no-fail-fast \
-        -E 'test(/(tables|features|payload|serving|promotion)::kill::/)' || return
-    [[ $rounds -lt $full ]] || write_down "import, materialisation, payload log, scoring, gates and moves: $rounds rounds each on both databases, 0 problems"
+        -E 'test(/(tables|features|payload|serving|promotion)::(set_)?kill::/)' || return
+    [[ $rounds -lt $full ]] || write_down "import, materialisation, training sets, payload log, scoring, gates and moves: $rounds rounds each on both databases, 0 problems"
 }
 
 write_down() {

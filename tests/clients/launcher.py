@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -71,8 +72,14 @@ def binary() -> Path:
     return path
 
 
-def strongback(data_dir: Path, *, database_url: str | None = None, extra: tuple[str, ...] = ()) -> Server:
-    """Starts ``strongback up`` on a free port and returns once ``/health`` answers."""
+def strongback(
+    data_dir: Path,
+    *,
+    database_url: str | None = None,
+    extra: tuple[str, ...] = (),
+    before: Callable[[], None] | None = None,
+) -> Server:
+    """Starts ``strongback up`` on a free port and returns once ``/health`` answers; ``before`` runs in the child first."""
     port = free_port()
     command = [str(binary()), "up", "--data-dir", str(data_dir), "--port", str(port)]
     if database_url:
@@ -83,7 +90,7 @@ def strongback(data_dir: Path, *, database_url: str | None = None, extra: tuple[
     # What is set for the clients under test must not configure the server.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("STRONGBACK_", "MLFLOW_", "DATABRICKS_"))}
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment, preexec_fn=before)
     backend = "postgres" if database_url else "sqlite"
     server = Server(f"http://127.0.0.1:{port}", backend, data_dir, database_url, process, log)
     try:

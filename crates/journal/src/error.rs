@@ -89,3 +89,19 @@ impl Error {
         matches!(self, Self::Busy { .. } | Self::NoRoom { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, StorageFull};
+
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_passes_by_itself_and_other_failures_do_not() {
+        for (kind, is_passing) in
+            [(StorageFull, true), (QuotaExceeded, true), (FileTooLarge, true), (PermissionDenied, false)]
+        {
+            assert_eq!(Error::io("segment", kind.into()).is_passing(), is_passing, "{kind}");
+        }
+    }
+}

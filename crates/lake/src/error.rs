@@ -195,3 +195,31 @@ fn sentence(said: &str) -> String {
     let said = said.trim();
     if said.ends_with(['.', '?', '!']) { said.to_owned() } else { format!("{said}.") }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind};
+
+    use super::*;
+
+    /// What the engine or the store says of a file where the system said this.
+    fn told(kind: ErrorKind) -> [Error; 2] {
+        let store = || ObjectStoreError::Generic { store: "files", source: Box::new(io::Error::from(kind)) };
+        let deep =
+            DataFusionError::Context("spilling".into(), Box::new(DataFusionError::IoError(kind.into())));
+        [Error::from(store()), Error::from(deep)]
+    }
+
+    #[test]
+    fn a_disk_without_room_is_told_as_such_however_deep_it_is_said() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            for error in told(kind) {
+                assert_eq!(error.kind(), Kind::Unavailable);
+                assert!(error.message().contains("is full. Free space"), "{}", error.message());
+            }
+        }
+        for error in told(ErrorKind::PermissionDenied) {
+            assert!(!error.message().contains("full"), "{}", error.message());
+        }
+    }
+}

@@ -336,6 +336,11 @@ pub(super) fn failed(error: journal::Error) -> Error {
         journal::Error::TooLong { bytes, limit } => Error::invalid(format!(
             "The request has {bytes} bytes with what is logged of it; it may have {limit}. Send fewer rows at a time."
         )),
+        journal::Error::Io { .. } => Error::unavailable(
+            "The disk that holds the payload log failed, which the server's log tells: nothing is answered that is not logged. Repeat \
+             the request once the disk is well.",
+        )
+        .because(error),
         journal::Error::Closed => Error::unavailable(
             "The payload log takes nothing more: the server is shutting down, or its log failed, which the server's log tells. \
              Repeat the request later.",

@@ -1,17 +1,18 @@
-//! The loop closed: drift raises an alert, which queues a command; a runner runs it, and what comes of it goes through the gates.
+//! The loop closed: what an endpoint was asked drifts, which raises an alert; that queues a command, a runner runs it, what comes of it
+//! goes through the gates, and the endpoint answers by it.
 
-use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::lab::{GOOD, Lab, MODEL, WEAK, gates, on_every_store};
 
 const GATES: &str = "accuracy:\n  - metric: roc_auc\n    margin: 0\nfirst_champion:\n  - metric: roc_auc\n    at_least: 0.1\n";
 
 const MONITOR: &str = "version: 1
-watch: prod.risk.served
+watch: prod.risk.scores
 baseline: prod.risk.training@1
-event_time: at
+prediction: _prediction
 window: { length: 1h }
 lateness: 1d
 features: { include: [x1, x2] }
@@ -23,15 +24,25 @@ trigger:
   cool_down: 1d
 ";
 
-/// An hour of what was served, after the world has changed: `x1` is positive alone.
-fn drifted() -> String {
-    let mut csv = String::from("at,x1,x2\n");
-    for row in 0..300 {
-        let (minute, second) = (row / 5, row % 5 * 12);
-        let (x1, x2) = (f64::from(row % 100) / 100.0, f64::from(row * 37 % 100) / 50.0 - 1.0);
-        writeln!(csv, "2024-11-24T10:{minute:02}:{second:02}Z,{x1},{x2}").unwrap();
+/// A request of an hour, after the world has changed: `x1` is positive alone.
+fn drifted() -> Value {
+    let row = |row: u32| [f64::from(row % 100) / 100.0, f64::from(row * 37 % 100) / 50.0 - 1.0];
+    let rows: Vec<[f64; 2]> = (0..300).map(row).collect();
+    json!({ "dataframe_split": { "columns": ["x1", "x2"], "data": rows }, "event_time": "2024-11-24T10:30:00Z" })
+}
+
+/// The id of a request, once this version of the model answers it.
+fn served_by(lab: &mut Lab, version: i64) -> String {
+    let begun = Instant::now();
+    loop {
+        let answer = lab.answer("/endpoints/scores/invocations", &drifted());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        if answer.header("x-model-version") == Some(version.to_string().as_str()) {
+            return answer.header("x-request-id").unwrap().to_owned();
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1), "version {version} is not served");
+        std::thread::sleep(Duration::from_millis(50));
     }
-    csv
 }
 
 #[test]
@@ -57,9 +68,11 @@ fn an_alert_brings_a_challenger_before_the_gates() {
             "env": { "SB": binary, "DIR": folder },
         });
         lab.post("/api/1.0/commands", &json!({ "name": "prod.risk.retrain", "definition": definition }));
-        lab.import("prod.risk.served", &drifted());
+        lab.endpoint("scores", &format!("{MODEL}@champion"));
+        served_by(&mut lab, first);
+        lab.post("/api/1.0/endpoints/scores/flush", &json!({}));
         lab.post("/api/1.0/monitors", &json!({ "yaml": MONITOR }));
-        let asked = lab.post("/api/1.0/monitors/prod.risk.served/run", &json!({}));
+        let asked = lab.post("/api/1.0/monitors/prod.risk.scores/run", &json!({}));
         let judged = lab.ended(asked["job_id"].as_str().unwrap());
         assert_eq!(judged["state"], "succeeded", "{judged}");
 
@@ -79,5 +92,13 @@ fn an_alert_brings_a_challenger_before_the_gates() {
         assert_eq!(newest["to_version"], second, "{history}");
         let report = lab.get(&format!("/api/1.0/gate-reports?model={MODEL}"))["reports"][0].clone();
         assert_eq!(report["candidate"], second, "{report}");
+
+        let request = served_by(&mut lab, second);
+        let why = lab.get(&format!("/api/1.0/requests/{request}/why"));
+        assert_eq!(
+            (&why["model"]["version"], &why["gate"]["report_id"]),
+            (&json!(second), &report["report_id"]),
+            "{why:#}"
+        );
     });
 }

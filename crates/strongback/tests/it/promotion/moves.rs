@@ -339,6 +339,13 @@ fn the_command_line_tells_what_kept_the_gates_from_judging() {
         // A server that does not answer is one to ask again.
         desk.gate(4, [MODEL, "1", "easy.yaml"], &["--server", "http://127.0.0.1:9"]);
         desk.is_unjudged("127.0.0.1:9");
+        // Where other gates than these count, they pass and the alias stays.
+        let govern = ["model", "govern", MODEL];
+        let others = [&govern[..], &["--aliases", "champion", "--config", "long.yaml"]].concat();
+        assert!(lab.command(&others).status.success());
+        let (_, err) = desk.gate(3, [MODEL, "1", "easy.yaml"], &[]);
+        assert!(err.contains("The gates passed, and 'champion' did not move"), "{err}");
+        assert!(lab.command(&[&govern[..], &["--off"]].concat()).status.success());
         // What passes says so.
         desk.gate(0, [MODEL, "1", "easy.yaml"], &[]);
         assert!(desk.read("g.xml").contains("errors=\"0\"") && desk.read("g.md").contains(": pass"));
