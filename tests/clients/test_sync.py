@@ -29,9 +29,18 @@ def strongback(server, *arguments):
     )
 
 
+@pytest.fixture
+def client_of_its_own(monkeypatch):
+    """What mlflow is told here is forgotten afterwards."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+    mlflow.set_tracking_uri(None)
+
+
 def serve(server):
     """A model behind the endpoint ``fraud``."""
     mlflow.set_tracking_uri(server.url)
+    mlflow.set_experiment("sync")
     rows = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 2)), columns=["a", "b"])
     model = LogisticRegression().fit(rows, rows.a > 0)
     with mlflow.start_run():
@@ -63,10 +72,10 @@ def rows_of(server, name):
     return json.loads(done.stdout)["newest"]["rows"] if done.returncode == 0 else None
 
 
-def test_what_the_disk_does_not_keep_is_not_acknowledged(server, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("client_of_its_own")
+def test_what_the_disk_does_not_keep_is_not_acknowledged(server, tmp_path):
     if server.backend != "sqlite":
         pytest.skip("the disk is that of tables and log, on either store")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     data_dir, csv = tmp_path / "data", tmp_path / "rows.csv"
     csv.write_text("id,amount\n1,2.5\n2,3\n")
     imported = ("table", "import", str(csv), "--name", NAME, "--batch-id", "one")
@@ -101,4 +110,3 @@ def test_what_the_disk_does_not_keep_is_not_acknowledged(server, tmp_path, monke
         assert rows_of(running, json.loads(done.stdout)["table"]) >= 2
     finally:
         assert running.stop() == 0, running.log_tail()
-        mlflow.set_tracking_uri(None)
