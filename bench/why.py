@@ -47,7 +47,7 @@ features:
 GATES = f"""
 version: 1
 evaluation:
-  table: {SCHEMA}.train
+  table: {SCHEMA}.newest
   label: label
   timestamp: event_time
 first_champion:
@@ -112,8 +112,10 @@ def serve(server: ours.Server, folder: Path, body: Path) -> None:
     server.run("feature-table", "apply", folder / "amounts.yaml")
     server.run("feature-table", "materialize", f"{SCHEMA}.amounts", "--wait")
     sets = ["--labels", f"{SCHEMA}.labelled", "--features", f"{SCHEMA}.amounts", "--label", "label"]
-    # The newest three quarters: each has enough before it.
-    server.run("training-set", "create", f"{SCHEMA}.train", *sets, "--where", f"tx_id >= {TRANSACTIONS // 4}")
+    # After the first quarter each has enough before it. What the model is judged on it has not learned from.
+    first, newest = TRANSACTIONS // 4, TRANSACTIONS * 3 // 4
+    server.run("training-set", "create", f"{SCHEMA}.train", *sets, "--where", f"tx_id >= {first} AND tx_id < {newest}")
+    server.run("training-set", "create", f"{SCHEMA}.newest", *sets, "--where", f"tx_id >= {newest}")
     answer = server.ask("GET", f"/api/1.0/training-sets/{SCHEMA}.train/rows?format=parquet")
     known = pd.read_parquet(io.BytesIO(answer.body))
     rows = known[[*models.FEATURES, *LOOKED_UP]].astype(float)
