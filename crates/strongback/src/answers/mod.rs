@@ -17,7 +17,8 @@ pub use history::{HistoryResponse, Move};
 pub use lineage::{EdgeInfo, LineageRequest, LineageResponse, NodeInfo, lineage_get};
 
 pub use why::{
-    EndpointPart, FeaturePart, GatePart, InputPart, ModelPart, RowPart, RunPart, Why, WhyRequest, why,
+    EndpointPart, FeaturePart, GatePart, HIDDEN_TABLE, InputPart, ModelPart, RowPart, RunPart, Why,
+    WhyRequest, why,
 };
 
 pub use overview::{Counts, ModelLine, Overview, RunLine, overview};

@@ -161,10 +161,13 @@ pub struct FeaturePart {
     pub source_version: Option<i64>,
 }
 
+/// What stands for the name of a feature table that the caller may not read.
+pub const HIDDEN_TABLE: &str = "a feature table that you may not read";
+
 impl FeaturePart {
     /// Its name, or words for one that is hidden.
     pub fn shown(&self) -> &str {
-        self.table.as_deref().unwrap_or("a feature table that you may not read")
+        self.table.as_deref().unwrap_or(HIDDEN_TABLE)
     }
 
     /// Where it came from, in words.

@@ -15,7 +15,7 @@ use super::{
     exit,
     printer::{self, text},
 };
-use crate::error::Error;
+use crate::{answers::HIDDEN_TABLE, error::Error};
 
 const ENDPOINTS: &str = "/api/1.0/endpoints";
 /// Between two looks at an endpoint that is being loaded.
@@ -338,7 +338,7 @@ fn show(endpoint: &Json, as_json: bool) -> anyhow::Result<()> {
 
 /// Where inputs are looked up, and how far that is.
 fn looked_up(from: &Json) -> String {
-    let table = from["table"].as_str().unwrap_or("a feature table that you may not read");
+    let table = from["table"].as_str().unwrap_or(HIDDEN_TABLE);
     let (n, newest) = (&from["definition"], &from["newest_definition"]);
     let superseded =
         if n == newest { String::new() } else { format!(" (superseded by {newest}, kept for this)") };

@@ -20,7 +20,7 @@ use crate::{
         asset::{self, Asset, Kind, NewAsset},
         authorize, names,
         securable::{self, Paging, People, Properties, Wanted, check_text},
-        unsupported::refuse,
+        unsupported::refuse_text,
     },
     context::Ctx,
     db::{Change, Sql},
@@ -466,19 +466,16 @@ pub struct UpdateRequest {
     pub comment: Option<String>,
     /// Free properties, in place of all earlier ones.
     pub properties: Option<Properties>,
-    /// Refused: a table keeps its name.
+    /// Refused unless it is the name: a table keeps it.
     pub new_name: Option<String>,
 }
 
 async fn update(ctx: Ctx, request: UpdateRequest) -> Result<TableInfo> {
-    refuse(
-        "new_name",
-        request.new_name.is_some(),
-        "tables keep their names, by which statements, gates and monitors know them.",
-    )?;
     let root = ctx.app.lake.root().clone();
     ctx.write(move |tx| {
         let (catalog, schema, found) = find(tx, &request.full_name)?;
+        let why = "tables keep their names, by which statements, gates and monitors know them.";
+        refuse_text("new_name", request.new_name.as_deref(), &found.leaf, why)?;
         let wanted = Wanted {
             leaf: None,
             owner: request.owner.as_deref(),

@@ -71,12 +71,27 @@ fn processor_time_is_counted_and_bounded() {
             };
             job.blocking(work).await
         });
+        // Charges what it took, within what it may take.
+        handle(&test, "test.charges", async |job| {
+            let work = || {
+                let begun = processor_ms("thread-self");
+                while processor_ms("thread-self") < begun + 60 {
+                    std::hint::black_box((0..200_000_u64).sum::<u64>());
+                }
+                Ok(json!(null))
+            };
+            job.blocking(work).await
+        });
         let worker = Worker::start(&test.app);
         let budget = Budget { processor_ms: Some(100), wall_ms: Some(3_000), ..Budget::default() };
         let job = ended(&test, queue(&test, with("test.computes", budget)).await.unwrap()).await;
         // What it asks is charged up to then, long before the piece that computes is over.
         assert_exceeded(&job, "of processor time; its budget is 100");
         assert!((101..1_000).contains(&job.cost.processor_ms), "{:?}", job.cost);
+        let budget = Budget { processor_ms: Some(10_000), ..budget };
+        let job = ended(&test, queue(&test, with("test.charges", budget)).await.unwrap()).await;
+        assert_eq!(outcome(&job), "succeeded");
+        assert!(job.cost.processor_ms >= 40, "{:?}", job.cost);
         worker.stop().await;
     });
 }
@@ -85,9 +100,9 @@ fn processor_time_is_counted_and_bounded() {
 const PAIRS: &str = "SELECT sum(a.x * b.x % 7) AS n FROM (SELECT unnest(range(0, 20000)) AS x) AS a \
      JOIN (SELECT unnest(range(0, 1000)) AS x) AS b ON a.x * 3 <> b.x";
 
-/// Processor time of this process so far, milliseconds.
-fn of_this_process() -> i64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+/// Processor time of this process (`self`) or thread (`thread-self`) so far, milliseconds, in steps of 10.
+fn processor_ms(whose: &str) -> i64 {
+    let stat = std::fs::read_to_string(format!("/proc/{whose}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
     (fields[11].parse::<i64>().unwrap() + fields[12].parse::<i64>().unwrap()) * 10
 }
@@ -106,9 +121,9 @@ fn what_the_query_engine_does_for_a_job_is_its_own() {
             Ok(json!(rows))
         });
         let worker = Worker::start(&test.app);
-        let before = of_this_process();
+        let before = processor_ms("self");
         let job = ended(&test, queue(&test, new("test.asks")).await.unwrap()).await;
-        let of_all = of_this_process() - before;
+        let of_all = processor_ms("self") - before;
         assert_eq!((outcome(&job).as_str(), &job.result), ("succeeded", &Some(json!(1))), "{job:?}");
         let used = job.cost.processor_ms;
         assert!(used >= 60, "the engine looked at 20,000,000 pairs: {:?}", job.cost);
