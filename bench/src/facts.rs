@@ -20,9 +20,9 @@ pub struct Insist {
     /// Spread of the calibration loop, as a share of its fastest pass, above which the machine counts as noisy.
     #[arg(long, default_value_t = 0.25)]
     pub spread_max: f64,
-    /// Seconds to wait at most until the load average has fallen below that: what is to be measured is the machine, and not the
-    /// compiler that ran on it just now.
-    #[arg(long, env = "BENCH_SETTLE_SECONDS", default_value_t = 120)]
+    /// Seconds to wait at most until the machine is quieter than that: what is to be measured is the machine, and neither the
+    /// compiler that ran on it just now nor a neighbour's.
+    #[arg(long, env = "BENCH_SETTLE_SECONDS", default_value_t = 600)]
     pub settle_seconds: u64,
     /// Measure on a noisy machine all the same; the result says so and is no figure.
     #[arg(long)]
@@ -45,11 +45,10 @@ pub struct Facts {
 impl Facts {
     /// Looks at the machine, before anything is measured; what a sync costs is that of the file system of `folder`.
     pub fn gather(insist: &Insist, folder: &Path) -> Result<Self> {
-        if !insist.accept_noise {
-            machine::wait_until_settled(insist.load_max, Duration::from_secs(insist.settle_seconds))?;
-        }
-        let noise_before = Noise::measure()?;
-        let objection = noise_before.objection(insist.load_max, insist.spread_max, false);
+        let patience = Duration::from_secs(if insist.accept_noise { 0 } else { insist.settle_seconds });
+        let (noise_before, objection) = machine::once_quiet(patience, |noise| {
+            noise.objection(insist.load_max, insist.spread_max, false)
+        })?;
         Ok(Self {
             taken_at: now(),
             commit: commit(),

@@ -11,6 +11,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use testkit::random::Random;
 
+/// Between two looks at a machine that is not quiet: a look is load itself.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 const CALIBRATION_PASSES: usize = 40;
 const CALIBRATION_STEPS: u32 = 4_000_000;
 const SYNCS: usize = 500;
@@ -120,13 +122,21 @@ impl SyncCost {
     }
 }
 
-/// Waits until the load average a processor is not above this, for so long at most.
-pub fn wait_until_settled(load_max: f64, patience: Duration) -> Result<()> {
+/// Looks at the machine again and again until nothing speaks against it, for so long at most: its noise in the end, and what
+/// still speaks against it.
+pub fn once_quiet(
+    patience: Duration,
+    objection: impl Fn(&Noise) -> Option<String>,
+) -> Result<(Noise, Option<String>)> {
     let deadline = Instant::now() + patience;
-    while Instant::now() < deadline && load_average()? / cores() as f64 > load_max {
-        std::thread::sleep(Duration::from_secs(5));
+    loop {
+        let noise = Noise::measure()?;
+        let objection = objection(&noise);
+        if objection.is_none() || Instant::now() >= deadline {
+            return Ok((noise, objection));
+        }
+        std::thread::sleep(BETWEEN_LOOKS.min(deadline.saturating_duration_since(Instant::now())));
     }
-    Ok(())
 }
 
 /// Of the last minute.

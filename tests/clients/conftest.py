@@ -62,15 +62,8 @@ def server(request, tmp_path_factory):
     if request.param == "peer":
         yield launcher.peer(PEER_URL)
         return
-    database_url = launcher.create_database(POSTGRES_URL) if request.param == "postgres" else None
-    running = launcher.strongback(tmp_path_factory.mktemp(request.param) / "data", database_url=database_url)
-    yield running
-    code = running.stop()
-    log = running.log_tail(200)
-    if database_url:
-        launcher.drop_database(POSTGRES_URL, database_url)
-    assert code == 0, f"SIGTERM ended the server with {code}:\n{log}"
-    assert "panicked" not in log, log
+    with launcher.on_store(request.param, tmp_path_factory.mktemp(request.param) / "data") as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

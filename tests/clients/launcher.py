@@ -12,7 +12,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -46,6 +47,12 @@ class Server:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"the server did not end within {STOP_LIMIT_S} s of signal {with_signal}") from None
+
+    def end(self) -> None:
+        """Ends the process if it still runs, whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def log_tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log else ""
@@ -100,6 +107,25 @@ def strongback(
         process.wait()
         raise
     return server
+
+
+@contextmanager
+def on_store(backend: str, data_dir: Path, *, extra: tuple[str, ...] = ()) -> Iterator[Server]:
+    """A server on a store of its own, of this kind (``sqlite`` or ``postgres``), that must stop cleanly at the end."""
+    cluster = os.environ["STRONGBACK_TEST_POSTGRES_URL"] if backend == "postgres" else None
+    database_url = create_database(cluster) if cluster else None
+    try:
+        running = strongback(data_dir, database_url=database_url, extra=extra)
+        try:
+            yield running
+            code = running.stop()
+            assert code == 0, f"SIGTERM ended the server with {code}:\n{running.log_tail(200)}"
+            assert "panicked" not in running.log.read_text(errors="replace"), running.log_tail(500)
+        finally:
+            running.end()
+    finally:
+        if database_url:
+            drop_database(cluster, database_url)
 
 
 def peer(url: str) -> Server:

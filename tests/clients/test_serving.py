@@ -39,17 +39,9 @@ def served(server, tmp_path_factory):
     """A server of its own on each store, whose workers use the Python of the tests, with short limits."""
     extra = ("--worker-python", sys.executable, "--scoring-seconds", "2")
     os.environ["SECRET"] = "hush"  # The server has it; a model's process must not.
-    cluster = os.environ.get("STRONGBACK_TEST_POSTGRES_URL") if server.backend == "postgres" else None
-    database_url = launcher.create_database(cluster) if cluster else None
-    data_dir = tmp_path_factory.mktemp("serving") / "data"
-    running = launcher.strongback(data_dir, database_url=database_url, extra=extra)
-    ensure_schema(running, "prod", "risk")
-    yield running
-    code = running.stop()
-    if cluster:
-        launcher.drop_database(cluster, database_url)
-    assert code == 0, running.log_tail(200)
-    assert "panicked" not in running.log_tail(500)
+    with launcher.on_store(server.backend, tmp_path_factory.mktemp("serving") / "data", extra=extra) as running:
+        ensure_schema(running, "prod", "risk")
+        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -336,6 +328,46 @@ def test_a_worker_that_dies_hangs_or_raises_takes_nothing_down(served, monkeypat
     guard = json.loads(strongback(served, "endpoint", "show", "slow", "--json").stdout)["serving"]["process_id"]
     os.kill(guard, signal.SIGKILL)
     assert ask("killed")[1] == {"predictions": ["KILLED"]}
+
+
+def test_a_worker_killed_under_load_takes_no_request_with_it(served):
+    """The model of the test above, asked by many at once while its process is killed again and again: the request that it
+    worked on is asked of the next one."""
+    answers, stop = [], threading.Event()
+
+    def load(at):
+        number = 0
+        while not stop.is_set():
+            number += 1
+            said = f"w{at}x{number}"
+            answers.append((said, *post(served, "slow", {"dataframe_records": [{"what": said}]})[:2]))
+
+    tell = lambda what: json.loads(strongback(served, "endpoint", what, "slow", "--json").stdout)  # noqa: E731
+    before = tell("log")
+    threads = [threading.Thread(target=load, args=(at,)) for at in range(6)]
+    for thread in threads:
+        thread.start()
+    killed = set()
+    while len(killed) < 5:
+        # Not before the process that came after the last one has answered.
+        until, count = time.monotonic() + 60, len(answers)
+        while sum(status == 200 for _, status, _ in answers[count:]) < 20:
+            assert time.monotonic() < until, served.log_tail()
+            time.sleep(0.05)
+        guard = tell("show")["serving"]["process_id"]
+        if guard not in killed:
+            os.kill(guard, signal.SIGKILL)
+            killed.add(guard)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert [one for one in answers if one[1:] != (200, {"predictions": [one[0].upper()]})] == []
+    after = tell("log")
+    assert {what: after[what] - before[what] for what in ("served", "logged", "unanswered")} == {
+        "served": len(answers),
+        "logged": len(answers),
+        "unanswered": 0,
+    }
 
 
 class Busy(mlflow.pyfunc.PythonModel):

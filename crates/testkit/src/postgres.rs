@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use postgres::{Client, NoTls};
 
 use crate::random::Random;
@@ -55,10 +55,15 @@ impl Drop for FreshDatabase {
     }
 }
 
+/// On a thread of its own: the client waits in a way that the threads of an asynchronous runtime do not allow.
 fn execute(url: &str, statement: &str) -> Result<()> {
-    let mut client =
-        Client::connect(url, NoTls).context("cannot connect to the PostgreSQL server for tests")?;
-    client.batch_execute(statement).with_context(|| statement.to_string())
+    let execute = || {
+        let mut client =
+            Client::connect(url, NoTls).context("cannot connect to the PostgreSQL server for tests")?;
+        client.batch_execute(statement).with_context(|| statement.to_string())
+    };
+    let done = std::thread::scope(|threads| threads.spawn(execute).join());
+    done.unwrap_or_else(|_| bail!("the PostgreSQL client panicked at {statement}"))
 }
 
 /// The same URL with another database name; its query stays.

@@ -1,8 +1,8 @@
 """A headless Chromium, a server with MLflow's pages, and something to look at in them."""
 
-import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -47,20 +47,13 @@ def site(server, tmp_path_factory):
     if server.backend == "peer":
         yield server
         return
-    cluster = os.environ["STRONGBACK_TEST_POSTGRES_URL"] if server.backend == "postgres" else None
-    database_url = launcher.create_database(cluster) if cluster else None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIRTUAL_ENV", sys.prefix)
-        data = tmp_path_factory.mktemp(f"site-{server.backend}") / "data"
-        running = launcher.strongback(data, database_url=database_url, extra=("--mlflow-ui", "auto"))
-    yield running
-    code = running.stop()
-    log = running.log_tail(200)
-    if database_url:
-        launcher.drop_database(cluster, database_url)
-    assert code == 0, f"SIGTERM ended the server with {code}:\n{log}"
-    assert "panicked" not in log, log
-    assert "MLflow's pages at /mlflow/: version" in running.log.read_text(), log
+    data = tmp_path_factory.mktemp(f"site-{server.backend}") / "data"
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("VIRTUAL_ENV", sys.prefix)
+            running = stack.enter_context(launcher.on_store(server.backend, data, extra=("--mlflow-ui", "auto")))
+        assert "MLflow's pages at /mlflow/: version" in running.log.read_text(), running.log_tail(200)
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,12 @@ COLUMNS = 12
 def watched(server, tmp_path_factory):
     """A server with a monitor whose second window has drifted, in all columns but one."""
     folder = tmp_path_factory.mktemp("drift")
-    running = launcher.strongback(folder / "data")
+    with launcher.on_store(server.backend, folder / "data") as running:
+        drift(running, folder)
+        yield running
 
+
+def drift(running, folder):
     def strongback(*arguments):
         command = [launcher.binary(), *arguments, "--server", running.url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -46,8 +50,6 @@ def watched(server, tmp_path_factory):
     )
     strongback("monitor", "apply", str(folder / "m.yaml"))
     strongback("monitor", "run", "prod.risk.tx", "--wait")
-    yield running
-    assert running.stop() == 0
 
 
 def test_the_page_shows_what_drifted(look, watched):

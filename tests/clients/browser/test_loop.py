@@ -30,8 +30,13 @@ REQUESTS = 20
 def serving(server, tmp_path_factory):
     """A server on which a model passed its gates and answers, and one that is worse failed them."""
     folder = tmp_path_factory.mktemp("loop")
-    running = launcher.strongback(folder / "data", extra=("--worker-python", sys.executable))
+    extra = ("--worker-python", sys.executable)
+    with launcher.on_store(server.backend, folder / "data", extra=extra) as running:
+        serve(running, folder)
+        yield running
 
+
+def serve(running, folder):
     def strongback(*arguments, code=0):
         command = [launcher.binary(), *map(str, arguments), "--server", running.url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -70,8 +75,6 @@ def serving(server, tmp_path_factory):
         mlflow.set_registry_uri(None)
         mlflow.set_tracking_uri(None)
     strongback("endpoint", "create", "score", "--model", f"{MODEL}@champion")
-    yield running
-    assert running.stop() == 0
 
 
 def ask(server, body, client_request_id="tx-1"):

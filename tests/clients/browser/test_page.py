@@ -21,9 +21,8 @@ SERVER_TIME_MAX_MS = 1_000
 @pytest.fixture(scope="module")
 def empty(server, tmp_path_factory):
     """A server on which nothing happened yet, as it starts by default: without MLflow's pages."""
-    running = launcher.strongback(tmp_path_factory.mktemp("empty") / "data")
-    yield running
-    assert running.stop() == 0
+    with launcher.on_store(server.backend, tmp_path_factory.mktemp("empty") / "data") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

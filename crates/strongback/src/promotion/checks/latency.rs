@@ -54,25 +54,24 @@ pub async fn measure(
     let each = (gate.requests as usize).div_ceil(BLOCKS);
     let callers = gate.callers.max(1) as usize;
     let mut blocks = Vec::with_capacity(BLOCKS);
-    let mut next = (0..requests.len()).cycle();
+    let mut next = requests.iter().cycle();
     for at in 0..=BLOCKS {
-        let mut block = Block::default();
         let count = if at == 0 { WARM_UP } else { each };
-        for (turn, begun) in (0..count).step_by(callers).enumerate() {
+        let mut block = Block::default();
+        for (side, now) in turns(count, callers, &mut next) {
             if job.is_to_end() {
                 job.check()?;
             }
-            let now: Vec<&Request> =
-                next.by_ref().take(callers.min(count - begun)).map(|at| &requests[at]).collect();
-            let own: Vec<RecordBatch> = now.iter().map(|(own, _)| own.clone()).collect();
-            let others = now.iter().map(|(own, others)| others.as_ref().unwrap_or(own).clone()).collect();
-            // Who goes second finds caches warm: they take turns in that too.
-            if turn % 2 == 0 {
-                block.champion.extend(times(champion, others).await?);
-                block.candidate.extend(times(candidate, own).await?);
-            } else {
-                block.candidate.extend(times(candidate, own).await?);
-                block.champion.extend(times(champion, others).await?);
+            let others = |(own, others): &Request| others.as_ref().unwrap_or(own).clone();
+            match side {
+                Side::Champion => {
+                    let rows = now.into_iter().map(others).collect();
+                    block.champion.extend(times(champion, rows).await?);
+                }
+                Side::Candidate => {
+                    let rows = now.into_iter().map(|(own, _)| own.clone()).collect();
+                    block.candidate.extend(times(candidate, rows).await?);
+                }
             }
         }
         job.check()?;
@@ -85,7 +84,33 @@ pub async fn measure(
     Ok(Ok(blocks))
 }
 
+/// A request's columns as the candidate takes them, and as the champion does where it takes others.
 type Request = (RecordBatch, Option<RecordBatch>);
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Champion,
+    Candidate,
+}
+
+/// Who is asked for what, one after the other: both for so many requests, the same ones, by so many callers at once. Nobody is asked
+/// for longer than a moment, so that what disturbs the machine disturbs both; and who goes second finds caches warm, so that they
+/// take turns in that too.
+fn turns<'r, R>(
+    count: usize,
+    callers: usize,
+    next: &mut impl Iterator<Item = &'r R>,
+) -> Vec<(Side, Vec<&'r R>)> {
+    let mut turns = Vec::new();
+    for (turn, begun) in (0..count).step_by(callers).enumerate() {
+        let now: Vec<&R> = next.take(callers.min(count - begun)).collect();
+        let mut order = [Side::Champion, Side::Candidate];
+        order.rotate_left(turn % 2);
+        turns.extend(order.map(|side| (side, now.clone())));
+    }
+    turns
+}
 
 /// Requests of exactly so many rows, cut out of the sample; none where it has fewer.
 fn requests(sample: &[Request], rows: usize) -> Result<Vec<Request>> {
@@ -191,6 +216,24 @@ mod tests {
         let schema = Schema::new(vec![Field::new("x", DataType::Float64, true)]);
         let column = Float64Array::from_iter_values((0..count).map(|row| row as f64));
         RecordBatch::try_new(Arc::new(schema), vec![Arc::new(column)]).unwrap()
+    }
+
+    #[test]
+    fn both_are_asked_the_same_in_turn() {
+        use Side::{Candidate, Champion};
+        let requests = [0, 1, 2];
+        let found = turns(7, 2, &mut requests.iter().cycle());
+        let expected = [
+            (Champion, vec![&0, &1]),
+            (Candidate, vec![&0, &1]),
+            (Candidate, vec![&2, &0]),
+            (Champion, vec![&2, &0]),
+            (Champion, vec![&1, &2]),
+            (Candidate, vec![&1, &2]),
+            (Candidate, vec![&0]),
+            (Champion, vec![&0]),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn a_job_that_is_broken_off_is_finished_by_the_next() {
         assert_eq!(expected["alerts"].as_array().unwrap().len(), 1, "{expected}");
 
         for round in 1..=6_u32 {
-            let other = TestApp::open(&[], None).await;
+            let other = test.another(&[]).await;
             filled(&other).await;
             let queued = other.post("/api/1.0/monitors/prod.risk.fraud/run", json!({})).await;
             let id = ok(&queued)["job_id"].as_str().unwrap().to_owned();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     lab::{GOOD, Lab, MODEL, WEAK, check, gates, on_every_store, rows},
-    onnx::logistic,
+    onnx::{laboured, logistic},
 };
 
 fn outcome(view: &Value, name: &str) -> (String, String) {
@@ -62,6 +62,29 @@ fn latency_is_measured_in_turn_and_not_on_a_busy_machine() {
         let (said, sentence) = outcome(&busy, "latency.p99");
         assert_eq!((said.as_str(), busy["verdict"].as_str()), ("could_not_judge", Some("could_not_judge")));
         assert!(sentence.contains("too busy to judge"), "{sentence}");
+    });
+}
+
+#[test]
+fn a_candidate_that_is_slower_than_the_champion_by_too_much_is_not_let_through() {
+    on_every_store(|mut lab: Lab| {
+        let (weights, bias) = GOOD;
+        let quick = lab.version(GOOD);
+        assert_eq!(lab.alias("champion", quick).0, 200);
+        let slow = lab.version_with(&laboured(&weights, bias, 200), &["x1:double", "x2:double"]);
+        let gate = gates(&format!("{EASY}latency:\n  p99_ratio: 3\n  requests: 400\n  max_noise: 1000\n"));
+        let ratio = |view: &Value| check(view, "latency.p99_ratio")["estimate"]["value"].as_f64().unwrap();
+        let view = lab.judge(slow, &gate);
+        assert_eq!(
+            (outcome(&view, "latency.p99_ratio").0.as_str(), &view["verdict"]),
+            ("fail", &json!("fail"))
+        );
+        assert!(ratio(&view) > 3.0, "{view:#}");
+        // The other way round.
+        assert_eq!(lab.alias("champion", slow).0, 200);
+        let view = lab.judge(quick, &gate);
+        assert_eq!(outcome(&view, "latency.p99_ratio").0, "pass", "{view:#}");
+        assert!(ratio(&view) < 1.0, "{view:#}");
     });
 }
 

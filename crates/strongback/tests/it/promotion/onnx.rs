@@ -59,12 +59,38 @@ fn value(name: &str, columns: u64) -> Message {
     Message::default().text(1, name).message(2, Message::default().message(1, tensor))
 }
 
+/// Columns of what [`laboured`] multiplies.
+const WIDTH: u64 = 256;
+
 /// The file of a model with these weights.
 pub fn logistic(weights: &[f32], bias: f32) -> Vec<u8> {
+    laboured(weights, bias, 0)
+}
+
+/// The same of a model that takes its time: it multiplies matrices so many times, adds nothing for all that, and so gives the
+/// same scores.
+pub fn laboured(weights: &[f32], bias: f32, times: usize) -> Vec<u8> {
     let columns = weights.len() as u64;
-    let graph = Message::default()
-        .message(1, node("MatMul", &["x", "w"], "product"))
-        .message(1, node("Add", &["product", "b"], "sum"))
+    let mut graph = Message::default();
+    let mut last = "product";
+    graph = graph.message(1, node("MatMul", &["x", "w"], last));
+    if times > 0 {
+        let zeros = |rows: u64, columns: u64| vec![0.0; (rows * columns) as usize];
+        graph = graph.message(1, node("MatMul", &["x", "wide"], "h0"));
+        for at in 1..=times {
+            let (from, to) = (format!("h{}", at - 1), format!("h{at}"));
+            graph = graph.message(1, node("MatMul", &[&from, "square"], &to));
+        }
+        last = "laboured";
+        graph = graph
+            .message(1, node("MatMul", &[&format!("h{times}"), "narrow"], "nothing"))
+            .message(1, node("Add", &["product", "nothing"], last))
+            .message(5, tensor("wide", &[columns, WIDTH], &zeros(columns, WIDTH)))
+            .message(5, tensor("square", &[WIDTH, WIDTH], &zeros(WIDTH, WIDTH)))
+            .message(5, tensor("narrow", &[WIDTH, 1], &zeros(WIDTH, 1)));
+    }
+    let graph = graph
+        .message(1, node("Add", &[last, "b"], "sum"))
         .message(1, node("Sigmoid", &["sum"], "score"))
         .text(2, "logistic")
         .message(5, tensor("w", &[columns, 1], weights))

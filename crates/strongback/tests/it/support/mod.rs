@@ -16,6 +16,7 @@ use strongback::{
     context::{App, Ctx},
     router,
 };
+use testkit::postgres::{self, FreshDatabase};
 use tower::ServiceExt;
 
 /// How often a test kills what it is about: as often as is right beside all other tests, or as often as
@@ -30,6 +31,8 @@ pub struct TestApp {
     pub router: Router,
     pub dir: tempfile::TempDir,
     database_url: Option<String>,
+    /// The database, where it goes with this value; behind the application, which has connections to it.
+    database: Option<FreshDatabase>,
     /// Whose token requests carry that bring none.
     bearer: Option<String>,
 }
@@ -60,12 +63,20 @@ impl TestApp {
         let dir = tempfile::tempdir().unwrap();
         let app = open_app(dir.path(), settings, database_url.clone()).await;
         let router = router::build(&app);
-        Self { app, router, dir, database_url, bearer: None }
+        Self { app, router, dir, database_url, database: None, bearer: None }
+    }
+
+    /// One on a store of its own, of the kind that this one has.
+    pub async fn another(&self, settings: &[(&str, &str)]) -> Self {
+        let server = self.database_url.as_ref().and_then(|_| postgres::server_url());
+        let database = server.map(|server| postgres::fresh_database(&server).unwrap());
+        let url = database.as_ref().map(|database| database.url().to_owned());
+        Self { database, ..Self::open(settings, url).await }
     }
 
     /// Of an application that was opened elsewhere.
     pub fn of(app: Arc<App>, router: Router, dir: tempfile::TempDir, database_url: Option<String>) -> Self {
-        Self { app, router, dir, database_url, bearer: None }
+        Self { app, router, dir, database_url, database: None, bearer: None }
     }
 
     /// The same for somebody whose token all requests carry that bring none.
@@ -90,7 +101,7 @@ impl TestApp {
 
     /// The same after something that is done while it is closed.
     pub async fn reopen_after(self, meanwhile: impl FnOnce()) -> Self {
-        let Self { app, router, dir, database_url, bearer } = self;
+        let Self { app, router, dir, database_url, database, bearer } = self;
         drop(router);
         let db = app.db.clone();
         tokio::task::spawn_blocking(move || db.close()).await.unwrap();
@@ -98,7 +109,7 @@ impl TestApp {
         meanwhile();
         let app = open_app(dir.path(), &[], database_url.clone()).await;
         let router = router::build(&app);
-        Self { app, router, dir, database_url, bearer }
+        Self { app, router, dir, database_url, database, bearer }
     }
 
     /// The server acting on its own behalf.
@@ -166,11 +177,11 @@ pub fn config(dir: &std::path::Path, settings: &[(&str, &str)], database_url: Op
 
 /// Runs a test on a database of its own, where there is a PostgreSQL; elsewhere there is nothing to look at.
 pub fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(String) -> F) {
-    let Some(server) = testkit::postgres::server_url() else {
+    let Some(server) = postgres::server_url() else {
         println!("no PostgreSQL: set STRONGBACK_TEST_POSTGRES_URL, as `make test` does");
         return;
     };
-    let database = testkit::postgres::fresh_database(&server).unwrap();
+    let database = postgres::fresh_database(&server).unwrap();
     let url = database.url().to_owned();
     runtime().block_on(test(url));
 }
@@ -188,8 +199,8 @@ pub fn on_every_store<F: Future<Output = ()>>(test: impl Fn(TestApp) -> F) {
 pub fn on_every_store_with<F: Future<Output = ()>>(settings: &[(&str, &str)], test: impl Fn(TestApp) -> F) {
     let runtime = runtime();
     runtime.block_on(async { test(TestApp::open(settings, None).await).await });
-    if let Some(server) = testkit::postgres::server_url() {
-        let database = testkit::postgres::fresh_database(&server).unwrap();
+    if let Some(server) = postgres::server_url() {
+        let database = postgres::fresh_database(&server).unwrap();
         let url = database.url().to_owned();
         runtime.block_on(async { test(TestApp::open(settings, Some(url)).await).await });
     }

@@ -2,14 +2,15 @@
 
 use serde_json::json;
 use testkit::{
+    postgres,
     process::Launch,
     server::{self, Server},
 };
 
-#[test]
-fn tables_come_back_as_they_were() {
+/// A server with tables and a training set, brought back elsewhere from a backup.
+fn bring_back(databases: Option<(&str, &str)>) {
     let binary = server::strongback_binary(option_env!("CARGO_BIN_EXE_strongback")).unwrap();
-    let first = Server::start(Launch::strongback(binary.clone(), None)).unwrap();
+    let first = Server::start(Launch::strongback(binary.clone(), databases.map(|(url, _)| url))).unwrap();
     let mut client = first.client();
     let land = |client: &mut testkit::http::Client, batch: &str, rows: &str| {
         let path = format!("/api/1.0/tables/main.default.t/batches/{batch}?format=csv&create=true");
@@ -27,10 +28,13 @@ fn tables_come_back_as_they_were() {
     land(&mut client, "late", "id\n99\n");
 
     let data = first.folder().join("restored");
-    let restore = ["restore", to.to_str().unwrap(), "--data-dir", data.to_str().unwrap()];
+    let mut restore = vec!["restore", to.to_str().unwrap(), "--data-dir", data.to_str().unwrap()];
+    if let Some((_, fresh)) = databases {
+        restore.extend(["--database-url", fresh]);
+    }
     let restored = std::process::Command::new(&binary).args(restore).output().unwrap();
     assert!(restored.status.success(), "{restored:?}");
-    let second = Server::start_on(Launch::strongback(binary, None), &data).unwrap();
+    let second = Server::start_on(Launch::strongback(binary, databases.map(|(_, url)| url)), &data).unwrap();
     let mut client = second.client();
     let mut count = || {
         let asked = json!({ "statement": "SELECT count(*) AS n, max(id) AS m FROM t" });
@@ -54,4 +58,20 @@ fn tables_come_back_as_they_were() {
     let lacking = first.command(&["backup", again.to_str().unwrap()]).unwrap();
     assert_eq!(lacking.status.code(), Some(1), "{lacking:?}");
     assert!(String::from_utf8_lossy(&lacking.stderr).contains("of the table"), "{lacking:?}");
+}
+
+#[test]
+fn tables_come_back_as_they_were_on_sqlite() {
+    bring_back(None);
+}
+
+#[test]
+fn tables_come_back_as_they_were_on_postgresql() {
+    let Some(server) = postgres::server_url() else {
+        println!("no PostgreSQL: set STRONGBACK_TEST_POSTGRES_URL, as `make test` does");
+        return;
+    };
+    let (one, other) =
+        (postgres::fresh_database(&server).unwrap(), postgres::fresh_database(&server).unwrap());
+    bring_back(Some((one.url(), other.url())));
 }
