@@ -399,7 +399,7 @@ fn row_part(
     sources: &HashMap<String, FeaturePart>,
 ) -> Result<RowPart> {
     let inputs = match asked.filter(|schema| !schema.inputs.is_empty()) {
-        Some(schema) => payload::values_of(&schema.arrow(), columns, &row.features)?,
+        Some(schema) => payload::values_of(schema.arrow(), columns, &row.features)?,
         None => {
             let there = row.features.iter().filter(|(_, value)| !value.is_null());
             let as_logged = |(name, value): (&String, &Json)| LoggedInput {

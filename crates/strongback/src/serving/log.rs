@@ -3,7 +3,7 @@
 //! What must stay true: a request is answered only after [`keep`] has come back, so that what was served is in the log in the mode
 //! of durability that the log stands for.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use lake::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use uuid::Uuid;
@@ -55,7 +55,7 @@ pub(super) async fn recorder(ctx: &Ctx, endpoint_id: i64, schema: &Schema) -> Re
             Ok(EndpointRef { asset: endpoint_id, table, owner: found.owner_id })
         })
         .await?;
-    payload::recorder(ctx, &endpoint, &schema.arrow()).await
+    payload::recorder(ctx, &endpoint, schema.arrow()).await
 }
 
 /// Logs a request; it is durable when this comes back.
@@ -66,7 +66,7 @@ pub(super) async fn keep(deployed: &Deployed, served: Served<'_>) -> Result<()> 
         false => served.inputs.to_batch(&deployed.schema)?,
         true => {
             let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            RecordBatch::try_new_with_options(deployed.schema.arrow().into(), Vec::new(), &options)
+            RecordBatch::try_new_with_options(Arc::clone(deployed.schema.arrow()), Vec::new(), &options)
                 .map_err(Error::internal)?
         }
     };

@@ -4,9 +4,9 @@
 //! that (nested types, several tensors, images) or nothing at all makes a [`Form::Free`] model, whose requests its Python
 //! process reads as MLflow does.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use lake::arrow::datatypes::{DataType, Field, Schema as ArrowSchema, TimeUnit};
+use lake::arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -133,6 +133,8 @@ pub struct Schema {
     /// How they are told apart.
     pub form: Form,
     positions: HashMap<String, usize>,
+    /// Made once: a request that would make it would spend a good part of its time on that.
+    arrow: ArrowSchemaRef,
 }
 
 impl Schema {
@@ -153,15 +155,16 @@ impl Schema {
     }
 
     /// As columns of a table, each of which may be empty.
-    pub fn arrow(&self) -> ArrowSchema {
-        let fields = self.inputs.iter().map(|input| Field::new(&input.name, input.kind.arrow(), true));
-        ArrowSchema::new(fields.collect::<Vec<_>>())
+    pub fn arrow(&self) -> &ArrowSchemaRef {
+        &self.arrow
     }
 
     /// Of these inputs.
     pub(super) fn of(inputs: Vec<Input>, form: Form) -> Self {
         let positions = inputs.iter().enumerate().map(|(at, input)| (input.name.clone(), at)).collect();
-        Self { inputs, form, positions }
+        let fields = inputs.iter().map(|input| Field::new(&input.name, input.kind.arrow(), true));
+        let arrow = Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()));
+        Self { inputs, form, positions, arrow }
     }
 
     /// Where the input of this name stands. A guess that is right costs no look-up.
