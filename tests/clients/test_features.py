@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -139,6 +140,28 @@ def test_a_training_set_is_what_pandas_computes(server, schema, tmp_path):
     assert name in strongback(server, "training-set", "list", schema).stdout
     assert "up to date" in strongback(server, "feature-table", "show", table).stdout
     assert table in strongback(server, "feature-table", "list", schema).stdout
+
+
+def test_the_exit_code_says_whether_a_set_comes_out_again(server, schema, tmp_path):
+    source, table = features_of(server, schema, small(), tmp_path)
+    kept = {}
+    for name, where in (("early", "id < 5"), ("late", "id < 6")):
+        create = ("training-set", "create", f"{schema}.{name}", "--labels", source, "--features", table)
+        made = json.loads(strongback(server, *create, "--where", where, "--json").stdout)
+        kept[name] = server.data_dir / "tables" / made["training_set_id"]
+    # What is kept of one set is changed behind the server's back: another set's rows, and then no rows at all.
+    shutil.rmtree(kept["early"])
+    shutil.copytree(kept["late"], kept["early"])
+    differs = strongback(server, "training-set", "rebuild", f"{schema}.early", code=1)
+    assert differs.stdout == "differs\n"
+    told = json.loads(strongback(server, "training-set", "rebuild", f"{schema}.early", "--json", code=1).stdout)
+    assert told["difference"]["row"] == 6, told
+    for file in kept["early"].glob("*.parquet"):
+        file.write_bytes(bytes(file.stat().st_size))
+    unjudged = strongback(server, "training-set", "rebuild", f"{schema}.early", code=2)
+    assert unjudged.stdout == "unjudged\n"
+    assert unjudged.stderr
+    strongback(server, "training-set", "rebuild", f"{schema}.late")
 
 
 def test_other_readers_open_the_feature_table(server, schema, tmp_path):

@@ -10,6 +10,7 @@ use crate::promotion::lab::{Lab, on_every_store};
 /// Above what the stores of metadata need of a single file here, and below what is computed.
 const LIMIT_BYTES: u64 = 8 << 20;
 const ROWS: u64 = 200_000;
+const SET: &str = "prod.risk.day";
 const SOURCE: &str = "prod.risk.payments";
 /// So many that their features take twice the room that there is.
 const COLUMNS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
@@ -92,6 +93,12 @@ fn what_finds_no_room_is_published_whole_once_there_is() {
         assert!(job["error"]["message"].as_str().unwrap().contains("online features is full"), "{job}");
         let shown = lab.get("/api/1.0/feature-tables/prod.risk.narrow");
         assert!(shown["published"].is_null(), "{shown}");
+        // So does a training set find no room for its rows.
+        let set = json!({ "name": SET, "labels": SOURCE, "wait_ms": 0 });
+        let id = lab.post("/api/1.0/training-sets", &set)["job"]["job_id"].as_str().unwrap().to_owned();
+        let job = refused(&mut lab, &id);
+        assert!(job["error"]["message"].as_str().unwrap().contains("Free space"), "{job}");
+        assert_eq!(lab.try_send("GET", &format!("/api/1.0/training-sets/{SET}"), &Value::Null).0, 404);
         // What needs no room goes on.
         assert_eq!(rows(&mut lab, SOURCE), ROWS);
 
@@ -107,6 +114,13 @@ fn what_finds_no_room_is_published_whole_once_there_is() {
             let shown = lab.get(&format!("/api/1.0/feature-tables/{name}"));
             assert!(!shown["published"].is_null(), "{shown}");
         }
+        if lab.ended(&id)["state"] != "succeeded" {
+            let made = lab
+                .post("/api/1.0/training-sets", &json!({ "name": SET, "labels": SOURCE, "wait_ms": 60_000 }));
+            assert_eq!(made["job"]["state"], "succeeded", "{made}");
+        }
+        let judged = lab.post(&format!("/api/1.0/training-sets/{SET}/rebuild"), &json!({}));
+        assert_eq!((&judged["verdict"], &judged["rows"]), (&json!("equal"), &json!(ROWS)), "{judged}");
         // Both have the same of the same rows.
         let differ = lab.sql(
             "SELECT count(*) AS n FROM prod.risk.wide AS w JOIN prod.risk.narrow AS n ON w.card = n.card AND w.at = n.at \

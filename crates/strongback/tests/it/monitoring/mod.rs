@@ -4,6 +4,7 @@ mod alerts;
 mod broken;
 mod declared;
 mod edges;
+mod full;
 mod labels;
 mod rights;
 mod sets;
@@ -71,13 +72,17 @@ async fn land(test: &TestApp, table: &str, batch: &str, types: &str, csv: &str) 
 }
 
 /// The baseline: `x` is 0 to 99, `kind` is a or b, `y` is 1 in one row of ten.
-async fn train(test: &TestApp) {
+fn train_rows() -> String {
     let mut csv = "x,kind,y\n".to_owned();
     for row in 0..1_000 {
         let kind = if row % 4 == 0 { "a" } else { "b" };
         let _ = writeln!(csv, "{},{kind},{}", row % 100, i32::from(row % 10 == 0));
     }
-    land(test, "prod.risk.train", "train", "x:double,y:double", &csv).await;
+    csv
+}
+
+async fn train(test: &TestApp) {
+    land(test, "prod.risk.train", "train", "x:double,y:double", &train_rows()).await;
 }
 
 /// Rows of one hour of the payload table: `x` is moved by `shift`. Ids are `<hour>-<row>`.
@@ -99,11 +104,15 @@ fn chrono(seconds: i64) -> String {
     format!("2024-11-{:02}T{:02}:{:02}:{:02}Z", 24 + day, second / 3_600, second / 60 % 60, second % 60)
 }
 
+const PAYLOAD_TYPES: &str =
+    "_request_id:string,_row:int,_event_time:timestamp,_model_version:long,_prediction:double,x:double";
+
+fn payload_rows(rows: &str) -> String {
+    format!("_request_id,_row,_event_time,_model_version,_prediction,x,kind\n{rows}")
+}
+
 async fn payload(test: &TestApp, batch: &str, rows: &str) {
-    let csv = format!("_request_id,_row,_event_time,_model_version,_prediction,x,kind\n{rows}");
-    let types =
-        "_request_id:string,_row:int,_event_time:timestamp,_model_version:long,_prediction:double,x:double";
-    land(test, "prod.risk.fraud_payload", batch, types, &csv).await;
+    land(test, "prod.risk.fraud_payload", batch, PAYLOAD_TYPES, &payload_rows(rows)).await;
 }
 
 async fn apply(test: &TestApp, yaml: &str) -> Answer {
