@@ -51,13 +51,13 @@ fn a_job_that_is_broken_off_is_finished_by_the_next() {
         let expected = outcome(&test).await;
         assert_eq!(expected["alerts"].as_array().unwrap().len(), 1, "{expected}");
 
-        for round in 1..=6_u32 {
+        for round in 1..=4_u32 {
             let other = test.another(&[]).await;
             filled(&other).await;
             let queued = other.post("/api/1.0/monitors/prod.risk.fraud/run", json!({})).await;
             let id = ok(&queued)["job_id"].as_str().unwrap().to_owned();
             let worker = Worker::start(&other.app);
-            tokio::time::sleep(whole * round / 7).await;
+            tokio::time::sleep(whole * round / 5).await;
             worker.task.abort();
             let _ = worker.task.await;
             // Its lease is let go, as at the start of the next process.

@@ -33,12 +33,8 @@ fn windows_that_find_no_room_are_computed_once_there_is() {
             let job = lab.get(&format!("/api/1.0/jobs/{}", queued["job_id"].as_str().unwrap()));
             assert_ne!(job["state"], "succeeded", "{job}");
         } else {
-            // The queue itself found no room.
-            assert_eq!(
-                (status, queued["error_code"].as_str()),
-                (503, Some("TEMPORARILY_UNAVAILABLE")),
-                "{queued}"
-            );
+            // The queue itself found no room, before its commit or in the midst of it.
+            assert!(matches!(status, 503 | 504), "{queued}");
         }
         lab.server.limit_files(None).unwrap();
         for _ in 0..6 {
