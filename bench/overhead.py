@@ -10,6 +10,10 @@ server answers with (its converted form), by the same library, in its own proces
 The overhead is the latency less what a bare run takes, percentile less percentile. How late the generator sent its requests is
 part of the latency and stands beside it, as does the overhead less a bare run that was begun as late. Exit status: 0 measured, 1
 something failed or the rate was not reached, 2 the machine is too noisy to tell.
+
+A processor that has nothing to do halts, and on a virtual machine it takes the host to wake it: at half of saturation every
+request pays for that several times. `--awake` keeps the processors from halting by threads that compute when nobody else wants to,
+for both sides, and shows what is left.
 """
 
 import importlib.util
@@ -31,13 +35,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=64, help="at which requests are due")
+    parser.add_argument("--awake", action="store_true", help="keep the processors from halting")
     parser.add_argument("--saturation-connections", default="32,64")
     wanted = parser.parse_args()
     bench = kept.Bench(wanted)
     models.quiet()
-    with tempfile.TemporaryDirectory(prefix="strongback-overhead-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="strongback-overhead-"))
+        if wanted.awake:
+            stack.enter_context(kept.awake())
         figures = measure(bench, Path(folder), wanted)
-    bench.keep("overhead", {"definition": __doc__.split("\n\n")[2], "figures": figures})
+    bench.keep("overhead", {"definition": __doc__.split("\n\n")[2], "is_awake": wanted.awake, "figures": figures})
+    if wanted.awake:
+        print("the processors were kept from halting")
     for one in figures:
         show(one)
 
