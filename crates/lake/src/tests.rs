@@ -37,10 +37,13 @@ impl Place {
     }
 
     fn with_memory(memory_bytes: usize) -> Self {
+        Self::with(memory_bytes, 1 << 30)
+    }
+
+    fn with(memory_bytes: usize, spill_bytes: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::parse(dir.path().join("tables").to_str().unwrap()).unwrap();
-        let limits =
-            Limits { memory_bytes, spill_bytes: 1 << 30, spill_dir: dir.path().join("spill"), threads: 2 };
+        let limits = Limits { memory_bytes, spill_bytes, spill_dir: dir.path().join("spill"), threads: 2 };
         Self { lake: Lake::new(root, limits), dir }
     }
 
@@ -617,13 +620,34 @@ async fn answers_end_at_their_limits() {
     let greedy = "SELECT array_agg(value) FROM generate_series(1, 50000000)";
     let error = run(greedy, wanted(Form::Csv)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Limit, "{error}");
-    let (sorted, _) = run(
-        "SELECT count(*) FROM (SELECT value FROM generate_series(1, 3000000) ORDER BY value * 7919 % 1000003, value)",
-        wanted(Form::Csv),
-    )
-    .await
-    .unwrap();
-    assert!(sorted.ends_with("3000000\n"), "a sort beyond its memory goes over the disk");
+}
+
+/// A sort beyond its memory goes over the disk, in order and whole; without room there it ends as one that asks for too much.
+#[tokio::test]
+async fn a_sort_beyond_its_memory_goes_over_the_disk() {
+    const ROWS: u64 = 3_000_000;
+    let sort = format!(
+        "SELECT value * 7919 % 1000003 AS rest FROM generate_series(1, {ROWS}) ORDER BY value * 7919 % 1000003, value"
+    );
+    let run = async |place: &Place| -> Result<(u64, bool)> {
+        let mut answer = place.lake.query(query::read(&sort)?, Vec::new(), wanted(Form::Csv)).await?;
+        let (mut rows, mut last, mut is_in_order, mut text) = (0, 0, true, Vec::new());
+        while let Some(chunk) = answer.next().await {
+            let chunk = chunk?;
+            rows += chunk.rows;
+            text.extend_from_slice(&chunk.bytes);
+            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            for line in std::str::from_utf8(&text[..whole]).unwrap().lines().filter(|line| *line != "rest") {
+                let rest: u64 = line.parse().unwrap();
+                (last, is_in_order) = (rest, is_in_order && last <= rest);
+            }
+            text.drain(..whole);
+        }
+        Ok((rows, is_in_order))
+    };
+    assert_eq!(run(&Place::with_memory(24 << 20)).await.unwrap(), (ROWS, true));
+    let error = run(&Place::with(24 << 20, 64 << 10)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Limit, "{error}");
 }
 
 #[tokio::test]

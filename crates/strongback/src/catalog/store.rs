@@ -19,6 +19,9 @@ statements! {
         WHERE kind = $1 AND wire_name = $2 AND deleted_at IS NULL";
     ASSET_BY_ID = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
             created_at, created_by, updated_at, updated_by, revision FROM asset WHERE id = $1 AND deleted_at IS NULL";
+    /// Also a deleted one.
+    ASSET_EVER = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
+            created_at, created_by, updated_at, updated_by, revision FROM asset WHERE id = $1";
     ASSET_BY_UUID = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
             created_at, created_by, updated_at, updated_by, revision FROM asset WHERE uuid = $1 AND deleted_at IS NULL";
     /// Also of a deleted one.

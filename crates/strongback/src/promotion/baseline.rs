@@ -10,7 +10,7 @@ use syntax::{gates::TableRef, names::FullName};
 
 use super::{rows::Source, subject::Known};
 use crate::{
-    catalog::Action,
+    catalog::{Action, asset},
     db::Sql,
     error::{Error, Result},
     registry::versions::Version,
@@ -27,7 +27,18 @@ pub fn find(sql: &mut Sql<'_>, version: &Version) -> Result<Option<Source>> {
         return Ok(None);
     }
     let Some(run) = run::find(sql, &version.run_id)? else { return Ok(None) };
-    run.document.tag(TAG).map(|named| resolve(sql, &parse(named)?)).transpose()
+    let Some(named) = run.document.tag(TAG) else { return Ok(None) };
+    let mut wanted = parse(named)?;
+    if let Some(set) = run::training_set(sql, &run)? {
+        if asset::get(sql, set.id)?.is_none() {
+            return Err(Error::missing(format!(
+                "the training set '{}' that version {} learned from was deleted; name rows to compare with by 'against' in the gates",
+                wanted.name, version.version
+            )));
+        }
+        wanted.name = asset::display_name(sql, set.id)?;
+    }
+    resolve(sql, &wanted).map(Some)
 }
 
 /// The training set, or the table at a version, that is meant.

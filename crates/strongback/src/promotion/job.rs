@@ -16,7 +16,7 @@ use super::{
     report::{Check, Data, FORMAT, Judged, Outcome, Report, verdict},
     rows::Source,
     scoring::Scorer,
-    subject::{Known, Order, Subject, told_by},
+    subject::{self, Known, Order, Subject, told_by},
 };
 use crate::{
     context::Ctx,
@@ -67,8 +67,12 @@ async fn run(job: &JobCtx) -> Result<Json> {
 /// Judges, and stores what was found.
 async fn judge(job: &JobCtx, ctx: &Ctx, order: &Order) -> Result<Evidence> {
     job.progress(0, 4, "loading the models");
+    let unseen = subject::unseen(ctx, order).await?;
     let asked = order.clone();
-    let subject = ctx.read(move |sql| Subject::settle(sql, &asked)).await?;
+    let mut subject = ctx.read(move |sql| Subject::settle(sql, &asked)).await?;
+    if let (Some(Ok(_)), Some(why)) = (&subject.recorded, unseen) {
+        subject.recorded = Some(Err(why));
+    }
     let found = Findings::gather(job, ctx, &subject).await?;
     job.progress(2, 4, "computing figures");
     let told = job.clone();

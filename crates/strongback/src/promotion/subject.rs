@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     catalog::{Action, authorize},
+    context::Ctx,
     db::Sql,
     error::{Code, Error, Result},
     jobs::JobCtx,
@@ -137,6 +138,26 @@ pub fn check(model: &Model, candidate: &Version, champion: Option<&Version>, ali
         )));
     }
     Ok(())
+}
+
+/// Brings what the endpoint of the gates was asked out of the payload log into its table. Answers why not all of it is there, if it is
+/// not: what is judged by the rest would be judged too well.
+pub async fn unseen(ctx: &Ctx, order: &Order) -> Result<Option<String>> {
+    let gates = governance::read_gates(&order.config)?;
+    let Some(endpoint) = gates.compatibility.and_then(|gate| gate.endpoint) else { return Ok(None) };
+    // What fails may be another endpoint's table.
+    let Err(error) = payload::flush(&Ctx::system(&ctx.app)).await else { return Ok(None) };
+    tracing::warn!(?error, "gates found that the payload log cannot be drained");
+    let found = ctx.read(move |sql| endpoints::find(sql, &endpoint, Action::Read)).await;
+    // Whether there is one is told where it is looked for.
+    let Ok(found) = found else { return Ok(None) };
+    let waiting = payload::figures(ctx, found.asset.id).await?.waiting;
+    Ok((waiting > 0).then(|| {
+        format!(
+            "{waiting} requests of '{}' wait in the payload log, and their table cannot be written to",
+            found.full_name
+        )
+    }))
 }
 
 /// Makes a refusal a reason; what is a failure of ours stays an error, after which the job is tried again.

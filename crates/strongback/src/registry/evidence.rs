@@ -167,10 +167,11 @@ impl Evidence {
         &self,
         model: &Model,
         alias: &str,
-        (from, to): (Option<i64>, &Version),
+        (from, to): (Option<&Version>, &Version),
         now: i64,
     ) -> Result<Json> {
         let Self { id, version, .. } = self;
+        let digest_of = |version: &Version| version.pin.as_ref().map(|pin| pin.manifest.digest.clone());
         let refuse = |why: String| {
             Error::denied(format!("The gate report {id} does not move the alias '{alias}': {why}"))
         };
@@ -194,15 +195,22 @@ impl Evidence {
                 time::utc(self.expires_at)
             )));
         }
-        let digest = to.pin.as_ref().map(|pin| pin.manifest.digest.as_str());
-        if digest.is_none() || digest != self.digest.as_deref() {
+        let digest = digest_of(to);
+        if digest.is_none() || digest != self.digest {
             return Err(refuse("the files of the version are not those that were judged.".to_owned()));
         }
-        if self.champion != from {
+        let from_number = from.map(|from| from.version);
+        if self.champion != from_number {
             return Err(refuse(format!(
                 "it compared with {}, and the alias points to {} now. Run the gates again.",
                 number(self.champion),
-                number(from)
+                number(from_number)
+            )));
+        }
+        if from.and_then(digest_of) != self.champion_digest {
+            return Err(refuse(format!(
+                "the files of {}, with which it compared, are not what they were. Run the gates again.",
+                number(from_number)
             )));
         }
         Ok(json!({ "gate_report": id.to_string(), "digest": digest }))
@@ -263,6 +271,7 @@ mod tests {
         }
     }
 
+    /// Of version 2 against version 1.
     fn report(digest: Option<&str>) -> Evidence {
         Evidence {
             id: Uuid::nil(),
@@ -271,7 +280,7 @@ mod tests {
             digest: digest.map(str::to_owned),
             alias: "champion".into(),
             champion: Some(1),
-            champion_digest: None,
+            champion_digest: Some("files1:c".into()),
             config_digest: String::new(),
             verdict: Verdict::Pass,
             run_id: String::new(),
@@ -284,9 +293,11 @@ mod tests {
 
     #[test]
     fn only_the_files_that_were_judged_move_an_alias() {
-        let check = |judged: Option<&str>, now: Option<&str>| {
-            report(judged).check(&model(), "champion", (Some(1), &version(now)), 5)
+        let against = |champion: Option<&str>, judged: Option<&str>, now: Option<&str>| {
+            let champion = Version { version: 1, ..version(champion) };
+            report(judged).check(&model(), "champion", (Some(&champion), &version(now)), 5)
         };
+        let check = |judged, now| against(Some("files1:c"), judged, now);
         assert_eq!(check(Some("files1:a"), Some("files1:a")).unwrap()["digest"], "files1:a");
         // Other files, files that are elsewhere by now, and files that never were here: nobody can tell what was judged.
         for (judged, now) in [(Some("files1:a"), Some("files1:b")), (Some("files1:a"), None), (None, None)] {
@@ -295,6 +306,11 @@ mod tests {
                 error.message().contains("the files of the version are not those that were judged"),
                 "{judged:?} {now:?}: {error}"
             );
+        }
+        // Nor do figures stand that compared with other files.
+        for champion in [Some("files1:d"), None] {
+            let error = against(champion, Some("files1:a"), Some("files1:a")).unwrap_err();
+            assert!(error.message().contains("the files of version 1, with which it compared"), "{error}");
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     names::{self, Levels},
     rollback::{self, Earlier},
     store,
-    versions::Version,
+    versions::{self, Version},
 };
 use crate::{
     bind,
@@ -196,7 +196,8 @@ pub(super) fn grounds(
                 )));
             }
             let now = tx.now();
-            let grounds = report.check(model, alias, (from, to), now)?;
+            let from = from.map_or(Ok(None), |from| versions::get(tx, model.id, from))?;
+            let grounds = report.check(model, alias, (from.as_ref(), to), now)?;
             if is_governed && reason.trim().is_empty() {
                 rollback::refuse_unexplained(tx, model, &report)?;
             }

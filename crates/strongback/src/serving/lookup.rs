@@ -166,8 +166,8 @@ impl Lookup {
     }
 }
 
-/// What inputs by name can be looked up of the training set that a run names, if it names one that is there and that the owner of
-/// the endpoint may read, with all that it stands on: the feature tables and the set.
+/// What inputs by name can be looked up of the training set that a run read, if the owner of the endpoint may read it or it was
+/// deleted, with all that it stands on: the feature tables and the set.
 fn trained(
     sql: &mut Sql<'_>,
     endpoint_id: i64,
@@ -180,13 +180,8 @@ fn trained(
         return nothing();
     }
     let Some(run) = run::find(sql, run_id)? else { return nothing() };
-    let Some(name) = run.document.tag(training_set::RUN_TAG) else { return nothing() };
-    let set = match training_set::get(sql, name, Action::Read) {
-        Ok(set) => set,
-        // The tag is the client's, and training sets may be deleted: then requests bring all inputs.
-        Err(error) if !error.is_ours() => return nothing(),
-        Err(error) => return Err(error),
-    };
+    // The tag is the client's, and may name nothing: then requests bring all inputs.
+    let Some(set) = training_set::of_run(sql, &run)? else { return nothing() };
     let mut stands_on: Vec<i64> = set.features.iter().map(|(_, source)| source.table).collect();
     stands_on.push(set.asset.id);
     stands_on.sort_unstable();

@@ -318,17 +318,22 @@ async fn make(job: &JobCtx, payload: &Payload) -> Result<Json> {
     let known = ctx
         .read(move |sql| {
             authorize(sql, Action::Create, schema)?;
-            for (table, _) in tables {
-                managed::by_asset(sql, table, Action::Read)?;
+            let mut read = Vec::new();
+            for (table, version) in tables {
+                read.push((managed::by_asset(sql, table, Action::Read)?.table, version));
             }
             match asset::by_uuid(sql, &looked_up)? {
-                Some(found) => super::read(sql, found).map(Some),
-                None => Ok(None),
+                Some(found) => super::read(sql, found).map(Ok),
+                None => Ok(Err(read)),
             }
         })
         .await?;
-    if let Some(known) = known {
-        return Ok(said(&payload.name, known.rows, &known.digest));
+    let tables = match known {
+        Ok(known) => return Ok(said(&payload.name, known.rows, &known.digest)),
+        Err(tables) => tables,
+    };
+    for (table, version) in tables {
+        job.charge_read(ctx.app.lake.state(table, Some(version)).await?.bytes)?;
     }
     job.progress(0, 0, "joining labels with features");
     let mark = Mark { operation: job.id(), notes: Vec::new() };

@@ -35,6 +35,7 @@ use crate::{
     jobs::Handler,
     router::Route,
     tables::managed,
+    tracking::run::{self, Run},
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -117,6 +118,20 @@ pub fn get(sql: &mut Sql<'_>, full_name: &str, action: Action) -> Result<Trainin
     };
     authorize(sql, action, found.id)?;
     read(sql, found)
+}
+
+/// The training set that a run read, though it was deleted since or another has its name by now; where lineage tells of none, the
+/// one that the run's tag names today. It authorises nothing.
+pub fn of_run(sql: &mut Sql<'_>, run: &Run) -> Result<Option<TrainingSet>> {
+    let Some(named) = run.document.tag(RUN_TAG) else { return Ok(None) };
+    let found = match run::training_set(sql, run)? {
+        Some(found) => Some(found),
+        None => match FullName::parse(named) {
+            Ok(name) => names::leaf(sql, &name, Kind::TrainingSet)?,
+            Err(_) => None,
+        },
+    };
+    found.map(|found| read(sql, found)).transpose()
 }
 
 /// The asset of this name. It authorises nothing.

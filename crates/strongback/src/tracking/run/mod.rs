@@ -48,7 +48,10 @@ pub const DATASET_CONTEXT_TAG: &str = "mlflow.data.context";
 pub use batch::Batch;
 pub use create::{NewRun, start};
 pub(in crate::tracking) use get::complete;
-pub use {lifecycle::end, sources::TRAINING_SET_TAG};
+pub use {
+    lifecycle::end,
+    sources::{TRAINING_SET_TAG, training_set},
+};
 
 /// Where a run stands. The numbers are MLflow's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -10,7 +10,7 @@ use syntax::names::FullName;
 use super::Run;
 use crate::{
     catalog::{
-        Action, Asset, Kind,
+        Action, Asset, Kind, asset,
         authorize::is_allowed,
         lineage::{self, EdgeKind, Fact, NodeRef},
         names,
@@ -113,6 +113,24 @@ fn look_up(sql: &mut Sql<'_>, known: &SourceTag, name: &str) -> Result<(Option<A
         ),
     };
     Ok((None, Some(warning)))
+}
+
+/// The training set that a run read, as it was when the run's tag was set: it may have another name by now, or be deleted, and
+/// another may have its name. None where the tag named none then. It authorises nothing.
+pub fn training_set(sql: &mut Sql<'_>, run: &Run) -> Result<Option<Asset>> {
+    let known = &TAGS[1];
+    let Some(named) = run.document.tag(known.tag) else { return Ok(None) };
+    if run.document.tag(known.warning).is_some() {
+        return Ok(None);
+    }
+    let read = lineage::read_by_run(sql, run.experiment_id, &run.uuid, known.kind)?;
+    // The tag may have been set more than once, and back: the one that it names, if that still has its name.
+    for id in &read {
+        if asset::display_name(sql, *id)?.eq_ignore_ascii_case(named) {
+            return asset::get_ever(sql, *id);
+        }
+    }
+    read.first().map_or(Ok(None), |id| asset::get_ever(sql, *id))
 }
 
 /// Records what [`resolve`] found: it feeds the experiment, by this run. Whether that is news.

@@ -95,6 +95,8 @@ pub async fn materialize(test: &TestApp, name: &str, full: bool) -> Value {
     let answer = test.get(&format!("/api/1.0/jobs/{id}")).await;
     let job = ok(&answer);
     assert_eq!(job["state"], "succeeded", "{job}");
+    let read = job["cost"]["bytes_read"].as_i64().unwrap();
+    assert!(read > 0 || !full, "{job}");
     job["result"].clone()
 }
 

@@ -20,6 +20,9 @@ async fn make(test: &TestApp, more: Value) -> Value {
     let begun = ok(&answer);
     if begun["is_repeat"] == false {
         assert_eq!(begun["job"]["state"], "succeeded", "{begun}");
+        let cost = &begun["job"]["cost"];
+        let is_counted = |what: &str| cost[what].as_i64().is_some_and(|count| count > 0);
+        assert!(is_counted("bytes_read") && is_counted("bytes_written"), "{begun}");
     }
     let made = test.get(&format!("{SETS}/{}", begun["full_name"].as_str().unwrap())).await;
     ok(&made).clone()

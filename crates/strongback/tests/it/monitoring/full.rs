@@ -39,7 +39,8 @@ fn windows_that_find_no_room_are_computed_once_there_is() {
         lab.server.limit_files(None).unwrap();
         for _ in 0..6 {
             let id = lab.post(&format!("{MONITOR}/run"), &json!({}))["job_id"].as_str().unwrap().to_owned();
-            if lab.ended(&id)["state"] == "succeeded" {
+            let job = lab.ended(&id);
+            if job["state"] == "succeeded" {
                 break;
             }
         }

@@ -50,6 +50,8 @@ fn latency_is_measured_in_turn_and_not_on_a_busy_machine() {
         let view = lab.judge(candidate, &latency(both, "1000"));
         assert_eq!(view["verdict"], "pass", "{view:#}");
         assert_eq!(check(&view, "latency.p99")["estimate"]["n"], 800);
+        let job = lab.get(&format!("/api/1.0/jobs/{}", view["report_id"].as_str().unwrap()));
+        assert!(job["cost"]["bytes_read"].as_i64().unwrap() > 0, "{job}");
         assert_eq!(check(&view, "latency.p99_ratio")["estimate"]["n"], 20);
         let sentence = outcome(&view, "latency.p99").1;
         assert!(
@@ -149,7 +151,10 @@ fn callers_and_recorded_requests_are_understood() {
         let none = lab.judge(candidate, &gate);
         assert_eq!(none["verdict"], "pass");
         assert_eq!(outcome(&none, "compatibility.recorded_requests").0, "not_applicable");
-        lab.ask("scores", &[[0.5, 0.25], [0.0, 0.5]]);
+        // Those that wait in the log still are recorded as well.
+        let body =
+            json!({ "dataframe_split": { "columns": ["x1", "x2"], "data": [[0.5, 0.25], [0.0, 0.5]] } });
+        lab.post("/endpoints/scores/invocations", &body);
         let asked = lab.judge(candidate, &gate);
         let (said, sentence) = outcome(&asked, "compatibility.recorded_requests");
         assert_eq!((said.as_str(), asked["verdict"].as_str()), ("pass", Some("pass")), "{sentence}");

@@ -82,6 +82,14 @@ fn a_training_set_is_judged_and_compared_with_like_a_table() {
         let drift = |view| number(view, "data_drift", "value");
         assert!((drift(&in_set) - drift(&in_table)).abs() < 1e-12);
 
+        // Made anew, it is not what the candidate learned from, which nobody can compare with any more.
+        let (status, answer) =
+            lab.try_send("DELETE", "/api/1.0/training-sets/prod.risk.learned", &Value::Null);
+        assert_eq!(status, 200, "{answer}");
+        set(&mut lab, "prod.risk.learned", "prod.risk.training");
+        let why = lab.refusal(candidate, &of_set, "data_drift");
+        assert!(why.contains("'prod.risk.learned' that version 2 learned from was deleted"), "{why}");
+
         // Named as the rows to compare with, and at a version that it has not; and another kind of thing.
         let against =
             |name: &str| of_set.replace("max_psi: 0.2\n", &format!("max_psi: 0.2\n  against: {name}\n"));

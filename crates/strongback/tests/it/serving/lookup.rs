@@ -101,13 +101,40 @@ fn what_the_owner_of_an_endpoint_may_not_read_is_not_looked_up() {
             lookup.renew(&system, id).await.unwrap();
             assert_eq!(lookup.request_schema().is_some(), is_given, "once the table is of {owner}");
         }
-        // Whoever names no run of his, or a set that is not there, gets nothing either.
+        // Whoever names no run of his gets nothing either.
         assert!(matches!(opened(&test, "").await, Lookup::Nothing));
+    });
+}
+
+/// A model is served with what it learned from, whatever has the name of its training set by now.
+#[test]
+fn a_set_that_was_deleted_or_made_anew_is_not_another() {
+    on_every_store(async |test: TestApp| {
+        let run = trained(&test).await;
+        versions(&test).await;
+        ok(&make(&test, "fraud", "prod.risk.m/1").await);
+        let (system, id) = (test.system(), endpoint_id(&test).await);
+        let lookup = opened(&test, &run).await;
         ok(&test.send(request("DELETE", &format!("/api/1.0/training-sets/{SET}"), None)).await);
-        assert!(matches!(opened(&test, &run).await, Lookup::Nothing));
-        // What answers already goes on.
+        // What answers goes on, and so does what is loaded anew.
         lookup.renew(&system, id).await.unwrap();
         assert!(lookup.request_schema().is_some());
+        assert!(matches!(opened(&test, &run).await, Lookup::Tables(_)));
+        // A set of the same name that has no features.
+        working(&test, async || {
+            let body = json!({ "name": SET, "labels": "prod.risk.labels", "wait_ms": 30_000 });
+            assert_eq!(ok(&test.post("/api/1.0/training-sets", body).await)["job"]["state"], "succeeded");
+        })
+        .await;
+        assert!(matches!(opened(&test, &run).await, Lookup::Tables(_)));
+        // Whose run says so learned from that one.
+        let tag = json!({ "run_id": run, "key": "strongback.training_set", "value": SET });
+        ok(&test.post(&format!("{M}/runs/set-tag"), tag).await);
+        assert!(matches!(opened(&test, &run).await, Lookup::Nothing));
+        // Whose run says that it learned from something that is not there learned from nothing that is known.
+        let tag = json!({ "run_id": run, "key": "strongback.training_set", "value": "prod.risk.other" });
+        ok(&test.post(&format!("{M}/runs/set-tag"), tag).await);
+        assert!(matches!(opened(&test, &run).await, Lookup::Nothing));
     });
 }
 

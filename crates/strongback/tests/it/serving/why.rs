@@ -57,6 +57,45 @@ pub(super) fn with_features(lab: &mut Lab) {
     assert_eq!(lab.ended(queued["job"]["job_id"].as_str().unwrap())["state"], "succeeded");
 }
 
+/// What is looked up after a further publication is told with that one's version, and what was looked up before with its own.
+fn says_the_version_that_it_was_served_from(lab: &mut Lab, before: &str) {
+    let published = |lab: &mut Lab| {
+        lab.get("/api/1.0/feature-tables/prod.risk.panes")["published"]["table_version"].as_u64().unwrap()
+    };
+    let from = |lab: &mut Lab, id: &str| {
+        let found = lab.get(&format!("/api/1.0/requests/{id}/why"));
+        let mean = &found["rows"][0]["inputs"][1];
+        (mean["value"].clone(), mean["from"]["version"].as_u64().unwrap())
+    };
+    let first = published(lab);
+    assert_eq!(from(lab, before), (json!(4.0), first));
+    // A later payment of the card, within the five minutes of 00:06.
+    let rows = "id,card,at,amount\n4,8,2026-11-24T00:04:00Z,6\n";
+    lab.put(
+        "/api/1.0/tables/prod.risk.payments/batches/two?format=csv&types=id:long,card:long,at:timestamp,amount:double",
+        rows.as_bytes(),
+    );
+    let queued = lab.post("/api/1.0/feature-tables/prod.risk.panes/materialize", &json!({}));
+    assert_eq!(lab.ended(queued["job_id"].as_str().unwrap())["state"], "succeeded");
+    let second = published(lab);
+    assert!(second > first, "{second} comes after {first}");
+    let body =
+        json!({ "dataframe_records": [{ "x1": 2.0, "card": 8 }], "event_time": "2026-11-24T00:05:00Z" });
+    let answer = lab.answer("/endpoints/cards/invocations", &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let after = answer.header("x-request-id").unwrap().to_owned();
+    assert_eq!(from(lab, &after), (json!(5.0), second));
+    assert_eq!(from(lab, before), (json!(4.0), first));
+    // It is what that version of the table has.
+    for (version, mean) in [(first, 4.0), (second, 5.0)] {
+        let statement = format!(
+            "SELECT mean FROM prod.risk.panes VERSION AS OF {version} WHERE card = 8 AND at <= TIMESTAMP '2026-11-24T00:05:00Z' \
+             ORDER BY at DESC LIMIT 1"
+        );
+        assert_eq!(lab.sql(&statement)[0]["mean"], mean, "version {version}");
+    }
+}
+
 #[test]
 fn what_was_looked_up_and_what_was_sent_are_told_apart_row_by_row() {
     on_every_store(|mut lab: Lab| {
@@ -89,6 +128,7 @@ fn what_was_looked_up_and_what_was_sent_are_told_apart_row_by_row() {
             found
         };
         explained(&mut lab, "prod.risk.panes");
+        says_the_version_that_it_was_served_from(&mut lab, &id);
         let other = lab.get(&format!("/api/1.0/requests/{sent}/why"));
         assert_eq!(other["rows"][0]["inputs"][1], json!({ "name": "mean", "value": 4.0 }), "{other:#}");
         let log = lab.post("/api/1.0/endpoints/cards/flush", &json!({}));
