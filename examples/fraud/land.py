@@ -40,6 +40,11 @@ def hours() -> float:
     return float(os.environ.get(HOURS, "2"))
 
 
+def same_hours() -> str:
+    """The hours of day 1 that are replayed of day 2, as a condition."""
+    return f"event_time < TIMESTAMP '{DAY_ONE}' + INTERVAL '{round(hours() * 3600)} seconds'"
+
+
 def to_come() -> "pandas.DataFrame":  # noqa: F821
     """What of the second day is replayed."""
     loaded = transactions()

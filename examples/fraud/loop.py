@@ -17,6 +17,8 @@ import land
 HERE = Path(__file__).resolve().parent
 MODEL = "prod.risk.fraud_scorer"
 PASSED, FAILED, NOT_JUDGED = 0, 1, 2
+# Columns that the second day differs in at any hour, and the hours of the first day among themselves hardly.
+MOVED = ("V1", "V3")
 ATTEMPTS = 3
 
 
@@ -28,12 +30,13 @@ def walk(demo) -> None:
         strongback("table", "import", "labelled.csv", "--name", "prod.risk.labelled")
         statement = "SELECT count(*) AS transactions, sum(Class) AS frauds FROM prod.risk.labelled"
         strongback("sql", statement)
-    with step("Declare features once, compute them, and pin two sets of rows"):
+    with step("Declare features once, compute them, and pin three sets of rows"):
         strongback("feature-table", "apply", str(HERE / "amounts.yaml"))
         strongback("feature-table", "materialize", "prod.risk.amounts", "--wait")
         sets = ["--labels", "prod.risk.labelled", "--features", "prod.risk.amounts", "--label", data.TARGET]
         strongback("training-set", "create", "prod.risk.train", *sets, "--where", land.DAY)
         strongback("training-set", "create", "prod.risk.evening", *sets, "--where", land.EVENING)
+        strongback("training-set", "create", "prod.risk.same_hours", *sets, "--where", land.same_hours())
         strongback("training-set", "rebuild", "prod.risk.train")
     with step("Train a model on hours 0–18; only gates make it champion"):
         demo.python("train_on.py", "--training-set", "prod.risk.train", "--kind", "logistic")
@@ -44,6 +47,7 @@ def walk(demo) -> None:
     with step("A worse one is kept out, and the report says why"):
         demo.python("train_on.py", "--training-set", "prod.risk.train", "--kind", "amounts")
         gate(demo, FAILED)
+        judged_worse(demo)
     with step("Let day 2 happen, as fast as it answers"):
         demo.python("replay.py")
         strongback("endpoint", "log", "fraud", "--flush")
@@ -51,9 +55,9 @@ def walk(demo) -> None:
     with step("Labels arrive"):
         strongback("labels", "import", labels(demo), "--endpoint", "prod.risk.fraud")
         strongback("table", "import", "labelled_later.csv", "--name", "prod.risk.labelled")
-    with step("Watch what was served: drift is found, and an alert is raised"):
+    with step("Watch what was served: it is not what the same hours of day 1 were, and alerts are raised"):
         strongback("command", "declare", "prod.risk.train_fraud", "--file", command(demo))
-        strongback("monitor", "apply", str(HERE / "monitor.yaml"))
+        strongback("monitor", "apply", monitor(demo))
         strongback("monitor", "run", "prod.risk.fraud", "--wait")
         worst = (
             "SELECT column_name, round(max(value), 2) AS psi FROM prod.risk.fraud_drift WHERE metric = 'psi' "
@@ -61,6 +65,8 @@ def walk(demo) -> None:
         )
         strongback("sql", worst)
         strongback("alert", "list")
+        drifted = {one["column"] for one in json.loads(demo.answer("alert", "list", "--json"))["alerts"]}
+        demo.require(set(MOVED) <= drifted, f"{' and '.join(MOVED)} differ between the days, and no alert says so")
     with step("The alert has queued a training on fresher data; a runner does it"):
         strongback("job", "list", "--kind", "command")
         before = challenger(demo)
@@ -72,11 +78,16 @@ def walk(demo) -> None:
     with step("Why did this transaction get this score?"):
         strongback("why", highest(demo))
     with step("Take the champion back to where it was"):
-        moves = json.loads(demo.answer("history", f"{MODEL}@champion", "--json"))["moves"]
-        if len(moves) > 1:
-            strongback("rollback", MODEL, "--reason", "shown in the demo")
-        else:
-            demo.console.line("it never moved, so there is nothing to take back; `strongback rollback` would")
+        if len(moves(demo)) == 1:
+            demo.console.line(
+                "the gates kept the challenger out: an administrator moves the alias on his word, and back"
+            )
+            override = ["--override", "--reason", "shown in the demo"]
+            strongback("promote", MODEL, "challenger", "--alias", "champion", *override)
+        strongback("rollback", MODEL, "--reason", "shown in the demo")
+        newest, before, *_ = moves(demo)
+        is_back = newest["to"] == before["from"] and "rollback_of" in (newest["evidence"] or {})
+        demo.require(is_back, "the champion was not taken back")
     with step("All of this is in the audit log, and the log proves itself"):
         strongback("audit-log", "list", "--asset", MODEL, "--action", "alias")
         strongback("audit-log", "verify")
@@ -88,6 +99,26 @@ def looked_up(demo) -> None:
     demo.strongback("sql", statement)
     (row,) = csv.DictReader(demo.answer("sql", statement, "--format", "csv").splitlines())
     demo.require(2 * int(row["with_features"]) > int(row["served"]), "features were not looked up")
+
+
+def judged_worse(demo) -> None:
+    """The newest report says that it was its accuracy that the candidate failed by."""
+    newest = json.loads(demo.answer("gate", "list", "--model", MODEL, "--json"))["reports"][0]
+    report = json.loads(demo.answer("gate", "show", newest["report_id"], "--json"))["report"]
+    failed = [check["name"] for check in report["checks"] if check["outcome"] == "fail"]
+    demo.require("accuracy.average_precision" in failed, f"the report says that it failed by {failed}")
+
+
+def moves(demo) -> list[dict]:
+    """How the champion moved, the newest first."""
+    return json.loads(demo.answer("history", f"{MODEL}@champion", "--json"))["moves"]
+
+
+def monitor(demo) -> str:
+    """The monitor; over as many hours as are replayed."""
+    text = (HERE / "monitor.yaml").read_text().replace("length: 2h", f"length: {round(land.hours() * 60)}m")
+    (demo.server.folder / "monitor.yaml").write_text(text)
+    return "monitor.yaml"
 
 
 def challenger(demo) -> int:

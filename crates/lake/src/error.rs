@@ -138,6 +138,22 @@ fn is_lost(error: &DataFusionError) -> bool {
     })
 }
 
+fn used_up(cause: DataFusionError) -> Error {
+    Error::new(
+        Kind::Limit,
+        "The query needs more memory or temporary disk space than a query may use. Read fewer columns or rows, or aggregate \
+         before you join.",
+    )
+    .because(cause)
+}
+
+/// Whether a query used up its temporary disk space, which the engine says as an error of the system and by its text alone.
+fn is_spilled_out(error: &DataFusionError) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source())
+        .any(|error| error.to_string().contains("disk space during the spilling process has exceeded"))
+}
+
 fn storage_full(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::new(Kind::Unavailable, "The disk that holds the tables is full. Free space, then repeat the call.")
         .because(cause)
@@ -161,13 +177,11 @@ impl From<DataFusionError> for Error {
         if is_full(&error) {
             return storage_full(error);
         }
+        if is_spilled_out(&error) {
+            return used_up(error);
+        }
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => Self::new(
-                Kind::Limit,
-                "The query needs more memory or temporary disk space than a query may use. Read fewer columns or rows, or \
-                 aggregate before you join.",
-            )
-            .because(error),
+            DataFusionError::ResourcesExhausted(_) => used_up(error),
             DataFusionError::Plan(said)
             | DataFusionError::NotImplemented(said)
             | DataFusionError::Execution(said) => Self::invalid(sentence(said)),

@@ -25,6 +25,7 @@ const NUMBERS: &[&str] = &[
     "query_spill_mb",
     "worker_memory_mb",
     "scoring_seconds",
+    "payload_seconds",
 ];
 
 /// Where a value came from.
@@ -196,6 +197,8 @@ settings! {
     query_spill_mb: u64 = 20_480, parse_megabytes, ToString::to_string;
     /// What a logged request survives once it is answered: `power` (a power cut) or `process` (the death of the server).
     payload_log: journal::Mode = journal::Mode::Power, parse_payload_log, |mode| match mode { journal::Mode::Power => "power".into(), journal::Mode::Process => "process".into() };
+    /// How long a logged request waits at most until it is in its payload table, in seconds.
+    payload_seconds: u16 = 60, |text| parse_number(text, 1, 3600), ToString::to_string;
     /// The Python that loads models which do not run in this process: a path, or a name to be found in PATH.
     worker_python: String = "python3".into(), |text| Ok(text.trim().to_owned()), String::clone;
     /// Memory that a model's Python process may have resident, in MiB.

@@ -100,6 +100,9 @@ struct ServingArgs {
     /// What a logged request survives: power (a power cut) or process (kill -9 of the server) [default: power]
     #[arg(long, value_name = "MODE")]
     payload_log: Option<String>,
+    /// How long a logged request waits at most for its payload table, in seconds [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    payload_seconds: Option<String>,
     /// Who may override the gates of a governed alias, and loosen them: administrators, or owners of the model [default:
     /// administrators]
     #[arg(long, value_name = "WHO")]
@@ -132,6 +135,7 @@ impl ServerArgs {
             onnxruntime_library: serving.onnxruntime_library,
             scoring_seconds: serving.scoring_seconds,
             payload_log: serving.payload_log,
+            payload_seconds: serving.payload_seconds,
             gate_overrides: serving.gate_overrides,
             log_format: serving.log_format,
             log: serving.log,

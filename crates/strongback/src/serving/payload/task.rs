@@ -1,5 +1,5 @@
-//! When the log is drained: when a segment is full, a minute after the first record of one, on demand, at the start what was
-//! left, and when the server stops. A table that got a file a minute for an hour gets them joined.
+//! When the log is drained: when a segment is full, a minute after the first record of one (`payload_seconds`), on demand, at the
+//! start what was left, and when the server stops. A table that got a file a minute for an hour gets them joined.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,8 +12,6 @@ use crate::{
     tables::upkeep,
 };
 
-/// How long a record waits for its table at most, where the table can be written to.
-const EVERY: Duration = Duration::from_mins(1);
 /// How long after a failure it is tried again, and twice as long after each further one.
 const RETRY: Duration = Duration::from_secs(10);
 /// The longest such pause.
@@ -79,6 +77,8 @@ impl Plan {
 /// Runs until `stopped` changes, and drains once more then.
 pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
     let ctx = Ctx::system(&app);
+    // How long a record waits for its table at most, where the table can be written to.
+    let every = Duration::from_secs(u64::from(app.config.payload_seconds.value));
     let (mut plan, mut joining) = (Plan::default(), None);
     at_start(&ctx, &mut plan).await;
     loop {
@@ -95,7 +95,7 @@ pub async fn background(app: Arc<App>, mut stopped: Receiver<bool>) {
             () = app.payload.bell.notified() => {
                 // What could not be brought away waits its time, however much is served meanwhile.
                 if plan.retry.is_some() || !is_full(&app).await {
-                    plan.due.get_or_insert(Instant::now() + EVERY);
+                    plan.due.get_or_insert(Instant::now() + every);
                     continue;
                 }
                 plan.due = None;

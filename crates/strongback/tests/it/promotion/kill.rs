@@ -11,7 +11,7 @@ use crate::support::kill_rounds;
 const GATES: &str = "accuracy:\n  - metric: roc_auc\n    margin: 1\nlatency:\n  p99_ms: 60000\n  requests: 1000\n  max_noise: 1000\nfirst_champion:\n  - metric: roc_auc\n    at_least: 0.1\n";
 
 fn rounds(database_url: Option<&str>) {
-    let mut lab = Lab::new(database_url);
+    let mut lab = Lab::new(database_url, &[]);
     lab.govern(&["champion"]);
     let versions = [lab.version(GOOD), lab.version(GOOD)];
     let begun = Instant::now();

@@ -64,10 +64,15 @@ fn client(server: &Server) -> Client {
 
 /// Runs a test on every store there is.
 pub fn on_every_store(test: impl Fn(Lab)) {
-    test(Lab::new(None));
+    on_every_store_with(&[], test);
+}
+
+/// The same on a server that is told this too.
+pub fn on_every_store_with(settings: &[&str], test: impl Fn(Lab)) {
+    test(Lab::new(None, settings));
     if let Some(server) = postgres::server_url() {
         let database = postgres::fresh_database(&server).unwrap();
-        test(Lab::new(Some(database.url())));
+        test(Lab::new(Some(database.url()), settings));
     }
 }
 
@@ -109,8 +114,10 @@ pub struct People {
 }
 
 impl Lab {
-    pub fn new(database_url: Option<&str>) -> Self {
-        Self::on(Server::start(Self::launch(database_url)).unwrap(), None)
+    pub fn new(database_url: Option<&str>, settings: &[&str]) -> Self {
+        let mut launch = Self::launch(database_url);
+        launch.arguments.extend(settings.iter().map(ToString::to_string));
+        Self::on(Server::start(launch).unwrap(), None)
     }
 
     fn launch(database_url: Option<&str>) -> Launch {
@@ -316,6 +323,10 @@ impl Lab {
     /// Makes an endpoint of `prod.risk` for a model and answers once it is ready.
     pub fn endpoint(&mut self, name: &str, model: &str) {
         self.post("/api/1.0/endpoints", &json!({ "name": name, "model": model }));
+        self.endpoint_is_ready(name);
+    }
+
+    pub fn endpoint_is_ready(&mut self, name: &str) {
         for _ in 0..600 {
             if self.get(&format!("/api/1.0/endpoints/{name}"))["state"] == "READY" {
                 return;

@@ -56,7 +56,7 @@ fn one_life(lab: &mut Lab, wait: Duration, next: &AtomicU64, answered: &Mutex<BT
 }
 
 fn rounds(database_url: Option<&str>) {
-    let mut lab = Lab::new(database_url);
+    let mut lab = Lab::new(database_url, &[]);
     let version = lab.version(GOOD);
     assert_eq!(lab.alias("champion", version).0, 200);
     lab.post("/api/1.0/endpoints", &json!({ "name": "score", "model": format!("{MODEL}@champion") }));

@@ -3,6 +3,7 @@
 
 mod full;
 mod hidden;
+mod idle;
 mod kill;
 mod lineage;
 mod lookup;
