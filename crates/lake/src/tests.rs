@@ -645,8 +645,8 @@ async fn a_sort_beyond_its_memory_goes_over_the_disk() {
         }
         Ok((rows, is_in_order))
     };
-    assert_eq!(run(&Place::with_memory(24 << 20)).await.unwrap(), (ROWS, true));
-    let error = run(&Place::with(24 << 20, 64 << 10)).await.unwrap_err();
+    assert_eq!(run(&Place::with_memory(40 << 20)).await.unwrap(), (ROWS, true));
+    let error = run(&Place::with(40 << 20, 64 << 10)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Limit, "{error}");
 }
 
