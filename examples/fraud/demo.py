@@ -62,12 +62,14 @@ class Demo:
             [str(self.server.binary), *arguments], typed(["strongback", *arguments]), talk=True, codes=codes
         )
 
-    def answer(self, *arguments: str) -> str:
+    def answer(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         """What a ``strongback`` command prints, for the next step."""
         command = [str(self.server.binary), *arguments]
-        return subprocess.run(
-            command, env=self.environment, cwd=self.server.folder, capture_output=True, text=True, check=True
-        ).stdout
+        done = subprocess.run(command, env=self.environment, cwd=self.server.folder, capture_output=True, text=True)
+        if done.returncode not in codes:
+            what = f"{typed(['strongback', *arguments])} ended with exit code {done.returncode}."
+            raise CommandError(what, done.stderr.splitlines())
+        return done.stdout
 
     def require(self, is_so: bool, otherwise: str) -> None:
         """Ends the demo where what it shows did not come about."""

@@ -5,6 +5,7 @@ on September 1, 2013 at 00:00 UTC. Each transaction gets a number, so that two i
 """
 
 import os
+from datetime import datetime, timedelta
 
 import data
 
@@ -42,7 +43,8 @@ def hours() -> float:
 
 def same_hours() -> str:
     """The hours of day 1 that are replayed of day 2, as a condition."""
-    return f"event_time < TIMESTAMP '{DAY_ONE}' + INTERVAL '{round(hours() * 3600)} seconds'"
+    end = datetime.fromisoformat(DAY_ONE) + timedelta(hours=hours())
+    return f"event_time < TIMESTAMP '{end:%Y-%m-%dT%H:%M:%SZ}'"
 
 
 def to_come() -> "pandas.DataFrame":  # noqa: F821

@@ -65,7 +65,7 @@ def walk(demo) -> None:
         )
         strongback("sql", worst)
         strongback("alert", "list")
-        drifted = {one["column"] for one in json.loads(demo.answer("alert", "list", "--json"))["alerts"]}
+        drifted = {one["column"] for one in json.loads(demo.answer("alert", "list", "--json"))}
         demo.require(set(MOVED) <= drifted, f"{' and '.join(MOVED)} differ between the days, and no alert says so")
     with step("The alert has queued a training on fresher data; a runner does it"):
         strongback("job", "list", "--kind", "command")
@@ -86,7 +86,7 @@ def walk(demo) -> None:
             strongback("promote", MODEL, "challenger", "--alias", "champion", *override)
         strongback("rollback", MODEL, "--reason", "shown in the demo")
         newest, before, *_ = moves(demo)
-        is_back = newest["to"] == before["from"] and "rollback_of" in (newest["evidence"] or {})
+        is_back = newest["to_version"] == before["from_version"] and "rollback_of" in (newest["evidence"] or {})
         demo.require(is_back, "the champion was not taken back")
     with step("All of this is in the audit log, and the log proves itself"):
         strongback("audit-log", "list", "--asset", MODEL, "--action", "alias")
@@ -103,8 +103,8 @@ def looked_up(demo) -> None:
 
 def judged_worse(demo) -> None:
     """The newest report says that it was its accuracy that the candidate failed by."""
-    newest = json.loads(demo.answer("gate", "list", "--model", MODEL, "--json"))["reports"][0]
-    report = json.loads(demo.answer("gate", "show", newest["report_id"], "--json"))["report"]
+    newest = json.loads(demo.answer("gate", "list", "--model", MODEL, "--json"))[0]
+    report = json.loads(demo.answer("gate", "show", newest["report_id"], "--json", codes=(FAILED,)))["report"]
     failed = [check["name"] for check in report["checks"] if check["outcome"] == "fail"]
     demo.require("accuracy.average_precision" in failed, f"the report says that it failed by {failed}")
 
