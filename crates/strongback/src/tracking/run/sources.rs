@@ -5,7 +5,7 @@
 //! names none, or one that the caller may not read, is kept, since it is the client's, and a second tag says what is wrong.
 
 use serde_json::json;
-use syntax::names::FullName;
+use syntax::names::{FullName, fold_case};
 
 use super::Run;
 use crate::{
@@ -46,14 +46,16 @@ const TAGS: [SourceTag; 2] = [
         example: "catalog.schema.table",
         remedy: "Declare it",
     },
-    SourceTag {
-        tag: TRAINING_SET_TAG,
-        warning: "strongback.warning.training_set",
-        kind: Kind::TrainingSet,
-        example: "catalog.schema.name",
-        remedy: "Make it with strongback training-set create",
-    },
+    TRAINING_SET,
 ];
+
+const TRAINING_SET: SourceTag = SourceTag {
+    tag: TRAINING_SET_TAG,
+    warning: "strongback.warning.training_set",
+    kind: Kind::TrainingSet,
+    example: "catalog.schema.name",
+    remedy: "Make it with strongback training-set create",
+};
 
 /// The source type of a data set that is a training set kept here.
 const TRAINING_SET_SOURCE: &str = "strongback_training_set";
@@ -118,7 +120,7 @@ fn look_up(sql: &mut Sql<'_>, known: &SourceTag, name: &str) -> Result<(Option<A
 /// The training set that a run read, as it was when the run's tag was set: it may have another name by now, or be deleted, and
 /// another may have its name. None where the tag named none then. It authorises nothing.
 pub fn training_set(sql: &mut Sql<'_>, run: &Run) -> Result<Option<Asset>> {
-    let known = &TAGS[1];
+    let known = &TRAINING_SET;
     let Some(named) = run.document.tag(known.tag) else { return Ok(None) };
     if run.document.tag(known.warning).is_some() {
         return Ok(None);
@@ -126,7 +128,7 @@ pub fn training_set(sql: &mut Sql<'_>, run: &Run) -> Result<Option<Asset>> {
     let read = lineage::read_by_run(sql, run.experiment_id, &run.uuid, known.kind)?;
     // The tag may have been set more than once, and back: the one that it names, if that still has its name.
     for id in &read {
-        if asset::display_name(sql, *id)?.eq_ignore_ascii_case(named) {
+        if fold_case(&asset::display_name(sql, *id)?) == fold_case(named) {
             return asset::get_ever(sql, *id);
         }
     }
