@@ -129,16 +129,18 @@ class Bench:
         print(f"kept as bench/results/{path.name}", file=sys.stderr)
 
     def _after(self) -> dict:
-        """The machine's noise once more, as the script ends where it stays too much."""
+        """The machine's noise once more, and how noisy it was just before; the script ends where it stays too much."""
         if self.accept_noise:
             return self._machine("--after")
+        noisy = []
         for _ in range(LOOKS_AFTER - 1):
             time.sleep(SETTLE_SECONDS)
             after = self._machine("--after", "--accept-noise")
             if not after["objection"]:
-                return after
+                return after | {"noisy_before": noisy}
+            noisy.append(after["objection"])
         time.sleep(SETTLE_SECONDS)
-        return self._machine("--after")
+        return self._machine("--after") | {"noisy_before": noisy}
 
     def _machine(self, *arguments: str) -> dict:
         command = [self.tool("strongback-bench-machine"), "--folder", tempfile.gettempdir(), *arguments]

@@ -12,7 +12,7 @@ part of the latency and stands beside it, as does the overhead less a bare run t
 something failed or the rate was not reached, 2 the machine is too noisy to tell.
 
 A processor that has nothing to do halts, and on a virtual machine it takes the host to wake it: at half of saturation every
-request pays for that several times. `--awake` keeps the processors from halting by threads that compute when nobody else wants to,
+request pays for that several times. `--awake` keeps the processors from halting by processes that compute when nobody else wants to,
 for both sides, and shows what is left.
 """
 

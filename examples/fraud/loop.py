@@ -57,7 +57,7 @@ def walk(demo) -> None:
         strongback("table", "import", "labelled_later.csv", "--name", "prod.risk.labelled")
     with step("Watch what was served: it is not what the same hours of day 1 were, and alerts are raised"):
         strongback("command", "declare", "prod.risk.train_fraud", "--file", command(demo))
-        strongback("monitor", "apply", monitor(demo))
+        strongback("monitor", "apply", str(HERE / "monitor.yaml"))
         strongback("monitor", "run", "prod.risk.fraud", "--wait")
         worst = (
             "SELECT column_name, round(max(value), 2) AS psi FROM prod.risk.fraud_drift WHERE metric = 'psi' "
@@ -112,13 +112,6 @@ def judged_worse(demo) -> None:
 def moves(demo) -> list[dict]:
     """How the champion moved, the newest first."""
     return json.loads(demo.answer("history", f"{MODEL}@champion", "--json"))["moves"]
-
-
-def monitor(demo) -> str:
-    """The monitor; over as many hours as are replayed."""
-    text = (HERE / "monitor.yaml").read_text().replace("length: 2h", f"length: {round(land.hours() * 60)}m")
-    (demo.server.folder / "monitor.yaml").write_text(text)
-    return "monitor.yaml"
 
 
 def challenger(demo) -> int:

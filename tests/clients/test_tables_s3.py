@@ -5,10 +5,13 @@ after kill -9 all that was acknowledged is there.
 """
 
 import json
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 
 import boto3
 import pytest
@@ -88,6 +91,47 @@ def test_tables_live_on_an_object_store(store, tmp_path):
     assert rows(server, "SELECT count(*) AS n FROM prod.risk.t") == [{"n": 7}]
     assert server.stop() == 0
     assert not (tmp_path / "data" / "tables").exists(), "nothing of a table lies in the data directory"
+
+
+def put(server, number, rows=2_000):
+    """Sends a batch; whether it was acknowledged."""
+    body = "id,batch\n" + "".join(f"{row},{number}\n" for row in range(rows))
+    request = urllib.request.Request(
+        f"{server.url}/api/1.0/tables/prod.risk.t/batches/b{number}?format=csv&create=true",
+        body.encode(),
+        method="PUT",
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status == 200
+    except OSError:  # The server went away in the middle: nobody knows what became of it.
+        return False
+
+
+def test_batches_that_a_kill_cuts_off_land_once(store, tmp_path):
+    """kill -9 at any moment of a commit: what was acknowledged is there once, the rest once or not at all and can be sent again."""
+    server = start(tmp_path)
+    strongback(server, "catalog", "create", "prod")
+    strongback(server, "schema", "create", "prod.risk")
+    sent, landed = 0, set()
+    counted = "SELECT batch, count(*) AS n, count(DISTINCT id) AS d FROM prod.risk.t GROUP BY batch ORDER BY batch"
+    assert put(server, 0)
+    for _ in range(5):
+        killer = threading.Timer(random.uniform(0.05, 0.8), server.stop, [signal.SIGKILL])
+        killer.start()
+        while put(server, sent + 1):
+            sent += 1
+            landed.add(sent)
+        sent += 1
+        killer.join()
+        server = start(tmp_path)
+        found = rows(server, counted)
+        assert all((one["n"], one["d"]) == (2_000, 2_000) for one in found), found
+        assert landed <= {one["batch"] for one in found} <= set(range(sent + 1)), (landed, found)
+    for number in range(sent + 1):
+        assert put(server, number), server.log_tail()
+    assert rows(server, counted) == [{"batch": number, "n": 2_000, "d": 2_000} for number in range(sent + 1)]
+    assert server.stop() == 0
 
 
 def keys(store):

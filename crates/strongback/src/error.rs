@@ -5,7 +5,7 @@
 //! error into a response in one place. A message says what was wrong, with which value, and what to do. A cause never
 //! reaches the caller.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, io, path::Path, sync::Arc};
 
 /// What the product's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -144,6 +144,19 @@ impl Error {
         .because(cause)
     }
 
+    /// What a failure to write below a directory of ours means: for `map_err`.
+    pub fn unwritten(dir: &Path) -> impl FnOnce(io::Error) -> Self {
+        let dir = dir.display();
+        move |cause| {
+            let message = if is_full(&cause) {
+                format!("The disk that holds {dir} is full. Free space, then repeat the request.")
+            } else {
+                format!("{dir} cannot be written, which the server's log explains. Repeat the request later.")
+            };
+            Self::unavailable(message).because(cause)
+        }
+    }
+
     /// Adds the cause for the log.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -215,6 +228,12 @@ impl Error {
     }
 }
 
+/// Whether a write found no room: on the disk, in its owner's quota, or below the limit of a file.
+pub fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.name(), self.message)
@@ -241,8 +260,19 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), Code::ALL.len());
 
-        let error = Error::internal(std::io::Error::other("disk on fire"));
+        let error = Error::internal(io::Error::other("disk on fire"));
         assert!(!error.message().contains("fire"));
         assert_eq!(error.cause_chain().as_deref(), Some("disk on fire"));
+    }
+
+    #[test]
+    fn a_disk_without_room_says_so() {
+        let of = |kind: io::ErrorKind| Error::unwritten(Path::new("/data"))(kind.into());
+        for (kind, said) in
+            [(io::ErrorKind::StorageFull, "/data is full"), (io::ErrorKind::PermissionDenied, "/data cannot")]
+        {
+            let error = of(kind);
+            assert_eq!((error.status(), error.message().contains(said)), (503, true), "{error}");
+        }
     }
 }

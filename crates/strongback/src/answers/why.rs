@@ -20,7 +20,6 @@ use crate::{
     context::Ctx,
     db::Sql,
     error::{Error, Result},
-    features::training_set,
     promotion::report::{Check, Report},
     registry::{evidence, models, versions},
     router::{Limits, Policy, Route},
@@ -29,7 +28,7 @@ use crate::{
         payload::{self, Found, FromTable, LoggedInput, PayloadRow},
         signature::Schema,
     },
-    tracking::run,
+    tracking::run::{self, Run},
 };
 
 /// Rows of a request that are shown.
@@ -481,10 +480,7 @@ fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Hidden) -> Result<Opti
         let value = document.tag(tag).filter(|value| !value.is_empty())?;
         Some(((*shown).to_owned(), value.to_owned()))
     });
-    let training_set = match document.tag(training_set::RUN_TAG) {
-        Some(name) => training_set_name(sql, name, hidden)?.map(|name| (name, "training set".to_owned())),
-        None => None,
-    };
+    let training_set = training_set_shown(sql, &run, hidden)?.map(|name| (name, "training set".to_owned()));
     let datasets = document.datasets().iter().map(|set| (set.name.clone(), set.digest.clone()));
     Ok(Some(RunPart {
         run_id: run.uuid.clone(),
@@ -501,17 +497,22 @@ fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Hidden) -> Result<Opti
     }))
 }
 
-/// A training set that a run names, unless the caller may not read it.
-fn training_set_name(sql: &mut Sql<'_>, name: &str, hidden: &mut Hidden) -> Result<Option<String>> {
-    let set = match FullName::parse(name) {
-        Ok(full) => names::leaf(sql, &full, Kind::TrainingSet)?,
-        Err(_) => None,
+/// The training set or the table that a run read, by the name that it has now, unless the caller may not read it; where none was
+/// known when the run's tag was set, what the tag says.
+fn training_set_shown(sql: &mut Sql<'_>, run: &Run, hidden: &mut Hidden) -> Result<Option<String>> {
+    let Some(said) = run.document.tag(run::TRAINING_SET_TAG) else { return Ok(None) };
+    let Ok((name, version)) = FullName::parse_versioned(said) else { return Ok(Some(said.to_owned())) };
+    let read = match run::training_data(sql, run)? {
+        Some(read) => Some(read),
+        None => names::leaf(sql, &name, Kind::TrainingSet)?,
     };
-    if let Some(set) = set
-        && !is_allowed(sql, Action::Read, set.id)?
-    {
+    let Some(read) = read else { return Ok(Some(said.to_owned())) };
+    if !is_allowed(sql, Action::Read, read.id)? {
         hidden.add("training set");
         return Ok(None);
     }
-    Ok(Some(name.to_owned()))
+    let name = asset::display_name(sql, read.id)?;
+    let version = version.map(|version| format!("@{version}")).unwrap_or_default();
+    let gone = if asset::get(sql, read.id)?.is_none() { " (deleted)" } else { "" };
+    Ok(Some(format!("{name}{version}{gone}")))
 }

@@ -190,14 +190,14 @@ pub fn get(sql: &mut Sql<'_>, id: i64) -> Result<Option<Asset>> {
     sql.first(&store::ASSET_BY_ID, bind![id], read)
 }
 
-/// The asset with this id, also a deleted one.
-pub fn get_ever(sql: &mut Sql<'_>, id: i64) -> Result<Option<Asset>> {
-    sql.first(&store::ASSET_EVER, bind![id], read)
-}
-
 /// The living asset with this id that leaves the server.
 pub fn by_uuid(sql: &mut Sql<'_>, uuid: &str) -> Result<Option<Asset>> {
     sql.first(&store::ASSET_BY_UUID, bind![uuid], read)
+}
+
+/// The asset with this id that leaves the server, also a deleted one.
+pub fn ever_by_uuid(sql: &mut Sql<'_>, uuid: &str) -> Result<Option<Asset>> {
+    sql.first(&store::ASSET_EVER, bind![uuid], read)
 }
 
 /// The UUID of an asset, also of a deleted one.

@@ -21,7 +21,7 @@ statements! {
             created_at, created_by, updated_at, updated_by, revision FROM asset WHERE id = $1 AND deleted_at IS NULL";
     /// Also a deleted one.
     ASSET_EVER = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
-            created_at, created_by, updated_at, updated_by, revision FROM asset WHERE id = $1";
+            created_at, created_by, updated_at, updated_by, revision FROM asset WHERE uuid = $1";
     ASSET_BY_UUID = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
             created_at, created_by, updated_at, updated_by, revision FROM asset WHERE uuid = $1 AND deleted_at IS NULL";
     /// Also of a deleted one.

@@ -26,7 +26,7 @@ use redb::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_full};
 
 const PANES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("panes");
 /// By table and definition.
@@ -82,14 +82,11 @@ const REOPEN_AFTER: Duration = Duration::from_millis(25);
 const REOPEN_REST_MAX: Duration = Duration::from_secs(2);
 
 fn failed(error: impl Into<redb::Error>) -> Error {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match error.into() {
-        redb::Error::Io(error) if matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull) => {
-            Error::unavailable(
-                "The disk that holds the online features is full. Free space, then repeat the call.",
-            )
-            .because(error)
-        }
+        redb::Error::Io(error) if is_full(&error) => Error::unavailable(
+            "The disk that holds the online features is full. Free space, then repeat the call.",
+        )
+        .because(error),
         error @ redb::Error::PreviousIo => closed().because(error),
         error => Error::internal(error),
     }

@@ -125,13 +125,13 @@ impl Objects {
     pub async fn probe(&self) -> Result<()> {
         let store = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || {
-            let free = fs4::available_space(&store.root).map_err(|error| store.unwritable(error))?;
+            let free = fs4::available_space(&store.root).map_err(Error::unwritten(&store.root))?;
             if free < ROOM_BYTES_MIN {
-                return Err(store.unwritable(io::ErrorKind::StorageFull.into()));
+                return Err(Error::unwritten(&store.root)(io::ErrorKind::StorageFull.into()));
             }
             let path = store.root.join(TEMPORARY).join("probe");
             let written = fs::write(&path, b"ok").and_then(|()| fs::remove_file(&path));
-            written.map_err(|error| store.unwritable(error))
+            written.map_err(Error::unwritten(&store.root))
         })
         .await
         .map_err(Error::internal)?
@@ -191,18 +191,6 @@ impl Inner {
             }
             _ => {}
         }
-    }
-
-    /// What a failure to write means to the caller.
-    fn unwritable(&self, error: io::Error) -> Error {
-        let root = self.root.display();
-        let message = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                format!("The disk that holds {root} is full. Free space, then repeat the request.")
-            }
-            _ => format!("The object store {root} cannot be written. Repeat the request later."),
-        };
-        Error::unavailable(message).because(error)
     }
 }
 

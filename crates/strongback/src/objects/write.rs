@@ -46,11 +46,11 @@ impl Objects {
             let step = move || -> Result<Step> {
                 let mut writing = match partial {
                     Some(writing) => writing,
-                    None => Partial::begin(&store, id).map_err(|error| store.unwritable(error))?,
+                    None => Partial::begin(&store, id).map_err(Error::unwritten(&store.root))?,
                 };
-                writing.append(&block).map_err(|error| store.unwritable(error))?;
+                writing.append(&block).map_err(Error::unwritten(&store.root))?;
                 if last {
-                    return writing.finish().map(Step::Done).map_err(|error| store.unwritable(error));
+                    return writing.finish().map(Step::Done).map_err(Error::unwritten(&store.root));
                 }
                 Ok(Step::More(writing))
             };
@@ -67,7 +67,7 @@ impl Objects {
         tokio::task::spawn_blocking(move || {
             concat(&store, id, &parts).map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => Error::internal(error),
-                _ => store.unwritable(error),
+                _ => Error::unwritten(&store.root)(error),
             })
         })
         .await

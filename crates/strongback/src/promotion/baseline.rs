@@ -29,14 +29,16 @@ pub fn find(sql: &mut Sql<'_>, version: &Version) -> Result<Option<Source>> {
     let Some(run) = run::find(sql, &version.run_id)? else { return Ok(None) };
     let Some(named) = run.document.tag(TAG) else { return Ok(None) };
     let mut wanted = parse(named)?;
-    if let Some(set) = run::training_set(sql, &run)? {
-        if asset::get(sql, set.id)?.is_none() {
+    if let Some(read) = run::training_data(sql, &run)? {
+        if asset::get(sql, read.id)?.is_none() {
             return Err(Error::missing(format!(
-                "the training set '{}' that version {} learned from was deleted; name rows to compare with by 'against' in the gates",
-                wanted.name, version.version
+                "the {} '{}' that version {} learned from was deleted; name rows to compare with by 'against' in the gates",
+                read.kind.label(),
+                wanted.name,
+                version.version
             )));
         }
-        wanted.name = asset::display_name(sql, set.id)?;
+        wanted.name = asset::display_name(sql, read.id)?;
     }
     resolve(sql, &wanted).map(Some)
 }
@@ -72,10 +74,6 @@ fn parse(named: &str) -> Result<TableRef> {
              catalog.schema.name@version."
         ))
     };
-    let (name, version) = match named.rsplit_once('@') {
-        Some((name, version)) => (name, Some(version.parse().map_err(|_| wrong())?)),
-        None => (named, None),
-    };
-    FullName::parse(name).map_err(|_| wrong())?;
-    Ok(TableRef { name: name.to_owned(), version })
+    let (name, version) = FullName::parse_versioned(named).map_err(|_| wrong())?;
+    Ok(TableRef { name: name.to_string(), version })
 }

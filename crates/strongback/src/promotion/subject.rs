@@ -140,21 +140,18 @@ pub fn check(model: &Model, candidate: &Version, champion: Option<&Version>, ali
     Ok(())
 }
 
-/// Brings what the endpoint of the gates was asked out of the payload log into its table. Answers why not all of it is there, if it is
-/// not: what is judged by the rest would be judged too well.
+/// Brings what the endpoint of the gates was asked of this server out of the payload log into its table. Answers why not all of it is
+/// there, if it is not: what is judged by the rest would be judged too well.
 pub async fn unseen(ctx: &Ctx, order: &Order) -> Result<Option<String>> {
     let gates = governance::read_gates(&order.config)?;
     let Some(endpoint) = gates.compatibility.and_then(|gate| gate.endpoint) else { return Ok(None) };
-    // What fails may be another endpoint's table.
-    let Err(error) = payload::flush(&Ctx::system(&ctx.app)).await else { return Ok(None) };
-    tracing::warn!(?error, "gates found that the payload log cannot be drained");
-    let found = ctx.read(move |sql| endpoints::find(sql, &endpoint, Action::Read)).await;
+    let found = told(ctx.read(move |sql| endpoints::find(sql, &endpoint, Action::Read)).await)?;
     // Whether there is one is told where it is looked for.
     let Ok(found) = found else { return Ok(None) };
-    let waiting = payload::figures(ctx, found.asset.id).await?.waiting;
+    let waiting = payload::flush_of(&Ctx::system(&ctx.app), found.asset.id).await?;
     Ok((waiting > 0).then(|| {
         format!(
-            "{waiting} requests of '{}' wait in the payload log, and their table cannot be written to",
+            "Requests of '{}' wait in the payload log ({waiting}), and their table cannot be written to, which the server's log explains",
             found.full_name
         )
     }))

@@ -125,21 +125,9 @@ pub(super) fn present<'n>(fields: &Fields<'n>, field: &str) -> Result<Option<&'n
 pub(super) fn table(fields: &Fields<'_>, field: &str) -> Result<Option<TableRef>, YamlError> {
     let Some(node) = present(fields, field)? else { return Ok(None) };
     let text = scalar(field, node)?;
-    let refuse = |message: String| YamlError::new(node.position, message);
-    let (name, version) = match text.rsplit_once('@') {
-        None => (text, None),
-        Some((name, version)) => {
-            let version = version.parse().map_err(|_| {
-                refuse(format!(
-                    "'{}' is no version of a table; write a number, like {name}@7",
-                    shown(version)
-                ))
-            })?;
-            (name, Some(version))
-        }
-    };
-    FullName::parse(name).map_err(|error| refuse(error.to_string()))?;
-    Ok(Some(TableRef { name: name.to_owned(), version }))
+    let (name, version) =
+        FullName::parse_versioned(text).map_err(|error| YamlError::new(node.position, error.to_string()))?;
+    Ok(Some(TableRef { name: name.to_string(), version }))
 }
 
 /// One of some known names.

@@ -34,6 +34,19 @@ impl FullName {
         }
     }
 
+    /// Reads `catalog.schema.leaf`, or a version of it as `catalog.schema.leaf@7`.
+    pub fn parse_versioned(text: &str) -> Result<(Self, Option<u64>), NameError> {
+        let Some((name, version)) = text.rsplit_once('@') else { return Ok((Self::parse(text)?, None)) };
+        let version = version.parse().map_err(|_| {
+            NameError::new(format!(
+                "'{}' is no version of a table; write a number, like {}@7",
+                shown(version),
+                shown(name)
+            ))
+        })?;
+        Ok((Self::parse(name)?, Some(version)))
+    }
+
     /// Puts a name together from its three parts.
     pub fn new(catalog: &str, schema: &str, leaf: &str) -> Result<Self, NameError> {
         check_catalog_name(catalog)?;

@@ -152,12 +152,6 @@ pub fn node_of_asset(sql: &mut Sql<'_>, asset_id: i64) -> Result<Option<i64>> {
     sql.first(&store::NODE_OF_ASSET, bind![asset_id], |row| row.get(0))
 }
 
-/// Assets of a kind that an asset read by this run, the newest first, whether or not they were deleted since.
-pub fn read_by_run(sql: &mut Sql<'_>, reader: i64, run_uuid: &str, kind: Kind) -> Result<Vec<i64>> {
-    let Some(node) = node_of_asset(sql, reader)? else { return Ok(Vec::new()) };
-    sql.all(&store::READ_BY_RUN, bind![node, run_uuid, kind.name()], |row| row.get(0))
-}
-
 fn node_id(tx: &mut Sql<'_>, node: NodeRef<'_>) -> Result<i64> {
     if let NodeRef::Asset(asset_id) = node {
         if let Some(id) = node_of_asset(tx, asset_id)? {

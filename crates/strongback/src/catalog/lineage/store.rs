@@ -47,13 +47,6 @@ statements! {
             WHERE f.edge_id = e.id AND f.source_version IN {texts:$2})
         ORDER BY e.id LIMIT $3";
 
-    /// Assets of kind $3 that $1 read by run $2, the newest first.
-    READ_BY_RUN = "SELECT n.asset_id FROM lineage_edge e
-        JOIN lineage_fact f ON f.edge_id = e.id AND f.run_uuid = $2
-        JOIN lineage_node n ON n.id = e.source_id
-        JOIN asset a ON a.id = n.asset_id AND a.kind = $3
-        WHERE e.target_id = $1 AND e.kind = 'reads' ORDER BY f.at DESC, e.id DESC";
-
     FACT_EXISTS = "SELECT at FROM lineage_fact
         WHERE edge_id = $1 AND run_uuid = $2 AND target_version = $3 AND source_version = $4";
     FACT_INSERT = "INSERT INTO lineage_fact (edge_id, run_uuid, target_version, source_version, at, detail)

@@ -25,11 +25,8 @@ pub(super) struct Found {
 
 /// A table and a version, as `name@7`.
 fn versioned(given: &str) -> Result<(FullName, Option<AsOf>)> {
-    let Some((name, version)) = given.rsplit_once('@') else { return Ok((managed::parse(given)?, None)) };
-    let version = version.parse().map_err(|_| {
-        Error::invalid(format!("'{given}' names no version of a table: write it as {name}@7."))
-    })?;
-    Ok((managed::parse(name)?, Some(AsOf::Version(version))))
+    let (name, version) = FullName::parse_versioned(given).map_err(names::refused)?;
+    Ok((name, version.map(AsOf::Version)))
 }
 
 pub(super) fn look_up(sql: &mut Sql<'_>, name: &FullName, asked: &CreateRequest) -> Result<Found> {

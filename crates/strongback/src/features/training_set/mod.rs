@@ -120,12 +120,12 @@ pub fn get(sql: &mut Sql<'_>, full_name: &str, action: Action) -> Result<Trainin
     read(sql, found)
 }
 
-/// The training set that a run read, though it was deleted since or another has its name by now; where lineage tells of none, the
-/// one that the run's tag names today. It authorises nothing.
+/// The training set that a run read, though it was deleted since or another has its name by now; where none was known when the
+/// run's tag was set, the one that it names today. It authorises nothing.
 pub fn of_run(sql: &mut Sql<'_>, run: &Run) -> Result<Option<TrainingSet>> {
     let Some(named) = run.document.tag(RUN_TAG) else { return Ok(None) };
-    let found = match run::training_set(sql, run)? {
-        Some(found) => Some(found),
+    let found = match run::training_data(sql, run)? {
+        Some(found) => Some(found).filter(|found| found.kind == Kind::TrainingSet),
         None => match FullName::parse(named) {
             Ok(name) => names::leaf(sql, &name, Kind::TrainingSet)?,
             Err(_) => None,

@@ -99,9 +99,24 @@ pub(super) enum Until {
     Sealed,
 }
 
-/// Brings what was logged into tables. What cannot be brought stays in the log; the first error of that is answered, once
-/// everything else was done.
-pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>, until: Until) -> Result<()> {
+/// Why something stays in the log, if it does.
+#[derive(Debug)]
+pub(super) struct Drained {
+    /// Why the newest records could not be told from those that are yet to come.
+    pub unsealed: Option<Error>,
+    /// The first reason for which a record stays in a segment that gets no more.
+    pub kept: Option<Error>,
+}
+
+impl Drained {
+    /// An error where anything stays.
+    pub fn outcome(self) -> Result<()> {
+        self.unsealed.or(self.kept).map_or(Ok(()), Err)
+    }
+}
+
+/// Brings what was logged into tables. What cannot be brought stays in the log, which is told once everything else was done.
+pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>, until: Until) -> Result<Drained> {
     let ctx = Ctx::system(app);
     let _one = opened.draining.lock().await;
     opened.scan(app).await?;
@@ -109,7 +124,7 @@ pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>, until: Until) ->
         Until::Now => opened.journal.seal().await.map(|_| ()),
         Until::Sealed => Ok(()),
     };
-    let mut first_error = sealed.map_err(failed).err();
+    let mut drained = Drained { unsealed: sealed.map_err(failed).err(), kept: None };
     let segments = opened.journal.segments().into_iter().filter(|segment| segment.is_sealed);
     let (mut failures, mut left) = (Failures::default(), 0_u64);
     for segment in segments {
@@ -124,13 +139,13 @@ pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>, until: Until) ->
                 ?error,
                 "a part of the payload log stays, as a table could not be written to"
             );
-            first_error.get_or_insert(error);
+            drained.kept.get_or_insert(error);
         }
     }
     if left > 0 {
         tracing::warn!(segments = left, endpoints = ?failures.0.keys(), "more of the payload log stays for the same tables");
     }
-    first_error.map_or(Ok(()), Err)
+    Ok(drained)
 }
 
 async fn drain_segment(

@@ -114,6 +114,11 @@ impl Index {
         self.0.get(&segment).into_iter().flat_map(|held| held.waiting.keys().copied()).collect()
     }
 
+    /// Records of an endpoint that wait in a segment.
+    pub(super) fn waiting_of(&self, segment: u64, endpoint: i64) -> u64 {
+        self.0.get(&segment).and_then(|held| held.waiting.get(&endpoint)).copied().unwrap_or_default()
+    }
+
     /// Records of an endpoint that wait.
     pub(super) fn waiting(&self, endpoint: i64) -> u64 {
         self.0.values().filter_map(|held| held.waiting.get(&endpoint)).sum()

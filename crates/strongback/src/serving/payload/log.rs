@@ -252,6 +252,13 @@ impl Opened {
         self.journal.segments().iter().any(|segment| segment.is_sealed)
     }
 
+    /// Records of an endpoint that wait in segments that get no more.
+    pub(super) fn kept(&self, endpoint: i64) -> u64 {
+        let index = self.index.lock();
+        let sealed = self.journal.segments().into_iter().filter(|segment| segment.is_sealed);
+        sealed.map(|segment| index.waiting_of(segment.base, endpoint)).sum()
+    }
+
     /// Appends a record of an endpoint, and counts it.
     pub(super) async fn append(&self, tally: &Tally, bytes: &[u8]) -> Result<()> {
         let mut waiting =
@@ -314,15 +321,15 @@ fn make_node(dir: &Path) -> Result<String> {
     }
     let name = uuid::Uuid::new_v4().simple().to_string();
     let mut file = tempfile_in(dir)?;
-    file.1.write_all(name.as_bytes()).and_then(|()| file.1.sync_all()).map_err(Error::internal)?;
-    fs::rename(&file.0, dir.join(NODE)).map_err(Error::internal)?;
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::internal)?;
+    file.1.write_all(name.as_bytes()).and_then(|()| file.1.sync_all()).map_err(Error::unwritten(dir))?;
+    fs::rename(&file.0, dir.join(NODE)).map_err(Error::unwritten(dir))?;
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::unwritten(dir))?;
     Ok(name)
 }
 
 fn tempfile_in(dir: &Path) -> Result<(PathBuf, fs::File)> {
     let path = dir.join(format!("{NODE}.new"));
-    let file = fs::File::create(&path).map_err(Error::internal)?;
+    let file = fs::File::create(&path).map_err(Error::unwritten(dir))?;
     Ok((path, file))
 }
 

@@ -48,4 +48,4 @@ pub(crate) use store::STATEMENTS;
 pub use target::{
     EndpointRef, Recorded, Recorder, record_lineage, recorded, recorded_by, recorded_table, recorder,
 };
-pub use task::{background, flush, join_files};
+pub use task::{background, flush, flush_of, join_files};

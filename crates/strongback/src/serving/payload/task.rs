@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch::Receiver, task::JoinHandle, time::Instant};
 
-use super::drain::{Until, drain};
+use super::{
+    drain::{Drained, Until, drain},
+    log::Opened,
+};
 use crate::{
     context::{App, Ctx},
     error::{Error, Result},
@@ -27,16 +30,30 @@ pub async fn flush(ctx: &Ctx) -> Result<()> {
     bring(ctx, Until::Now).await
 }
 
+/// The same for whoever asks about one endpoint: how many of its requests stay in the log, which the tables of others do not matter
+/// to. Those of this server; what another one keeps in its log is known there.
+pub async fn flush_of(ctx: &Ctx, endpoint: i64) -> Result<u64> {
+    let Some(opened) = ctx.app.payload.open_if_there().await? else { return Ok(0) };
+    let drained = drain_apart(ctx, &opened, Until::Now).await?;
+    match (drained.unsealed, drained.kept) {
+        (Some(error), _) => Err(error),
+        (None, Some(_)) => Ok(opened.kept(endpoint)),
+        (None, None) => Ok(0),
+    }
+}
+
 async fn bring(ctx: &Ctx, until: Until) -> Result<()> {
     match ctx.app.payload.open_if_there().await? {
-        Some(opened) => {
-            // By itself: whoever asked may go away meanwhile, and what is half done is finished.
-            let app = Arc::clone(&ctx.app);
-            let draining = tokio::spawn(async move { drain(&app, &opened, until).await });
-            draining.await.map_err(Error::internal)?
-        }
+        Some(opened) => drain_apart(ctx, &opened, until).await?.outcome(),
         None => Ok(()),
     }
+}
+
+/// By itself: whoever asked may go away meanwhile, and what is half done is finished.
+async fn drain_apart(ctx: &Ctx, opened: &Arc<Opened>, until: Until) -> Result<Drained> {
+    let (app, opened) = (Arc::clone(&ctx.app), Arc::clone(opened));
+    let draining = tokio::spawn(async move { drain(&app, &opened, until).await });
+    draining.await.map_err(Error::internal)?
 }
 
 /// When what is to be done next.

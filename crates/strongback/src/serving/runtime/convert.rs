@@ -90,8 +90,8 @@ fn make_in(launch: &Launch, model: &Path, out: &Path, dir: &Path, schema: &Schem
     let mut report: Report = serde_json::from_slice(&text).map_err(Error::internal)?;
     if report.verdict == RuntimeKind::Onnx {
         report.onnx_sha256 = file_digest(&out.join(FILE));
-        fs::File::open(out.join(FILE)).and_then(|file| file.sync_all()).map_err(Error::internal)?;
-        fs::rename(out.join(FILE), dir.join(FILE)).map_err(Error::internal)?;
+        fs::File::open(out.join(FILE)).and_then(|file| file.sync_all()).map_err(Error::unwritten(out))?;
+        fs::rename(out.join(FILE), dir.join(FILE)).map_err(Error::unwritten(dir))?;
     }
     Ok(report)
 }

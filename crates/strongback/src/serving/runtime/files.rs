@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{
     context::{App, Ctx},
-    error::{Code, Error, Result},
+    error::{Error, Result},
     files::{self, File, Place},
 };
 
@@ -62,7 +62,7 @@ pub(super) async fn bring(ctx: &Ctx, place: Place, digest: &str) -> Result<PathB
         Ok(()) => {
             let (from, to) = (partial.clone(), whole.clone());
             let finished = tokio::task::spawn_blocking(move || finish(&from, &to, &dir));
-            finished.await.map_err(Error::internal)?.map_err(|error| full(&error))
+            finished.await.map_err(Error::internal)?.map_err(Error::unwritten(&partial))
         }
         Err(error) => Err(error),
     };
@@ -82,14 +82,14 @@ async fn bring_all(ctx: &Ctx, found: &[File], dir: &Path) -> Result<()> {
         }
         let gone = || Error::internal(format!("the object of {} is gone", file.path));
         let mut stream = ctx.app.objects.read(file.object, 0..file.size).await?.ok_or_else(gone)?;
-        let mut written = tokio::fs::File::create(&path).await.map_err(|error| full(&error))?;
+        let mut written = tokio::fs::File::create(&path).await.map_err(Error::unwritten(dir))?;
         let mut digest = Sha256::new();
         while let Some(block) = stream.try_next().await.map_err(Error::internal)? {
             digest.update(&block);
-            written.write_all(&block).await.map_err(|error| full(&error))?;
+            written.write_all(&block).await.map_err(Error::unwritten(dir))?;
         }
-        written.flush().await.map_err(|error| full(&error))?;
-        written.sync_all().await.map_err(|error| full(&error))?;
+        written.flush().await.map_err(Error::unwritten(dir))?;
+        written.sync_all().await.map_err(Error::unwritten(dir))?;
         if digest.finalize().as_slice() != file.sha256.as_slice() {
             return Err(Error::internal(format!(
                 "the bytes of {} are not those that were stored",
@@ -123,14 +123,7 @@ fn sync_all(dir: &Path) -> std::io::Result<()> {
 
 /// Makes a directory for this user alone.
 pub(super) fn make_dir(dir: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| full(&error))
-}
-
-fn full(error: &std::io::Error) -> Error {
-    Error::new(
-        Code::TemporarilyUnavailable,
-        format!("The files of the model cannot be written into the data directory: {error}."),
-    )
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::unwritten(dir))
 }
 
 #[cfg(test)]

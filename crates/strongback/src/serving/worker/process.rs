@@ -122,7 +122,7 @@ impl Guarded {
     ) -> Result<Self> {
         let dir = own_directory(&launch.dir)?;
         let script = dir.join("strongback_worker.py");
-        fs::write(&script, SCRIPT).map_err(Error::internal)?;
+        fs::write(&script, SCRIPT).map_err(Error::unwritten(&dir))?;
         let measure_ms = if launch.meter.is_some() { MEASURE_CHARGED_MS } else { MEASURE_MS };
         let mut command = Command::new(&launch.guard);
         command
@@ -246,7 +246,7 @@ fn own_directory(below: &Path) -> Result<PathBuf> {
     let is_short = below.join(&name).join("s").as_os_str().len() <= SOCKET_PATH_BYTES_MAX;
     let dir =
         if is_short { below.join(&name) } else { std::env::temp_dir().join(format!("strongback-{name}")) };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(Error::internal)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(Error::unwritten(below))?;
     // Python runs in it, and would look for what a path relative to the server's own names.
     fs::canonicalize(&dir).map_err(Error::internal)
 }

@@ -123,16 +123,14 @@ impl Batch {
         let models = model::lock_measured(tx, &self.measurements)?;
         let mut is_changed = self.write_texts(&mut run)?;
         // Also where the tag has this value already: the table may have been declared since.
-        let source = match self.tags.iter().any(|(key, _)| sources::is_source_tag(key)) {
-            true => Some(sources::resolve(tx, &mut run.document)?),
-            false => None,
-        };
-        is_changed |= source.as_ref().is_some_and(|source| source.is_changed);
+        let is_set = |tag: &str| self.tags.iter().any(|(key, _)| key == tag);
+        let source = sources::resolve(tx, &mut run.document, is_set)?;
+        is_changed |= source.is_changed;
         let plan =
             run.document.log_points(self.points.iter().map(|(key, point)| (key.as_str(), *point)).collect());
         is_changed |= plan.accepted > 0;
         let measured = model::measure(tx, models, &run.uuid, &self.measurements)?;
-        let is_linked = sources::record(tx, &run, source.as_ref())?;
+        let is_linked = sources::record(tx, &run, &source)?;
         if !is_changed && measured == 0 && !is_linked {
             return Ok(Change::Nothing(Empty {}));
         }

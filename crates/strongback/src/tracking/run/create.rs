@@ -57,9 +57,9 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<RunResponse> {
             document: document.clone(),
             home: Home { mlflow_id, artifact_location: home.artifact_location, deleted: false },
         };
-        let source = sources::resolve(tx, &mut run.document)?;
+        let source = sources::resolve(tx, &mut run.document, |_| true)?;
         insert(tx, &mut run)?;
-        sources::record(tx, &run, Some(&source))?;
+        sources::record(tx, &run, &source)?;
         let event = created(&run);
         Ok(Change::Made(RunResponse { run: (&run).into() }, event))
     })

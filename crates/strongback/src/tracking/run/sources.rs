@@ -1,11 +1,15 @@
 //! The tags by which a run names the table or the training set its data came from.
 //!
 //! A tag `feature_store_table` that names a known table becomes lineage: the table feeds the experiment, and this run
-//! is an occurrence of it; so does `strongback.training_set` with a training set, whose digest is the version. One that
-//! names none, or one that the caller may not read, is kept, since it is the client's, and a second tag says what is wrong.
+//! is an occurrence of it; so does `strongback.training_set` with a training set, whose digest is the version, or with a table at a
+//! version. One that names none, or one that the caller may not read, is kept, since it is the client's, and a second tag says
+//! what is wrong.
+//!
+//! What must stay true: a name is looked up when its tag is set, and by whoever sets it. What a run learned from is known by its id
+//! from then on, which the server keeps in a tag of its own; a client that sets that one has the name looked up.
 
 use serde_json::json;
-use syntax::names::{FullName, fold_case};
+use syntax::names::FullName;
 
 use super::Run;
 use crate::{
@@ -27,8 +31,10 @@ struct SourceTag {
     tag: &'static str,
     /// The tag that the server adds when the first one helps nobody.
     warning: &'static str,
-    /// What it names.
-    kind: Kind,
+    /// The tag in which the server keeps the id of what the first one named, where somebody asks for it later.
+    id: Option<&'static str>,
+    /// What it names: the first of these that has the name.
+    kinds: &'static [Kind],
     /// An example of such a name.
     example: &'static str,
     /// What makes one.
@@ -37,73 +43,98 @@ struct SourceTag {
 
 /// The tag by which a run names the training set that its model was made from.
 pub const TRAINING_SET_TAG: &str = "strongback.training_set";
+const TRAINING_SET_ID_TAG: &str = "strongback.training_set_id";
 
 const TAGS: [SourceTag; 2] = [
     SourceTag {
         tag: "feature_store_table",
         warning: "strongback.warning.feature_store_table",
-        kind: Kind::Table,
+        id: None,
+        kinds: &[Kind::Table],
         example: "catalog.schema.table",
         remedy: "Declare it",
     },
-    TRAINING_SET,
+    SourceTag {
+        tag: TRAINING_SET_TAG,
+        warning: "strongback.warning.training_set",
+        id: Some(TRAINING_SET_ID_TAG),
+        kinds: &[Kind::TrainingSet, Kind::Table],
+        example: "catalog.schema.name",
+        remedy: "Make it with strongback training-set create",
+    },
 ];
-
-const TRAINING_SET: SourceTag = SourceTag {
-    tag: TRAINING_SET_TAG,
-    warning: "strongback.warning.training_set",
-    kind: Kind::TrainingSet,
-    example: "catalog.schema.name",
-    remedy: "Make it with strongback training-set create",
-};
 
 /// The source type of a data set that is a training set kept here.
 const TRAINING_SET_SOURCE: &str = "strongback_training_set";
 
-/// What the run's tags mean.
+/// What tags that were set mean.
 #[derive(Debug)]
-pub(super) struct Source {
-    /// What they name.
-    found: Vec<(&'static str, Asset)>,
-    /// Whether the document changed: a warning was set or taken away.
+pub(super) struct Sources {
+    found: Vec<Source>,
+    /// Whether the document changed: a tag of the server's was set or taken away.
     pub is_changed: bool,
 }
 
-/// Whether setting this tag, to whatever value, says where data came from.
-pub(super) fn is_source_tag(key: &str) -> bool {
-    TAGS.iter().any(|known| known.tag == key)
+/// What one of them names.
+#[derive(Debug)]
+struct Source {
+    tag: &'static str,
+    asset: Asset,
+    /// The version that stands behind the name.
+    version: Option<u64>,
 }
 
-/// Finds what the run's tags name, and sets warnings or takes them away as it fits.
-pub(super) fn resolve(sql: &mut Sql<'_>, document: &mut RunDocument) -> Result<Source> {
-    let mut source = Source { found: Vec::new(), is_changed: false };
-    for known in &TAGS {
+/// Finds what those of the run's tags name that were set or deleted, and sets the server's own or takes them away as it fits.
+pub(super) fn resolve(
+    sql: &mut Sql<'_>,
+    document: &mut RunDocument,
+    is_touched: impl Fn(&str) -> bool,
+) -> Result<Sources> {
+    let mut sources = Sources { found: Vec::new(), is_changed: false };
+    for known in TAGS.iter().filter(|known| is_touched(known.tag) || known.id.is_some_and(&is_touched)) {
         let (found, warning) = match document.tag(known.tag) {
             None => (None, None),
             Some(name) => look_up(sql, known, name)?,
         };
-        source.found.extend(found.map(|asset| (known.tag, asset)));
-        source.is_changed |= match warning {
-            Some(warning) => document.set_tag(known.warning, &warning),
-            None => document.delete_tag(known.warning),
-        };
+        let id = found.as_ref().map(|found| found.asset.uuid.clone());
+        for (tag, value) in [(Some(known.warning), warning), (known.id, id)] {
+            let Some(tag) = tag else { continue };
+            sources.is_changed |= match value {
+                Some(value) => document.set_tag(tag, &value),
+                None => document.delete_tag(tag),
+            };
+        }
+        sources.found.extend(found);
     }
-    Ok(source)
+    Ok(sources)
 }
 
 /// What has this name, or what is to be said about the name.
-fn look_up(sql: &mut Sql<'_>, known: &SourceTag, name: &str) -> Result<(Option<Asset>, Option<String>)> {
+fn look_up(
+    sql: &mut Sql<'_>,
+    known: &'static SourceTag,
+    name: &str,
+) -> Result<(Option<Source>, Option<String>)> {
     let shown = limits::cut(name, 300);
-    let (label, tag) = (known.kind.label(), known.tag);
-    let Ok(full) = FullName::parse(name) else {
+    let (label, tag) = (known.kinds[0].label(), known.tag);
+    let Ok((full, version)) = FullName::parse_versioned(name) else {
         let warning = format!(
             "'{shown}' is not the name of a {label}: names have three levels, {}. No lineage was recorded.",
             known.example
         );
         return Ok((None, Some(warning)));
     };
-    let warning = match names::leaf(sql, &full, known.kind)? {
-        Some(found) if is_allowed(sql, Action::Read, found.id)? => return Ok((Some(found), None)),
+    let mut found = None;
+    for kind in known.kinds {
+        found = match found {
+            None => names::leaf(sql, &full, *kind)?,
+            found => found,
+        };
+    }
+    let warning = match found {
+        Some(asset) if is_allowed(sql, Action::Read, asset.id)? => {
+            return Ok((Some(Source { tag, asset, version }), None));
+        }
         Some(_) => format!(
             "Whoever set the tag may not read the {label} '{shown}', so no lineage was recorded. Ask its owner, or an \
              administrator, then set the tag {tag} again."
@@ -117,42 +148,41 @@ fn look_up(sql: &mut Sql<'_>, known: &SourceTag, name: &str) -> Result<(Option<A
     Ok((None, Some(warning)))
 }
 
-/// The training set that a run read, as it was when the run's tag was set: it may have another name by now, or be deleted, and
-/// another may have its name. None where the tag named none then. It authorises nothing.
-pub fn training_set(sql: &mut Sql<'_>, run: &Run) -> Result<Option<Asset>> {
-    let known = &TRAINING_SET;
-    let Some(named) = run.document.tag(known.tag) else { return Ok(None) };
-    if run.document.tag(known.warning).is_some() {
-        return Ok(None);
+/// The training set, or the table, that a run's model was made from, as the run's tag named it when it was set: it may have another
+/// name by now, or be deleted, and another may have its name. None where the tag named none then. It authorises nothing.
+pub fn training_data(sql: &mut Sql<'_>, run: &Run) -> Result<Option<Asset>> {
+    match run.document.tag(TRAINING_SET_ID_TAG) {
+        Some(id) => asset::ever_by_uuid(sql, id),
+        None => Ok(None),
     }
-    let read = lineage::read_by_run(sql, run.experiment_id, &run.uuid, known.kind)?;
-    // The tag may have been set more than once, and back: the one that it names, if that still has its name.
-    for id in &read {
-        if fold_case(&asset::display_name(sql, *id)?) == fold_case(named) {
-            return asset::get_ever(sql, *id);
-        }
-    }
-    read.first().map_or(Ok(None), |id| asset::get_ever(sql, *id))
 }
 
 /// Records what [`resolve`] found: it feeds the experiment, by this run. Whether that is news.
-pub(super) fn record(tx: &mut Sql<'_>, run: &Run, source: Option<&Source>) -> Result<bool> {
+pub(super) fn record(tx: &mut Sql<'_>, run: &Run, sources: &Sources) -> Result<bool> {
     let mut is_news = false;
-    for (tag, asset) in source.iter().flat_map(|source| &source.found) {
-        is_news |= record_one(tx, run, asset, &json!({ "tag": tag }))?;
+    for source in &sources.found {
+        is_news |= record_one(tx, run, &source.asset, source.version, &json!({ "tag": source.tag }))?;
     }
     Ok(is_news)
 }
 
-fn record_one(tx: &mut Sql<'_>, run: &Run, asset: &Asset, how: &serde_json::Value) -> Result<bool> {
+fn record_one(
+    tx: &mut Sql<'_>,
+    run: &Run,
+    asset: &Asset,
+    version: Option<u64>,
+    how: &serde_json::Value,
+) -> Result<bool> {
     // A training set never changes: its digest is its version.
     let version = match asset.kind {
-        Kind::TrainingSet => asset.properties.get("sha256").and_then(serde_json::Value::as_str),
-        _ => None,
+        Kind::TrainingSet => {
+            asset.properties.get("sha256").and_then(serde_json::Value::as_str).map(str::to_owned)
+        }
+        _ => version.map(|version| version.to_string()),
     };
     let fact = Fact {
         run_uuid: &run.uuid,
-        source_version: version.unwrap_or_default(),
+        source_version: version.as_deref().unwrap_or_default(),
         detail: Some(how),
         ..Fact::default()
     };
@@ -176,7 +206,7 @@ pub(super) fn record_training_set(
     let Ok(full) = FullName::parse(name) else { return Ok(false) };
     match names::leaf(tx, &full, Kind::TrainingSet)? {
         Some(found) if is_allowed(tx, Action::Read, found.id)? => {
-            record_one(tx, run, &found, &json!({ "input": TRAINING_SET_SOURCE }))?;
+            record_one(tx, run, &found, None, &json!({ "input": TRAINING_SET_SOURCE }))?;
             Ok(true)
         }
         _ => Ok(false),

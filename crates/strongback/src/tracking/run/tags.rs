@@ -47,9 +47,7 @@ async fn delete(ctx: Ctx, request: PairRequest) -> Result<Empty> {
                 limits::cut(&key, 250)
             )));
         }
-        if sources::is_source_tag(&key) {
-            sources::resolve(tx, &mut run.document)?;
-        }
+        sources::resolve(tx, &mut run.document, |tag| tag == key)?;
         save(tx, &mut run, &AppendPlan::default())?;
         let event = run.event(EventKind::RunTagDelete).detail(json!({ "key": key }));
         Ok(Change::Made(Empty {}, event))

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::rig::{Rig, exit_code, on_every_store, outcome, text};
+use super::rig::{exit_code, on_every_store, outcome, text};
 
 #[test]
 fn a_command_runs_as_who_queued_it_with_nothing_of_the_runners() {
@@ -93,17 +93,18 @@ fn a_command_that_fails_says_how_and_the_exit_codes_do_too() {
 /// What `strongback runner` says of one who may not.
 #[test]
 fn who_is_no_runner_is_told_how_to_become_one() {
-    let rig = Rig::new(None);
-    let refused = rig.command(&rig.ada, &["runner", "--once", "--work-dir", "w"]);
-    assert_eq!(refused.status.code(), Some(3));
-    assert!(
-        text(&refused.stderr).contains("strongback group add-member runners ada"),
-        "{}",
-        text(&refused.stderr)
-    );
-    let secret = rig.command(&rig.ada, &["runner", "--work-dir", "w", "--pass-env", "STRONGBACK_TOKEN"]);
-    assert_eq!(secret.status.code(), Some(2));
-    assert!(text(&secret.stderr).contains("may be a secret of this runner"), "{}", text(&secret.stderr));
+    on_every_store(|rig| {
+        let refused = rig.command(&rig.ada, &["runner", "--once", "--work-dir", "w"]);
+        assert_eq!(refused.status.code(), Some(3));
+        assert!(
+            text(&refused.stderr).contains("strongback group add-member runners ada"),
+            "{}",
+            text(&refused.stderr)
+        );
+        let secret = rig.command(&rig.ada, &["runner", "--work-dir", "w", "--pass-env", "STRONGBACK_TOKEN"]);
+        assert_eq!(secret.status.code(), Some(2));
+        assert!(text(&secret.stderr).contains("may be a secret of this runner"), "{}", text(&secret.stderr));
+    });
 }
 
 #[test]
@@ -127,32 +128,34 @@ fn a_runner_takes_what_it_is_for_and_no_other() {
 
 #[test]
 fn what_cannot_be_started_is_a_failed_job() {
-    let rig = Rig::new(None);
-    let definition = json!({ "argv": ["/no/such/program"], "max_attempts": 5 });
-    rig.post("/api/1.0/commands", &json!({ "name": "prod.risk.absent", "definition": definition }));
-    let id = rig.run("prod.risk.absent");
-    let mut runner = rig.runner("one", &["--once"]);
-    let job = rig.ended(&id);
-    assert_eq!((outcome(&job).as_str(), &job["attempts"]), ("failed COMMAND_NOT_STARTED", &json!(1)));
-    assert!(
-        job["error"]["message"].as_str().unwrap().contains("/no/such/program cannot be started"),
-        "{job}"
-    );
-    assert_eq!(exit_code(&mut runner), Some(1));
+    on_every_store(|rig| {
+        let definition = json!({ "argv": ["/no/such/program"], "max_attempts": 5 });
+        rig.post("/api/1.0/commands", &json!({ "name": "prod.risk.absent", "definition": definition }));
+        let id = rig.run("prod.risk.absent");
+        let mut runner = rig.runner("one", &["--once"]);
+        let job = rig.ended(&id);
+        assert_eq!((outcome(&job).as_str(), &job["attempts"]), ("failed COMMAND_NOT_STARTED", &json!(1)));
+        assert!(
+            job["error"]["message"].as_str().unwrap().contains("/no/such/program cannot be started"),
+            "{job}"
+        );
+        assert_eq!(exit_code(&mut runner), Some(1));
+    });
 }
 
 #[test]
 fn a_long_log_is_bounded_and_keeps_its_end() {
-    let rig = Rig::new(None);
-    let script = "i=0; while [ $i -lt 60000 ]; do echo \"line $i of what is much too long\"; i=$((i+1)); done; echo the end";
-    let id = rig.run(&rig.script("talks", script, &json!({})));
-    let mut runner = rig.runner("one", &["--once"]);
-    assert_eq!(outcome(&rig.ended(&id)), "succeeded");
-    let log = rig.log(&id);
-    assert!(log.len() <= 1 << 20 && log.len() > 800_000, "{}", log.len());
-    assert!(log.starts_with("line 0 of") && log.ends_with("the end\n"), "{}", &log[log.len() - 100..]);
-    assert!(log.contains(" bytes are left out here]"));
-    assert_eq!(exit_code(&mut runner), Some(0));
+    on_every_store(|rig| {
+        let script = "i=0; while [ $i -lt 60000 ]; do echo \"line $i of what is much too long\"; i=$((i+1)); done; echo the end";
+        let id = rig.run(&rig.script("talks", script, &json!({})));
+        let mut runner = rig.runner("one", &["--once"]);
+        assert_eq!(outcome(&rig.ended(&id)), "succeeded");
+        let log = rig.log(&id);
+        assert!(log.len() <= 1 << 20 && log.len() > 800_000, "{}", log.len());
+        assert!(log.starts_with("line 0 of") && log.ends_with("the end\n"), "{}", &log[log.len() - 100..]);
+        assert!(log.contains(" bytes are left out here]"));
+        assert_eq!(exit_code(&mut runner), Some(0));
+    });
 }
 
 #[test]
@@ -183,46 +186,48 @@ fn what_a_command_uses_is_counted() {
 /// By the command line alone, as a person does it.
 #[test]
 fn a_command_is_declared_shown_and_run_from_a_file() {
-    let rig = Rig::new(None);
-    let said = |token: &str, arguments: &[&str]| {
-        let output = rig.command(token, arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    };
-    let file = rig.folder.path().join("greet.toml");
-    let toml = "argv = ['/bin/echo', 'hello', '{whom}']\nmax_attempts = 2\n[params.whom]\npattern = 'w*'\n";
-    std::fs::write(&file, toml).unwrap();
-    let declare =
-        ["command", "declare", "prod.risk.greet", "--file", "greet.toml", "--owner", "ada", "--json"];
-    let made: serde_json::Value = serde_json::from_str(&said(&rig.root, &declare)).unwrap();
-    assert_eq!((&made["version"], &made["owner"]), (&json!(1), &json!("ada")));
-    assert_eq!(
-        rig.command(&rig.ada, &declare).status.code(),
-        Some(3),
-        "she owns it, and is no administrator"
-    );
-    // What is shown can be declared again and is no new version.
-    std::fs::write(&file, said(&rig.ada, &["command", "show", "prod.risk.greet"])).unwrap();
-    let again: serde_json::Value = serde_json::from_str(&said(&rig.root, &declare)).unwrap();
-    assert_eq!((&again["version"], &again["sha256"]), (&json!(1), &made["sha256"]));
-    assert!(said(&rig.ada, &["command", "list", "prod.risk"]).contains("/bin/echo hello {whom}"));
-    std::fs::write(&file, "argv = ['/bin/echo']\nshell = true\n").unwrap();
-    let wrong = rig.command(&rig.root, &declare);
-    assert_eq!(wrong.status.code(), Some(2));
-    assert!(text(&wrong.stderr).contains("unknown field `shell`"), "{}", text(&wrong.stderr));
+    on_every_store(|rig| {
+        let said = |token: &str, arguments: &[&str]| {
+            let output = rig.command(token, arguments);
+            assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+            text(&output.stdout)
+        };
+        let file = rig.folder.path().join("greet.toml");
+        let toml =
+            "argv = ['/bin/echo', 'hello', '{whom}']\nmax_attempts = 2\n[params.whom]\npattern = 'w*'\n";
+        std::fs::write(&file, toml).unwrap();
+        let declare =
+            ["command", "declare", "prod.risk.greet", "--file", "greet.toml", "--owner", "ada", "--json"];
+        let made: serde_json::Value = serde_json::from_str(&said(&rig.root, &declare)).unwrap();
+        assert_eq!((&made["version"], &made["owner"]), (&json!(1), &json!("ada")));
+        assert_eq!(
+            rig.command(&rig.ada, &declare).status.code(),
+            Some(3),
+            "she owns it, and is no administrator"
+        );
+        // What is shown can be declared again and is no new version.
+        std::fs::write(&file, said(&rig.ada, &["command", "show", "prod.risk.greet"])).unwrap();
+        let again: serde_json::Value = serde_json::from_str(&said(&rig.root, &declare)).unwrap();
+        assert_eq!((&again["version"], &again["sha256"]), (&json!(1), &made["sha256"]));
+        assert!(said(&rig.ada, &["command", "list", "prod.risk"]).contains("/bin/echo hello {whom}"));
+        std::fs::write(&file, "argv = ['/bin/echo']\nshell = true\n").unwrap();
+        let wrong = rig.command(&rig.root, &declare);
+        assert_eq!(wrong.status.code(), Some(2));
+        assert!(text(&wrong.stderr).contains("unknown field `shell`"), "{}", text(&wrong.stderr));
 
-    let mut runner = rig.runner("one", &["--once"]);
-    let run = ["command", "run", "prod.risk.greet", "--param", "whom=world", "--wait", "--json"];
-    let job: serde_json::Value = serde_json::from_str(&said(&rig.ada, &run)).unwrap();
-    assert_eq!(outcome(&job), "succeeded");
-    let id = job["job_id"].as_str().unwrap();
-    assert_eq!(said(&rig.ada, &["job", "log", id, "--follow"]), "hello world\n");
-    assert!(said(&rig.ada, &["job", "list", "--asset", "prod.risk.greet"]).contains(id));
-    assert!(said(&rig.ada, &["job", "show", id]).contains("succeeded"));
-    assert_eq!(exit_code(&mut runner), Some(0));
-    let refused = rig.command(&rig.ada, &["command", "run", "prod.risk.greet", "--param", "whom=you"]);
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused.stderr).contains("it has the form 'w*'"), "{}", text(&refused.stderr));
-    said(&rig.root, &["command", "delete", "prod.risk.greet"]);
-    assert_eq!(rig.command(&rig.ada, &["command", "show", "prod.risk.greet"]).status.code(), Some(3));
+        let mut runner = rig.runner("one", &["--once"]);
+        let run = ["command", "run", "prod.risk.greet", "--param", "whom=world", "--wait", "--json"];
+        let job: serde_json::Value = serde_json::from_str(&said(&rig.ada, &run)).unwrap();
+        assert_eq!(outcome(&job), "succeeded");
+        let id = job["job_id"].as_str().unwrap();
+        assert_eq!(said(&rig.ada, &["job", "log", id, "--follow"]), "hello world\n");
+        assert!(said(&rig.ada, &["job", "list", "--asset", "prod.risk.greet"]).contains(id));
+        assert!(said(&rig.ada, &["job", "show", id]).contains("succeeded"));
+        assert_eq!(exit_code(&mut runner), Some(0));
+        let refused = rig.command(&rig.ada, &["command", "run", "prod.risk.greet", "--param", "whom=you"]);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains("it has the form 'w*'"), "{}", text(&refused.stderr));
+        said(&rig.root, &["command", "delete", "prod.risk.greet"]);
+        assert_eq!(rig.command(&rig.ada, &["command", "show", "prod.risk.greet"]).status.code(), Some(3));
+    });
 }

@@ -1,5 +1,7 @@
 //! Single gates: what each of them sees, and that what is missing fails closed.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -194,6 +196,49 @@ fn callers_and_recorded_requests_are_understood() {
         let (said, sentence) = outcome(&refused, "compatibility.signature");
         assert_eq!(said, "fail");
         assert!(sentence.contains("'at2' is required, and the champion does not take it"), "{sentence}");
+    });
+}
+
+/// Requests that cannot be brought out of the log: those of the endpoint that the gates ask hold them up, and nobody else's.
+#[test]
+fn what_an_endpoint_was_asked_is_judged_whole_or_not_at_all() {
+    on_every_store(|mut lab: Lab| {
+        let champion = lab.version(WEAK);
+        assert_eq!(lab.alias("champion", champion).0, 200);
+        let candidate = lab.version(GOOD);
+        let gate = gates("compatibility:\n  endpoint: prod.risk.scores\n  requests: 50\n");
+        let body = json!({ "dataframe_split": { "columns": ["x1", "x2"], "data": [[0.5, 0.25]] } });
+        let mut homes = Vec::new();
+        for name in ["scores", "other"] {
+            lab.endpoint(name, &format!("{MODEL}@champion"));
+            lab.ask(name, &[[0.5, 0.25]]);
+            let table = lab.get(&format!("/api/2.1/unity-catalog/tables/prod.risk.{name}_payload"));
+            homes.push(lab.server.data_dir().join("tables").join(table["table_id"].as_str().unwrap()));
+        }
+        let away = |home: &Path| home.with_extension("away");
+        let asked = |lab: &mut Lab| {
+            for name in ["scores", "other"] {
+                lab.post(&format!("/endpoints/{name}/invocations"), &body);
+            }
+            let view = lab.judge(candidate, &gate);
+            let rows = view["report"]["recorded"]["rows"].clone();
+            (outcome(&view, "compatibility.recorded_requests"), rows)
+        };
+        std::fs::rename(&homes[1], away(&homes[1])).unwrap();
+        let ((said, sentence), rows) = asked(&mut lab);
+        assert_eq!(said, "pass", "{sentence} {rows}");
+        std::fs::rename(&homes[0], away(&homes[0])).unwrap();
+        let ((said, sentence), _) = asked(&mut lab);
+        assert_eq!(said, "could_not_judge", "{sentence}");
+        assert!(
+            sentence.contains("Requests of 'prod.risk.scores' wait in the payload log (1)"),
+            "{sentence}"
+        );
+        for home in &homes {
+            std::fs::rename(away(home), home).unwrap();
+        }
+        let ((said, sentence), _) = asked(&mut lab);
+        assert_eq!(said, "pass", "{sentence}");
     });
 }
 

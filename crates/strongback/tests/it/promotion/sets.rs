@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{
-    lab::{GOOD, Lab, WEAK, check, gates, on_every_store, rows},
+    lab::{GOOD, Lab, MODEL, WEAK, check, gates, on_every_store, rows},
     onnx::logistic,
 };
 
@@ -56,6 +56,8 @@ fn a_training_set_is_judged_and_compared_with_like_a_table() {
         assert_eq!(lab.alias("champion", champion).0, 200);
         // It takes a feature, which the table of labels has not and the set has.
         let candidate = lab.version_on("prod.risk.learned", &logistic(&weights, 0.0), &inputs);
+        // The same set, called as reports call it.
+        let versioned = lab.version_on("prod.risk.learned@1", &logistic(&weights, 0.0), &inputs);
         let more = "accuracy:\n  - metric: roc_auc\n    margin: 0\ndata_drift:\n  max_psi: 0.2\n";
         let of_table = gates(more);
         let of_set = of_table.replace("prod.risk.evaluation", "prod.risk.judged");
@@ -87,8 +89,21 @@ fn a_training_set_is_judged_and_compared_with_like_a_table() {
             lab.try_send("DELETE", "/api/1.0/training-sets/prod.risk.learned", &Value::Null);
         assert_eq!(status, 200, "{answer}");
         set(&mut lab, "prod.risk.learned", "prod.risk.training");
-        let why = lab.refusal(candidate, &of_set, "data_drift");
-        assert!(why.contains("'prod.risk.learned' that version 2 learned from was deleted"), "{why}");
+        for (one, number) in [(candidate, 2), (versioned, 3)] {
+            let why = lab.refusal(one, &of_set, "data_drift");
+            let said = format!("'prod.risk.learned' that version {number} learned from was deleted");
+            assert!(why.contains(&said), "{why}");
+        }
+        // Nor does it become that by another tag of the run.
+        let version =
+            lab.get(&format!("/api/2.0/mlflow/model-versions/get?name={MODEL}&version={candidate}"));
+        let run = version["model_version"]["run_id"].clone();
+        for path in ["set-tag", "delete-tag"] {
+            let tag = json!({ "run_id": run, "key": "feature_store_table", "value": "prod.risk.training" });
+            lab.post(&format!("/api/2.0/mlflow/runs/{path}"), &tag);
+            let why = lab.refusal(candidate, &of_set, "data_drift");
+            assert!(why.contains("learned from was deleted"), "{path}: {why}");
+        }
 
         // Named as the rows to compare with, and at a version that it has not; and another kind of thing.
         let against =

@@ -127,6 +127,21 @@ fn a_set_that_was_deleted_or_made_anew_is_not_another() {
         })
         .await;
         assert!(matches!(opened(&test, &run).await, Lookup::Tables(_)));
+        // Another tag of the run says nothing about that, and nobody points it at a set by the tag of the server's.
+        let made = test.get(&format!("/api/1.0/training-sets/{SET}")).await;
+        let id = ok(&made)["training_set_id"].clone();
+        let tags = json!([{ "key": "feature_store_table", "value": "prod.risk.labels" }, { "key": "note", "value": "x" }]);
+        ok(&test.post(&format!("{M}/runs/log-batch"), json!({ "run_id": run, "tags": tags })).await);
+        assert!(matches!(opened(&test, &run).await, Lookup::Tables(_)));
+        let other = test
+            .post(
+                &format!("{M}/runs/create"),
+                json!({ "experiment_id": "0", "tags": [{
+            "key": "strongback.training_set_id", "value": id,
+        }] }),
+            )
+            .await;
+        assert!(!ok(&other)["run"]["data"]["tags"].to_string().contains("training_set_id"), "{other:?}");
         // Whose run says so learned from that one.
         let tag = json!({ "run_id": run, "key": "strongback.training_set", "value": SET });
         ok(&test.post(&format!("{M}/runs/set-tag"), tag).await);

@@ -226,5 +226,16 @@ fn an_answer_is_explained_by_what_it_rested_on_whatever_came_later() {
             assert!(found["gate"].is_null(), "it was moved without a report: {found:#}");
             lab.post("/api/1.0/endpoints/score/flush", &json!({}));
         }
+        // What it learned from goes by the name that it has now, and is named when it is gone.
+        let catalog = "/api/2.1/unity-catalog";
+        let renamed = json!({ "new_name": "danger" });
+        assert_eq!(lab.try_send("PATCH", &format!("{catalog}/schemas/prod.risk"), &renamed).0, 200);
+        let data =
+            |lab: &mut Lab| lab.get(&format!("/api/1.0/requests/{one}/why"))["run"]["data"][0][0].clone();
+        assert_eq!(data(&mut lab), "prod.danger.training@1");
+        let forced = json!({ "force": true });
+        let (status, _) = lab.try_send("DELETE", &format!("{catalog}/tables/prod.danger.training"), &forced);
+        assert_eq!(status, 200);
+        assert_eq!(data(&mut lab), "prod.danger.training@1 (deleted)");
     });
 }

@@ -1,0 +1,198 @@
+"""Disks that break or are full.
+
+Nothing is acknowledged that did not go through ``fdatasync``: with a disk that refuses it, imports and scores are refused. A disk
+without room refuses what needs some, says so, and loses nothing: what is sent again once there is room is there once.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+from sklearn.linear_model import LogisticRegression
+
+import launcher
+from broken_disk import refuse_fdatasync
+from governed import ensure_schema
+
+pytestmark = pytest.mark.beyond
+
+NAME = "prod.risk.t"
+PYTHON = ("--worker-python", sys.executable)
+
+
+def strongback(server, *arguments):
+    return subprocess.run(
+        [launcher.binary(), *arguments, "--server", server.url], capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture
+def client_of_its_own(monkeypatch):
+    """What mlflow is told here is forgotten afterwards."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+    mlflow.set_tracking_uri(None)
+
+
+def serve(server):
+    """A model behind the endpoint ``fraud``."""
+    mlflow.set_tracking_uri(server.url)
+    mlflow.set_experiment("sync")
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 2)), columns=["a", "b"])
+    model = LogisticRegression().fit(rows, rows.a > 0)
+    with mlflow.start_run():
+        signature = infer_signature(rows, model.predict(rows))
+        info = mlflow.sklearn.log_model(
+            model, name="model", signature=signature, pip_requirements=[], serialization_format="cloudpickle"
+        )
+    mlflow.register_model(info.model_uri, "m")
+    done = strongback(server, "endpoint", "create", "fraud", "--model", "m/1")
+    assert done.returncode == 0, done.stderr
+
+
+def score(server, rows=1):
+    """Status and text of one request."""
+    body = {"dataframe_split": {"columns": ["a", "b"], "data": [[float(row), 2.0] for row in range(rows)]}}
+    return send(server, "POST", "endpoints/fraud/invocations", json.dumps(body).encode(), "application/json")
+
+
+def put(server, batch, rows=40_000):
+    """Sends a batch of numbers that nothing makes shorter; status and text."""
+    numbers = random.Random(batch)
+    lines = [f"{row},{numbers.random()},{numbers.random()}\n" for row in range(rows)]
+    path = f"api/1.0/tables/{NAME}/batches/{batch}?format=csv&create=true"
+    return send(server, "PUT", path, ("id,a,b\n" + "".join(lines)).encode(), "text/csv")
+
+
+def send(server, method, path, body, content_type):
+    request = urllib.request.Request(f"{server.url}/{path}", body, {"content-type": content_type}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def rows_of(server, name):
+    """How many rows a table has; none where there is no such table."""
+    done = strongback(server, "table", "show", name, "--json")
+    return json.loads(done.stdout)["newest"]["rows"] if done.returncode == 0 else None
+
+
+@pytest.mark.usefixtures("client_of_its_own")
+def test_what_the_disk_does_not_keep_is_not_acknowledged(server, tmp_path):
+    if server.backend != "sqlite":
+        pytest.skip("the disk is that of tables and log, on either store")
+    data_dir, csv = tmp_path / "data", tmp_path / "rows.csv"
+    csv.write_text("id,amount\n1,2.5\n2,3\n")
+    imported = ("table", "import", str(csv), "--name", NAME, "--batch-id", "one")
+
+    running = launcher.strongback(data_dir, extra=PYTHON)
+    try:
+        ensure_schema(running, "prod", "risk")
+        serve(running)
+        assert score(running)[0] == 200
+    finally:
+        assert running.stop() == 0, running.log_tail()
+
+    for mode, scored in (("power", 503), ("process", 200)):
+        running = launcher.strongback(data_dir, extra=(*PYTHON, "--payload-log", mode), before=refuse_fdatasync)
+        try:
+            status, said = score(running)
+            assert status == scored, f"{mode}: {said}\n{running.log_tail()}"
+            refused = strongback(running, *imported)
+            assert refused.returncode not in (0, 1, 2), refused.stderr
+        finally:
+            running.stop()
+
+    running = launcher.strongback(data_dir, extra=PYTHON)
+    try:
+        assert rows_of(running, NAME) is None, "nothing of it landed"
+        done = strongback(running, *imported)
+        assert done.returncode == 0, done.stderr
+        assert rows_of(running, NAME) == 2
+        done = strongback(running, "endpoint", "log", "fraud", "--flush", "--json")
+        assert done.returncode == 0, done.stderr
+        # Both that were answered; that a refused one is there too is no harm, and told.
+        assert rows_of(running, json.loads(done.stdout)["table"]) >= 2
+    finally:
+        assert running.stop() == 0, running.log_tail()
+
+
+@contextmanager
+def small_disk(at):
+    """A file system of its own, 96 MiB large."""
+    at.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "none", str(at)]).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
+def room(at):
+    found = os.statvfs(at)
+    return found.f_bavail * found.f_frsize
+
+
+def fill(path, leave):
+    """Takes the room of a disk but for so many bytes."""
+    with path.open("wb", buffering=0) as file:
+        while (left := room(path.parent) - leave) > 0:
+            file.write(bytes(min(left, 1 << 20)))
+
+
+@pytest.mark.usefixtures("client_of_its_own")
+def test_a_disk_without_room_refuses_and_loses_nothing(server, tmp_path):
+    if server.backend != "sqlite":
+        pytest.skip("the disk is that of tables and log, on either store")
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    with small_disk(tmp_path / "disk") as disk:
+        filler, running = disk / "filler", launcher.strongback(disk / "data", extra=PYTHON)
+        try:
+            ensure_schema(running, "prod", "risk")
+            serve(running)
+            assert put(running, 0)[0] == 200
+            fill(filler, 2 << 20)
+            # There is room to receive it, and none for its file.
+            status, said = put(running, 1)
+            assert (status, "tables is full" in said) == (503, True), said
+            fill(filler, 0)
+            status, said = put(running, 1)
+            assert (status, "full" in said) == (503, True), said
+            answered = 0
+            while (answer := score(running, 1_000))[0] == 200:
+                answered += 1
+                assert answered < 10_000, "the log grows where no room is"
+            assert (answer[0], "cannot be logged" in answer[1]) == (503, True), answer[1]
+            # What needs no room goes on, also for a server that is started anew.
+            assert rows_of(running, NAME) == 40_000
+            running.stop(signal.SIGKILL)
+            running = launcher.strongback(disk / "data", extra=PYTHON)
+            assert rows_of(running, NAME) == 40_000
+
+            filler.unlink()
+            assert put(running, 0)[0] == 200
+            assert put(running, 1)[0] == 200
+            assert rows_of(running, NAME) == 80_000, "each batch once"
+            assert score(running, 1_000)[0] == 200, running.log_tail()
+            log = json.loads(strongback(running, "endpoint", "log", "fraud", "--flush", "--json").stdout)
+            # One that was refused may be there as well, and is told.
+            assert rows_of(running, log["table"]) in {1_000 * (answered + more) for more in (1, 2)}, log
+        finally:
+            running.end()
+        verified = subprocess.run([launcher.binary(), "audit-log", "verify", "--data-dir", str(disk / "data")])
+        assert verified.returncode == 0
