@@ -31,6 +31,8 @@ const FILE_BYTES: NonZeroU64 = NonZeroU64::new(128 << 20).expect("it is not zero
 
 /// Rows that are encoded together: they are in memory until the group is full.
 const GROUP_ROWS: usize = 128 << 10;
+/// Rows of a page: whoever looks for one row unpacks a page of each column.
+const PAGE_ROWS: usize = 4_096;
 
 /// What becomes of the rows that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -105,15 +107,20 @@ impl Writing {
     }
 }
 
+/// How files of tables are encoded.
+fn encoding() -> WriterProperties {
+    WriterProperties::builder()
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
+        .build()
+}
+
 /// Writes files of a table, with these columns.
 pub(crate) fn writer(table: &DeltaTable, schema: SchemaRef) -> Result<DeltaWriter> {
-    let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(GROUP_ROWS))
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
-        .build();
     let indexed = table.snapshot()?.table_config().num_indexed_cols();
     let config =
-        WriterConfig::new(schema, Vec::new(), Some(properties), Some(FILE_BYTES), None, indexed, None);
+        WriterConfig::new(schema, Vec::new(), Some(encoding()), Some(FILE_BYTES), None, indexed, None);
     Ok(DeltaWriter::new(table.object_store(), config))
 }
 
@@ -124,7 +131,8 @@ impl Lake {
         self.run(async move {
             let table = root.open(id, None).await?;
             let before = table.version();
-            let (table, metrics) = table.optimize().with_commit_properties(mark.properties()).await?;
+            let optimize = table.optimize().with_writer_properties(encoding());
+            let (table, metrics) = optimize.with_commit_properties(mark.properties()).await?;
             let version = table.version();
             Ok(version.filter(|_| version != before).map(|version| Committed {
                 version,

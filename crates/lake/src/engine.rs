@@ -39,7 +39,7 @@ use crate::{
     asof,
     error::{Error, Kind, Result},
     meter::{self, Meter},
-    query,
+    query::{self, Kept},
     root::Root,
 };
 
@@ -80,6 +80,7 @@ struct Inner {
     queries: Arc<Semaphore>,
     imports: Arc<Semaphore>,
     engine: Mutex<Option<Arc<Engine>>>,
+    opened: Kept,
 }
 
 struct Engine {
@@ -93,12 +94,24 @@ impl Lake {
     pub fn new(root: Root, limits: Limits) -> Self {
         let turns = || Arc::new(Semaphore::new(limits.threads.max(1) * TURNS_A_THREAD));
         let (queries, imports) = (turns(), turns());
-        Self(Arc::new(Inner { root, limits, queries, imports, engine: Mutex::new(None) }))
+        Self(Arc::new(Inner {
+            root,
+            limits,
+            queries,
+            imports,
+            engine: Mutex::new(None),
+            opened: Kept::default(),
+        }))
     }
 
     /// Where the tables lie.
     pub fn root(&self) -> &Root {
         &self.0.root
+    }
+
+    /// What queries opened.
+    pub(crate) fn opened(&self) -> &Kept {
+        &self.0.opened
     }
 
     /// What queries may hold in memory, all together, in bytes.

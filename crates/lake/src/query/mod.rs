@@ -13,6 +13,7 @@ mod answer;
 mod bounded;
 mod columns;
 mod common;
+mod opened;
 mod statement;
 mod yielding;
 
@@ -23,8 +24,7 @@ use std::{
 };
 
 use datafusion::{
-    arrow::datatypes::SchemaRef,
-    catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider},
+    catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider},
     common::ParamValues,
     error::DataFusionError,
     execution::{
@@ -41,6 +41,7 @@ use syntax::names::fold_case;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use answer::{Answer, Chunk, Form, Rows};
+pub(crate) use opened::{Kept, Known};
 pub(crate) use yielding::register;
 
 pub use statement::{AsOf, Named, Statement, read};
@@ -51,7 +52,6 @@ use crate::{
     error::{Error, Result},
     expressions::volatile,
     root::TableId,
-    table::schema_of,
 };
 
 /// A table that a statement names, as the caller found it.
@@ -193,15 +193,14 @@ pub(crate) async fn plan(
     for table in tables {
         // A statement may name a table several times.
         if let Entry::Vacant(place) = opened.entry((table.id, table.version)) {
-            let found = lake.root().open(table.id, Some(table.version)).await?;
-            place.insert((schema_of(&found)?, found.table_provider().await?));
+            place.insert(lake.opened().open(lake.root(), table.id, table.version).await?);
         }
     }
     plan_over(session, statement, tables, &opened).await
 }
 
-/// Tables that were opened, by id and version: their columns, and their rows.
-pub(crate) type Opened = HashMap<(TableId, u64), (SchemaRef, Arc<dyn TableProvider>)>;
+/// Tables that were opened, by id and version.
+pub(crate) type Opened = HashMap<(TableId, u64), Known>;
 
 /// The same over tables that were opened.
 pub(crate) async fn plan_over(
