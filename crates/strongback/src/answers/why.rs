@@ -501,12 +501,11 @@ fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Hidden) -> Result<Opti
 /// known when the run's tag was set, what the tag says.
 fn training_set_shown(sql: &mut Sql<'_>, run: &Run, hidden: &mut Hidden) -> Result<Option<String>> {
     let Some(said) = run.document.tag(run::TRAINING_SET_TAG) else { return Ok(None) };
-    let Ok((name, version)) = FullName::parse_versioned(said) else { return Ok(Some(said.to_owned())) };
     let read = match run::training_data(sql, run)? {
-        Some(read) => Some(read),
-        None => names::leaf(sql, &name, Kind::TrainingSet)?,
+        Some(read) => Some((read.asset, read.version)),
+        None => names::versioned(sql, said, &[Kind::TrainingSet])?,
     };
-    let Some(read) = read else { return Ok(Some(said.to_owned())) };
+    let Some((read, version)) = read else { return Ok(Some(said.to_owned())) };
     if !is_allowed(sql, Action::Read, read.id)? {
         hidden.add("training set");
         return Ok(None);

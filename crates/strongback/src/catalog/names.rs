@@ -95,6 +95,21 @@ pub fn leaf(sql: &mut Sql<'_>, name: &FullName, kind: Kind) -> Result<Option<Ass
     }
 }
 
+/// The first of these kinds that has this name, and the version that the name ends with: a name may have an `@` of its own, and so
+/// the whole of it is looked for first.
+pub fn versioned(sql: &mut Sql<'_>, text: &str, kinds: &[Kind]) -> Result<Option<(Asset, Option<u64>)>> {
+    let whole = FullName::parse(text).ok().map(|name| (name, None));
+    let cut = FullName::parse_versioned(text).ok().filter(|(_, version)| version.is_some());
+    for (name, version) in whole.into_iter().chain(cut) {
+        for kind in kinds {
+            if let Some(found) = leaf(sql, &name, *kind)? {
+                return Ok(Some((found, version)));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// The error for the name of a table that is there already, as a table or as a training set.
 pub fn taken_by_name(sql: &mut Sql<'_>, name: &FullName) -> Result<Error> {
     let found = match leaf(sql, name, Kind::Table)? {

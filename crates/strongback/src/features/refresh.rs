@@ -190,7 +190,13 @@ async fn restore(app: &Arc<App>, begun: uuid::Uuid) -> Result<bool> {
     if known.is_empty() {
         return Ok(true);
     }
-    let online = app.online.all().await?;
+    // A file that is found damaged when it is opened for this is the one that is restored here, and not another loss.
+    let online = loop {
+        let online = app.online.all().await?;
+        if !app.online.take_begun_anew() {
+            break online;
+        }
+    };
     let mut is_all = true;
     for Known { id, uuid, run_as, published, upheld } in known {
         let mut lost = Vec::new();

@@ -28,19 +28,16 @@ pub fn find(sql: &mut Sql<'_>, version: &Version) -> Result<Option<Source>> {
     }
     let Some(run) = run::find(sql, &version.run_id)? else { return Ok(None) };
     let Some(named) = run.document.tag(TAG) else { return Ok(None) };
-    let mut wanted = parse(named)?;
-    if let Some(read) = run::training_data(sql, &run)? {
-        if asset::get(sql, read.id)?.is_none() {
-            return Err(Error::missing(format!(
-                "the {} '{}' that version {} learned from was deleted; name rows to compare with by 'against' in the gates",
-                read.kind.label(),
-                wanted.name,
-                version.version
-            )));
-        }
-        wanted.name = asset::display_name(sql, read.id)?;
+    let Some(read) = run::training_data(sql, &run)? else { return resolve(sql, &parse(named)?).map(Some) };
+    let name = asset::display_name(sql, read.asset.id)?;
+    if asset::get(sql, read.asset.id)?.is_none() {
+        return Err(Error::missing(format!(
+            "the {} '{name}' that version {} learned from was deleted; name rows to compare with by 'against' in the gates",
+            read.asset.kind.label(),
+            version.version
+        )));
     }
-    resolve(sql, &wanted).map(Some)
+    resolve(sql, &TableRef { name, version: read.version }).map(Some)
 }
 
 /// The training set, or the table at a version, that is meant.

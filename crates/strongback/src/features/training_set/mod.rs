@@ -125,11 +125,8 @@ pub fn get(sql: &mut Sql<'_>, full_name: &str, action: Action) -> Result<Trainin
 pub fn of_run(sql: &mut Sql<'_>, run: &Run) -> Result<Option<TrainingSet>> {
     let Some(named) = run.document.tag(RUN_TAG) else { return Ok(None) };
     let found = match run::training_data(sql, run)? {
-        Some(found) => Some(found).filter(|found| found.kind == Kind::TrainingSet),
-        None => match FullName::parse(named) {
-            Ok(name) => names::leaf(sql, &name, Kind::TrainingSet)?,
-            Err(_) => None,
-        },
+        Some(read) => Some(read.asset).filter(|found| found.kind == Kind::TrainingSet),
+        None => names::versioned(sql, named, &[Kind::TrainingSet])?.map(|(found, _)| found),
     };
     found.map(|found| read(sql, found)).transpose()
 }

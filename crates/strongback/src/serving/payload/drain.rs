@@ -106,6 +106,8 @@ pub(super) struct Drained {
     pub unsealed: Option<Error>,
     /// The first reason for which a record stays in a segment that gets no more.
     pub kept: Option<Error>,
+    /// The bases of such segments.
+    pub kept_in: Vec<u64>,
 }
 
 impl Drained {
@@ -124,16 +126,21 @@ pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>, until: Until) ->
         Until::Now => opened.journal.seal().await.map(|_| ()),
         Until::Sealed => Ok(()),
     };
-    let mut drained = Drained { unsealed: sealed.map_err(failed).err(), kept: None };
+    let mut drained = Drained { unsealed: sealed.map_err(failed).err(), kept: None, kept_in: Vec::new() };
     let segments = opened.journal.segments().into_iter().filter(|segment| segment.is_sealed);
     let (mut failures, mut left) = (Failures::default(), 0_u64);
     for segment in segments {
         let waiting = opened.index.lock().waiting_in(segment.base);
         if failures.are_all_left(&waiting) {
             left += 1;
+            drained.kept_in.push(segment.base);
             continue;
         }
-        if let Err(error) = drain_segment(&ctx, opened, segment, &mut failures).await {
+        let outcome = drain_segment(&ctx, opened, segment, &mut failures).await;
+        if !matches!(outcome, Ok(true)) {
+            drained.kept_in.push(segment.base);
+        }
+        if let Err(error) = outcome {
             tracing::warn!(
                 segment = segment.base,
                 ?error,
@@ -148,12 +155,13 @@ pub(super) async fn drain(app: &Arc<App>, opened: &Arc<Opened>, until: Until) ->
     Ok(drained)
 }
 
+/// Brings the records of a segment into tables. Answers whether all of them are there, and the segment is gone.
 async fn drain_segment(
     ctx: &Ctx,
     opened: &Arc<Opened>,
     segment: Segment,
     failures: &mut Failures,
-) -> Result<()> {
+) -> Result<bool> {
     let loading = {
         let opened = Arc::clone(opened);
         tokio::task::spawn_blocking(move || load(&opened, segment))
@@ -175,7 +183,7 @@ async fn drain_segment(
         return Err(error);
     }
     if is_left {
-        return Ok(());
+        return Ok(false);
     }
     let opened = Arc::clone(opened);
     let freeing = tokio::task::spawn_blocking(move || {
@@ -185,7 +193,7 @@ async fn drain_segment(
             opened.journal.free(segment.base)
         };
         opened.index.lock().remove(segment.base);
-        outcome.map_err(failed)
+        outcome.map(|()| true).map_err(failed)
     });
     freeing.await.map_err(Error::internal)?
 }

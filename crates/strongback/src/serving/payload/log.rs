@@ -252,13 +252,6 @@ impl Opened {
         self.journal.segments().iter().any(|segment| segment.is_sealed)
     }
 
-    /// Records of an endpoint that wait in segments that get no more.
-    pub(super) fn kept(&self, endpoint: i64) -> u64 {
-        let index = self.index.lock();
-        let sealed = self.journal.segments().into_iter().filter(|segment| segment.is_sealed);
-        sealed.map(|segment| index.waiting_of(segment.base, endpoint)).sum()
-    }
-
     /// Appends a record of an endpoint, and counts it.
     pub(super) async fn append(&self, tally: &Tally, bytes: &[u8]) -> Result<()> {
         let mut waiting =

@@ -35,11 +35,12 @@ pub async fn flush(ctx: &Ctx) -> Result<()> {
 pub async fn flush_of(ctx: &Ctx, endpoint: i64) -> Result<u64> {
     let Some(opened) = ctx.app.payload.open_if_there().await? else { return Ok(0) };
     let drained = drain_apart(ctx, &opened, Until::Now).await?;
-    match (drained.unsealed, drained.kept) {
-        (Some(error), _) => Err(error),
-        (None, Some(_)) => Ok(opened.kept(endpoint)),
-        (None, None) => Ok(0),
-    }
+    let index = opened.index.lock();
+    Ok(match drained.unsealed {
+        // Nobody can tell those that were there from those that came since.
+        Some(_) => index.waiting(endpoint),
+        None => drained.kept_in.iter().map(|segment| index.waiting_of(*segment, endpoint)).sum(),
+    })
 }
 
 async fn bring(ctx: &Ctx, until: Until) -> Result<()> {

@@ -246,7 +246,7 @@ fn own_directory(below: &Path) -> Result<PathBuf> {
     let is_short = below.join(&name).join("s").as_os_str().len() <= SOCKET_PATH_BYTES_MAX;
     let dir =
         if is_short { below.join(&name) } else { std::env::temp_dir().join(format!("strongback-{name}")) };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(Error::unwritten(below))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(Error::unwritten(&dir))?;
     // Python runs in it, and would look for what a path relative to the server's own names.
     fs::canonicalize(&dir).map_err(Error::internal)
 }

@@ -88,11 +88,12 @@ impl Batch {
         Ok(())
     }
 
-    /// Checks and adds a tag; a long value is cut. A run keeps its name: an empty one changes nothing, as in MLflow.
+    /// Checks and adds a tag; a long value is cut. A run keeps its name: an empty one changes nothing, as in MLflow. What is the
+    /// server's alone is passed over.
     pub fn add_tag(&mut self, tag: &KeyValue, place: impl Fn() -> String) -> Result<()> {
         let key = key_at(tag.key.as_deref(), &place)?;
         let value = limits::cut(tag.value(), limits::TAG_VALUE_CHARS);
-        if key != RUN_NAME_TAG || !value.is_empty() {
+        if (key != RUN_NAME_TAG || !value.is_empty()) && !sources::is_servers(key) {
             self.tags.push((key.to_owned(), value.to_owned()));
         }
         Ok(())

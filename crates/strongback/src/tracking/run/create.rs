@@ -136,7 +136,9 @@ fn first_document(tags: &[KeyValue], name: Option<&str>) -> Result<RunDocument> 
     let mut document = RunDocument::default();
     for (at, tag) in tags.iter().enumerate() {
         let key = limits::key(&format!("tags[{at}].key"), tag.key.as_deref())?;
-        document.set_tag(key, limits::cut(tag.value(), limits::TAG_VALUE_CHARS));
+        if !sources::is_servers(key) {
+            document.set_tag(key, limits::cut(tag.value(), limits::TAG_VALUE_CHARS));
+        }
     }
     let name = name.filter(|name| !name.is_empty());
     let tagged = document.tag(RUN_NAME_TAG).filter(|name| !name.is_empty());

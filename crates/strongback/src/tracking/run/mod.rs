@@ -50,7 +50,7 @@ pub use create::{NewRun, start};
 pub(in crate::tracking) use get::complete;
 pub use {
     lifecycle::end,
-    sources::{TRAINING_SET_TAG, training_data},
+    sources::{TRAINING_SET_TAG, TrainingData, training_data},
 };
 
 /// Where a run stands. The numbers are MLflow's.

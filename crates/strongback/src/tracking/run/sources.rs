@@ -6,7 +6,7 @@
 //! what is wrong.
 //!
 //! What must stay true: a name is looked up when its tag is set, and by whoever sets it. What a run learned from is known by its id
-//! from then on, which the server keeps in a tag of its own; a client that sets that one has the name looked up.
+//! from then on, which the server keeps in a tag of its own, that no client sets or deletes.
 
 use serde_json::json;
 use syntax::names::FullName;
@@ -20,7 +20,7 @@ use crate::{
         names,
     },
     db::Sql,
-    error::Result,
+    error::{Error, Result},
     tracking::{document::RunDocument, limits},
 };
 
@@ -84,6 +84,22 @@ struct Source {
     version: Option<u64>,
 }
 
+/// Whether a tag is the server's alone: a client's value of it, as one that copies runs sends it, is passed over.
+pub(super) fn is_servers(key: &str) -> bool {
+    TAGS.iter().any(|known| known.id == Some(key))
+}
+
+/// Refuses to delete a tag that is the server's alone.
+pub(super) fn refuse_servers(key: &str) -> Result<()> {
+    match TAGS.iter().find(|known| known.id == Some(key)) {
+        Some(known) => Err(Error::invalid(format!(
+            "The tag '{key}' is the server's and goes with '{}'. Delete that one.",
+            known.tag
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Finds what those of the run's tags name that were set or deleted, and sets the server's own or takes them away as it fits.
 pub(super) fn resolve(
     sql: &mut Sql<'_>,
@@ -91,12 +107,15 @@ pub(super) fn resolve(
     is_touched: impl Fn(&str) -> bool,
 ) -> Result<Sources> {
     let mut sources = Sources { found: Vec::new(), is_changed: false };
-    for known in TAGS.iter().filter(|known| is_touched(known.tag) || known.id.is_some_and(&is_touched)) {
+    for known in TAGS.iter().filter(|known| is_touched(known.tag)) {
         let (found, warning) = match document.tag(known.tag) {
             None => (None, None),
             Some(name) => look_up(sql, known, name)?,
         };
-        let id = found.as_ref().map(|found| found.asset.uuid.clone());
+        let id = found.as_ref().map(|found| match found.version {
+            Some(version) => format!("{}@{version}", found.asset.uuid),
+            None => found.asset.uuid.clone(),
+        });
         for (tag, value) in [(Some(known.warning), warning), (known.id, id)] {
             let Some(tag) = tag else { continue };
             sources.is_changed |= match value {
@@ -117,22 +136,15 @@ fn look_up(
 ) -> Result<(Option<Source>, Option<String>)> {
     let shown = limits::cut(name, 300);
     let (label, tag) = (known.kinds[0].label(), known.tag);
-    let Ok((full, version)) = FullName::parse_versioned(name) else {
+    if FullName::parse(name).is_err() {
         let warning = format!(
             "'{shown}' is not the name of a {label}: names have three levels, {}. No lineage was recorded.",
             known.example
         );
         return Ok((None, Some(warning)));
-    };
-    let mut found = None;
-    for kind in known.kinds {
-        found = match found {
-            None => names::leaf(sql, &full, *kind)?,
-            found => found,
-        };
     }
-    let warning = match found {
-        Some(asset) if is_allowed(sql, Action::Read, asset.id)? => {
+    let warning = match names::versioned(sql, name, known.kinds)? {
+        Some((asset, version)) if is_allowed(sql, Action::Read, asset.id)? => {
             return Ok((Some(Source { tag, asset, version }), None));
         }
         Some(_) => format!(
@@ -148,13 +160,21 @@ fn look_up(
     Ok((None, Some(warning)))
 }
 
-/// The training set, or the table, that a run's model was made from, as the run's tag named it when it was set: it may have another
-/// name by now, or be deleted, and another may have its name. None where the tag named none then. It authorises nothing.
-pub fn training_data(sql: &mut Sql<'_>, run: &Run) -> Result<Option<Asset>> {
-    match run.document.tag(TRAINING_SET_ID_TAG) {
-        Some(id) => asset::ever_by_uuid(sql, id),
-        None => Ok(None),
-    }
+/// What a run's model was made from.
+#[derive(Debug)]
+pub struct TrainingData {
+    /// The training set, or the table.
+    pub asset: Asset,
+    /// The version that the run named.
+    pub version: Option<u64>,
+}
+
+/// What a run's model was made from, as the run's tag named it when it was set: it may have another name by now, or be deleted, and
+/// another may have its name. None where the tag named none then. It authorises nothing.
+pub fn training_data(sql: &mut Sql<'_>, run: &Run) -> Result<Option<TrainingData>> {
+    let Some(kept) = run.document.tag(TRAINING_SET_ID_TAG) else { return Ok(None) };
+    let (id, version) = kept.split_once('@').map_or((kept, None), |(id, version)| (id, version.parse().ok()));
+    Ok(asset::ever_by_uuid(sql, id)?.map(|asset| TrainingData { asset, version }))
 }
 
 /// Records what [`resolve`] found: it feeds the experiment, by this run. Whether that is news.

@@ -41,6 +41,7 @@ async fn delete(ctx: Ctx, request: PairRequest) -> Result<Empty> {
     ctx.write(move |tx| {
         let mut run = lock(tx, &id, Action::Edit)?;
         run.require_active()?;
+        sources::refuse_servers(&key)?;
         if !run.document.delete_tag(&key) {
             return Err(Error::missing(format!(
                 "No tag with name: {} in run with id {id}",

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use strongback::features::KeyValue;
 
-use super::{MINUTE, TABLE, apply, begin, dump, find, import, look_up, materialize, open, working, yaml};
+use super::{
+    MINUTE, TABLE, apply, begin, dump, find, import, look_up, looking, materialize, open, working, yaml,
+};
 use crate::support::{TestApp, ok, on_every_store};
 
 /// Waits until a feature table is published from this version of its source, and online.
@@ -46,6 +48,33 @@ fn a_lost_or_damaged_file_is_computed_again_at_the_next_start() {
             let kept = crate::tables::versions(&test, TABLE).await;
             assert_eq!(kept.len(), 2, "no version was made for that: {kept:?}");
         }
+    });
+}
+
+/// Whoever looks after what is lost opens the file, and so is the one who finds it damaged.
+#[test]
+fn a_damaged_file_is_restored_by_one_job() {
+    on_every_store(async |mut test: TestApp| {
+        begin(&test, "card").await;
+        working(&test, async || materialize(&test, TABLE, false).await).await;
+        let path = test.dir.path().join("data/online.redb");
+        test = test.reopen_after(move || std::fs::write(&path, "no database").unwrap()).await;
+        let waiting = async || {
+            let found = test.get("/api/1.0/jobs?state=queued").await;
+            ok(&found)["jobs"].as_array().unwrap().len()
+        };
+        looking(&test, async || {
+            let until = Instant::now() + Duration::from_mins(1);
+            while waiting().await == 0 {
+                assert!(Instant::now() < until, "nothing is restored");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            // The job that was queued has it look again.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        })
+        .await;
+        assert_eq!(waiting().await, 1);
+        working(&test, async || published(&test, 1).await).await;
     });
 }
 

@@ -142,6 +142,18 @@ fn a_set_that_was_deleted_or_made_anew_is_not_another() {
             )
             .await;
         assert!(!ok(&other)["run"]["data"]["tags"].to_string().contains("training_set_id"), "{other:?}");
+        let forged = json!([{ "key": "strongback.training_set_id", "value": id }]);
+        ok(&test
+            .post(
+                &format!("{M}/runs/set-tag"),
+                json!({ "run_id": run, "key": forged[0]["key"], "value": id }),
+            )
+            .await);
+        ok(&test.post(&format!("{M}/runs/log-batch"), json!({ "run_id": run, "tags": forged })).await);
+        let deleted = json!({ "run_id": run, "key": forged[0]["key"] });
+        let refused = test.post(&format!("{M}/runs/delete-tag"), deleted).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(matches!(opened(&test, &run).await, Lookup::Tables(_)));
         // Whose run says so learned from that one.
         let tag = json!({ "run_id": run, "key": "strongback.training_set", "value": SET });
         ok(&test.post(&format!("{M}/runs/set-tag"), tag).await);
