@@ -27,7 +27,7 @@ const CHILDREN_FIELD: i64 = 5;
 pub(super) mod kind {
     pub(super) const STOP: u8 = 0;
     pub(super) const TRUE: u8 = 1;
-    pub(super) const FALSE: u8 = 2;
+    pub(in crate::decode) const FALSE: u8 = 2;
     pub(super) const BYTE: u8 = 3;
     pub(super) const I16: u8 = 4;
     pub(in crate::decode) const I32: u8 = 5;

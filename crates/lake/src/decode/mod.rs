@@ -14,6 +14,7 @@ mod framing;
 mod guess;
 mod json;
 mod pages;
+mod unpack;
 
 #[cfg(test)]
 mod tests;

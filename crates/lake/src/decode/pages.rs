@@ -4,18 +4,24 @@
 //! takes is said in front of it and not in the footer. How large a row group is does not matter: of it no more is in memory
 //! than these, and the rows of one batch. Layout: `PageHeader` of Parquet's `parquet.thrift`.
 //!
-//! What must stay true: what a page announces is never asked of the machine before it is known to be within bounds.
+//! What must stay true: what a page announces is never asked of the machine before it is known to be within bounds, and no page has
+//! more than it announces.
 
-use std::{fs::File, io, os::unix::fs::FileExt as _};
+use std::{
+    fs::File,
+    io::{self, BufReader, Read},
+    os::unix::fs::FileExt as _,
+};
 
 use deltalake::parquet::{
-    basic::Type,
+    basic::{Compression, Type},
     file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData},
 };
 
 use super::{
     BATCH_BYTES, BATCH_ROWS,
     footer::{Walk, kind, refused},
+    unpack,
 };
 use crate::error::{Error, Result};
 
@@ -35,6 +41,10 @@ mod field {
     pub(super) const DICTIONARY: i64 = 7;
     pub(super) const DATA_2: i64 = 8;
     pub(super) const VALUES: i64 = 1;
+    /// Of a data page of the second kind: levels that stand in front of what is packed, and whether that is packed at all.
+    pub(super) const DEFINITIONS: i64 = 5;
+    pub(super) const REPETITIONS: i64 = 6;
+    pub(super) const IS_PACKED: i64 = 7;
 }
 
 /// Refuses a file whose pages take more memory than they may. Answers how many rows may be decoded at a time.
@@ -56,6 +66,10 @@ struct Head {
     unpacked: u64,
     values: u64,
     is_dictionary: bool,
+    /// Bytes in front of what is packed, as they are.
+    levels: u64,
+    /// Nothing of it is packed.
+    is_plain: bool,
 }
 
 impl Head {
@@ -68,12 +82,17 @@ impl Head {
                 (field::PACKED, kind::I32) => head.packed = size(walk)?,
                 (field::DATA | field::DICTIONARY | field::DATA_2, kind::STRUCT) => {
                     head.is_dictionary |= id == field::DICTIONARY;
+                    let is_second = id == field::DATA_2;
                     walk.fields(1, &mut |walk, id, kind| {
-                        if (id, kind) == (field::VALUES, kind::I32) {
-                            head.values = size(walk)?;
-                            return Ok(());
+                        match (id, kind) {
+                            (field::VALUES, kind::I32) => head.values = size(walk)?,
+                            (field::DEFINITIONS | field::REPETITIONS, kind::I32) if is_second => {
+                                head.levels = head.levels.saturating_add(size(walk)?);
+                            }
+                            (field::IS_PACKED, kind::FALSE) if is_second => head.is_plain = true,
+                            _ => walk.pass(kind, 2)?,
                         }
-                        walk.pass(kind, 2)
+                        Ok(())
                     })?;
                 }
                 _ => walk.pass(kind, 1)?,
@@ -156,6 +175,12 @@ impl Pages<'_> {
                     head.unpacked
                 )));
             }
+            let packed =
+                at.saturating_add(head.bytes)..at.saturating_add(head.bytes).saturating_add(head.packed);
+            if packed.end > end {
+                return Err(refused(&format!("the page at byte {at} is longer than its column")));
+            }
+            self.unpacks_to_what_it_says(column.compression(), at, packed.start, &head)?;
             if head.is_dictionary {
                 found.dictionary = found.dictionary.max(head.unpacked);
             } else {
@@ -164,9 +189,25 @@ impl Pages<'_> {
                 found.bytes = found.bytes.saturating_add(head.unpacked);
                 found.values = found.values.saturating_add(head.values);
             }
-            at = at.saturating_add(head.bytes).saturating_add(head.packed);
+            at = packed.end;
         }
         Ok(found)
+    }
+
+    fn unpacks_to_what_it_says(&self, codec: Compression, at: u64, from: u64, head: &Head) -> Result<()> {
+        if head.is_plain {
+            return Ok(());
+        }
+        let (levels, packed) = (head.levels.min(head.packed), head.packed.saturating_sub(head.levels));
+        let part = Part { file: self.file, at: from + levels }.take(packed);
+        let announced = head.unpacked.saturating_sub(levels);
+        if unpack::exceeds(codec, BufReader::new(part), announced) {
+            return Err(refused(&format!(
+                "the page at byte {at} says that it has {} bytes once it is unpacked, and has more",
+                head.unpacked
+            )));
+        }
+        Ok(())
     }
 
     fn head(&self, at: u64, end: u64) -> Result<Head> {
@@ -193,6 +234,20 @@ impl Pages<'_> {
     }
 }
 
+/// A file from some byte on.
+struct Part<'f> {
+    file: &'f File,
+    at: u64,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(bytes, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,12 +257,26 @@ mod tests {
         // A data page: 1: kind 0, 2: 200 bytes, 3: 100 packed, 5: { 1: 50 values, 2: encoding 0 }.
         let data =
             [0x15, 0x00, 0x15, 0x90, 0x03, 0x15, 0xc8, 0x01, 0x2c, 0x15, 0x64, 0x15, 0x00, 0x00, 0x00, 0xff];
-        let head = Head { bytes: 15, packed: 100, unpacked: 200, values: 50, is_dictionary: false };
+        let head = Head { bytes: 15, packed: 100, unpacked: 200, values: 50, ..Head::default() };
         assert_eq!(Head::read(&data), Ok(head));
         // A dictionary: 1: kind 2, 2: 3 bytes, 3: 3, 7: { 1: 1 value }.
         let dictionary = [0x15, 0x04, 0x15, 0x06, 0x15, 0x06, 0x4c, 0x15, 0x02, 0x00, 0x00];
-        let head = Head { bytes: 11, packed: 3, unpacked: 3, values: 1, is_dictionary: true };
+        let head =
+            Head { bytes: 11, packed: 3, unpacked: 3, values: 1, is_dictionary: true, ..Head::default() };
         assert_eq!(Head::read(&dictionary), Ok(head));
+        // A data page of the second kind: 1: kind 3, 2: 20 bytes, 3: 20, 8: { 1: 1 value, 5: 2, 6: 3 bytes of levels, 7: false }.
+        let second =
+            [0x15, 0x06, 0x15, 0x28, 0x15, 0x28, 0x5c, 0x15, 0x02, 0x45, 0x04, 0x15, 0x06, 0x12, 0x00, 0x00];
+        let head = Head {
+            bytes: 16,
+            packed: 20,
+            unpacked: 20,
+            values: 1,
+            levels: 5,
+            is_plain: true,
+            ..Head::default()
+        };
+        assert_eq!(Head::read(&second), Ok(head));
         assert!(Head::read(&data[..9]).is_err(), "it breaks off");
         assert_eq!(Head::read(&[0x25, 0x01, 0x00]), Err("a size is negative"));
     }

@@ -11,7 +11,11 @@ use datafusion::arrow::{
     datatypes::{DataType, Field, Fields, Int32Type},
     ipc::writer::{IpcWriteOptions, StreamWriter},
 };
-use deltalake::parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
+use deltalake::parquet::{
+    arrow::ArrowWriter,
+    basic::{BrotliLevel, Compression, Encoding, GzipLevel},
+    file::properties::{WriterProperties, WriterVersion},
+};
 
 use super::{BATCH_BYTES, BadRow, Format, ROW_BYTES_MAX, Report, Sink, Source, decode, find_schema};
 use crate::{Kind, Result};
@@ -324,5 +328,39 @@ fn pages_that_announce_more_than_they_may_are_refused() {
         let error = announcing(columns, bytes);
         assert_eq!(error.kind(), Kind::Invalid);
         assert!(error.message().contains(said), "{error}");
+    }
+}
+
+/// The decoders of these would take whatever comes out of a page.
+#[test]
+fn pages_that_unpack_to_more_than_they_announce_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let values: ArrayRef = Arc::new(Int64Array::from_iter_values((0..1_000).map(|n| n % 7)));
+    let batch = RecordBatch::try_from_iter([("c", values)]).unwrap();
+    for codec in [Compression::GZIP(GzipLevel::default()), Compression::BROTLI(BrotliLevel::default())] {
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            let settings = WriterProperties::builder()
+                .set_dictionary_enabled(false)
+                .set_encoding(Encoding::PLAIN)
+                .set_compression(codec)
+                .set_writer_version(version)
+                .build();
+            let file = fs::File::create(&path).unwrap();
+            let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(settings)).unwrap();
+            writer.write(&batch).unwrap();
+            let written = writer.close().unwrap();
+            read(&path, Format::Parquet, &mut Kept::default()).unwrap();
+            let mut bytes = fs::read(&path).unwrap();
+            // 1: the kind, 2: 8000 bytes, which become 4000.
+            let at = written.row_groups()[0].columns()[0].data_page_offset() as usize;
+            assert_eq!((bytes[at + 2], &bytes[at + 3..at + 5]), (0x15, &[0x80, 0x7d][..]), "{codec:?}");
+            bytes[at + 3..at + 5].copy_from_slice(&[0xc0, 0x3e]);
+            fs::write(&path, bytes).unwrap();
+            let error = read(&path, Format::Parquet, &mut Kept::default()).unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid);
+            let said = "says that it has 4000 bytes once it is unpacked, and has more";
+            assert!(error.message().contains(said), "{codec:?} {version:?}: {error}");
+        }
     }
 }
