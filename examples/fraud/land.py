@@ -20,6 +20,9 @@ LABELLED = ["tx_id", "event_time", *data.FEATURES, data.TARGET]
 DAY = "event_time < TIMESTAMP '2013-09-01T18:00:00Z'"
 EVENING = "event_time >= TIMESTAMP '2013-09-01T18:00:00Z' AND event_time < TIMESTAMP '2013-09-02T00:00:00Z'"
 
+# What comes on the second day.
+REPLAYED = "event_time >= TIMESTAMP '2013-09-02T00:00:00Z'"
+
 # Names how many hours of the second day are replayed.
 HOURS = "STRONGBACK_DEMO_HOURS"
 

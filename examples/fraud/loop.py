@@ -51,10 +51,12 @@ def walk(demo) -> None:
     with step("Let day 2 happen, as fast as it answers"):
         demo.python("replay.py")
         strongback("endpoint", "log", "fraud", "--flush")
-        looked_up(demo)
-    with step("Labels arrive"):
+        all_logged(demo)
+    with step("Labels arrive; what was served is what a training set has for the same rows, to the last bit"):
         strongback("labels", "import", labels(demo), "--endpoint", "prod.risk.fraud")
         strongback("table", "import", "labelled_later.csv", "--name", "prod.risk.labelled")
+        strongback("training-set", "create", "prod.risk.replayed", *sets, "--where", land.REPLAYED)
+        as_served(demo)
     with step("Watch what was served: it is not what the same hours of day 1 were, and alerts are raised"):
         strongback("command", "declare", "prod.risk.train_fraud", "--file", command(demo))
         strongback("monitor", "apply", str(HERE / "monitor.yaml"))
@@ -93,12 +95,29 @@ def walk(demo) -> None:
         strongback("audit-log", "verify")
 
 
-def looked_up(demo) -> None:
-    """Most of the served rows have the features that their requests did not bring."""
-    statement = "SELECT count(*) AS served, count(amount_mean_1h) AS with_features FROM prod.risk.fraud_payload"
+def all_logged(demo) -> None:
+    """Each request that was answered is in the payload table, once."""
+    log = json.loads(demo.answer("endpoint", "log", "fraud", "--json"))
+    asked = len(requests(demo))
+    counts = [log[name] for name in ("served", "logged", "drained", "drained_rows")]
+    demo.require(counts == [asked] * len(counts), f"{asked} requests were answered, and the log says {log}")
+
+
+def as_served(demo) -> None:
+    """The features that requests were answered with, against those that a training set has for the same transactions."""
+    statement = (
+        "SELECT count(*) AS compared, count(s.amount_mean_1h) AS with_features, "
+        "sum(CASE WHEN (s.amount_count_1h IS DISTINCT FROM t.amount_count_1h) "
+        "OR (s.amount_mean_1h IS DISTINCT FROM t.amount_mean_1h) "
+        "OR (s.amount_std_1h IS DISTINCT FROM t.amount_std_1h) THEN 1 ELSE 0 END) AS differ "
+        "FROM prod.risk.fraud_payload AS s JOIN prod.risk.replayed AS t ON s._client_request_id = concat('tx-', CAST(t.tx_id AS STRING))"
+    )
     demo.strongback("sql", statement)
     (row,) = csv.DictReader(demo.answer("sql", statement, "--format", "csv").splitlines())
-    demo.require(2 * int(row["with_features"]) > int(row["served"]), "features were not looked up")
+    compared, found = int(row["compared"]), int(row["with_features"])
+    demo.require(compared == len(requests(demo)), f"{compared} of the requests are in the training set")
+    demo.require(2 * found > compared, "features were not looked up")
+    demo.require(row["differ"] == "0", f"{row['differ']} requests were answered with other features")
 
 
 def judged_worse(demo) -> None:
@@ -132,21 +151,24 @@ def gate(demo, *verdicts: int) -> None:
     demo.strongback(*command, codes=verdicts)
 
 
+def requests(demo) -> list[dict]:
+    """What was asked, with its id and its score."""
+    with (demo.server.folder / "requests.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def labels(demo) -> str:
     """Who was a fraud, by request: what comes back from the people who look into it."""
-    with (demo.server.folder / "requests.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
     with (demo.server.folder / "labels.csv").open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(["request_id", "row", "label"])
-        out.writerows([row["request_id"], row["row"], row[data.TARGET]] for row in rows)
+        out.writerows([row["request_id"], row["row"], row[data.TARGET]] for row in requests(demo))
     return "labels.csv"
 
 
 def highest(demo) -> str:
     """The request with the highest score."""
-    with (demo.server.folder / "requests.csv").open(newline="") as file:
-        return max(csv.DictReader(file), key=lambda row: float(row["score"]))["request_id"]
+    return max(requests(demo), key=lambda row: float(row["score"]))["request_id"]
 
 
 def command(demo) -> str:

@@ -23,12 +23,12 @@ from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
 import launcher
-from broken_disk import refuse_fdatasync
+from broken_disk import refuse_fdatasync, refusing_fsync
 from governed import ensure_schema
 
 pytestmark = pytest.mark.beyond
 
-NAME = "prod.risk.t"
+NAME, SMALL = "prod.risk.t", "prod.risk.small"
 PYTHON = ("--worker-python", sys.executable)
 
 
@@ -68,11 +68,11 @@ def score(server, rows=1):
     return send(server, "POST", "endpoints/fraud/invocations", json.dumps(body).encode(), "application/json")
 
 
-def put(server, batch, rows=40_000):
+def put(server, batch, rows=40_000, name=NAME):
     """Sends a batch of numbers that nothing makes shorter; status and text."""
     numbers = random.Random(batch)
     lines = [f"{row},{numbers.random()},{numbers.random()}\n" for row in range(rows)]
-    path = f"api/1.0/tables/{NAME}/batches/{batch}?format=csv&create=true"
+    path = f"api/1.0/tables/{name}/batches/{batch}?format=csv&create=true"
     return send(server, "PUT", path, ("id,a,b\n" + "".join(lines)).encode(), "text/csv")
 
 
@@ -85,10 +85,25 @@ def send(server, method, path, body, content_type):
         return error.code, error.read().decode()
 
 
+def small_files(server):
+    """A table of three files, whose newest version is 3."""
+    for batch in range(3):
+        assert put(server, batch, rows=10, name=SMALL)[0] == 200
+
+
+def newest(server, name):
+    done = strongback(server, "table", "show", name, "--json")
+    return json.loads(done.stdout)["newest"] if done.returncode == 0 else None
+
+
 def rows_of(server, name):
     """How many rows a table has; none where there is no such table."""
-    done = strongback(server, "table", "show", name, "--json")
-    return json.loads(done.stdout)["newest"]["rows"] if done.returncode == 0 else None
+    found = newest(server, name)
+    return found and found["rows"]
+
+
+def version_of(server, name):
+    return newest(server, name)["version"]
 
 
 @pytest.mark.usefixtures("client_of_its_own")
@@ -104,6 +119,7 @@ def test_what_the_disk_does_not_keep_is_not_acknowledged(server, tmp_path):
         ensure_schema(running, "prod", "risk")
         serve(running)
         assert score(running)[0] == 200
+        small_files(running)
     finally:
         assert running.stop() == 0, running.log_tail()
 
@@ -114,12 +130,21 @@ def test_what_the_disk_does_not_keep_is_not_acknowledged(server, tmp_path):
             assert status == scored, f"{mode}: {said}\n{running.log_tail()}"
             refused = strongback(running, *imported)
             assert refused.returncode not in (0, 1, 2), refused.stderr
+            # Files of tables go by no way but their own: what joins them brings nothing with it.
+            refused = strongback(running, "table", "compact", SMALL)
+            assert refused.returncode not in (0, 1, 2), refused.stderr
+            # Nor does a segment go before its rows are kept.
+            flushed = strongback(running, "endpoint", "log", "fraud", "--flush", "--json")
+            assert (flushed.returncode == 0) == (mode == "power"), flushed.stdout
+            log = json.loads(strongback(running, "endpoint", "log", "fraud", "--json").stdout)
+            assert log["waiting"] == (1 if mode == "process" else 0), log
         finally:
             running.stop()
 
     running = launcher.strongback(data_dir, extra=PYTHON)
     try:
         assert rows_of(running, NAME) is None, "nothing of it landed"
+        assert version_of(running, SMALL) == 3, "nothing was joined"
         done = strongback(running, *imported)
         assert done.returncode == 0, done.stderr
         assert rows_of(running, NAME) == 2
@@ -129,6 +154,32 @@ def test_what_the_disk_does_not_keep_is_not_acknowledged(server, tmp_path):
         assert rows_of(running, json.loads(done.stdout)["table"]) >= 2
     finally:
         assert running.stop() == 0, running.log_tail()
+
+
+def test_a_directory_that_is_not_kept_is_not_acknowledged(server, tmp_path, monkeypatch):
+    """A name is as good as the directory that it stands in: with one that is not synced, nothing is said to be there."""
+    data_dir = tmp_path / "data"
+    with launcher.on_store(server.backend, data_dir) as running:
+        ensure_schema(running, "prod", "risk")
+        small_files(running)
+        assert running.stop() == 0
+        with monkeypatch.context() as patch:
+            for name, value in refusing_fsync(tmp_path, data_dir / "tables").items():
+                patch.setenv(name, value)
+            broken = launcher.strongback(data_dir, database_url=running.database_url)
+        try:
+            status, said = put(broken, 3, rows=10, name=SMALL)
+            assert status >= 500, said
+            refused = strongback(broken, "table", "compact", SMALL)
+            assert refused.returncode not in (0, 1, 2), refused.stderr
+        finally:
+            broken.end()
+        again = launcher.strongback(data_dir, database_url=running.database_url)
+        try:
+            assert put(again, 3, rows=10, name=SMALL)[0] == 200
+            assert rows_of(again, SMALL) == 40, "each batch once"
+        finally:
+            assert again.stop() == 0, again.log_tail()
 
 
 @contextmanager

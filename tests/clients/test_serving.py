@@ -376,12 +376,15 @@ def test_a_worker_killed_under_load_takes_no_request_with_it(served):
 
 
 class Busy(mlflow.pyfunc.PythonModel):
-    """Computes for 0.4 s of processor time over each piece of rows."""
+    """Computes for so long, in seconds of processor time, over each piece of rows."""
+
+    def __init__(self, takes):
+        self.takes = takes
 
     def predict(self, context, model_input, params=None):
         import time
 
-        until = time.process_time() + 0.4
+        until = time.process_time() + self.takes
         while time.process_time() < until:
             pass
         return model_input["x"].tolist()
@@ -393,7 +396,7 @@ def test_a_gate_run_pays_for_the_python_process_that_scores_for_it(served, tmp_p
     mlflow.set_experiment("serving")
     with mlflow.start_run():
         info = mlflow.pyfunc.log_model(
-            name="model", python_model=Busy(), signature=infer_signature(rows, [0.5]), pip_requirements=[]
+            name="model", python_model=Busy(0.4), signature=infer_signature(rows, [0.5]), pip_requirements=[]
         )
     name = "main.default.m_busy"
     mlflow.register_model(info.model_uri, name)
@@ -406,12 +409,26 @@ def test_a_gate_run_pays_for_the_python_process_that_scores_for_it(served, tmp_p
     )
     call = ["gate", "run", "--model", name, "--candidate", "1", "--config", str(tmp_path / "gates.yaml"), "--json"]
     report = json.loads(strongback(served, *call).stdout)
-    assert report["verdict"] == "pass"
+    assert report["verdict"] == "pass", report
     job = json.loads(strongback(served, "job", "show", report["report_id"], "--json").stdout)
     # Three pieces of at most 256 rows, and what loading takes.
     cost = job["cost"]
     assert cost["processor_ms"] >= 1_200, cost
     assert cost["processor_ms"] <= cost["wall_ms"] * os.cpu_count(), cost
+    # The load of a latency gate is on such a process as well: no request is answered sooner than it computes.
+    with mlflow.start_run():
+        info = mlflow.pyfunc.log_model(
+            name="model", python_model=Busy(0.004), signature=infer_signature(rows, [0.5]), pip_requirements=[]
+        )
+    mlflow.register_model(info.model_uri, name)
+    with (tmp_path / "gates.yaml").open("a") as file:
+        file.write("latency: { p99_ms: 60000, requests: 400, callers: 2, max_noise: 1000 }\n")
+    call[call.index("--candidate") + 1] = "2"
+    report = json.loads(strongback(served, *call).stdout)
+    assert report["verdict"] == "pass", report
+    (latency,) = [check for check in report["report"]["checks"] if check["name"] == "latency.p99"]
+    assert latency["estimate"]["n"] == 400
+    assert latency["estimate"]["value"] >= 4, latency
 
 
 class Says(mlflow.pyfunc.PythonModel):
