@@ -182,14 +182,7 @@ def test_keyboard_reaches_everything_visibly(look, site, world):
 
 def test_quick_and_small(look, site, world, capsys):
     tab = look(f"{site.url}/")
-    samples = []
-    for _ in range(5):
-        tab.page.reload()
-        samples.append(
-            tab.page.evaluate("""() => { const t = performance.getEntriesByType('navigation')[0];
-                return [t.transferSize, t.responseStart - t.requestStart, t.domContentLoadedEventEnd] }""")
-        )
-    size, served, ready = (sorted(column)[2] for column in zip(*samples, strict=True))
+    size, served, ready = tab.reloaded()
     requests = tab.page.evaluate("performance.getEntriesByType('resource').length")
     with capsys.disabled():
         print(f" [page: {size} bytes, first byte after {served:.1f} ms, ready after {ready:.0f} ms] ", end="")

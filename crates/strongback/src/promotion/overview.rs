@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::report::{Outcome, Report};
+use super::report::{Check, Outcome, Report};
 use crate::{
     catalog::{Action, asset, authorize::is_allowed, securable::People},
     db::Sql,
@@ -14,6 +14,11 @@ use crate::{
 
 /// Reports that are looked at, and shown.
 const REPORTS: (i64, usize) = (100, 6);
+
+/// Checks of a report that are shown: those that did not pass before others.
+const CHECKS_MAX: usize = 8;
+/// Characters of their sentences.
+const SENTENCE_CHARS: usize = 240;
 
 /// A gate report in one line, and its checks. Times in milliseconds since the epoch.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -40,8 +45,10 @@ pub struct GateLine {
     /// Id of the run's experiment, as MLflow knows it; absent where the caller may not read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experiment_id: Option<String>,
-    /// The checks that apply.
+    /// The checks that apply, or the first of them.
     pub checks: Vec<CheckLine>,
+    /// How many more there are.
+    pub more_checks: usize,
 }
 
 /// A check of a report.
@@ -78,7 +85,7 @@ pub fn overview(sql: &mut Sql<'_>) -> Result<Vec<GateLine>> {
                 continue;
             }
         };
-        let checks = report.checks.into_iter().filter(|check| check.outcome != Outcome::NotApplicable);
+        let (checks, more_checks) = shown(report.checks);
         lines.push(GateLine {
             report_id: id.to_string(),
             model: asset::display_name(sql, model_id)?,
@@ -90,17 +97,32 @@ pub fn overview(sql: &mut Sql<'_>) -> Result<Vec<GateLine>> {
             by: people.name(sql, found.by)?,
             experiment_id: experiment_of(sql, &found.run_id)?,
             run_id: found.run_id,
-            checks: checks
-                .map(|check| CheckLine {
-                    name: check.name,
-                    outcome: check.outcome,
-                    value: check.estimate.map(|estimate| estimate.value).filter(|value| value.is_finite()),
-                    sentence: check.sentence,
-                })
-                .collect(),
+            checks,
+            more_checks,
         });
     }
     Ok(lines)
+}
+
+/// The checks to show, in their order, and how many more apply.
+fn shown(checks: Vec<Check>) -> (Vec<CheckLine>, usize) {
+    let mut checks: Vec<Check> =
+        checks.into_iter().filter(|check| check.outcome != Outcome::NotApplicable).collect();
+    let more = checks.len().saturating_sub(CHECKS_MAX);
+    if more > 0 {
+        checks.sort_by_key(|check| check.outcome == Outcome::Pass);
+        checks.truncate(CHECKS_MAX);
+    }
+    let line = |check: Check| CheckLine {
+        name: check.name,
+        outcome: check.outcome,
+        value: check.estimate.map(|estimate| estimate.value).filter(|value| value.is_finite()),
+        sentence: match check.sentence.char_indices().nth(SENTENCE_CHARS) {
+            Some((at, _)) => format!("{}…", &check.sentence[..at]),
+            None => check.sentence,
+        },
+    };
+    (checks.into_iter().map(line).collect(), more)
 }
 
 fn experiment_of(sql: &mut Sql<'_>, run_id: &str) -> Result<Option<String>> {
@@ -110,4 +132,33 @@ fn experiment_of(sql: &mut Sql<'_>, run_id: &str) -> Result<Option<String>> {
     }
     let found = experiment::find_by_asset(sql, run.experiment_id)?;
     Ok(found.map(|experiment| experiment.mlflow_id.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_did_not_pass_is_shown_before_what_did() {
+        let check = |at: usize, outcome| Check {
+            gate: "accuracy".into(),
+            name: format!("accuracy.{at}"),
+            outcome,
+            blocking: true,
+            estimate: None,
+            bound: None,
+            basis: None,
+            sentence: "ä".repeat(1_000),
+            parts: Vec::new(),
+        };
+        let mut checks: Vec<Check> = (0..50).map(|at| check(at, Outcome::Pass)).collect();
+        checks[0].outcome = Outcome::NotApplicable;
+        checks[40].outcome = Outcome::Fail;
+        let (lines, more) = shown(checks);
+        let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
+        assert_eq!((names[0], names[1], names.len(), more), ("accuracy.40", "accuracy.1", 8, 41));
+        assert_eq!(lines[0].sentence.chars().count(), 241);
+        let (lines, more) = shown(vec![check(0, Outcome::Pass), check(1, Outcome::Fail)]);
+        assert_eq!((lines[0].name.as_str(), lines.len(), more), ("accuracy.0", 2, 0), "as they are");
+    }
 }

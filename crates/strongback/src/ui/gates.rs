@@ -41,7 +41,10 @@ fn gate(line: &GateLine, frame: &Frame) -> Markup {
                 }
                 (ago(line.made_at, frame.now))
             }
-            ul.checks { @for one in &line.checks { (check(one)) } }
+            ul.checks {
+                @for one in &line.checks { (check(one)) }
+                @if line.more_checks > 0 { li { "and " (line.more_checks) " more" } }
+            }
         }
     }
 }
@@ -87,6 +90,7 @@ mod tests {
             run_id: hostile.into(),
             experiment_id: Some(hostile.into()),
             checks: vec![check(Outcome::Pass), check(Outcome::Fail)],
+            more_checks: 7,
         };
         for mlflow in [true, false] {
             let frame = Frame {
@@ -101,6 +105,7 @@ mod tests {
             assert!(!drawn.contains("<script"), "{drawn}");
             assert_eq!(drawn.matches("class=\"sentence\"").count(), 1, "{drawn}");
             assert!(drawn.contains("-0.6944") && drawn.contains("failed"), "{drawn}");
+            assert!(drawn.contains("and 7 more"), "{drawn}");
         }
     }
 }
