@@ -5,6 +5,7 @@ after kill -9 all that was acknowledged is there.
 """
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -17,6 +18,8 @@ import boto3
 import pytest
 
 import launcher
+from governed import ensure_schema
+from test_disks import client_of_its_own, score, serve  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.beyond
 BUCKET = "lake"
@@ -52,8 +55,25 @@ def store(tmp_path, monkeypatch):
     process.wait()
 
 
-def start(tmp_path):
-    return launcher.strongback(tmp_path / "data", extra=("--tables-url", f"s3://{BUCKET}/tables"))
+EXTRA = ("--tables-url", f"s3://{BUCKET}/tables", "--worker-python", sys.executable)
+
+
+@pytest.fixture
+def start(store, server, tmp_path):
+    """Starts a server on the metadata store that is asked for, whose tables lie in the bucket; again on the same data."""
+    cluster = os.environ["STRONGBACK_TEST_POSTGRES_URL"] if server.backend == "postgres" else None
+    database_url = launcher.create_database(cluster) if cluster else None
+    started = []
+
+    def begin():
+        started.append(launcher.strongback(tmp_path / "data", database_url=database_url, extra=EXTRA))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.end()
+    if cluster:
+        launcher.drop_database(cluster, database_url)
 
 
 def strongback(server, *arguments):
@@ -68,10 +88,9 @@ def rows(server, statement):
     return [json.loads(line) for line in strongback(server, "sql", statement, "--format", "json").splitlines()]
 
 
-def test_tables_live_on_an_object_store(store, tmp_path):
-    server = start(tmp_path)
-    strongback(server, "catalog", "create", "prod")
-    strongback(server, "schema", "create", "prod.risk")
+def test_tables_live_on_an_object_store(store, start, tmp_path):
+    server = start()
+    ensure_schema(server, "prod", "risk")
     for number in range(4):
         path = tmp_path / f"{number}.csv"
         path.write_text(f"id,amount\n{number},2.5\n{number + 10},{'x' if number == 3 else 4}\n")
@@ -80,7 +99,7 @@ def test_tables_live_on_an_object_store(store, tmp_path):
     strongback(server, "table", "import", str(tmp_path / "0.csv"), "--name", "prod.risk.t", "--batch-id", "b0")
     server.stop(signal.SIGKILL)
 
-    server = start(tmp_path)
+    server = start()
     assert rows(server, "SELECT count(*) AS n, sum(id) AS s FROM prod.risk.t") == [{"n": 7, "s": 39}]
     assert rows(server, "SELECT count(*) AS n FROM prod.risk.t VERSION AS OF 2") == [{"n": 4}]
     assert rows(server, "SELECT line, value FROM prod.risk.bad") == [{"line": 3, "value": "x"}]
@@ -108,11 +127,10 @@ def put(server, number, rows=2_000):
         return False
 
 
-def test_batches_that_a_kill_cuts_off_land_once(store, tmp_path):
+def test_batches_that_a_kill_cuts_off_land_once(start):
     """kill -9 at any moment of a commit: what was acknowledged is there once, the rest once or not at all and can be sent again."""
-    server = start(tmp_path)
-    strongback(server, "catalog", "create", "prod")
-    strongback(server, "schema", "create", "prod.risk")
+    server = start()
+    ensure_schema(server, "prod", "risk")
     sent, landed = 0, set()
     counted = "SELECT batch, count(*) AS n, count(DISTINCT id) AS d FROM prod.risk.t GROUP BY batch ORDER BY batch"
     assert put(server, 0)
@@ -124,7 +142,7 @@ def test_batches_that_a_kill_cuts_off_land_once(store, tmp_path):
             landed.add(sent)
         sent += 1
         killer.join()
-        server = start(tmp_path)
+        server = start()
         found = rows(server, counted)
         assert all((one["n"], one["d"]) == (2_000, 2_000) for one in found), found
         assert landed <= {one["batch"] for one in found} <= set(range(sent + 1)), (landed, found)
@@ -132,6 +150,66 @@ def test_batches_that_a_kill_cuts_off_land_once(store, tmp_path):
         assert put(server, number), server.log_tail()
     assert rows(server, counted) == [{"batch": number, "n": 2_000, "d": 2_000} for number in range(sent + 1)]
     assert server.stop() == 0
+
+
+FEATURES = """
+version: 1
+name: prod.risk.counts
+source: prod.risk.rows
+timestamp: at
+row_key: [id]
+pane: 1m
+lateness: 5m
+features:
+  - { name: n, aggregate: count, window: 10m }
+  - { name: mean, aggregate: mean, column: a, window: 10m }
+"""
+MONITOR = """
+version: 1
+watch: prod.risk.rows
+event_time: at
+baseline: prod.risk.learned
+window: { length: 1h }
+lateness: 1h
+features: { include: [a, b] }
+metrics: [psi]
+minimum_rows: 10
+"""
+
+
+@pytest.mark.usefixtures("client_of_its_own")
+def test_all_that_makes_tables_makes_them_there(store, start, tmp_path):
+    """Features, training sets, what was served, and what was watched: written, killed, and read again."""
+    server = start()
+    ensure_schema(server, "prod", "risk")
+    lines = [f"{row},2026-11-24T00:{row // 60:02}:{row % 60:02}Z,{row % 7},{row % 5},{row % 2}" for row in range(1_800)]
+    (tmp_path / "rows.csv").write_text("id,at,a,b,label\n" + "\n".join(lines) + "\n")
+    strongback(server, "table", "import", str(tmp_path / "rows.csv"), "--name", "prod.risk.rows")
+    (tmp_path / "counts.yaml").write_text(FEATURES)
+    strongback(server, "feature-table", "apply", str(tmp_path / "counts.yaml"))
+    strongback(server, "feature-table", "materialize", "prod.risk.counts", "--wait")
+    of_rows = ["--labels", "prod.risk.rows", "--features", "prod.risk.counts", "--label", "label"]
+    strongback(server, "training-set", "create", "prod.risk.learned", *of_rows)
+    serve(server)
+    for _ in range(3):
+        assert score(server, 10)[0] == 200
+    strongback(server, "endpoint", "log", "fraud", "--flush")
+    (tmp_path / "monitor.yaml").write_text(MONITOR)
+    strongback(server, "monitor", "apply", str(tmp_path / "monitor.yaml"))
+    strongback(server, "monitor", "run", "prod.risk.rows", "--wait")
+    server.stop(signal.SIGKILL)
+
+    server = start()
+    strongback(server, "training-set", "rebuild", "prod.risk.learned")
+    counted = rows(server, "SELECT count(*) AS n, sum(n) AS counts FROM prod.risk.learned")
+    assert counted[0]["n"] == 1_800
+    assert counted[0]["counts"] > 0
+    assert rows(server, "SELECT count(*) AS n FROM main.default.fraud_payload") == [{"n": 30}]
+    figures = "SELECT count(DISTINCT column_name) AS n FROM prod.risk.rows_drift WHERE metric = 'psi'"
+    assert rows(server, figures) == [{"n": 2}]
+    assert score(server, 10)[0] == 200
+    assert server.stop() == 0
+    assert not (tmp_path / "data" / "tables").exists(), "nothing of a table lies in the data directory"
 
 
 def keys(store):
