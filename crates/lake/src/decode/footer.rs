@@ -26,7 +26,7 @@ const CHILDREN_FIELD: i64 = 5;
 /// Kinds of values in the compact protocol.
 pub(super) mod kind {
     pub(super) const STOP: u8 = 0;
-    pub(super) const TRUE: u8 = 1;
+    pub(in crate::decode) const TRUE: u8 = 1;
     pub(in crate::decode) const FALSE: u8 = 2;
     pub(super) const BYTE: u8 = 3;
     pub(super) const I16: u8 = 4;
@@ -88,7 +88,10 @@ fn walk(bytes: &[u8]) -> Result<(), &'static str> {
             }
             let mut children = 0;
             walk.fields(2, &mut |walk, id, kind| {
-                if id == CHILDREN_FIELD && matches!(kind, kind::I16 | kind::I32 | kind::I64) {
+                if id == CHILDREN_FIELD {
+                    if !matches!(kind, kind::I16 | kind::I32 | kind::I64) {
+                        return Err("it says of a column how many are in it as no number");
+                    }
                     children = walk.whole()?;
                     return Ok(());
                 }

@@ -33,18 +33,67 @@ const OPEN_BYTES_MAX: u64 = 2 << 30;
 const HEAD_BYTES_MIN: usize = 4 << 10;
 const HEAD_BYTES_MAX: usize = 16 << 20;
 
-/// Fields of a page's header, and the field of each of its parts that says how many values there are.
+/// Fields of a page's header.
 mod field {
+    pub(super) const KIND: i64 = 1;
     pub(super) const UNPACKED: i64 = 2;
     pub(super) const PACKED: i64 = 3;
     pub(super) const DATA: i64 = 5;
     pub(super) const DICTIONARY: i64 = 7;
     pub(super) const DATA_2: i64 = 8;
+    /// Of each of these parts: how many values there are.
     pub(super) const VALUES: i64 = 1;
     /// Of a data page of the second kind: levels that stand in front of what is packed, and whether that is packed at all.
     pub(super) const DEFINITIONS: i64 = 5;
     pub(super) const REPETITIONS: i64 = 6;
     pub(super) const IS_PACKED: i64 = 7;
+}
+
+/// Kinds of pages, as the header numbers them, and the part that each of them has.
+const PAGES: [(i64, Option<i64>); 4] =
+    [(0, Some(field::DATA)), (1, None), (2, Some(field::DICTIONARY)), (3, Some(field::DATA_2))];
+
+/// As what a field of a header, or of one of its parts, is written; none for what is not known.
+fn written_as(part: Option<i64>, id: i64) -> &'static [u8] {
+    const FLAG: &[u8] = &[kind::TRUE, kind::FALSE];
+    match (part, id) {
+        (None | Some(field::DATA), 1..=4)
+        | (Some(field::DICTIONARY), 1..=2)
+        | (Some(field::DATA_2), 1..=6) => &[kind::I32],
+        (None, 5..=8) | (Some(field::DATA), 5) | (Some(field::DATA_2), 8) => &[kind::STRUCT],
+        (Some(field::DICTIONARY), 3) | (Some(field::DATA_2), 7) => FLAG,
+        _ => &[],
+    }
+}
+
+/// The known fields that came, each of which comes once and as what it is written: decoders go by their numbers alone, and take the
+/// last one.
+#[derive(Default)]
+struct Once(u16);
+
+impl Once {
+    fn take(&mut self, part: Option<i64>, id: i64, kind: u8) -> Result<(), &'static str> {
+        if !(0..=i64::from(i16::MAX)).contains(&id) {
+            return Err("a field has a number that none has");
+        }
+        let expected = written_as(part, id);
+        if expected.is_empty() {
+            return Ok(());
+        }
+        if !expected.contains(&kind) {
+            return Err("a field is written as another kind");
+        }
+        let bit = 1 << id;
+        if self.0 & bit != 0 {
+            return Err("a field comes twice");
+        }
+        self.0 |= bit;
+        Ok(())
+    }
+
+    fn has(&self, id: i64) -> bool {
+        self.0 & (1 << id) != 0
+    }
 }
 
 /// Refuses a file whose pages take more memory than they may. Answers how many rows may be decoded at a time.
@@ -75,21 +124,27 @@ struct Head {
 impl Head {
     fn read(bytes: &[u8]) -> Result<Self, &'static str> {
         let (mut walk, mut head) = (Walk::new(bytes), Self::default());
-        let size = |walk: &mut Walk<'_>| u64::try_from(walk.whole()?).map_err(|_| "a size is negative");
+        let size = |walk: &mut Walk<'_>| {
+            let size = i32::try_from(walk.whole()?).map_err(|_| "a number is too large")?;
+            u64::try_from(size).map_err(|_| "a size is negative")
+        };
+        let (mut once, mut number) = (Once::default(), None);
         walk.fields(0, &mut |walk, id, kind| {
-            match (id, kind) {
-                (field::UNPACKED, kind::I32) => head.unpacked = size(walk)?,
-                (field::PACKED, kind::I32) => head.packed = size(walk)?,
-                (field::DATA | field::DICTIONARY | field::DATA_2, kind::STRUCT) => {
-                    head.is_dictionary |= id == field::DICTIONARY;
-                    let is_second = id == field::DATA_2;
+            once.take(None, id, kind)?;
+            match id {
+                field::KIND => number = Some(walk.whole()?),
+                field::UNPACKED => head.unpacked = size(walk)?,
+                field::PACKED => head.packed = size(walk)?,
+                field::DATA | field::DICTIONARY | field::DATA_2 => {
+                    let (part, mut once) = (Some(id), Once::default());
                     walk.fields(1, &mut |walk, id, kind| {
-                        match (id, kind) {
-                            (field::VALUES, kind::I32) => head.values = size(walk)?,
-                            (field::DEFINITIONS | field::REPETITIONS, kind::I32) if is_second => {
-                                head.levels = head.levels.saturating_add(size(walk)?);
+                        once.take(part, id, kind)?;
+                        match (part, id) {
+                            (_, field::VALUES) => head.values = size(walk)?,
+                            (Some(field::DATA_2), field::DEFINITIONS | field::REPETITIONS) => {
+                                head.levels += size(walk)?;
                             }
-                            (field::IS_PACKED, kind::FALSE) if is_second => head.is_plain = true,
+                            (Some(field::DATA_2), field::IS_PACKED) => head.is_plain = kind == kind::FALSE,
                             _ => walk.pass(kind, 2)?,
                         }
                         Ok(())
@@ -99,6 +154,16 @@ impl Head {
             }
             Ok(())
         })?;
+        let (_, part) =
+            PAGES.into_iter().find(|page| Some(page.0) == number).ok_or("it is no kind of page")?;
+        let parts = [field::DATA, field::DICTIONARY, field::DATA_2].into_iter();
+        if !parts.filter(|one| once.has(*one)).eq(part) {
+            return Err("it has the parts of another page");
+        }
+        if head.levels > head.packed.min(head.unpacked) {
+            return Err("its levels are longer than it is");
+        }
+        head.is_dictionary = part == Some(field::DICTIONARY);
         head.bytes = (bytes.len() - walk.left()) as u64;
         Ok(head)
     }
@@ -164,15 +229,23 @@ impl Pages<'_> {
         if self.walked > self.length {
             return Err(refused("its columns lie one over the other"));
         }
-        let values = u64::try_from(column.num_values()).unwrap_or(0);
         let (mut at, mut found) = (start, Column::default());
-        while at < end && found.values < values {
+        // To its end, whatever the footer says of how many values there are: the decoder does not ask it either.
+        while at < end {
             let head = self.head(at, end)?;
+            // Of what is not packed the decoder takes what is there, and of all else that as well.
+            let taken = head.unpacked.max(head.packed);
             if head.unpacked > PAGE_BYTES_MAX {
                 return Err(refused(&format!(
                     "the page at byte {at} says that it has {} bytes once it is unpacked; it may have {PAGE_BYTES_MAX}. Write \
                      smaller pages",
                     head.unpacked
+                )));
+            }
+            if head.packed > PAGE_BYTES_MAX {
+                return Err(refused(&format!(
+                    "the page at byte {at} has {} bytes; it may have {PAGE_BYTES_MAX}. Write smaller pages",
+                    head.packed
                 )));
             }
             let packed =
@@ -182,11 +255,11 @@ impl Pages<'_> {
             }
             self.unpacks_to_what_it_says(column.compression(), at, packed.start, &head)?;
             if head.is_dictionary {
-                found.dictionary = found.dictionary.max(head.unpacked);
+                found.dictionary = found.dictionary.max(taken);
             } else {
-                found.largest = found.largest.max(head.unpacked);
-                found.value = found.value.max(head.unpacked.div_ceil(head.values.max(1)));
-                found.bytes = found.bytes.saturating_add(head.unpacked);
+                found.largest = found.largest.max(taken);
+                found.value = found.value.max(taken.div_ceil(head.values.max(1)));
+                found.bytes = found.bytes.saturating_add(taken);
                 found.values = found.values.saturating_add(head.values);
             }
             at = packed.end;
@@ -198,10 +271,8 @@ impl Pages<'_> {
         if head.is_plain {
             return Ok(());
         }
-        let (levels, packed) = (head.levels.min(head.packed), head.packed.saturating_sub(head.levels));
-        let part = Part { file: self.file, at: from + levels }.take(packed);
-        let announced = head.unpacked.saturating_sub(levels);
-        if unpack::exceeds(codec, BufReader::new(part), announced) {
+        let part = Part { file: self.file, at: from + head.levels }.take(head.packed - head.levels);
+        if unpack::exceeds(codec, BufReader::new(part), head.unpacked - head.levels) {
             return Err(refused(&format!(
                 "the page at byte {at} says that it has {} bytes once it is unpacked, and has more",
                 head.unpacked
@@ -279,5 +350,39 @@ mod tests {
         assert_eq!(Head::read(&second), Ok(head));
         assert!(Head::read(&data[..9]).is_err(), "it breaks off");
         assert_eq!(Head::read(&[0x25, 0x01, 0x00]), Err("a size is negative"));
+    }
+
+    /// A decoder goes by the numbers of fields alone, and takes the last of them: what is not as it is always written is refused.
+    #[test]
+    fn what_two_readers_would_read_differently_is_refused() {
+        // 1: kind 0, 2: 200 bytes, 3: 100, 5: { 1: 50 values }.
+        let whole = [0x15, 0x00, 0x15, 0x90, 0x03, 0x15, 0xc8, 0x01, 0x2c, 0x15, 0x64, 0x00, 0x00];
+        assert_eq!(Head::read(&whole).map(|head| head.unpacked), Ok(200));
+        let with = |at: usize, bytes: &[u8]| {
+            let mut changed = whole.to_vec();
+            changed.splice(at..at, bytes.iter().copied());
+            Head::read(&changed).unwrap_err()
+        };
+        // Field 2 once more, by its number.
+        assert_eq!(with(12, &[0x05, 0x04, 0x02]), "a field comes twice");
+        // Field 65538, which is 2 in 16 bits.
+        assert_eq!(with(12, &[0x05, 0x84, 0x80, 0x08, 0x02]), "a field has a number that none has");
+        // The part of a dictionary beside its own.
+        assert_eq!(with(12, &[0x2c, 0x15, 0x02, 0x00]), "it has the parts of another page");
+        let mut other = whole;
+        other[1] = 0x02;
+        assert_eq!(Head::read(&other), Err("it has the parts of another page"), "a page of an index");
+        other[1] = 0x08;
+        assert_eq!(Head::read(&other), Err("it is no kind of page"));
+        let mut other = whole;
+        other[2] = 0x16;
+        assert_eq!(Head::read(&other), Err("a field is written as another kind"), "64 bits");
+        let large = [0x15, 0x00, 0x15, 0x80, 0x80, 0x80, 0x80, 0x20, 0x00];
+        assert_eq!(Head::read(&large), Err("a number is too large"));
+        // Of the second kind, with more levels than bytes, and with two words on whether it is packed.
+        let second = [0x15, 0x06, 0x15, 0x28, 0x15, 0x28, 0x5c, 0x15, 0x02, 0x45, 0x2a, 0x00, 0x00];
+        assert_eq!(Head::read(&second), Err("its levels are longer than it is"));
+        let second = [0x15, 0x06, 0x15, 0x28, 0x15, 0x28, 0x5c, 0x15, 0x02, 0x62, 0x01, 0x0e, 0x00, 0x00];
+        assert_eq!(Head::read(&second), Err("a field comes twice"));
     }
 }

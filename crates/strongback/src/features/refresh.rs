@@ -44,7 +44,7 @@ pub async fn background(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
             (begun, is_restored) = (uuid::Uuid::now_v7(), false);
         }
         if !is_restored {
-            is_restored = restore(&app, begun).await.unwrap_or_else(|error| {
+            is_restored = restore(&app, &mut begun).await.unwrap_or_else(|error| {
                 tracing::warn!(?error, "the online features were not looked at; it is tried again");
                 false
             });
@@ -185,7 +185,7 @@ struct Known {
 
 /// Queues, once for each `begun`, that just what is published be computed for the online store, of every feature table where that is behind,
 /// and of what is upheld of it: the file was lost or damaged. Answers whether all of them are queued.
-async fn restore(app: &Arc<App>, begun: uuid::Uuid) -> Result<bool> {
+async fn restore(app: &Arc<App>, begun: &mut uuid::Uuid) -> Result<bool> {
     let known = app.db.read(&Origin::system(), known).await?;
     if known.is_empty() {
         return Ok(true);
@@ -196,6 +196,7 @@ async fn restore(app: &Arc<App>, begun: uuid::Uuid) -> Result<bool> {
         if !app.online.take_begun_anew() {
             break online;
         }
+        *begun = uuid::Uuid::now_v7();
     };
     let mut is_all = true;
     for Known { id, uuid, run_as, published, upheld } in known {

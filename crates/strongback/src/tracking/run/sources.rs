@@ -136,7 +136,7 @@ fn look_up(
 ) -> Result<(Option<Source>, Option<String>)> {
     let shown = limits::cut(name, 300);
     let (label, tag) = (known.kinds[0].label(), known.tag);
-    if FullName::parse(name).is_err() {
+    if FullName::parse(name).is_err() && FullName::parse_versioned(name).is_err() {
         let warning = format!(
             "'{shown}' is not the name of a {label}: names have three levels, {}. No lineage was recorded.",
             known.example
