@@ -119,6 +119,43 @@ def test_parquet_of_pyarrow_lands_with_its_types(server, schema, tmp_path):
     assert "'small'" in refused.stderr
 
 
+def test_parquet_lands_as_whoever_wrote_it(server, schema, tmp_path):
+    """Every codec and form of page that the writers of the field have: none is taken for a damaged or a hostile one."""
+    table = pa.table(
+        {
+            "id": pa.array(range(5_000), pa.int64()),
+            "maybe": pa.array([None if row % 3 else row / 7 for row in range(5_000)]),
+            "word": pa.array([f"word {row % 11}" for row in range(5_000)]),
+            "many": pa.array([[row, None] if row % 2 else [] for row in range(5_000)], pa.list_(pa.int64())),
+            "void": pa.array([None] * 5_000, pa.float64()),
+        }
+    )
+    written = {}
+    for codec in ("none", "snappy", "gzip", "brotli", "zstd", "lz4"):
+        for version in ("1.0", "2.0"):
+            path = tmp_path / f"pyarrow-{codec}-{version}.parquet"
+            settings = {"data_page_size": 4_096, "use_dictionary": ["word"], "write_page_index": version == "2.0"}
+            pq.write_table(table, path, compression=codec, data_page_version=version, row_group_size=2_000, **settings)
+            written[path] = len(written)
+    for codec in ("uncompressed", "snappy", "gzip", "brotli", "zstd", "lz4"):
+        path = tmp_path / f"polars-{codec}.parquet"
+        pl.from_arrow(table).write_parquet(path, compression=codec, data_page_size=4_096)
+        written[path] = len(written)
+    for codec in ("uncompressed", "snappy", "gzip", "zstd", "lz4_raw", "brotli"):
+        for version in ("V1", "V2"):
+            path = tmp_path / f"duckdb-{codec}-{version}.parquet"
+            duckdb.sql(f"COPY \"table\" TO '{path}' (FORMAT parquet, COMPRESSION {codec}, PARQUET_VERSION {version})")
+            written[path] = len(written)
+    name = f"{schema}.w"
+    for path, number in written.items():
+        done = strongback(server, "table", "import", str(path), "--name", name, "--batch-id", f"b{number}", "--json")
+        assert done.returncode == 0, f"{path.name}: {done.stderr}"
+    landed = DeltaTable(directory(server, name)).to_pyarrow_table()
+    assert landed.num_rows == len(written) * 5_000
+    expected = sorted(table.to_pylist(), key=str)
+    assert sorted(landed.slice(0, 5_000).to_pylist(), key=str) == expected
+
+
 def test_the_command_line_answers_in_four_forms(server, schema, tmp_path):
     name = f"{schema}.t"
     imported(server, tmp_path, name)
