@@ -78,15 +78,21 @@ fn a_candidate_that_is_slower_than_the_champion_by_too_much_is_not_let_through()
         let slow = lab.version_with(&laboured(&weights, bias, 200), &["x1:double", "x2:double"]);
         let gate = gates(&format!("{EASY}latency:\n  p99_ratio: 3\n  requests: 400\n  max_noise: 1000\n"));
         let ratio = |view: &Value| check(view, "latency.p99_ratio")["estimate"]["value"].as_f64().unwrap();
-        let view = lab.judge(slow, &gate);
+        // On a machine that has much else to do, what it takes may be too uncertain to tell.
+        let judged = |lab: &mut Lab, candidate| {
+            let mut views = (0..8).map(|_| lab.judge(candidate, &gate));
+            views.find(|view| view["verdict"] != "could_not_judge").expect("it can be judged")
+        };
+        let view = judged(&mut lab, slow);
         assert_eq!(
             (outcome(&view, "latency.p99_ratio").0.as_str(), &view["verdict"]),
-            ("fail", &json!("fail"))
+            ("fail", &json!("fail")),
+            "{view:#}"
         );
         assert!(ratio(&view) > 3.0, "{view:#}");
         // The other way round.
         assert_eq!(lab.alias("champion", slow).0, 200);
-        let view = lab.judge(quick, &gate);
+        let view = judged(&mut lab, quick);
         assert_eq!(outcome(&view, "latency.p99_ratio").0, "pass", "{view:#}");
         assert!(ratio(&view) < 1.0, "{view:#}");
     });
