@@ -93,6 +93,9 @@ fn walk(bytes: &[u8]) -> Result<(), &'static str> {
                         return Err("it says of a column how many are in it as no number");
                     }
                     children = walk.whole()?;
+                    if i64::try_from(count).is_ok_and(|count| children > count) || children < 0 {
+                        return Err("it says of a column that more are in it than there are");
+                    }
                     return Ok(());
                 }
                 walk.pass(kind, 3)
@@ -153,6 +156,10 @@ impl<'b> Walk<'b> {
                 0 => self.whole()?,
                 step => id.wrapping_add(i64::from(step)),
             };
+            // A decoder has 16 bits for it.
+            if !(0..=i64::from(i16::MAX)).contains(&id) {
+                return Err("a field has a number that none has");
+            }
             visit(self, id, kind)?;
         }
     }
@@ -193,7 +200,8 @@ impl<'b> Walk<'b> {
             return Err("its footer is nested too deeply");
         }
         match kind {
-            kind::TRUE | kind::FALSE => self.take(1),
+            // No list of a footer or of a page's header has them, and decoders pass over them otherwise.
+            kind::TRUE | kind::FALSE => Err("a list of truths stands where none does"),
             kind => self.pass(kind, depth),
         }
     }

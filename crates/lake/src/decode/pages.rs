@@ -49,9 +49,9 @@ mod field {
     pub(super) const IS_PACKED: i64 = 7;
 }
 
-/// Kinds of pages, as the header numbers them, and the part that each of them has.
-const PAGES: [(i64, Option<i64>); 4] =
-    [(0, Some(field::DATA)), (1, None), (2, Some(field::DICTIONARY)), (3, Some(field::DATA_2))];
+/// Kinds of pages, as the header numbers them, and the part that each of them has. Nobody writes those of an index, which is the kind
+/// that is left out: some decoders pass over one and some look into it.
+const PAGES: [(i64, i64); 3] = [(0, field::DATA), (2, field::DICTIONARY), (3, field::DATA_2)];
 
 /// As what a field of a header, or of one of its parts, is written; none for what is not known.
 fn written_as(part: Option<i64>, id: i64) -> &'static [u8] {
@@ -73,9 +73,6 @@ struct Once(u16);
 
 impl Once {
     fn take(&mut self, part: Option<i64>, id: i64, kind: u8) -> Result<(), &'static str> {
-        if !(0..=i64::from(i16::MAX)).contains(&id) {
-            return Err("a field has a number that none has");
-        }
         let expected = written_as(part, id);
         if expected.is_empty() {
             return Ok(());
@@ -157,13 +154,13 @@ impl Head {
         let (_, part) =
             PAGES.into_iter().find(|page| Some(page.0) == number).ok_or("it is no kind of page")?;
         let parts = [field::DATA, field::DICTIONARY, field::DATA_2].into_iter();
-        if !parts.filter(|one| once.has(*one)).eq(part) {
+        if !parts.filter(|one| once.has(*one)).eq([part]) {
             return Err("it has the parts of another page");
         }
         if head.levels > head.packed.min(head.unpacked) {
             return Err("its levels are longer than it is");
         }
-        head.is_dictionary = part == Some(field::DICTIONARY);
+        head.is_dictionary = part == field::DICTIONARY;
         head.bytes = (bytes.len() - walk.left()) as u64;
         Ok(head)
     }
@@ -254,6 +251,13 @@ impl Pages<'_> {
                 return Err(refused(&format!("the page at byte {at} is longer than its column")));
             }
             self.unpacks_to_what_it_says(column.compression(), at, packed.start, &head)?;
+            // Memory is taken for as many before they are read.
+            if head.is_dictionary && head.values.saturating_mul(least_bytes(column)) > taken {
+                return Err(refused(&format!(
+                    "the dictionary at byte {at} says that it has {} values, for which it is too short",
+                    head.values
+                )));
+            }
             if head.is_dictionary {
                 found.dictionary = found.dictionary.max(taken);
             } else {
@@ -302,6 +306,18 @@ impl Pages<'_> {
                 }
             }
         }
+    }
+}
+
+/// Bytes that a value has at least where it is written out.
+fn least_bytes(column: &ColumnChunkMetaData) -> u64 {
+    let described = column.column_descr();
+    match described.physical_type() {
+        Type::BOOLEAN => 1,
+        Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+        Type::INT64 | Type::DOUBLE => 8,
+        Type::INT96 => 12,
+        Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(described.type_length()).unwrap_or(0).max(1),
     }
 }
 
@@ -371,7 +387,7 @@ mod tests {
         assert_eq!(with(12, &[0x2c, 0x15, 0x02, 0x00]), "it has the parts of another page");
         let mut other = whole;
         other[1] = 0x02;
-        assert_eq!(Head::read(&other), Err("it has the parts of another page"), "a page of an index");
+        assert_eq!(Head::read(&other), Err("it is no kind of page"), "a page of an index");
         other[1] = 0x08;
         assert_eq!(Head::read(&other), Err("it is no kind of page"));
         let mut other = whole;
