@@ -497,15 +497,13 @@ fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Hidden) -> Result<Opti
     }))
 }
 
-/// The training set or the table that a run read, by the name that it has now, unless the caller may not read it; where none was
-/// known when the run's tag was set, what the tag says.
+/// The training set or the table that a run read, by the name that it has now, unless the caller may not read it; where there
+/// is none, what the tag says.
 fn training_set_shown(sql: &mut Sql<'_>, run: &Run, hidden: &mut Hidden) -> Result<Option<String>> {
     let Some(said) = run.document.tag(run::TRAINING_SET_TAG) else { return Ok(None) };
-    let read = match run::training_data(sql, run)? {
-        Some(read) => Some((read.asset, read.version)),
-        None => names::versioned(sql, said, &[Kind::TrainingSet])?,
+    let Some(run::TrainingData { asset: read, version }) = run::training_data(sql, run)? else {
+        return Ok(Some(said.to_owned()));
     };
-    let Some((read, version)) = read else { return Ok(Some(said.to_owned())) };
     if !is_allowed(sql, Action::Read, read.id)? {
         hidden.add("training set");
         return Ok(None);

@@ -10,7 +10,7 @@ use syntax::{gates::TableRef, names::FullName};
 
 use super::{rows::Source, subject::Known};
 use crate::{
-    catalog::{Action, Kind, asset, names},
+    catalog::{Action, asset},
     db::Sql,
     error::{Error, Result},
     registry::versions::Version,
@@ -28,12 +28,7 @@ pub fn find(sql: &mut Sql<'_>, version: &Version) -> Result<Option<Source>> {
     }
     let Some(run) = run::find(sql, &version.run_id)? else { return Ok(None) };
     let Some(named) = run.document.tag(TAG) else { return Ok(None) };
-    let Some(read) = run::training_data(sql, &run)? else {
-        let known = names::versioned(sql, named, &[Kind::TrainingSet, Kind::Table])?;
-        let Some((known, version)) = known else { return resolve(sql, &parse(named)?).map(Some) };
-        let name = asset::display_name(sql, known.id)?;
-        return resolve(sql, &TableRef { name, version }).map(Some);
-    };
+    let Some(read) = run::training_data(sql, &run)? else { return resolve(sql, &parse(named)?).map(Some) };
     let name = asset::display_name(sql, read.asset.id)?;
     if asset::get(sql, read.asset.id)?.is_none() {
         return Err(Error::missing(format!(

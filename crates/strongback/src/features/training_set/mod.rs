@@ -19,9 +19,6 @@ use syntax::names::{FullName, fold_case};
 
 pub use create::KIND as BUILD;
 
-/// The tag by which a run names the training set that its model was made from.
-pub use crate::tracking::run::TRAINING_SET_TAG as RUN_TAG;
-
 use super::store;
 use crate::{
     bind,
@@ -120,15 +117,10 @@ pub fn get(sql: &mut Sql<'_>, full_name: &str, action: Action) -> Result<Trainin
     read(sql, found)
 }
 
-/// The training set that a run read, though it was deleted since or another has its name by now; where none was known when the
-/// run's tag was set, the one that it names today. It authorises nothing.
+/// The training set that a run read, though it was deleted since or another has its name by now. It authorises nothing.
 pub fn of_run(sql: &mut Sql<'_>, run: &Run) -> Result<Option<TrainingSet>> {
-    let Some(named) = run.document.tag(RUN_TAG) else { return Ok(None) };
-    let found = match run::training_data(sql, run)? {
-        Some(read) => Some(read.asset).filter(|found| found.kind == Kind::TrainingSet),
-        None => names::versioned(sql, named, &[Kind::TrainingSet])?.map(|(found, _)| found),
-    };
-    found.map(|found| read(sql, found)).transpose()
+    let read = run::training_data(sql, run)?.map(|read| read.asset);
+    read.filter(|read| read.kind == Kind::TrainingSet).map(|found| self::read(sql, found)).transpose()
 }
 
 /// The asset of this name. It authorises nothing.

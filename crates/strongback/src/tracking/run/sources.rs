@@ -44,6 +44,7 @@ struct SourceTag {
 /// The tag by which a run names the training set that its model was made from.
 pub const TRAINING_SET_TAG: &str = "strongback.training_set";
 const TRAINING_SET_ID_TAG: &str = "strongback.training_set_id";
+const TRAINING_SET_KINDS: &[Kind] = &[Kind::TrainingSet, Kind::Table];
 
 const TAGS: [SourceTag; 2] = [
     SourceTag {
@@ -58,7 +59,7 @@ const TAGS: [SourceTag; 2] = [
         tag: TRAINING_SET_TAG,
         warning: "strongback.warning.training_set",
         id: Some(TRAINING_SET_ID_TAG),
-        kinds: &[Kind::TrainingSet, Kind::Table],
+        kinds: TRAINING_SET_KINDS,
         example: "catalog.schema.name",
         remedy: "Make it with strongback training-set create",
     },
@@ -170,9 +171,13 @@ pub struct TrainingData {
 }
 
 /// What a run's model was made from, as the run's tag named it when it was set: it may have another name by now, or be deleted, and
-/// another may have its name. None where the tag named none then. It authorises nothing.
+/// another may have its name. Where the tag named nothing then, what it names today. It authorises nothing.
 pub fn training_data(sql: &mut Sql<'_>, run: &Run) -> Result<Option<TrainingData>> {
-    let Some(kept) = run.document.tag(TRAINING_SET_ID_TAG) else { return Ok(None) };
+    let Some(kept) = run.document.tag(TRAINING_SET_ID_TAG) else {
+        let Some(named) = run.document.tag(TRAINING_SET_TAG) else { return Ok(None) };
+        let found = names::versioned(sql, named, TRAINING_SET_KINDS)?;
+        return Ok(found.map(|(asset, version)| TrainingData { asset, version }));
+    };
     let (id, version) = kept.split_once('@').map_or((kept, None), |(id, version)| (id, version.parse().ok()));
     Ok(asset::ever_by_uuid(sql, id)?.map(|asset| TrainingData { asset, version }))
 }
