@@ -9,37 +9,26 @@ use std::{
     io::{Read, Seek, SeekFrom},
 };
 
+use super::{
+    format::{self, Shape, element, file, group},
+    thrift::{self, Walk, kind},
+};
 use crate::error::{Error, Result};
 
 /// Bytes of a footer.
 const FOOTER_BYTES_MAX: u64 = 64 << 20;
-/// Values within values of the footer. Those of the format itself go less deep.
-const DEPTH_MAX: usize = 24;
 /// Columns within columns.
 const NESTED_MAX: usize = 32;
 /// The length of the footer and the mark behind it.
 const TAIL_BYTES: u64 = 8;
-/// The field of `FileMetaData` that lists the columns, and that of a column which says how many lie below it.
-const SCHEMA_FIELD: i64 = 2;
-const CHILDREN_FIELD: i64 = 5;
-
-/// Kinds of values in the compact protocol.
-pub(super) mod kind {
-    pub(super) const STOP: u8 = 0;
-    pub(in crate::decode) const TRUE: u8 = 1;
-    pub(in crate::decode) const FALSE: u8 = 2;
-    pub(super) const BYTE: u8 = 3;
-    pub(super) const I16: u8 = 4;
-    pub(in crate::decode) const I32: u8 = 5;
-    pub(super) const I64: u8 = 6;
-    pub(super) const DOUBLE: u8 = 7;
-    pub(super) const BINARY: u8 = 8;
-    pub(super) const LIST: u8 = 9;
-    pub(super) const SET: u8 = 10;
-    pub(super) const MAP: u8 = 11;
-    pub(in crate::decode) const STRUCT: u8 = 12;
-    pub(super) const UUID: u8 = 13;
-}
+/// Columns of a file, with those that hold others.
+const COLUMNS_MAX: u64 = 1 << 16;
+/// Row groups of a file: a decoder counts them in 16 bits.
+const GROUPS_MAX: u64 = i16::MAX as u64;
+/// Columns of all row groups together. A decoder takes some hundred bytes for each.
+const CHUNKS_MAX: u64 = 1 << 20;
+/// Bytes of the columns' names, each with those of the columns that it is in.
+const NAMES_BYTES_MAX: u64 = 64 << 20;
 
 /// Refuses a footer that goes too deep or announces more than it holds. The file is at its beginning afterwards.
 pub(super) fn check(file: &mut File) -> Result<()> {
@@ -73,186 +62,87 @@ pub(super) fn refused(why: &str) -> Error {
     Error::invalid(format!("The file is no Parquet file that can be read: {why}."))
 }
 
-fn walk(bytes: &[u8]) -> Result<(), &'static str> {
-    let mut walk = Walk::new(bytes);
-    let mut below = Vec::new();
-    walk.fields(0, &mut |walk, id, kind| {
-        if id != SCHEMA_FIELD || kind != kind::LIST {
-            return walk.pass(kind, 1);
+fn walk(bytes: &[u8]) -> thrift::Result<()> {
+    let (mut columns, mut groups) = (Columns::default(), Groups::default());
+    Walk::new(bytes).fields(format::FILE, 0, &mut |walk, field| match field.id {
+        file::SCHEMA => {
+            walk.list(Shape::Struct(format::ELEMENT), &mut |walk, count| columns.add(walk, count))
         }
-        let (element, count) = walk.list()?;
-        for _ in 0..count {
-            if element != kind::STRUCT {
-                walk.pass(element, 2)?;
-                continue;
-            }
-            let mut children = 0;
-            walk.fields(2, &mut |walk, id, kind| {
-                if id == CHILDREN_FIELD {
-                    if !matches!(kind, kind::I16 | kind::I32 | kind::I64) {
-                        return Err("it says of a column how many are in it as no number");
-                    }
-                    children = walk.whole()?;
-                    if i64::try_from(count).is_ok_and(|count| children > count) || children < 0 {
-                        return Err("it says of a column that more are in it than there are");
-                    }
-                    return Ok(());
-                }
-                walk.pass(kind, 3)
-            })?;
-            nest(&mut below, children)?;
-        }
-        Ok(())
+        file::GROUPS => walk.list(Shape::Struct(format::GROUP), &mut |walk, count| groups.add(walk, count)),
+        _ => walk.pass(field, 1),
     })
 }
 
-/// Counts one more column, of those that stand in the order of a walk from the root.
-fn nest(below: &mut Vec<i64>, children: i64) -> Result<(), &'static str> {
-    if let Some(left) = below.last_mut() {
-        *left -= 1;
-    }
-    if children > 0 {
-        below.push(children);
-        if below.len() > NESTED_MAX {
-            return Err("its columns are nested too deeply");
-        }
-    }
-    while below.last().is_some_and(|left| *left <= 0) {
-        below.pop();
-    }
-    Ok(())
+/// Columns, which stand in the order of a walk from the root.
+#[derive(Default)]
+struct Columns {
+    /// Of each column that the next one is in: how many are still to come, and how long its name is with all before it.
+    within: Vec<(u32, u64)>,
+    names: u64,
 }
 
-type Visit<'v, 'b> = &'v mut dyn FnMut(&mut Walk<'b>, i64, u8) -> Result<(), &'static str>;
-
-/// Walks over values of the compact protocol.
-pub(super) struct Walk<'b> {
-    rest: &'b [u8],
-}
-
-impl<'b> Walk<'b> {
-    pub(super) fn new(bytes: &'b [u8]) -> Self {
-        Self { rest: bytes }
-    }
-
-    /// How many bytes lie behind what was walked over.
-    pub(super) fn left(&self) -> usize {
-        self.rest.len()
-    }
-
-    /// The fields of a struct; `visit` walks over each value.
-    pub(super) fn fields(&mut self, depth: usize, visit: Visit<'_, 'b>) -> Result<(), &'static str> {
-        if depth > DEPTH_MAX {
-            return Err("its footer is nested too deeply");
+impl Columns {
+    /// Counts one more, of so many.
+    fn add(&mut self, walk: &mut Walk<'_>, count: u64) -> thrift::Result<()> {
+        if count > COLUMNS_MAX {
+            return Err("it has more columns than 65536");
         }
-        let mut id = 0_i64;
-        loop {
-            let head = self.byte()?;
-            let kind = head & 0x0f;
-            if kind == kind::STOP {
-                return Ok(());
+        let (mut children, mut name) = (0, 0);
+        walk.fields(format::ELEMENT, 2, &mut |walk, field| {
+            match field.id {
+                element::NAME => name = walk.text()?,
+                element::CHILDREN => children = walk.size()?,
+                _ => walk.pass(field, 3)?,
             }
-            id = match head >> 4 {
-                0 => self.whole()?,
-                step => id.wrapping_add(i64::from(step)),
-            };
-            // A decoder has 16 bits for it.
-            if !(0..=i64::from(i16::MAX)).contains(&id) {
-                return Err("a field has a number that none has");
-            }
-            visit(self, id, kind)?;
+            Ok(())
+        })?;
+        if u64::from(children) > count {
+            return Err("it says of a column that more are in it than there are");
         }
-    }
-
-    /// Walks over a value of a field or of a list.
-    pub(super) fn pass(&mut self, kind: u8, depth: usize) -> Result<(), &'static str> {
-        match kind {
-            kind::TRUE | kind::FALSE => Ok(()),
-            kind::BYTE => self.take(1),
-            kind::I16 | kind::I32 | kind::I64 => self.varint().map(|_| ()),
-            kind::DOUBLE => self.take(8),
-            kind::UUID => self.take(16),
-            kind::BINARY => {
-                let length = self.varint()?;
-                self.take(length)
-            }
-            kind::LIST | kind::SET => {
-                let (element, count) = self.list()?;
-                (0..count).try_for_each(|_| self.element(element, depth + 1))
-            }
-            kind::MAP => {
-                let count = self.counted()?;
-                let kinds = if count == 0 { 0 } else { self.byte()? };
-                (0..count).try_for_each(|_| {
-                    self.element(kinds >> 4, depth + 1)?;
-                    self.element(kinds & 0x0f, depth + 1)
-                })
-            }
-            kind::STRUCT => self.fields(depth, &mut |walk, _, kind| walk.pass(kind, depth + 1)),
-            _ => Err("its footer has a value of an unknown kind"),
+        if let Some((left, before)) = self.within.last_mut() {
+            *left = left.saturating_sub(1);
+            name += *before;
         }
-    }
-
-    /// A value in a list, where a truth value takes a byte. What lies deeper than anything in a footer is refused here too,
-    /// since a list of lists has no struct in between.
-    fn element(&mut self, kind: u8, depth: usize) -> Result<(), &'static str> {
-        if depth > DEPTH_MAX {
-            return Err("its footer is nested too deeply");
+        self.names += name;
+        if self.names > NAMES_BYTES_MAX {
+            return Err("the names of its columns are too long");
         }
-        match kind {
-            // No list of a footer or of a page's header has them, and decoders pass over them otherwise.
-            kind::TRUE | kind::FALSE => Err("a list of truths stands where none does"),
-            kind => self.pass(kind, depth),
-        }
-    }
-
-    /// The kind of a list's elements, and how many there are.
-    fn list(&mut self) -> Result<(u8, u64), &'static str> {
-        let head = self.byte()?;
-        let count = match head >> 4 {
-            15 => self.counted()?,
-            count => u64::from(count),
-        };
-        Ok((head & 0x0f, count))
-    }
-
-    /// A number of values, each of which takes a byte at least.
-    fn counted(&mut self) -> Result<u64, &'static str> {
-        let count = self.varint()?;
-        if count > self.rest.len() as u64 {
-            return Err("a list of its footer says that it is longer than the footer");
-        }
-        Ok(count)
-    }
-
-    /// A whole number, in the zigzag form.
-    pub(super) fn whole(&mut self) -> Result<i64, &'static str> {
-        let number = self.varint()?;
-        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
-    }
-
-    fn varint(&mut self) -> Result<u64, &'static str> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
+        if children > 0 {
+            self.within.push((children, name));
+            if self.within.len() > NESTED_MAX {
+                return Err("its columns are nested too deeply");
             }
         }
-        Err("a number of its footer is too long")
-    }
-
-    fn byte(&mut self) -> Result<u8, &'static str> {
-        let (byte, rest) = self.rest.split_first().ok_or("its footer breaks off")?;
-        self.rest = rest;
-        Ok(*byte)
-    }
-
-    fn take(&mut self, bytes: u64) -> Result<(), &'static str> {
-        let bytes = usize::try_from(bytes).map_err(|_| "its footer breaks off")?;
-        self.rest = self.rest.get(bytes..).ok_or("its footer breaks off")?;
+        while self.within.last().is_some_and(|(left, _)| *left == 0) {
+            self.within.pop();
+        }
         Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Groups {
+    chunks: u64,
+}
+
+impl Groups {
+    /// Counts one more, of so many.
+    fn add(&mut self, walk: &mut Walk<'_>, count: u64) -> thrift::Result<()> {
+        if count > GROUPS_MAX {
+            return Err("it has more row groups than 32767; write larger ones");
+        }
+        walk.fields(format::GROUP, 2, &mut |walk, field| match field.id {
+            group::COLUMNS => walk.list(Shape::Struct(format::CHUNK), &mut |walk, _| {
+                self.chunks += 1;
+                if self.chunks > CHUNKS_MAX {
+                    return Err(
+                        "its row groups have more than a million columns together; write larger ones",
+                    );
+                }
+                walk.known(Shape::Struct(format::CHUNK), kind::STRUCT, 4)
+            }),
+            _ => walk.pass(field, 3),
+        })
     }
 }
 
@@ -262,16 +152,16 @@ mod tests {
 
     #[test]
     fn depth_and_length_are_bounded() {
-        // A struct within a struct within …: field 1 of kind struct, over and over.
-        let deep = vec![0x1c; 1_000_000];
-        assert_eq!(walk(&deep), Err("its footer is nested too deeply"));
-        // Field 1: a list of lists of lists …
-        let lists = [vec![0x19], vec![0x19; 1_000_000]].concat();
-        assert_eq!(walk(&lists), Err("its footer is nested too deeply"));
-        // Field 1: a list that says it has 2^31 structs.
-        let long = [0x19, 0xfc, 0x80, 0x80, 0x80, 0x80, 0x08];
-        assert_eq!(walk(&long), Err("a list of its footer says that it is longer than the footer"));
-        assert_eq!(walk(&[]), Err("its footer breaks off"));
+        // A struct within a struct within …: field 8, which is not known, of kind struct, and in it field 1, over and over.
+        let deep = [vec![0x8c], vec![0x1c; 1_000_000]].concat();
+        assert_eq!(walk(&deep), Err("what it says of itself is nested too deeply"));
+        // Field 8: a list of lists of lists …
+        let lists = [vec![0x89], vec![0x19; 1_000_000]].concat();
+        assert_eq!(walk(&lists), Err("what it says of itself is nested too deeply"));
+        // Field 4: a list that says it has 2^31 structs.
+        let long = [0x49, 0xfc, 0x80, 0x80, 0x80, 0x80, 0x08];
+        assert_eq!(walk(&long), Err("a list says that it is longer than what holds it"));
+        assert_eq!(walk(&[]), Err("it breaks off"));
         assert_eq!(walk(&[0x15, 0x02, 0x00]), Ok(()));
     }
 
@@ -283,5 +173,53 @@ mod tests {
         // A root with 99 columns below it.
         let flat = [&[0x29, 0xfc, 100][..], &[0x55, 0xc6, 0x01, 0x00], &[0x00].repeat(99), &[0x00]].concat();
         assert_eq!(walk(&flat), Ok(()));
+        let more = [&[0x29, 0xfc, 100][..], &[0x55, 0xca, 0x01, 0x00], &[0x00].repeat(99), &[0x00]].concat();
+        assert_eq!(walk(&more), Err("it says of a column that more are in it than there are"));
+    }
+
+    /// Columns stand with the names of all that they are in: a long one is in memory once for each.
+    #[test]
+    fn names_of_columns_are_bounded() {
+        let name = |bytes: usize| {
+            [&[0x48, 0x80 | (bytes & 0x7f) as u8, (bytes >> 7) as u8][..], &vec![b'a'; bytes]].concat()
+        };
+        let file = |root: usize| {
+            let root = [&name(root)[..], &[0x15, 0xd0, 0x8c, 0x01, 0x00]].concat();
+            // A list of 9,001 structs.
+            [&[0x29, 0xfc, 0xa9, 0x46][..], &root, &[0x00].repeat(9_000), &[0x00]].concat()
+        };
+        assert_eq!(walk(&file(1_000)), Ok(()));
+        assert_eq!(walk(&file(8_000)), Err("the names of its columns are too long"));
+    }
+
+    /// What a decoder would read as another field, or in another way, than it was checked as.
+    #[test]
+    fn what_two_readers_would_read_differently_is_refused() {
+        let groups = |group: &[u8]| [&[0x49, 0x1c][..], group, &[0x00, 0x00]].concat();
+        assert_eq!(walk(&groups(&[0x26, 0x02, 0x16, 0x02])), Ok(()), "2: 1 byte, 3: 1 row");
+        // The columns of a row group: as text, which holds who knows what to a decoder that takes it for a list.
+        assert_eq!(walk(&groups(&[0x18, 0x02, 0x1c, 0x00])), Err("a field is written as another kind"));
+        assert_eq!(walk(&groups(&[0x26, 0x02, 0x06, 0x04, 0x04])), Err("a field comes twice"));
+        // A list of structs whose elements are whole numbers.
+        assert_eq!(walk(&groups(&[0x19, 0x15, 0x02])), Err("a list has elements of another kind"));
+        // Within a column of a row group: its part 3 as a number.
+        assert_eq!(walk(&groups(&[0x19, 0x1c, 0x36, 0x02, 0x00])), Err("a field is written as another kind"));
+        // The schema twice, and a list of truths where nothing is known.
+        assert_eq!(walk(&[0x29, 0x0c, 0x09, 0x04, 0x0c, 0x00]), Err("a field comes twice"));
+        assert_eq!(walk(&[0x89, 0x12, 0x01, 0x00]), Err("a list of truths stands where none does"));
+    }
+
+    #[test]
+    fn row_groups_and_their_columns_are_counted() {
+        let many = |group: &[u8], count: usize| {
+            let varint = |count: usize| [0x80 | count as u8, 0x80 | (count >> 7) as u8, (count >> 14) as u8];
+            [&[0x49, 0xfc][..], &varint(count), &group.repeat(count), &[0x00]].concat()
+        };
+        assert_eq!(walk(&many(&[0x00], 32_767)), Ok(()));
+        assert_eq!(walk(&many(&[0x00], 32_768)), Err("it has more row groups than 32767; write larger ones"));
+        let group = [&[0x19, 0xfc, 100][..], &[0x00; 100], &[0x00]].concat();
+        assert_eq!(walk(&many(&group, 10_000)), Ok(()));
+        let why = "its row groups have more than a million columns together; write larger ones";
+        assert_eq!(walk(&many(&group, 20_000)), Err(why));
     }
 }

@@ -10,10 +10,13 @@ mod arrow;
 mod cell;
 mod csv;
 mod footer;
+mod format;
 mod framing;
 mod guess;
 mod json;
+mod levels;
 mod pages;
+mod thrift;
 mod unpack;
 
 #[cfg(test)]

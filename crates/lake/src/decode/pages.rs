@@ -19,8 +19,11 @@ use deltalake::parquet::{
 };
 
 use super::{
-    BATCH_BYTES, BATCH_ROWS,
-    footer::{Walk, kind, refused},
+    BATCH_BYTES, BATCH_ROWS, TYPED_ROW_BYTES_MAX,
+    footer::refused,
+    format::{self, page},
+    levels,
+    thrift::{self, Field, Walk, kind},
     unpack,
 };
 use crate::error::{Error, Result};
@@ -29,69 +32,15 @@ use crate::error::{Error, Result};
 const PAGE_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of the pages and dictionaries that are in memory at the same time: the largest of each column.
 const OPEN_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of a row group's lists whose rows are not looked at one by one.
+const UNCOUNTED_BYTES_MAX: u64 = 256 << 20;
 /// Bytes in front of a page. Few, unless a page says its least and its largest value there.
 const HEAD_BYTES_MIN: usize = 4 << 10;
 const HEAD_BYTES_MAX: usize = 16 << 20;
 
-/// Fields of a page's header.
-mod field {
-    pub(super) const KIND: i64 = 1;
-    pub(super) const UNPACKED: i64 = 2;
-    pub(super) const PACKED: i64 = 3;
-    pub(super) const DATA: i64 = 5;
-    pub(super) const DICTIONARY: i64 = 7;
-    pub(super) const DATA_2: i64 = 8;
-    /// Of each of these parts: how many values there are.
-    pub(super) const VALUES: i64 = 1;
-    /// Of a data page of the second kind: levels that stand in front of what is packed, and whether that is packed at all.
-    pub(super) const DEFINITIONS: i64 = 5;
-    pub(super) const REPETITIONS: i64 = 6;
-    pub(super) const IS_PACKED: i64 = 7;
-}
-
 /// Kinds of pages, as the header numbers them, and the part that each of them has. Nobody writes those of an index, which is the kind
 /// that is left out: some decoders pass over one and some look into it.
-const PAGES: [(i64, i64); 3] = [(0, field::DATA), (2, field::DICTIONARY), (3, field::DATA_2)];
-
-/// As what a field of a header, or of one of its parts, is written; none for what is not known.
-fn written_as(part: Option<i64>, id: i64) -> &'static [u8] {
-    const FLAG: &[u8] = &[kind::TRUE, kind::FALSE];
-    match (part, id) {
-        (None | Some(field::DATA), 1..=4)
-        | (Some(field::DICTIONARY), 1..=2)
-        | (Some(field::DATA_2), 1..=6) => &[kind::I32],
-        (None, 5..=8) | (Some(field::DATA), 5) | (Some(field::DATA_2), 8) => &[kind::STRUCT],
-        (Some(field::DICTIONARY), 3) | (Some(field::DATA_2), 7) => FLAG,
-        _ => &[],
-    }
-}
-
-/// The known fields that came, each of which comes once and as what it is written: decoders go by their numbers alone, and take the
-/// last one.
-#[derive(Default)]
-struct Once(u16);
-
-impl Once {
-    fn take(&mut self, part: Option<i64>, id: i64, kind: u8) -> Result<(), &'static str> {
-        let expected = written_as(part, id);
-        if expected.is_empty() {
-            return Ok(());
-        }
-        if !expected.contains(&kind) {
-            return Err("a field is written as another kind");
-        }
-        let bit = 1 << id;
-        if self.0 & bit != 0 {
-            return Err("a field comes twice");
-        }
-        self.0 |= bit;
-        Ok(())
-    }
-
-    fn has(&self, id: i64) -> bool {
-        self.0 & (1 << id) != 0
-    }
-}
+const PAGES: [(i64, i64); 3] = [(0, page::DATA), (2, page::DICTIONARY), (3, page::DATA_2)];
 
 /// Refuses a file whose pages take more memory than they may. Answers how many rows may be decoded at a time.
 pub(super) fn check(file: &File, footer: &ParquetMetaData) -> Result<usize> {
@@ -119,50 +68,51 @@ struct Head {
 }
 
 impl Head {
-    fn read(bytes: &[u8]) -> Result<Self, &'static str> {
+    fn read(bytes: &[u8]) -> thrift::Result<Self> {
         let (mut walk, mut head) = (Walk::new(bytes), Self::default());
-        let size = |walk: &mut Walk<'_>| {
-            let size = i32::try_from(walk.whole()?).map_err(|_| "a number is too large")?;
-            u64::try_from(size).map_err(|_| "a size is negative")
-        };
-        let (mut once, mut number) = (Once::default(), None);
-        walk.fields(0, &mut |walk, id, kind| {
-            once.take(None, id, kind)?;
-            match id {
-                field::KIND => number = Some(walk.whole()?),
-                field::UNPACKED => head.unpacked = size(walk)?,
-                field::PACKED => head.packed = size(walk)?,
-                field::DATA | field::DICTIONARY | field::DATA_2 => {
-                    let (part, mut once) = (Some(id), Once::default());
-                    walk.fields(1, &mut |walk, id, kind| {
-                        once.take(part, id, kind)?;
-                        match (part, id) {
-                            (_, field::VALUES) => head.values = size(walk)?,
-                            (Some(field::DATA_2), field::DEFINITIONS | field::REPETITIONS) => {
-                                head.levels += size(walk)?;
-                            }
-                            (Some(field::DATA_2), field::IS_PACKED) => head.is_plain = kind == kind::FALSE,
-                            _ => walk.pass(kind, 2)?,
-                        }
-                        Ok(())
-                    })?;
+        let (mut number, mut parts) = (None, Vec::new());
+        walk.fields(format::PAGE, 0, &mut |walk, field| {
+            match field.id {
+                page::KIND => number = Some(walk.whole()?),
+                page::UNPACKED => head.unpacked = walk.size()?.into(),
+                page::PACKED => head.packed = walk.size()?.into(),
+                part @ (page::DATA | page::DICTIONARY | page::DATA_2) => {
+                    parts.push(part);
+                    head.part(walk, field)?;
                 }
-                _ => walk.pass(kind, 1)?,
+                _ => walk.pass(field, 1)?,
             }
             Ok(())
         })?;
         let (_, part) =
             PAGES.into_iter().find(|page| Some(page.0) == number).ok_or("it is no kind of page")?;
-        let parts = [field::DATA, field::DICTIONARY, field::DATA_2].into_iter();
-        if !parts.filter(|one| once.has(*one)).eq([part]) {
+        if parts != [part] {
             return Err("it has the parts of another page");
         }
         if head.levels > head.packed.min(head.unpacked) {
             return Err("its levels are longer than it is");
         }
-        head.is_dictionary = part == field::DICTIONARY;
+        head.is_dictionary = part == page::DICTIONARY;
         head.bytes = (bytes.len() - walk.left()) as u64;
         Ok(head)
+    }
+
+    /// Reads what the header says of the kind of page that this is.
+    fn part(&mut self, walk: &mut Walk<'_>, part: Field) -> thrift::Result<()> {
+        let (fields, is_second) = match part.id {
+            page::DATA => (format::DATA, false),
+            page::DICTIONARY => (format::DICTIONARY, false),
+            _ => (format::DATA_2, true),
+        };
+        walk.fields(fields, 1, &mut |walk, field| {
+            match field.id {
+                page::VALUES => self.values = walk.size()?.into(),
+                page::DEFINITIONS | page::REPETITIONS if is_second => self.levels += u64::from(walk.size()?),
+                page::IS_PACKED if is_second => self.is_plain = field.kind == kind::FALSE,
+                _ => walk.pass(field, 2)?,
+            }
+            Ok(())
+        })
     }
 }
 
@@ -177,6 +127,13 @@ struct Column {
     values: u64,
 }
 
+impl Column {
+    /// Bytes of all values.
+    fn whole(&self, column: &ColumnChunkMetaData) -> u64 {
+        self.bytes.saturating_add(self.values.saturating_mul(held_bytes(column)))
+    }
+}
+
 struct Pages<'f> {
     file: &'f File,
     length: u64,
@@ -187,24 +144,12 @@ struct Pages<'f> {
 impl Pages<'_> {
     /// How many rows of a row group may be decoded at a time.
     fn group(&mut self, group: &RowGroupMetaData) -> Result<usize> {
-        let rows = u64::try_from(group.num_rows()).unwrap_or(0).max(1);
-        let (mut open, mut row) = (0_u64, 0_u64);
-        for column in group.columns() {
-            let found = self.column(column)?;
-            open = open.saturating_add(found.largest).saturating_add(found.dictionary);
-            let described = column.column_descr();
-            // Values of a fixed length are written out, also where the file has them once.
-            let fixed = match described.physical_type() {
-                Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(described.type_length()).unwrap_or(0),
-                _ => 0,
-            };
-            let bytes = if described.max_rep_level() == 0 {
-                found.value.saturating_add(fixed)
-            } else {
-                found.bytes.saturating_add(found.values.saturating_mul(fixed)).div_ceil(rows)
-            };
-            row = row.saturating_add(bytes);
-        }
+        let rows = usize::try_from(group.num_rows()).unwrap_or(0).max(1);
+        let found = group.columns().iter().map(|column| self.column(column));
+        let found = found.collect::<Result<Vec<Column>>>()?;
+        let open = found
+            .iter()
+            .fold(0_u64, |sum, one| sum.saturating_add(one.largest).saturating_add(one.dictionary));
         if open > OPEN_BYTES_MAX {
             return Err(refused(&format!(
                 "the pages of its {} columns take {open} bytes of memory at a time; they may take {OPEN_BYTES_MAX}. Write smaller \
@@ -212,6 +157,32 @@ impl Pages<'_> {
                 group.num_columns()
             )));
         }
+        let columns = || group.columns().iter().zip(&found);
+        let (mut row, mut lists) = (0_u64, 0_u64);
+        for (column, found) in columns() {
+            if column.column_descr().max_rep_level() > 0 {
+                lists = lists.saturating_add(found.whole(column));
+            } else {
+                row = row.saturating_add(found.value).saturating_add(held_bytes(column));
+            }
+        }
+        // Rows of lists may be of any length. Where all of them do not take much, they may be one row.
+        let is_much = lists > UNCOUNTED_BYTES_MAX;
+        let mut long = 0_u64;
+        for (column, found) in columns().filter(|(column, _)| column.column_descr().max_rep_level() > 0) {
+            long = long.saturating_add(if is_much {
+                levels::longest_row(self.file, column, rows, held_bytes(column))?
+            } else {
+                found.whole(column).div_ceil(rows as u64)
+            });
+        }
+        if long > TYPED_ROW_BYTES_MAX {
+            return Err(refused(&format!(
+                "the lists of one of its rows take {long} bytes of memory; they may take {TYPED_ROW_BYTES_MAX}. Keep such values in \
+                 files, and their names in the table"
+            )));
+        }
+        let row = row.saturating_add(long);
         Ok(usize::try_from(BATCH_BYTES as u64 / row.max(1)).unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS))
     }
 
@@ -259,7 +230,8 @@ impl Pages<'_> {
                 )));
             }
             if head.is_dictionary {
-                found.dictionary = found.dictionary.max(taken);
+                let views = head.values.saturating_mul(held_bytes(column));
+                found.dictionary = found.dictionary.max(taken.saturating_add(views));
             } else {
                 found.largest = found.largest.max(taken);
                 found.value = found.value.max(taken.div_ceil(head.values.max(1)));
@@ -319,6 +291,18 @@ fn least_bytes(column: &ColumnChunkMetaData) -> u64 {
         Type::INT96 => 12,
         Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(described.type_length()).unwrap_or(0).max(1),
     }
+}
+
+/// Bytes that a value takes once it is decoded, beside those of a text: itself or a view of it, and its levels.
+fn held_bytes(column: &ColumnChunkMetaData) -> u64 {
+    const VIEW_BYTES: u64 = 16;
+    const LEVELS_BYTES: u64 = 4;
+    let value = match column.column_descr().physical_type() {
+        Type::BYTE_ARRAY => VIEW_BYTES,
+        // Values of a fixed length are written out, also where the file has them once.
+        _ => least_bytes(column).max(8),
+    };
+    value + LEVELS_BYTES
 }
 
 /// A file from some byte on.
@@ -391,8 +375,8 @@ mod tests {
         other[1] = 0x08;
         assert_eq!(Head::read(&other), Err("it is no kind of page"));
         let mut other = whole;
-        other[2] = 0x16;
-        assert_eq!(Head::read(&other), Err("a field is written as another kind"), "64 bits");
+        other[2] = 0x18;
+        assert_eq!(Head::read(&other), Err("a field is written as another kind"), "a text");
         let large = [0x15, 0x00, 0x15, 0x80, 0x80, 0x80, 0x80, 0x20, 0x00];
         assert_eq!(Head::read(&large), Err("a number is too large"));
         // Of the second kind, with more levels than bytes, and with two words on whether it is packed.

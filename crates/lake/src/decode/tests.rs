@@ -14,7 +14,12 @@ use datafusion::arrow::{
 use deltalake::parquet::{
     arrow::ArrowWriter,
     basic::{BrotliLevel, Compression, Encoding, GzipLevel},
-    file::properties::{WriterProperties, WriterVersion},
+    data_type::BoolType,
+    file::{
+        properties::{WriterProperties, WriterVersion},
+        writer::SerializedFileWriter,
+    },
+    schema::parser::parse_message_type,
 };
 
 use super::{BATCH_BYTES, BadRow, Format, ROW_BYTES_MAX, Report, Sink, Source, decode, find_schema};
@@ -364,4 +369,45 @@ fn pages_that_unpack_to_more_than_they_announce_are_refused() {
             assert!(error.message().contains(said), "{codec:?} {version:?}: {error}");
         }
     }
+}
+
+/// A few bytes of levels stand for as many values without any as one likes.
+#[test]
+fn rows_of_very_many_values_that_take_no_bytes_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let write = |rows: usize, values: usize, version: WriterVersion| {
+        let text =
+            "message m { optional group c (LIST) { repeated group list { optional boolean element; } } }";
+        let settings = WriterProperties::builder().set_writer_version(version).build();
+        let file = fs::File::create(&path).unwrap();
+        let schema = Arc::new(parse_message_type(text).unwrap());
+        let mut writer = SerializedFileWriter::new(file, schema, Arc::new(settings)).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        // 2: the list is there, and its value is not.
+        let (mut levels, nulls) = (vec![1_i16; 1_000_000], vec![2_i16; 1_000_000]);
+        for _ in 0..rows {
+            for part in 0..values / 1_000_000 {
+                levels[0] = i16::from(part > 0);
+                column.typed::<BoolType>().write_batch(&[], Some(&nulls), Some(&levels)).unwrap();
+            }
+        }
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        fs::metadata(&path).unwrap().len()
+    };
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        let bytes = write(1, 90_000_000, version);
+        assert!(bytes < 50_000, "{bytes}");
+        let error = read(&path, Format::Parquet, &mut Kept::default()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert!(error.message().contains("the lists of one of its rows take 1080000"), "{error}");
+    }
+    // As many as need a look at each, in rows that are not so long.
+    write(23, 1_000_000, WriterVersion::PARQUET_1_0);
+    let mut kept = Kept::default();
+    assert_eq!(read(&path, Format::Parquet, &mut kept).unwrap().rows, 23);
+    assert!(kept.batches >= 5 && kept.largest < BATCH_BYTES, "{} {}", kept.batches, kept.largest);
 }
