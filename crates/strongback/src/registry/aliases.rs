@@ -1,7 +1,7 @@
 //! Aliases: names for the version that is in use, and the history of what they meant.
 //!
-//! [`alias_set`] is the one function that moves an alias of a living version, on the grounds that an [`Authority`] gives it
-//! ([`super::governance`]); deleting an alias is a move to nowhere, and so is what happens to it when its version or its model
+//! `point` is the one function that moves an alias of a living version, on the grounds that an [`Authority`] gives it
+//! ([`super::governance`]): for whoever sets an alias, and for whoever moves a version to a stage of the same name; deleting an alias is a move to nowhere, and so is what happens to it when its version or its model
 //! is deleted, which a governed alias forbids. Moves are numbered from 1 without gaps and never
 //! changed. Their times do not go backward, so the newest move before a date says what the alias meant then.
 
@@ -89,36 +89,56 @@ pub fn alias_set_as(
         None => check_alias(alias).map_err(refused)?,
     }
     let model = names::lock(tx, name, levels, Action::Edit)?;
-    let mut target = None;
-    if let Some(number) = to {
-        let version = versions::require(tx, &model, number)?;
-        if version.status != Status::Ready {
-            return Err(Error::invalid(format!(
-                "The alias '{alias}' cannot be set: version {number} of '{}' is {}. Finalize it first.",
-                model.name(),
-                version.status.name()
-            )));
-        }
-        target = Some(version);
-    }
-    let (from, moves) = locked(tx, model.id, alias)?;
-    if from == to {
+    let target = to.map(|number| versions::require(tx, &model, number)).transpose()?;
+    let Some(moved) = point(tx, &model, alias, target.as_ref(), (reason, is_said), authority)? else {
         return Ok(Change::Nothing(model));
-    }
-    if from.is_none() {
-        refuse_too_many(tx, &model)?;
-    }
-    let said = if is_said { reason } else { "" };
-    let grounds = governance::grounds(tx, &model, alias, (from, target.as_ref()), authority, said)?;
+    };
     let revision = asset::touch(tx, model.id)?;
-    let n = shift(tx, model.id, alias, (from, to), moves, (reason, grounds.as_ref()))?;
     let pin = target.and_then(|version| version.pin);
     // The alias is a text that somebody chose: erasable, and therefore no subject.
     let event = Event::new(EventKind::AliasMove).asset(model.id, revision).detail(json!({
-        "alias": alias, "n": n, "from": from, "to": to, "reason": reason, "pinned": pin_detail(pin.as_ref()),
-        "grounds": grounds,
+        "alias": alias, "n": moved.n, "from": moved.from, "to": to, "reason": reason,
+        "pinned": pin_detail(pin.as_ref()), "grounds": moved.grounds,
     }));
     Ok(Change::Made(model, event))
+}
+
+/// What came of a move.
+pub(super) struct Moved {
+    pub(super) n: i64,
+    pub(super) from: Option<i64>,
+    grounds: Option<Json>,
+}
+
+/// Points an alias of a model, which is locked, to one of its versions. None if it points there already. The event is the caller's.
+pub(super) fn point(
+    tx: &mut Sql<'_>,
+    model: &Model,
+    alias: &str,
+    target: Option<&Version>,
+    (reason, is_said): (&str, bool),
+    authority: &Authority,
+) -> Result<Option<Moved>> {
+    if let Some(version) = target.filter(|version| version.status != Status::Ready) {
+        return Err(Error::invalid(format!(
+            "The alias '{alias}' cannot be set: version {} of '{}' is {}. Finalize it first.",
+            version.version,
+            model.name(),
+            version.status.name()
+        )));
+    }
+    let to = target.map(|version| version.version);
+    let (from, moves) = locked(tx, model.id, alias)?;
+    if from == to {
+        return Ok(None);
+    }
+    if from.is_none() {
+        refuse_too_many(tx, model)?;
+    }
+    let said = if is_said { reason } else { "" };
+    let grounds = governance::grounds(tx, model, alias, (from, target), authority, said)?;
+    let n = shift(tx, model.id, alias, (from, to), moves, (reason, grounds.as_ref()))?;
+    Ok(Some(Moved { n, from, grounds }))
 }
 
 /// Refuses one more alias than a model can have. The model is locked, so that nobody sets another one meanwhile.

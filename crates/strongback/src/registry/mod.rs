@@ -7,7 +7,7 @@
 //! What must stay true:
 //! - a face holds no rule: whatever is checked, authorised or stored is in [`models`], [`versions`], [`aliases`];
 //! - a version's number is given once and never again;
-//! - an alias moves only through [`aliases::alias_set`] and what it stands on, a governed one with grounds alone
+//! - an alias moves only through `aliases::point` and what it stands on, a governed one with grounds alone
 //!   ([`governance`]), and every move is kept with them, so that which
 //!   version an alias meant at a date is one seek;
 //! - a change of a model counts up its asset's revision, and leaves one event that carries it;

@@ -53,7 +53,7 @@ pub(super) async fn run(
     let labels =
         [("route", route.path.to_string()), ("method", method.to_string()), ("status", status.to_string())];
     metrics::histogram!("strongback_request_seconds", &labels).record(elapsed.as_secs_f64());
-    finish(answer, request_id, wants_page, |error| match error {
+    let mut response = finish(answer, request_id, wants_page, |error| match error {
         Some(error) if error.is_ours() => tracing::error!(
             %request_id, %method, path = %route.path, status, ms = elapsed.as_millis() as u64, %error,
             cause = error.cause_chain(), "request failed"
@@ -64,7 +64,13 @@ pub(super) async fn run(
         None => tracing::debug!(
             %request_id, %method, path = %route.path, status, ms = elapsed.as_millis() as u64, "request"
         ),
-    })
+    });
+    if let Some(since) = route.deprecated
+        && let Ok(since) = HeaderValue::from_str(&format!("@{since}"))
+    {
+        response.headers_mut().insert("deprecation", since);
+    }
+    response
 }
 
 /// Answers a request that has no route, under the same guard.

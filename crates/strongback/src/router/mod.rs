@@ -134,6 +134,8 @@ pub struct Route {
     pub summary: &'static str,
     /// Whether it is a route of the table once more, under another path that some clients use.
     pub is_copy: bool,
+    /// Since when clients should do without it, in seconds since the epoch.
+    deprecated: Option<i64>,
     /// Whether a credential counts that was valid a moment ago.
     is_remembering: bool,
     shape: Shape,
@@ -171,6 +173,7 @@ impl Route {
             limits,
             summary,
             is_copy: false,
+            deprecated: None,
             is_remembering: false,
             shape: Shape {
                 fields: Some(<Req as JsonSchema>::json_schema),
@@ -204,6 +207,7 @@ impl Route {
             limits,
             summary,
             is_copy: false,
+            deprecated: None,
             is_remembering: false,
             shape: Shape { fields: None, body: Takes::Nothing, gives: Gives::Nothing },
             handler,
@@ -214,6 +218,14 @@ impl Route {
     #[must_use]
     pub fn remembering(mut self) -> Self {
         self.is_remembering = true;
+        self
+    }
+
+    /// A route that is kept for clients that still call it: answers say since when it should not be, by the header `Deprecation`
+    /// (RFC 9745), in seconds since the epoch.
+    #[must_use]
+    pub fn deprecated(mut self, since: i64) -> Self {
+        self.deprecated = Some(since);
         self
     }
 
@@ -272,7 +284,9 @@ pub fn table() -> Vec<Route> {
     let ajax: Vec<Route> = routes
         .iter()
         .filter(|route| {
-            route.path.starts_with("/api/2.0/mlflow") || route.path.starts_with("/api/3.0/mlflow")
+            ["/api/2.0/mlflow", "/api/3.0/mlflow", "/api/4.0/mlflow", "/api/3.0/jobs"]
+                .iter()
+                .any(|prefix| route.path.starts_with(prefix))
         })
         .map(|route| Route {
             path: Cow::Owned(route.path.replacen("/api/", "/ajax-api/", 1)),

@@ -157,6 +157,9 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
         "x-policy": format!("{:?}", route.policy),
         "responses": { "200": done, "default": { "$ref": "#/components/responses/Refused" } }
     });
+    if route.deprecated.is_some() {
+        operation["deprecated"] = json!(true);
+    }
     if route.policy != Policy::Public {
         operation["security"] = json!([{ "token": [] }, { "basic": [] }]);
     }

@@ -18,17 +18,29 @@ macro_rules! areas {
 }
 
 areas! {
+    "2.0/mlflow/get-online-trace-details": "Traces are",
+    "2.0/mlflow/get-trace-artifact": "Traces are",
+    "2.0/mlflow/runs/create-promptlab-run": "The prompt lab is",
     "2.0/mlflow/traces": "Traces are",
+    "2.0/mlflow/unified-traces": "Traces are",
+    "3.0/jobs": "MLflow's own jobs are",
+    "3.0/mlflow/assistant": "The assistant is",
     "3.0/mlflow/traces": "Traces are",
     "4.0/mlflow/traces": "Traces are",
     "3.0/mlflow/assessments": "Assessments are",
     "3.0/mlflow/datasets": "Evaluation data sets are",
+    "3.0/mlflow/demo": "MLflow's demonstration data is",
     "3.0/mlflow/gateway": "The AI gateway is",
+    "3.0/mlflow/genai": "Evaluation of language models is",
+    "3.0/mlflow/get-trace-artifact": "Traces are",
     "3.0/mlflow/guardrails": "Guardrails are",
     "3.0/mlflow/issues": "Issues of traces are",
+    "3.0/mlflow/jobs": "MLflow's own jobs are",
     "3.0/mlflow/label-schemas": "Label schemas are",
+    "3.0/mlflow/mcp-servers": "A registry of MCP servers is",
     "3.0/mlflow/prompt-optimization": "Prompt optimization is",
     "3.0/mlflow/review-queues": "Review queues are",
+    "3.0/mlflow/scorer": "Scorers are",
     "3.0/mlflow/scorers": "Scorers are",
     "3.0/mlflow/workspaces": "Workspaces are",
 }
@@ -36,7 +48,11 @@ areas! {
 const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
 pub(super) fn routes() -> Vec<Route> {
-    let mut routes = vec![absent(Method::POST, "/v1/traces", "Traces are")];
+    let mut routes = vec![
+        absent(Method::POST, "/v1/traces", "Traces are"),
+        absent(Method::POST, "/v1/metrics", "Metrics of OpenTelemetry are"),
+    ];
+    routes.extend(METHODS.map(|method| absent(method, "/gateway/{*rest}", "The AI gateway is")));
     for (path, below, what) in AREAS {
         for path in [path, below] {
             routes.extend(METHODS.map(|method| absent(method, path, what)));
@@ -45,7 +61,8 @@ pub(super) fn routes() -> Vec<Route> {
     routes
 }
 
-fn absent(method: Method, path: &'static str, what: &'static str) -> Route {
+/// A route that says of something that it is not part of this product.
+pub fn absent(method: Method, path: &'static str, what: &'static str) -> Route {
     let answer = move || {
         Err(Error::new(
             Code::NotImplemented,

@@ -9,7 +9,7 @@
 //! - a write is all or nothing, and leaves one event however many points it held;
 //! - what is derived (index, compaction) can be lost and made again from documents and pieces.
 
-mod absent;
+pub mod absent;
 pub mod artifacts;
 mod best;
 pub mod columns;

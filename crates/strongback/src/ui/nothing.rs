@@ -7,7 +7,10 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::router::{Limits, Policy, Route};
+use crate::{
+    router::{Limits, Policy, Route},
+    tracking::absent::absent,
+};
 
 pub(super) fn routes() -> Vec<Route> {
     let (get, post) = (Method::GET, Method::POST);
@@ -21,14 +24,17 @@ pub(super) fn routes() -> Vec<Route> {
         none(get.clone(), "/ajax-api/3.0/mlflow/assistant/providers", || json!({ "providers": [] })),
         none(get.clone(), "/ajax-api/3.0/mlflow/scorers/list", || json!({ "scorers": [] })),
         none(
-            get,
+            get.clone(),
             "/ajax-api/3.0/mlflow/ui-telemetry",
             || json!({ "disable_ui_telemetry": true, "disable_ui_events": [], "ui_rollout_percentage": 0 }),
         ),
         none(post.clone(), "/ajax-api/3.0/mlflow/ui-telemetry", || json!({ "status": "disabled" })),
         none(post.clone(), "/ajax-api/3.0/mlflow/datasets/search", || json!({ "datasets": [] })),
         none(post.clone(), "/ajax-api/3.0/mlflow/traces/search", || json!({ "traces": [] })),
-        none(post, "/ajax-api/3.0/mlflow/traces/metrics", || json!({ "data_points": [] })),
+        none(post.clone(), "/ajax-api/3.0/mlflow/traces/metrics", || json!({ "data_points": [] })),
+        // What is there under the same paths besides, and is asked for by no page.
+        absent(post, "/ajax-api/2.0/mlflow/gateway-proxy", "The AI gateway is"),
+        absent(get, "/ajax-api/3.0/mlflow/datasets/search", "Evaluation data sets are"),
     ]
 }
 

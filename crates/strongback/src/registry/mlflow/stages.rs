@@ -1,5 +1,5 @@
 //! Stages, MLflow's older way to say which version is in use. They are kept because its client still has them; the rest
-//! of the product looks at aliases.
+//! of the product looks at aliases. MLflow says so to whoever calls them since version 2.9; older clients are told by a header.
 
 use http::Method;
 use schemars::JsonSchema;
@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// When MLflow 2.9 said that aliases take the place of stages: 5 December 2023.
+const DEPRECATED: i64 = 1_701_734_400;
+
 pub(super) fn routes() -> Vec<Route> {
     let path = "/api/2.0/mlflow/registered-models/get-latest-versions";
     let read = Policy::Asset(Action::Read);
@@ -37,6 +40,9 @@ pub(super) fn routes() -> Vec<Route> {
             transition,
         ),
     ]
+    .into_iter()
+    .map(|route| route.deprecated(DEPRECATED))
+    .collect()
 }
 
 /// Which stages of which model.

@@ -1,8 +1,11 @@
-//! MLflow's stages of versions.
+//! MLflow's stages of versions, which aliases have replaced.
+//!
+//! What must stay true: a version that goes to an active stage is where the alias of the same name points, so that whoever follows
+//! aliases sees what clients with stages do; and a stage is no way around the gates of a governed model (docs/decisions/0030).
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::{Version, read, require, save};
+use super::{Status, Version, read, require, save};
 use crate::{
     bind,
     catalog::{Action, asset},
@@ -10,6 +13,8 @@ use crate::{
     error::{Error, Result},
     events::{Event, EventKind},
     registry::{
+        aliases,
+        governance::{self, Authority},
         models::Model,
         names::{self, Levels},
         store,
@@ -52,8 +57,13 @@ impl Stage {
         })
     }
 
-    fn is_active(self) -> bool {
-        matches!(self, Self::Staging | Self::Production)
+    /// The alias that follows an active stage.
+    fn alias(self) -> Option<&'static str> {
+        match self {
+            Self::Staging => Some("staging"),
+            Self::Production => Some("production"),
+            Self::None | Self::Archived => None,
+        }
     }
 }
 
@@ -65,7 +75,7 @@ pub fn transition(
     stage: Stage,
     archive_others: bool,
 ) -> Result<Change<(Model, Version)>> {
-    if archive_others && !stage.is_active() {
+    if archive_others && stage.alias().is_none() {
         return Err(Error::invalid(format!(
             "Model version transition cannot archive existing model versions because '{}' is not an Active stage. \
              Valid stages are ['Staging', 'Production']",
@@ -78,6 +88,7 @@ pub fn transition(
     if version.stage == stage && others.is_empty() {
         return Ok(Change::Nothing((model, version)));
     }
+    refuse_unjudged(tx, &model, &version, stage)?;
     let before = std::mem::replace(&mut version.stage, stage);
     save(tx, &mut version)?;
     for other in &mut others {
@@ -85,12 +96,62 @@ pub fn transition(
         save(tx, other)?;
     }
     let archived: Vec<i64> = others.iter().map(|other| other.version).collect();
+    let mut aliases = Vec::new();
+    if before != stage {
+        aliases.extend(leave(tx, &model, before, &version)?);
+    }
+    aliases.extend(follow(tx, &model, stage, Some(&version))?);
     let revision = asset::touch(tx, model.id)?;
     let event = Event::new(EventKind::ModelVersionStage)
         .asset(model.id, revision)
         .subject(number.to_string())
-        .detail(json!({ "from": before.name(), "to": stage.name(), "archived": archived }));
+        .detail(
+            json!({ "from": before.name(), "to": stage.name(), "archived": archived, "aliases": aliases }),
+        );
     Ok(Change::Made((model, version), event))
+}
+
+/// Refuses to say of a version that it is in production where gates decide that, and have not.
+fn refuse_unjudged(tx: &mut Sql<'_>, model: &Model, version: &Version, stage: Stage) -> Result<()> {
+    let governed = governance::policy(tx, model.id)?.aliases;
+    if stage != Stage::Production || governed.is_empty() {
+        return Ok(());
+    }
+    let aliases = aliases::list(tx, &[model.id])?;
+    if aliases.iter().any(|held| held.version == version.version && governed.contains(&held.alias)) {
+        return Ok(());
+    }
+    let (name, number, alias) = (model.name(), version.version, &governed[0]);
+    Err(Error::denied(format!(
+        "'{name}' is governed: the stage Production takes only a version that a governed alias points to ({}), and version {number} \
+         is none. Move the alias with passing gates: strongback gate run --model {name} --candidate {number} --config gates.yaml \
+         --move {alias}",
+        governed.join(", ")
+    )))
+}
+
+/// Points the alias of a stage to a version; nowhere for none.
+fn follow(tx: &mut Sql<'_>, model: &Model, stage: Stage, to: Option<&Version>) -> Result<Option<Json>> {
+    let Some(alias) = stage.alias() else { return Ok(None) };
+    let reason = format!("follows the stage {}", stage.name());
+    let moved = aliases::point(tx, model, alias, to, (&reason, false), &Authority::Ungoverned)?;
+    Ok(moved.map(
+        |moved| json!({ "alias": alias, "n": moved.n, "from": moved.from, "to": to.map(|to| to.version) }),
+    ))
+}
+
+/// Points the alias of a stage that a version has left to the highest version that is still there. Where it points elsewhere,
+/// somebody has set it, and it stays.
+fn leave(tx: &mut Sql<'_>, model: &Model, stage: Stage, version: &Version) -> Result<Option<Json>> {
+    let held = aliases::list(tx, &[model.id])?;
+    let is_held =
+        |alias: &str| held.iter().any(|held| held.alias == alias && held.version == version.version);
+    if !stage.alias().is_some_and(is_held) {
+        return Ok(None);
+    }
+    let mut left = latest_in(tx, model.id, stage, version.version)?;
+    left.retain(|left| left.status == Status::Ready);
+    follow(tx, model, stage, left.iter().max_by_key(|left| left.version))
 }
 
 /// The other versions in a stage.

@@ -9,6 +9,7 @@ mod owners;
 mod pins;
 mod signatures;
 mod sources;
+mod stages;
 mod versions;
 
 use serde_json::{Value, json};
