@@ -252,3 +252,82 @@ def test_a_disk_without_room_refuses_and_loses_nothing(server, tmp_path):
             running.end()
         verified = subprocess.run([launcher.binary(), "audit-log", "verify", "--data-dir", str(disk / "data")])
         assert verified.returncode == 0
+
+
+def call(server, path, body=None):
+    """Status and answer of a call with JSON."""
+    method = "GET" if body is None else "POST"
+    data = None if body is None else json.dumps(body).encode()
+    status, said = send(server, method, path, data, "application/json")
+    return status, json.loads(said)
+
+
+def ready(server):
+    status, said = send(server, "GET", "ready", None, "application/json")
+    return status, json.loads(said)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_runs_on_a_disk_without_room_are_refused_and_kept(server, tmp_path):
+    """Metadata on PostgreSQL has a disk of its own: there runs go on, and artifacts are refused."""
+    mlflow_api = "api/2.0/mlflow"
+    with small_disk(tmp_path / "disk") as disk, launcher.on_store(server.backend, disk / "data") as running:
+        status, made = call(running, f"{mlflow_api}/runs/create", {"experiment_id": "0"})
+        assert status == 200, made
+        run_id = made["run"]["info"]["run_id"]
+        artifact = f"api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/big.bin"
+        (disk / "filler").touch()
+        fill(disk / "filler", 0)
+
+        def log(step):
+            points = [{"key": "loss", "value": random.random(), "step": step, "timestamp": at} for at in range(500)]
+            return call(running, f"{mlflow_api}/runs/log-batch", {"run_id": run_id, "metrics": points})
+
+        kept, most = 0, 2_000 if server.backend == "sqlite" else 20
+        while kept < most and (answer := log(kept))[0] == 200:
+            kept += 1
+        if server.backend == "sqlite":
+            assert kept < most, "the store grows where no room is"
+            assert (answer[0], "full" in answer[1]["message"]) == (503, True), answer
+            assert answer[1]["error_code"] == "TEMPORARILY_UNAVAILABLE", answer
+        status, said = send(running, "PUT", artifact, bytes(4 << 20), "application/octet-stream")
+        assert (status, "full" in said) == (503, True), said
+        status, found = ready(running)
+        assert (status, "full" in found["objects"]) == (503, True), found
+        assert send(running, "GET", "health", None, "text/plain")[0] == 200
+        # What is there can be read.
+        status, found = call(running, f"{mlflow_api}/runs/get?run_id={run_id}")
+        assert (status, found["run"]["info"]["run_id"]) == (200, run_id)
+
+        (disk / "filler").unlink()
+        until = time.monotonic() + 30
+        while ready(running)[0] != 200:
+            assert time.monotonic() < until, running.log_tail()
+            time.sleep(0.2)
+        assert log(kept)[0] == 200, "without a restart"
+        assert send(running, "PUT", artifact, bytes(4 << 20), "application/octet-stream")[0] == 200
+        assert len(send(running, "GET", artifact, None, "text/plain")[1]) == 4 << 20
+        history = f"{mlflow_api}/metrics/get-history?run_id={run_id}&metric_key=loss"
+        status, found = call(running, history)
+        steps = [point["step"] for point in found["metrics"]]
+        assert sorted(steps) == [step for step in range(kept + 1) for _ in range(500)], (
+            "what was acknowledged, and once"
+        )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk")
+def test_a_disk_that_cannot_be_written_keeps_a_server_from_starting(server, tmp_path):
+    if server.backend != "sqlite":
+        pytest.skip("the disk is that of the data directory, on either store")
+    with small_disk(tmp_path / "disk") as disk:
+        assert launcher.strongback(disk / "data").stop() == 0
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        started = [launcher.binary(), "up", "--data-dir", str(disk / "data"), "--port", "0"]
+        done = subprocess.run(started, capture_output=True, text=True, timeout=60)
+        assert done.returncode not in (0, 101), done
+        said = done.stdout + done.stderr
+        assert "read-only" in said.lower(), said
+        assert str(disk / "data") in said, said
+        # The same directory, once it can be written.
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        assert launcher.strongback(disk / "data").stop() == 0

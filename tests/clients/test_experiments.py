@@ -161,6 +161,8 @@ def searched(server):
         ("experiment_id != '{a}'", "bc"),
         ("experiment_id IN ('{a}', '{c}')", "ac"),
         ("experiment_id NOT IN ('{a}', '{c}')", "b"),
+        pytest.param("(tags.team = 'risk' OR tags.`x.y` = '1')", "ab", marks=pytest.mark.beyond),
+        pytest.param("NOT tags.team = 'risk'", "bc", marks=pytest.mark.beyond),
     ],
 )
 def test_search_filters(client, searched, condition, expected):
@@ -214,7 +216,7 @@ def test_search_pages(client, searched):
     [
         ("color = 'red'", "color"),
         ("name > 'a'", ">"),
-        ("name = 'a' OR name = 'b'", "clause"),
+        ("name = 'a' XOR name = 'b'", "clause"),
         ("name = unquoted", "unquoted"),
         ("creation_time = 'x'", "x"),
         ("attributes.name = 'a'", "attributes"),

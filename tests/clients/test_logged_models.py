@@ -137,6 +137,9 @@ def searched(server):
         ("metrics.auc >= 0.7 AND tags.tier = 'gold'", "b"),
         ("creation_timestamp > 0", "abcd"),
         ("model_id = '{b}'", "b"),
+        pytest.param("metrics.auc > 0.75 OR name = 'a'", "acd", marks=pytest.mark.beyond),
+        pytest.param("NOT metrics.auc > 0.75 AND NOT (tags.tier = 'gold')", "", marks=pytest.mark.beyond),
+        pytest.param("NOT (metrics.auc > 0.75 OR name = 'a')", "b", marks=pytest.mark.beyond),
     ],
 )
 def test_search_filters(searched, condition, expected):
@@ -174,7 +177,7 @@ def test_search_orders_and_pages(searched):
     [
         pytest.param("color = 'x'", None, marks=pytest.mark.beyond),
         ("name > 'x'", None),
-        ("name = 'a' OR name = 'b'", None),
+        ("name = 'a' XOR name = 'b'", None),
         (None, "color"),
         pytest.param("metrics.auc = 'x'", None, marks=pytest.mark.beyond),
     ],

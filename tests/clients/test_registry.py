@@ -260,12 +260,27 @@ def test_search_versions(client, searched, condition, expected):
     assert [f"{version.name[-1]}{version.version}" for version in found] == expected
 
 
-@pytest.mark.parametrize("condition", ["color = 'x'", "name > 'x'", "name = 'a' OR name = 'b'", "name = 1"])
+@pytest.mark.parametrize("condition", ["color = 'x'", "name > 'x'", "name = 'a' XOR name = 'b'", "name = 1"])
 def test_search_refuses(client, condition):
     with refused("INVALID_PARAMETER_VALUE"):
         client.search_registered_models(condition)
     with refused("INVALID_PARAMETER_VALUE"):
         client.search_model_versions(condition)
+
+
+@pytest.mark.beyond  # MLflow's grammar has none of these
+def test_search_with_or_not_and_parentheses(client, searched):
+    prefix, run_id = searched
+    for condition, expected in [
+        (f"name = '{prefix}-a' OR name = '{prefix}-b'", ["b1", "a2", "a1"]),
+        (f"tags.batch = '{prefix}' AND NOT name = '{prefix}-a'", ["b1"]),
+        (f"tags.batch = '{prefix}' AND (run_id = '{run_id}' OR tags.n = '2')", ["b1", "a2", "a1"]),
+        (f"NOT (NOT name = '{prefix}-a' OR tags.n = '1')", ["a2"]),
+    ]:
+        found = client.search_model_versions(condition, order_by=["name DESC", "version_number DESC"])
+        assert [f"{version.name[-1]}{version.version}" for version in found] == expected, condition
+    found = client.search_registered_models(f"name LIKE '{prefix}%' AND (tags.team = 'risk' OR NOT tags.team LIKE '%')")
+    assert sorted(model.name[-1] for model in found) == ["C", "a"]
 
 
 @pytest.mark.beyond  # an internal error in the reference

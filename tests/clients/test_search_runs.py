@@ -207,6 +207,33 @@ def test_filter(searched, condition, holds):
     assert sorted(run.info.run_name for run in found) == [spec.name for spec in expected]
 
 
+# What MLflow's grammar does not have.
+LOGIC = [
+    ("params.model = 'lr' OR params.model = 'RF'", lambda r: r.params["model"] in ("lr", "RF")),
+    (
+        "metrics.auc > 0.8 OR metrics.auc < 0.6 AND tags.team = 'growth'",
+        lambda r: r.auc() > 0.8 or (r.auc() < 0.6 and r.tags["team"] == "growth"),
+    ),
+    (
+        "(metrics.auc > 0.8 OR metrics.auc < 0.6) AND tags.team = 'growth'",
+        lambda r: (r.auc() > 0.8 or r.auc() < 0.6) and r.tags["team"] == "growth",
+    ),
+    # What is missing satisfies no comparison, and so the opposite of each.
+    ("NOT params.`lr.rate` = '0.4'", lambda r: r.params.get("lr.rate") != "0.4"),
+    ("NOT metrics.auc > 0.75", lambda r: not r.auc() > 0.75),
+    ("not (status = 'FINISHED' or run_id = '{7}')", lambda r: r.status != "FINISHED" and r.i != 7),
+    ("run_id = '{7}' OR artifact_uri LIKE '%{9}%' OR run_name = 'run-11'", lambda r: r.i in (7, 9, 11)),
+    ("dataset.name = 'ds1' OR NOT dataset.name LIKE '%'", lambda r: r.i in (1, 3, 5) or r.i >= 6),
+    ("NOT NOT (tags.dataset_version IS NULL)", lambda r: "dataset_version" not in r.tags),
+]
+
+
+@pytest.mark.beyond
+@pytest.mark.parametrize(("condition", "holds"), LOGIC, ids=[text for text, _ in LOGIC])
+def test_or_not_and_parentheses(searched, condition, holds):
+    test_filter(searched, condition, holds)
+
+
 def by(value, descending):
     """The rule of every order: numbers, then NaN, then missing, whichever the direction; then newest first, then id."""
 
@@ -307,9 +334,6 @@ def test_data_frame(searched):
 
 
 REFUSED = [
-    ("metrics.auc > 0.5 OR metrics.auc < 0.1", "clause"),
-    ("NOT metrics.auc > 0.5", ""),
-    ("(metrics.auc > 0.5)", ""),
     ("metrics.auc BETWEEN 1 AND 2", ""),
     ("metrics.auc > 0.5; DROP TABLE runs", "filter"),
     ("metrics.auc > 'high'", "numeric"),

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import cloudpickle
@@ -333,25 +334,9 @@ def test_a_worker_that_dies_hangs_or_raises_takes_nothing_down(served, monkeypat
 def test_a_worker_killed_under_load_takes_no_request_with_it(served):
     """The model of the test above, asked by many at once while its process is killed again and again: the request that it
     worked on is asked of the next one."""
-    answers, stop = [], threading.Event()
-
-    def load(at):
-        number = 0
-        while not stop.is_set():
-            number += 1
-            said = f"w{at}x{number}"
-            try:
-                answers.append((said, *post(served, "slow", {"dataframe_records": [{"what": said}]})[:2]))
-            except OSError as error:  # Cut off without an answer.
-                answers.append((said, None, repr(error)))
-
     tell = lambda what: json.loads(strongback(served, "endpoint", what, "slow", "--json").stdout)  # noqa: E731
-    before = tell("log")
-    threads = [threading.Thread(target=load, args=(at,)) for at in range(6)]
-    for thread in threads:
-        thread.start()
-    killed = set()
-    try:
+    before, killed = tell("log"), set()
+    with asked_by_many(served, 6) as answers:
         while len(killed) < 5:
             # Not before the process that came after the last one has answered.
             until, count = time.monotonic() + 60, len(answers)
@@ -362,17 +347,60 @@ def test_a_worker_killed_under_load_takes_no_request_with_it(served):
             if guard not in killed:
                 os.kill(guard, signal.SIGKILL)
                 killed.add(guard)
+    assert wrong(answers) == []
+    assert gained(before, tell("log")) == {"served": len(answers), "logged": len(answers), "unanswered": 0}
+
+
+def test_a_worker_that_hangs_under_load_takes_no_other_request_with_it(served):
+    """The same, and two requests that never end: they are told so, everybody else is answered by the next process."""
+    tell = lambda what: json.loads(strongback(served, "endpoint", what, "slow", "--json").stdout)  # noqa: E731
+    before = tell("log")
+    with asked_by_many(served, 4) as answers:
+        for _ in range(2):
+            count = len(answers)
+            status, answer, _ = post(served, "slow", {"dataframe_records": [{"what": "sleep"}]})
+            assert (status, answer["error_code"]) == (504, "DEADLINE_EXCEEDED"), answer
+            until = time.monotonic() + 60
+            while len(answers) < count + 20:
+                assert time.monotonic() < until, served.log_tail()
+                time.sleep(0.05)
+    assert wrong(answers) == []
+    assert gained(before, tell("log")) == {"served": len(answers), "logged": len(answers), "unanswered": 0}
+
+
+@contextmanager
+def asked_by_many(server, callers):
+    """The endpoint ``slow`` under load: what was asked, with status and answer, in a list that grows."""
+    answers, stop = [], threading.Event()
+
+    def load(at):
+        number = 0
+        while not stop.is_set():
+            number += 1
+            said = f"w{at}x{number}"
+            try:
+                answers.append((said, *post(server, "slow", {"dataframe_records": [{"what": said}]})[:2]))
+            except OSError as error:  # Cut off without an answer.
+                answers.append((said, None, repr(error)))
+
+    threads = [threading.Thread(target=load, args=(at,)) for at in range(callers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert [one for one in answers if one[1:] != (200, {"predictions": [one[0].upper()]})] == []
-    after = tell("log")
-    assert {what: after[what] - before[what] for what in ("served", "logged", "unanswered")} == {
-        "served": len(answers),
-        "logged": len(answers),
-        "unanswered": 0,
-    }
+
+
+def wrong(answers):
+    """Those that are not what the model makes of it."""
+    return [one for one in answers if one[1:] != (200, {"predictions": [one[0].upper()]})]
+
+
+def gained(before, after):
+    return {what: after[what] - before[what] for what in ("served", "logged", "unanswered")}
 
 
 class Busy(mlflow.pyfunc.PythonModel):

@@ -184,8 +184,8 @@ impl Search {
 
     /// The filter with names as they are stored: three-level names compare without case, and a plain model has two.
     fn with_stored_names(&self, sql: &mut Sql<'_>) -> Result<Expr> {
-        let mut comparisons: Vec<Comparison> = self.filter.comparisons().into_iter().cloned().collect();
-        for comparison in &mut comparisons {
+        let mut filter = self.filter.clone();
+        for comparison in filter.comparisons_mut() {
             let Comparison { subject: Subject::Attribute(Attribute::Name), op, value, .. } = comparison
             else {
                 continue;
@@ -203,7 +203,7 @@ impl Search {
                 }
             }
         }
-        Ok(Expr::And(comparisons.into_iter().map(Expr::Compare).collect()))
+        Ok(filter)
     }
 
     /// A page of this search; what the order leaves open is put in another one.
@@ -237,13 +237,13 @@ fn ordered(order: &[OrderBy], a: &Key, b: &Key) -> Ordering {
     Ordering::Equal
 }
 
-/// The name that the filter asks for, if it asks for one.
+/// The name that all that matches has, if the filter asks for one.
 fn named(filter: &Expr) -> Option<&str> {
     equal_to(filter, Attribute::Name)
 }
 
 fn equal_to(filter: &Expr, attribute: Attribute) -> Option<&str> {
-    filter.comparisons().into_iter().find_map(|comparison| match (&comparison.subject, comparison.op) {
+    filter.required().into_iter().find_map(|comparison| match (&comparison.subject, comparison.op) {
         (Subject::Attribute(found), Operator::Eq) if *found == attribute => match &comparison.value {
             Operand::Text(text) => Some(text.as_str()),
             _ => None,

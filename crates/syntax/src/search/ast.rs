@@ -13,11 +13,15 @@ pub struct Span {
     pub end: usize,
 }
 
-/// A filter. Disjunction and negation have room here, should the grammar ever get them.
+/// A filter. MLflow's has comparisons that are joined by `AND`; `OR`, `NOT` and parentheses are ours.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expr {
-    /// All of these hold; an empty list holds for everything.
+    /// All of these hold; an empty list holds for everything. A parser gives one of these at the top.
     And(Vec<Expr>),
+    /// One of these holds at least.
+    Or(Vec<Expr>),
+    /// This does not hold, for whatever reason: also where what it looks at is missing.
+    Not(Box<Expr>),
     /// One comparison.
     Compare(Comparison),
 }
@@ -197,8 +201,27 @@ impl Expr {
     /// Every comparison of the filter, left to right.
     pub fn comparisons(&self) -> Vec<&Comparison> {
         match self {
-            Expr::And(parts) => parts.iter().flat_map(Expr::comparisons).collect(),
+            Expr::And(parts) | Expr::Or(parts) => parts.iter().flat_map(Expr::comparisons).collect(),
+            Expr::Not(part) => part.comparisons(),
             Expr::Compare(comparison) => vec![comparison],
+        }
+    }
+
+    /// The same, to change them.
+    pub fn comparisons_mut(&mut self) -> Vec<&mut Comparison> {
+        match self {
+            Expr::And(parts) | Expr::Or(parts) => parts.iter_mut().flat_map(Expr::comparisons_mut).collect(),
+            Expr::Not(part) => part.comparisons_mut(),
+            Expr::Compare(comparison) => vec![comparison],
+        }
+    }
+
+    /// The comparisons that hold of everything that matches: those within no `OR` and no `NOT`.
+    pub fn required(&self) -> Vec<&Comparison> {
+        match self {
+            Expr::And(parts) => parts.iter().flat_map(Expr::required).collect(),
+            Expr::Compare(comparison) => vec![comparison],
+            Expr::Or(_) | Expr::Not(_) => Vec::new(),
         }
     }
 
@@ -209,8 +232,24 @@ impl Expr {
 
     /// The filter as text of this grammar; parsing it gives this tree again, apart from spans.
     pub fn to_filter(&self, grammar: Grammar) -> String {
-        let parts: Vec<String> = self.comparisons().into_iter().map(|c| c.to_filter(grammar)).collect();
-        parts.join(" AND ")
+        let joined = |parts: &[Expr], word: &str| {
+            let parts: Vec<String> = parts.iter().map(|part| part.within(grammar)).collect();
+            parts.join(word)
+        };
+        match self {
+            Expr::And(parts) => joined(parts, " AND "),
+            Expr::Or(parts) => joined(parts, " OR "),
+            Expr::Not(part) => format!("NOT {}", part.within(grammar)),
+            Expr::Compare(comparison) => comparison.to_filter(grammar),
+        }
+    }
+
+    /// The same as a part of something else.
+    fn within(&self, grammar: Grammar) -> String {
+        match self {
+            Expr::And(_) | Expr::Or(_) => format!("({})", self.to_filter(grammar)),
+            Expr::Not(_) | Expr::Compare(_) => self.to_filter(grammar),
+        }
     }
 }
 

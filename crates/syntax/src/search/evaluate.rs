@@ -1,7 +1,8 @@
 //! Whether something matches a filter, and how values are ordered.
 //!
 //! MLflow's rules: a missing key satisfies no comparison but `IS NULL`, not even `!=`; NaN satisfies only `!=`; a data
-//! set comparison holds if some input satisfies it. The one exception is the tag that marks prompts
+//! set comparison holds if some input satisfies it. What is ours: a comparison holds or does not, and `NOT` is the opposite, so that
+//! `NOT tags.team = 'risk'` finds what has no such tag as well. The one exception is the tag that marks prompts
 //! ([`PROMPT_TAG`]): where it is missing it counts as `false`, since clients ask for `!= 'true'` to leave prompts out.
 
 use std::borrow::Cow;
@@ -19,6 +20,11 @@ pub trait Fields {
     /// Value of a numeric subject: metrics, times (epoch milliseconds), version numbers. NaN is a value.
     fn number(&self, subject: &Subject) -> Option<f64>;
 
+    /// Whether one of the values of a numeric subject passes, where there may be several.
+    fn some_number(&self, subject: &Subject, passes: &dyn Fn(f64) -> bool) -> bool {
+        self.number(subject).is_some_and(passes)
+    }
+
     /// Value of a text subject: params, tags, other attributes.
     fn text(&self, subject: &Subject) -> Option<Cow<'_, str>>;
 
@@ -35,8 +41,15 @@ pub trait Fields {
 
 /// A filter made ready for many things: patterns compiled, lists hashed.
 #[derive(Debug, Clone)]
-pub struct Predicate {
-    tests: Vec<(Subject, Test)>,
+pub enum Predicate {
+    /// All of these hold.
+    All(Vec<Predicate>),
+    /// One of these holds at least.
+    Any(Vec<Predicate>),
+    /// This does not hold.
+    Not(Box<Predicate>),
+    /// A comparison holds of what it looks at.
+    Test(Subject, Test),
 }
 
 /// One comparison made ready, for one value or for whole columns of them.
@@ -75,18 +88,18 @@ impl Expr {
 impl Predicate {
     /// Compiles a filter.
     pub fn new(filter: &Expr) -> Self {
-        let tests = filter.comparisons().into_iter().map(|c| (c.subject.clone(), Test::new(c)));
-        Self { tests: tests.collect() }
+        match filter {
+            Expr::And(parts) => Self::All(parts.iter().map(Self::new).collect()),
+            Expr::Or(parts) => Self::Any(parts.iter().map(Self::new).collect()),
+            Expr::Not(part) => Self::Not(Box::new(Self::new(part))),
+            Expr::Compare(comparison) => Self::Test(comparison.subject.clone(), Test::new(comparison)),
+        }
     }
 
-    /// The comparisons, each with what it looks at.
-    pub fn tests(&self) -> &[(Subject, Test)] {
-        &self.tests
-    }
-
-    /// Whether the thing satisfies every comparison.
+    /// Whether the thing matches.
     pub fn matches(&self, fields: &impl Fields) -> bool {
-        self.tests.iter().all(|(subject, test)| test.holds(subject, fields))
+        self.matches_while(fields, || Ok::<_, std::convert::Infallible>(()))
+            .unwrap_or_else(|never| match never {})
     }
 
     /// The same for who has little time: `keep_going` is asked before each comparison, and its failure is the answer.
@@ -95,13 +108,33 @@ impl Predicate {
         fields: &impl Fields,
         keep_going: impl Fn() -> Result<(), E>,
     ) -> Result<bool, E> {
-        for (subject, test) in &self.tests {
-            keep_going()?;
-            if !test.holds(subject, fields) {
-                return Ok(false);
+        self.holds(fields, &keep_going)
+    }
+
+    fn holds<E>(&self, fields: &impl Fields, keep_going: &impl Fn() -> Result<(), E>) -> Result<bool, E> {
+        match self {
+            Self::All(parts) => {
+                for part in parts {
+                    if !part.holds(fields, keep_going)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Self::Any(parts) => {
+                for part in parts {
+                    if part.holds(fields, keep_going)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Self::Not(part) => Ok(!part.holds(fields, keep_going)?),
+            Self::Test(subject, test) => {
+                keep_going()?;
+                Ok(test.holds(subject, fields))
             }
         }
-        Ok(true)
     }
 }
 
@@ -125,7 +158,7 @@ impl Test {
 
     fn holds(&self, subject: &Subject, fields: &impl Fields) -> bool {
         match self {
-            Self::Number(op, value) => fields.number(subject).is_some_and(|n| compare(n, *op, *value)),
+            Self::Number(op, value) => fields.some_number(subject, &|number| compare(number, *op, *value)),
             Self::Missing => fields.text(subject).is_none(),
             Self::Present => fields.text(subject).is_some(),
             Self::Text(test) if matches!(subject, Subject::Dataset(_)) => {

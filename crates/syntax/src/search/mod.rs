@@ -2,11 +2,12 @@
 //! models.
 //!
 //! The five grammars share a lexer, a parser and a tree; [`Grammar`] says which words, attributes and operators each
-//! of them knows. A filter is a list of comparisons joined by `AND` (any case; stray `AND`s pass, as they do in
-//! MLflow), the identifier left and the value right:
+//! of them knows. A filter is comparisons joined by `AND` (any case; stray `AND`s pass, as they do in
+//! MLflow), the identifier left and the value right. Beyond MLflow there are `OR`, which binds weaker, `NOT` and parentheses:
 //!
 //! ```text
 //! metrics.auc > 0.9 AND params.`max depth` = '5' AND tags.team IS NOT NULL AND attributes.run_id IN ('a', 'b')
+//! (tags.team = 'risk' OR tags.team = 'fraud') AND NOT params.solver LIKE 'sag%'
 //! ```
 //!
 //! What must stay true:
@@ -48,6 +49,9 @@ pub const TOKENS_MAX: usize = 1 << 16;
 
 /// Most comparisons one filter may hold.
 pub const COMPARISONS_MAX: usize = 256;
+
+/// Most parentheses and `NOT`s that stand within each other.
+pub const NESTED_MAX: usize = 32;
 
 /// Most fields one order may hold.
 pub const ORDER_FIELDS_MAX: usize = 64;

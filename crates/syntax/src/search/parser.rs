@@ -7,7 +7,7 @@ use super::ast::{Comparison, DatasetField, Expr, Operand, Operator, Span, Subjec
 use super::error::SyntaxError;
 use super::grammar::{Entity, Grammar, ValueKind, quoted_list};
 use super::lexer::{self, Kind, Token};
-use super::{COMPARISONS_MAX, FILTER_BYTES_MAX, TOKENS_MAX};
+use super::{COMPARISONS_MAX, FILTER_BYTES_MAX, NESTED_MAX, TOKENS_MAX};
 
 mod value;
 
@@ -46,6 +46,16 @@ pub(super) struct Parser<'s> {
     pub(super) source: &'s str,
     pub(super) tokens: Vec<Token<'s>>,
     at: usize,
+    comparisons: usize,
+    /// How many parentheses and `NOT` the cursor is in.
+    depth: usize,
+}
+
+/// What a part of a filter is read in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Within {
+    Nothing,
+    Parentheses,
 }
 
 /// An operator as written; `known` if some grammar has it.
@@ -65,7 +75,7 @@ pub(super) struct Identifier<'s> {
 
 impl<'s> Parser<'s> {
     pub(super) fn new(grammar: Grammar, source: &'s str) -> Self {
-        Self { grammar, source, tokens: lexer::tokens(source), at: 0 }
+        Self { grammar, source, tokens: lexer::tokens(source), at: 0, comparisons: 0, depth: 0 }
     }
 
     pub(super) fn peek(&self) -> Option<&Token<'s>> {
@@ -105,21 +115,80 @@ impl<'s> Parser<'s> {
     }
 
     fn filter(&mut self) -> Result<Expr, SyntaxError> {
+        // MLflow passes over an AND too many.
+        while self.next_if(|token| token.is_word("AND")).is_some() {}
+        if self.peek().is_none() {
+            return Ok(Expr::And(Vec::new()));
+        }
+        Ok(match self.any(Within::Nothing)? {
+            Expr::And(parts) => Expr::And(parts),
+            part => Expr::And(vec![part]),
+        })
+    }
+
+    /// Parts that are joined by `OR`, which binds weaker than `AND`.
+    fn any(&mut self, within: Within) -> Result<Expr, SyntaxError> {
+        let mut parts = vec![self.all(within)?];
+        while self.next_if(|token| token.is_word("OR")).is_some() {
+            parts.push(self.all(within)?);
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Expr::Or(parts) })
+    }
+
+    /// Parts that are joined by `AND`, one at least.
+    fn all(&mut self, within: Within) -> Result<Expr, SyntaxError> {
         let mut parts = Vec::new();
         loop {
+            let is_joined = self.next_if(|token| token.is_word("AND")).is_some();
             while self.next_if(|token| token.is_word("AND")).is_some() {}
-            if self.peek().is_none() {
-                return Ok(Expr::And(parts));
+            let ends = match self.peek() {
+                None => within == Within::Nothing,
+                Some(token) if token.kind == Kind::Close => within == Within::Parentheses,
+                Some(token) => token.is_word("OR"),
+            };
+            if ends && !parts.is_empty() {
+                break;
             }
-            if parts.len() == COMPARISONS_MAX {
-                let message = format!("A filter can hold at most {COMPARISONS_MAX} comparisons");
-                return Err(self.error(self.tokens[self.at].span, message));
+            if !parts.is_empty() && !is_joined {
+                return Err(self.unexpected(match self.peek().map(|token| token.kind) {
+                    Some(Kind::Close) => "no parenthesis is open here",
+                    None => "a parenthesis is not closed",
+                    _ => "comparisons are joined by AND and OR",
+                }));
             }
-            parts.push(Expr::Compare(self.comparison()?));
-            if self.peek().is_some_and(|token| !token.is_word("AND")) {
-                return Err(self.unexpected("comparisons are joined by AND only"));
-            }
+            parts.push(self.part()?);
         }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Expr::And(parts) })
+    }
+
+    /// A comparison, something in parentheses, or the opposite of one.
+    fn part(&mut self) -> Result<Expr, SyntaxError> {
+        let opening = |token: &Token<'s>| token.kind == Kind::Open || token.is_word("NOT");
+        let Some(first) = self.next_if(opening) else {
+            self.comparisons += 1;
+            if self.comparisons > COMPARISONS_MAX
+                && let Some(token) = self.peek()
+            {
+                let message = format!("A filter can hold at most {COMPARISONS_MAX} comparisons");
+                return Err(self.error(token.span, message));
+            }
+            return Ok(Expr::Compare(self.comparison()?));
+        };
+        self.depth += 1;
+        if self.depth > NESTED_MAX {
+            let message = format!("A filter can be nested at most {NESTED_MAX} deep");
+            return Err(self.error(first.span, message));
+        }
+        let part = if first.kind == Kind::Open {
+            let part = self.any(Within::Parentheses)?;
+            self.next_if(|token| token.kind == Kind::Close)
+                .ok_or_else(|| self.unexpected("a parenthesis is not closed"))?;
+            part
+        } else {
+            Expr::Not(Box::new(self.part()?))
+        };
+        self.depth -= 1;
+        Ok(part)
     }
 
     fn comparison(&mut self) -> Result<Comparison, SyntaxError> {
@@ -146,8 +215,8 @@ impl<'s> Parser<'s> {
     /// `word`, `` `word` ``, `entity.key`, ``entity.`any key` ``, `` `entity`.key ``: pieces without space between.
     pub(super) fn identifier(&mut self) -> Result<Identifier<'s>, SyntaxError> {
         let hint = "a comparison starts with an attribute or with metrics.key, params.key or tags.key";
-        if self.peek().is_some_and(|t| t.is_word("NOT") || t.is_word("OR")) {
-            return Err(self.unexpected("comparisons are joined by AND only"));
+        if self.peek().is_some_and(|t| t.is_word("OR") || t.is_word("AND")) {
+            return Err(self.unexpected("a comparison is expected here; AND and OR stand between two"));
         }
         let Some(first) = self.next_if(|t| matches!(t.kind, Kind::Word | Kind::Quoted('`' | '"'))) else {
             return Err(self.unexpected(hint));

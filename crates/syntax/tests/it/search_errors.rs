@@ -1,9 +1,9 @@
 //! Where the caret stands, what the tree looks like, and what is refused for its size.
 
 use syntax::search::{
-    Attribute, COMPARISONS_MAX, Comparison, DatasetField, Expr, FILTER_BYTES_MAX, Grammar, Operand, Operator,
-    OrderBy, PATTERN_CHARS_MAX, Span, Subject, WILDCARDS_MAX, parse_filter, parse_order_by,
-    parse_order_field,
+    Attribute, COMPARISONS_MAX, Comparison, DatasetField, Expr, FILTER_BYTES_MAX, Grammar, NESTED_MAX,
+    Operand, Operator, OrderBy, PATTERN_CHARS_MAX, Span, Subject, WILDCARDS_MAX, parse_filter,
+    parse_order_by, parse_order_field,
 };
 
 /// The carets stand under exactly this piece of the text.
@@ -25,9 +25,17 @@ fn caret_stands_under_the_offending_token() {
     check_caret(runs, "tags.a  NOT   LIKE 'x'", "NOT   LIKE");
     check_caret(runs, "metrics.a > 'one'", "'one'");
     check_caret(runs, "params.a = one", "one");
-    check_caret(runs, "params.a = 'x' OR params.b = 'y'", "OR");
-    check_caret(runs, "NOT params.a = 'x'", "NOT");
-    check_caret(runs, "(params.a = 'x')", "(");
+    check_caret(runs, "params.a = 'x' XOR params.b = 'y'", "XOR");
+    check_caret(runs, "OR params.a = 'x'", "OR");
+    check_caret(runs, "params.a = 'x' OR", "");
+    check_caret(runs, "params.a = 'x' OR OR params.b = 'y'", "OR");
+    check_caret(runs, "NOT", "");
+    check_caret(runs, "NOT AND params.a = 'x'", "AND");
+    check_caret(runs, "params.a = 'x' NOT params.b = 'y'", "NOT");
+    check_caret(runs, "()", ")");
+    check_caret(runs, "(params.a = 'x'", "");
+    check_caret(runs, "params.a = 'x')", ")");
+    check_caret(runs, "(params.a = 'x') params.b = 'y'", "params.b");
     check_caret(runs, "metrics.a BETWEEN 1 AND 2", "BETWEEN");
     check_caret(runs, "metrics.a > 1;", ";");
     check_caret(runs, "metrics.a >", "");
@@ -61,9 +69,9 @@ fn patterns_are_bounded_with_a_caret_under_them() {
 fn display_shows_message_hint_line_and_caret() {
     let shown = |text: &str| parse_filter(Grammar::Runs, text).unwrap_err().to_string();
     assert_eq!(
-        shown("tags.größe = 'x' OR 1"),
-        "Invalid clause(s) in filter string: 'OR' (comparisons are joined by AND only)\n  \
-         tags.größe = 'x' OR 1\n                   ^^"
+        shown("tags.größe = 'x' XOR 1"),
+        "Invalid clause(s) in filter string: 'XOR' (comparisons are joined by AND and OR)\n  \
+         tags.größe = 'x' XOR 1\n                   ^^^"
     );
     assert_eq!(
         shown("metrics.a > 1\n  AND metrics.b >> 2\nAND x"),
@@ -147,6 +155,21 @@ fn sizes_are_limited() {
     let more = format!("{most} AND metrics.a > 1");
     let error = parse_filter(Grammar::Runs, &more).unwrap_err();
     assert_eq!(error.message, "A filter can hold at most 256 comparisons");
+    // However they are joined.
+    let error = parse_filter(Grammar::Runs, &more.replace(" AND ", " OR NOT ")).unwrap_err();
+    assert_eq!(error.message, "A filter can hold at most 256 comparisons");
+
+    let nested = |open: &str, close: &str, deep: usize| {
+        parse_filter(Grammar::Runs, &format!("{}metrics.a > 1{}", open.repeat(deep), close.repeat(deep)))
+    };
+    for (open, close) in [("(", ")"), ("NOT ", ""), ("NOT(", ")")] {
+        let most = if open == "NOT(" { NESTED_MAX / 2 } else { NESTED_MAX };
+        assert!(nested(open, close, most).is_ok());
+        for deep in [most + 1, 10_000] {
+            let error = nested(open, close, deep).unwrap_err();
+            assert_eq!(error.message, "A filter can be nested at most 32 deep");
+        }
+    }
 
     let ids: Vec<String> = (0..25_000).map(|id| format!("'{id:032x}'")).collect();
     assert!(parse_filter(Grammar::Runs, &format!("run_id IN ({})", ids.join(","))).is_ok());

@@ -168,14 +168,59 @@ fn takes(grammar: Grammar, expr: &Expr) -> bool {
 
 fn grammar_and_filter() -> impl Strategy<Value = (Grammar, Expr)> {
     select(Grammar::ALL.to_vec()).prop_flat_map(|grammar| {
-        prop::collection::vec(comparison(grammar), 0..5).prop_map(move |parts| (grammar, Expr::And(parts)))
+        prop::collection::vec(tree(comparison(grammar)), 0..5).prop_map(move |parts| (grammar, top(parts)))
     })
+}
+
+/// Comparisons, and what is made of them by AND, OR and NOT.
+fn tree(leaf: impl Strategy<Value = Expr> + 'static) -> impl Strategy<Value = Expr> {
+    leaf.prop_recursive(4, 16, 4, |part| {
+        let parts = || prop::collection::vec(part.clone(), 2..4);
+        prop_oneof![
+            parts().prop_map(Expr::And),
+            parts().prop_map(Expr::Or),
+            part.clone().prop_map(|part| Expr::Not(Box::new(part))),
+        ]
+    })
+}
+
+/// As a parser gives it: what is alone needs no AND around it but the one at the top.
+fn top(mut parts: Vec<Expr>) -> Expr {
+    match parts.pop() {
+        Some(Expr::And(only)) if parts.is_empty() => Expr::And(only),
+        Some(last) => {
+            parts.push(last);
+            Expr::And(parts)
+        }
+        None => Expr::And(parts),
+    }
+}
+
+/// One of the comparisons of a tag with these texts.
+fn one_of(texts: [&'static str; 3]) -> impl Strategy<Value = Expr> {
+    let parse = |text: &str| parse_filter(Grammar::Runs, &format!("tags.t = '{text}'")).unwrap();
+    select(texts.to_vec()).prop_map(move |text| match parse(text) {
+        Expr::And(mut parts) => bare(parts.remove(0)),
+        other => other,
+    })
+}
+
+/// What a filter means, written down once more: of its comparisons, those with this text hold.
+fn naive(expr: &Expr, of: Option<&str>) -> bool {
+    match expr {
+        Expr::And(parts) => parts.iter().filter(|part| naive(part, of)).count() == parts.len(),
+        Expr::Or(parts) => parts.iter().filter(|part| naive(part, of)).count() > 0,
+        Expr::Not(part) => !naive(part, of),
+        Expr::Compare(comparison) => of.is_some_and(|of| comparison.value == Operand::Text(of.to_owned())),
+    }
 }
 
 /// The tree without its spans.
 fn bare(expr: Expr) -> Expr {
     match expr {
         Expr::And(parts) => Expr::And(parts.into_iter().map(bare).collect()),
+        Expr::Or(parts) => Expr::Or(parts.into_iter().map(bare).collect()),
+        Expr::Not(part) => Expr::Not(Box::new(bare(*part))),
         Expr::Compare(comparison) => Expr::Compare(Comparison { span: Span::default(), ..comparison }),
     }
 }
@@ -216,6 +261,18 @@ proptest! {
         let text = filter.to_filter(grammar);
         let parsed = parse_filter(grammar, &text).map(bare);
         prop_assert_eq!(parsed, Ok(filter), "{}", text);
+    }
+
+    #[test]
+    fn and_or_and_not_mean_what_they_say(part in tree(one_of(["a", "b", "c"])), of in prop::option::of("[a-d]")) {
+        let thing = of.iter().fold(Thing::new("x"), |thing, of| thing.tag("t", of));
+        let filter = top(vec![part]);
+        prop_assert_eq!(filter.matches(&thing), naive(&filter, of.as_deref()), "{}", filter.to_filter(Grammar::Runs));
+        // What stands in no OR and under no NOT holds of all that matches.
+        if filter.matches(&thing) {
+            let all = filter.required().iter().all(|c| of.as_deref().is_some_and(|of| c.value == Operand::Text(of.to_owned())));
+            prop_assert!(all);
+        }
     }
 
     #[test]

@@ -7,8 +7,7 @@ use std::{borrow::Cow, cmp::Ordering};
 use http::Method;
 use serde::{Deserialize, Serialize};
 use syntax::search::{
-    self as grammar, Attribute, Comparison, Expr, Fields, Grammar, OrderBy, Predicate, Subject,
-    compare_numbers, compare_texts,
+    self as grammar, Attribute, Fields, Grammar, OrderBy, Predicate, Subject, compare_numbers, compare_texts,
 };
 
 use super::{
@@ -83,57 +82,61 @@ impl Fields for LoggedModel {
     }
 }
 
-/// One value of one metric.
-struct Measured(f64);
-
-impl Fields for Measured {
-    fn number(&self, _: &Subject) -> Option<f64> {
-        Some(self.0)
-    }
-
-    fn text(&self, _: &Subject) -> Option<Cow<'_, str>> {
-        None
-    }
-}
-
 /// A filter made ready: a comparison of a metric holds if some metric of that key and of the chosen data sets fits.
 /// Without such a comparison, a choice of data sets finds the models that have any metric on one of them.
 struct Filter {
-    rest: Predicate,
-    metrics: Vec<(String, Predicate)>,
+    predicate: Predicate,
+    asks_metrics: bool,
     datasets: Vec<DatasetChoice>,
 }
 
 impl Filter {
     fn new(text: &str, datasets: Vec<DatasetChoice>) -> Result<Self> {
-        let parsed = match text {
-            "" => Expr::And(Vec::new()),
-            text => grammar::parse_filter(Grammar::LoggedModels, text)
-                .map_err(|error| Error::from(error).in_field("filter"))?,
-        };
-        let (mut rest, mut metrics) = (Vec::new(), Vec::new());
-        for comparison in parsed.comparisons() {
-            let one = Expr::Compare(Comparison::clone(comparison));
-            match &comparison.subject {
-                Subject::Metric(key) => metrics.push((key.clone(), Predicate::new(&one))),
-                _ => rest.push(one),
-            }
-        }
-        Ok(Self { rest: Predicate::new(&Expr::And(rest)), metrics, datasets })
+        let parsed = grammar::parse_filter(Grammar::LoggedModels, text)
+            .map_err(|error| Error::from(error).in_field("filter"))?;
+        let comparisons = parsed.comparisons();
+        let asks_metrics = comparisons.iter().any(|one| matches!(one.subject, Subject::Metric(_)));
+        Ok(Self { predicate: Predicate::new(&parsed), asks_metrics, datasets })
     }
 
     fn matches(&self, model: &LoggedModel, until: &Limit) -> Result<bool> {
-        let of_choice = |metric: &Metric| {
-            self.datasets.is_empty() || self.datasets.iter().any(|choice| choice.fits(metric))
-        };
-        let measured = || !self.metrics.is_empty() || model.document.metrics.iter().any(of_choice);
-        Ok(self.rest.matches_while(model, || until.check())?
-            && (self.datasets.is_empty() || measured())
-            && self.metrics.iter().all(|(key, predicate)| {
-                let mut own =
-                    model.document.metrics.iter().filter(|metric| metric.key == *key && of_choice(metric));
-                own.any(|metric| predicate.matches(&Measured(metric.number())))
-            }))
+        let measured = Measured { model, datasets: &self.datasets };
+        let is_asked = self.datasets.is_empty() || self.asks_metrics || measured.metrics().next().is_some();
+        Ok(is_asked && self.predicate.matches_while(&measured, || until.check())?)
+    }
+}
+
+/// A model with its metrics on the chosen data sets.
+struct Measured<'m> {
+    model: &'m LoggedModel,
+    datasets: &'m [DatasetChoice],
+}
+
+impl<'m> Measured<'m> {
+    fn metrics(&self) -> impl Iterator<Item = &'m Metric> {
+        let datasets = self.datasets;
+        let is_chosen =
+            move |metric: &&Metric| datasets.is_empty() || datasets.iter().any(|choice| choice.fits(metric));
+        self.model.document.metrics.iter().filter(is_chosen)
+    }
+}
+
+impl Fields for Measured<'_> {
+    fn number(&self, subject: &Subject) -> Option<f64> {
+        self.model.number(subject)
+    }
+
+    fn some_number(&self, subject: &Subject, passes: &dyn Fn(f64) -> bool) -> bool {
+        match subject {
+            Subject::Metric(key) => {
+                self.metrics().any(|metric| metric.key == *key && passes(metric.number()))
+            }
+            subject => self.number(subject).is_some_and(passes),
+        }
+    }
+
+    fn text(&self, subject: &Subject) -> Option<Cow<'_, str>> {
+        self.model.text(subject)
     }
 }
 

@@ -24,9 +24,9 @@ impl Filter {
         Self { view, predicate: Predicate::new(filter.unwrap_or(&Expr::And(Vec::new()))) }
     }
 
-    /// The comparisons, each with what it looks at.
-    pub(super) fn tests(&self) -> &[(Subject, Test)] {
-        self.predicate.tests()
+    /// What a run has to satisfy, beside the view.
+    pub(super) fn predicate(&self) -> &Predicate {
+        &self.predicate
     }
 
     /// Whether a fresh run passes.

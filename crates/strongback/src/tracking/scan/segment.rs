@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use syntax::search::{Attribute, Subject, Test, TextTest};
+use syntax::search::{Attribute, Predicate, Subject, Test, TextTest};
 
 use crate::tracking::best::Best;
 use crate::tracking::columns::{Bitmap, Column, Kind, Zone, attribute};
@@ -91,25 +91,51 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
             let test = Test::Text(TextTest::OneOf([stage.to_owned()].into()));
             selected.and(&select(&test, column.as_deref(), rows, || self.source.keep_going())?);
         }
-        for (subject, test) in filter.tests() {
-            if selected.is_empty() {
-                return Ok(None);
-            }
-            match subject {
-                Subject::Attribute(Attribute::RunId | Attribute::ArtifactUri) => {
-                    self.select_by_id(subject, test, &mut selected)?;
-                }
-                subject => match column_of(subject) {
-                    Some((kind, key)) => {
-                        let column = self.column(kind, key)?;
-                        selected.and(&select(test, column.as_deref(), rows, || self.source.keep_going())?);
-                    }
-                    None => return Ok(None),
-                },
-            }
-        }
+        self.narrow(filter.predicate(), &mut selected)?;
         self.hide(hidden, &mut selected)?;
         Ok(if selected.is_empty() { None } else { Some(selected) })
+    }
+
+    /// Takes away the rows for which something does not hold. What is decided already is looked at no more.
+    fn narrow(&mut self, predicate: &Predicate, selected: &mut Bitmap) -> Result<(), S::Error> {
+        if selected.is_empty() {
+            return Ok(());
+        }
+        match predicate {
+            Predicate::All(parts) => parts.iter().try_for_each(|part| self.narrow(part, selected)),
+            Predicate::Any(parts) => {
+                let mut open = selected.clone();
+                for part in parts {
+                    let mut passes = open.clone();
+                    self.narrow(part, &mut passes)?;
+                    open.and_not(&passes);
+                }
+                selected.and_not(&open);
+                Ok(())
+            }
+            Predicate::Not(part) => {
+                let mut passes = selected.clone();
+                self.narrow(part, &mut passes)?;
+                selected.and_not(&passes);
+                Ok(())
+            }
+            Predicate::Test(subject, test) => self.test(subject, test, selected),
+        }
+    }
+
+    fn test(&mut self, subject: &Subject, test: &Test, selected: &mut Bitmap) -> Result<(), S::Error> {
+        if matches!(subject, Subject::Attribute(Attribute::RunId | Attribute::ArtifactUri)) {
+            return self.select_by_id(subject, test, selected);
+        }
+        let rows = self.segment.runs;
+        match column_of(subject) {
+            Some((kind, key)) => {
+                let column = self.column(kind, key)?;
+                selected.and(&select(test, column.as_deref(), rows, || self.source.keep_going())?);
+            }
+            None => *selected = Bitmap::none(rows),
+        }
+        Ok(())
     }
 
     /// Run ids and artifact URIs are not stored as text: rows still selected are written out one by one.

@@ -284,6 +284,27 @@ fn comparison() -> impl Strategy<Value = Comparison> {
     )
 }
 
+/// Comparisons, and what is made of them by AND, OR and NOT.
+fn part() -> impl Strategy<Value = Expr> {
+    comparison().prop_map(Expr::Compare).prop_recursive(3, 8, 3, |part| {
+        let parts = || prop::collection::vec(part.clone(), 0..3);
+        prop_oneof![
+            parts().prop_map(Expr::And),
+            parts().prop_map(Expr::Or),
+            part.clone().prop_map(|part| Expr::Not(Box::new(part))),
+        ]
+    })
+}
+
+fn naive_matches(run: &Run, filter: &Expr) -> bool {
+    match filter {
+        Expr::And(parts) => parts.iter().all(|part| naive_matches(run, part)),
+        Expr::Or(parts) => parts.iter().any(|part| naive_matches(run, part)),
+        Expr::Not(part) => !naive_matches(run, part),
+        Expr::Compare(comparison) => naive_holds(run, comparison),
+    }
+}
+
 fn order() -> impl Strategy<Value = Vec<OrderBy>> {
     prop::collection::vec((subject(), any::<bool>()), 0..4).prop_map(|fields| {
         let mut order: Vec<OrderBy> = Vec::new();
@@ -305,7 +326,7 @@ proptest! {
         updates in prop::collection::vec((0_i64..50, run()), 0..8),
         segment_runs in 1_usize..20,
         deleted in prop::collection::vec(1_i64..3, 0..2),
-        mut comparisons in prop::collection::vec(comparison(), 0..3),
+        mut parts in prop::collection::vec(part(), 0..3),
         by_id in prop::option::weighted(0.1, (0_usize..40, prop::sample::select(vec![Operator::Eq, Operator::Ne]))),
         order in order(),
         view in prop::sample::select(vec![View::Active, View::Deleted, View::All]),
@@ -315,7 +336,8 @@ proptest! {
         if let Some((place, op)) = by_id {
             let hex = runs.values().nth(place).map(Run::hex).unwrap_or_default();
             let subject = Subject::Attribute(Attribute::RunId);
-            comparisons.push(Comparison { subject, op, value: Operand::Text(hex), span: Span::default() });
+            let comparison = Comparison { subject, op, value: Operand::Text(hex), span: Span::default() };
+            parts.push(Expr::Compare(comparison));
         }
         let memory = Memory { deleted, ..Memory::build(&runs, segment_runs) };
         let is_deleted = |run: &Run| run.deleted || memory.is_deleted(run.experiment);
@@ -334,12 +356,12 @@ proptest! {
 
         let mut expected: Vec<(&i64, &Run)> = runs.iter()
             .filter(|(_, run)| view == View::All || is_deleted(run) == (view == View::Deleted))
-            .filter(|(_, run)| comparisons.iter().all(|comparison| naive_holds(run, comparison)))
+            .filter(|(_, run)| parts.iter().all(|part| naive_matches(run, part)))
             .collect();
         expected.sort_by(|a, b| naive_compare(a.1, b.1, &order));
         let expected: Vec<i64> = expected.into_iter().map(|(run_id, _)| *run_id).collect();
 
-        let filter = Expr::And(comparisons.into_iter().map(Expr::Compare).collect());
+        let filter = Expr::And(parts);
         let mut found = Vec::new();
         let mut after: Option<Anchor> = None;
         loop {
