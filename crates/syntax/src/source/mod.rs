@@ -127,6 +127,16 @@ pub struct SourceError {
     pub problem: SourceProblem,
 }
 
+/// A refused place for artifacts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Invalid artifact location: '{location_shown}'. {problem}")]
+pub struct LocationError {
+    /// The place as an error shows it: shortened, control characters escaped.
+    pub location_shown: String,
+    /// What was wrong, and what to do.
+    pub problem: SourceProblem,
+}
+
 /// Why a source is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceProblem {
@@ -141,6 +151,11 @@ pub enum SourceProblem {
         "The scheme '{0}' is not accepted; use models:, runs:, mlflow-artifacts: or an object store such as s3:."
     )]
     Scheme(String),
+    /// The same, of where artifacts are to be kept.
+    #[error(
+        "The scheme '{0}' is not accepted; leave it out for the server's own artifacts, or name an object store such as s3:."
+    )]
+    LocationScheme(String),
     /// A path that climbs or hides something.
     #[error("{0}")]
     Path(#[from] PathError),
@@ -186,6 +201,29 @@ fn parse(source: &str) -> Result<SourceUri, SourceProblem> {
         "dbfs" => places::dbfs(rest),
         known if EXTERNAL_SCHEMES.contains(&known) => external(scheme, rest),
         _ => Err(SourceProblem::Scheme(shown(&scheme))),
+    }
+}
+
+/// Refuses what is no place for an experiment's artifacts. One is below the proxy of the server, in an object store or a cluster's file
+/// system, or on a disk, which is the client's: the server opens none of them but its own.
+pub fn check_artifact_location(location: &str) -> Result<(), LocationError> {
+    check_location(location).map_err(|problem| LocationError { location_shown: shown(location), problem })
+}
+
+fn check_location(location: &str) -> Result<(), SourceProblem> {
+    const FORM: &str = "an absolute path or a URI, such as s3://<bucket>/<path>";
+    if location.len() > SOURCE_BYTES_MAX {
+        return Err(SourceProblem::TooLong);
+    }
+    if location.starts_with('/') {
+        return places::local(location).map(|_| ());
+    }
+    let (scheme, rest) = split_scheme(location).ok_or(SourceProblem::Form(FORM))?;
+    match scheme.as_str() {
+        "mlflow-artifacts" | "dbfs" => plain_path(rooted(rest)?).map(|_| ()),
+        "file" => places::local(local_part(rest)?).map(|_| ()),
+        known if EXTERNAL_SCHEMES.contains(&known) => external(scheme, rest).map(|_| ()),
+        _ => Err(SourceProblem::LocationScheme(shown(&scheme))),
     }
 }
 

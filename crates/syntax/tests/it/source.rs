@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use syntax::names::FullName;
 use syntax::paths::ArtifactPath;
-use syntax::source::{ArtifactRoot, SourceUri};
+use syntax::source::{ArtifactRoot, SourceUri, check_artifact_location};
 
 const RUN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -198,5 +198,65 @@ proptest! {
             let decoded = tail.replace("%25", "%").replace("%2e", ".").replace("%2f", "/");
             prop_assert!(decoded.split('/').all(|segment| segment != ".."), "{head}{tail}");
         }
+    }
+}
+
+#[test]
+fn places_for_artifacts() {
+    for good in [
+        "mlflow-artifacts:/7",
+        "mlflow-artifacts:/[18]",
+        "s3://bucket",
+        "s3://bucket/some/where/",
+        "gs://bucket/a b",
+        "abfss://container@account.dfs.core.windows.net/a",
+        "wasbs://container@account/a",
+        "hdfs://namenode:8020/a",
+        "dbfs:/mnt/a",
+        "file:///srv/artifacts",
+        "file:/srv/artifacts",
+        "/srv/artifacts",
+    ] {
+        check_artifact_location(good).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for (bad, why) in [
+        ("http://host/a", "The scheme 'http' is not accepted; leave it out"),
+        ("ftp://host/a", "The scheme 'ftp'"),
+        ("javascript:alert(1)", "The scheme 'javascript'"),
+        ("runs:/x", "The scheme 'runs'"),
+        ("s3://user:password@bucket/a", "The host part '<user>:<password>'"),
+        ("s3:///a", "The host part ''"),
+        ("file://host/a", "The host part 'host'"),
+        ("mlflow-artifacts://host/a", "The host part 'host'"),
+        ("s3://bucket/%252e%252e/a", ""),
+        ("s3://bucket/a/../b", ""),
+        ("file:///a/%2e%2e/b", ""),
+        ("/a\\..\\b", ""),
+        ("C:\\mlruns", "The scheme 'c'"),
+        ("mlruns", "Write it as an absolute path or a URI"),
+        ("s3://bucket/a?b", "query or fragment"),
+        ("s3://bucket/a#b", "query or fragment"),
+        ("", "Write it as"),
+        (&"x".repeat(3_000), "2048 bytes"),
+    ] {
+        let error = check_artifact_location(bad).expect_err(bad).to_string();
+        assert!(error.starts_with("Invalid artifact location: '"), "{error}");
+        assert!(error.contains(why), "{bad}: {error}");
+    }
+}
+
+proptest! {
+    /// Whatever climbs is refused, however it is written and wherever it stands.
+    #[test]
+    fn no_place_for_artifacts_climbs(
+        start in prop::sample::select(vec!["mlflow-artifacts:/", "s3://b/", "dbfs:/", "file:///", "file:/", "/", "hdfs://n:1/"]),
+        before in "[a-z]{0,3}",
+        dots in prop::sample::select(vec!["..", "%2e%2e", ".%2E", "%252e%252e", "%25252e.", "..%00"]),
+        slash in prop::sample::select(vec!["/", "%2f", "\\", "%5c", "%252f", "%255C"]),
+        after in "[a-z]{1,3}",
+    ) {
+        let before = if before.is_empty() { before } else { format!("{before}{slash}") };
+        let place = format!("{start}{before}{dots}{slash}{after}");
+        prop_assert!(check_artifact_location(&place).is_err(), "{}", place);
     }
 }

@@ -3,7 +3,7 @@
 use http::Method;
 use rand::Rng;
 use serde_json::json;
-use syntax::names;
+use syntax::{names, source::check_artifact_location};
 
 use super::{
     Experiment, Tags, find, lock, store,
@@ -209,19 +209,13 @@ fn check_location(location: &str) -> Result<()> {
     if location.starts_with("runs:") {
         return Err(Error::invalid(format!("Artifact location cannot be a runs:/ URI. Given: '{location}'")));
     }
-    if location.contains(['?', '#']) {
+    if location.contains(['?', '#', ';']) {
         return Err(Error::invalid(format!(
             "'artifact_location' URL can't include fragments or params. Given: '{location}'"
         )));
     }
-    if location.split(['/', '\\']).any(|part| part == "..")
-        || location.to_ascii_lowercase().contains("%2e%2e")
-    {
-        return Err(Error::invalid(format!(
-            "Invalid artifact location: '{location}' climbs out of itself with '..'."
-        )));
-    }
-    Ok(())
+    check_artifact_location(location)
+        .map_err(|error| Error::invalid(error.to_string()).in_field("artifact_location"))
 }
 
 async fn update(ctx: Ctx, request: UpdateRequest) -> Result<Empty> {
