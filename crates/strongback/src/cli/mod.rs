@@ -4,6 +4,7 @@
 //! command shows examples, and a test parses each of them and each command that a document shows.
 
 mod alert;
+mod artifacts;
 mod audit_erase;
 mod audit_log;
 mod backup;
@@ -169,6 +170,9 @@ enum Command {
     Why(why::WhyArgs),
     /// Show what something came from, and what came from it
     Lineage(lineage::LineageArgs),
+    /// Compare the files of runs and models with what was stored
+    #[command(subcommand)]
+    Artifacts(artifacts::ArtifactsCommand),
     /// Read and verify the log of everything that happened
     #[command(subcommand)]
     AuditLog(audit_log::AuditLogCommand),
@@ -235,6 +239,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::History(args) => history::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Lineage(args) => lineage::run(&args),
+        Command::Artifacts(command) => artifacts::run(command),
         Command::AuditLog(command) => audit_log::run(command),
     }
 }

@@ -27,6 +27,7 @@ mod remove;
 pub mod sign;
 mod store;
 mod upload;
+mod verify;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub use recover::{keep_clean, recover, sweep};
 pub use remove::remove;
 pub(crate) use store::STATEMENTS;
 pub use upload::{PARTS_MAX, PartGiven, abort, begin, complete, part, path_of};
+pub use verify::{Damage, Report, verify};
 
 use crate::{
     bind,

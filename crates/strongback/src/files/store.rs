@@ -30,6 +30,9 @@ statements! {
     /// Keeps what a key stands for from others until the transaction ends; the first leaves it to others who do the same.
     PATH_SHARE = "SELECT {share:$1}";
     PATH_KEEP = "SELECT {keep:$1}";
+    /// Files by the objects that they name.
+    FILES_BY_OBJECT = "SELECT area, path, object, size, sha256 FROM file WHERE object > $1
+        ORDER BY object, area, path LIMIT $2";
     OBJECTS_NAMED = "SELECT object FROM file WHERE object IN {texts:$1}
         UNION SELECT object FROM upload_part WHERE object IN {texts:$1}";
 

@@ -36,6 +36,9 @@ pub const BLOCK_BYTES: usize = 1 << 20;
 /// Free space below which the disk counts as full: the next block and its metadata still fit.
 const ROOM_BYTES_MIN: u64 = 16 << 20;
 
+/// Directory of the objects within a data directory.
+const OBJECTS: &str = "objects";
+
 /// Directory of what is being written. It is emptied when the store is opened.
 const TEMPORARY: &str = "tmp";
 
@@ -108,7 +111,7 @@ impl Objects {
     /// Opens the store below a data directory, which this process holds alone, and clears what a dead process left
     /// half-written.
     pub fn open(data_dir: &Path) -> Result<Self> {
-        let root = data_dir.join("objects");
+        let root = data_dir.join(OBJECTS);
         prepare(&root).map_err(|error| {
             Error::unavailable(format!("The directory {} cannot be prepared: {error}.", root.display()))
                 .because(error)
@@ -175,9 +178,18 @@ impl Objects {
     }
 }
 
+/// The file that holds an object of a data directory, for who reads beside the process that holds it.
+pub fn place(data_dir: &Path, id: ObjectId) -> PathBuf {
+    below(&data_dir.join(OBJECTS), id)
+}
+
+fn below(root: &Path, id: ObjectId) -> PathBuf {
+    root.join(id.shard()).join(id.to_string())
+}
+
 impl Inner {
     fn path(&self, id: ObjectId) -> PathBuf {
-        self.root.join(id.shard()).join(id.to_string())
+        below(&self.root, id)
     }
 
     fn temporary(&self, id: ObjectId) -> PathBuf {

@@ -220,6 +220,60 @@ fn back_up_and_bring_back(databases: Option<(&str, &str)>) {
     assert_eq!(verified["wrong"], 0, "{verified}");
 }
 
+/// A file is stored, damaged on the disk in three ways, and named each time.
+fn damage_a_file(database: Option<&str>) {
+    let server = Server::start(Launch::strongback(binary(), database)).unwrap();
+    let mut http = server.client();
+    let body = json!({ "experiment_id": "0", "run_name": "r", "start_time": 1 });
+    let made = http.post("/api/2.0/mlflow/runs/create", &body).unwrap().json();
+    let run_id = made["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    for name in ["a.bin", "b.bin"] {
+        let file = format!("/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/{name}");
+        assert_eq!(http.put(&file, &vec![name.as_bytes()[0]; 3_000_000]).unwrap().status, 200);
+    }
+    let verify = || {
+        let ended = server.command(&["artifacts", "verify", "--json"]).unwrap();
+        let report: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        (ended.status.code(), report)
+    };
+    let (code, report) = verify();
+    assert_eq!((code, &report["objects"], &report["bytes"]), (Some(0), &json!(2), &json!(6_000_000)));
+
+    let is_a = |path: &Path| std::fs::read(path).is_ok_and(|bytes| bytes.first() == Some(&b'a'));
+    let shards = std::fs::read_dir(server.data_dir().join("objects")).unwrap().flatten();
+    let objects = shards.flat_map(|shard| std::fs::read_dir(shard.path()).unwrap().flatten());
+    let object = objects.map(|object| object.path()).find(|path| is_a(path)).unwrap();
+    let whole = std::fs::read(&object).unwrap();
+    let mut other = whole.clone();
+    other[2_000_000] ^= 1;
+    let damages: [(&dyn Fn(), &str); 3] = [
+        (&|| std::fs::write(&object, &other).unwrap(), "its bytes are others: sha-256"),
+        (&|| std::fs::write(&object, &whole[1..]).unwrap(), "it has 2999999 bytes, and 3000000 were stored"),
+        (&|| std::fs::remove_file(&object).unwrap(), "its object is gone"),
+    ];
+    for (damage, problem) in damages {
+        damage();
+        let (code, report) = verify();
+        assert_eq!((code, &report["wrong"]), (Some(1), &json!(1)), "{report}");
+        let found = &report["damaged"][0];
+        assert_eq!(
+            (&found["path"], found["area"].as_str().unwrap().contains(&run_id)),
+            (&json!("a.bin"), true)
+        );
+        assert!(found["problem"].as_str().unwrap().starts_with(problem), "{report}");
+    }
+    std::fs::write(&object, &whole).unwrap();
+    assert_eq!(verify().0, Some(0));
+}
+
+#[test]
+fn a_file_that_changed_on_the_disk_is_named() {
+    damage_a_file(None);
+    if let Some(server) = postgres::server_url() {
+        damage_a_file(Some(postgres::fresh_database(&server).unwrap().url()));
+    }
+}
+
 #[test]
 fn a_backup_beside_a_running_server_comes_back_whole_on_sqlite() {
     back_up_and_bring_back(None);
