@@ -240,7 +240,7 @@ fn verify_slot(sql: &mut Sql<'_>, slot: i64, expected: &Expected<'_>, report: &m
                     "slot {slot}: block {} is dated {} s before a checkpoint that has not seen it: it was inserted, or the \
                      machine's clock was set back",
                     block.n,
-                    (at - block.first_at) / 1000
+                    at.saturating_sub(block.first_at) / 1000
                 ));
             }
             if let Some((hash, by)) = expected.heads.get(&block.n)

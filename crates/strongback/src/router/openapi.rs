@@ -90,6 +90,10 @@ pub fn document(routes: &[Route]) -> Value {
         }
     }
     definitions.extend(given);
+    let mut definitions = Value::Object(definitions);
+    for schemas in [&mut paths, &mut definitions] {
+        write_out(schemas);
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -125,6 +129,29 @@ fn error_schema() -> Value {
             "message": { "type": "string" }
         }
     })
+}
+
+/// Writes a schema that takes anything as `{}`: `true` says the same, and is more than many programs read.
+fn write_out(value: &mut Value) {
+    let whole = |value: &mut Value| {
+        if *value == Value::Bool(true) {
+            *value = json!({});
+        }
+    };
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match (name.as_str(), &mut *value) {
+                    ("properties", Value::Object(properties)) => properties.values_mut().for_each(whole),
+                    ("items" | "schema", value) => whole(value),
+                    _ => {}
+                }
+                write_out(value);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(write_out),
+        _ => {}
+    }
 }
 
 fn rename(value: &mut Value, from: &str, to: &str) {

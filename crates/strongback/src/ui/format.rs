@@ -6,7 +6,7 @@ use crate::time::utc;
 
 /// How long ago, with the exact time in UTC for who points at it.
 pub(super) fn ago(at: i64, now: i64) -> Markup {
-    let seconds = (now - at).max(0) / 1000;
+    let seconds = now.saturating_sub(at).max(0) / 1000;
     let words = match seconds {
         0..=4 => "just now".to_owned(),
         5..=59 => format!("{seconds} s ago"),
@@ -128,6 +128,13 @@ mod tests {
         for (ms, words) in [(7, "7 ms"), (1500, "1.5 s"), (61_000, "1 min 1 s"), (7_260_000, "2 h 1 min")] {
             assert_eq!(duration(ms), words);
         }
+        // Clients say any time.
+        for (at, now) in
+            [(i64::MIN, now), (i64::MAX, now), (now, i64::MIN), (i64::MAX, i64::MIN), (i64::MIN, i64::MAX)]
+        {
+            assert!(ago(at, now).into_string().starts_with("<time"));
+        }
+        assert_eq!((duration(i64::MIN), duration(i64::MAX).is_empty()), ("0 ms".to_owned(), false));
     }
 
     #[test]

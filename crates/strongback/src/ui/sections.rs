@@ -80,7 +80,7 @@ fn run_line(run: &RunLine, frame: &Frame) -> Markup {
     let experiment = format!("/mlflow/#/experiments/{}", run.experiment_id);
     let name = if run.name.is_empty() { &run.run_id } else { &run.name };
     let status = run.status.to_lowercase();
-    let took = run.end_time.map(|end| duration(end - run.start_time));
+    let took = run.end_time.map(|end| duration(end.saturating_sub(run.start_time)));
     let more = run.metric_count.saturating_sub(run.metrics.len());
     html! {
         tr {

@@ -336,3 +336,45 @@ fn a_wrong_field_of_a_point_is_named() {
         }
     });
 }
+
+/// Clients say when a run began and ended, and when a point was measured; whatever it is, what shows runs goes on.
+#[test]
+fn times_at_the_ends_of_64_bits_break_nothing() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "times").await;
+        let ends = [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX];
+        let mut last = String::new();
+        for start in ends {
+            let body = json!({ "experiment_id": home, "start_time": start });
+            let made = test.post(&format!("{M}/runs/create"), body).await;
+            ok(&made)["run"]["info"]["run_id"].as_str().unwrap().clone_into(&mut last);
+            let points: Vec<_> = ends
+                .iter()
+                .map(|at| json!({ "key": "loss", "value": 0.5, "timestamp": at, "step": at }))
+                .collect();
+            log(&test, &last, json!({ "metrics": points })).await;
+            for end in ends {
+                let body = json!({ "run_id": last, "status": "FINISHED", "end_time": end });
+                ok(&test.post(&format!("{M}/runs/update"), body).await);
+                assert_eq!(test.get("/").await.status, 200, "from {start} to {end}");
+            }
+        }
+        strongback::tracking::catch_up(&test.app).await.unwrap();
+        for order in ["start_time", "attributes.end_time DESC", "metrics.loss"] {
+            let body = json!({
+                "experiment_ids": [home], "order_by": [order], "filter": format!("start_time <= {}", i64::MAX),
+            });
+            let found = test.post(&format!("{M}/runs/search"), body).await;
+            assert_eq!(ok(&found)["runs"].as_array().unwrap().len(), ends.len(), "{order}");
+        }
+        for path in [
+            "/api/1.0/overview".to_owned(),
+            format!("{M}/metrics/get-history?run_id={last}&metric_key=loss"),
+            format!("{M}/metrics/get-history-bulk-interval?run_ids={last}&metric_key=loss&max_results=3"),
+            format!("/api/1.0/runs/best?experiment_id={home}&metric=loss"),
+        ] {
+            let answer = test.get(&path).await;
+            assert!(answer.status < 500, "{path}: {answer:?}");
+        }
+    });
+}
