@@ -2,12 +2,15 @@
 # Makes the Python environment of the tests, the demo and the benchmarks, or leaves it alone when it is current.
 # It lies outside the checkout and is keyed on its lock file and on the Python that made it.
 # Prints the environment's folder on stdout, progress on stderr:   venv=$(tools/venv.sh)
+# With a name, the one of another lock file:   old=$(tools/venv.sh old)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cache=${STRONGBACK_CACHE:-$HOME/.cache/strongback}
+name=${1:-client}
 venv=$cache/venv
-lock=requirements/client.txt
+[[ $name == client ]] || venv=$cache/venv-$name
+lock=requirements/$name.txt
 python=${PYTHON:-python3}
 
 say() { printf 'venv: %s\n' "$*" >&2; }
@@ -26,7 +29,7 @@ command -v "$python" >/dev/null || die "no '$python' found; install Python 3.11 
 
 key=$({ cat "$lock"; "$python" -c 'import sys; print(sys.version, sys.base_prefix)'; } | sha256sum | cut -d' ' -f1)
 mkdir -p "$cache"
-exec 9>"$cache/venv.lock"
+exec 9>"$venv.lock"
 flock 9 # two builds at once would write over each other
 
 if [[ -f $venv/.key && $(<"$venv/.key") == "$key" ]]; then
@@ -37,7 +40,7 @@ fi
 total=$(grep -cE '^[a-zA-Z]' "$lock")
 say "making $venv ($total packages from $lock; the first time takes some minutes)"
 started=$SECONDS
-log=$cache/venv.log
+log=$venv.log
 rm -rf "$venv"
 "$python" -c 'import ensurepip' 2>/dev/null || install_debian
 "$python" -m venv "$venv" || die "'$python -m venv' failed (on Debian: apt-get install python3-venv)."
