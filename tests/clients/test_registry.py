@@ -279,6 +279,12 @@ def test_search_with_or_not_and_parentheses(client, searched):
     ]:
         found = client.search_model_versions(condition, order_by=["name DESC", "version_number DESC"])
         assert [f"{version.name[-1]}{version.version}" for version in found] == expected, condition
+    # The client writes a condition on prompts beside it, without parentheses.
+    client.create_registered_model(f"{prefix}-p", {"mlflow.prompt.is_prompt": "true"})
+    found = client.search_registered_models(f"name = '{prefix}-p' OR name = '{prefix}-a'")
+    assert [model.name[-1] for model in found] == ["a"]
+    prompts = client.search_prompts(f"name = '{prefix}-a' OR name = '{prefix}-p'")
+    assert [prompt.name[-1] for prompt in prompts] == ["p"]
     found = client.search_registered_models(f"name LIKE '{prefix}%' AND (tags.team = 'risk' OR NOT tags.team LIKE '%')")
     assert sorted(model.name[-1] for model in found) == ["C", "a"]
 

@@ -27,6 +27,8 @@ const COLUMNS_MAX: u64 = 1 << 16;
 const GROUPS_MAX: u64 = i16::MAX as u64;
 /// Columns of all row groups together. A decoder takes some hundred bytes for each.
 const CHUNKS_MAX: u64 = 1 << 20;
+/// Keys of what a file says besides.
+const KEYS_MAX: u64 = 1 << 16;
 /// Bytes of the columns' names, each with those of the columns that it is in.
 const NAMES_BYTES_MAX: u64 = 64 << 20;
 
@@ -69,6 +71,12 @@ fn walk(bytes: &[u8]) -> thrift::Result<()> {
             walk.list(Shape::Struct(format::ELEMENT), &mut |walk, count| columns.add(walk, count))
         }
         file::GROUPS => walk.list(Shape::Struct(format::GROUP), &mut |walk, count| groups.add(walk, count)),
+        file::METADATA => walk.list(format::KEY_VALUE, &mut |walk, count| {
+            if count > KEYS_MAX {
+                return Err("it has more metadata than 65536 keys");
+            }
+            walk.known(format::KEY_VALUE, kind::STRUCT, 2)
+        }),
         _ => walk.pass(field, 1),
     })
 }
@@ -207,6 +215,19 @@ mod tests {
         // The schema twice, and a list of truths where nothing is known.
         assert_eq!(walk(&[0x29, 0x0c, 0x09, 0x04, 0x0c, 0x00]), Err("a field comes twice"));
         assert_eq!(walk(&[0x89, 0x12, 0x01, 0x00]), Err("a list of truths stands where none does"));
+    }
+
+    #[test]
+    fn what_a_file_says_besides_is_bounded() {
+        let keys = |count: usize| {
+            let varint = [0x80 | count as u8, 0x80 | (count >> 7) as u8, (count >> 14) as u8];
+            [&[0x59, 0xfc][..], &varint, &[0x18, 0x00, 0x00].repeat(count), &[0x00]].concat()
+        };
+        assert_eq!(walk(&keys(65_536)), Ok(()));
+        assert_eq!(walk(&keys(65_537)), Err("it has more metadata than 65536 keys"));
+        // Field 8, which is not known: a list of 2^24 + 1 bytes.
+        let long = [&[0x89, 0xf3, 0x81, 0x80, 0x80, 0x08][..], &vec![0; (1 << 24) + 1], &[0x00]].concat();
+        assert_eq!(walk(&long), Err("its lists are too long together; write larger row groups"));
     }
 
     #[test]

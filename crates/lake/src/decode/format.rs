@@ -48,13 +48,16 @@ use Shape::{Byte, Bytes, Double, Flag, List, Struct, Whole};
 /// A member of a union that says nothing but which one it is.
 const NOTHING: Shape = Struct(&[]);
 
+/// `KeyValue`.
+pub(super) const KEY_VALUE: Shape = Struct(&[(1, Bytes), (2, Bytes)]);
+
 /// `FileMetaData`, less what only encrypted files have.
 pub(super) const FILE: Fields = &[
     (1, Whole),
     (file::SCHEMA, List(&Struct(ELEMENT))),
     (3, Whole),
     (file::GROUPS, List(&Struct(GROUP))),
-    (5, List(&Struct(&[(1, Bytes), (2, Bytes)]))),
+    (file::METADATA, List(&KEY_VALUE)),
     (6, Bytes),
     (7, List(&Struct(&[(1, NOTHING), (2, NOTHING)]))),
 ];
@@ -63,6 +66,7 @@ pub(super) const FILE: Fields = &[
 pub(super) mod file {
     pub(in crate::decode) const SCHEMA: i64 = 2;
     pub(in crate::decode) const GROUPS: i64 = 4;
+    pub(in crate::decode) const METADATA: i64 = 5;
 }
 
 /// `SchemaElement`.
@@ -137,7 +141,7 @@ const COLUMN: Fields = &[
     (5, Whole),
     (6, Whole),
     (7, Whole),
-    (8, List(&Struct(&[(1, Bytes), (2, Bytes)]))),
+    (8, List(&KEY_VALUE)),
     (9, Whole),
     (10, Whole),
     (11, Whole),

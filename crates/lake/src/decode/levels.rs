@@ -13,7 +13,7 @@ use deltalake::parquet::{
     file::{metadata::ColumnChunkMetaData, serialized_reader::SerializedPageReader},
 };
 
-use super::footer::refused;
+use super::{footer::refused, thrift::varint};
 use crate::error::{Error, Result};
 
 /// Bytes of the longest row. A value takes its share of its page and `held` bytes besides. The pages were checked before.
@@ -114,18 +114,6 @@ impl Rows {
         }
         Some(())
     }
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let byte = *bytes.split_off_first()?;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -10,6 +10,9 @@ use super::format::{Fields, Shape};
 /// Values within values. Those of Parquet go less deep.
 const DEPTH_MAX: usize = 24;
 
+/// Elements of all lists together, whose counts take more than a byte: decoders keep each in memory, larger than it is written.
+const LISTED_MAX: u64 = 1 << 24;
+
 /// Kinds of values.
 pub(super) mod kind {
     pub(super) const STOP: u8 = 0;
@@ -45,11 +48,13 @@ pub(super) type Visit<'v, 'b> = &'v mut dyn FnMut(&mut Walk<'b>, Field) -> Resul
 /// What is not walked over yet.
 pub(super) struct Walk<'b> {
     rest: &'b [u8],
+    /// Elements of lists that were walked over.
+    listed: u64,
 }
 
 impl<'b> Walk<'b> {
     pub(super) fn new(bytes: &'b [u8]) -> Self {
-        Self { rest: bytes }
+        Self { rest: bytes, listed: 0 }
     }
 
     /// How many bytes lie behind what was walked over.
@@ -184,6 +189,10 @@ impl<'b> Walk<'b> {
         if count > self.rest.len() as u64 {
             return Err("a list says that it is longer than what holds it");
         }
+        self.listed += count;
+        if self.listed > LISTED_MAX {
+            return Err("its lists are too long together; write larger row groups");
+        }
         Ok(count)
     }
 
@@ -207,15 +216,7 @@ impl<'b> Walk<'b> {
     }
 
     fn varint(&mut self) -> Result<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err("a number is too long")
+        varint(&mut self.rest).ok_or("a number breaks off or is too long")
     }
 
     fn byte(&mut self) -> Result<u8> {
@@ -229,4 +230,17 @@ impl<'b> Walk<'b> {
         self.rest = self.rest.get(bytes..).ok_or("it breaks off")?;
         Ok(())
     }
+}
+
+/// A whole number of at most 64 bits, seven of them a byte, the lowest first. None where it breaks off or is longer.
+pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.split_off_first()?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
 }

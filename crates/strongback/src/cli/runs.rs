@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use syntax::names::closest;
+use syntax::{
+    names::closest,
+    search::{Grammar, parse_filter},
+};
 
 use super::{
     client::{Client, Remote},
@@ -75,7 +78,14 @@ impl BestArgs {
     fn whole_filter(&self) -> String {
         let theirs = self.filter.as_deref().map(str::trim).filter(|filter| !filter.is_empty());
         let ours = (!self.any_status).then_some(FINISHED);
-        ours.into_iter().chain(theirs).collect::<Vec<_>>().join(" AND ")
+        let theirs = theirs.map(|filter| match parse_filter(Grammar::Runs, filter) {
+            // An OR would let through what is not ours.
+            Ok(parsed) if ours.is_some() && parsed.required().len() < parsed.comparisons().len() => {
+                format!("({filter})")
+            }
+            _ => filter.to_owned(),
+        });
+        ours.map(str::to_owned).into_iter().chain(theirs).collect::<Vec<_>>().join(" AND ")
     }
 }
 

@@ -27,7 +27,7 @@ const NAMED_MAX: usize = 1_000;
 pub struct Report {
     /// Objects that were read.
     pub objects: u64,
-    /// Bytes that were read.
+    /// Bytes of those that are what was stored.
     pub bytes: u64,
     /// Objects that are not what was stored.
     pub wrong: u64,
@@ -60,6 +60,15 @@ struct Stored {
 /// Reads every object of a data directory and compares it with what was stored. `progress` is told of each, and how many bytes it
 /// had.
 pub fn verify(location: &Location, data_dir: &Path, mut progress: impl FnMut(&Report)) -> Result<Report> {
+    // Where nothing can be looked at, nothing is damaged either.
+    let root = objects::root(data_dir);
+    fs::read_dir(&root).map_err(|error| {
+        Error::unavailable(format!(
+            "{} cannot be looked at: {error}. Name the data directory with --data-dir.",
+            root.display()
+        ))
+        .because(error)
+    })?;
     let (mut report, mut after) = (Report::default(), String::new());
     loop {
         let page = db::inspect(location, |sql| page(sql, &after))?;
@@ -68,7 +77,7 @@ pub fn verify(location: &Location, data_dir: &Path, mut progress: impl FnMut(&Re
         for stored in page {
             let id: ObjectId = stored.object.parse()?;
             report.objects += 1;
-            if let Some(problem) = problem_of(&objects::place(data_dir, id), &stored)
+            if let Some(problem) = problem_of(&objects::place(data_dir, id), &stored)?
                 // What a server let go meanwhile is nobody's.
                 && db::inspect(location, |sql| is_named(sql, &stored))?
             {
@@ -107,9 +116,14 @@ fn is_named(sql: &mut Sql<'_>, stored: &Stored) -> Result<bool> {
 }
 
 /// What is wrong with an object, if anything is.
-fn problem_of(place: &Path, stored: &Stored) -> Option<String> {
-    match digest(place) {
+fn problem_of(place: &Path, stored: &Stored) -> Result<Option<String>> {
+    Ok(match digest(place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some("its object is gone".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(
+                Error::unavailable(format!("{} may not be read: {error}.", place.display())).because(error)
+            );
+        }
         Err(error) => Some(format!("its object cannot be read: {error}")),
         Ok((size, _)) if size != stored.size => {
             Some(format!("it has {size} bytes, and {} were stored", stored.size))
@@ -120,7 +134,7 @@ fn problem_of(place: &Path, stored: &Stored) -> Option<String> {
             hex::encode(&stored.sha256)
         )),
         Ok(_) => None,
-    }
+    })
 }
 
 /// Size and digest of what is there.

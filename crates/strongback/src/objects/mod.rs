@@ -111,7 +111,7 @@ impl Objects {
     /// Opens the store below a data directory, which this process holds alone, and clears what a dead process left
     /// half-written.
     pub fn open(data_dir: &Path) -> Result<Self> {
-        let root = data_dir.join(OBJECTS);
+        let root = root(data_dir);
         prepare(&root).map_err(|error| {
             Error::unavailable(format!("The directory {} cannot be prepared: {error}.", root.display()))
                 .because(error)
@@ -178,9 +178,14 @@ impl Objects {
     }
 }
 
+/// The directory of the objects of a data directory.
+pub fn root(data_dir: &Path) -> PathBuf {
+    data_dir.join(OBJECTS)
+}
+
 /// The file that holds an object of a data directory, for who reads beside the process that holds it.
 pub fn place(data_dir: &Path, id: ObjectId) -> PathBuf {
-    below(&data_dir.join(OBJECTS), id)
+    below(&root(data_dir), id)
 }
 
 fn below(root: &Path, id: ObjectId) -> PathBuf {

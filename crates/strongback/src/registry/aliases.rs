@@ -90,6 +90,9 @@ pub fn alias_set_as(
     }
     let model = names::lock(tx, name, levels, Action::Edit)?;
     let target = to.map(|number| versions::require(tx, &model, number)).transpose()?;
+    if target.is_some() {
+        refuse_too_many(tx, &model, alias)?;
+    }
     let Some(moved) = point(tx, &model, alias, target.as_ref(), (reason, is_said), authority)? else {
         return Ok(Change::Nothing(model));
     };
@@ -132,19 +135,18 @@ pub(super) fn point(
     if from == to {
         return Ok(None);
     }
-    if from.is_none() {
-        refuse_too_many(tx, model)?;
-    }
     let said = if is_said { reason } else { "" };
     let grounds = governance::grounds(tx, model, alias, (from, target), authority, said)?;
     let n = shift(tx, model.id, alias, (from, to), moves, (reason, grounds.as_ref()))?;
     Ok(Some(Moved { n, from, grounds }))
 }
 
-/// Refuses one more alias than a model can have. The model is locked, so that nobody sets another one meanwhile.
-fn refuse_too_many(tx: &mut Sql<'_>, model: &Model) -> Result<()> {
+/// Refuses one more alias than a model can have. The model is locked, so that nobody sets another one meanwhile. Those that follow
+/// stages are not kept out by it: a client with stages knows nothing of aliases.
+fn refuse_too_many(tx: &mut Sql<'_>, model: &Model, alias: &str) -> Result<()> {
     let there: i64 = tx.one(&store::ALIAS_COUNT, bind![model.id], |row| row.get(0))?;
-    if there < ALIASES_MAX {
+    let is_there = tx.first(&store::ALIAS_VERSION, bind![model.id, alias], |_| Ok(()))?.is_some();
+    if there < ALIASES_MAX || is_there {
         return Ok(());
     }
     Err(Error::invalid(format!(

@@ -14,7 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use syntax::search::{
     Attribute, Comparison, Expr, Fields, Grammar, Operand, Operator, OrderBy, PROMPT_TAG, Predicate, Subject,
-    parse_filter, parse_order_by,
+    SyntaxError, parse_filter, parse_order_by,
 };
 
 use super::{
@@ -95,7 +95,7 @@ impl Search {
         page_token: Option<&str>,
     ) -> Result<Self> {
         let question = Question::of(&(filter, order_by))?;
-        let filter = parse_filter(grammar, filter).map_err(|error| Error::from(error).in_field("filter"))?;
+        let filter = parsed(grammar, filter).map_err(|error| Error::from(error).in_field("filter"))?;
         Ok(Self {
             hide_prompts: !filter.mentions_tag(PROMPT_TAG),
             filter,
@@ -219,6 +219,22 @@ impl Search {
     fn token(&self, next: Option<Key>) -> Result<Option<String>> {
         next.map(|next| page::token(self.question, &next)).transpose()
     }
+}
+
+/// Reads a filter. mlflow's client writes a condition of its own beside the text of its caller, without parentheses: it is taken off
+/// first, since it is meant for all of an `OR` in that text.
+fn parsed(grammar: Grammar, text: &str) -> Result<Expr, SyntaxError> {
+    const FIRST: [&str; 1] = ["tags.`mlflow.prompt.is_prompt` = 'true' AND "];
+    const LAST: [&str; 2] =
+        [" AND tag.`mlflow.prompt.is_prompt` != 'true'", " AND tag.`mlflow.prompt.is_prompt` = 'true'"];
+    let first = FIRST.iter().find_map(|own| Some((*own, text.strip_prefix(own)?)));
+    let last = LAST.iter().find_map(|own| Some((*own, text.strip_suffix(own)?)));
+    if let Some((own, theirs)) = last.or(first)
+        && let (Ok(own), Ok(theirs)) = (parse_filter(grammar, own), parsed(grammar, theirs))
+    {
+        return Ok(Expr::And(vec![own, theirs]));
+    }
+    parse_filter(grammar, text)
 }
 
 fn ordered(order: &[OrderBy], a: &Key, b: &Key) -> Ordering {

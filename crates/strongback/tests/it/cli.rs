@@ -264,6 +264,13 @@ fn damage_a_file(database: Option<&str>) {
     }
     std::fs::write(&object, &whole).unwrap();
     assert_eq!(verify().0, Some(0));
+    // Where there is nothing to look at, nothing is damaged.
+    let objects = server.data_dir().join("objects");
+    let aside = objects.with_extension("aside");
+    std::fs::rename(&objects, &aside).unwrap();
+    let ended = server.command(&["artifacts", "verify"]).unwrap();
+    assert_eq!(ended.status.code(), Some(4), "{}", text(&ended.stderr));
+    std::fs::rename(&aside, &objects).unwrap();
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl<'s> Parser<'s> {
             let ends = match self.peek() {
                 None => within == Within::Nothing,
                 Some(token) if token.kind == Kind::Close => within == Within::Parentheses,
-                Some(token) => token.is_word("OR"),
+                Some(token) => token.is_word("OR") && !is_joined,
             };
             if ends && !parts.is_empty() {
                 break;

@@ -279,7 +279,16 @@ fn external(scheme: String, rest: &str) -> Result<SourceUri, SourceProblem> {
     let hostile = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | ':'));
     // A colon before an at sign is a password; a container before an at sign is Azure's form.
     let with_password = authority.split_once('@').is_some_and(|(user, _)| user.contains(':'));
-    if authority.is_empty() || authority.contains(hostile) || authority.starts_with('.') || with_password {
+    if authority.is_empty() {
+        // A cluster's file system has a name node that clients know by themselves.
+        return match scheme.as_str() {
+            "hdfs" | "viewfs" => {
+                Ok(SourceUri::External { scheme, authority: String::new(), path: plain_path(path)? })
+            }
+            _ => Err(SourceProblem::Form("<scheme>://<bucket>/<path>")),
+        };
+    }
+    if authority.contains(hostile) || authority.starts_with('.') || with_password {
         let shown = if with_password { "<user>:<password>".to_owned() } else { shown(authority) };
         return Err(SourceProblem::Authority(shown));
     }

@@ -29,6 +29,7 @@ fn caret_stands_under_the_offending_token() {
     check_caret(runs, "OR params.a = 'x'", "OR");
     check_caret(runs, "params.a = 'x' OR", "");
     check_caret(runs, "params.a = 'x' OR OR params.b = 'y'", "OR");
+    check_caret(runs, "params.a = 'x' AND OR params.b = 'y'", "OR");
     check_caret(runs, "NOT", "");
     check_caret(runs, "NOT AND params.a = 'x'", "AND");
     check_caret(runs, "params.a = 'x' NOT params.b = 'y'", "NOT");

@@ -283,11 +283,12 @@ fn delete(tx: &mut Sql<'_>, name: &str, levels: Levels, number: i64) -> Result<C
     };
     let now = tx.now();
     tx.execute(&store::VERSION_DELETE, bind![model.id, number, now])?;
+    let followed = stage::deleted(tx, &model, &version, &dropped)?;
     let revision = asset::touch(tx, model.id)?;
     let event = Event::new(EventKind::ModelVersionDelete)
         .asset(model.id, revision)
         .subject(number.to_string())
-        .detail(json!({ "aliases": dropped }));
+        .detail(json!({ "aliases": dropped, "followed": followed }));
     Ok(Change::Made(garbage, event))
 }
 

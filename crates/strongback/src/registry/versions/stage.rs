@@ -5,7 +5,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Status, Version, read, require, save};
+use super::{Status, Version, pin_detail, read, require, save};
 use crate::{
     bind,
     catalog::{Action, asset},
@@ -84,23 +84,24 @@ pub fn transition(
     }
     let model = names::lock(tx, name, Levels::Any, Action::Edit)?;
     let mut version = require(tx, &model, number)?;
-    let mut others = if archive_others { latest_in(tx, model.id, stage, number)? } else { Vec::new() };
-    if version.stage == stage && others.is_empty() {
-        return Ok(Change::Nothing((model, version)));
-    }
-    refuse_unjudged(tx, &model, &version, stage)?;
+    let mut others = if archive_others { all_in(tx, model.id, stage, Some(number))? } else { Vec::new() };
+    let in_production = highest(tx, model.id, Stage::Production)?;
     let before = std::mem::replace(&mut version.stage, stage);
-    save(tx, &mut version)?;
+    let mut aliases = Vec::new();
+    if before != stage {
+        save(tx, &mut version)?;
+        aliases.extend(leave(tx, &model, before, number)?);
+    }
     for other in &mut others {
         other.stage = Stage::Archived;
         save(tx, other)?;
     }
-    let archived: Vec<i64> = others.iter().map(|other| other.version).collect();
-    let mut aliases = Vec::new();
-    if before != stage {
-        aliases.extend(leave(tx, &model, before, &version)?);
+    refuse_unjudged(tx, &model, in_production.as_ref())?;
+    aliases.extend(follow(tx, &model, stage)?);
+    if before == stage && others.is_empty() && aliases.is_empty() {
+        return Ok(Change::Nothing((model, version)));
     }
-    aliases.extend(follow(tx, &model, stage, Some(&version))?);
+    let archived: Vec<i64> = others.iter().map(|other| other.version).collect();
     let revision = asset::touch(tx, model.id)?;
     let event = Event::new(EventKind::ModelVersionStage)
         .asset(model.id, revision)
@@ -111,52 +112,80 @@ pub fn transition(
     Ok(Change::Made((model, version), event))
 }
 
-/// Refuses to say of a version that it is in production where gates decide that, and have not.
-fn refuse_unjudged(tx: &mut Sql<'_>, model: &Model, version: &Version, stage: Stage) -> Result<()> {
+/// What becomes of a stage whose version was deleted, with the aliases that pointed to it. Answers the move of the stage's alias.
+pub(super) fn deleted(
+    tx: &mut Sql<'_>,
+    model: &Model,
+    version: &Version,
+    dropped: &[String],
+) -> Result<Option<Json>> {
+    let was_highest = version.stage == Stage::Production
+        && highest(tx, model.id, Stage::Production)?.is_none_or(|left| left.version < version.version);
+    if was_highest {
+        refuse_unjudged(tx, model, Some(version))?;
+    }
+    match version.stage.alias() {
+        Some(alias) if dropped.iter().any(|dropped| dropped == alias) => follow(tx, model, version.stage),
+        _ => Ok(None),
+    }
+}
+
+/// Refuses that `models:/NAME/Production` comes to mean a version that no gate has judged, where gates decide that. `before` is what
+/// it meant.
+fn refuse_unjudged(tx: &mut Sql<'_>, model: &Model, before: Option<&Version>) -> Result<()> {
     let governed = governance::policy(tx, model.id)?.aliases;
-    if stage != Stage::Production || governed.is_empty() {
+    let Some(after) = highest(tx, model.id, Stage::Production)? else { return Ok(()) };
+    if governed.is_empty() || before.is_some_and(|before| before.version == after.version) {
         return Ok(());
     }
+    // A report is about one alias: another one's says nothing of what is in use.
+    let deciding =
+        ["production", "champion"].into_iter().find(|alias| governed.iter().any(|one| one == alias));
+    let deciding = deciding.map_or(governed, |alias| vec![alias.to_owned()]);
     let aliases = aliases::list(tx, &[model.id])?;
-    if aliases.iter().any(|held| held.version == version.version && governed.contains(&held.alias)) {
+    if aliases.iter().any(|held| held.version == after.version && deciding.contains(&held.alias)) {
         return Ok(());
     }
-    let (name, number, alias) = (model.name(), version.version, &governed[0]);
+    let (name, number, alias) = (model.name(), after.version, &deciding[0]);
     Err(Error::denied(format!(
-        "'{name}' is governed: the stage Production takes only a version that a governed alias points to ({}), and version {number} \
-         is none. Move the alias with passing gates: strongback gate run --model {name} --candidate {number} --config gates.yaml \
-         --move {alias}",
-        governed.join(", ")
+        "'{name}' is governed: version {number} would become what is in Production, and no alias that decides it ({}) points there. \
+         Move the alias with passing gates: strongback gate run --model {name} --candidate {number} --config gates.yaml --move \
+         {alias}. If it is in that stage from earlier, archive it first",
+        deciding.join(", ")
     )))
 }
 
-/// Points the alias of a stage to a version; nowhere for none.
-fn follow(tx: &mut Sql<'_>, model: &Model, stage: Stage, to: Option<&Version>) -> Result<Option<Json>> {
+/// Points the alias of a stage to what clients find there: its highest version, nothing if there is none.
+fn follow(tx: &mut Sql<'_>, model: &Model, stage: Stage) -> Result<Option<Json>> {
     let Some(alias) = stage.alias() else { return Ok(None) };
+    let ready = all_in(tx, model.id, stage, None)?.into_iter().filter(|one| one.status == Status::Ready);
+    let to = ready.max_by_key(|version| version.version);
     let reason = format!("follows the stage {}", stage.name());
-    let moved = aliases::point(tx, model, alias, to, (&reason, false), &Authority::Ungoverned)?;
-    Ok(moved.map(
-        |moved| json!({ "alias": alias, "n": moved.n, "from": moved.from, "to": to.map(|to| to.version) }),
-    ))
+    let moved = aliases::point(tx, model, alias, to.as_ref(), (&reason, false), &Authority::Ungoverned)?;
+    Ok(moved.map(|moved| {
+        let pin = to.as_ref().and_then(|to| to.pin.as_ref());
+        json!({
+            "alias": alias, "n": moved.n, "from": moved.from, "to": to.as_ref().map(|to| to.version),
+            "pinned": pin_detail(pin),
+        })
+    }))
 }
 
-/// Points the alias of a stage that a version has left to the highest version that is still there. Where it points elsewhere,
-/// somebody has set it, and it stays.
-fn leave(tx: &mut Sql<'_>, model: &Model, stage: Stage, version: &Version) -> Result<Option<Json>> {
+/// The same for a stage that a version has left. Where its alias points elsewhere, somebody has set it, and it stays.
+fn leave(tx: &mut Sql<'_>, model: &Model, stage: Stage, number: i64) -> Result<Option<Json>> {
     let held = aliases::list(tx, &[model.id])?;
-    let is_held =
-        |alias: &str| held.iter().any(|held| held.alias == alias && held.version == version.version);
-    if !stage.alias().is_some_and(is_held) {
-        return Ok(None);
-    }
-    let mut left = latest_in(tx, model.id, stage, version.version)?;
-    left.retain(|left| left.status == Status::Ready);
-    follow(tx, model, stage, left.iter().max_by_key(|left| left.version))
+    let is_held = |alias: &str| held.iter().any(|held| held.alias == alias && held.version == number);
+    if stage.alias().is_some_and(is_held) { follow(tx, model, stage) } else { Ok(None) }
 }
 
-/// The other versions in a stage.
-fn latest_in(sql: &mut Sql<'_>, model_id: i64, stage: Stage, but: i64) -> Result<Vec<Version>> {
+/// What a client that asks for a stage gets.
+fn highest(sql: &mut Sql<'_>, model_id: i64, stage: Stage) -> Result<Option<Version>> {
+    Ok(all_in(sql, model_id, stage, None)?.into_iter().max_by_key(|version| version.version))
+}
+
+/// The versions in a stage, but for one.
+fn all_in(sql: &mut Sql<'_>, model_id: i64, stage: Stage, but: Option<i64>) -> Result<Vec<Version>> {
     let mut found = sql.all(&store::VERSION_LIST, bind![model_id], read)?;
-    found.retain(|other| other.stage == stage && other.version != but);
+    found.retain(|other| other.stage == stage && Some(other.version) != but);
     Ok(found)
 }

@@ -209,7 +209,9 @@ fn check_location(location: &str) -> Result<()> {
     if location.starts_with("runs:") {
         return Err(Error::invalid(format!("Artifact location cannot be a runs:/ URI. Given: '{location}'")));
     }
-    if location.contains(['?', '#', ';']) {
+    // As Python reads it, what follows a semicolon is a parameter of a path without scheme, and of some schemes.
+    let has_params = location.contains(';') && (location.starts_with('/') || location.starts_with("hdfs:"));
+    if location.contains(['?', '#']) || has_params {
         return Err(Error::invalid(format!(
             "'artifact_location' URL can't include fragments or params. Given: '{location}'"
         )));

@@ -120,6 +120,9 @@ fn the_best_run_is_one_that_finished_unless_asked_otherwise() {
     let running = "attributes.status = 'RUNNING'";
     let shown = done(&best(&["--any-status", "--where", running]));
     assert!(shown.contains("ahead") && shown.contains(" 0.9 "), "{shown}");
+    let either = "attributes.run_name = 'modest' OR attributes.run_name = 'ahead'";
+    let shown = done(&best(&["-n", "9", "--where", either]));
+    assert!(shown.contains("modest") && !shown.contains("ahead"), "{shown}");
     let nothing = best(&["--where", running]);
     assert_eq!(nothing.status.code(), Some(1));
     assert!(text(&nothing.stderr).contains("--any-status"), "{}", text(&nothing.stderr));

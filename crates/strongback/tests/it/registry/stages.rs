@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{MLFLOW, make_model, make_version};
+use super::{MLFLOW, make_model, make_version, send};
 use crate::support::{Answer, TestApp, ok, on_every_store};
 
 const GOVERN: &str = "/api/1.0/model/govern";
@@ -45,13 +45,23 @@ fn an_alias_follows_each_active_stage() {
         // From one stage to the other, with the rest archived.
         ok(&to_stage(&test, "3", "Production", true).await);
         assert_eq!([pointed(&test, "production").await, pointed(&test, "staging").await], ["3", ""]);
-        // The highest that is left takes the place of what leaves.
+        // Clients that ask for a stage get its highest version, and so do those that ask for the alias.
+        for version in ["1", "2"] {
+            ok(&to_stage(&test, version, "Production", false).await);
+            assert_eq!(pointed(&test, "production").await, "3");
+        }
+        ok(&to_stage(&test, "3", "None", false).await);
+        assert_eq!(pointed(&test, "production").await, "2");
+        // Also where that was deleted, and where a transition says what is so already.
+        let gone = json!({ "name": "m", "version": "2" });
+        ok(&send(&test, "DELETE", &format!("{MLFLOW}/model-versions/delete"), gone).await);
+        assert_eq!(pointed(&test, "production").await, "1");
+        let gone = json!({ "name": "m", "alias": "production" });
+        ok(&send(&test, "DELETE", &format!("{MLFLOW}/registered-models/alias"), gone).await);
         ok(&to_stage(&test, "1", "Production", false).await);
         assert_eq!(pointed(&test, "production").await, "1");
-        ok(&to_stage(&test, "1", "None", false).await);
-        assert_eq!(pointed(&test, "production").await, "3");
         // Nothing is left.
-        ok(&to_stage(&test, "3", "Archived", false).await);
+        ok(&to_stage(&test, "1", "Archived", false).await);
         assert_eq!(pointed(&test, "production").await, "");
     });
 }
@@ -106,5 +116,38 @@ fn a_stage_is_no_way_around_the_gates() {
         assert_eq!((refused.status, refused.error_code()), (403, "PERMISSION_DENIED"));
         let stage = test.get(&format!("{MLFLOW}/model-versions/get?name=m&version=1")).await;
         assert_eq!(ok(&stage)["model_version"]["current_stage"], json!("Production"));
+    });
+}
+
+/// What was in Production before anybody governed the model is not brought back by taking away what stands above it.
+#[test]
+fn nothing_unjudged_comes_back_from_below() {
+    on_every_store(|test| async move {
+        made(&test, 3).await;
+        for version in ["1", "2"] {
+            ok(&to_stage(&test, version, "Production", false).await);
+        }
+        set(&test, "champion", "2").await;
+        set(&test, "challenger", "3").await;
+        ok(&test.post(GOVERN, json!({ "name": "m", "aliases": ["challenger", "champion"] })).await);
+        let refused = to_stage(&test, "2", "Archived", false).await;
+        assert_eq!((refused.status, refused.error_code()), (403, "PERMISSION_DENIED"), "{refused:?}");
+        assert!(refused.json["message"].as_str().unwrap().contains("version 1 would become"), "{refused:?}");
+        // The report that moved the challenger says nothing of the champion.
+        let refused = to_stage(&test, "3", "Production", false).await;
+        assert_eq!((refused.status, refused.error_code()), (403, "PERMISSION_DENIED"), "{refused:?}");
+        assert!(refused.json["message"].as_str().unwrap().contains("--move champion"), "{refused:?}");
+        assert_eq!(pointed(&test, "production").await, "2");
+        // Without governance the champion may go elsewhere; the version that is in Production cannot be deleted past the gates.
+        ok(&test.post(GOVERN, json!({ "name": "m", "aliases": [] })).await);
+        set(&test, "champion", "3").await;
+        ok(&test.post(GOVERN, json!({ "name": "m", "aliases": ["champion"] })).await);
+        let gone = json!({ "name": "m", "version": "2" });
+        let refused = send(&test, "DELETE", &format!("{MLFLOW}/model-versions/delete"), gone.clone()).await;
+        assert_eq!((refused.status, refused.error_code()), (403, "PERMISSION_DENIED"), "{refused:?}");
+        // What is below can be put away, and then nothing is in the way.
+        ok(&to_stage(&test, "1", "Archived", false).await);
+        ok(&send(&test, "DELETE", &format!("{MLFLOW}/model-versions/delete"), gone).await);
+        assert_eq!(pointed(&test, "production").await, "");
     });
 }
