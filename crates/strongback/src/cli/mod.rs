@@ -23,6 +23,7 @@ mod job;
 mod kind;
 mod labels;
 mod lineage;
+mod mlflow_flags;
 mod model;
 mod monitor;
 mod owner;
