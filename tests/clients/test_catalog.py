@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from databricks.sdk.errors import BadRequest, DatabricksError, NotFound
 from databricks.sdk.service.catalog import CatalogIsolationMode, EnablePredictiveOptimization
+from databricks.sdk.service.ml import ViewType
 from mlflow import MlflowClient
 
 from expect import names
@@ -230,3 +231,52 @@ def test_open_source_client_lists(server, w, catalog):
     assert "risk" in schemas
     assert models == [f"{catalog}.risk.scorer"]
     assert created == f"{catalog}_oss"
+
+
+def test_the_registry_of_a_workspace(server, w, unique):
+    """``w.model_registry``, which asks for MLflow's plain models under names of its own."""
+    name, other = unique("scorer"), unique("other")
+    plain = MlflowClient(server.url, registry_uri=server.url)
+    w.model_registry.create_model(name, description="words")
+    plain.create_registered_model(other)
+    for _ in range(2):
+        plain.create_model_version(name, "s3://bucket/model")
+    # Page by page, and each once.
+    listed = [model.name for model in w.model_registry.list_models(max_results=1)]
+    assert len(listed) == len(set(listed))
+    assert {name, other} <= set(listed)
+
+    found = w.model_registry.get_model(name).registered_model_databricks
+    assert (found.name, found.description, found.permission_level.value) == (name, "words", "CAN_MANAGE")
+    assert [version.version for version in found.latest_versions] == ["2"]
+    renamed = unique("renamed")
+    w.model_registry.rename_model(name, new_name=renamed)
+    assert w.model_registry.get_model(renamed).registered_model_databricks.id == found.id
+    with pytest.raises(NotFound):
+        w.model_registry.get_model(name)
+
+    moved = w.model_registry.transition_stage(renamed, "1", "Production", False).model_version_databricks
+    assert (moved.name, moved.version, moved.current_stage) == (renamed, "1", "Production")
+    moved = w.model_registry.transition_stage(renamed, "2", "production", True).model_version_databricks
+    assert moved.current_stage == "Production"
+    assert plain.get_model_version(renamed, "1").current_stage == "Archived"
+    assert [version.version for version in w.model_registry.get_latest_versions(renamed, stages=["Production"])] == [
+        "2"
+    ]
+    with refused_by_sdk("BadRequest", "InvalidParameterValue"):
+        w.model_registry.transition_stage(renamed, "2", "nowhere", False)
+    with pytest.raises(NotFound):
+        w.model_registry.transition_stage(renamed, "9", "Staging", False)
+
+
+def test_experiments_are_listed(server, w, unique):
+    client = MlflowClient(server.url)
+    alive, dead = client.create_experiment(unique("alive")), client.create_experiment(unique("dead"))
+    client.delete_experiment(dead)
+    listed = [experiment.experiment_id for experiment in w.experiments.list_experiments(max_results=2)]
+    assert len(listed) == len(set(listed))
+    assert (alive in listed, dead in listed) == (True, False)
+    everything = [found.experiment_id for found in w.experiments.list_experiments(view_type=ViewType.ALL)]
+    assert {alive, dead} <= set(everything)
+    deleted = [found.experiment_id for found in w.experiments.list_experiments(view_type=ViewType.DELETED_ONLY)]
+    assert (alive in deleted, dead in deleted) == (False, True)

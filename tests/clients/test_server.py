@@ -131,6 +131,50 @@ def test_wrong_settings_are_named(tmp_path, arguments):
     assert arguments[0].strip("-").split("-")[0] in said.lower()
 
 
+def test_the_start_script_of_an_mlflow_server_goes_on(start, tmp_path, server):
+    """The flags of such a script, on both stores; each that has no effect is told in one line."""
+    cluster = os.environ["STRONGBACK_TEST_POSTGRES_URL"] if server.backend == "postgres" else None
+    without_effect = [
+        "--workers=4",
+        "--gunicorn-opts=--timeout 60",
+        "--static-prefix=/x",
+        "--default-artifact-root=./mlruns",
+    ]
+    flags = [*without_effect, "--serve-artifacts", "--allowed-hosts=ml.example.com:5000"]
+    database = launcher.create_database(cluster) if cluster else None
+    try:
+        if database:
+            uri = f"postgresql+psycopg2://{database.split('://', 1)[1]}"
+            flags += ["--backend-store-uri", uri, "--registry-store-uri", uri]
+        running = start(tmp_path / "data", extra=tuple(flags))
+        client = MlflowClient(running.url, registry_uri=running.url)
+        run_id = client.create_run("0").info.run_id
+        client.log_text(run_id, "artifact", "a.txt")
+        client.create_registered_model("m")
+        assert running.stop() == 0
+        said = running.log.read_text().splitlines()
+        for flag in without_effect:
+            name = flag.split("=")[0]
+            assert len([line for line in said if line.startswith(f"warning: {name} ") and "has no effect" in line]) == 1
+        assert (tmp_path / "data" / "metadata.db").exists() == (database is None)
+        assert any("does not read" in line for line in said) == (database is not None)
+    finally:
+        if database:
+            launcher.drop_database(cluster, database)
+
+
+def test_variables_of_an_mlflow_server_are_said_not_to_be_read(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("STRONGBACK_", "MLFLOW_"))}
+    environment["MLFLOW_BACKEND_STORE_URI"] = "postgresql://u:hush@h/d"
+    command = [str(launcher.binary()), "up", "--data-dir", str(tmp_path / "data"), "--port", str(launcher.free_port())]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        first = process.stderr.readline()
+        process.terminate()
+        process.communicate(timeout=20)
+    assert first.startswith("warning: MLFLOW_BACKEND_STORE_URI is set and not read")
+    assert "hush" not in first
+
+
 def test_log_is_json_when_asked(start, tmp_path):
     server = start(tmp_path / "data", extra=("--log-format", "json"))
     MlflowClient(server.url).create_experiment("logged")

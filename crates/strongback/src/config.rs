@@ -181,8 +181,9 @@ settings! {
     port: u16 = 5000, parse_port, ToString::to_string;
     /// `off` or `tokens`.
     auth: Auth = Auth::Off, parse_auth, |auth| match auth { Auth::Off => "off".into(), Auth::Tokens => "tokens".into() };
-    /// Host names that the server answers to besides loopback and its own address; `*` for any.
-    allowed_hosts: Vec<String> = Vec::new(), parse_list, |hosts| hosts.join(",");
+    /// Host names that the server answers to besides loopback and its own address; `*` stands for any text in them. A port behind one
+    /// says nothing.
+    allowed_hosts: Vec<String> = Vec::new(), parse_hosts, |hosts| hosts.join(",");
     /// Jobs of the server's own that run at once.
     job_workers: u16 = 2, |text| parse_number(text, 1, 64), ToString::to_string;
     /// Days after which a job that has ended is forgotten.
@@ -249,11 +250,14 @@ impl Config {
         if !loopback && self.auth.value == Auth::Off {
             return Err(open_to_the_network(&self.host.value));
         }
-        if self.auth.value == Auth::Off && self.allowed_hosts.value.iter().any(|name| name == "*") {
-            return Err(Error::invalid(
-                "allowed_hosts = * with authentication off would let any web page that a browser here opens reach the \
-                 server by a name of its own. Name the hosts, or start with --auth tokens.",
-            ));
+        // What anybody may register a name to fit: 192.168.* fits 192.168.example.com.
+        if self.auth.value == Auth::Off
+            && let Some(pattern) = self.allowed_hosts.value.iter().find(|name| name.contains('*'))
+        {
+            return Err(Error::invalid(format!(
+                "allowed_hosts = {pattern} with authentication off would let any web page that a browser here opens reach the \
+                 server by a name of its own. Name the hosts, or start with --auth tokens."
+            )));
         }
         Ok(())
     }
@@ -416,8 +420,22 @@ fn parse_log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "all parsers have one type")]
-fn parse_list(text: &str) -> Result<Vec<String>, String> {
-    Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+fn parse_hosts(text: &str) -> Result<Vec<String>, String> {
+    let hosts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    Ok(hosts.map(|host| without_port(host).to_owned()).collect())
+}
+
+/// A host as it is compared: `10.0.0.1` of `10.0.0.1:5000`, `::1` of `[::1]:5000` and of `::1`.
+fn without_port(host: &str) -> &str {
+    if let Some((bare, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return bare;
+    }
+    let is_port =
+        |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*');
+    match host.split_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        _ => host,
+    }
 }
 
 fn parse_database_url(text: &str) -> Result<Option<DatabaseUrl>, String> {
@@ -493,7 +511,13 @@ mod tests {
                 .check()
                 .is_ok()
         );
-        let open = resolve(&[("host", "localhost", Source::Flag)]).unwrap();
+        for pattern in ["*", "192.168.*", "a.example, *.b.example"] {
+            let open = resolve(&[("allowed_hosts", pattern, Source::Flag)]).unwrap();
+            assert!(open.check().is_err_and(|error| error.message().contains("--auth tokens")), "{pattern}");
+        }
+        let open =
+            resolve(&[("host", "localhost", Source::Flag), ("allowed_hosts", "a.example", Source::Flag)]);
+        let open = open.unwrap();
         assert!(open.check().is_ok());
         // Whatever the resolver makes of the name.
         for (ip, is_ok) in [
@@ -510,6 +534,16 @@ mod tests {
         }
         let with_tokens = resolve(&[("auth", "tokens", Source::Flag)]).unwrap();
         assert!(with_tokens.check_address("192.0.2.7".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn hosts_are_compared_without_their_ports() {
+        let check = |text: &str, expected: &[&str]| {
+            assert_eq!(parse_hosts(text).unwrap(), expected, "{text}");
+        };
+        check("ml.example.com, 10.0.0.1:5000,,*:8080", &["ml.example.com", "10.0.0.1", "*"]);
+        check("::1,[::1]:5000,fe80::1,a:*", &["::1", "::1", "fe80::1", "a"]);
+        check("", &[]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Pure parsers of what outsiders send: search grammar, names and patterns of names, artifact paths, model sources, `MLmodel`
-//! files, declarations of feature tables, gates and monitors.
+//! files, environments of models, declarations of feature tables, gates and monitors.
 //!
 //! Nothing here reads a file, opens a socket or waits; every function is total: hostile input gives an error value,
 //! never a panic, in time linear in its length (the matchers of `LIKE` and of names: pattern × text).
@@ -8,6 +8,7 @@
 //! is decided by whoever calls.
 
 mod digest;
+pub mod environment;
 pub mod features;
 pub mod flavors;
 pub mod gates;

@@ -1,11 +1,13 @@
-//! Answers: what came from what, who decided it when, and why a request got its answer. Read-only walks over everything below.
+//! Answers: what came from what, who decided it when, why a request got its answer, how runs differ. Read-only walks over everything below.
 //!
 //! What must stay true:
 //! - nothing is written here;
 //! - an answer names only what the caller may read; what lies between is said to be there and not named;
 //! - every walk has limits, and says when it met one.
 
+mod compare;
 mod history;
+mod learned;
 mod lineage;
 pub(crate) mod moment;
 pub(crate) mod overview;
@@ -13,6 +15,10 @@ pub(crate) mod store;
 mod target;
 mod why;
 
+pub use compare::{
+    Change, CompareRequest, Comparison, DataPart, DataRow, Direction, Environments, MetricRow, Row, RunSide,
+    Section, Verdict,
+};
 pub use history::{HistoryResponse, Move};
 pub use lineage::{EdgeInfo, LineageRequest, LineageResponse, NodeInfo, lineage_get};
 
@@ -27,5 +33,5 @@ use crate::router::Route;
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
-    [lineage::routes(), history::routes(), why::routes()].concat()
+    [lineage::routes(), history::routes(), why::routes(), compare::routes()].concat()
 }

@@ -10,7 +10,10 @@ use serde_json::Value as Json;
 use syntax::names::FullName;
 use uuid::Uuid;
 
-use super::history::{self, Move};
+use super::{
+    history::{self, Move},
+    learned::{Learned, learned_from},
+};
 use crate::{
     catalog::{
         Action, Kind, asset,
@@ -36,11 +39,12 @@ const ROWS_MAX: usize = 100;
 /// Reports that are looked through for the one of that time.
 const REPORTS_READ: i64 = 200;
 /// Tags of a run that say which code it was.
-const CODE_TAGS: [(&str, &str); 4] = [
+pub(super) const CODE_TAGS: [(&str, &str); 5] = [
     ("mlflow.source.git.commit", "commit"),
     ("mlflow.source.git.branch", "branch"),
     ("mlflow.source.git.repoURL", "repository"),
     ("mlflow.source.name", "entry point"),
+    ("mlflow.project.entryPoint", "entry point of the project"),
 ];
 
 pub(super) fn routes() -> Vec<Route> {
@@ -317,10 +321,10 @@ fn explain(sql: &mut Sql<'_>, found: Found) -> Result<Why> {
 
 /// Parts that the caller may not read, each once.
 #[derive(Default)]
-struct Hidden(Vec<String>);
+pub(super) struct Hidden(pub Vec<String>);
 
 impl Hidden {
-    fn add(&mut self, part: &str) {
+    pub(super) fn add(&mut self, part: &str) {
         if !self.0.iter().any(|known| known == part) {
             self.0.push(part.to_owned());
         }
@@ -500,16 +504,16 @@ fn run_part(sql: &mut Sql<'_>, run_id: &str, hidden: &mut Hidden) -> Result<Opti
 /// The training set or the table that a run read, by the name that it has now, unless the caller may not read it; where there
 /// is none, what the tag says.
 fn training_set_shown(sql: &mut Sql<'_>, run: &Run, hidden: &mut Hidden) -> Result<Option<String>> {
-    let Some(said) = run.document.tag(run::TRAINING_SET_TAG) else { return Ok(None) };
-    let Some(run::TrainingData { asset: read, version }) = run::training_data(sql, run)? else {
-        return Ok(Some(said.to_owned()));
-    };
-    if !is_allowed(sql, Action::Read, read.id)? {
-        hidden.add("training set");
-        return Ok(None);
-    }
-    let name = asset::display_name(sql, read.id)?;
-    let version = version.map(|version| format!("@{version}")).unwrap_or_default();
-    let gone = if asset::get(sql, read.id)?.is_none() { " (deleted)" } else { "" };
-    Ok(Some(format!("{name}{version}{gone}")))
+    Ok(match learned_from(sql, run)? {
+        None => None,
+        Some(Learned::Said(said)) => Some(said),
+        Some(Learned::Hidden(_)) => {
+            hidden.add("training set");
+            None
+        }
+        Some(Learned::Known(data)) => {
+            let version = data.version.map(|version| format!("@{version}")).unwrap_or_default();
+            Some(format!("{}{version}{}", data.name, if data.is_deleted { " (deleted)" } else { "" }))
+        }
+    })
 }

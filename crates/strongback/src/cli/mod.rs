@@ -24,6 +24,7 @@ mod job;
 mod kind;
 mod labels;
 mod lineage;
+mod mlflow_flags;
 mod model;
 mod monitor;
 mod owner;
@@ -33,6 +34,7 @@ mod printer;
 mod promote;
 mod runner;
 mod runs;
+mod runs_compare;
 mod settings;
 mod sql;
 mod table;
@@ -70,6 +72,7 @@ Names for what is to be governed, such as prod.risk.fraud_classifier:
 
 Questions:
   strongback runs best --metric val_ap
+  strongback runs compare RUN OTHER_RUN
   strongback history prod.risk.fraud_classifier@champion --at 2026-11-24
   strongback lineage prod.risk.fraud_classifier
   strongback why REQUEST_ID
@@ -161,7 +164,7 @@ enum Command {
     /// Import labels of rows that were served
     #[command(subcommand)]
     Labels(labels::LabelsCommand),
-    /// Find runs, e.g. the best by a metric
+    /// Find runs, e.g. the best by a metric, and compare them
     #[command(subcommand)]
     Runs(runs::RunsCommand),
     /// Show where an alias pointed when, who moved it and why

@@ -11,7 +11,7 @@ use syntax::{
 
 use super::{
     client::{Client, Remote},
-    exit, printer,
+    exit, printer, runs_compare,
 };
 use crate::error::{Code, Error};
 
@@ -38,12 +38,14 @@ fits.";
 /// Which runs are looked at when nobody says otherwise. One that still runs may win now and lose later.
 const FINISHED: &str = "attributes.status = 'FINISHED'";
 
-/// Find runs
+/// Find and compare runs
 #[derive(Debug, Subcommand)]
 pub(super) enum RunsCommand {
     /// The best runs by a metric, e.g. of one version of the data
     #[command(after_help = EXAMPLES)]
     Best(BestArgs),
+    /// Runs side by side: params, metrics and which way they moved, data, code, environment
+    Compare(runs_compare::CompareArgs),
 }
 
 #[derive(Debug, Args)]
@@ -98,8 +100,10 @@ fn limit(text: &str) -> Result<usize, String> {
 }
 
 pub(super) fn run(command: RunsCommand) -> anyhow::Result<ExitCode> {
-    let RunsCommand::Best(args) = command;
-    best(&args)
+    match command {
+        RunsCommand::Best(args) => best(&args),
+        RunsCommand::Compare(args) => runs_compare::run(&args),
+    }
 }
 
 fn best(args: &BestArgs) -> anyhow::Result<ExitCode> {
@@ -215,7 +219,7 @@ fn row(run: &Json, metric: &str, experiments: &[(String, String)]) -> Vec<String
 }
 
 /// A value to its last digit, in as many places as a person can read.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let is_short = value == 0.0 || (1e-5..1e15).contains(&value.abs());
     if is_short { value.to_string() } else { format!("{value:e}") }
 }

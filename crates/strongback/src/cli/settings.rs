@@ -73,7 +73,7 @@ struct ServingArgs {
     /// off (loopback only) or tokens [default: off]
     #[arg(long, value_name = "MODE")]
     auth: Option<String>,
-    /// Host names to answer to besides loopback, separated by commas
+    /// Host names to answer to besides loopback, separated by commas; with --auth tokens also patterns, such as *.example.com
     #[arg(long, value_name = "NAMES")]
     allowed_hosts: Option<String>,
     /// Serve your installed mlflow's web pages at /mlflow/: auto, off, or the directory of the pages [default: off]
@@ -116,6 +116,12 @@ struct ServingArgs {
 }
 
 impl ServerArgs {
+    /// The same with the metadata in this database, if one is named.
+    pub(super) fn on_database(mut self, url: Option<String>) -> Self {
+        self.store.database_url = url.or(self.store.database_url);
+        self
+    }
+
     /// The resolved configuration.
     pub(super) fn config(self) -> Result<Config> {
         let Self { store, serving } = self;

@@ -6,7 +6,11 @@ use anyhow::Context;
 use clap::Args;
 use tracing_subscriber::{EnvFilter, filter::FilterFn, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{printer, settings::ServerArgs};
+use super::{
+    mlflow_flags::{self, Meant, MlflowArgs},
+    printer,
+    settings::ServerArgs,
+};
 use crate::{
     app::{self, Background},
     config::{Auth, Config, LogFormat},
@@ -26,7 +30,11 @@ With the web pages of your installed mlflow at /mlflow/:
 
 For others than yourself, a first token and then a server that asks for one:
   strongback token create --principal ana@example.com --admin
-  strongback up --host 0.0.0.0 --auth tokens --allowed-hosts ml.example.com";
+  strongback up --host 0.0.0.0 --auth tokens --allowed-hosts ml.example.com
+
+In place of `mlflow server`, with the flags of the script that started it:
+  strongback up --backend-store-uri postgresql://me@db.example.com/mlflow \\
+      --serve-artifacts --workers 4 --port 5000";
 
 /// Crates that read and write tables, as they name themselves in the log.
 const ENGINE: &[&str] =
@@ -43,11 +51,17 @@ const THREADS: Duration = Duration::from_secs(10);
 pub(super) struct UpArgs {
     #[command(flatten)]
     settings: ServerArgs,
+    #[command(flatten)]
+    mlflow: MlflowArgs,
 }
 
 pub(super) fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let config = args.settings.config()?;
+    let Meant { database_url, warnings } = args.mlflow.meant()?;
+    let config = args.settings.on_database(database_url).config()?;
     config.check()?;
+    for warning in warnings.into_iter().chain(mlflow_flags::unread_variables()?) {
+        printer::talk(&format!("warning: {warning}"));
+    }
     // Before it is kept from reading about itself.
     crate::serving::worker::program()?;
     // Processes of models have its user, and could read its environment and its memory, where secrets are.

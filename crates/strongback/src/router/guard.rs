@@ -5,6 +5,7 @@
 
 use axum::body::Body;
 use http::{HeaderMap, Request, header, uri::Authority};
+use syntax::glob;
 
 use crate::{
     config::Config,
@@ -51,7 +52,9 @@ fn host_of(authority: &str) -> Option<String> {
 }
 
 fn is_allowed(config: &Config, host: &str) -> bool {
-    is_named(config, host) || config.allowed_hosts.value.iter().any(|allowed| allowed == "*")
+    let bare = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let fits = |pattern: &String| pattern.contains('*') && glob::fits(&pattern.to_ascii_lowercase(), &bare);
+    is_named(config, host) || config.allowed_hosts.value.iter().any(fits)
 }
 
 /// Whether a host is loopback, the address that the server listens on, or one that was named.

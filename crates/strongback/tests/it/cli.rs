@@ -93,6 +93,31 @@ fn settings_that_cannot_be_kept_are_refused_by_name() {
 }
 
 #[test]
+fn a_start_script_of_mlflows_server_is_refused_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    for (flags, part) in [
+        (&["--backend-store-uri", "sqlite:///mlflow.db"][..], "would start empty beside it"),
+        (&["--backend-store-uri", "./mlruns"], "--data-dir DIR"),
+        (&["--backend-store-uri", "mysql+pymysql://u:hush@h/d"], "name a PostgreSQL database"),
+        (&["--artifacts-destination", "s3://bucket/x"], "artifact_location"),
+        (&["--no-serve-artifacts"], "Leave the flag out"),
+        (&["--app-name", "basic-auth"], "--auth tokens"),
+        (&["--serve-artifacts", "--host", "0.0.0.0"], "--auth tokens"),
+        (&["--allowed-hosts", "192.168.*"], "--auth tokens"),
+        (&["--backend-store-uri", "postgresql+psycopg2://me:hush@db/x?sslmode=require"], "without TLS"),
+        (
+            &["--backend-store-uri", "postgres://a/b", "--database-url", "postgres://a/b"],
+            "cannot be used with",
+        ),
+    ] {
+        let output = run(dir.path(), &[&["up", "--port", "0"], flags].concat(), &[]);
+        refused(&output, part);
+        assert!(!text(&output.stderr).contains("hush"), "{flags:?}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
 fn a_variable_that_is_no_text_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let no_text = std::ffi::OsStr::from_bytes(b"/tmp/x\xff");

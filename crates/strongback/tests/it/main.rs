@@ -10,6 +10,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod answers;
 mod catalog;
 mod cli;
 mod db;

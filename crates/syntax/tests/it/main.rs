@@ -7,6 +7,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod environment;
 mod features;
 mod fixture;
 mod gates;

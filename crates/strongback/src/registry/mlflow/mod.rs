@@ -8,9 +8,18 @@ mod search;
 mod stages;
 pub(super) mod versions;
 pub mod wire;
+mod workspace;
 
 use crate::router::Route;
 
 pub(super) fn routes() -> Vec<Route> {
-    [models::routes(), versions::routes(), aliases::routes(), stages::routes(), search::routes()].concat()
+    [
+        models::routes(),
+        versions::routes(),
+        aliases::routes(),
+        stages::routes(),
+        search::routes(),
+        workspace::routes(),
+    ]
+    .concat()
 }

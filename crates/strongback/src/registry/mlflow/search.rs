@@ -39,7 +39,7 @@ fn read(request: &SearchRequest, grammar: Grammar, (default, most): (i64, i64)) 
     Search::new(grammar, filter, &request.order_by, most, request.page_token.as_deref())
 }
 
-async fn search_models(ctx: Ctx, request: SearchRequest) -> Result<ModelsResponse> {
+pub(super) async fn search_models(ctx: Ctx, request: SearchRequest) -> Result<ModelsResponse> {
     let search = read(&request, Grammar::RegisteredModels, MODELS)?;
     ctx.read(move |sql| {
         let found = search.models(sql)?;

@@ -57,7 +57,7 @@ struct LatestRequest {
 
 /// Where a version is to go.
 #[derive(Debug, Deserialize, JsonSchema)]
-struct TransitionRequest {
+pub(super) struct TransitionRequest {
     /// Name of the model.
     name: Option<String>,
     /// The number.
@@ -85,7 +85,7 @@ async fn latest(ctx: Ctx, request: LatestRequest) -> Result<VersionsResponse> {
     .await
 }
 
-async fn transition(ctx: Ctx, request: TransitionRequest) -> Result<VersionResponse> {
+pub(super) async fn transition(ctx: Ctx, request: TransitionRequest) -> Result<VersionResponse> {
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
     let stage = Stage::parse(required(&request.stage, "stage")?)?;
     let archive = request.archive_existing_versions;

@@ -8,7 +8,7 @@ use syntax::search::{self as grammar, Attribute, Expr, Fields, Grammar, OrderBy,
 
 use super::{
     Experiment, read, store,
-    wire::{SearchRequest, SearchResponse},
+    wire::{ListRequest, SearchRequest, SearchResponse},
 };
 use crate::{
     bind,
@@ -30,9 +30,16 @@ const PAGE: i64 = 1_000;
 pub(super) fn routes() -> Vec<Route> {
     let path = "/api/2.0/mlflow/experiments/search";
     let summary = "Search experiments";
-    [Method::POST, Method::GET]
-        .map(|method| Route::json(method, path, Policy::Visible, Limits::JSON, summary, search))
-        .to_vec()
+    let search = |method| Route::json(method, path, Policy::Visible, Limits::JSON, summary, search);
+    let list = Route::json(
+        Method::GET,
+        "/api/2.0/mlflow/experiments/list",
+        Policy::Visible,
+        Limits::SMALL,
+        "List experiments",
+        list,
+    );
+    vec![search(Method::POST), search(Method::GET), list]
 }
 
 impl Fields for Experiment {
@@ -61,6 +68,10 @@ struct Anchor {
     mlflow_id: i64,
     created_at: i64,
     updated_at: i64,
+}
+
+async fn list(ctx: Ctx, request: ListRequest) -> Result<SearchResponse> {
+    search(ctx, request.into()).await
 }
 
 async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {

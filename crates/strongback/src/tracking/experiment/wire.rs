@@ -128,6 +128,26 @@ pub struct SearchRequest {
     pub view_type: ViewType,
 }
 
+/// `experiments/list`, as clients before 2.0 and Databricks' SDK ask for it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct ListRequest {
+    /// 1 to 50,000.
+    #[serde(alias = "maxResults")]
+    pub max_results: Option<Int64>,
+    /// From the answer before.
+    #[serde(alias = "pageToken")]
+    pub page_token: Option<String>,
+    /// `ACTIVE_ONLY`, `DELETED_ONLY` or `ALL`.
+    #[serde(default, alias = "viewType")]
+    pub view_type: ViewType,
+}
+
+impl From<ListRequest> for SearchRequest {
+    fn from(ListRequest { max_results, page_token, view_type }: ListRequest) -> Self {
+        Self { max_results, page_token, view_type, filter: None, order_by: Vec::new() }
+    }
+}
+
 /// A page of experiments.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SearchResponse {

@@ -47,11 +47,7 @@ pub(in crate::tracking) fn complete(sql: &mut Sql<'_>, runs: &[Run]) -> Result<V
     let ids =
         serde_json::to_string(&runs.iter().map(|run| run.id).collect::<Vec<_>>()).map_err(Error::internal)?;
     let mut inputs = inputs(sql, &ids)?;
-    let mut models: HashMap<i64, Vec<(i64, String, i64)>> = HashMap::new();
-    sql.each(&store::MODEL_LIST, bind![&ids], |row| {
-        models.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?, row.get(3)?));
-        Ok(true)
-    })?;
+    let mut models = models_by_run(sql, &ids)?;
     let complete = |run: &Run| {
         let mut out = RunOut::from(run);
         out.inputs.dataset_inputs = inputs.remove(&run.id).unwrap_or_default();
@@ -66,6 +62,24 @@ pub(in crate::tracking) fn complete(sql: &mut Sql<'_>, runs: &[Run]) -> Result<V
         out
     };
     Ok(runs.iter().map(complete).collect())
+}
+
+/// The logged models of runs, by run: whether it read or wrote it, its id, and at which step.
+fn models_by_run(sql: &mut Sql<'_>, run_ids: &str) -> Result<HashMap<i64, Vec<(i64, String, i64)>>> {
+    let mut models: HashMap<i64, Vec<(i64, String, i64)>> = HashMap::new();
+    sql.each(&store::MODEL_LIST, bind![run_ids], |row| {
+        models.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?, row.get(3)?));
+        Ok(true)
+    })?;
+    Ok(models)
+}
+
+/// Ids of the logged models that a run read, and of those that it wrote.
+pub fn models(sql: &mut Sql<'_>, run: &Run) -> Result<(Vec<String>, Vec<String>)> {
+    let found = models_by_run(sql, &format!("[{}]", run.id))?.remove(&run.id).unwrap_or_default();
+    let (read, written): (Vec<_>, Vec<_>) = found.into_iter().partition(|(direction, ..)| *direction == READ);
+    let ids = |models: Vec<(i64, String, i64)>| models.into_iter().map(|(_, id, _)| id).collect();
+    Ok((ids(read), ids(written)))
 }
 
 /// What runs read, by run.

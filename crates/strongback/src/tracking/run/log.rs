@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Where clients before 3.0 keep the models of a run: a tag with a JSON list.
-const MODEL_HISTORY_TAG: &str = "mlflow.log-model.history";
+pub const MODEL_HISTORY_TAG: &str = "mlflow.log-model.history";
 /// Longest description of a model, in characters.
 const MODEL_CHARS: usize = 256 << 10;
 /// Longest list of them, in bytes: it is part of the run's document, which every write to the run writes anew.

@@ -49,8 +49,10 @@ pub use batch::Batch;
 pub use create::{NewRun, start};
 pub(in crate::tracking) use get::complete;
 pub use {
+    get::models,
     lifecycle::end,
-    sources::{TRAINING_SET_TAG, TrainingData, training_data},
+    log::MODEL_HISTORY_TAG,
+    sources::{TRAINING_SET_ID_TAG, TRAINING_SET_TAG, TrainingData, training_data},
 };
 
 /// Where a run stands. The numbers are MLflow's.

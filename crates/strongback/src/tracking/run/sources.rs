@@ -43,7 +43,8 @@ struct SourceTag {
 
 /// The tag by which a run names the training set that its model was made from.
 pub const TRAINING_SET_TAG: &str = "strongback.training_set";
-const TRAINING_SET_ID_TAG: &str = "strongback.training_set_id";
+/// The tag in which the server keeps the id of what that one named, and its version.
+pub const TRAINING_SET_ID_TAG: &str = "strongback.training_set_id";
 const TRAINING_SET_KINDS: &[Kind] = &[Kind::TrainingSet, Kind::Table];
 
 const TAGS: [SourceTag; 2] = [

@@ -76,6 +76,30 @@ fn a_foreign_page_cannot_drive_the_server() {
 }
 
 #[test]
+fn hosts_are_named_by_patterns_and_pages_of_others_are_not_let_in_by_them() {
+    let settings = [("auth", "tokens"), ("allowed_hosts", "*.Example.com, 192.168.*, ml.internal:5000")];
+    on_every_store_with(&settings, |test| async move {
+        let ask = async |host: &str, origin: Option<&str>| {
+            let mut request = Request::builder().uri("/health").header("host", host);
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            test.send(request.body(Body::empty()).unwrap()).await.status
+        };
+        for host in
+            ["ml.example.com:5000", "ML.EXAMPLE.COM", "192.168.0.7", "ml.internal", "ml.internal:8080"]
+        {
+            assert_eq!(ask(host, None).await, 200, "{host}");
+        }
+        for host in ["example.com", "ml.example.com.evil", "10.192.168.0", "xml.internal"] {
+            assert_eq!(ask(host, None).await, 403, "{host}");
+        }
+        assert_eq!(ask("ml.example.com", Some("https://ml.example.com")).await, 200);
+        assert_eq!(ask("ml.example.com", Some("https://other.example.com")).await, 403);
+    });
+}
+
+#[test]
 fn unknown_routes_and_methods_answer_in_json() {
     on_every_store_with(&[], |test| async move {
         let answer = test.get("/api/2.0/mlflow/no-such-thing").await;

@@ -87,7 +87,9 @@ impl<'t> World<'t> {
     async fn make(&mut self, word: &str) -> String {
         match word {
             "catalog" | "s" | "schema" | "table" => self.make_named(word).await,
-            "exp" | "exp_name" | "dead_exp" | "run" | "dead_run" | "logged" => self.make_tracked(word).await,
+            "exp" | "exp_name" | "dead_exp" | "run" | "other_run" | "dead_run" | "logged" => {
+                self.make_tracked(word).await
+            }
             "model" | "moved" | "report" | "gov" | "gov2" | "gov2_dir" | "gov_dir" | "s_of_gov" => {
                 self.make_registered(word).await
             }
@@ -149,7 +151,7 @@ impl<'t> World<'t> {
                 self.call("POST", &format!("{M}/experiments/delete"), json!({ "experiment_id": id })).await;
                 id
             }
-            "run" | "dead_run" => {
+            "run" | "other_run" | "dead_run" => {
                 let body = json!({ "experiment_id": "$exp$", "run_name": "r", "tags": tag });
                 let made = self.call("POST", &format!("{M}/runs/create"), body).await;
                 let id = text(&made["run"]["info"]["run_id"]);

@@ -81,6 +81,12 @@ fn answers() -> Vec<Example> {
             json!({ "name": "$gov$", "alias": "champion", "max_results": 5 }),
         ),
         Example::new("GET", "/api/1.0/requests/{request_id}/why", json!({ "request_id": "$served$" })),
+        Example::new(
+            "GET",
+            "/api/1.0/runs/compare",
+            json!({ "run_id": ["$run$", "$other_run$"], "higher": ["m"], "lower": [], "all": true }),
+        )
+        .note(OPEN),
         Example::new("GET", "/api/1.0/model", json!({ "name": "$gov$" })),
         Example::new("GET", "/api/1.0/overview", json!({})).note("lists what the caller may read"),
         Example::new("POST", "/graphql", json!({ "query": question, "variables": {} })).note(OPEN),

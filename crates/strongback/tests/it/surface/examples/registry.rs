@@ -23,6 +23,8 @@ fn plain_models() -> Vec<Example> {
         Example::new("GET", "/api/2.0/mlflow/registered-models/get", model.clone()).note(OPEN),
         Example::new("GET", SEARCH, search.clone()).note(OPEN),
         Example::new("POST", SEARCH, search).note(OPEN),
+        Example::new("GET", "/api/2.0/mlflow/registered-models/list", json!({ "max_results": 5 })).note(OPEN),
+        Example::new("GET", "/api/2.0/mlflow/databricks/registered-models/get", model.clone()).note(OPEN),
         Example::new("GET", LATEST, stages.clone()).note(OPEN),
         Example::new("POST", LATEST, stages).note(OPEN),
         Example::new(
@@ -62,6 +64,7 @@ fn plain_versions() -> Vec<Example> {
         Example::new("GET", "/api/2.0/mlflow/model-versions/get-download-uri", version.clone()).note(OPEN),
         Example::new("GET", SEARCH, search.clone()).note(OPEN),
         Example::new("POST", SEARCH, search).note(OPEN),
+        Example::new("POST", "/api/2.0/mlflow/databricks/model-versions/transition-stage", stage.clone()),
         Example::new("PATCH", "/api/2.0/mlflow/model-versions/update", described("$model$")),
         Example::new("POST", "/api/2.0/mlflow/model-versions/transition-stage", stage),
         Example::new("POST", "/api/2.0/mlflow/model-versions/set-tag", of_version(tag("$model$"))),

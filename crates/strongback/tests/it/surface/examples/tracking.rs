@@ -20,6 +20,7 @@ fn experiments() -> Vec<Example> {
         get("/api/2.0/mlflow/experiments/get-by-name", json!({ "experiment_name": "$exp_name$" })),
         get("/api/2.0/mlflow/experiments/search", search.clone()),
         post("/api/2.0/mlflow/experiments/search", search).note(OPEN),
+        get("/api/2.0/mlflow/experiments/list", json!({ "max_results": 5, "view_type": "ALL" })).note(OPEN),
         post("/api/2.0/mlflow/experiments/search-datasets", json!({ "experiment_ids": ["$exp$"] }))
             .note(OPEN),
         post(

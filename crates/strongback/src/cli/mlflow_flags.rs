@@ -1,0 +1,383 @@
+//! The flags of `mlflow server` at `strongback up`, so that a start script goes on.
+//!
+//! What must stay true: no flag is passed over in silence. Each is done, or said to have no effect, or refused with what to do
+//! instead; and whatever would change where data lies, or who is let in, is never one of those without effect.
+
+use clap::Args;
+
+use crate::{
+    config::read_variable,
+    error::{Error, Result},
+};
+
+/// Variables by which MLflow's server is told the same. They are not read, which is said where one is set.
+const VARIABLES: [(&str, &str); 6] = [
+    ("MLFLOW_BACKEND_STORE_URI", "STRONGBACK_DATABASE_URL (postgres://…)"),
+    ("MLFLOW_DEFAULT_ARTIFACT_ROOT", "STRONGBACK_DATA_DIR"),
+    ("MLFLOW_ARTIFACTS_DESTINATION", "STRONGBACK_DATA_DIR"),
+    ("MLFLOW_HOST", "STRONGBACK_HOST"),
+    ("MLFLOW_PORT", "STRONGBACK_PORT"),
+    ("MLFLOW_SERVER_ALLOWED_HOSTS", "STRONGBACK_ALLOWED_HOSTS"),
+];
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Flags of `mlflow server`, so that a start script goes on")]
+pub(super) struct MlflowArgs {
+    /// postgresql://… is taken as --database-url; any other store is refused
+    #[arg(long, value_name = "URI", conflicts_with = "database_url")]
+    backend_store_uri: Option<String>,
+    /// Taken where it is that of --backend-store-uri: the registry lies with the rest
+    #[arg(long, value_name = "URI")]
+    registry_store_uri: Option<String>,
+    /// A local directory has no effect, since artifacts lie in the data directory; an object store is refused
+    #[arg(long, value_name = "URI")]
+    default_artifact_root: Option<String>,
+    /// The same
+    #[arg(long, value_name = "URI")]
+    artifacts_destination: Option<String>,
+    /// What is done anyway: clients send artifacts through the server
+    #[arg(long, overrides_with = "no_serve_artifacts")]
+    serve_artifacts: bool,
+    /// Refused
+    #[arg(long, overrides_with = "serve_artifacts")]
+    no_serve_artifacts: bool,
+    /// Refused
+    #[arg(long)]
+    artifacts_only: bool,
+    /// Refused where it is basic-auth, which --auth tokens takes the place of, or any other
+    #[arg(long, value_name = "NAME")]
+    app_name: Option<String>,
+    /// Refused: catalogs and schemas are what divides
+    #[arg(long, overrides_with = "disable_workspaces")]
+    enable_workspaces: bool,
+    /// What is done anyway
+    #[arg(long, overrides_with = "enable_workspaces")]
+    disable_workspaces: bool,
+    /// Refused
+    #[arg(long)]
+    disable_security_middleware: bool,
+    #[command(flatten)]
+    without_effect: WithoutEffect,
+}
+
+/// Flags about processes and parts that are not here.
+#[derive(Debug, Default, Args)]
+struct WithoutEffect {
+    /// No effect: one process answers everything
+    #[arg(long, short, value_name = "N")]
+    workers: Option<String>,
+    /// No effect
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    gunicorn_opts: Option<String>,
+    /// No effect
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    uvicorn_opts: Option<String>,
+    /// No effect
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    waitress_opts: Option<String>,
+    /// No effect: --log strongback=debug says more
+    #[arg(long)]
+    dev: bool,
+    /// No effect: the pages stay at /mlflow/
+    #[arg(long, value_name = "PREFIX")]
+    static_prefix: Option<String>,
+    /// No effect: /metrics is always there, and needs no directory
+    #[arg(long, value_name = "DIR")]
+    expose_prometheus: Option<String>,
+    /// No effect: pages of the hosts in --allowed-hosts are let in, whatever their port
+    #[arg(long, value_name = "ORIGINS")]
+    cors_allowed_origins: Option<String>,
+    /// No effect: other sites may not frame the pages
+    #[arg(long, value_name = "VALUE")]
+    x_frame_options: Option<String>,
+    /// No effect: everything is read where it is written
+    #[arg(long, value_name = "URI")]
+    read_replica_backend_store_uri: Option<String>,
+    /// No effect
+    #[arg(long, value_name = "SECONDS")]
+    secrets_cache_ttl: Option<String>,
+    /// No effect
+    #[arg(long, value_name = "N")]
+    secrets_cache_max_size: Option<String>,
+    /// No effect
+    #[arg(long, value_name = "FILE")]
+    trace_archival_config: Option<String>,
+    /// No effect
+    #[arg(long, value_name = "URI")]
+    workspace_store_uri: Option<String>,
+}
+
+/// What the flags come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Meant {
+    /// Where the metadata lies, if they say so.
+    pub database_url: Option<String>,
+    /// A line each for what has no effect, or not the one that somebody may expect.
+    pub warnings: Vec<String>,
+}
+
+impl MlflowArgs {
+    /// What they mean here, or why they cannot be followed.
+    pub(super) fn meant(self) -> Result<Meant> {
+        let mut meant = Meant::default();
+        self.refused()?;
+        if let Some(uri) = &self.backend_store_uri {
+            meant.database_url = Some(database_url(uri)?);
+            meant.warnings.push(
+                "--backend-store-uri is taken as --database-url: Strongback makes tables of its own there, and does not read \
+                 what MLflow's server has stored in that database."
+                    .to_owned(),
+            );
+        }
+        let roots = [
+            ("--default-artifact-root", &self.default_artifact_root),
+            ("--artifacts-destination", &self.artifacts_destination),
+        ];
+        for (flag, uri) in roots {
+            let Some(uri) = uri else { continue };
+            if is_local(flag, uri)? {
+                meant.warnings.push(format!(
+                    "{flag} {uri} has no effect: artifacts lie in the data directory (--data-dir), and clients send them through \
+                     the server. Files that are in {uri} already stay there and are not read."
+                ));
+            }
+        }
+        meant.warnings.extend(self.without_effect.warnings());
+        Ok(meant)
+    }
+
+    fn refused(&self) -> Result<()> {
+        let refuse = |why: &str| Err(Error::invalid(why.to_owned()));
+        if let Some(uri) = &self.registry_store_uri
+            && Some(uri) != self.backend_store_uri.as_ref()
+        {
+            return refuse(
+                "--registry-store-uri names another store than --backend-store-uri. Runs and models lie in one store here; leave \
+                 the flag out.",
+            );
+        }
+        if self.no_serve_artifacts {
+            return refuse(
+                "--no-serve-artifacts cannot be followed: artifacts go through the server, which keeps them in its data directory. \
+                 Leave the flag out. An experiment that is created with an artifact_location of its own, such as s3://bucket/path, \
+                 is written to by clients themselves.",
+            );
+        }
+        if self.artifacts_only {
+            return refuse(
+                "--artifacts-only cannot be followed: a server here has runs, models and artifacts together. Leave the flag out.",
+            );
+        }
+        match self.app_name.as_deref() {
+            None => {}
+            Some("basic-auth") => {
+                return refuse(
+                    "--app-name basic-auth cannot be followed, and without it everybody would be let in who reaches the port. Start \
+                     with --auth tokens in its place; strongback token create --principal NAME --admin makes the first token.",
+                );
+            }
+            Some(name) => {
+                return refuse(&format!(
+                    "--app-name {name} cannot be followed: no plugin of MLflow's server runs here. Leave it out."
+                ));
+            }
+        }
+        if self.enable_workspaces {
+            return refuse(
+                "--enable-workspaces cannot be followed: what divides here are catalogs and schemas (strongback catalog create). \
+                 Leave the flag out.",
+            );
+        }
+        if self.disable_security_middleware {
+            return refuse(
+                "--disable-security-middleware cannot be followed: the Host and the Origin of a request are always looked at. Leave \
+                 the flag out, and name the hosts with --allowed-hosts.",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl WithoutEffect {
+    fn warnings(&self) -> Vec<String> {
+        let given = [
+            ("--workers", self.workers.is_some(), "one process answers everything"),
+            ("--gunicorn-opts", self.gunicorn_opts.is_some(), "there is no gunicorn here"),
+            ("--uvicorn-opts", self.uvicorn_opts.is_some(), "there is no uvicorn here"),
+            ("--waitress-opts", self.waitress_opts.is_some(), "there is no waitress here"),
+            ("--dev", self.dev, "--log strongback=debug says more about what is done"),
+            ("--static-prefix", self.static_prefix.is_some(), "MLflow's pages are at /mlflow/ (--mlflow-ui)"),
+            (
+                "--expose-prometheus",
+                self.expose_prometheus.is_some(),
+                "figures are always at /metrics, and no file is written",
+            ),
+            (
+                "--cors-allowed-origins",
+                self.cors_allowed_origins.is_some(),
+                "pages of the hosts that --allowed-hosts names are let in, and no others",
+            ),
+            ("--x-frame-options", self.x_frame_options.is_some(), "other sites may never frame the pages"),
+            (
+                "--read-replica-backend-store-uri",
+                self.read_replica_backend_store_uri.is_some(),
+                "everything is read where it is written",
+            ),
+            ("--secrets-cache-ttl", self.secrets_cache_ttl.is_some(), "there is no gateway here"),
+            ("--secrets-cache-max-size", self.secrets_cache_max_size.is_some(), "there is no gateway here"),
+            ("--trace-archival-config", self.trace_archival_config.is_some(), "there are no traces here"),
+            ("--workspace-store-uri", self.workspace_store_uri.is_some(), "there are no workspaces here"),
+        ];
+        let given = given.iter().filter(|(_, is_given, _)| *is_given);
+        given.map(|(flag, _, why)| format!("{flag} has no effect: {why}.")).collect()
+    }
+}
+
+/// A line for each variable of MLflow's server that is set and that nobody reads.
+pub(super) fn unread_variables() -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    for (name, ours) in VARIABLES {
+        if read_variable(name)?.is_some_and(|value| !value.is_empty()) {
+            warnings.push(format!("{name} is set and not read; here it is {ours}."));
+        }
+    }
+    Ok(warnings)
+}
+
+/// The address of a database in our words. The passwords of those that are refused are not shown.
+fn database_url(uri: &str) -> Result<String> {
+    let (scheme, rest) = uri.split_once("://").unwrap_or(("", uri));
+    // As SQLAlchemy writes them: the database, and the driver behind a plus.
+    let database = scheme.split('+').next().unwrap_or_default().to_ascii_lowercase();
+    match database.as_str() {
+        "postgresql" | "postgres" => Ok(format!("postgres://{rest}")),
+        "sqlite" => Err(unread_store(uri, "a database file")),
+        "" | "file" => Err(unread_store(uri, "a directory of runs")),
+        other => Err(Error::invalid(format!(
+            "--backend-store-uri {other}://… cannot be followed: metadata lies in SQLite in the data directory, or in PostgreSQL \
+             (--database-url postgres://…). Leave the flag out, or name a PostgreSQL database."
+        ))),
+    }
+}
+
+/// Starting beside a store of MLflow's would look as if everything in it were gone.
+fn unread_store(uri: &str, what: &str) -> Error {
+    Error::invalid(format!(
+        "--backend-store-uri {uri} names {what} that MLflow's server keeps, which Strongback does not read: it would start empty \
+         beside it. Nothing there was touched. To start with a store of its own, leave the flag out and say where it is to lie: \
+         strongback up --data-dir DIR (metadata in SQLite, artifacts, keys)."
+    ))
+}
+
+/// Whether an artifact root is a place on this machine; what is neither that nor the server itself is refused.
+fn is_local(flag: &str, uri: &str) -> Result<bool> {
+    let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        None | Some("file") => Ok(true),
+        Some("mlflow-artifacts") => Ok(false),
+        Some(scheme) => Err(Error::invalid(format!(
+            "{flag} {scheme}:… cannot be followed: the server keeps artifacts in its data directory, and not in an object store. \
+             Leave the flag out, and put --data-dir on a disk that is large enough. An experiment that is created with an \
+             artifact_location of its own, such as s3://bucket/path, is written to by clients themselves."
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[arg(long)]
+        database_url: Option<String>,
+        #[command(flatten)]
+        mlflow: MlflowArgs,
+    }
+
+    fn meant(line: &str) -> Result<Meant> {
+        let line = Line::try_parse_from(std::iter::once("up").chain(line.split_whitespace())).unwrap();
+        assert_eq!(line.database_url, None);
+        line.mlflow.meant()
+    }
+
+    #[test]
+    fn a_postgresql_store_is_our_database() {
+        for uri in [
+            "postgresql://me:pw@db:5432/mlflow",
+            "postgres://me:pw@db:5432/mlflow",
+            "postgresql+psycopg2://me:pw@db:5432/mlflow",
+            "PostgreSQL+psycopg://me:pw@db:5432/mlflow",
+        ] {
+            let found =
+                meant(&format!("--backend-store-uri {uri} --registry-store-uri {uri} --serve-artifacts"))
+                    .unwrap();
+            assert_eq!(found.database_url.as_deref(), Some("postgres://me:pw@db:5432/mlflow"), "{uri}");
+            assert!(found.warnings.len() == 1 && found.warnings[0].contains("does not read"), "{found:?}");
+        }
+        let both = Line::try_parse_from([
+            "up",
+            "--database-url",
+            "postgres://a/b",
+            "--backend-store-uri",
+            "postgres://a/b",
+        ]);
+        assert!(both.is_err_and(|error| error.to_string().contains("cannot be used with")));
+    }
+
+    #[test]
+    fn what_has_no_effect_is_said_in_a_line_each() {
+        assert_eq!(meant("").unwrap(), Meant::default());
+        assert_eq!(
+            meant("--serve-artifacts --artifacts-destination mlflow-artifacts:/ --disable-workspaces")
+                .unwrap(),
+            Meant::default()
+        );
+        assert_eq!(meant("--no-serve-artifacts --serve-artifacts").unwrap(), Meant::default());
+        let line = "-w 4 --gunicorn-opts --timeout=9 --uvicorn-opts --reload --waitress-opts x --dev --static-prefix /x \
+                    --expose-prometheus dir --cors-allowed-origins https://x --x-frame-options DENY \
+                    --read-replica-backend-store-uri postgresql://r --secrets-cache-ttl 60 --secrets-cache-max-size 9 \
+                    --trace-archival-config f --workspace-store-uri u --default-artifact-root ./mlruns --artifacts-destination file:///a";
+        let said = meant(line).unwrap().warnings;
+        let flags: Vec<&str> =
+            line.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 3).collect();
+        for flag in
+            flags.iter().filter(|flag| !["--timeout=9", "--reload"].contains(flag)).chain(&["--workers"])
+        {
+            let lines = said
+                .iter()
+                .filter(|line| line.starts_with(&format!("{flag} ")) && line.contains("has no effect"));
+            assert_eq!(lines.count(), 1, "{flag}: {said:?}");
+        }
+        assert_eq!(said.len(), 16, "{said:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_refused_with_what_to_do() {
+        for (line, part) in [
+            ("--backend-store-uri sqlite:///mlflow.db", "would start empty beside it"),
+            ("--backend-store-uri sqlite:////abs/mlflow.db", "--data-dir DIR"),
+            ("--backend-store-uri ./mlruns", "--data-dir DIR"),
+            ("--backend-store-uri file:///srv/mlruns", "--data-dir DIR"),
+            ("--backend-store-uri mysql+pymysql://u:hush@h/d", "name a PostgreSQL database"),
+            ("--backend-store-uri mssql+pyodbc://u:hush@h/d", "name a PostgreSQL database"),
+            ("--registry-store-uri postgresql://h/other", "leave the flag out"),
+            ("--artifacts-destination s3://bucket/x", "put --data-dir on a disk"),
+            ("--artifacts-destination wasbs://hush@c/x", "put --data-dir on a disk"),
+            ("--default-artifact-root gs://bucket", "artifact_location"),
+            ("--default-artifact-root hdfs:/x", "artifact_location"),
+            ("--serve-artifacts --no-serve-artifacts", "Leave the flag out"),
+            ("--artifacts-only", "Leave the flag out"),
+            ("--app-name basic-auth", "--auth tokens"),
+            ("--app-name mine", "Leave it out"),
+            ("--enable-workspaces", "strongback catalog create"),
+            ("--disable-security-middleware", "--allowed-hosts"),
+        ] {
+            let error = meant(line).unwrap_err();
+            assert!(error.message().contains(part), "{line}: {error}");
+            assert!(!error.message().contains("hush"), "{error}");
+        }
+    }
+}
