@@ -30,3 +30,4 @@ mod surface;
 mod tables;
 mod tidy;
 mod tracking;
+mod webhooks;
