@@ -138,9 +138,9 @@ def test_create_get_list_update_delete(client, receiver):
     [
         ({"name": "a b"}, "webhook name"),
         ({"name": "x" * 64}, "webhook name"),
-        ({"url": "http://example.com/"}, "scheme"),
+        ({"url": "http://8.8.8.8/"}, "scheme"),
         ({"url": "https://10.0.0.1/"}, "non-public"),
-        ({"url": "https://localhost/"}, "non-public"),
+        ({"url": "https://127.0.0.2/"}, "non-public"),
         ({"url": "https://[::1]/"}, "non-public"),
         ({"url": "https://169.254.169.254/"}, "non-public"),
         ({"url": "https://no-such-host.invalid/"}, "hostname"),

@@ -56,6 +56,11 @@ impl fmt::Display for Range {
     }
 }
 
+/// Of the letters that hosts have; a pattern is none. The parser has made it lower case.
+fn is_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+}
+
 impl AllowList {
     /// Reads the entries of a list with commas, or says what is wrong with one.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -66,7 +71,7 @@ impl AllowList {
                 continue;
             }
             match Host::parse(entry.trim_end_matches('.')) {
-                Ok(Host::Domain(name)) => list.names.push(name.to_lowercase()),
+                Ok(Host::Domain(name)) if is_name(&name) => list.names.push(name),
                 _ => {
                     return Err(format!(
                         "{entry:?} is neither a host such as hooks.example.com, nor an address, nor a range such as 10.1.0.0/16."
@@ -77,7 +82,7 @@ impl AllowList {
         Ok(list)
     }
 
-    /// Whether a host is named.
+    /// Whether a host is named, in lower case.
     pub fn has_name(&self, name: &str) -> bool {
         self.names.iter().any(|known| known == name)
     }

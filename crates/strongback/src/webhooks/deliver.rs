@@ -235,7 +235,7 @@ async fn settle(app: &App, taken: &Taken, outcome: Outcome) -> Result<()> {
 /// How long is waited after so many attempts: twice as long after each, less up to a half of it by `chance` (0 to 1), so that what
 /// failed together does not come back together; at least as long as the receiver asks.
 fn pause(attempts: i64, asked: Option<Duration>, chance: f64) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0).min(20);
+    let doublings = attempts.clamp(1, 20) - 1;
     let whole = PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX);
     whole.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0)).max(asked.unwrap_or_default()).min(PAUSE_MAX)
 }
