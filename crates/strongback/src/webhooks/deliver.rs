@@ -32,7 +32,7 @@ const REST_MIN: Duration = Duration::from_millis(20);
 const SENDING_MAX: usize = 64;
 /// Of one webhook.
 const SENDING_OF_ONE_MAX: usize = 4;
-/// How often a delivery is tried: over a bit more than an hour.
+/// How often a delivery is tried: over about half an hour.
 pub(super) const ATTEMPTS_MAX: i64 = 12;
 /// The pause after the first attempt, twice as long after each further one.
 const PAUSE: Duration = Duration::from_secs(1);
