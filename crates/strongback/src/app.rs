@@ -97,6 +97,8 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
     let lake = config.lake()?;
     let payload = crate::serving::payload::PayloadLog::new(&dir, config.payload_log.value);
     let pages = crate::ui::find(&config.mlflow_ui.value)?;
+    let outbound = crate::outbound::Outbound::new(config.webhooks_allow.value.clone());
+    let sealer = crate::secrets::Sealer::load(&dir)?;
     Ok(App {
         config,
         db,
@@ -110,6 +112,8 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         remembered: crate::auth::Remembered::default(),
         pages,
         bodies: Bodies::default(),
+        outbound,
+        sealer,
         handlers: crate::slice_handlers(),
         stopping: tokio::sync::watch::Sender::new(false),
         readiness: Readiness::default(),
@@ -194,6 +198,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
         tokio::spawn(crate::files::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tables::keep_settled(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::registry::keep_clean(Arc::clone(app), stopped.clone())),
+        tokio::spawn(crate::webhooks::background(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::work(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::jobs::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::features::background(Arc::clone(app), stopped.clone())),

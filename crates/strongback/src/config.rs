@@ -8,13 +8,17 @@ use std::{env, fmt, net::IpAddr, path::PathBuf};
 use crate::{
     auth,
     error::{Error, Result},
+    outbound::AllowList,
 };
 
 /// Name of the file in the working directory.
 pub const FILE: &str = "strongback.toml";
 
 /// Settings that may be set to nothing. Elsewhere an empty text is a variable that somebody forgot to fill.
-const MAY_BE_EMPTY: &[&str] = &["allowed_hosts"];
+const MAY_BE_EMPTY: &[&str] = LISTS;
+
+/// Settings that are lists, which a file may have as such.
+const LISTS: &[&str] = &["allowed_hosts", "webhooks_allow"];
 
 /// Settings that are numbers, which a file may have without quotes.
 const NUMBERS: &[&str] = &[
@@ -210,6 +214,8 @@ settings! {
     scoring_seconds: u16 = 30, |text| parse_number(text, 1, 600), ToString::to_string;
     /// Who may override the gates of a governed alias and loosen what governs it: `administrators`, or `owners` of the model.
     gate_overrides: Overriders = Overriders::Administrators, parse_overriders, |who| match who { Overriders::Administrators => "administrators".into(), Overriders::Owners => "owners".into() };
+    /// Hosts, addresses and ranges of addresses that webhooks may reach although they are not public, or speak plain HTTP.
+    webhooks_allow: AllowList = AllowList::default(), AllowList::parse, ToString::to_string;
     /// `text` or `json`.
     log_format: LogFormat = LogFormat::Text, parse_log_format, |format| match format { LogFormat::Text => "text".into(), LogFormat::Json => "json".into() };
     /// What is logged, e.g. `info` or `strongback=debug`.
@@ -351,11 +357,11 @@ fn text_of(name: &str, value: toml::Value) -> Result<String, &'static str> {
         (_, toml::Value::String(text)) => Ok(text),
         (name, toml::Value::Integer(number)) if NUMBERS.contains(&name) => Ok(number.to_string()),
         (name, _) if NUMBERS.contains(&name) => Err("a number"),
-        ("allowed_hosts", toml::Value::Array(hosts)) => {
+        (name, toml::Value::Array(hosts)) if LISTS.contains(&name) => {
             let hosts: Option<Vec<&str>> = hosts.iter().map(toml::Value::as_str).collect();
             hosts.map(|hosts| hosts.join(",")).ok_or("a list of texts in quotes")
         }
-        ("allowed_hosts", _) => Err("a list of texts in quotes"),
+        (name, _) if LISTS.contains(&name) => Err("a list of texts in quotes"),
         _ => Err("a text in quotes"),
     }
 }

@@ -36,6 +36,10 @@ pub struct App {
     pub pages: crate::ui::Pages,
     /// The JSON bodies that are being read.
     pub bodies: crate::router::body::Bodies,
+    /// The way out, to places that somebody named.
+    pub outbound: crate::outbound::Outbound,
+    /// Seals secrets that are needed in the clear later.
+    pub sealer: crate::secrets::Sealer,
     /// What does jobs of the server's own kinds.
     pub handlers: crate::jobs::Handlers,
     /// Becomes true when the server is told to stop: whoever waits for something answers then.

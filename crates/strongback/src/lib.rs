@@ -1,9 +1,9 @@
 //! Strongback: an MLOps backbone in one binary.
 //!
 //! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
-//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`features`], [`serving`], [`promotion`],
-//! [`monitoring`], [`answers`]; a slice imports only slices before it. Beside them
-//! stand the few files that cut across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`router`], [`time`], [`ui`].
+//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`webhooks`], [`features`], [`serving`],
+//! [`promotion`], [`monitoring`], [`answers`]; a slice imports only slices before it. Beside them stand the few files that cut
+//! across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`outbound`], [`router`], [`secrets`], [`time`], [`ui`].
 
 pub mod answers;
 pub mod app;
@@ -21,14 +21,17 @@ pub mod jobs;
 pub mod monitoring;
 pub mod objects;
 pub mod ops;
+pub mod outbound;
 pub mod promotion;
 pub mod registry;
 pub mod router;
+pub mod secrets;
 pub mod serving;
 pub mod tables;
 pub mod time;
 pub mod tracking;
 pub mod ui;
+pub mod webhooks;
 
 /// Routes of all slices and of the operational endpoints, from the ground up.
 fn slice_routes() -> Vec<router::Route> {
@@ -38,6 +41,7 @@ fn slice_routes() -> Vec<router::Route> {
     routes.extend(tables::routes());
     routes.extend(tracking::routes());
     routes.extend(registry::routes());
+    routes.extend(webhooks::routes());
     routes.extend(features::routes());
     routes.extend(promotion::routes());
     routes.extend(monitoring::routes());

@@ -45,6 +45,7 @@ mod tests;
 mod token;
 mod training_set;
 mod up;
+mod webhook;
 mod why;
 mod words;
 
@@ -161,6 +162,9 @@ enum Command {
     /// List, take up and end alerts
     #[command(subcommand)]
     Alert(alert::AlertCommand),
+    /// List webhooks, see what was delivered to them, try them
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Import labels of rows that were served
     #[command(subcommand)]
     Labels(labels::LabelsCommand),
@@ -237,6 +241,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::RunnerGuard(args) => runner::guard::run(&args),
         Command::Monitor(command) => monitor::run(command),
         Command::Alert(command) => alert::run(command),
+        Command::Webhook(command) => webhook::run(command),
         Command::Labels(command) => labels::run(command),
         Command::Runs(command) => runs::run(command),
         Command::History(args) => history::run(&args),

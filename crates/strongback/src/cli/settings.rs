@@ -107,6 +107,10 @@ struct ServingArgs {
     /// administrators]
     #[arg(long, value_name = "WHO")]
     gate_overrides: Option<String>,
+    /// Hosts, addresses and ranges such as 10.1.0.0/16 that webhooks may reach although they are not public, or speak plain
+    /// HTTP, separated by commas
+    #[arg(long, value_name = "PLACES")]
+    webhooks_allow: Option<String>,
     /// text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -143,6 +147,7 @@ impl ServerArgs {
             payload_log: serving.payload_log,
             payload_seconds: serving.payload_seconds,
             gate_overrides: serving.gate_overrides,
+            webhooks_allow: serving.webhooks_allow,
             log_format: serving.log_format,
             log: serving.log,
             ..Layer::default()

@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "payload", include_str!("migrations/0010_payload.sql")),
     (11, "promotion", include_str!("migrations/0011_promotion.sql")),
     (12, "monitoring", include_str!("migrations/0012_monitoring.sql")),
+    (13, "webhooks", include_str!("migrations/0013_webhooks.sql")),
 ];
 
 /// The schema this binary writes.

@@ -37,6 +37,16 @@ pub fn pending(sql: &mut Sql<'_>, consumer: &str, limit: usize) -> Result<Vec<Bl
     Ok(page.blocks)
 }
 
+/// Leaves out what there is: the consumer begins with what comes from now on.
+pub fn skip(tx: &mut Sql<'_>, consumer: &str) -> Result<()> {
+    for slot in tx.all(&store::SLOTS, bind![], |row| row.get::<i64>(0))? {
+        if let Some(n) = tx.first(&store::BLOCK_HEAD, bind![slot], |row| row.get::<i64>(0))? {
+            tx.execute(&store::CURSOR_SET, bind![consumer, slot, n])?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes a block for a consumer. `false` if it was taken already, or its predecessor was not: then the effect must not be
 /// made.
 pub fn take(tx: &mut Sql<'_>, consumer: &str, block: &Block) -> Result<bool> {

@@ -61,7 +61,7 @@ pub fn load(data_dir: &Path) -> Result<SigningKey> {
     let key = SigningKey::from_bytes(&rand::random());
     let unusable = |error| unusable(data_dir, error);
     let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| unusable(Box::new(error)))?;
-    keep(data_dir, pem.as_bytes()).map_err(|error| unusable(Box::new(error)))?;
+    keep(data_dir, FILE, pem.as_bytes()).map_err(|error| unusable(Box::new(error)))?;
     Ok(key)
 }
 
@@ -92,17 +92,17 @@ fn unusable(data_dir: &Path, error: Box<dyn std::error::Error + Send + Sync>) ->
     .because(error)
 }
 
-/// Written under another name, synced, renamed, and the directories synced that name it.
-fn keep(data_dir: &Path, pem: &[u8]) -> io::Result<()> {
+/// Keeps a key's file for its owner alone: written under another name, synced, renamed, and the directories synced that name it.
+pub(crate) fn keep(data_dir: &Path, name: &str, text: &[u8]) -> io::Result<()> {
     let dir = data_dir.join(DIRECTORY);
     fs::create_dir_all(&dir)?;
     // What a crash left is overwritten.
     let making = dir.join(".making");
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&making)?;
-    file.write_all(pem)?;
+    file.write_all(text)?;
     file.sync_all()?;
-    fs::rename(&making, dir.join(FILE))?;
+    fs::rename(&making, dir.join(name))?;
     fs::File::open(&dir)?.sync_all()?;
     fs::File::open(data_dir)?.sync_all()
 }

@@ -2,7 +2,7 @@
 //!
 //! Every mutation leaves exactly one [`Event`], written in its own transaction. The events of a commit group form an
 //! *event block*; the blocks of a writer's slot form a hash chain; the heads of all slots are signed as a *checkpoint*.
-//! The stream is audit log, and can be outbox and invalidation ([`cursor`], which nothing uses yet). (The audit log's
+//! The stream is audit log, and outbox for consumers ([`cursor`]), of which `webhooks` is one. (The audit log's
 //! faces are in `catalog`, which knows names.)
 //!
 //! What must stay true:

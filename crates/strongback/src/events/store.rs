@@ -58,6 +58,8 @@ statements! {
 
     CURSOR_ALL = "SELECT slot, n FROM event_cursor WHERE consumer = $1";
     CURSOR_BEGIN = "INSERT INTO event_cursor (consumer, slot, n) VALUES ($1, $2, 0) ON CONFLICT (consumer, slot) DO NOTHING";
+    CURSOR_SET = "INSERT INTO event_cursor (consumer, slot, n) VALUES ($1, $2, $3)
+        ON CONFLICT (consumer, slot) DO UPDATE SET n = excluded.n";
     CURSOR_MOVE = "UPDATE event_cursor SET n = $4 WHERE consumer = $1 AND slot = $2 AND n = $3";
 
     OPERATION_INSERT = "INSERT INTO operation (id, kind, state, intent, principal_id, started_at)

@@ -153,6 +153,11 @@ pub fn get(sql: &mut Sql<'_>, id: i64) -> Result<Option<Model>> {
     Ok(found)
 }
 
+/// The tags of a model, also of one that is deleted; none if there never was one.
+pub fn tags_ever(sql: &mut Sql<'_>, id: i64) -> Result<Option<Tags>> {
+    sql.first(&store::MODEL_TAGS, bind![id], |row| tags::from_json(&row.get::<String>(0)?))
+}
+
 /// Living models by `asset.id`, in the order of the ids.
 pub(super) fn in_order(sql: &mut Sql<'_>, ids: &[i64]) -> Result<Vec<Model>> {
     let text = serde_json::to_string(ids).map_err(Error::internal)?;
@@ -357,6 +362,6 @@ pub fn change_tags(
     let revision = asset::touch(tx, model.id)?;
     tx.execute(&store::MODEL_SET_TAGS, bind![model.id, &tags::to_json(&model.tags)?])?;
     let kind = if set.is_empty() { EventKind::ModelTagDelete } else { EventKind::ModelTagSet };
-    let event = Event::new(kind).asset(model.id, revision).detail(json!({ "set": set, "removed": remove }));
+    let event = Event::new(kind).asset(model.id, revision).detail(tags::detail(set, remove));
     Ok(Change::Made((), event))
 }

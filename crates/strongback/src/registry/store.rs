@@ -41,6 +41,7 @@ statements! {
     MODEL_NEAR_NAME = "SELECT id FROM asset WHERE kind = 'model' AND deleted_at IS NULL
             AND LOWER(wire_name) = LOWER($1) ORDER BY CASE WHEN wire_name = $1 THEN 0 ELSE 1 END, id LIMIT $2";
     MODEL_INSERT = "INSERT INTO model (asset_id, next_version, tags) VALUES ($1, 1, $2)";
+    MODEL_TAGS = "SELECT tags FROM model WHERE asset_id = $1";
     MODEL_SET_TAGS = "UPDATE model SET tags = $2 WHERE asset_id = $1";
     MODEL_TAKE_NUMBER = "UPDATE model SET next_version = next_version + 1 WHERE asset_id = $1 RETURNING next_version - 1";
 

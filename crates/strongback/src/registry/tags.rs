@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value as Json, json};
 use syntax::search::PROMPT_TAG;
 
 use super::limits::{DESCRIPTION_CHARS, LINK_CHARS, TAG_VALUE_CHARS, TAGS_CHARS, TAGS_MAX};
@@ -14,7 +15,7 @@ use crate::{
 pub type Tags = BTreeMap<String, String>;
 
 /// Whether the tags mark a prompt.
-pub(super) fn is_prompt(tags: &Tags) -> bool {
+pub fn is_prompt(tags: &Tags) -> bool {
     tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
@@ -71,6 +72,18 @@ pub fn checked_link(text: Option<String>) -> Result<String> {
     let text = text.unwrap_or_default();
     limits::text("run_link", &text, LINK_CHARS)?;
     Ok(text)
+}
+
+/// Bytes of tags above which an event has their keys beside them: it might not take them over.
+const LARGE_BYTES: u64 = 8 << 10;
+
+/// What an event says of changed tags.
+pub(super) fn detail(set: &Tags, removed: &[String]) -> Json {
+    let mut detail = json!({ "set": set, "removed": removed });
+    if bytes(set) > LARGE_BYTES {
+        detail["keys"] = set.keys().cloned().collect();
+    }
+    detail
 }
 
 /// Tags as they leave.

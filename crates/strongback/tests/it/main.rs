@@ -31,3 +31,4 @@ mod surface;
 mod tables;
 mod tidy;
 mod tracking;
+mod webhooks;

@@ -227,7 +227,7 @@ pub fn change_tags(
     let kind = if set.is_empty() { EventKind::ModelVersionTagDelete } else { EventKind::ModelVersionTagSet };
     change(tx, name, levels, number, kind, |version| {
         tags::apply(&mut version.tags, set, remove)?;
-        Ok(json!({ "set": set, "removed": remove }))
+        Ok(tags::detail(set, remove))
     })
 }
 

@@ -56,7 +56,14 @@ fn files_of_the_store_are_their_owners_alone() {
     on_every_store(|test| async move {
         let data = test.dir.path().join("data");
         let mut looked_at = 0;
-        for name in ["lock", "metadata.db", "metadata.db-wal", "metadata.db-shm", "keys/checkpoint.pem"] {
+        for name in [
+            "lock",
+            "metadata.db",
+            "metadata.db-wal",
+            "metadata.db-shm",
+            "keys/checkpoint.pem",
+            "keys/secrets.key",
+        ] {
             let Ok(found) = std::fs::metadata(data.join(name)) else { continue };
             assert_eq!(found.permissions().mode() & 0o077, 0, "{name}");
             looked_at += 1;

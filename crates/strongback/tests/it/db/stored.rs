@@ -41,6 +41,7 @@ async fn opened(sql: Option<&str>) -> TestApp {
     std::fs::create_dir_all(&keys).unwrap();
     let pem = signing_key().to_pkcs8_pem(LineEnding::LF).unwrap();
     std::fs::write(keys.join("checkpoint.pem"), pem.as_bytes()).unwrap();
+    std::fs::write(keys.join("secrets.key"), "07".repeat(32)).unwrap();
     if let Some(sql) = sql {
         let store = Connection::open(dir.path().join("data/metadata.db")).unwrap();
         store.execute_batch(sql).unwrap();
@@ -105,6 +106,7 @@ async fn fill(test: &TestApp) {
     }
     make_job(test).await;
     make_table(test).await;
+    make_webhook(test).await;
     assert!(Maker::new(test.app.signing_key.clone()).make(&test.app.db).await.unwrap());
 }
 
@@ -117,6 +119,27 @@ async fn make_table(test: &TestApp) {
         ok(&test.send(request).await);
     }
     post(test, "/api/1.0/tables/main.default.kept/pins", json!({ "version": 1, "reason": "audit" })).await;
+}
+
+/// A webhook with a secret, and a delivery to it that waits.
+async fn make_webhook(test: &TestApp) {
+    let event = json!({ "entity": "REGISTERED_MODEL", "action": "CREATED" });
+    let body = json!({ "name": "ci", "url": "https://8.8.8.8/hook", "events": [event], "secret": "hush" });
+    post(test, &format!("{M}/webhooks"), body).await;
+    post(test, &format!("{M}/registered-models/create"), json!({ "name": "told" })).await;
+    assert_eq!(strongback::webhooks::consume(&test.app).await.unwrap(), 1);
+}
+
+async fn read_webhooks(test: &TestApp) {
+    let found = test.get(&format!("{M}/webhooks")).await;
+    let hook = &ok(&found)["webhooks"][0];
+    assert_eq!((&hook["name"], &hook["url"]), (&json!("ci"), &json!("https://8.8.8.8/hook")));
+    let path = format!("/api/1.0/webhooks/{}/deliveries", hook["webhook_id"].as_str().unwrap());
+    let delivery = ok(&test.get(&path).await)["deliveries"][0].clone();
+    assert_eq!(
+        (&delivery["event"], &delivery["state"]),
+        (&json!("registered_model.created"), &json!("waiting"))
+    );
 }
 
 async fn read_tables(test: &TestApp) {
@@ -299,6 +322,9 @@ async fn stores_of_every_schema_open_and_read_the_same() {
         }
         if schema >= 7 {
             read_tables(&test).await;
+        }
+        if schema >= 13 {
+            read_webhooks(&test).await;
         }
         // And it goes on.
         post(&test, &format!("{M}/experiments/create"), json!({ "name": "later" })).await;

@@ -101,13 +101,18 @@ impl TestApp {
 
     /// The same after something that is done while it is closed.
     pub async fn reopen_after(self, meanwhile: impl FnOnce()) -> Self {
+        self.reopen_with(&[], meanwhile).await
+    }
+
+    /// The same with settings.
+    pub async fn reopen_with(self, settings: &[(&str, &str)], meanwhile: impl FnOnce()) -> Self {
         let Self { app, router, dir, database_url, database, bearer } = self;
         drop(router);
         let db = app.db.clone();
         tokio::task::spawn_blocking(move || db.close()).await.unwrap();
         drop(app);
         meanwhile();
-        let app = open_app(dir.path(), &[], database_url.clone()).await;
+        let app = open_app(dir.path(), settings, database_url.clone()).await;
         let router = router::build(&app);
         Self { app, router, dir, database_url, database, bearer }
     }

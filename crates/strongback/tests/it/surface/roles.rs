@@ -14,7 +14,7 @@ use super::{
 };
 use crate::support::{TestApp, on_every_store_with};
 
-const TOKENS: &[(&str, &str)] = &[("auth", "tokens")];
+const TOKENS: &[(&str, &str)] = &[("auth", "tokens"), ("webhooks_allow", "127.0.0.1")];
 
 /// Calls that succeed and change nothing, although their method says otherwise: searches and questions that are asked
 /// by POST, addresses and credentials that are given out, and directories of the Files API, which are there because
@@ -36,6 +36,7 @@ const NO_EVENT: &[&str] = &[
     "POST /api/2.0/mlflow/registered-models/get-latest-versions",
     "POST /api/2.0/mlflow/registered-models/search",
     "POST /api/2.0/mlflow/runs/search",
+    "POST /api/2.0/mlflow/webhooks/{webhook_id}/test",
     "POST /api/2.0/mlflow/unity-catalog/model-versions/emit-lineage",
     "POST /api/2.0/mlflow/unity-catalog/model-versions/generate-temporary-credentials",
     "POST /api/2.1/unity-catalog/temporary-model-version-credentials",

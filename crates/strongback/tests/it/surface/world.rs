@@ -100,6 +100,7 @@ impl<'t> World<'t> {
             "served" => self.make_served().await,
             "user" | "group" | "member" | "token" => self.make_principal(word).await,
             "owner" => self.tokens.name.to_owned(),
+            "webhook" => self.make_webhook().await,
             "label" | "runner" | "command" | "job" | "leased" | "label_of_job" => self.make_job(word).await,
             _ => self.make_file(word).await,
         }
@@ -411,6 +412,16 @@ impl<'t> World<'t> {
         let id = record.request_id.to_string();
         recorder.append(record).await.unwrap();
         id
+    }
+
+    /// One whose receiver is not there.
+    async fn make_webhook(&mut self) -> String {
+        let body = json!({
+            "name": "h", "url": "https://127.0.0.1:9/", "events": [{ "entity": "PROMPT", "action": "CREATED" }],
+        });
+        let admin = self.tokens.admin.clone();
+        let made = self.call_as(admin, "POST", "/api/2.0/mlflow/webhooks", body).await;
+        text(&made["webhook"]["webhook_id"])
     }
 
     async fn make_principal(&mut self, word: &str) -> String {

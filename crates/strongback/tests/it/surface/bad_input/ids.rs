@@ -19,7 +19,7 @@ fn unknown(word: &str) -> Option<String> {
         "exp_name" | "model" | "catalog" | "user" | "group" | "member" | "token" => "never-made".into(),
         "schema" => "never.made".into(),
         "table" | "gov" | "command" => "never.made.it".into(),
-        "mpu" | "session" | "job" | "leased" => "0190b6a0-0000-7000-8000-000000000000".into(),
+        "mpu" | "session" | "job" | "leased" | "webhook" => "0190b6a0-0000-7000-8000-000000000000".into(),
         "run_root" => format!("987654321098765432/{hex}/artifacts"),
         "run_file" => format!("987654321098765432/{hex}/artifacts/dir/f.txt"),
         "gov_dir" | "gov2_dir" => "Models/never/made/it/1".into(),

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::support::{Answer, TestApp};
 
-const TOKENS: &[(&str, &str)] = &[("auth", "tokens")];
+const TOKENS: &[(&str, &str)] = &[("auth", "tokens"), ("webhooks_allow", "127.0.0.1")];
 
 /// Examples of routes that read fields, one a route, without those that are answered alike whatever comes.
 fn examples_with_fields() -> Vec<Example> {

@@ -132,6 +132,7 @@ const PATH_FIELDS: &[&str] = &[
     "artifact_directory_path",
     "artifact_location",
     "source",
+    "url",
     "run_link",
     "storage_location",
     "root",

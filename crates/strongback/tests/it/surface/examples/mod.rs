@@ -34,6 +34,7 @@ pub fn all() -> Vec<Example> {
         registry::mlflow(),
         registry::databricks(),
         registry::unity(),
+        registry::webhooks(),
         promotion::examples(),
         files::examples(),
         jobs::examples(),

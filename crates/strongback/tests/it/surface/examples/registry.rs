@@ -73,6 +73,43 @@ fn plain_versions() -> Vec<Example> {
     ]
 }
 
+/// Who is told of what happens to models.
+pub fn webhooks() -> Vec<Example> {
+    const ALL: &str = "/api/2.0/mlflow/webhooks";
+    const ONE: &str = "/api/2.0/mlflow/webhooks/{webhook_id}";
+    let event = json!({ "entity": "MODEL_VERSION", "action": "CREATED" });
+    let wanted = |mut more: Value| {
+        more["name"] = json!("ci");
+        more["description"] = json!("words");
+        more["url"] = json!("https://127.0.0.1:9/hook");
+        more["events"] = json!([event]);
+        more["secret"] = json!("hush");
+        more["status"] = json!("ACTIVE");
+        more
+    };
+    let one = json!({ "webhook_id": "$webhook$" });
+    let page = json!({ "max_results": 5, "page_token": "" });
+    vec![
+        Example::new("POST", ALL, wanted(json!({})))
+            .note("what leaves the server is a matter of administrators"),
+        Example::new("GET", ALL, page.clone()),
+        Example::new("GET", ONE, one.clone()),
+        Example::new("PATCH", ONE, wanted(one.clone())),
+        Example::new("DELETE", ONE, one),
+        Example::new(
+            "POST",
+            "/api/2.0/mlflow/webhooks/{webhook_id}/test",
+            json!({ "webhook_id": "$webhook$", "event": event }),
+        )
+        .note("sends an example, and changes nothing"),
+        Example::new(
+            "GET",
+            "/api/1.0/webhooks/{webhook_id}/deliveries",
+            json!({ "webhook_id": "$webhook$", "state": "failed", "max_results": 5, "page_token": "" }),
+        ),
+    ]
+}
+
 /// MLflow's client of governed models.
 pub fn databricks() -> Vec<Example> {
     [governed_models(), governed_versions()].concat()
