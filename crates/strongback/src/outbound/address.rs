@@ -27,7 +27,7 @@ const PRIVATE_V4: &[(Ipv4Addr, u32)] = &[
 
 /// What is no address of a host that somebody may name: IANA's special-purpose registry.
 const NEVER_V4: &[(Ipv4Addr, u32)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(169, 254, 0, 0), 16),
     // Metadata of Alibaba's machines, and the agent of Azure's, which stand outside of 169.254.
     (Ipv4Addr::new(100, 100, 100, 200), 32),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_of_the_internet_are_public_and_nothing_else_is() {
+    fn hosts_of_the_internet_and_of_networks_of_ones_own_are_told_apart() {
         check(
             Kind::Public,
             &[
@@ -152,6 +152,10 @@ mod tests {
                 "64:ff9b::10.0.0.1",
             ],
         );
+    }
+
+    #[test]
+    fn what_is_nobodys_host_is_neither() {
         check(
             Kind::Never,
             &[
