@@ -64,9 +64,12 @@ pub(in crate::tracking) fn complete(sql: &mut Sql<'_>, runs: &[Run]) -> Result<V
     Ok(runs.iter().map(complete).collect())
 }
 
-/// The logged models of runs, by run: whether it read or wrote it, its id, and at which step.
-fn models_by_run(sql: &mut Sql<'_>, run_ids: &str) -> Result<HashMap<i64, Vec<(i64, String, i64)>>> {
-    let mut models: HashMap<i64, Vec<(i64, String, i64)>> = HashMap::new();
+/// A logged model of a run: whether it read or wrote it, its id, and at which step.
+type ModelUse = (i64, String, i64);
+
+/// The logged models of runs, by run.
+fn models_by_run(sql: &mut Sql<'_>, run_ids: &str) -> Result<HashMap<i64, Vec<ModelUse>>> {
+    let mut models: HashMap<i64, Vec<ModelUse>> = HashMap::new();
     sql.each(&store::MODEL_LIST, bind![run_ids], |row| {
         models.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?, row.get(3)?));
         Ok(true)
@@ -78,7 +81,7 @@ fn models_by_run(sql: &mut Sql<'_>, run_ids: &str) -> Result<HashMap<i64, Vec<(i
 pub fn models(sql: &mut Sql<'_>, run: &Run) -> Result<(Vec<String>, Vec<String>)> {
     let found = models_by_run(sql, &format!("[{}]", run.id))?.remove(&run.id).unwrap_or_default();
     let (read, written): (Vec<_>, Vec<_>) = found.into_iter().partition(|(direction, ..)| *direction == READ);
-    let ids = |models: Vec<(i64, String, i64)>| models.into_iter().map(|(_, id, _)| id).collect();
+    let ids = |models: Vec<ModelUse>| models.into_iter().map(|(_, id, _)| id).collect();
     Ok((ids(read), ids(written)))
 }
 
