@@ -22,6 +22,7 @@ const VARIABLES: [(&str, &str); 6] = [
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Flags of `mlflow server`, so that a start script goes on")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct MlflowArgs {
     /// postgresql://… is taken as --database-url; any other store is refused
     #[arg(long, value_name = "URI", conflicts_with = "database_url")]

@@ -10,6 +10,7 @@ use strongback::{
 use crate::support::{Answer, TestApp, call, ok, on_every_store, on_every_store_with, request, token_of};
 
 const M: &str = "/api/2.0/mlflow";
+const UC: &str = "/api/2.1/unity-catalog";
 
 async fn experiment(test: &TestApp) -> String {
     let made = test.post(&format!("{M}/experiments/create"), json!({ "name": "sweep" })).await;
@@ -137,7 +138,6 @@ fn what_differs_is_shown_and_what_is_equal_is_counted() {
 #[test]
 fn data_is_compared_by_name_and_use_and_training_data_by_what_the_server_kept() {
     on_every_store(|test| async move {
-        const UC: &str = "/api/2.1/unity-catalog";
         let body = json!({ "catalog_name": "prod", "schema_name": "risk", "name": "panes" });
         ok(&test.post(&format!("{UC}/catalogs"), json!({ "name": "prod" })).await);
         ok(&test.post(&format!("{UC}/schemas"), json!({ "catalog_name": "prod", "name": "risk" })).await);
@@ -307,7 +307,6 @@ fn each_run_is_shown_to_whoever_may_read_it() {
             let method = if body.is_some() { "POST" } else { "GET" };
             call(&test, token, method, path, body).await
         };
-        const UC: &str = "/api/2.1/unity-catalog";
         ok(&ask(&admin, &format!("{UC}/catalogs"), Some(json!({ "name": "prod" }))).await);
         let body = json!({ "catalog_name": "prod", "name": "risk" });
         ok(&ask(&admin, &format!("{UC}/schemas"), Some(body)).await);

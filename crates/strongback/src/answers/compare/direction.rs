@@ -257,77 +257,24 @@ mod tests {
 
     #[test]
     fn a_name_says_so_or_nothing_is_said() {
-        for key in [
-            "accuracy",
-            "val_auc",
-            "test/roc_auc",
-            "f1",
-            "f0.5",
-            "F1_Score",
-            "f1_macro",
-            "val_f1_weighted",
-            "eval.r2",
-            "R2",
-            "training_r2_score",
-            "valAccuracy",
-            "precision@10",
-            "top_5_accuracy",
-            "neg_mean_squared_error",
-            "neg_log_loss",
-            "mean_average_precision",
-            "test_balanced_accuracy",
-            "best_val_acc",
-            "throughput",
-        ] {
-            assert_eq!(Direction::of(key), Direction::Higher, "{key}");
-        }
-        for key in [
-            "loss",
-            "train_loss",
-            "val_loss_epoch",
-            "validation-rmse",
-            "RMSE",
-            "mean_absolute_error",
-            "test_mae",
-            "logLoss",
-            "log_loss",
-            "latency_p99_ms",
-            "p95_latency",
-            "error",
-            "error_rate",
-            "training_mean_squared_error",
-            "min_loss",
-            "perplexity",
-            "calibration_error",
-            "brier",
-        ] {
-            assert_eq!(Direction::of(key), Direction::Lower, "{key}");
-        }
-        for key in [
-            "",
-            "42",
-            "_",
-            "score",
-            "training_score",
-            "learning_rate",
-            "loss_weight",
-            "error_count",
-            "accuracy_std",
-            "std_accuracy",
-            "lr",
-            "auc_threshold",
-            "epochs",
-            "mean",
-            "latency_budget",
-            "recall_fraud",
-            "negative",
-            "precision_bits",
-            "verlust",
-            "psi",
-            "metrics/mAP50-95",
-        ] {
-            assert_eq!(Direction::of(key), Direction::Unknown, "{key}");
-        }
+        let check = |keys: &str, expected: Direction| {
+            for key in keys.split(' ') {
+                assert_eq!(Direction::of(key), expected, "{key}");
+            }
+        };
+        let keys = "accuracy val_auc test/roc_auc f1 f0.5 F1_Score f1_macro val_f1_weighted eval.r2 R2 training_r2_score \
+             valAccuracy precision@10 top_5_accuracy neg_mean_squared_error neg_log_loss mean_average_precision \
+             test_balanced_accuracy best_val_acc throughput";
+        check(keys, Direction::Higher);
+        let keys = "loss train_loss val_loss_epoch validation-rmse RMSE mean_absolute_error test_mae logLoss log_loss \
+             latency_p99_ms p95_latency error error_rate training_mean_squared_error min_loss perplexity \
+             calibration_error brier";
+        check(keys, Direction::Lower);
+        let keys = "42 _ score training_score learning_rate loss_weight error_count accuracy_std std_accuracy lr \
+             auc_threshold epochs mean latency_budget recall_fraud negative precision_bits verlust psi \
+             metrics/mAP50-95";
+        check(keys, Direction::Unknown);
+        check("", Direction::Unknown);
     }
 
     /// What gates call their figures has the direction that gates judge them by.

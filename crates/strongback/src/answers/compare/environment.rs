@@ -38,8 +38,8 @@ pub(super) async fn compare(ctx: &Ctx, sides: &[Side], all: bool) -> Result<Envi
         let nothing = || Section { equal: 0, rows: Vec::new() };
         return Ok(Environments { from, unreadable, python: nothing(), packages: nothing() });
     }
-    let python = |found: &Environment| {
-        BTreeMap::from_iter(found.python.clone().map(|said| ("python".to_owned(), said)))
+    let python = |found: &Environment| -> BTreeMap<String, String> {
+        found.python.iter().map(|said| ("python".to_owned(), said.clone())).collect()
     };
     let pythons: Vec<_> = known.iter().map(|found| found.as_ref().map(python)).collect();
     let packages: Vec<_> = known.into_iter().map(|found| Some(found?.packages)).collect();
