@@ -93,7 +93,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the server
-    Up(up::UpArgs),
+    Up(Box<up::UpArgs>),
     /// Show every setting and where its value came from
     #[command(subcommand)]
     Config(config_show::ConfigCommand),
@@ -215,7 +215,7 @@ fn refused(error: &clap::Error) -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(args) => up::run(args),
+        Command::Up(args) => up::run(*args),
         Command::Config(command) => config_show::run(command),
         Command::Doctor(args) => doctor::run(args),
         Command::Backup(args) => backup::backup(args),

@@ -61,7 +61,7 @@ fn what_is_no_such_file_is_refused_or_says_nothing() {
         assert_eq!(read_conda(text).unwrap(), Environment::default(), "{text}");
         assert_eq!(read_python_env(text).unwrap(), Environment::default(), "{text}");
     }
-    let many: String = (0..6_000).map(|n| format!("p{n}\n")).collect();
+    let many = (0..6_000).map(|n| format!("p{n}")).collect::<Vec<_>>().join("\n");
     assert_eq!(read_requirements(&many).packages.len(), 5_000);
 }
 

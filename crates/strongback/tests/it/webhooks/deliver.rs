@@ -66,7 +66,9 @@ fn models_tell_what_mlflow_says_of_them() {
         let log = settled(&test, &id, 7).await;
         assert!(log.iter().all(|one| one["state"] == "delivered" && one["attempts"] == 1), "{log:?}");
         let got = receiver.got();
-        got.iter().for_each(|one| one.verify(SECRET));
+        for one in &got {
+            one.verify(SECRET);
+        }
         let created = "registered_model.created".to_owned();
         let expected = vec![
             (
@@ -306,7 +308,9 @@ fn a_test_is_sent_at_once_and_is_no_delivery() {
         assert!(result["error_message"].as_str().unwrap().contains("418"));
         assert_eq!(result["response_body"].as_str().unwrap().len(), 16 << 10, "an answer is cut");
         let got = receiver.got();
-        got.iter().for_each(|one| one.verify(SECRET));
+        for one in &got {
+            one.verify(SECRET);
+        }
         assert_eq!(got[0].json()["data"]["source"], "models:/123");
         assert_eq!(got[1].json()["data"]["template"], "Hello {{name}}!");
         assert_eq!(deliveries(&test, &id).await, Vec::<Value>::new());

@@ -42,7 +42,9 @@ fn what_fails_is_sent_again_later_with_the_same_id_and_body() {
         );
         assert_eq!((&one["error"], &one["next_attempt_at"]), (&Value::Null, &Value::Null));
         let got = receiver.got();
-        got.iter().for_each(|each| each.verify(SECRET));
+        for each in &got {
+            each.verify(SECRET);
+        }
         let ids: Vec<&str> = got.iter().map(|each| each.header("x-mlflow-delivery-id")).collect();
         assert_eq!(ids, [one["delivery_id"].as_str().unwrap(); 3]);
         assert!(got.iter().all(|each| each.body == got[0].body));

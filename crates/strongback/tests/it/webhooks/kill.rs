@@ -38,7 +38,7 @@ fn rounds(database_url: Option<&str>) {
     let mut acknowledged = BTreeSet::new();
     for round in 0..kill_rounds().min(20) {
         let mut http = running.client();
-        for n in 0..1 + random.below(6) {
+        for n in 0..=random.below(6) {
             let name = format!("r{round}-{n}");
             let answer =
                 http.post(&format!("{M}/registered-models/create"), &json!({ "name": name })).unwrap();
