@@ -19,12 +19,14 @@ SECONDS = 60
 def test_no_generated_request_fails_inside_the_server(server, raw, tmp_path):
     with launcher.on_store(server.backend, tmp_path / "data") as running:
         document = raw.get("/api/openapi.json").json
-        for path, operations in list(document["paths"].items()):
-            document["paths"][path] = kept = {
-                method: operation for method, operation in operations.items() if operation.get("summary") != ABSENT
-            }
-            if not kept:
-                del document["paths"][path]
+        # It also asks by methods that a path does not have.
+        absent = [
+            path
+            for path, operations in document["paths"].items()
+            if any(operation.get("summary") == ABSENT for operation in operations.values())
+        ]
+        for path in absent:
+            del document["paths"][path]
         assert len(document["paths"]) > 150
         (tmp_path / "openapi.json").write_text(json.dumps(document))
         tool = Path(sys.executable).with_name("schemathesis")

@@ -280,7 +280,7 @@ def test_search_with_or_not_and_parentheses(client, searched):
         found = client.search_model_versions(condition, order_by=["name DESC", "version_number DESC"])
         assert [f"{version.name[-1]}{version.version}" for version in found] == expected, condition
     # The client writes a condition on prompts beside it, without parentheses.
-    client.create_registered_model(f"{prefix}-p", {"mlflow.prompt.is_prompt": "true"})
+    client.register_prompt(f"{prefix}-p", "Is {{ this }} a fraud?")
     found = client.search_registered_models(f"name = '{prefix}-p' OR name = '{prefix}-a'")
     assert [model.name[-1] for model in found] == ["a"]
     prompts = client.search_prompts(f"name = '{prefix}-a' OR name = '{prefix}-p'")
