@@ -350,7 +350,7 @@ fn times_at_the_ends_of_64_bits_break_nothing() {
             ok(&made)["run"]["info"]["run_id"].as_str().unwrap().clone_into(&mut last);
             let points: Vec<_> = ends
                 .iter()
-                .map(|at| json!({ "key": "loss", "value": 0.5, "timestamp": at, "step": at }))
+                .map(|at| json!({ "key": "loss", "value": 0.5, "timestamp": (*at).max(0), "step": at }))
                 .collect();
             log(&test, &last, json!({ "metrics": points })).await;
             for end in ends {
