@@ -145,7 +145,7 @@ fn hostile_and_broken_forms() {
     refused(&format!("runs:/{RUN}//x"), "Invalid path");
     refused(&format!("mlflow-artifacts:/12/{RUN}/artifacts/%2e%2e%2fx"), "Invalid path");
     refused("s3://b\\@evil/x", "does not belong there");
-    refused("s3:///x", "does not belong there");
+    refused("s3:///x", "Write it as <scheme>://<bucket>/<path>");
     refused("s3://user:secret@bucket/x", "'<user>:<password>'");
     refused("s3:/bucket/x", "Write it as");
     refused(&format!("mlflow-artifacts://evil/12/{RUN}/artifacts"), "The host part 'evil'");
