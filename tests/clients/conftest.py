@@ -25,6 +25,7 @@ os.environ.update(
 for name in ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_EXPERIMENT_NAME"):
     os.environ.pop(name, None)
 
+import subprocess
 import uuid
 
 import mlflow
@@ -125,3 +126,17 @@ def toy_model(toy):
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression().fit(*toy)
+
+
+@pytest.fixture
+def ask(server):
+    """Runs the command line against the server: ``(exit code, data, talk)``."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("STRONGBACK_")}
+        environment["STRONGBACK_URL"] = server.url
+        command = [str(launcher.binary()), *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    return run

@@ -18,20 +18,6 @@ MODEL = "answers.risk.scorer"
 TABLE = "answers.risk.features"
 
 
-@pytest.fixture
-def ask(server):
-    """Runs the command line against the server: ``(exit code, data, talk)``."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("STRONGBACK_")}
-        environment["STRONGBACK_URL"] = server.url
-        command = [str(launcher.binary()), *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-        return done.returncode, done.stdout, done.stderr
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def logged(server, toy, toy_model):
     """Two registered versions from two runs of an experiment, the alias moved from one to the other."""

@@ -1,5 +1,6 @@
 """Runs that mlflow logged, side by side: on the command line, and by the package for Python."""
 
+import functools
 import inspect
 import json
 import math
@@ -20,17 +21,9 @@ MODEL = "compared"
 
 
 @pytest.fixture
-def ask(server):
-    """Runs the command line against the server: ``(exit code, data, talk)``."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("STRONGBACK_")}
-        environment["STRONGBACK_URL"] = server.url
-        command = [str(launcher.binary()), "runs", "compare", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-        return done.returncode, done.stdout, done.stderr
-
-    return run
+def compare(ask):
+    """``strongback runs compare`` against the server: ``(exit code, data, talk)``."""
+    return functools.partial(ask, "runs", "compare")
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +67,8 @@ def lines_of(data: str) -> dict[tuple[str, str], list[str]]:
     return {(row[0], row[1]): row[2:] for row in rows}
 
 
-def test_the_table_shows_what_differs_and_which_way(ask, logged):
-    code, data, talk = ask(logged[0], logged[1])
+def test_the_table_shows_what_differs_and_which_way(compare, logged):
+    code, data, talk = compare(logged[0], logged[1])
     assert code == 0, talk
     rows = lines_of(data)
     assert rows["WHAT", "KEY"] == ["depth-1", "depth-2", "CHANGE"]
@@ -93,7 +86,7 @@ def test_the_table_shows_what_differs_and_which_way(ask, logged):
     assert "--all" in talk
     assert "not known of: psi" in talk
 
-    code, data, talk = ask(logged[1], logged[0], "--all", "--lower", "psi")
+    code, data, talk = compare(logged[1], logged[0], "--all", "--lower", "psi")
     rows = lines_of(data)
     assert rows["param", "seed"] == ["7", "7"]
     assert rows["metric", "psi"] == ["0.2", "0.1", "-0.1 (-50.0 %) better"]
@@ -105,8 +98,8 @@ def test_the_table_shows_what_differs_and_which_way(ask, logged):
     assert not [key for what, key in rows if what == "tag" and key.startswith("mlflow.")]
 
 
-def test_three_runs_and_versions_for_runs(ask, logged):
-    code, data, talk = ask(f"models:/{MODEL}@champion", f"models:/{MODEL}/2", logged[2])
+def test_three_runs_and_versions_for_runs(compare, logged):
+    code, data, talk = compare(f"models:/{MODEL}@champion", f"models:/{MODEL}/2", logged[2])
     rows = lines_of(data)
     assert code == 0, talk
     assert rows["run", "id"] == logged
@@ -115,8 +108,8 @@ def test_three_runs_and_versions_for_runs(ask, logged):
     assert "The environment of depth-3 is not known" in talk
 
 
-def test_json_is_what_the_server_answers(ask, logged, raw):
-    code, data, _ = ask(logged[0], logged[1], "--json")
+def test_json_is_what_the_server_answers(compare, logged, raw):
+    code, data, _ = compare(logged[0], logged[1], "--json")
     answer = raw.get(f"/api/1.0/runs/compare?run_id={logged[0]}&run_id={logged[1]}")
     assert (code, json.loads(data)) == (0, answer.json)
 
@@ -134,9 +127,9 @@ def test_json_is_what_the_server_answers(ask, logged, raw):
         (("{a}",) * 11, 2, "for RUN: 11 runs were given"),
     ],
 )
-def test_what_cannot_be_compared(ask, logged, arguments, code, part):
+def test_what_cannot_be_compared(compare, logged, arguments, code, part):
     filled = [argument.format(a=logged[0], b=logged[1]) for argument in arguments]
-    answer = ask(*filled)
+    answer = compare(*filled)
     assert answer[:2] == (code, ""), answer
     assert part in answer[2]
 

@@ -2,7 +2,8 @@
 
 use http::Method;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value as Json;
 
 use super::{
     log::before,
@@ -73,38 +74,10 @@ pub enum SecretIn {
 
 impl<'de> Deserialize<'de> for SecretIn {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> de::Visitor<'de> for Reader {
-            type Value = SecretIn;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a text")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<SecretIn, E> {
-                Ok(SecretIn::Text(Secret::from_text(text.to_owned())))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<SecretIn, E> {
-                Ok(SecretIn::Other)
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<SecretIn, E> {
-                Ok(SecretIn::Other)
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<SecretIn, E> {
-                Ok(SecretIn::Other)
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<SecretIn, E> {
-                Ok(SecretIn::Other)
-            }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut all: A) -> Result<SecretIn, A::Error> {
-                while all.next_element::<de::IgnoredAny>()?.is_some() {}
-                Ok(SecretIn::Other)
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, mut all: A) -> Result<SecretIn, A::Error> {
-                while all.next_entry::<de::IgnoredAny, de::IgnoredAny>()?.is_some() {}
-                Ok(SecretIn::Other)
-            }
-        }
-        deserializer.deserialize_any(Reader)
+        Ok(match Json::deserialize(deserializer)? {
+            Json::String(text) => Self::Text(Secret::from_text(text)),
+            _ => Self::Other,
+        })
     }
 }
 

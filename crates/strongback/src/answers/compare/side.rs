@@ -216,7 +216,7 @@ impl Side {
 
     pub(super) fn shown(self) -> RunSide {
         let Self { run, asked, experiment, .. } = self;
-        let duration = run.end_time.map(|end| end - run.start_time);
+        let duration = run.end_time.map(|end| end.saturating_sub(run.start_time));
         RunSide {
             asked,
             name: run.name().to_owned(),

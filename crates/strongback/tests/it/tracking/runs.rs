@@ -343,11 +343,14 @@ fn times_at_the_ends_of_64_bits_break_nothing() {
     on_every_store(|test| async move {
         let home = experiment(&test, "times").await;
         let ends = [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX];
-        let mut last = String::new();
+        let (mut first, mut last) = (String::new(), String::new());
         for start in ends {
             let body = json!({ "experiment_id": home, "start_time": start });
             let made = test.post(&format!("{M}/runs/create"), body).await;
             ok(&made)["run"]["info"]["run_id"].as_str().unwrap().clone_into(&mut last);
+            if first.is_empty() {
+                first.clone_from(&last);
+            }
             let points: Vec<_> = ends
                 .iter()
                 .map(|at| json!({ "key": "loss", "value": 0.5, "timestamp": (*at).max(0), "step": at }))
@@ -369,6 +372,7 @@ fn times_at_the_ends_of_64_bits_break_nothing() {
         }
         for path in [
             "/api/1.0/overview".to_owned(),
+            format!("/api/1.0/runs/compare?run_id={first}&run_id={last}"),
             format!("{M}/metrics/get-history?run_id={last}&metric_key=loss"),
             format!("{M}/metrics/get-history-bulk-interval?run_ids={last}&metric_key=loss&max_results=3"),
         ] {
