@@ -1,8 +1,8 @@
 //! Strongback: an MLOps backbone in one binary.
 //!
 //! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
-//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`webhooks`], [`features`], [`serving`],
-//! [`promotion`], [`monitoring`], [`answers`]; a slice imports only slices before it. Beside them stand the few files that cut
+//! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`exchange`], [`webhooks`], [`features`],
+//! [`serving`], [`promotion`], [`monitoring`], [`answers`]; a slice imports only slices before it. Beside them stand the few files that cut
 //! across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`outbound`], [`router`], [`secrets`], [`time`], [`ui`].
 
 pub mod answers;
@@ -15,6 +15,7 @@ pub mod context;
 pub mod db;
 pub mod error;
 pub mod events;
+pub mod exchange;
 pub mod features;
 pub mod files;
 pub mod jobs;
@@ -41,6 +42,7 @@ fn slice_routes() -> Vec<router::Route> {
     routes.extend(tables::routes());
     routes.extend(tracking::routes());
     routes.extend(registry::routes());
+    routes.extend(exchange::routes());
     routes.extend(webhooks::routes());
     routes.extend(features::routes());
     routes.extend(promotion::routes());

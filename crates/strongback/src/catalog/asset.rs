@@ -172,6 +172,11 @@ pub fn create_as(tx: &mut Sql<'_>, uuid: &str, new: &NewAsset<'_>) -> Result<Ass
     )
 }
 
+/// Gives an asset that comes from another store the times that it had there: made, changed last.
+pub fn backdate(tx: &mut Sql<'_>, id: i64, (created_at, updated_at): (i64, i64)) -> Result<()> {
+    tx.execute(&store::ASSET_BACKDATE, bind![id, created_at, updated_at]).map(drop)
+}
+
 /// The living asset of this kind and leaf below a parent.
 pub fn find(sql: &mut Sql<'_>, parent_id: Option<i64>, kind: Kind, leaf_key: &str) -> Result<Option<Asset>> {
     match parent_id {

@@ -8,6 +8,7 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $10, $11, 1)
         RETURNING id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
             created_at, created_by, updated_at, updated_by, revision";
+    ASSET_BACKDATE = "UPDATE asset SET created_at = $2, updated_at = $3 WHERE id = $1";
     ASSET_BY_LEAF = "SELECT id, uuid, parent_id, kind, leaf, wire_name, owner_id, comment, properties,
             created_at, created_by, updated_at, updated_by, revision FROM asset
         WHERE parent_id = $1 AND kind = $2 AND leaf_key = $3 AND deleted_at IS NULL";

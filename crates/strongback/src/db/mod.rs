@@ -325,6 +325,7 @@ pub fn all_statements() -> Vec<&'static Stmt> {
         crate::jobs::STATEMENTS,
         crate::tables::STATEMENTS,
         crate::registry::STATEMENTS,
+        crate::exchange::STATEMENTS,
         crate::webhooks::STATEMENTS,
         crate::features::STATEMENTS,
         crate::serving::STATEMENTS,

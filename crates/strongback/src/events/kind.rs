@@ -91,6 +91,7 @@ kinds! {
     WebhookCreate = "webhook.create",
     WebhookUpdate = "webhook.update",
     WebhookDelete = "webhook.delete",
+    ImportTake = "import.take",
     GateReportCreate = "gate_report.create",
     LineageRecord = "lineage.record",
     JobQueue = "job.queue",

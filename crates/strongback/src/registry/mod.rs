@@ -18,6 +18,7 @@
 //! - what is deleted takes its files along, also where it went with its schema ([`keep_clean`]).
 
 pub mod aliases;
+pub mod carried;
 pub mod databricks;
 pub mod evidence;
 pub mod files;

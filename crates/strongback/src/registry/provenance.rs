@@ -128,6 +128,27 @@ pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
     Ok(origin)
 }
 
+/// Where a version of another store came from: the source as it was said there, and `root`, which is where the files that came along
+/// are. What was allowed there is not asked again.
+pub(super) fn carried(sql: &mut Sql<'_>, source: &str, root: &str, run_id: &str) -> Result<Origin> {
+    let mut origin = Origin {
+        source: source.to_owned(),
+        root: root.to_owned(),
+        run_id: run_id.to_owned(),
+        ..Origin::default()
+    };
+    if let Ok(SourceUri::LoggedModel { model_id }) = SourceUri::parse(root)
+        && let Some(found) = model::find(sql, &model_id)?
+    {
+        origin.experiment_id = Some(found.experiment_id);
+        origin.logged_model = found.uuid;
+    }
+    if let Some(found) = run::find(sql, run_id)? {
+        origin.experiment_id = Some(found.experiment_id);
+    }
+    Ok(origin)
+}
+
 /// Refuses another run beside the one that is known from the source. Where either is unknown they agree.
 fn same_run(claimed: Claimed<'_>, known: &str, said: &str) -> Result<()> {
     if known.is_empty() || said.is_empty() || known == said {

@@ -45,6 +45,14 @@ statements! {
     MODEL_SET_TAGS = "UPDATE model SET tags = $2 WHERE asset_id = $1";
     MODEL_TAKE_NUMBER = "UPDATE model SET next_version = next_version + 1 WHERE asset_id = $1 RETURNING next_version - 1";
 
+    MODEL_NEXT_NUMBER = "SELECT next_version FROM model WHERE asset_id = $1";
+    MODEL_SET_NEXT = "UPDATE model SET next_version = $2 WHERE asset_id = $1";
+
+    /// A version, deleted or not.
+    VERSION_EVER = "SELECT version FROM model_version WHERE model_id = $1 AND version = $2";
+    /// The past of a version that comes from another store.
+    VERSION_CARRY = "UPDATE model_version SET stage = $3, comment = $4, tags = $5, created_at = $6, updated_at = $7
+        WHERE model_id = $1 AND version = $2";
     VERSION_BY_N = select_versions!(" AND v.model_id = $1 AND v.version = $2");
     VERSION_BY_NUMBERS = select_versions!(" AND v.model_id = $1 AND v.version IN {ints:$2}");
     VERSION_NEWEST = select_versions!(" AND v.model_id = $1 ORDER BY v.version DESC LIMIT 1");

@@ -91,6 +91,20 @@ impl MetricOut {
     }
 }
 
+/// Longest value of a param or tag that comes from another store, in characters. What another store holds is not cut.
+pub const CARRIED_CHARS: usize = 1_000_000;
+
+/// What came of something that was taken from another store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was not here, and is now.
+    Made,
+    /// It was here, and has changed.
+    Changed,
+    /// It was here as it came.
+    Same,
+}
+
 /// Which life-cycle stages a search shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum ViewType {

@@ -15,6 +15,7 @@ const SLICES: &[&str] = &[
     "tables",
     "tracking",
     "registry",
+    "exchange",
     "webhooks",
     "features",
     "serving",

@@ -135,7 +135,13 @@ fn create(
 }
 
 /// Makes a new version ready, of the files that lie at its source.
-fn make_ready(tx: &mut Sql<'_>, model: &Model, number: i64, origin: &Origin, told: &Told) -> Result<()> {
+pub(in crate::registry) fn make_ready(
+    tx: &mut Sql<'_>,
+    model: &Model,
+    number: i64,
+    origin: &Origin,
+    told: &Told,
+) -> Result<()> {
     let own = location::own(model.id, number);
     if let Some(copied) = &origin.copied {
         let pin = pin::from_version(tx, copied, &own)?;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 
+pub(super) use create::make_ready;
 pub use create::{NewVersion, version_create, version_finalize};
 pub use pin::{Pin, detail as pin_detail};
 pub use stage::{Stage, transition};

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     bind,
     catalog::{
-        Action, Kind,
+        Action, Asset, Kind,
         asset::{self, NewAsset},
         authorize, bootstrap as catalog_bootstrap,
         names::refused,
@@ -90,7 +90,7 @@ fn created(experiment: &Experiment) -> Event {
 }
 
 /// Stores a new experiment in the default schema.
-fn insert(
+pub(super) fn insert(
     tx: &mut Sql<'_>,
     mlflow_id: i64,
     name: &str,
@@ -182,7 +182,7 @@ fn insert_at(
             properties: None,
         },
     )?;
-    let artifact_location = location.map_or_else(|| format!("mlflow-artifacts:/{mlflow_id}"), str::to_owned);
+    let artifact_location = location.map_or_else(|| own_location(mlflow_id), str::to_owned);
     let now = tx.now();
     let tags_json = serde_json::to_string(tags).map_err(Error::internal)?;
     tx.execute(&store::EXPERIMENT_INSERT, bind![asset.id, mlflow_id, &artifact_location, &tags_json, now])?;
@@ -198,13 +198,18 @@ fn insert_at(
     })
 }
 
+/// Where the files of an experiment's runs lie, if nobody wants them elsewhere.
+pub(super) fn own_location(mlflow_id: i64) -> String {
+    format!("mlflow-artifacts:/{mlflow_id}")
+}
+
 fn refuse_taken(tx: &mut Sql<'_>, name: &str) -> Result<()> {
     let Some(taken) = find::by_name(tx, name)? else { return Ok(()) };
     let state = if taken.deleted { " in deleted state: restore that one, or take another name" } else { "" };
     Err(Error::exists(format!("Experiment '{name}' already exists{state}.")))
 }
 
-fn check_location(location: &str) -> Result<()> {
+pub(super) fn check_location(location: &str) -> Result<()> {
     limits::text("artifact_location", location, limits::ARTIFACT_LOCATION_CHARS)?;
     if location.starts_with("runs:") {
         return Err(Error::invalid(format!("Artifact location cannot be a runs:/ URI. Given: '{location}'")));
@@ -234,12 +239,7 @@ async fn update(ctx: Ctx, request: UpdateRequest) -> Result<Empty> {
         if experiment.name == name {
             return Ok(Change::Nothing(Empty {}));
         }
-        refuse_taken(tx, &name)?;
-        let mut asset = asset::lock(tx, experiment.id)?;
-        let leaf = names::escape_wire_name(&name);
-        asset.leaf.clone_from(&leaf);
-        asset.wire_name = Some(name.clone());
-        let asset = asset::update(tx, &asset, &leaf)?;
+        let asset = rename(tx, &experiment, &name)?;
         save(tx, &experiment)?;
         let event = Event::new(EventKind::ExperimentUpdate)
             .asset(asset.id, asset.revision)
@@ -248,6 +248,16 @@ async fn update(ctx: Ctx, request: UpdateRequest) -> Result<Empty> {
         Ok(Change::Made(Empty {}, event))
     })
     .await
+}
+
+/// Gives an experiment a name that is free.
+pub(super) fn rename(tx: &mut Sql<'_>, experiment: &Experiment, name: &str) -> Result<Asset> {
+    refuse_taken(tx, name)?;
+    let mut asset = asset::lock(tx, experiment.id)?;
+    let leaf = names::escape_wire_name(name);
+    asset.leaf.clone_from(&leaf);
+    asset.wire_name = Some(name.to_owned());
+    asset::update(tx, &asset, &leaf)
 }
 
 async fn delete(ctx: Ctx, request: IdRequest) -> Result<Empty> {

@@ -5,6 +5,7 @@
 //! says that it is deleted); deleting and restoring change this one row, and the runs follow because a run is active
 //! only in an active experiment; an id is never used twice.
 
+pub mod carried;
 mod change;
 pub(crate) mod find;
 pub(in crate::tracking) mod search;

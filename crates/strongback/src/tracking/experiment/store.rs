@@ -25,6 +25,8 @@ statements! {
         FROM experiment e JOIN asset a ON a.id = e.asset_id";
     EXPERIMENT_INSERT = "INSERT INTO experiment (asset_id, mlflow_id, artifact_location, lifecycle, tags, created_at, updated_at)
         VALUES ($1, $2, $3, 'active', $4, $5, $5)";
+    /// The past of an experiment that comes from another store.
+    EXPERIMENT_CARRY = "UPDATE experiment SET lifecycle = $2, tags = $3, created_at = $4, updated_at = $5 WHERE asset_id = $1";
     EXPERIMENT_UPDATE = "UPDATE experiment SET lifecycle = $2, tags = $3, updated_at = $4 WHERE asset_id = $1";
     /// Data sets of an experiment's runs, each with the contexts in which they were used.
     EXPERIMENT_DATASETS = "SELECT DISTINCT d.name, d.digest, i.tags FROM dataset d JOIN run_input i ON i.dataset_id = d.id

@@ -9,6 +9,8 @@ mod history;
 pub(in crate::tracking) mod store;
 mod wire;
 
+use std::collections::BTreeMap;
+
 use crate::{
     bind,
     db::Sql,
@@ -17,7 +19,7 @@ use crate::{
     tracking::{
         document::Point,
         run::Run,
-        series::{History, Source, piece_series},
+        series::{History, Source, decode_piece, piece_series},
     },
 };
 
@@ -67,6 +69,35 @@ pub fn newest_points(sql: &mut Sql<'_>, run: &Run, key: &str, most: usize) -> Re
     }
     newest.drain(..newest.len().saturating_sub(most));
     Ok(newest)
+}
+
+/// Every point of a run, by key and in the order of a history. The caller has authorised the run.
+pub(in crate::tracking) fn all_points(sql: &mut Sql<'_>, run: &Run) -> Result<BTreeMap<String, Vec<Point>>> {
+    let mut stored: BTreeMap<String, Stored> = BTreeMap::new();
+    let mut has_history = false;
+    for (key, metric) in run.document.metrics() {
+        let is_alone = !metric.is_in_history();
+        has_history |= !is_alone;
+        let loose = if is_alone { vec![metric.latest] } else { Vec::new() };
+        stored.insert(key.to_owned(), Stored { chunks: Vec::new(), loose });
+    }
+    if has_history {
+        sql.each(&store::CHUNKS_OF_RUN, bind![run.id], |row| {
+            if let Some(own) = stored.get_mut(&row.get::<String>(0)?) {
+                own.chunks.push(row.get(1)?);
+            }
+            Ok(true)
+        })?;
+        sql.each(&store::PIECES_OF_RUN, bind![run.id], |row| {
+            for series in decode_piece(&row.get::<Vec<u8>>(1)?)? {
+                if let Some(own) = stored.get_mut(&series.key) {
+                    own.loose.extend(series.points);
+                }
+            }
+            Ok(true)
+        })?;
+    }
+    stored.into_iter().map(|(key, stored)| Ok((key, stored.history()?.all()?))).collect()
 }
 
 /// Routes of metric histories.

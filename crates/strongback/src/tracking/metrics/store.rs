@@ -4,6 +4,7 @@ use crate::statements;
 
 statements! {
     CHUNKS_OF_KEY = "SELECT body FROM metric_chunk WHERE run_id = $1 AND key = $2 ORDER BY seq";
+    CHUNKS_OF_RUN = "SELECT key, body FROM metric_chunk WHERE run_id = $1 ORDER BY key, seq";
     PIECES_OF_RUN = "SELECT seq, body FROM metric_piece WHERE run_id = $1 ORDER BY seq";
     /// Pieces and points of runs, and the points of the largest piece of each.
     PIECE_COUNTS = "SELECT run_id, COUNT(*), CAST(SUM(points) AS BIGINT), MAX(points) FROM metric_piece

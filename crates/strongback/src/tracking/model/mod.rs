@@ -4,6 +4,7 @@
 //! What must stay true: a param is written once; of a metric only the newest point a (key, data set, run) is kept here,
 //! the history belongs to the run that measured; a deleted model is gone for readers, and its files stay.
 
+pub mod carried;
 mod change;
 mod create;
 mod get;

@@ -28,6 +28,10 @@ statements! {
     LOGGED_MODEL_INSERT = "INSERT INTO logged_model (uuid, experiment_id, name, model_type, source_run, status, status_message, owner_id,
             created_at, updated_at, revision, document)
         VALUES ($1, $2, $3, $4, $5, 1, '', $6, $7, $7, 1, $8)";
+    /// One that comes from another store, with its past.
+    LOGGED_MODEL_CARRY = "INSERT INTO logged_model (uuid, experiment_id, name, model_type, source_run, status, status_message, owner_id,
+            created_at, updated_at, deleted_at, revision, document)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12)";
     LOGGED_MODEL_UPDATE = "UPDATE logged_model SET status = $2, status_message = $3, updated_at = $4, deleted_at = $5, document = $6,
             revision = $7
         WHERE uuid = $1";

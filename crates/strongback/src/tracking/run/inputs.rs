@@ -44,7 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// A data set's use, checked.
 #[derive(Debug, Clone)]
-struct Input {
+pub(super) struct Input {
     name: String,
     digest: String,
     source_type: String,
@@ -55,7 +55,7 @@ struct Input {
 }
 
 impl Input {
-    fn new(given: &DatasetUse, at: usize) -> Result<Self> {
+    pub(super) fn new(given: &DatasetUse, at: usize) -> Result<Self> {
         let place = format!("datasets[{at}]");
         let dataset = given.dataset.as_ref().ok_or_else(|| Error::required(&format!("{place}.dataset")))?;
         let Dataset { name, digest, source_type, source, schema, profile } = dataset;
@@ -89,7 +89,7 @@ impl Input {
     }
 
     /// Stores the description, once a digest, and its use, once a run.
-    fn store(&self, tx: &mut Sql<'_>, run: &mut Run) -> Result<bool> {
+    pub(super) fn store(&self, tx: &mut Sql<'_>, run: &mut Run) -> Result<bool> {
         let known = bind![run.experiment_id, &self.name, &self.digest];
         let dataset = match tx.first(&store::DATASET_FIND, known, |row| row.get::<i64>(0))? {
             Some(id) => id,
@@ -125,12 +125,14 @@ impl Input {
             lineage::record(tx, node, NodeRef::Asset(run.experiment_id), EdgeKind::Reads, fact)?;
         }
         let context = tags.remove(DATASET_CONTEXT_TAG);
-        run.document.add_dataset(DatasetInput {
-            name: self.name.clone(),
-            digest: self.digest.clone(),
-            context,
-        });
+        run.document.add_dataset(DatasetInput { context, ..self.noted() });
         Ok(true)
+    }
+
+    /// As the document notes it.
+    pub(super) fn noted(&self) -> DatasetInput {
+        let context = self.tags.get(DATASET_CONTEXT_TAG).cloned();
+        DatasetInput { name: self.name.clone(), digest: self.digest.clone(), context }
     }
 }
 

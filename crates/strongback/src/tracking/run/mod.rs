@@ -9,6 +9,7 @@
 //! - What a client repeats changes nothing: same params, same points, same tags.
 
 mod batch;
+pub mod carried;
 mod create;
 pub(crate) mod get;
 mod inputs;
@@ -203,8 +204,18 @@ pub fn unknown(uuid: &str) -> Error {
 
 /// Stores a run as it is now, with one piece of history; `run.revision` becomes the stored one.
 pub fn save(tx: &mut Sql<'_>, run: &mut Run, plan: &crate::tracking::document::AppendPlan) -> Result<()> {
+    let deleted_at = run.deleted.then_some(tx.now());
+    save_as(tx, run, plan, deleted_at)
+}
+
+/// The same for one that was deleted at another time.
+fn save_as(
+    tx: &mut Sql<'_>,
+    run: &mut Run,
+    plan: &crate::tracking::document::AppendPlan,
+    deleted_at: Option<i64>,
+) -> Result<()> {
     let document = run.document.encode();
-    let now = tx.now();
     run.revision += 1;
     tx.execute(
         &store::RUN_UPDATE,
@@ -214,7 +225,7 @@ pub fn save(tx: &mut Sql<'_>, run: &mut Run, plan: &crate::tracking::document::A
             run.deleted,
             run.start_time,
             run.end_time,
-            run.deleted.then_some(now),
+            deleted_at,
             run.revision,
             &document
         ],

@@ -31,6 +31,11 @@ statements! {
     RUN_INSERT = "INSERT INTO run (uuid, experiment_id, owner_id, user_name, status, lifecycle, start_time, end_time,
             revision, document)
         VALUES ($1, $2, $3, $4, $5, 0, $6, NULL, 1, $7) RETURNING id";
+    /// A run that comes from another store, with its past.
+    RUN_CARRY = "INSERT INTO run (uuid, experiment_id, owner_id, user_name, status, lifecycle, start_time, end_time, deleted_at,
+            revision, document)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10) RETURNING id";
+    RUN_DELETED = "SELECT id, deleted_at FROM run WHERE id IN {ints:$1} AND deleted_at IS NOT NULL";
     RUN_UPDATE = "UPDATE run SET status = $2, lifecycle = $3, start_time = $4, end_time = $5, deleted_at = $6, revision = $7,
             document = $8 WHERE id = $1";
     RUN_TOUCH = "UPDATE run SET revision = $2 WHERE id = $1";

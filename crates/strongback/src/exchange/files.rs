@@ -1,0 +1,151 @@
+//! Files of runs and logged models: which there are, and one more, also of what was deleted.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{Method, Request, StatusCode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use syntax::paths::ArtifactPath;
+
+use super::ItemKind;
+use crate::{
+    catalog::authorize_admin,
+    context::Ctx,
+    db::Sql,
+    error::{Error, Result},
+    files::{
+        self, Existing, Guard,
+        http::{body_stream, param},
+    },
+    router::{Limits, PathParams, Policy, Route},
+    tracking::{artifacts::Home, limits},
+};
+
+/// Owners of files of one request.
+const OWNERS_MAX: usize = 1_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::json(
+            Method::POST,
+            "/api/1.0/exchange/files",
+            Policy::Admin,
+            Limits::JSON,
+            "Paths, sizes and SHA-256 of the files of runs or logged models",
+            list,
+        ),
+        Route::raw(
+            Method::PUT,
+            "/api/1.0/exchange/files/{kind}/{id}/{*path}",
+            Policy::Admin,
+            Limits::STREAM,
+            "Store a file of a run or a logged model, also of one that was deleted",
+            put,
+        )
+        .taking_bytes(),
+    ]
+}
+
+/// Whose files.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct FilesRequest {
+    /// `run` or `logged_model`.
+    pub kind: ItemKind,
+    /// Their ids here; at most 1,000.
+    pub ids: Vec<String>,
+}
+
+/// Files by whose they are.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct FilesResponse {
+    /// Those that have any, in the order of the ids.
+    pub owners: Vec<FilesOf>,
+}
+
+/// The files of one run or logged model.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct FilesOf {
+    /// Its id here.
+    pub id: String,
+    /// The root of its files as clients know it.
+    pub artifact_uri: String,
+    /// By path.
+    pub files: Vec<StoredFile>,
+}
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StoredFile {
+    /// Below the root.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// In hexadecimal digits.
+    pub sha256: String,
+}
+
+fn home(kind: ItemKind, id: &str) -> Result<Home> {
+    match kind {
+        ItemKind::Run => Ok(Home::Run(limits::run_id("id", Some(id))?.to_owned())),
+        ItemKind::LoggedModel => Ok(Home::Model(limits::run_id("id", Some(id))?.to_owned())),
+        other => Err(Error::invalid(format!(
+            "Invalid value '{}' for parameter 'kind': files belong to a 'run' or a 'logged_model'.",
+            other.name()
+        ))),
+    }
+}
+
+async fn list(ctx: Ctx, request: FilesRequest) -> Result<FilesResponse> {
+    if request.ids.len() > OWNERS_MAX {
+        return Err(Error::invalid(format!(
+            "'ids' can contain at most {OWNERS_MAX} ids; it has {}.",
+            request.ids.len()
+        )));
+    }
+    ctx.read(move |sql| {
+        authorize_admin(sql, "read everything that is kept")?;
+        let mut owners = Vec::new();
+        for id in &request.ids {
+            owners.extend(files_of(sql, request.kind, id)?);
+        }
+        Ok(FilesResponse { owners })
+    })
+    .await
+}
+
+fn files_of(sql: &mut Sql<'_>, kind: ItemKind, id: &str) -> Result<Option<FilesOf>> {
+    let home = home(kind, id)?;
+    let place = home.place(sql)?;
+    let found = files::all(sql, &place.area)?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let files = found.into_iter().map(|file| StoredFile {
+        path: file.path,
+        size: file.size,
+        sha256: hex::encode(&file.sha256),
+    });
+    Ok(Some(FilesOf { id: id.to_owned(), artifact_uri: home.artifact_uri(sql)?, files: files.collect() }))
+}
+
+async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
+    let kind = param(&params, "kind");
+    let known = ItemKind::ALL.into_iter().find(|known| known.name() == kind).ok_or_else(|| {
+        Error::invalid(format!(
+            "Invalid value '{}' for parameter 'kind': it is 'run' or 'logged_model'.",
+            limits::cut(kind, 100)
+        ))
+    })?;
+    let home = home(known, param(&params, "id"))?;
+    let path = ArtifactPath::parse(param(&params, "path"))?;
+    let guard: Guard = Arc::new(move |sql| {
+        authorize_admin(sql, "take what another store holds")?;
+        home.place(sql)
+    });
+    files::put(&ctx, &guard, &path, Existing::Replaced, body_stream(request)).await?;
+    Ok(StatusCode::OK.into_response())
+}

@@ -1,0 +1,48 @@
+//! Kinds of items, and what items are known by.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// Bytes of a digest: enough that two contents do not meet by chance.
+const DIGEST_BYTES: usize = 16;
+
+/// What an item is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemKind {
+    /// An experiment, by its id.
+    Experiment,
+    /// A run, by its id.
+    Run,
+    /// A logged model, by its id.
+    LoggedModel,
+    /// A registered model, by its name.
+    Model,
+    /// A version of a registered model, by `name/number`.
+    Version,
+}
+
+impl ItemKind {
+    /// All of them, in the order in which they are taken.
+    pub const ALL: [Self; 5] = [Self::Experiment, Self::Run, Self::LoggedModel, Self::Model, Self::Version];
+
+    /// As it is stored, and written in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Experiment => "experiment",
+            Self::Run => "run",
+            Self::LoggedModel => "logged_model",
+            Self::Model => "model",
+            Self::Version => "version",
+        }
+    }
+}
+
+/// The digest of a settled item: of its JSON, whose fields and keys have one order. In hexadecimal digits.
+pub fn digest<T: Serialize>(item: &T) -> Result<String> {
+    let json = serde_json::to_vec(item).map_err(Error::internal)?;
+    Ok(hex::encode(&Sha256::digest(&json)[..DIGEST_BYTES]))
+}

@@ -1,0 +1,345 @@
+//! Taking items: one transaction a request, one event, and each item that cannot be kept by name.
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{ItemKind, checked_source, store};
+use crate::{
+    bind,
+    catalog::authorize_admin,
+    context::Ctx,
+    db::{Change, Sql},
+    error::{Code, Error, Result},
+    events::{Event, EventKind},
+    registry::{
+        carried::{self as models, CarriedAliases, CarriedModel, CarriedVersion},
+        signature::Told,
+    },
+    router::{Limits, Policy, Route},
+    tracking::{
+        experiment::carried::{self as experiments, CarriedExperiment},
+        limits,
+        model::carried::{self as logged_models, CarriedLoggedModel},
+        run::carried::{self as runs, CarriedRun},
+        wire::Taken,
+    },
+};
+
+/// Items of one request.
+const ITEMS_MAX: usize = 1_000;
+/// Longest id of an item in another store, in characters.
+const ID_CHARS: usize = 600;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::json(
+        Method::POST,
+        "/api/1.0/exchange/take",
+        Policy::Admin,
+        Limits::LARGE,
+        "Keep items of another store, with their ids and their past",
+        take,
+    )]
+}
+
+/// Items that come, in the order in which they are kept. At most 1,000 together.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct TakeRequest {
+    /// The label of the store that they come from.
+    pub source: String,
+    /// Experiments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub experiments: Vec<Entry<CarriedExperiment>>,
+    /// Runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunEntry>,
+    /// Logged models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logged_models: Vec<Entry<CarriedLoggedModel>>,
+    /// Registered models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Entry<CarriedModel>>,
+    /// Versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<VersionEntry>,
+    /// Aliases of models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<CarriedAliases>,
+}
+
+/// An item with its id in the other store.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Entry<T> {
+    /// Its id there.
+    pub from: String,
+    /// Its digest, by which it is known later.
+    pub digest: String,
+    /// The item, under its id here.
+    pub item: T,
+}
+
+/// A run, or a part of one that has many points.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RunEntry {
+    /// Its id there.
+    pub from: String,
+    /// The digest of the whole run.
+    pub digest: String,
+    /// Whether more of it comes in further requests.
+    #[serde(default)]
+    pub more: bool,
+    /// The run, under its id here.
+    pub item: CarriedRun,
+}
+
+/// A version, and what it is made of.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct VersionEntry {
+    /// `name/number` there.
+    pub from: String,
+    /// Its digest.
+    pub digest: String,
+    /// The version, under its name here.
+    pub item: CarriedVersion,
+    /// Where its files are in this server: `runs:/<run>/<path>` or `models:/m-<id>`; none where they are elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct TakeResponse {
+    /// How many were made, changed, and the same.
+    pub counts: Counts,
+    /// Those that could not be kept.
+    pub refused: Vec<Refused>,
+}
+
+/// How many items were kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    /// That were not here before.
+    pub made: usize,
+    /// That were here and have changed.
+    pub changed: usize,
+    /// That were here as they came.
+    pub same: usize,
+}
+
+/// An item that could not be kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refused {
+    /// What it is; none for aliases.
+    pub kind: Option<ItemKind>,
+    /// Its id there; of aliases the model's name.
+    pub id: String,
+    /// Why.
+    pub why: String,
+}
+
+/// One thing to keep.
+#[derive(Clone)]
+enum Item {
+    Experiment(Entry<CarriedExperiment>),
+    Run(RunEntry),
+    LoggedModel(Entry<CarriedLoggedModel>),
+    Model(Entry<CarriedModel>),
+    Version(VersionEntry, Told),
+    Aliases(CarriedAliases),
+}
+
+/// An item that could not be kept, and where it stands among those of its request.
+struct Unkept {
+    at: usize,
+    error: Error,
+}
+
+async fn take(ctx: Ctx, request: TakeRequest) -> Result<TakeResponse> {
+    let source = checked_source(&request.source)?.to_owned();
+    let mut items = listed(&ctx, request).await?;
+    if items.len() > ITEMS_MAX {
+        return Err(Error::invalid(format!(
+            "A request brings at most {ITEMS_MAX} items; it has {}. Send the others in further requests.",
+            items.len()
+        )));
+    }
+    let mut refused = Vec::new();
+    loop {
+        let (source, batch) = (source.clone(), std::sync::Arc::new(items.clone()));
+        let unkept = std::sync::Arc::new(parking_lot::Mutex::new(None));
+        let told = std::sync::Arc::clone(&unkept);
+        let kept = ctx
+            .write(move |tx| {
+                authorize_admin(tx, "take what another store holds")?;
+                keep(tx, &source, &batch).map_err(|Unkept { at, error }| {
+                    // What is ours, or only busy, says nothing of the item.
+                    if !error.is_ours() {
+                        *told.lock() = Some((at, error.message().to_owned()));
+                    }
+                    error
+                })
+            })
+            .await;
+        match kept {
+            Ok(counts) => return Ok(TakeResponse { counts, refused }),
+            Err(error) => match unkept.lock().take() {
+                Some((at, why)) => {
+                    let (kind, id) = items.remove(at).name();
+                    refused.push(Refused { kind, id, why });
+                }
+                None => return Err(error),
+            },
+        }
+    }
+}
+
+/// The items of a request in the order in which they are kept, with what the files of versions tell.
+async fn listed(ctx: &Ctx, request: TakeRequest) -> Result<Vec<Item>> {
+    let mut items: Vec<Item> = Vec::new();
+    items.extend(request.experiments.into_iter().map(Item::Experiment));
+    items.extend(request.runs.into_iter().map(Item::Run));
+    items.extend(request.logged_models.into_iter().map(Item::LoggedModel));
+    items.extend(request.models.into_iter().map(Item::Model));
+    for version in request.versions {
+        let told = models::told(ctx, &version.files).await?;
+        items.push(Item::Version(version, told));
+    }
+    items.extend(request.aliases.into_iter().map(Item::Aliases));
+    Ok(items)
+}
+
+fn keep(tx: &mut Sql<'_>, source: &str, items: &[Item]) -> std::result::Result<Change<Counts>, Unkept> {
+    let mut counts = Counts::default();
+    let mut kept = Vec::new();
+    let mut is_news = false;
+    for (at, item) in items.iter().enumerate() {
+        let unkept = |error| Unkept { at, error };
+        let taken = item.keep(tx, source).map_err(unkept)?;
+        is_news |= taken != Taken::Same;
+        is_news |= item.note(tx, source).map_err(unkept)?;
+        match taken {
+            Taken::Made => counts.made += 1,
+            Taken::Changed => counts.changed += 1,
+            Taken::Same => counts.same += 1,
+        }
+        if taken != Taken::Same {
+            let (kind, id) = item.name();
+            kept.push(json!([kind.map_or("aliases", ItemKind::name), id]));
+        }
+    }
+    if !is_news {
+        return Ok(Change::Nothing(counts));
+    }
+    let event = Event::new(EventKind::ImportTake).detail(json!({
+        "source": source, "made": counts.made, "changed": counts.changed, "items": kept,
+    }));
+    Ok(Change::Made(counts, event))
+}
+
+impl Item {
+    fn name(&self) -> (Option<ItemKind>, String) {
+        let (kind, id) = match self {
+            Self::Experiment(entry) => (ItemKind::Experiment, &entry.from),
+            Self::Run(entry) => (ItemKind::Run, &entry.from),
+            Self::LoggedModel(entry) => (ItemKind::LoggedModel, &entry.from),
+            Self::Model(entry) => (ItemKind::Model, &entry.from),
+            Self::Version(entry, _) => (ItemKind::Version, &entry.from),
+            Self::Aliases(aliases) => return (None, aliases.name.clone()),
+        };
+        (Some(kind), id.clone())
+    }
+
+    /// Its id here, and the digest by which it is known later; none for what is not known by itself.
+    fn known_by(&self) -> Option<(String, &str)> {
+        match self {
+            Self::Experiment(entry) => Some((entry.item.experiment_id.clone(), &entry.digest)),
+            // Of a run that is not all here, nothing is said yet.
+            Self::Run(entry) => {
+                Some((entry.item.run_id.clone(), if entry.more { "" } else { &entry.digest }))
+            }
+            Self::LoggedModel(entry) => Some((entry.item.model_id.clone(), &entry.digest)),
+            Self::Model(entry) => Some((entry.item.name.clone(), &entry.digest)),
+            Self::Version(entry, _) => {
+                Some((format!("{}/{}", entry.item.name, entry.item.version), &entry.digest))
+            }
+            Self::Aliases(_) => None,
+        }
+    }
+
+    fn keep(&self, tx: &mut Sql<'_>, source: &str) -> Result<Taken> {
+        self.refuse_others(tx, source)?;
+        match self {
+            Self::Experiment(entry) => experiments::take(tx, &entry.item),
+            Self::Run(entry) => runs::take(tx, &entry.item),
+            Self::LoggedModel(entry) => logged_models::take(tx, &entry.item),
+            Self::Model(entry) => models::take_model(tx, &entry.item),
+            Self::Version(entry, told) => models::take_version(tx, &entry.item, &entry.files, told),
+            Self::Aliases(aliases) => {
+                models::take_aliases(tx, aliases, &format!("imported from {}", limits::cut(source, 200)))
+            }
+        }
+    }
+
+    /// Refuses an item whose id here is of something that did not come from this source, or that had another id here before.
+    fn refuse_others(&self, tx: &mut Sql<'_>, source: &str) -> Result<()> {
+        let (Some((target, _)), (Some(kind), from)) = (self.known_by(), self.name()) else { return Ok(()) };
+        limits::text("from", &from, ID_CHARS)?;
+        let known =
+            tx.first(&store::ITEM_GET, bind![source, kind.name(), &from], |row| row.get::<String>(0))?;
+        match known {
+            Some(known) if known == target => return Ok(()),
+            Some(known) => {
+                return Err(conflict(format!("It came as {known} before, and comes as {target} now.")));
+            }
+            None => {}
+        }
+        if kind == ItemKind::Experiment && target == experiments::DEFAULT.to_string() {
+            return Ok(());
+        }
+        if self.is_here(tx)? {
+            return Err(conflict(format!("{target} is here and did not come from '{source}'.")));
+        }
+        Ok(())
+    }
+
+    fn is_here(&self, tx: &mut Sql<'_>) -> Result<bool> {
+        let listed = |id: &str| serde_json::to_string(&[id]).map_err(Error::internal);
+        Ok(match self {
+            Self::Experiment(entry) => {
+                let id = limits::experiment_id(&entry.item.experiment_id)?;
+                let [by_id, by_name] = experiments::present(tx, Some(id), &entry.item.name)?;
+                by_id.is_some() || by_name.is_some()
+            }
+            Self::Run(entry) => {
+                tx.first(&store::RUNS_HERE, bind![&listed(&entry.item.run_id)?], |_| Ok(()))?.is_some()
+            }
+            Self::LoggedModel(entry) => {
+                let ids = listed(&entry.item.model_id)?;
+                tx.first(&store::LOGGED_MODELS_HERE, bind![&ids], |_| Ok(()))?.is_some()
+            }
+            Self::Model(entry) => models::present(tx, &entry.item.name)?.is_some(),
+            Self::Version(entry, _) => models::is_here(tx, &entry.item)?,
+            Self::Aliases(_) => false,
+        })
+    }
+
+    /// Notes what it is known by; whether that is news.
+    fn note(&self, tx: &mut Sql<'_>, source: &str) -> Result<bool> {
+        let (Some((target, digest)), (Some(kind), from)) = (self.known_by(), self.name()) else {
+            return Ok(false);
+        };
+        limits::text("digest", digest, 128)?;
+        let before =
+            tx.first(&store::ITEM_GET, bind![source, kind.name(), &from], |row| row.get::<String>(1))?;
+        if before.as_deref() == Some(digest) {
+            return Ok(false);
+        }
+        tx.execute(&store::ITEM_PUT, bind![source, kind.name(), &from, &target, digest])?;
+        Ok(true)
+    }
+}
+
+fn conflict(message: String) -> Error {
+    Error::new(Code::ResourceConflict, message)
+}

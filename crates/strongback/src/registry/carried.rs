@@ -1,0 +1,365 @@
+//! Registered models and their versions in whole, as they travel between stores: with their numbers, times and stages.
+//!
+//! What must stay true: a version that comes is pinned like any other where its files are here ([`super::versions::Pin`]); stages
+//! come as they were, and move no alias; nobody is told of what happened elsewhere long ago, so that the event is the carrier's
+//! and no hook fires.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use syntax::names::check_alias_not_reserved;
+
+use super::{
+    aliases,
+    governance::Authority,
+    location,
+    models::{self, Model},
+    names::{self, Levels},
+    provenance::{self, Origin},
+    signature::{self, Told},
+    store,
+    tags::{self, Tags},
+    versions::{self, Stage, Version},
+};
+use crate::{
+    bind,
+    catalog::{asset, names::refused},
+    context::Ctx,
+    db::Sql,
+    error::{Code, Error, Result},
+    tracking::{
+        limits,
+        wire::{CARRIED_CHARS, Taken},
+    },
+};
+
+/// A registered model in whole, but for its versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CarriedModel {
+    /// Its name.
+    pub name: String,
+    /// Description; empty if there is none.
+    #[serde(default)]
+    pub description: String,
+    /// Milliseconds since the epoch.
+    pub created_time: i64,
+    /// Milliseconds since the epoch.
+    pub updated_time: i64,
+    /// By key.
+    #[serde(default)]
+    pub tags: Tags,
+}
+
+/// A version in whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CarriedVersion {
+    /// The model's name.
+    pub name: String,
+    /// Its number, from 1.
+    pub version: i64,
+    /// Where it came from, as it was said.
+    #[serde(default)]
+    pub source: String,
+    /// The run it came from; empty if none is known.
+    #[serde(default)]
+    pub run_id: String,
+    /// A link to a run somewhere else; empty if there is none.
+    #[serde(default)]
+    pub run_link: String,
+    /// Description; empty if there is none.
+    #[serde(default)]
+    pub description: String,
+    /// `READY`; one whose files never came cannot be taken.
+    pub status: String,
+    /// `None`, `Staging`, `Production` or `Archived`.
+    pub stage: String,
+    /// Milliseconds since the epoch.
+    pub created_time: i64,
+    /// Milliseconds since the epoch.
+    pub updated_time: i64,
+    /// By key.
+    #[serde(default)]
+    pub tags: Tags,
+}
+
+/// What a version is made of in this server: `runs:/<run>/<path>` or `models:/m-<id>`; none where its files are elsewhere.
+pub type Files = Option<String>;
+
+/// Aliases of one model: each with the number of its version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CarriedAliases {
+    /// The model's name.
+    pub name: String,
+    /// By name.
+    pub aliases: BTreeMap<String, i64>,
+}
+
+fn check_tags(tags: &Tags) -> Result<()> {
+    for (key, value) in tags {
+        limits::key("tags", Some(key))?;
+        limits::text("tags", value, CARRIED_CHARS)?;
+    }
+    Ok(())
+}
+
+/// The model with this name, if there is one. Asks for no rights.
+pub fn present(sql: &mut Sql<'_>, name: &str) -> Result<Option<Model>> {
+    match names::find(sql, name)? {
+        Some(id) => models::get(sql, id),
+        None => Ok(None),
+    }
+}
+
+/// Whether a version is here. Asks for no rights.
+pub fn is_here(sql: &mut Sql<'_>, carried: &CarriedVersion) -> Result<bool> {
+    let Some(model) = present(sql, &carried.name)? else { return Ok(false) };
+    Ok(versions::get(sql, model.id, carried.version)?.is_some())
+}
+
+/// Takes a model, or what is new of one that is here. The caller has authorised it, and leaves the event.
+pub fn take_model(tx: &mut Sql<'_>, carried: &CarriedModel) -> Result<Taken> {
+    check_tags(&carried.tags)?;
+    limits::text("description", &carried.description, CARRIED_CHARS)?;
+    let comment = Some(carried.description.as_str()).filter(|text| !text.is_empty());
+    let times = (carried.created_time, carried.updated_time);
+    let Some(found) = present(tx, &carried.name)? else {
+        let place = names::place(tx, &carried.name, Levels::Any)?;
+        asset::lock(tx, place.schema.id)?;
+        let new = place.new_asset(tx, comment);
+        let made = asset::create(tx, &new)?;
+        tx.execute(&store::MODEL_INSERT, bind![made.id, &tags::to_json(&carried.tags)?])?;
+        asset::backdate(tx, made.id, times)?;
+        return Ok(Taken::Made);
+    };
+    let mut stored = asset::lock(tx, found.id)?;
+    let mut tags = found.tags.clone();
+    tags::apply(&mut tags, &carried.tags, &[])?;
+    let is_same = tags == found.tags
+        && stored.comment.as_deref() == comment
+        && (stored.created_at, stored.updated_at) == times;
+    if is_same {
+        return Ok(Taken::Same);
+    }
+    if stored.comment.as_deref() != comment {
+        stored.comment = comment.map(str::to_owned);
+        let leaf_key = match stored.wire_name {
+            Some(_) => stored.leaf.clone(),
+            None => syntax::names::fold_case(&stored.leaf),
+        };
+        asset::update(tx, &stored, &leaf_key)?;
+    }
+    tx.execute(&store::MODEL_SET_TAGS, bind![found.id, &tags::to_json(&tags)?])?;
+    asset::backdate(tx, found.id, times)?;
+    Ok(Taken::Changed)
+}
+
+/// What the files of a version say about its inputs and outputs, read before the transaction that makes it.
+pub async fn told(ctx: &Ctx, files: &Files) -> Result<Told> {
+    let Some(files) = files.clone() else { return Ok(Told::default()) };
+    let look = move |sql: &mut Sql<'_>| {
+        crate::catalog::authorize_admin(sql, "take models of another store")?;
+        match location::kept(sql, &files, "")? {
+            Some((place, dir)) => signature::find(sql, &place, &dir),
+            None => Ok(None),
+        }
+    };
+    signature::read(ctx, look).await
+}
+
+/// Takes a version, or what is new of one that is here. The caller has authorised it, and leaves the event.
+pub fn take_version(tx: &mut Sql<'_>, carried: &CarriedVersion, files: &Files, told: &Told) -> Result<Taken> {
+    let stage = check_version(carried)?;
+    let model = require(tx, &carried.name)?;
+    asset::lock(tx, model.id)?;
+    let times = (carried.created_time, carried.updated_time);
+    let Some(found) = versions::get(tx, model.id, carried.version)? else {
+        let next: i64 = tx.one(&store::MODEL_NEXT_NUMBER, bind![model.id], |row| row.get(0))?;
+        let is_gone = tx.first(&store::VERSION_EVER, bind![model.id, carried.version], |_| Ok(()))?.is_some();
+        if is_gone {
+            return Err(Error::new(
+                Code::ResourceConflict,
+                format!("Version {} of '{}' was deleted here.", carried.version, carried.name),
+            ));
+        }
+        if carried.version >= next {
+            tx.execute(&store::MODEL_SET_NEXT, bind![model.id, carried.version + 1])?;
+        }
+        make_version(tx, &model, carried, files, told)?;
+        let tags = tags::to_json(&carried.tags)?;
+        put_version(tx, (model.id, carried.version), stage, &carried.description, &tags, times)?;
+        return Ok(Taken::Made);
+    };
+    let mut tags = found.tags.clone();
+    tags::apply(&mut tags, &carried.tags, &[])?;
+    let is_same = tags == found.tags
+        && found.stage == stage
+        && found.description == carried.description
+        && (found.created_at, found.updated_at) == times;
+    if is_same {
+        return Ok(Taken::Same);
+    }
+    let tags = tags::to_json(&tags)?;
+    put_version(tx, (model.id, carried.version), stage, &carried.description, &tags, times)?;
+    Ok(Taken::Changed)
+}
+
+fn check_version(carried: &CarriedVersion) -> Result<Stage> {
+    check_tags(&carried.tags)?;
+    for (path, text) in
+        [("source", &carried.source), ("run_link", &carried.run_link), ("description", &carried.description)]
+    {
+        limits::text(path, text, CARRIED_CHARS)?;
+    }
+    if !carried.run_id.is_empty() {
+        limits::run_id("run_id", Some(&carried.run_id))?;
+    }
+    if carried.version < 1 {
+        return Err(Error::invalid(format!("A version has a number from 1, not {}.", carried.version)));
+    }
+    if carried.status != versions::Status::Ready.name() {
+        return Err(Error::invalid(format!(
+            "Version {} of '{}' is {}: its files never came.",
+            carried.version,
+            carried.name,
+            limits::cut(&carried.status, 100)
+        )));
+    }
+    Stage::parse(&carried.stage)
+}
+
+fn require(sql: &mut Sql<'_>, name: &str) -> Result<Model> {
+    present(sql, name)?
+        .ok_or_else(|| Error::missing(format!("The model '{}' has not come.", limits::cut(name, 300))))
+}
+
+fn make_version(
+    tx: &mut Sql<'_>,
+    model: &Model,
+    carried: &CarriedVersion,
+    files: &Files,
+    told: &Told,
+) -> Result<()> {
+    let root = files.as_ref().unwrap_or(&carried.source);
+    let origin = provenance::carried(tx, &carried.source, root, &carried.run_id)?;
+    let Origin { source, root, run_id, logged_model, .. } = &origin;
+    let (by, now) = (tx.caller().id, tx.now());
+    tx.execute(
+        &store::VERSION_INSERT,
+        bind![
+            model.id,
+            carried.version,
+            source,
+            root,
+            run_id,
+            &carried.run_link,
+            logged_model,
+            &carried.description,
+            &tags::to_json(&carried.tags)?,
+            by,
+            now
+        ],
+    )?;
+    versions::make_ready(tx, model, carried.version, &origin, told)?;
+    provenance::record(tx, &origin, model.id, carried.version)
+}
+
+fn put_version(
+    tx: &mut Sql<'_>,
+    (model_id, number): (i64, i64),
+    stage: Stage,
+    description: &str,
+    tags: &str,
+    (created_at, updated_at): (i64, i64),
+) -> Result<()> {
+    tx.execute(
+        &store::VERSION_CARRY,
+        bind![model_id, number, stage.name(), description, tags, created_at, updated_at],
+    )?;
+    Ok(())
+}
+
+/// Points aliases to the versions that they had. A governed alias stays where its gates have it: that is an error. The caller has
+/// authorised it, and leaves the event.
+pub fn take_aliases(tx: &mut Sql<'_>, carried: &CarriedAliases, reason: &str) -> Result<Taken> {
+    let model = require(tx, &carried.name)?;
+    asset::lock(tx, model.id)?;
+    let mut taken = Taken::Same;
+    for (alias, number) in &carried.aliases {
+        check_alias_not_reserved(alias).map_err(refused)?;
+        let version = versions::require(tx, &model, *number)?;
+        let moved =
+            aliases::point(tx, &model, alias, Some(&version), (reason, false), &Authority::Ungoverned)?;
+        if moved.is_some() {
+            taken = Taken::Made;
+        }
+    }
+    Ok(taken)
+}
+
+/// Every model, whoever may see it, by name: for administrators.
+pub fn give_models(sql: &mut Sql<'_>) -> Result<Vec<CarriedModel>> {
+    let mut ids = Vec::new();
+    for outline in models::outlines(sql)? {
+        ids.push(outline.id);
+    }
+    let mut given: Vec<CarriedModel> = models::in_order(sql, &ids)?.iter().map(whole_model).collect();
+    given.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(given)
+}
+
+/// A model as it is given to another store.
+pub fn whole_model(model: &Model) -> CarriedModel {
+    CarriedModel {
+        name: model.name(),
+        description: model.description.clone(),
+        created_time: model.created_at,
+        updated_time: model.updated_at,
+        tags: model.tags.clone(),
+    }
+}
+
+/// The version that `name/number` means, in whole. The caller has authorised it.
+pub fn give_version(sql: &mut Sql<'_>, id: &str) -> Result<Option<CarriedVersion>> {
+    let Some((name, number)) = id.rsplit_once('/') else { return Ok(None) };
+    let (Some(model), Ok(number)) = (present(sql, name)?, number.parse()) else { return Ok(None) };
+    Ok(versions::get(sql, model.id, number)?.map(|version| whole_version(&model, version)))
+}
+
+/// Versions of a model after a number, in whole, and the address by which clients download each. The caller has authorised it.
+pub fn give_versions(
+    sql: &mut Sql<'_>,
+    model: &Model,
+    after: i64,
+    most: i64,
+) -> Result<Vec<(CarriedVersion, String)>> {
+    let mut given = Vec::new();
+    for version in versions::page(sql, model.id, after, most)? {
+        let address = location::download_uri(sql, model, &version)?;
+        given.push((whole_version(model, version), address));
+    }
+    Ok(given)
+}
+
+fn whole_version(model: &Model, version: Version) -> CarriedVersion {
+    CarriedVersion {
+        name: model.name(),
+        version: version.version,
+        source: version.source,
+        run_id: version.run_id,
+        run_link: version.run_link,
+        description: version.description,
+        status: version.status.name().to_owned(),
+        stage: version.stage.name().to_owned(),
+        created_time: version.created_at,
+        updated_time: version.updated_at,
+        tags: version.tags,
+    }
+}
+
+/// The aliases of a model.
+pub fn give_aliases(sql: &mut Sql<'_>, model: &Model) -> Result<CarriedAliases> {
+    let aliases = aliases::list(sql, &[model.id])?;
+    let aliases = aliases.into_iter().map(|alias| (alias.alias, alias.version)).collect();
+    Ok(CarriedAliases { name: model.name(), aliases })
+}
