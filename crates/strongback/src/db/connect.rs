@@ -19,7 +19,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const SILENT: Duration = Duration::from_secs(75);
 
 /// Connects; what the URL says about waiting comes first.
-pub(super) fn postgres(url: &str) -> Result<Client> {
+pub(crate) fn postgres(url: &str) -> Result<Client> {
     let mut config = parse(url).map_err(Error::invalid)?;
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT);

@@ -1,0 +1,539 @@
+//! A database of MLflow, SQLite or PostgreSQL, of the versions 2.9 to 3.17: read by its tables, with the columns that they have.
+//!
+//! What must stay true: it is only read, and no read lasts longer than one batch, so that a server that still writes there is not
+//! held up; a table or column that an older version lacks is empty.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::Path,
+};
+
+use super::source::{Found, FoundExperiment, FoundVersion, Outline, Source};
+use crate::{
+    db::{Row, connect},
+    error::{Error, Result},
+    registry::carried::{CarriedAliases, CarriedModel, CarriedVersion},
+    router::wire::Double,
+    tracking::{
+        experiment::carried::CarriedExperiment,
+        model::carried::{CarriedLoggedModel, CarriedMeasurement},
+        run::carried::{CarriedDataset, CarriedPoint, CarriedRun, name_from},
+    },
+};
+
+/// Tables of what cannot come, and what a person calls what they hold.
+const LEFT_BEHIND: &[(&str, &str)] = &[
+    ("trace_info", "traces"),
+    ("assessments", "assessments of traces"),
+    ("evaluation_datasets", "evaluation data sets"),
+    ("scorers", "scorers"),
+    ("webhooks", "webhooks (their secrets are sealed there)"),
+    ("endpoints", "gateway endpoints"),
+    ("issues", "issues"),
+    ("label_schemas", "label schemas"),
+    ("review_queues", "review queues"),
+    ("mcp_servers", "MCP servers"),
+    ("jobs", "jobs"),
+];
+
+/// An open database.
+pub(super) struct Database {
+    connection: Connection,
+    /// Columns by table.
+    columns: HashMap<String, HashSet<String>>,
+}
+
+enum Connection {
+    Sqlite(rusqlite::Connection),
+    Postgres(Box<postgres::Client>),
+}
+
+/// What a statement is asked about.
+enum Of<'a> {
+    Everything,
+    These(&'a [String]),
+}
+
+impl Database {
+    /// Opens a SQLite file, to read it.
+    pub(super) fn sqlite(path: &Path) -> Result<Self> {
+        let unreadable = |error: rusqlite::Error| {
+            Error::invalid(format!("The database {} cannot be read: {error}.", path.display()))
+        };
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(unreadable)?;
+        connection.busy_timeout(std::time::Duration::from_secs(30)).map_err(unreadable)?;
+        connection.pragma_update(None, "cache_size", -262_144).map_err(unreadable)?;
+        connection.pragma_update(None, "mmap_size", 1_i64 << 34).map_err(unreadable)?;
+        Self::of(Connection::Sqlite(connection))
+    }
+
+    /// Connects to PostgreSQL. The URL may be one of SQLAlchemy's, which names a driver.
+    pub(super) fn postgres(url: &str) -> Result<Self> {
+        let mut client = connect::postgres(url)?;
+        client
+            .batch_execute("SET default_transaction_read_only = on")
+            .map_err(|error| Error::unavailable("The database did not take a setting.").because(error))?;
+        Self::of(Connection::Postgres(Box::new(client)))
+    }
+
+    fn of(connection: Connection) -> Result<Self> {
+        let mut database = Self { connection, columns: HashMap::new() };
+        let columns = match database.connection {
+            Connection::Sqlite(_) => {
+                "SELECT m.name, p.name FROM sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table'"
+            }
+            Connection::Postgres(_) => {
+                "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT) FROM information_schema.columns
+                 WHERE table_schema = ANY (current_schemas(false))"
+            }
+        };
+        let mut found: HashMap<String, HashSet<String>> = HashMap::new();
+        database.each(columns, &Of::Everything, |row| {
+            found.entry(row.get(0)?).or_default().insert(row.get(1)?);
+            Ok(())
+        })?;
+        database.columns = found;
+        if !database.has("runs", "run_uuid") || !database.has("experiments", "experiment_id") {
+            return Err(Error::invalid(
+                "This is no database of MLflow: it has no tables 'experiments' and 'runs'. Name the one that \
+                 `mlflow server --backend-store-uri` has.",
+            ));
+        }
+        Ok(database)
+    }
+
+    fn has(&self, table: &str, column: &str) -> bool {
+        self.columns.get(table).is_some_and(|columns| columns.contains(column))
+    }
+
+    fn has_table(&self, table: &str) -> bool {
+        self.columns.contains_key(table)
+    }
+
+    /// Runs a statement whose `{ids}` is the list of ids.
+    fn each(
+        &mut self,
+        statement: &str,
+        of: &Of<'_>,
+        mut visit: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match &mut self.connection {
+            Connection::Sqlite(connection) => {
+                let statement = statement.replace("{ids}", "IN (SELECT value FROM json_each(?1))");
+                let unread = |error: rusqlite::Error| {
+                    Error::unavailable(format!("The database cannot be read: {error}.")).because(error)
+                };
+                let mut prepared = connection.prepare_cached(&statement).map_err(unread)?;
+                let mut rows = match of {
+                    Of::Everything => prepared.query([]),
+                    Of::These(ids) => {
+                        prepared.query([serde_json::to_string(ids).map_err(Error::internal)?])
+                    }
+                }
+                .map_err(unread)?;
+                while let Some(row) = rows.next().map_err(unread)? {
+                    visit(&Row::Sqlite(row))?;
+                }
+            }
+            Connection::Postgres(client) => {
+                let statement = statement.replace("{ids}", "= ANY ($1)");
+                let unread = |error: postgres::Error| {
+                    Error::unavailable("The database cannot be read.").because(error)
+                };
+                let rows = match of {
+                    Of::Everything => client.query(&statement, &[]),
+                    Of::These(ids) => client.query(&statement, &[ids]),
+                }
+                .map_err(unread)?;
+                for row in &rows {
+                    visit(&Row::Postgres(row))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An expression for a column that an older version may lack.
+    fn column(&self, table: &str, column: &str, absent: &str) -> String {
+        if self.has(table, column) { column.to_owned() } else { absent.to_owned() }
+    }
+
+    fn experiments(&mut self) -> Result<Vec<FoundExperiment>> {
+        let (created, updated) = (
+            self.column("experiments", "creation_time", "NULL"),
+            self.column("experiments", "last_update_time", "NULL"),
+        );
+        let mut found = Vec::new();
+        let statement = format!(
+            "SELECT CAST(experiment_id AS BIGINT), name, COALESCE(artifact_location, ''),
+                COALESCE(lifecycle_stage, 'active'), CAST(COALESCE({created}, 0) AS BIGINT),
+                CAST(COALESCE({updated}, {created}, 0) AS BIGINT)
+             FROM experiments ORDER BY experiment_id"
+        );
+        self.each(&statement, &Of::Everything, |row| {
+            let item = CarriedExperiment {
+                experiment_id: row.get::<i64>(0)?.to_string(),
+                name: row.get(1)?,
+                artifact_location: None,
+                deleted: row.get::<String>(3)? == "deleted",
+                created_time: row.get(4)?,
+                updated_time: row.get(5)?,
+                tags: BTreeMap::new(),
+            };
+            found.push(FoundExperiment { item, artifact_location: row.get(2)? });
+            Ok(())
+        })?;
+        let mut tags: HashMap<String, BTreeMap<String, String>> = HashMap::new();
+        let statement =
+            "SELECT CAST(experiment_id AS BIGINT), key, COALESCE(value, '') FROM experiment_tags";
+        self.each(statement, &Of::Everything, |row| {
+            tags.entry(row.get::<i64>(0)?.to_string()).or_default().insert(row.get(1)?, row.get(2)?);
+            Ok(())
+        })?;
+        for experiment in &mut found {
+            experiment.item.tags = tags.remove(&experiment.item.experiment_id).unwrap_or_default();
+        }
+        Ok(found)
+    }
+
+    fn ids(&mut self, statement: &str) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
+        self.each(statement, &Of::Everything, |row| {
+            ids.push(row.get(0)?);
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
+    /// Tags of models or versions: whose, key, value.
+    fn tags(&mut self, statement: &str) -> Result<HashMap<String, BTreeMap<String, String>>> {
+        let mut tags: HashMap<String, BTreeMap<String, String>> = HashMap::new();
+        self.each(statement, &Of::Everything, |row| {
+            tags.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
+            Ok(())
+        })?;
+        Ok(tags)
+    }
+
+    fn models(&mut self) -> Result<Vec<CarriedModel>> {
+        let mut tags =
+            self.tags("SELECT name, key, COALESCE(value, '') FROM registered_model_tags")?;
+        let mut models = Vec::new();
+        let statement = "SELECT name, COALESCE(description, ''), CAST(COALESCE(creation_time, 0) AS BIGINT),
+                CAST(COALESCE(last_updated_time, creation_time, 0) AS BIGINT)
+             FROM registered_models ORDER BY name";
+        self.each(statement, &Of::Everything, |row| {
+            let name: String = row.get(0)?;
+            models.push(CarriedModel {
+                tags: tags.remove(&name).unwrap_or_default(),
+                name,
+                description: row.get(1)?,
+                created_time: row.get(2)?,
+                updated_time: row.get(3)?,
+            });
+            Ok(())
+        })?;
+        Ok(models)
+    }
+
+    fn versions(&mut self) -> Result<Vec<FoundVersion>> {
+        let storage = self.column("model_versions", "storage_location", "NULL");
+        let link = self.column("model_versions", "run_link", "NULL");
+        let mut tags = self.tags(
+            "SELECT name || '/' || CAST(version AS TEXT), key, COALESCE(value, '') FROM model_version_tags",
+        )?;
+        let mut versions = Vec::new();
+        let statement = format!(
+            "SELECT name, CAST(version AS BIGINT), COALESCE(source, ''), COALESCE(run_id, ''), COALESCE({link}, ''),
+                COALESCE(description, ''), COALESCE(status, 'READY'), COALESCE(current_stage, 'None'),
+                CAST(COALESCE(creation_time, 0) AS BIGINT),
+                CAST(COALESCE(last_updated_time, creation_time, 0) AS BIGINT), COALESCE({storage}, '')
+             FROM model_versions ORDER BY name, version"
+        );
+        self.each(&statement, &Of::Everything, |row| {
+            let (name, version): (String, i64) = (row.get(0)?, row.get(1)?);
+            let item = CarriedVersion {
+                tags: tags.remove(&format!("{name}/{version}")).unwrap_or_default(),
+                name,
+                version,
+                source: row.get(2)?,
+                run_id: row.get(3)?,
+                run_link: row.get(4)?,
+                description: row.get(5)?,
+                status: row.get(6)?,
+                stage: row.get(7)?,
+                created_time: row.get(8)?,
+                updated_time: row.get(9)?,
+            };
+            // What MLflow deletes it keeps as a row in a stage of its own.
+            if item.stage != "Deleted_Internal" {
+                versions.push(FoundVersion { item, storage_location: row.get(10)? });
+            }
+            Ok(())
+        })?;
+        Ok(versions)
+    }
+
+    fn aliases(&mut self) -> Result<Vec<CarriedAliases>> {
+        let mut aliases: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+        if self.has_table("registered_model_aliases") {
+            let statement = "SELECT name, alias, CAST(version AS BIGINT) FROM registered_model_aliases";
+            self.each(statement, &Of::Everything, |row| {
+                aliases.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
+                Ok(())
+            })?;
+        }
+        Ok(aliases.into_iter().map(|(name, aliases)| CarriedAliases { name, aliases }).collect())
+    }
+
+    fn left_behind(&mut self) -> Result<BTreeMap<String, u64>> {
+        let mut left = BTreeMap::new();
+        for (table, what) in LEFT_BEHIND {
+            if !self.has_table(table) {
+                continue;
+            }
+            self.each(&format!("SELECT COUNT(*) FROM {table}"), &Of::Everything, |row| {
+                let count = row.get::<i64>(0)?.cast_unsigned();
+                if count > 0 {
+                    left.insert((*what).to_owned(), count);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(left)
+    }
+
+    fn run_rows(&mut self, ids: &[String]) -> Result<HashMap<String, Found<CarriedRun>>> {
+        let deleted = self.column("runs", "deleted_time", "NULL");
+        let statement = format!(
+            "SELECT run_uuid, COALESCE(name, ''), COALESCE(user_id, ''), COALESCE(status, 'FINISHED'),
+                CAST(COALESCE(start_time, 0) AS BIGINT), CAST(end_time AS BIGINT),
+                COALESCE(lifecycle_stage, 'active'), COALESCE(artifact_uri, ''),
+                CAST(COALESCE(experiment_id, 0) AS BIGINT), CAST({deleted} AS BIGINT)
+             FROM runs WHERE run_uuid {{ids}}"
+        );
+        let mut found = HashMap::with_capacity(ids.len());
+        self.each(&statement, &Of::These(ids), |row| {
+            let run_id: String = row.get(0)?;
+            let (start_time, end_time): (i64, Option<i64>) = (row.get(4)?, row.get(5)?);
+            let is_deleted = row.get::<String>(6)? == "deleted";
+            let mut item = CarriedRun {
+                run_id: run_id.clone(),
+                experiment_id: row.get::<i64>(8)?.to_string(),
+                user: row.get(2)?,
+                status: row.get(3)?,
+                start_time,
+                end_time,
+                deleted_time: is_deleted
+                    .then(|| row.get::<Option<i64>>(9))
+                    .transpose()?
+                    .map(|at| at.or(end_time).unwrap_or(start_time)),
+                ..CarriedRun::default()
+            };
+            name_from(&mut item.tags, &row.get::<String>(1)?);
+            found.insert(run_id, Found { item, artifact_uri: row.get(7)? });
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    fn run_texts(&mut self, ids: &[String], found: &mut HashMap<String, Found<CarriedRun>>) -> Result<()> {
+        let statement = "SELECT run_uuid, key, COALESCE(value, '') FROM params WHERE run_uuid {ids}";
+        self.each(statement, &Of::These(ids), |row| {
+            if let Some(run) = found.get_mut(&row.get::<String>(0)?) {
+                run.item.params.insert(row.get(1)?, row.get(2)?);
+            }
+            Ok(())
+        })?;
+        let statement = "SELECT run_uuid, key, COALESCE(value, '') FROM tags WHERE run_uuid {ids}";
+        self.each(statement, &Of::These(ids), |row| {
+            if let Some(run) = found.get_mut(&row.get::<String>(0)?) {
+                // The run's own name stands above the tag, which may be an older one.
+                run.item.tags.entry(row.get(1)?).or_insert(row.get(2)?);
+            }
+            Ok(())
+        })
+    }
+
+    fn run_points(&mut self, ids: &[String], found: &mut HashMap<String, Found<CarriedRun>>) -> Result<()> {
+        let statement = "SELECT run_uuid, key, CAST(COALESCE(timestamp, 0) AS BIGINT), CAST(step AS BIGINT),
+                CAST(value AS DOUBLE PRECISION), CASE WHEN is_nan THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END
+             FROM metrics WHERE run_uuid {ids}";
+        self.each(statement, &Of::These(ids), |row| {
+            if let Some(run) = found.get_mut(&row.get::<String>(0)?) {
+                let value = if row.flag(5)? { f64::NAN } else { row.get(4)? };
+                let point = CarriedPoint(row.get(2)?, row.get(3)?, Double(value));
+                let key: String = row.get(1)?;
+                match run.item.metrics.get_mut(&key) {
+                    Some(points) => points.push(point),
+                    None => drop(run.item.metrics.insert(key, vec![point])),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Data sets that runs read, and logged models that they read and wrote.
+    fn run_uses(&mut self, ids: &[String], found: &mut HashMap<String, Found<CarriedRun>>) -> Result<()> {
+        if !self.has_table("inputs") {
+            return Ok(());
+        }
+        let mut tags: HashMap<String, BTreeMap<String, String>> = HashMap::new();
+        let statement = "SELECT t.input_uuid, t.name, t.value FROM input_tags t JOIN inputs i ON i.input_uuid = t.input_uuid
+             WHERE i.destination_type = 'RUN' AND i.destination_id {ids}";
+        self.each(statement, &Of::These(ids), |row| {
+            tags.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
+            Ok(())
+        })?;
+        let statement = "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source,
+                d.dataset_schema, d.dataset_profile
+             FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id
+             WHERE i.source_type = 'DATASET' AND i.destination_type = 'RUN' AND i.destination_id {ids}";
+        self.each(statement, &Of::These(ids), |row| {
+            if let Some(run) = found.get_mut(&row.get::<String>(0)?) {
+                run.item.datasets.push(CarriedDataset {
+                    name: row.get(2)?,
+                    digest: row.get(3)?,
+                    source_type: row.get(4)?,
+                    source: row.get(5)?,
+                    schema: row.get(6)?,
+                    profile: row.get(7)?,
+                    tags: tags.remove(&row.get::<String>(1)?).unwrap_or_default(),
+                });
+            }
+            Ok(())
+        })?;
+        let step = self.column("inputs", "step", "0");
+        let statement = format!(
+            "SELECT source_id, source_type, destination_id, CAST({step} AS BIGINT) FROM inputs
+             WHERE source_type IN ('RUN_INPUT', 'RUN_OUTPUT') AND source_id {{ids}}"
+        );
+        self.each(&statement, &Of::These(ids), |row| {
+            if let Some(run) = found.get_mut(&row.get::<String>(0)?) {
+                match row.get::<String>(1)?.as_str() {
+                    "RUN_INPUT" => run.item.models_read.push(row.get(2)?),
+                    _ => run.item.models_written.push((row.get(2)?, row.get(3)?)),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn model_rows(&mut self, ids: &[String]) -> Result<HashMap<String, Found<CarriedLoggedModel>>> {
+        let mut found = HashMap::new();
+        let statement = "SELECT model_id, CAST(experiment_id AS BIGINT), name, COALESCE(artifact_location, ''),
+                CAST(creation_timestamp_ms AS BIGINT), CAST(last_updated_timestamp_ms AS BIGINT),
+                CAST(status AS BIGINT), COALESCE(lifecycle_stage, 'active'), COALESCE(model_type, ''),
+                COALESCE(source_run_id, ''), COALESCE(status_message, '')
+             FROM logged_models WHERE model_id {ids}";
+        self.each(statement, &Of::These(ids), |row| {
+            let model_id: String = row.get(0)?;
+            let status = match row.get::<i64>(6)? {
+                1 => "LOGGED_MODEL_PENDING",
+                3 => "LOGGED_MODEL_UPLOAD_FAILED",
+                _ => "LOGGED_MODEL_READY",
+            };
+            let item = CarriedLoggedModel {
+                model_id: model_id.clone(),
+                experiment_id: row.get::<i64>(1)?.to_string(),
+                name: row.get(2)?,
+                model_type: row.get(8)?,
+                source_run_id: row.get(9)?,
+                status: status.to_owned(),
+                status_message: row.get(10)?,
+                created_time: row.get(4)?,
+                updated_time: row.get(5)?,
+                deleted: row.get::<String>(7)? == "deleted",
+                ..CarriedLoggedModel::default()
+            };
+            found.insert(model_id, Found { item, artifact_uri: row.get(3)? });
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    fn model_texts(
+        &mut self,
+        ids: &[String],
+        found: &mut HashMap<String, Found<CarriedLoggedModel>>,
+    ) -> Result<()> {
+        let statement = "SELECT model_id, param_key, param_value FROM logged_model_params WHERE model_id {ids}";
+        self.each(statement, &Of::These(ids), |row| {
+            if let Some(model) = found.get_mut(&row.get::<String>(0)?) {
+                model.item.params.insert(row.get(1)?, row.get(2)?);
+            }
+            Ok(())
+        })?;
+        let statement = "SELECT model_id, tag_key, tag_value FROM logged_model_tags WHERE model_id {ids}";
+        self.each(statement, &Of::These(ids), |row| {
+            if let Some(model) = found.get_mut(&row.get::<String>(0)?) {
+                model.item.tags.insert(row.get(1)?, row.get(2)?);
+            }
+            Ok(())
+        })?;
+        let statement = "SELECT model_id, metric_name, CAST(metric_timestamp_ms AS BIGINT), CAST(metric_step AS BIGINT),
+                CAST(metric_value AS DOUBLE PRECISION), run_id, COALESCE(dataset_name, ''), COALESCE(dataset_digest, '')
+             FROM logged_model_metrics WHERE model_id {ids}";
+        self.each(statement, &Of::These(ids), |row| {
+            if let Some(model) = found.get_mut(&row.get::<String>(0)?) {
+                model.item.metrics.push(CarriedMeasurement {
+                    key: row.get(1)?,
+                    run_id: row.get(5)?,
+                    dataset_name: row.get(6)?,
+                    dataset_digest: row.get(7)?,
+                    timestamp: row.get(2)?,
+                    step: row.get(3)?,
+                    value: Double(row.get::<Option<f64>>(4)?.unwrap_or(f64::NAN)),
+                });
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Source for Database {
+    fn outline(&mut self) -> Result<Outline> {
+        let mut outline = Outline { experiments: self.experiments()?, ..Outline::default() };
+        outline.version = match self.has_table("alembic_version") {
+            true => self.ids("SELECT version_num FROM alembic_version")?.join(", "),
+            false => String::new(),
+        };
+        outline.runs = self.ids("SELECT run_uuid FROM runs ORDER BY run_uuid")?;
+        if self.has_table("logged_models") {
+            outline.logged_models = self.ids("SELECT model_id FROM logged_models ORDER BY model_id")?;
+        }
+        if self.has_table("registered_models") {
+            (outline.models, outline.versions) = (self.models()?, self.versions()?);
+            outline.aliases = self.aliases()?;
+        }
+        outline.left_behind = self.left_behind()?;
+        Ok(outline)
+    }
+
+    fn runs(&mut self, ids: &[String]) -> Result<Vec<Found<CarriedRun>>> {
+        let mut found = self.run_rows(ids)?;
+        self.run_texts(ids, &mut found)?;
+        self.run_points(ids, &mut found)?;
+        self.run_uses(ids, &mut found)?;
+        let mut found: Vec<_> = found.into_values().collect();
+        found.iter_mut().for_each(|run| run.item.settle());
+        Ok(found)
+    }
+
+    fn logged_models(&mut self, ids: &[String]) -> Result<Vec<Found<CarriedLoggedModel>>> {
+        let mut found = self.model_rows(ids)?;
+        self.model_texts(ids, &mut found)?;
+        let mut found: Vec<_> = found.into_values().collect();
+        found.iter_mut().for_each(|model| model.item.settle());
+        Ok(found)
+    }
+
+    fn files(&mut self, _: &str) -> Result<Option<Vec<(String, u64)>>> {
+        Ok(None)
+    }
+
+    fn fetch(&mut self, artifact_uri: &str, _: &str, _: &mut std::fs::File) -> Result<()> {
+        Err(Error::invalid(format!("The files at {artifact_uri} are not in the database.")))
+    }
+}

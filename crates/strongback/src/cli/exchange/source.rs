@@ -1,0 +1,76 @@
+//! An MLflow store that is read: what it holds, and its items in whole.
+//!
+//! Three kinds of stores answer the same questions: a database ([`super::database`]), a folder `mlruns` ([`super::folder`]) and a
+//! server ([`super::server`]). What must stay true: nothing is written there, and what is read is handed out settled, under the ids that
+//! it has there.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    error::Result,
+    registry::carried::{CarriedAliases, CarriedModel, CarriedVersion},
+    tracking::{
+        experiment::carried::CarriedExperiment, model::carried::CarriedLoggedModel, run::carried::CarriedRun,
+    },
+};
+
+/// What a store holds: the small things in whole, runs and logged models by id.
+#[derive(Debug, Default)]
+pub(super) struct Outline {
+    /// What the store calls itself, e.g. a schema or a version, for the report.
+    pub version: String,
+    /// Every experiment, deleted ones too, in the order in which they are taken; `artifact_location` is none here.
+    pub experiments: Vec<FoundExperiment>,
+    /// Ids of runs, deleted ones too, in the order in which they are read best.
+    pub runs: Vec<String>,
+    /// Ids of logged models.
+    pub logged_models: Vec<String>,
+    /// Registered models.
+    pub models: Vec<CarriedModel>,
+    /// Their versions.
+    pub versions: Vec<FoundVersion>,
+    /// Their aliases.
+    pub aliases: Vec<CarriedAliases>,
+    /// What is there and cannot come: how many of each, by a name that a person knows, e.g. `traces`.
+    pub left_behind: BTreeMap<String, u64>,
+}
+
+/// An experiment, and where its runs' files are there.
+#[derive(Debug, Clone)]
+pub(super) struct FoundExperiment {
+    pub item: CarriedExperiment,
+    pub artifact_location: String,
+}
+
+/// A run or a logged model, and where its files are there.
+#[derive(Debug, Clone)]
+pub(super) struct Found<T> {
+    pub item: T,
+    pub artifact_uri: String,
+}
+
+/// A version, and where its files are there; empty if the store does not say more than the source.
+#[derive(Debug, Clone)]
+pub(super) struct FoundVersion {
+    pub item: CarriedVersion,
+    pub storage_location: String,
+}
+
+/// A store that is read.
+pub(super) trait Source: Send {
+    /// What it holds.
+    fn outline(&mut self) -> Result<Outline>;
+
+    /// Runs in whole, in any order; those that went meanwhile are left out.
+    fn runs(&mut self, ids: &[String]) -> Result<Vec<Found<CarriedRun>>>;
+
+    /// Logged models in whole, in any order; those that went meanwhile are left out.
+    fn logged_models(&mut self, ids: &[String]) -> Result<Vec<Found<CarriedLoggedModel>>>;
+
+    /// The files below an artifact root, as paths below it with sizes; none where this store cannot be asked for them, as for a root
+    /// on its own disk, which the caller reads itself.
+    fn files(&mut self, artifact_uri: &str) -> Result<Option<Vec<(String, u64)>>>;
+
+    /// Writes one of those files into a local one.
+    fn fetch(&mut self, artifact_uri: &str, path: &str, into: &mut std::fs::File) -> Result<()>;
+}
