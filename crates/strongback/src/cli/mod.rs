@@ -15,6 +15,7 @@ mod command;
 mod config_show;
 mod doctor;
 mod endpoint;
+mod exchange;
 mod exit;
 mod feature_table;
 mod gate;
@@ -180,6 +181,9 @@ enum Command {
     /// Compare the files of runs and models with what was stored
     #[command(subcommand)]
     Artifacts(artifacts::ArtifactsCommand),
+    /// Take over what another store holds, such as an MLflow database
+    #[command(subcommand)]
+    Import(exchange::ImportCommand),
     /// Read and verify the log of everything that happened
     #[command(subcommand)]
     AuditLog(audit_log::AuditLogCommand),
@@ -248,6 +252,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Why(args) => why::run(&args),
         Command::Lineage(args) => lineage::run(&args),
         Command::Artifacts(command) => artifacts::run(command),
+        Command::Import(command) => exchange::run(command),
         Command::AuditLog(command) => audit_log::run(command),
     }
 }

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
-use http::{Method, Request, StatusCode};
+use axum::{body::Body, response::Response};
+use http::{Method, Request};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use syntax::paths::ArtifactPath;
@@ -21,7 +18,10 @@ use crate::{
         self, Existing, Guard,
         http::{body_stream, param},
     },
-    router::{Limits, PathParams, Policy, Route},
+    router::{
+        Limits, PathParams, Policy, Route,
+        wire::{Empty, json_response},
+    },
     tracking::{artifacts::Home, limits},
 };
 
@@ -46,7 +46,8 @@ pub(super) fn routes() -> Vec<Route> {
             "Store a file of a run or a logged model, also of one that was deleted",
             put,
         )
-        .taking_bytes(),
+        .taking_bytes()
+        .giving::<Empty>(),
     ]
 }
 
@@ -147,5 +148,5 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
         home.place(sql)
     });
     files::put(&ctx, &guard, &path, Existing::Replaced, body_stream(request)).await?;
-    Ok(StatusCode::OK.into_response())
+    json_response(&Empty {})
 }

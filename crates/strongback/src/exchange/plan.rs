@@ -51,6 +51,9 @@ pub struct PlanItem {
     /// Its name, where that must be free too: of an experiment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Where the files of its runs stay, if not in the server: of an experiment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_location: Option<String>,
 }
 
 /// What is known of the items.
@@ -165,7 +168,10 @@ fn uuids(sql: &mut Sql<'_>, stmt: &'static crate::db::Stmt, ids: &str) -> Result
 fn experiment_taken(sql: &mut Sql<'_>, item: &PlanItem) -> Result<Option<String>> {
     let id: Option<i64> = item.id.parse().ok();
     if id == Some(experiments::DEFAULT) {
-        return Ok(None);
+        let is_free = experiments::fits_default(sql, item.artifact_location.as_deref())?;
+        return Ok(
+            (!is_free).then(|| "the default experiment, whose runs have their files elsewhere".to_owned())
+        );
     }
     let [by_id, by_name] = experiments::present(sql, id, item.name.as_deref().unwrap_or_default())?;
     Ok(match (by_id, by_name) {

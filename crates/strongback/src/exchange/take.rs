@@ -294,6 +294,7 @@ impl Item {
             }
             None => {}
         }
+        // The one that every store begins with is everybody's.
         if kind == ItemKind::Experiment && target == experiments::DEFAULT.to_string() {
             return Ok(());
         }

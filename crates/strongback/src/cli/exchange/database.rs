@@ -127,9 +127,7 @@ impl Database {
                 let mut prepared = connection.prepare_cached(&statement).map_err(unread)?;
                 let mut rows = match of {
                     Of::Everything => prepared.query([]),
-                    Of::These(ids) => {
-                        prepared.query([serde_json::to_string(ids).map_err(Error::internal)?])
-                    }
+                    Of::These(ids) => prepared.query([serde_json::to_string(ids).map_err(Error::internal)?]),
                 }
                 .map_err(unread)?;
                 while let Some(row) = rows.next().map_err(unread)? {
@@ -185,8 +183,7 @@ impl Database {
             Ok(())
         })?;
         let mut tags: HashMap<String, BTreeMap<String, String>> = HashMap::new();
-        let statement =
-            "SELECT CAST(experiment_id AS BIGINT), key, COALESCE(value, '') FROM experiment_tags";
+        let statement = "SELECT CAST(experiment_id AS BIGINT), key, COALESCE(value, '') FROM experiment_tags";
         self.each(statement, &Of::Everything, |row| {
             tags.entry(row.get::<i64>(0)?.to_string()).or_default().insert(row.get(1)?, row.get(2)?);
             Ok(())
@@ -217,8 +214,7 @@ impl Database {
     }
 
     fn models(&mut self) -> Result<Vec<CarriedModel>> {
-        let mut tags =
-            self.tags("SELECT name, key, COALESCE(value, '') FROM registered_model_tags")?;
+        let mut tags = self.tags("SELECT name, key, COALESCE(value, '') FROM registered_model_tags")?;
         let mut models = Vec::new();
         let statement = "SELECT name, COALESCE(description, ''), CAST(COALESCE(creation_time, 0) AS BIGINT),
                 CAST(COALESCE(last_updated_time, creation_time, 0) AS BIGINT)
@@ -422,7 +418,8 @@ impl Database {
 
     fn model_rows(&mut self, ids: &[String]) -> Result<HashMap<String, Found<CarriedLoggedModel>>> {
         let mut found = HashMap::new();
-        let statement = "SELECT model_id, CAST(experiment_id AS BIGINT), name, COALESCE(artifact_location, ''),
+        let statement =
+            "SELECT model_id, CAST(experiment_id AS BIGINT), name, COALESCE(artifact_location, ''),
                 CAST(creation_timestamp_ms AS BIGINT), CAST(last_updated_timestamp_ms AS BIGINT),
                 CAST(status AS BIGINT), COALESCE(lifecycle_stage, 'active'), COALESCE(model_type, ''),
                 COALESCE(source_run_id, ''), COALESCE(status_message, '')
@@ -458,7 +455,8 @@ impl Database {
         ids: &[String],
         found: &mut HashMap<String, Found<CarriedLoggedModel>>,
     ) -> Result<()> {
-        let statement = "SELECT model_id, param_key, param_value FROM logged_model_params WHERE model_id {ids}";
+        let statement =
+            "SELECT model_id, param_key, param_value FROM logged_model_params WHERE model_id {ids}";
         self.each(statement, &Of::These(ids), |row| {
             if let Some(model) = found.get_mut(&row.get::<String>(0)?) {
                 model.item.params.insert(row.get(1)?, row.get(2)?);
@@ -517,7 +515,9 @@ impl Source for Database {
         self.run_points(ids, &mut found)?;
         self.run_uses(ids, &mut found)?;
         let mut found: Vec<_> = found.into_values().collect();
-        found.iter_mut().for_each(|run| run.item.settle());
+        for run in &mut found {
+            run.item.settle();
+        }
         Ok(found)
     }
 
@@ -525,7 +525,9 @@ impl Source for Database {
         let mut found = self.model_rows(ids)?;
         self.model_texts(ids, &mut found)?;
         let mut found: Vec<_> = found.into_values().collect();
-        found.iter_mut().for_each(|model| model.item.settle());
+        for model in &mut found {
+            model.item.settle();
+        }
         Ok(found)
     }
 

@@ -11,7 +11,7 @@ use crate::{
     bind,
     catalog::names::refused,
     db::Sql,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     tracking::{
         limits,
         wire::{CARRIED_CHARS, Taken},
@@ -63,6 +63,17 @@ pub fn present(sql: &mut Sql<'_>, mlflow_id: Option<i64>, name: &str) -> Result<
     Ok([by_id, by_name(sql, name)?])
 }
 
+/// Whether the runs of another store's default experiment can come into the one that is here: their files are in the same place, or
+/// nobody has used it yet.
+pub fn fits_default(sql: &mut Sql<'_>, location: Option<&str>) -> Result<bool> {
+    let Some(found) = find_by_id(sql, DEFAULT)? else { return Ok(true) };
+    let wanted = location.map_or_else(|| change::own_location(DEFAULT), str::to_owned);
+    if found.artifact_location == wanted {
+        return Ok(true);
+    }
+    Ok(sql.first(&store::EXPERIMENT_HAS_RUNS, bind![found.id], |_| Ok(()))?.is_none())
+}
+
 /// Takes an experiment into the default schema, or what is new of one that is here. The one that every store begins with keeps its
 /// times and its place. The caller has authorised it, and leaves the event.
 pub fn take(tx: &mut Sql<'_>, carried: &CarriedExperiment) -> Result<Taken> {
@@ -73,8 +84,24 @@ pub fn take(tx: &mut Sql<'_>, carried: &CarriedExperiment) -> Result<Taken> {
         put(tx, &made, carried)?;
         return Ok(Taken::Made);
     };
-    if found.name != carried.name {
+    if found.name != carried.name && mlflow_id != DEFAULT {
         change::rename(tx, &found, &carried.name)?;
+    }
+    if mlflow_id == DEFAULT {
+        let location = carried.artifact_location.clone();
+        if !fits_default(tx, location.as_deref())? {
+            return Err(Error::new(
+                Code::ResourceConflict,
+                format!(
+                    "The runs of the experiment {DEFAULT} have their files at {} here.",
+                    found.artifact_location
+                ),
+            ));
+        }
+        let wanted = location.unwrap_or_else(|| change::own_location(DEFAULT));
+        if found.artifact_location != wanted {
+            tx.execute(&store::EXPERIMENT_MOVE, bind![found.id, &wanted])?;
+        }
     }
     let before = found.clone();
     found.tags.extend(carried.tags.clone());
@@ -82,7 +109,7 @@ pub fn take(tx: &mut Sql<'_>, carried: &CarriedExperiment) -> Result<Taken> {
         found.deleted = carried.deleted;
         (found.created_at, found.updated_at) = (carried.created_time, carried.updated_time);
     }
-    let is_same = before.name == carried.name
+    let is_same = (before.name == carried.name || mlflow_id == DEFAULT)
         && before.tags == found.tags
         && before.deleted == found.deleted
         && (before.created_at, before.updated_at) == (found.created_at, found.updated_at);

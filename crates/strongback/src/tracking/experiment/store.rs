@@ -27,6 +27,8 @@ statements! {
         VALUES ($1, $2, $3, 'active', $4, $5, $5)";
     /// The past of an experiment that comes from another store.
     EXPERIMENT_CARRY = "UPDATE experiment SET lifecycle = $2, tags = $3, created_at = $4, updated_at = $5 WHERE asset_id = $1";
+    EXPERIMENT_HAS_RUNS = "SELECT id FROM run WHERE experiment_id = $1 LIMIT 1";
+    EXPERIMENT_MOVE = "UPDATE experiment SET artifact_location = $2 WHERE asset_id = $1";
     EXPERIMENT_UPDATE = "UPDATE experiment SET lifecycle = $2, tags = $3, updated_at = $4 WHERE asset_id = $1";
     /// Data sets of an experiment's runs, each with the contexts in which they were used.
     EXPERIMENT_DATASETS = "SELECT DISTINCT d.name, d.digest, i.tags FROM dataset d JOIN run_input i ON i.dataset_id = d.id

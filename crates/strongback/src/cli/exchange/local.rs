@@ -1,0 +1,181 @@
+//! Files of a source: where an artifact root is, and what lies below it on this machine.
+//!
+//! What must stay true: a link is never followed, so that nothing outside of a root comes along; a root that clients reach by
+//! themselves, such as a bucket, stays where it is.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use percent_encoding::percent_decode_str;
+
+use crate::error::{Error, Result};
+
+/// Directories below each other that are walked.
+const DEPTH: usize = 64;
+
+/// Where files of a source may be on this machine.
+#[derive(Debug, Default)]
+pub(super) struct Roots {
+    /// Where the server there kept the files of `mlflow-artifacts:` roots.
+    pub artifacts: Option<PathBuf>,
+    /// What relative paths of the source are below.
+    pub base: PathBuf,
+    /// The folder `mlruns` that is read: its runs are there, whatever place their addresses name.
+    pub folder: Option<PathBuf>,
+}
+
+/// Whether an artifact root is in a store that clients reach by themselves.
+pub(super) fn is_elsewhere(uri: &str) -> bool {
+    !matches!(scheme(uri), None | Some("file" | "mlflow-artifacts"))
+}
+
+/// The scheme of an address; none of a path. One letter is a drive of Windows, and a path.
+fn scheme(uri: &str) -> Option<&str> {
+    let (scheme, _) = uri.split_once(':')?;
+    let is_scheme =
+        scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    is_scheme.then_some(scheme)
+}
+
+impl Roots {
+    /// The directory of an artifact root, if it is on this machine.
+    pub(super) fn directory(&self, uri: &str) -> Option<PathBuf> {
+        let candidates = [self.named(uri), self.in_folder(uri)];
+        candidates.into_iter().flatten().find(|path| path.is_dir())
+    }
+
+    /// Where an address says that it is.
+    fn named(&self, uri: &str) -> Option<PathBuf> {
+        match scheme(uri) {
+            None => Some(self.base.join(uri)),
+            Some("file") => {
+                let path = uri.strip_prefix("file:")?;
+                let path =
+                    path.strip_prefix("//").map_or(path, |rest| rest.find('/').map_or("", |at| &rest[at..]));
+                Some(self.base.join(percent_decode_str(path).decode_utf8().ok()?.as_ref()))
+            }
+            Some("mlflow-artifacts") => {
+                let path = uri.strip_prefix("mlflow-artifacts:")?;
+                let path =
+                    path.strip_prefix("//").map_or(path, |rest| rest.find('/').map_or("", |at| &rest[at..]));
+                let path = path.trim_matches('/');
+                let climbs = path.split('/').any(|part| matches!(part, ".." | "."));
+                (!climbs).then(|| Some(self.artifacts.as_ref()?.join(path))).flatten()
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The same root in the folder that is read, which may have been moved since.
+    fn in_folder(&self, uri: &str) -> Option<PathBuf> {
+        let folder = self.folder.as_ref()?;
+        let parts: Vec<&str> = uri.trim_end_matches('/').rsplit('/').take(4).collect();
+        let path = match parts.as_slice() {
+            ["artifacts", model, "models", experiment] => format!("{experiment}/models/{model}/artifacts"),
+            ["artifacts", run, experiment, ..] => format!("{experiment}/{run}/artifacts"),
+            _ => return None,
+        };
+        (!path.contains("..")).then(|| folder.join(path))
+    }
+}
+
+/// Files below a directory: paths below it with `/` between their parts, and sizes, in order. What is neither a file nor a directory,
+/// a link too, is counted and left.
+pub(super) fn walk(root: &Path) -> Result<(Vec<(String, u64)>, usize)> {
+    let (mut files, mut left) = (Vec::new(), 0);
+    let mut open = vec![(root.to_owned(), String::new(), 0)];
+    while let Some((dir, prefix, depth)) = open.pop() {
+        let unreadable =
+            |error: std::io::Error| Error::invalid(format!("{} cannot be read: {error}.", dir.display()));
+        for entry in fs::read_dir(&dir).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let kind = entry.file_type().map_err(unreadable)?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|_| depth < DEPTH) else {
+                left += 1;
+                continue;
+            };
+            let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+            if kind.is_dir() {
+                open.push((entry.path(), path, depth + 1));
+            } else if kind.is_file() {
+                files.push((path, entry.metadata().map_err(unreadable)?.len()));
+            } else {
+                left += 1;
+            }
+        }
+    }
+    files.sort_unstable();
+    Ok((files, left))
+}
+
+/// Opens a file below a root, which must not be a link.
+pub(super) fn open(root: &Path, path: &str) -> Result<File> {
+    let whole = root.join(path);
+    let unreadable =
+        |error: std::io::Error| Error::invalid(format!("{} cannot be read: {error}.", whole.display()));
+    let kind = fs::symlink_metadata(&whole).map_err(unreadable)?.file_type();
+    if !kind.is_file() {
+        return Err(Error::invalid(format!("{} is no file any more.", whole.display())));
+    }
+    File::open(&whole).map_err(unreadable)
+}
+
+/// A file without a name, which is gone with its handle.
+pub(super) fn scratch() -> Result<File> {
+    let path = std::env::temp_dir().join(format!("strongback-{}", uuid::Uuid::new_v4().simple()));
+    let unwritable =
+        |error: std::io::Error| Error::invalid(format!("{} cannot be written: {error}.", path.display()));
+    let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(unwritable)?;
+    fs::remove_file(&path).map_err(unwritable)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_found_and_nothing_climbs() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| {
+            let whole = dir.path().join(path);
+            fs::create_dir_all(&whole).unwrap();
+            whole
+        };
+        let (proxied, plain) = (at("mlartifacts/1/r/artifacts"), at("my runs/1/r/artifacts"));
+        let moved = at("mlruns/1/r/artifacts");
+        let roots = Roots {
+            artifacts: Some(dir.path().join("mlartifacts")),
+            base: dir.path().to_owned(),
+            folder: Some(dir.path().join("mlruns")),
+        };
+        let found = |uri: &str| roots.directory(uri);
+        assert_eq!(found("mlflow-artifacts:/1/r/artifacts"), Some(proxied.clone()));
+        assert_eq!(found("mlflow-artifacts://host:5000/1/r/artifacts"), Some(proxied));
+        assert_eq!(
+            found("./my runs/1/r/artifacts").map(|path| path.canonicalize().unwrap()),
+            Some(plain.clone())
+        );
+        assert_eq!(found(&format!("file://{}/my%20runs/1/r/artifacts", dir.path().display())), Some(plain));
+        assert_eq!(found("/gone/mlruns/1/r/artifacts"), Some(moved));
+        for none in ["mlflow-artifacts:/../mlruns/1/r/artifacts", "s3://bucket/1/r/artifacts", "/gone/1/x"] {
+            assert_eq!(found(none), None, "{none}");
+        }
+        assert!(is_elsewhere("s3://b/x") && is_elsewhere("dbfs:/x"));
+        assert!(!is_elsewhere("/x") && !is_elsewhere("file:///x") && !is_elsewhere(r"C:\runs"));
+    }
+
+    #[test]
+    fn links_are_left() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        fs::write(dir.path().join("a/b/file"), "text").unwrap();
+        std::os::unix::fs::symlink("/etc", dir.path().join("etc")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("a/passwd")).unwrap();
+        assert_eq!(walk(dir.path()).unwrap(), (vec![("a/b/file".to_owned(), 4)], 2));
+        open(dir.path(), "a/passwd").unwrap_err();
+    }
+}

@@ -1,0 +1,214 @@
+//! What an import says: how far it is while it works, and what came at the end.
+
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal as _, Write as _},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use crate::{
+    cli::printer,
+    exchange::{Counts, ItemKind, Refused},
+};
+
+/// Refused items, and such that differ, that are named.
+const NAMED: usize = 20;
+
+/// What came of one kind.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Line {
+    /// In the source.
+    pub there: usize,
+    /// Made now.
+    pub made: usize,
+    /// Changed now.
+    pub changed: usize,
+    /// That are here now and equal, by digest, to what was read.
+    pub equal: usize,
+    /// Ids of those that are here and differ.
+    pub different: Vec<String>,
+    /// Ids of those that are not here.
+    pub missing: Vec<String>,
+}
+
+/// What came of the files.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct FileLine {
+    /// In the source, as far as its roots are within reach.
+    pub there: usize,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// Stored now.
+    pub stored: usize,
+    /// That are here now and equal, by SHA-256.
+    pub equal: usize,
+    /// Runs and logged models whose files stay in a bucket.
+    pub elsewhere: usize,
+    /// Links and the like that were left.
+    pub left: usize,
+    /// Why files could not come, each with its place.
+    pub refused: Vec<String>,
+}
+
+/// The whole report.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Report {
+    /// The label of the source.
+    pub source: String,
+    /// What the source calls its version.
+    pub version: String,
+    /// By kind.
+    pub items: BTreeMap<&'static str, Line>,
+    /// Files.
+    pub files: FileLine,
+    /// Points of all runs in the source, and here.
+    pub points: (u64, u64),
+    /// Aliases in the source, and those that are set.
+    pub aliases: (usize, usize),
+    /// Items that could not come.
+    pub refused: Vec<Refused>,
+    /// Items that have another id here: kind, there, here.
+    pub moved: Vec<(String, String, String)>,
+    /// What is there and has no place here.
+    pub left_behind: BTreeMap<String, u64>,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Whether everything that has a place here is here and equal.
+    pub(super) fn is_whole(&self) -> bool {
+        self.items.values().all(|line| line.equal == line.there)
+            && self.files.equal == self.files.there
+            && self.files.refused.is_empty()
+            && self.points.0 == self.points.1
+            && self.aliases.0 == self.aliases.1
+            && self.refused.is_empty()
+    }
+
+    pub(super) fn line(&mut self, kind: ItemKind) -> &mut Line {
+        self.items.entry(kind.name()).or_default()
+    }
+
+    pub(super) fn count(&mut self, kind: ItemKind, counts: Counts) {
+        let line = self.line(kind);
+        line.made += counts.made;
+        line.changed += counts.changed;
+    }
+
+    /// As tables, for people.
+    pub(super) fn show(&self) {
+        let mut rows = Vec::new();
+        for kind in ItemKind::ALL {
+            let line = self.items.get(kind.name()).cloned().unwrap_or_default();
+            rows.push(vec![
+                plural(kind).to_owned(),
+                line.there.to_string(),
+                line.made.to_string(),
+                line.changed.to_string(),
+                line.equal.to_string(),
+            ]);
+        }
+        let row = |what: &str, there: String, made: String, equal: String| {
+            vec![what.to_owned(), there, made, "0".to_owned(), equal]
+        };
+        let none = || "-".to_owned();
+        rows.push(row("points", self.points.0.to_string(), none(), self.points.1.to_string()));
+        rows.push(row("aliases", self.aliases.0.to_string(), none(), self.aliases.1.to_string()));
+        let files = &self.files;
+        rows.push(row("files", files.there.to_string(), files.stored.to_string(), files.equal.to_string()));
+        printer::table(&["KIND", "THERE", "NEW", "CHANGED", "EQUAL HERE"], &rows);
+        for (what, count) in &self.left_behind {
+            printer::talk(&format!("left behind: {count} {what}"));
+        }
+        if files.elsewhere > 0 {
+            printer::talk(&format!(
+                "files of {} runs and logged models stay in the bucket that their experiment names",
+                files.elsewhere
+            ));
+        }
+        if files.left > 0 {
+            printer::talk(&format!("{} links and special files were left", files.left));
+        }
+        for (kind, there, here) in self.moved.iter().take(NAMED) {
+            printer::talk(&format!("{kind} {there} is {here} here"));
+        }
+        self.show_trouble();
+    }
+
+    fn show_trouble(&self) {
+        let mut lines: Vec<String> = Vec::new();
+        for Refused { kind, id, why } in &self.refused {
+            lines.push(format!("{} {id}: {why}", kind.map_or("aliases of", ItemKind::name)));
+        }
+        lines.extend(self.files.refused.iter().map(|why| format!("file {why}")));
+        for (kind, line) in &self.items {
+            lines.extend(line.missing.iter().map(|id| format!("{kind} {id} is not here")));
+            lines.extend(line.different.iter().map(|id| {
+                format!(
+                    "{kind} {id} is here and differs, as what was changed here since, or has more here, does"
+                )
+            }));
+        }
+        for line in lines.iter().take(NAMED) {
+            printer::talk(line);
+        }
+        if lines.len() > NAMED {
+            printer::talk(&format!("… and {} more; --json has all", lines.len() - NAMED));
+        }
+        let verdict =
+            if self.is_whole() { "everything is here and equal" } else { "NOT everything is here and equal" };
+        printer::data(&format!("{verdict} ({:.1} s)", self.seconds));
+    }
+}
+
+fn plural(kind: ItemKind) -> &'static str {
+    match kind {
+        ItemKind::Experiment => "experiments",
+        ItemKind::Run => "runs",
+        ItemKind::LoggedModel => "logged models",
+        ItemKind::Model => "registered models",
+        ItemKind::Version => "versions",
+    }
+}
+
+/// How far one part of the work is, shown on a terminal.
+pub(super) struct Progress {
+    what: &'static str,
+    total: usize,
+    done: usize,
+    began: Instant,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    pub(super) fn new(what: &'static str, total: usize) -> Self {
+        Self { what, total, done: 0, began: Instant::now(), shown: None }
+    }
+
+    /// So many more are done.
+    pub(super) fn add(&mut self, more: usize) {
+        const EVERY: Duration = Duration::from_millis(300);
+        self.done += more;
+        let is_due = self.shown.is_none_or(|shown| shown.elapsed() > EVERY);
+        if !std::io::stderr().is_terminal() || !is_due {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let rate = self.done as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
+        let left = (self.total - self.done.min(self.total)) as f64 / rate.max(1e-3);
+        let (what, done, total) = (self.what, self.done, self.total);
+        let _ =
+            write!(std::io::stderr(), "\r\x1b[K{what}: {done} of {total}, {rate:.0}/s, {left:.0} s left\r");
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown.is_some() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
