@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     cli::client::Client,
     error::{Code, Error, Result},
-    exchange::{Counts, Refused, RunEntry, TakeResponse},
+    exchange::{Counts, ItemKind, Refused, RunEntry, TakeResponse},
     tracking::run::carried::{CarriedPoint, CarriedRun, POINTS_MAX},
 };
 
@@ -27,18 +27,26 @@ pub(super) struct Sender<'a> {
     label: &'a str,
     /// The field of the request in which they stand.
     field: &'static str,
-    waiting: Vec<String>,
+    kind: Option<ItemKind>,
+    /// Ids there, and items as text.
+    waiting: Vec<(String, String)>,
     bytes: usize,
     pub counts: Counts,
     pub refused: Vec<Refused>,
 }
 
 impl<'a> Sender<'a> {
-    pub(super) fn new(client: &'a Client, label: &'a str, field: &'static str) -> Self {
+    pub(super) fn new(
+        client: &'a Client,
+        label: &'a str,
+        field: &'static str,
+        kind: Option<ItemKind>,
+    ) -> Self {
         Self {
             client,
             label,
             field,
+            kind,
             waiting: Vec::new(),
             bytes: 0,
             counts: Counts::default(),
@@ -47,10 +55,10 @@ impl<'a> Sender<'a> {
     }
 
     /// Adds an item, and sends what waits once it is enough.
-    pub(super) fn add(&mut self, item: &impl Serialize) -> Result<()> {
+    pub(super) fn add(&mut self, from: &str, item: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(item).map_err(Error::internal)?;
         self.bytes += text.len();
-        self.waiting.push(text);
+        self.waiting.push((from.to_owned(), text));
         if self.bytes > BYTES || self.waiting.len() >= ITEMS { self.flush() } else { Ok(()) }
     }
 
@@ -58,7 +66,7 @@ impl<'a> Sender<'a> {
     pub(super) fn add_run(&mut self, from: &str, digest: &str, run: CarriedRun) -> Result<()> {
         let entry = |item, more| RunEntry { from: from.to_owned(), digest: digest.to_owned(), more, item };
         if run.points() <= POINTS {
-            return self.add(&entry(run, false));
+            return self.add(from, &entry(run, false));
         }
         let mut rest = run;
         let mut points = std::mem::take(&mut rest.metrics).into_iter();
@@ -68,7 +76,7 @@ impl<'a> Sender<'a> {
         let mut open: Option<(String, Vec<CarriedPoint>)> = None;
         loop {
             let Some((key, mut values)) = open.take().or_else(|| points.next()) else {
-                return self.add(&entry(part, false));
+                return self.add(from, &entry(part, false));
             };
             let room = POINTS - part.points();
             let later = values.split_off(values.len().min(room));
@@ -76,7 +84,7 @@ impl<'a> Sender<'a> {
                 part.metrics.insert(key.clone(), values);
             }
             if !later.is_empty() {
-                self.add(&entry(std::mem::replace(&mut part, rest.clone()), true))?;
+                self.add(from, &entry(std::mem::replace(&mut part, rest.clone()), true))?;
                 open = Some((key, later));
             }
         }
@@ -84,20 +92,46 @@ impl<'a> Sender<'a> {
 
     /// Sends what waits.
     pub(super) fn flush(&mut self) -> Result<()> {
-        if self.waiting.is_empty() {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.bytes = 0;
+        self.send(&waiting)
+    }
+
+    /// Sends items. Where a request is refused as a whole, as for a text that nothing can hold, one half and the other are sent, until
+    /// the item is found.
+    fn send(&mut self, items: &[(String, String)]) -> Result<()> {
+        if items.is_empty() {
             return Ok(());
         }
         let label = serde_json::to_string(self.label).map_err(Error::internal)?;
-        let body = format!("{{\"source\":{label},\"{}\":[{}]}}", self.field, self.waiting.join(","));
-        (self.waiting, self.bytes) = (Vec::new(), 0);
-        let answer: TakeResponse = insist(|| {
+        let texts: Vec<&str> = items.iter().map(|(_, text)| text.as_str()).collect();
+        let body = format!("{{\"source\":{label},\"{}\":[{}]}}", self.field, texts.join(","));
+        let sent = insist(|| {
             let sent = self.client.send_named("/api/1.0/exchange/take", "application/json", body.clone());
-            sent.map(|(answer, _)| answer)
-        })?;
-        self.counts.made += answer.counts.made;
-        self.counts.changed += answer.counts.changed;
-        self.counts.same += answer.counts.same;
-        self.refused.extend(answer.refused);
+            sent.map(|(answer, _): (TakeResponse, _)| answer)
+        });
+        match sent {
+            Ok(answer) => {
+                self.counts.made += answer.counts.made;
+                self.counts.changed += answer.counts.changed;
+                self.counts.same += answer.counts.same;
+                self.refused.extend(answer.refused);
+            }
+            Err(error) if matches!(error.code(), Code::InvalidParameterValue | Code::BadRequest) => {
+                match items {
+                    [(id, _)] => {
+                        let why = error.message().to_owned();
+                        self.refused.push(Refused { kind: self.kind, id: id.clone(), why });
+                    }
+                    items => {
+                        let (first, second) = items.split_at(items.len() / 2);
+                        self.send(first)?;
+                        self.send(second)?;
+                    }
+                }
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 }

@@ -146,8 +146,9 @@ fn open(args: &MlflowArgs) -> Result<(Box<dyn Source>, Roots, String)> {
         }
         // As SQLAlchemy writes it: three slashes before a relative path, four before an absolute one.
         Some("sqlite") => file(Path::new(given.split_once(":///").map_or("", |(_, path)| path))),
-        Some("mysql" | "mssql") => Err(Error::invalid(format!(
-            "{given} cannot be read: databases of MLflow are read in SQLite and PostgreSQL."
+        // The address may hold a password.
+        Some(other @ ("mysql" | "mssql" | "oracle")) => Err(Error::invalid(format!(
+            "A source {other}:// cannot be read: databases of MLflow are read in SQLite and PostgreSQL."
         ))),
         Some("http" | "https") | None if given.starts_with("http") => {
             Err(Error::invalid(format!("{given} is a server: name its database instead.")))
@@ -287,7 +288,7 @@ impl Import<'_> {
 
     fn experiments(&mut self, outline: &Outline) -> Result<()> {
         let kind = ItemKind::Experiment;
-        let mut sender = Sender::new(self.client, self.label, "experiments");
+        let mut sender = Sender::new(self.client, self.label, "experiments", Some(kind));
         for found in &outline.experiments {
             let mut item = found.item.clone();
             let from = std::mem::take(&mut item.experiment_id);
@@ -299,7 +300,7 @@ impl Import<'_> {
             let digest = digest(&item)?;
             self.expect(kind, item.experiment_id.clone(), digest.clone());
             if !self.mapping.is_known(kind, &from, &digest) {
-                sender.add(&Entry { from, digest, item })?;
+                sender.add(&from.clone(), &Entry { from, digest, item })?;
             }
         }
         sender.flush()?;
@@ -321,9 +322,12 @@ impl Import<'_> {
                 drop(out);
                 source
             });
-            self.send_runs(&inbox, ids.len(), stays)?;
+            let sent = self.send_runs(&inbox, ids.len(), stays);
+            // Whatever came of it, the reader is not to wait for somebody who takes no more.
             drop(inbox);
-            reader.join().map_err(|_| Error::internal("the reader of the source ended early"))
+            let source =
+                reader.join().map_err(|_| Error::internal("the reader of the source ended early"))?;
+            sent.map(|()| source)
         })
     }
 
@@ -334,7 +338,7 @@ impl Import<'_> {
         stays: &HashMap<String, bool>,
     ) -> Result<()> {
         let kind = ItemKind::Run;
-        let mut sender = Sender::new(self.client, self.label, "runs");
+        let mut sender = Sender::new(self.client, self.label, "runs", Some(kind));
         let mut progress = Progress::new("runs", there);
         for batch in inbox {
             let batch = batch?;
@@ -407,7 +411,7 @@ impl Import<'_> {
         stays: &HashMap<String, bool>,
     ) -> Result<()> {
         let kind = ItemKind::LoggedModel;
-        let mut sender = Sender::new(self.client, self.label, "logged_models");
+        let mut sender = Sender::new(self.client, self.label, "logged_models", Some(kind));
         let mut progress = Progress::new("logged models", ids.len());
         for part in ids.chunks(READ) {
             for Found { mut item, artifact_uri } in source.logged_models(part)? {
@@ -418,7 +422,7 @@ impl Import<'_> {
                 self.own(kind, &item.model_id, artifact_uri, stays);
                 self.expect(kind, item.model_id.clone(), digest.clone());
                 if !self.mapping.is_known(kind, &from, &digest) {
-                    sender.add(&Entry { from, digest, item })?;
+                    sender.add(&from.clone(), &Entry { from, digest, item })?;
                 }
             }
             progress.add(part.len());
@@ -550,7 +554,7 @@ impl Import<'_> {
 
     fn models(&mut self, outline: &Outline) -> Result<()> {
         let kind = ItemKind::Model;
-        let mut sender = Sender::new(self.client, self.label, "models");
+        let mut sender = Sender::new(self.client, self.label, "models", Some(kind));
         for found in &outline.models {
             let mut item = found.clone();
             let from = std::mem::take(&mut item.name);
@@ -558,7 +562,7 @@ impl Import<'_> {
             let digest = digest(&item)?;
             self.expect(kind, item.name.clone(), digest.clone());
             if !self.mapping.is_known(kind, &from, &digest) {
-                sender.add(&Entry { from, digest, item })?;
+                sender.add(&from.clone(), &Entry { from, digest, item })?;
             }
         }
         sender.flush()?;
@@ -568,7 +572,7 @@ impl Import<'_> {
 
     fn versions(&mut self, outline: &Outline) -> Result<()> {
         let kind = ItemKind::Version;
-        let mut sender = Sender::new(self.client, self.label, "versions");
+        let mut sender = Sender::new(self.client, self.label, "versions", Some(kind));
         let mut progress = Progress::new("versions", outline.versions.len());
         for found in &outline.versions {
             let from = key_of(found);
@@ -579,7 +583,7 @@ impl Import<'_> {
             let digest = digest(&item)?;
             self.expect(kind, format!("{}/{}", item.name, item.version), digest.clone());
             if !self.mapping.is_known(kind, &from, &digest) {
-                sender.add(&VersionEntry { from, digest, item, files })?;
+                sender.add(&from.clone(), &VersionEntry { from, digest, item, files })?;
             }
             progress.add(1);
         }
@@ -626,11 +630,11 @@ impl Import<'_> {
     }
 
     fn aliases(&mut self, all: &[CarriedAliases]) -> Result<()> {
-        let mut sender = Sender::new(self.client, self.label, "aliases");
+        let mut sender = Sender::new(self.client, self.label, "aliases", None);
         for found in all {
             self.report.aliases.0 += found.aliases.len();
             let name = self.mapping.id(ItemKind::Model, &found.name);
-            sender.add(&CarriedAliases { name, aliases: found.aliases.clone() })?;
+            sender.add(&name.clone(), &CarriedAliases { name, aliases: found.aliases.clone() })?;
         }
         sender.flush()?;
         let refused = std::mem::take(&mut sender.refused);

@@ -21,6 +21,10 @@ const TOKENS: &[(&str, &str)] = &[("auth", "tokens"), ("webhooks_allow", "127.0.
 /// files are.
 const NO_EVENT: &[&str] = &[
     "POST /api/1.0/sql",
+    "POST /api/1.0/exchange/plan",
+    "POST /api/1.0/exchange/check",
+    "POST /api/1.0/exchange/give",
+    "POST /api/1.0/exchange/files",
     "POST /api/1.0/training-sets/{full_name}/rebuild",
     "POST /api/1.0/endpoints/{name}/flush",
     "POST /api/2.0/fs/create-abort-upload-url",
@@ -51,6 +55,7 @@ const NO_EVENT: &[&str] = &[
 /// A file that is stored at once is an operation: its intent before the bytes, its outcome after them.
 const TWO_EVENTS: &[&str] = &[
     "PUT /api/2.0/fs/files/{*path}",
+    "PUT /api/1.0/exchange/files/{kind}/{id}/{*path}",
     "PUT /api/2.0/fs/signed/files/{*path}",
     "PUT /api/2.0/mlflow-artifacts/artifacts/{*path}",
     "POST /api/2.0/mlflow/upload-artifact",

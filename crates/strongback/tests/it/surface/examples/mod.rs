@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod catalog;
+mod exchange;
 mod features;
 mod files;
 mod jobs;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Example> {
         registry::databricks(),
         registry::unity(),
         registry::webhooks(),
+        exchange::examples(),
         promotion::examples(),
         files::examples(),
         jobs::examples(),

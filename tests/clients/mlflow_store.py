@@ -1,0 +1,137 @@
+"""A store of MLflow's own with everything in it that can come along, made by its own client, and what that client says of it."""
+
+import math
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.models import infer_signature
+
+NAN_KEYS = {"odd"}
+
+
+def fill(uri: str, toy, toy_model, *, artifact_location: str | None = None) -> MlflowClient:
+    """Fills a store with runs, models and files."""
+    client = MlflowClient(uri, registry_uri=uri)
+    where = {"artifact_location": artifact_location} if artifact_location else {}
+    fraud = client.create_experiment("fraud", tags={"team": "risk", "mlflow.note.content": "a note"}, **where)
+    gone = client.create_experiment("gone")
+    parent = client.create_run(fraud, run_name="parent", tags={"mlflow.user": "ada"}, start_time=1_600_000_000_000)
+    parent_id = parent.info.run_id
+    points = [Metric("loss", 1 / (1 + step), 1_600_000_000_000 + step, step) for step in range(300)]
+    points += [Metric("loss", 0.5, 1_600_000_000_000 + 7, 7)]
+    points += [
+        Metric("odd", value, 1_600_000_000_100 + at, at - 1)
+        for at, value in enumerate((math.nan, math.inf, -math.inf, 0.1))
+    ]
+    params = [Param("lr", "0.1"), Param("long", "p" * 5_900), Param("empty", ""), Param("slash/ed", "ä")]
+    client.log_batch(parent_id, points, params, [RunTag("grüße", "wie geht's\n?"), RunTag("t" * 250, "v" * 4_900)])
+    client.set_terminated(parent_id, "FAILED", 1_600_000_100_000)
+    child = client.create_run(fraud, tags={"mlflow.parentRunId": parent_id}).info.run_id
+    client.log_metric(child, "auc", 0.9, timestamp=1_700_000_000_000, step=3)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    features, labels = toy
+    with mlflow.start_run(run_id=child):
+        mlflow.log_input(mlflow.data.from_pandas(features, name="toy", targets=None), context="train")
+        mlflow.log_input(mlflow.data.from_pandas(features.head(7), name="few"), context="eval")
+        mlflow.log_text("hello", "notes/a b/ü.txt")
+        mlflow.log_dict({"a": 1}, "config.json")
+        info = mlflow.sklearn.log_model(
+            toy_model,
+            name="model",
+            pip_requirements=[],
+            registered_model_name="scorer",
+            signature=infer_signature(features, labels),
+            serialization_format="cloudpickle",
+        )
+        mlflow.log_metric("val", 0.8, step=1, model_id=info.model_id)
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri("")
+    deleted = client.create_run(fraud, run_name="deleted").info.run_id
+    client.log_param(deleted, "a", "1")
+    client.delete_run(deleted)
+    client.create_run(gone)
+    client.delete_experiment(gone)
+    client.create_run("0", run_name="of the default one")
+    registry(client, child, info.model_id)
+    return client
+
+
+def registry(client: MlflowClient, run_id: str, model_id: str) -> None:
+    client.update_registered_model("scorer", "what it is")
+    client.set_registered_model_tag("scorer", "tier", "1")
+    for source in (f"models:/{model_id}", f"runs:/{run_id}/model"):
+        client.create_model_version("scorer", source, run_id, tags={"by": "hand"}, description=source)
+    client.delete_model_version("scorer", "2")
+    client.set_registered_model_alias("scorer", "champion", "1")
+    client.set_registered_model_alias("scorer", "challenger", "3")
+    client.transition_model_version_stage("scorer", "1", "Production")
+    client.copy_model_version("models:/scorer/1", "copied")
+
+
+def told(client: MlflowClient) -> dict:
+    """What a client is told of a store, without what must differ: places of files, who owns a version."""
+    experiments = client.search_experiments(ViewType.ALL, max_results=1_000)
+    runs = {}
+    for home in experiments:
+        for run in client.search_runs([home.experiment_id], run_view_type=ViewType.ALL, max_results=1_000):
+            whole = run.to_dictionary()
+            whole["info"].pop("artifact_uri")
+            # Clients of newer servers show both names of it.
+            whole["data"]["metrics"] = {key: repr(value) for key, value in whole["data"]["metrics"].items()}
+            whole["inputs"]["dataset_inputs"].sort(key=str)
+            history = {key: points(client, run.info.run_id, key) for key in run.data.metrics}
+            runs[run.info.run_id] = whole | {"history": history}
+    return {
+        "experiments": {e.experiment_id: experiment(e) for e in experiments},
+        "runs": runs,
+        "models": {m.name: model(m) for m in client.search_registered_models(max_results=1_000)},
+        "versions": {f"{v.name}/{v.version}": version(v) for v in client.search_model_versions("", max_results=1_000)},
+        "logged": logged(client, [e.experiment_id for e in experiments if e.lifecycle_stage == "active"]),
+    }
+
+
+def points(client: MlflowClient, run_id: str, key: str) -> list:
+    return sorted((p.timestamp, p.step, repr(p.value)) for p in client.get_metric_history(run_id, key))
+
+
+def experiment(e) -> tuple:
+    times = () if e.experiment_id == "0" else (e.creation_time, e.last_update_time)
+    return (e.name, e.lifecycle_stage, dict(e.tags), *times)
+
+
+def model(m) -> tuple:
+    return (m.description or "", dict(m.tags), dict(m.aliases), m.creation_timestamp, m.last_updated_timestamp)
+
+
+def version(v) -> tuple:
+    aliases = sorted(v.aliases)
+    return (
+        v.source,
+        v.run_id or "",
+        v.description or "",
+        v.current_stage,
+        v.status,
+        dict(v.tags),
+        aliases,
+        v.creation_timestamp,
+        v.last_updated_timestamp,
+    )
+
+
+def logged(client: MlflowClient, experiments: list[str]) -> dict:
+    found = client.search_logged_models(experiments, max_results=50)
+    return {
+        m.model_id: (
+            m.experiment_id, m.name, m.model_type or "", m.source_run_id, m.status, dict(m.tags), dict(m.params),
+            m.creation_timestamp, m.last_updated_timestamp,
+            sorted((x.key, repr(x.value), x.timestamp, x.step, x.dataset_name or "", x.run_id) for x in m.metrics or []),
+        )
+        for m in found
+    }  # fmt: skip
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}

@@ -1,0 +1,256 @@
+"""``strongback import mlflow``: a store of MLflow's own comes in whole, and its client is told the same of both."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+import launcher
+import mlflow_store
+from conftest import backends
+
+pytestmark = pytest.mark.beyond
+
+
+@pytest.fixture(autouse=True)
+def client_environment(monkeypatch):
+    """What mlflow is told here is forgotten afterwards; no server is shared."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri("")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, toy, toy_model):
+    """A SQLite database of MLflow with its files: the folder."""
+    folder = tmp_path_factory.mktemp("theirs")
+    with contextlib.chdir(folder):
+        mlflow_store.fill("sqlite:///mlflow.db", toy, toy_model)
+    return folder
+
+
+@pytest.fixture
+def theirs(filled, tmp_path, monkeypatch):
+    """A copy of it, where one works."""
+    folder = tmp_path / "theirs"
+    shutil.copytree(filled, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(params=backends())
+def ours(request, tmp_path):
+    """An empty server."""
+    with launcher.on_store(request.param, tmp_path / "ours") as server:
+        yield server
+
+
+def run_import(server, *arguments, source="mlflow.db"):
+    """Exit code, report and talk of an import."""
+    command = [str(launcher.binary()), "import", "mlflow", source, "--server", server.url, "--json", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+def theirs_url(folder):
+    """By the whole path: mlflow keeps a connection for each address."""
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+def told(uri):
+    return mlflow_store.told(MlflowClient(uri, registry_uri=uri))
+
+
+def test_a_database_comes_in_whole(ours, theirs, toy):
+    before = told(theirs_url(theirs))
+    code, report, talk = run_import(ours)
+    assert code == 0, (talk, report)
+    there = {kind: line["there"] for kind, line in report["items"].items()}
+    assert there == {"experiment": 3, "run": 5, "logged_model": 1, "model": 2, "version": 3}
+    assert all(
+        line["equal"] == line["made"] == line["there"] for kind, line in report["items"].items() if kind != "experiment"
+    )
+    assert report["points"] == [307, 307]
+    assert report["files"]["equal"] == report["files"]["there"] == report["files"]["stored"] > 5
+    after = told(ours.url)
+    for part in before:
+        assert after[part] == before[part], part
+    # Files come with their bytes, and models are loaded by whatever name they have.
+    client = MlflowClient(ours.url, registry_uri=ours.url)
+    child = next(run for run in after["runs"].values() if "auc" in run["data"]["metrics"])["info"]["run_id"]
+    assert sorted(f.path for f in client.list_artifacts(child)) == ["config.json", "notes"]
+    assert client.list_artifacts(child, "notes/a b")[0].path == "notes/a b/ü.txt"
+    mlflow.set_tracking_uri(ours.url)
+    mlflow.set_registry_uri(ours.url)
+    features, _ = toy
+    expected = None
+    for name in ("models:/scorer@champion", "models:/scorer/3", "models:/scorer/Production", "models:/copied/1"):
+        predicted = list(mlflow.pyfunc.load_model(name).predict(features))
+        assert expected is None or predicted == expected
+        expected = predicted
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri("")
+    answer = subprocess.run(
+        [str(launcher.binary()), "model", "show", "scorer", "--server", ours.url, "--json"],
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_what_comes_again_changes_nothing_and_what_is_new_comes(ours, theirs):
+    assert run_import(ours)[0] == 0
+    code, report, talk = run_import(ours)
+    assert code == 0, talk
+    assert all((line["made"], line["changed"]) == (0, 0) for line in report["items"].values())
+    assert report["files"]["stored"] == 0
+    client = MlflowClient(theirs_url(theirs), registry_uri=theirs_url(theirs))
+    fraud = client.get_experiment_by_name("fraud").experiment_id
+    child = client.search_runs([fraud], "metrics.auc > 0")[0].info.run_id
+    client.log_metric(child, "auc", 0.95, timestamp=1_700_000_000_001, step=4)
+    client.set_tag(child, "later", "yes")
+    new = client.create_run(fraud).info.run_id
+    client.set_registered_model_alias("scorer", "champion", "3")
+    code, report, talk = run_import(ours)
+    assert code == 0, (talk, report)
+    assert (report["items"]["run"]["made"], report["items"]["run"]["changed"]) == (1, 1)
+    after, before = told(ours.url), told(theirs_url(theirs))
+    assert after == before
+    assert new in after["runs"]
+    assert after["models"]["scorer"][2]["champion"] == "3"
+
+
+def test_ids_that_others_have_stop_it_before_anything_is_written(ours, theirs):
+    assert run_import(ours)[0] == 0
+    before = told(ours.url)
+    code, report, talk = run_import(ours, "--label", "another")
+    assert (code, report) == (3, None)
+    assert "Nothing was written" in talk
+    assert "--remap" in talk
+    code, report, _ = run_import(ours, "--label", "another", "--dry-run")
+    assert code == 1
+    assert report["items"]["run"] == {"there": 5, "taken": 5}
+    assert told(ours.url) == before
+    # With other ids everything comes once more, and the mapping holds.
+    code, report, talk = run_import(ours, "--label", "another", "--remap")
+    assert code == 0, (talk, report)
+    moved = {(kind, there): here for kind, there, here in report["moved"]}
+    after = told(ours.url)
+    assert len(after["runs"]) == 2 * len(before["runs"])
+    parents = {run["data"]["tags"].get("mlflow.parentRunId"): run for run in after["runs"].values()}
+    (parent,) = (run["info"]["run_id"] for run in before["runs"].values() if run["info"]["run_name"] == "parent")
+    child = parents[moved["run", parent]]
+    assert child["info"]["run_id"] in {here for (kind, _), here in moved.items() if kind == "run"}
+    assert child["info"]["experiment_id"] == moved["experiment", "1"]
+    copy = after["versions"]["scorer (imported)/1"]
+    assert copy[1] == child["info"]["run_id"]
+    code, report, _ = run_import(ours, "--label", "another")
+    assert code == 0
+    assert all((line["made"], line["changed"]) == (0, 0) for line in report["items"].values())
+    assert told(ours.url) == after
+
+
+def test_what_is_broken_off_goes_on(ours, theirs):
+    """The command is killed with some runs on their way, and the server too."""
+    many(theirs / "mlflow.db", 4_000)
+    command = [str(launcher.binary()), "import", "mlflow", "mlflow.db", "--server", ours.url]
+    for after in (0.7, 1.5):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(after)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    code, report, talk = run_import(ours)
+    assert code == 0, (talk, report)
+    line = report["items"]["run"]
+    assert line["equal"] == line["there"] == 4_005
+    assert told(ours.url) == told(theirs_url(theirs))
+
+
+def many(database, count):
+    """Adds runs as rows, since the client would take minutes."""
+    with sqlite3.connect(database) as connection:
+        for at in range(count):
+            run = f"{at:032x}"
+            connection.execute(
+                "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time,"
+                " end_time, source_version, lifecycle_stage, artifact_uri, experiment_id) VALUES"
+                " (?, ?, 'UNKNOWN', '', '', 'ada', 'FINISHED', ?, ?, '', 'active', '', 1)",
+                (run, f"run-{at}", 1_600_000_000_000 + at, 1_600_000_001_000 + at),
+            )
+            connection.execute("INSERT INTO tags VALUES ('mlflow.runName', ?, ?)", (f"run-{at}", run))
+            for step in range(20):
+                row = ("loss", 1.0 / (step + 1), 1_600_000_000_000 + step, run, step, 0)
+                connection.execute(
+                    "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)", row
+                )
+            connection.execute(
+                "INSERT INTO latest_metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)",
+                row,
+            )
+
+
+def test_what_cannot_be_kept_is_named_and_holds_up_nothing(ours, theirs):
+    with sqlite3.connect("mlflow.db") as connection:
+        connection.execute(
+            "INSERT INTO params VALUES ('nul', ?, (SELECT run_uuid FROM runs WHERE name = 'deleted'))", ("a\0b",)
+        )
+        connection.execute("UPDATE model_versions SET status = 'FAILED_REGISTRATION' WHERE version = 3")
+        connection.execute("UPDATE registered_model_aliases SET version = 9 WHERE alias = 'challenger'")
+    code, report, talk = run_import(ours)
+    assert code == 1, talk
+    refused = {
+        (item["kind"], item["id"].split("/")[-1] if item["kind"] == "version" else ""): item["why"]
+        for item in report["refused"]
+    }
+    assert "NUL" in refused["run", ""]
+    assert "FAILED_REGISTRATION" in refused["version", "3"]
+    assert "9" in refused[None, ""]
+    assert report["items"]["run"]["equal"] == 4
+    assert report["items"]["run"]["missing"]
+
+
+def test_calls_that_are_wrong_say_what_to_do(ours, theirs, tmp_path):
+    (tmp_path / "text.db").write_text("no database")
+    sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE t (a)").connection.commit()
+    for source, said in (
+        ("gone.db", "cannot be read"),
+        (str(tmp_path / "text.db"), "cannot be read"),
+        (str(tmp_path / "other.db"), "no database of MLflow"),
+        ("mysql://u:hush@h/d", "SQLite and PostgreSQL"),
+    ):
+        code, report, talk = run_import(ours, source=source)
+        assert code in (2, 4), (source, code)
+        assert report is None
+        assert said in talk, talk
+        assert "hush" not in talk
+
+
+def test_only_administrators_import(theirs, tmp_path):
+    data_dir = tmp_path / "closed"
+    make = [str(launcher.binary()), "token", "create", "--data-dir", str(data_dir), "--principal"]
+    tokens = {}
+    for name, more in (("root", ["--admin"]), ("eve", [])):
+        made = subprocess.run([*make, name, *more], capture_output=True, text=True, timeout=30)
+        assert made.returncode == 0, made.stderr
+        tokens[name] = made.stdout.strip()
+    server = launcher.strongback(data_dir, extra=("--auth", "tokens"))
+    outcomes = {}
+    try:
+        for name, token in tokens.items():
+            command = [str(launcher.binary()), "import", "mlflow", "mlflow.db", "--server", server.url]
+            environment = os.environ | {"STRONGBACK_TOKEN": token}
+            outcomes[name] = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    finally:
+        server.end()
+    assert outcomes["root"].returncode == 0, outcomes["root"].stderr
+    assert outcomes["eve"].returncode == 3, outcomes["eve"].stderr
+    assert "administrators" in outcomes["eve"].stderr
