@@ -103,7 +103,9 @@ def experiment(e) -> tuple:
 
 
 def model(m) -> tuple:
-    return (m.description or "", dict(m.tags), dict(m.aliases), m.creation_timestamp, m.last_updated_timestamp)
+    # A store of MLflow's says numbers here, and its server texts.
+    aliases = {alias: str(number) for alias, number in m.aliases.items()}
+    return (m.description or "", dict(m.tags), aliases, m.creation_timestamp, m.last_updated_timestamp)
 
 
 def version(v) -> tuple:

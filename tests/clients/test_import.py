@@ -12,6 +12,7 @@ import time
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import ViewType
 
 import launcher
 import mlflow_store
@@ -216,6 +217,18 @@ def test_what_cannot_be_kept_is_named_and_holds_up_nothing(ours, theirs):
     assert "9" in refused[None, ""]
     assert report["items"]["run"]["equal"] == 4
     assert report["items"]["run"]["missing"]
+
+
+def test_a_root_that_is_no_root_brings_nothing(ours, theirs):
+    with sqlite3.connect("mlflow.db") as connection:
+        connection.execute("UPDATE runs SET artifact_uri = '' WHERE name = 'parent'")
+        connection.execute("UPDATE runs SET artifact_uri = ? WHERE name = 'deleted'", (str(theirs),))
+    code, report, talk = run_import(ours)
+    assert code == 0, (talk, report)
+    client = MlflowClient(ours.url)
+    for name in ("parent", "deleted"):
+        (run,) = client.search_runs(["1"], f"attributes.run_name = '{name}'", run_view_type=ViewType.ALL)
+        assert client.list_artifacts(run.info.run_id) == []
 
 
 def test_calls_that_are_wrong_say_what_to_do(ours, theirs, tmp_path):

@@ -126,7 +126,7 @@ impl MlflowArgs {
             meant.database_url = Some(database_url(uri)?);
             meant.warnings.push(
                 "--backend-store-uri is taken as --database-url: Strongback makes tables of its own there, and does not read \
-                 what MLflow's server has stored in that database."
+                 what MLflow's server has stored in that database. strongback import mlflow brings it over, from the same URL."
                     .to_owned(),
             );
         }
@@ -264,9 +264,9 @@ fn database_url(uri: &str) -> Result<String> {
 /// Starting beside a store of MLflow's would look as if everything in it were gone.
 fn unread_store(uri: &str, what: &str) -> Error {
     Error::invalid(format!(
-        "--backend-store-uri {uri} names {what} that MLflow's server keeps, which Strongback does not read: it would start empty \
-         beside it. Nothing there was touched. To start with a store of its own, leave the flag out and say where it is to lie: \
-         strongback up --data-dir DIR (metadata in SQLite, artifacts, keys)."
+        "--backend-store-uri {uri} names {what} that MLflow's server keeps, which Strongback does not work in: it would start empty \
+         beside it. Nothing there was touched. Start with a store of its own, without the flag: strongback up --data-dir DIR \
+         (metadata in SQLite, artifacts, keys). Then bring everything over: strongback import mlflow {uri}."
     ))
 }
 

@@ -51,6 +51,8 @@ struct Owner {
     kind: ItemKind,
     /// Its id here.
     id: String,
+    /// Its id there.
+    from: String,
     artifact_uri: String,
 }
 
@@ -349,7 +351,7 @@ impl Import<'_> {
                 self.move_run(&mut item);
                 let digest = digest(&item)?;
                 self.report.points.0 += item.points() as u64;
-                self.own(kind, &item.run_id, artifact_uri, stays);
+                self.own(kind, (&item.run_id, &from), artifact_uri, stays);
                 self.expect(kind, item.run_id.clone(), digest.clone());
                 if !self.mapping.is_known(kind, &from, &digest) {
                     sender.add_run(&from, &digest, item)?;
@@ -362,11 +364,11 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn own(&mut self, kind: ItemKind, id: &str, artifact_uri: String, stays: bool) {
+    fn own(&mut self, kind: ItemKind, (id, from): (&str, &str), artifact_uri: String, stays: bool) {
         if stays {
             self.report.files.elsewhere += 1;
         } else {
-            self.owners.push(Owner { kind, id: id.to_owned(), artifact_uri });
+            self.owners.push(Owner { kind, id: id.to_owned(), from: from.to_owned(), artifact_uri });
         }
     }
 
@@ -419,7 +421,7 @@ impl Import<'_> {
                 let stays = stays.get(&item.experiment_id).copied().unwrap_or_default();
                 self.move_logged_model(&mut item);
                 let digest = digest(&item)?;
-                self.own(kind, &item.model_id, artifact_uri, stays);
+                self.own(kind, (&item.model_id, &from), artifact_uri, stays);
                 self.expect(kind, item.model_id.clone(), digest.clone());
                 if !self.mapping.is_known(kind, &from, &digest) {
                     sender.add(&from.clone(), &Entry { from, digest, item })?;
@@ -473,6 +475,10 @@ impl Import<'_> {
 
     /// The files of a run or a logged model there, if it has any within reach.
     fn found<'o>(&mut self, source: &mut dyn Source, owner: &'o Owner) -> Result<Option<FilesThere<'o>>> {
+        // A root is below what is called as its owner: else a database that names `/etc`, or nothing, would bring that along.
+        if !owner.artifact_uri.split(['/', '\\']).any(|part| part == owner.from) {
+            return Ok(None);
+        }
         let (root, files) = match self.roots.directory(&owner.artifact_uri) {
             Some(root) => {
                 let (files, left) = local::walk(&root)?;
