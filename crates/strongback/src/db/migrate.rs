@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "promotion", include_str!("migrations/0011_promotion.sql")),
     (12, "monitoring", include_str!("migrations/0012_monitoring.sql")),
     (13, "webhooks", include_str!("migrations/0013_webhooks.sql")),
+    (14, "aggregates", include_str!("migrations/0014_aggregates.sql")),
 ];
 
 /// The schema this binary writes.
