@@ -2,6 +2,7 @@
 
 import math
 import random
+import sys
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -38,6 +39,23 @@ class Spec:
     def auc(self, default=math.nan):
         return self.metrics.get("auc", default)
 
+    def numbers(self, key):
+        """All that was logged of a metric but NaN, infinities as they are kept."""
+        if key not in self.metrics:
+            return []
+        largest = sys.float_info.max
+        return [max(-largest, min(largest, v)) for v in (99.0, self.metrics[key]) if not math.isnan(v)]
+
+    def least(self, key):
+        return min(self.numbers(key), default=None)
+
+    def most(self, key):
+        return max(self.numbers(key), default=None)
+
+    def named_min(self):
+        """`metrics.loss.min`: a metric of that name goes first."""
+        return self.metrics.get("loss.min", self.least("loss"))
+
 
 def specs() -> list[Spec]:
     made = []
@@ -51,6 +69,10 @@ def specs() -> list[Spec]:
             spec.metrics["auc"] = math.inf
         spec.metrics["loss"] = 1 / (i + 1)
         spec.metrics["val/f1 score"] = -float(i % 4)
+        if i % 10 == 6:
+            spec.metrics["loss.min"] = 1000.0 - i
+        if i % 11 == 0:
+            spec.metrics["nothing"] = math.nan
         spec.params = {"depth": str(i % 12), "model": ("lr", "xgb", "RF")[i % 3]}
         if i % 2 == 0:
             spec.params["lr.rate"] = f"{i / 10:.1f}"
@@ -234,6 +256,44 @@ def test_or_not_and_parentheses(searched, condition, holds):
     test_filter(searched, condition, holds)
 
 
+# What MLflow's grammar does not have either. Of each metric 99.0 was logged first.
+AGGREGATES = [
+    ("metrics.auc.min < 0.6", lambda r: "auc" in r.metrics and r.least("auc") < 0.6),
+    ("metrics.`auc`.max > 1e308", lambda r: r.i == 8),
+    ("metrics.`auc`.max = 99", lambda r: "auc" in r.metrics and r.i != 8),
+    ("metric.auc.min = 99 AND metrics.auc.last != 99", lambda r: r.i in (3, 8)),
+    ("NOT metrics.auc.min < 0.6", lambda r: "auc" not in r.metrics or r.least("auc") >= 0.6),
+    ("metrics.`val/f1 score`.min = -2", lambda r: r.least("val/f1 score") == -2),
+    ('metrics."val/f1 score".max != 99', lambda r: False),
+    ("metrics.loss.min >= 0.5", lambda r: r.named_min() >= 0.5),
+    ("metrics.`loss`.min >= 0.5", lambda r: r.least("loss") >= 0.5),
+    ("metrics.`loss.min` > 0", lambda r: "loss.min" in r.metrics),
+    ("metrics.`loss.min`.max > 99", lambda r: "loss.min" in r.metrics),
+    ("metrics.loss.last <= 0.1", lambda r: r.metrics["loss"] <= 0.1),
+    ("metrics.`loss`.last <= 0.1", lambda r: r.metrics["loss"] <= 0.1),
+    ("metrics.nothing.min = 99", lambda r: "nothing" in r.metrics),
+    ("metrics.missing.min != 0", lambda r: False),
+    ("metrics.auc.mean > 0", lambda r: False),
+    (
+        "(metrics.loss.min > 500 OR run_id = '{7}') AND NOT metrics.auc.max > 99",
+        lambda r: "loss.min" in r.metrics or r.i == 7,
+    ),
+]
+
+
+@pytest.mark.beyond
+@pytest.mark.parametrize(("condition", "holds"), AGGREGATES, ids=[text for text, _ in AGGREGATES])
+def test_all_values_of_a_metric(searched, condition, holds):
+    test_filter(searched, condition, holds)
+
+
+@pytest.mark.beyond
+def test_refused_values_of_a_metric(searched):
+    client, experiment_id, _ = searched
+    with refused("INVALID_PARAMETER_VALUE", "'min', 'max', 'last'\n  metrics.`auc`.mean > 0\n                ^^^^"):
+        client.search_runs([experiment_id], "metrics.`auc`.mean > 0")
+
+
 def by(value, descending):
     """The rule of every order: numbers, then NaN, then missing, whichever the direction; then newest first, then id."""
 
@@ -285,6 +345,24 @@ ORDERS = [
 def test_order(searched, order, key):
     client, experiment_id, runs = searched
     found = client.search_runs([experiment_id], order_by=order)
+    assert [run.info.run_name for run in found] == [s.name for s in sorted((r for r in runs if not r.deleted), key=key)]
+
+
+AGGREGATE_ORDERS = [
+    (["metrics.auc.min"], by(lambda r: r.least("auc"), False)),
+    (["metrics.`auc`.min DESC"], by(lambda r: r.least("auc"), True)),
+    (["metrics.`auc`.max DESC"], by(lambda r: r.most("auc"), True)),
+    (["metrics.loss.min DESC"], by(lambda r: r.named_min(), True)),
+    (["metrics.nothing.max", "metrics.loss.last"], lambda r: ("nothing" not in r.metrics, r.metrics["loss"])),
+]
+
+
+@pytest.mark.beyond
+@pytest.mark.parametrize(("order", "key"), AGGREGATE_ORDERS, ids=[str(order) for order, _ in AGGREGATE_ORDERS])
+def test_order_by_all_values_of_a_metric(searched, order, key):
+    test_order(searched, order, key)
+    client, experiment_id, runs = searched
+    found = all_pages(client.search_runs, experiment_ids=[experiment_id], order_by=order, max_results=5)
     assert [run.info.run_name for run in found] == [s.name for s in sorted((r for r in runs if not r.deleted), key=key)]
 
 

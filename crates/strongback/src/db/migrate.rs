@@ -28,7 +28,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "promotion", include_str!("migrations/0011_promotion.sql")),
     (12, "monitoring", include_str!("migrations/0012_monitoring.sql")),
     (13, "webhooks", include_str!("migrations/0013_webhooks.sql")),
-    (14, "exchange", include_str!("migrations/0014_exchange.sql")),
+    (14, "aggregates", include_str!("migrations/0014_aggregates.sql")),
+    (15, "exchange", include_str!("migrations/0015_exchange.sql")),
 ];
 
 /// The schema this binary writes.

@@ -2,8 +2,14 @@
 //!
 //! A search is bounded in time and its page in bytes, because each holds a reader and memory that others wait for. A run
 //! that cannot be read is left out, and so is what the index knew of it.
+//!
+//! Nothing but the documents of marked runs and the columns that are asked for is read. Only who asks for the smallest or largest
+//! value of a metric may have to look at histories, of runs of a former version that were not indexed since.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashSet},
+};
 
 use http::Method;
 use schemars::JsonSchema;
@@ -12,10 +18,10 @@ use syntax::search::{Expr, Grammar, OrderBy, SyntaxError, parse_filter, parse_or
 
 use super::{
     columns::{Kind, RunFacts},
-    damaged::read_if_whole,
+    damaged::{read_if_whole, say_damaged},
     document::Damaged,
     experiment::{self, Experiment},
-    index, limits,
+    index, limits, metrics,
     page::{self, Question},
     run::{self, Run, wire::RunOut},
     scan::{Anchor, ColumnSource, FreshRun, Query, Search, Segment, View},
@@ -34,6 +40,8 @@ use crate::{
 
 /// Runs of a page that asks for no number.
 const PAGE: i64 = 1_000;
+/// Runs that are in memory at once while their metrics are settled.
+const RUNS_SETTLED: usize = 50;
 /// Experiments of one search.
 const EXPERIMENTS: usize = 10_000;
 
@@ -159,23 +167,61 @@ pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<An
     };
     let mut search = Search::new(&query);
     let until = sql.limit();
+    let aggregated = query.aggregated();
     let ids = serde_json::to_string(&homes).map_err(Error::internal)?;
+    let (mut seen, mut later) = (HashSet::new(), Vec::new());
     sql.each(&run::store::RUN_FRESH, bind![&ids], |row| {
         let Some(run) = read_if_whole(row, 1, run::read)? else {
             search.hide(row.get(0)?);
             return Ok(true);
         };
-        let facts = RunFacts { deleted: run.is_deleted(), ..index::facts(&run)? };
-        let root = || run.home.artifact_location.clone();
-        search.fresh(FreshRun { run_id: run.id, facts }, root, || until.check())?;
+        if !aggregated.is_empty() {
+            seen.insert(run.id);
+            if run.document.unsettled().any(|key| aggregated.contains(key)) {
+                later.push(run.id);
+                return Ok(true);
+            }
+        }
+        show(&mut search, &run, &until)?;
         Ok(true)
     })?;
+    if !aggregated.is_empty() {
+        later.extend(index::runs_of_old(sql, &homes)?.into_iter().filter(|run| !seen.contains(run)));
+        show_settled(sql, &mut search, &later, &aggregated)?;
+    }
     let segments = index::segments(sql, &homes)?;
     let source = Stored { sql: RefCell::new(sql), segments, experiments, until };
     let mut found = search.page(&source).map_err(|Failed(error)| error)?;
     let sql = source.sql.into_inner();
     found.end_after(run::count_within(sql, &found.run_ids, page::BYTES)?);
     Ok((run::in_order(sql, &found.run_ids)?, found.next))
+}
+
+/// Shows a run to the search as its document has it.
+fn show(search: &mut Search<'_>, run: &Run, until: &Limit) -> Result<()> {
+    let facts = RunFacts { deleted: run.is_deleted(), ..index::facts(run)? };
+    let root = || run.home.artifact_location.clone();
+    search.fresh(FreshRun { run_id: run.id, facts }, root, || until.check())
+}
+
+/// The same for runs whose documents may not know the bounds of these metrics, and whose rows in the index know none.
+fn show_settled(
+    sql: &mut Sql<'_>,
+    search: &mut Search<'_>,
+    run_ids: &[i64],
+    keys: &BTreeSet<String>,
+) -> Result<()> {
+    let until = sql.limit();
+    for part in run_ids.chunks(RUNS_SETTLED) {
+        part.iter().for_each(|id| search.hide(*id));
+        for mut run in run::in_order(sql, part)? {
+            match metrics::settle(sql, &mut run, keys)? {
+                Ok(()) => show(search, &run, &until)?,
+                Err(error) => say_damaged(&run.uuid, &error.into()),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Columns in the store, read through one snapshot.

@@ -46,12 +46,35 @@ pub enum Subject {
     Attribute(Attribute),
     /// Latest value of a metric, by key.
     Metric(String),
+    /// Another one of a metric's values. Only runs have it.
+    Aggregate(Aggregate),
     /// Value of a parameter, by key.
     Param(String),
     /// Value of a tag, by key.
     Tag(String),
     /// A field of any data set that the run took as input.
     Dataset(DatasetField),
+}
+
+/// One of all the values of a metric: ``metrics.`loss`.min``. Written without quotes, `metrics.loss.min`, it is the latest value
+/// of the metric that is literally called `loss.min` in what has such a metric, and the smallest of `loss` in everything else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Aggregate {
+    key: String,
+    function: Function,
+    /// The key of the metric that goes first.
+    literal: Option<String>,
+}
+
+/// Which of a metric's values an [`Aggregate`] is. NaN is neither the smallest nor the largest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Function {
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// The latest: what the metric has without a function.
+    Last,
 }
 
 /// Fixed fields over all grammars, aliases folded (`created` is [`Attribute::StartTime`]). Times are epoch
@@ -183,6 +206,49 @@ impl Operator {
     }
 }
 
+impl Function {
+    /// All of them, in the order in which errors list them.
+    pub const ALL: [Function; 3] = [Function::Min, Function::Max, Function::Last];
+
+    /// The function as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Function::Min => "min",
+            Function::Max => "max",
+            Function::Last => "last",
+        }
+    }
+}
+
+impl Aggregate {
+    /// Of the metric with this key: ``metrics.`loss`.min``.
+    pub fn of(key: &str, function: Function) -> Self {
+        Self { key: key.to_owned(), function, literal: None }
+    }
+
+    /// `metrics.loss.min`, by what stands after `metrics.`; none where no function stands at its end.
+    pub fn unquoted(whole: &str) -> Option<Self> {
+        let (key, name) = whole.rsplit_once('.').filter(|(key, _)| !key.is_empty())?;
+        let function = Function::ALL.into_iter().find(|function| function.name() == name)?;
+        Some(Self { key: key.to_owned(), function, literal: Some(whole.to_owned()) })
+    }
+
+    /// The metric's key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Which of its values.
+    pub fn function(&self) -> Function {
+        self.function
+    }
+
+    /// The key of the metric that goes first, with its latest value, in what has it.
+    pub fn literal(&self) -> Option<&str> {
+        self.literal.as_deref()
+    }
+}
+
 impl DatasetField {
     /// All of them, in the order in which errors list them.
     pub const ALL: [DatasetField; 3] = [DatasetField::Name, DatasetField::Digest, DatasetField::Context];
@@ -279,6 +345,10 @@ impl Subject {
         match self {
             Subject::Attribute(attribute) => grammar.attribute_name(*attribute).to_owned(),
             Subject::Metric(key) => format!("metrics.{}", quoted(key, '`')),
+            Subject::Aggregate(Aggregate { literal: Some(whole), .. }) => format!("metrics.{whole}"),
+            Subject::Aggregate(Aggregate { key, function, .. }) => {
+                format!("metrics.{}.{}", quoted(key, '`'), function.name())
+            }
             Subject::Param(key) => format!("params.{}", quoted(key, '`')),
             Subject::Tag(key) => format!("tags.{}", quoted(key, '`')),
             Subject::Dataset(field) => format!("dataset.{}", field.name()),

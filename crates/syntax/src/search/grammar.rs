@@ -187,7 +187,7 @@ impl Grammar {
     /// Operators that this subject takes here.
     pub(super) fn operators(self, subject: &Subject) -> &'static [O] {
         match (self, subject) {
-            (_, Subject::Metric(_)) => NUMERIC,
+            (_, Subject::Metric(_) | Subject::Aggregate(_)) => NUMERIC,
             (Grammar::Runs, Subject::Param(_) | Subject::Tag(_))
             | (Grammar::Experiments, Subject::Tag(_)) => TEXT_OR_NULL,
             (_, Subject::Dataset(_)) | (Grammar::LoggedModels, Subject::Param(_) | Subject::Tag(_)) => {
@@ -214,7 +214,7 @@ impl Grammar {
     /// Which values this subject is compared with here.
     pub(super) fn value_kind(self, subject: &Subject) -> ValueKind {
         match (self, subject) {
-            (_, Subject::Metric(_)) => ValueKind::Number,
+            (_, Subject::Metric(_) | Subject::Aggregate(_)) => ValueKind::Number,
             (Grammar::Experiments, Subject::Attribute(A::CreationTime | A::LastUpdateTime)) => {
                 ValueKind::Integer
             }

@@ -10,6 +10,12 @@
 //! (tags.team = 'risk' OR tags.team = 'fraud') AND NOT params.solver LIKE 'sag%'
 //! ```
 //!
+//! and of runs' metrics the smallest, largest and latest value ([`Aggregate`]):
+//!
+//! ```text
+//! metrics.loss.min < 0.1 AND metrics.`val/auc`.max > 0.9
+//! ```
+//!
 //! What must stay true:
 //! - What MLflow 3.17.2 accepts and finds, we accept and find; each exception is a line of `tests/data/*.tsv`, marked
 //!   and reasoned. What is refused says so in MLflow's words, with a caret under the offending token.
@@ -33,7 +39,9 @@ mod like;
 mod order;
 mod parser;
 
-pub use ast::{Attribute, Comparison, DatasetField, Expr, Operand, Operator, OrderBy, Span, Subject};
+pub use ast::{
+    Aggregate, Attribute, Comparison, DatasetField, Expr, Function, Operand, Operator, OrderBy, Span, Subject,
+};
 pub use error::SyntaxError;
 pub use evaluate::{Fields, PROMPT_TAG, Predicate, Test, TextTest, compare_numbers, compare_texts};
 pub use grammar::Grammar;

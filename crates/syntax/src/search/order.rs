@@ -109,7 +109,7 @@ fn quoted_whole<'s>(text: &'s str, identifier: Identifier<'s>) -> Identifier<'s>
     let parts = text.get(inside.start..inside.end).and_then(|whole| whole.split_once('.'));
     match (identifier.entity, parts) {
         (None, Some((entity, key))) if text[..inside.start].ends_with(['"', '`']) => {
-            Identifier { entity: Some(entity), key: key.to_owned(), entity_span: inside, key_span: inside }
+            Identifier::quoted(entity, key.to_owned(), inside, inside)
         }
         _ => identifier,
     }
@@ -132,13 +132,11 @@ fn order_subject(parser: &Parser<'_>, identifier: &Identifier<'_>) -> Result<Sub
     let subject = parser.subject_among(identifier, attributes)?;
     let entity = match subject {
         Subject::Attribute(_) => return Ok(subject),
-        Subject::Metric(_) | Subject::Param(_) | Subject::Tag(_) if grammar == Grammar::Runs => {
-            return Ok(subject);
-        }
+        _ if grammar == Grammar::Runs && !matches!(subject, Subject::Dataset(_)) => return Ok(subject),
         Subject::Dataset(_) => "dataset",
         Subject::Tag(_) => "tag",
         Subject::Param(_) => "parameter",
-        Subject::Metric(_) => "metric",
+        Subject::Metric(_) | Subject::Aggregate(_) => "metric",
     };
     let message = format!("Invalid order_by entity: {entity}");
     Err(parser.error(identifier.entity_span, message).with_hint("order by an attribute"))

@@ -3,7 +3,7 @@
 //! A comparison is checked in MLflow's order, subject, then value, then operator, so that the first complaint is the
 //! one MLflow would make.
 
-use super::ast::{Comparison, DatasetField, Expr, Operand, Operator, Span, Subject};
+use super::ast::{Aggregate, Comparison, DatasetField, Expr, Function, Operand, Operator, Span, Subject};
 use super::error::SyntaxError;
 use super::grammar::{Entity, Grammar, ValueKind, quoted_list};
 use super::lexer::{self, Kind, Token};
@@ -71,6 +71,10 @@ pub(super) struct Identifier<'s> {
     pub(super) key: String,
     pub(super) entity_span: Span,
     pub(super) key_span: Span,
+    /// Whether the key stands in quotes: then no part of it means anything else.
+    is_quoted: bool,
+    /// What stands behind a key in quotes and another dot, and where.
+    function: Option<(&'s str, Span)>,
 }
 
 impl<'s> Parser<'s> {
@@ -227,20 +231,14 @@ impl<'s> Parser<'s> {
             match source[whole.start..whole.end].split_once('.') {
                 None => alone(&first),
                 Some((entity, "")) => {
-                    let key = self.quoted_key(whole.end)?;
-                    Identifier {
-                        entity: Some(entity),
-                        key: key.text.into_owned(),
-                        entity_span: Span { start: whole.start, end: whole.end - 1 },
-                        key_span: key.span,
-                    }
+                    self.with_quoted_key(entity, Span { start: whole.start, end: whole.end - 1 }, whole.end)?
                 }
                 Some((entity, key)) => split_word(entity, key, whole),
             }
         } else {
             self.after_quoted_entity(&first)?
         };
-        self.check_ends(identifier.key_span.end)?;
+        self.check_ends(identifier.span().end)?;
         Ok(identifier)
     }
 
@@ -253,14 +251,37 @@ impl<'s> Parser<'s> {
             return Ok(alone(first));
         }
         let Some(dot) = self.next() else { return Ok(alone(first)) };
-        let entity = Some(&source[first.span.start + 1..end - 1]);
+        let entity = &source[first.span.start + 1..end - 1];
         let key_span = Span { start: dot.span.start + 1, end: dot.span.end };
         if key_span.start < key_span.end {
             let key = source[key_span.start..key_span.end].to_owned();
-            return Ok(Identifier { entity, key, entity_span: first.span, key_span });
+            return Ok(Identifier {
+                is_quoted: false,
+                ..Identifier::quoted(entity, key, first.span, key_span)
+            });
         }
-        let key = self.quoted_key(dot.span.end)?;
-        Ok(Identifier { entity, key: key.text.into_owned(), entity_span: first.span, key_span: key.span })
+        self.with_quoted_key(entity, first.span, dot.span.end)
+    }
+
+    /// A key in quotes, and of a metric what stands behind it: ``.`loss`.min``.
+    fn with_quoted_key(
+        &mut self,
+        entity: &'s str,
+        entity_span: Span,
+        after: usize,
+    ) -> Result<Identifier<'s>, SyntaxError> {
+        let key = self.quoted_key(after)?;
+        let end = key.span.end;
+        let mut identifier = Identifier::quoted(entity, key.text.into_owned(), entity_span, key.span);
+        let follows = |t: &Token<'s>| t.kind == Kind::Word && t.span.start == end && t.text.starts_with('.');
+        if self.grammar.entity(entity) == Some(Entity::Metric)
+            && let Some(function) = self.next_if(follows)
+        {
+            let source: &'s str = self.source;
+            let span = Span { start: end + 1, end: function.span.end };
+            identifier.function = Some((&source[span.start..span.end], span));
+        }
+        Ok(identifier)
     }
 
     /// A key in any quotes, directly after the dot.
@@ -315,7 +336,7 @@ impl<'s> Parser<'s> {
             );
         }
         match entity {
-            Entity::Metric => Ok(Subject::Metric(key.clone())),
+            Entity::Metric => self.metric(identifier),
             Entity::Param => Ok(Subject::Param(key.clone())),
             Entity::Tag => Ok(Subject::Tag(key.clone())),
             Entity::Attribute => {
@@ -335,6 +356,31 @@ impl<'s> Parser<'s> {
                     let message = format!("Invalid dataset key '{key}' specified. Valid keys are {valid}");
                     self.error(identifier.key_span, message)
                 })
+            }
+        }
+    }
+
+    /// A metric, or one of all its values.
+    fn metric(&self, identifier: &Identifier<'_>) -> Result<Subject, SyntaxError> {
+        let key = &identifier.key;
+        let Some((name, span)) = identifier.function else {
+            let aggregate = Aggregate::unquoted(key).filter(|_| !identifier.is_quoted);
+            let aggregate = aggregate.filter(|_| self.grammar == Grammar::Runs);
+            return Ok(aggregate.map_or_else(|| Subject::Metric(key.clone()), Subject::Aggregate));
+        };
+        if self.grammar != Grammar::Runs {
+            let message = format!("Invalid clause(s) in filter string: '.{}'", shortened(name));
+            let error = self.error(span, message);
+            return Err(error.with_hint("a logged model keeps the newest value of each metric alone"));
+        }
+        match Function::ALL.into_iter().find(|function| function.name() == name) {
+            Some(Function::Last) => Ok(Subject::Metric(key.clone())),
+            Some(function) => Ok(Subject::Aggregate(Aggregate::of(key, function))),
+            None => {
+                let valid = quoted_list(Function::ALL.iter().map(|function| function.name()));
+                let name = shortened(name);
+                let message = format!("Invalid value '{name}' of a metric. Valid ones are {valid}");
+                Err(self.error(span, message))
             }
         }
     }
@@ -441,20 +487,30 @@ impl<'s> Parser<'s> {
     }
 }
 
+impl<'s> Identifier<'s> {
+    /// `entity.key` with the key in quotes.
+    pub(super) fn quoted(entity: &'s str, key: String, entity_span: Span, key_span: Span) -> Self {
+        Self { entity: Some(entity), key, entity_span, key_span, is_quoted: true, function: None }
+    }
+
+    /// All of it.
+    pub(super) fn span(&self) -> Span {
+        self.entity_span.to(self.function.map_or(self.key_span, |(_, span)| span))
+    }
+}
+
 /// An attribute without entity word.
 fn alone<'s>(token: &Token<'s>) -> Identifier<'s> {
-    Identifier { entity: None, key: token.text.to_string(), entity_span: token.span, key_span: token.span }
+    let key = token.text.to_string();
+    Identifier { entity: None, ..Identifier::quoted("", key, token.span, token.span) }
 }
 
 /// `entity.key` in one word.
 fn split_word<'s>(entity: &'s str, key: &str, whole: Span) -> Identifier<'s> {
     let dot = whole.start + entity.len();
-    Identifier {
-        entity: Some(entity),
-        key: key.to_owned(),
-        entity_span: Span { start: whole.start, end: dot },
-        key_span: Span { start: dot + 1, end: whole.end },
-    }
+    let (entity_span, key_span) =
+        (Span { start: whole.start, end: dot }, Span { start: dot + 1, end: whole.end });
+    Identifier { is_quoted: false, ..Identifier::quoted(entity, key.to_owned(), entity_span, key_span) }
 }
 
 /// A value as an error shows it: at most 60 characters of it.

@@ -1,9 +1,9 @@
 //! Where the caret stands, what the tree looks like, and what is refused for its size.
 
 use syntax::search::{
-    Attribute, COMPARISONS_MAX, Comparison, DatasetField, Expr, FILTER_BYTES_MAX, Grammar, NESTED_MAX,
-    Operand, Operator, OrderBy, PATTERN_CHARS_MAX, Span, Subject, WILDCARDS_MAX, parse_filter,
-    parse_order_by, parse_order_field,
+    Aggregate, Attribute, COMPARISONS_MAX, Comparison, DatasetField, Expr, FILTER_BYTES_MAX, Function,
+    Grammar, NESTED_MAX, Operand, Operator, OrderBy, PATTERN_CHARS_MAX, Span, Subject, WILDCARDS_MAX,
+    parse_filter, parse_order_by, parse_order_field,
 };
 
 /// The carets stand under exactly this piece of the text.
@@ -48,6 +48,17 @@ fn caret_stands_under_the_offending_token() {
     check_caret(runs, "run_id = ('a')", "=");
     check_caret(runs, "status IS NULL", "IS NULL");
     check_caret(runs, "   ", "   ");
+    check_caret(runs, "metrics.`a`.mean > 1", "mean");
+    check_caret(runs, "metrics.`a`. > 1", "");
+    check_caret(runs, "metrics.`a`.min.max > 1", "min.max");
+    check_caret(runs, "metrics.`a`.MIN > 1", "MIN");
+    check_caret(runs, "metrics.`a`.min-max > 1", "-");
+    check_caret(runs, "metrics.`a`.min > 'one'", "'one'");
+    check_caret(runs, "metrics.a.min LIKE 'x'", "'x'");
+    check_caret(runs, "metrics.a.min IS NULL", "IS NULL");
+    check_caret(runs, "params.`a`.min = 'x'", ".min");
+    check_caret(Grammar::LoggedModels, "metrics.`a`.min > 1", "min");
+    check_caret(Grammar::Experiments, "tags.`a`.min = 'x'", ".min");
     check_caret(Grammar::Experiments, "experiment_id IN ('1', 'x')", "'x'");
     check_caret(Grammar::ModelVersions, "version_number > 1.5", "1.5");
     check_caret(Grammar::LoggedModels, "metrics.a LIKE 1", "LIKE");
@@ -145,6 +156,25 @@ fn trees_are_canonical() {
         Operator::Lt,
         number(f64::INFINITY),
     );
+    let one = || number(1.0);
+    let of = |key: &str, function| Subject::Aggregate(Aggregate::of(key, function));
+    check_tree(runs, "metrics.`a`.min < 1", of("a", Function::Min), Operator::Lt, one());
+    check_tree(runs, "metric.\"a.min\".max = 1", of("a.min", Function::Max), Operator::Eq, one());
+    check_tree(runs, "`metrics`.`a`.max = 1", of("a", Function::Max), Operator::Eq, one());
+    check_tree(runs, "metrics.`a`.last = 1", Subject::Metric("a".into()), Operator::Eq, one());
+    check_tree(runs, "metrics.`a.min` = 1", Subject::Metric("a.min".into()), Operator::Eq, one());
+    check_tree(runs, "metrics.min = 1", Subject::Metric("min".into()), Operator::Eq, one());
+    check_tree(runs, "metrics.a.mean = 1", Subject::Metric("a.mean".into()), Operator::Eq, one());
+    check_tree(runs, "metrics..min = 1", Subject::Metric(".min".into()), Operator::Eq, one());
+    for (text, whole, key) in
+        [("metrics.a.b.last = 1", "a.b.last", "a.b"), ("`metrics`.a.min = 1", "a.min", "a")]
+    {
+        let aggregate = Aggregate::unquoted(whole).unwrap();
+        assert_eq!((aggregate.key(), aggregate.literal()), (key, Some(whole)));
+        check_tree(runs, text, Subject::Aggregate(aggregate), Operator::Eq, one());
+    }
+    let literal = Subject::Metric("a.min".into());
+    check_tree(Grammar::LoggedModels, "metrics.a.min = 1", literal, Operator::Eq, one());
     assert_eq!(parse_filter(runs, ""), Ok(Expr::And(Vec::new())));
     assert_eq!(parse_filter(runs, "and AND"), Ok(Expr::And(Vec::new())));
 }
@@ -192,13 +222,24 @@ fn sizes_are_limited() {
 #[test]
 fn orders_are_read() {
     let order = |subject, ascending| OrderBy { subject, ascending };
-    let items = ["metrics.`val loss` desc", "attributes.Created", "tags.a ASC", "\"params.b\" DESC"];
+    let items = [
+        "metrics.`val loss` desc",
+        "attributes.Created",
+        "tags.a ASC",
+        "\"params.b\" DESC",
+        "metrics.`val loss`.min",
+        "metrics.a.max DESC",
+        "\"metrics.a.min\"",
+    ];
     let items: Vec<String> = items.into_iter().map(str::to_owned).collect();
     let expected = vec![
         order(Subject::Metric("val loss".into()), false),
         order(Subject::Attribute(Attribute::StartTime), true),
         order(Subject::Tag("a".into()), true),
         order(Subject::Param("b".into()), false),
+        order(Subject::Aggregate(Aggregate::of("val loss", Function::Min)), true),
+        order(Subject::Aggregate(Aggregate::unquoted("a.max").unwrap()), false),
+        order(Subject::Metric("a.min".into()), true),
     ];
     assert_eq!(parse_order_by(Grammar::Runs, &items), Ok(expected));
     assert_eq!(

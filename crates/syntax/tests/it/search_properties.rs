@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use proptest::prelude::*;
 use proptest::sample::select;
 use syntax::search::{
-    Attribute, Comparison, DatasetField, Expr, Grammar, Operand, Operator, Span, Subject, compare_numbers,
-    like, parse_filter, parse_order_by, parse_order_field,
+    Aggregate, Attribute, Comparison, DatasetField, Expr, Function, Grammar, Operand, Operator, Span,
+    Subject, compare_numbers, like, parse_filter, parse_order_by, parse_order_field,
 };
 
 use crate::fixture::{Thing, things};
@@ -27,6 +27,9 @@ fn fragments() -> impl Strategy<Value = String> {
         "version_number",
         "experiment_id",
         "acc",
+        ".min",
+        ".last",
+        ".mean",
         "`a b`",
         "\"k\"",
         "'v'",
@@ -100,8 +103,15 @@ fn subjects(grammar: Grammar) -> BoxedStrategy<Subject> {
     let param = key.prop_map(Subject::Param);
     let fields = vec![DatasetField::Name, DatasetField::Digest, DatasetField::Context];
     let dataset = select(fields).prop_map(Subject::Dataset);
+    let function = || select(vec![Function::Min, Function::Max]);
+    let quoted = (key, function()).prop_map(|(key, function)| Aggregate::of(&key, function));
+    let unquoted = ("[a-zé0-9_.]{1,6}", select(Function::ALL.to_vec()));
+    let unquoted = unquoted.prop_filter_map("a function of a key", |(key, f)| {
+        Aggregate::unquoted(&format!("{key}.{}", f.name()))
+    });
+    let aggregate = prop_oneof![quoted, unquoted].prop_map(Subject::Aggregate);
     match grammar {
-        Grammar::Runs => prop_oneof![attribute, tag, metric, param, dataset].boxed(),
+        Grammar::Runs => prop_oneof![attribute, tag, metric, param, dataset, aggregate].boxed(),
         Grammar::LoggedModels => prop_oneof![attribute, tag, metric, param].boxed(),
         _ => prop_oneof![attribute, tag].boxed(),
     }
@@ -152,7 +162,7 @@ fn takes(grammar: Grammar, expr: &Expr) -> bool {
         let subject = match &comparison.subject {
             Subject::Tag(_) => Subject::Tag("k".to_owned()),
             Subject::Param(_) => Subject::Param("k".to_owned()),
-            Subject::Metric(_) => Subject::Metric("k".to_owned()),
+            Subject::Metric(_) | Subject::Aggregate(_) => Subject::Metric("k".to_owned()),
             other => other.clone(),
         };
         let value = match &comparison.value {

@@ -93,6 +93,11 @@ impl SegmentBuilder {
         self.ids.is_empty()
     }
 
+    /// The internal ids of its runs, ascending.
+    pub fn run_ids(&self) -> Vec<i64> {
+        self.ids.iter().copied().collect()
+    }
+
     /// Whether this run is in the segment.
     pub fn contains(&self, run_id: i64) -> bool {
         self.ids.contains(&run_id)

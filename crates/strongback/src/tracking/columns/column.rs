@@ -5,7 +5,9 @@ use std::ops::Range;
 use crate::tracking::document::Damaged;
 use crate::tracking::document::bytes::Reader;
 
-use super::encode::{BITMAP, DATA_FLOATS, DATA_INTS, DATA_TEXTS, DATA_UUIDS, EVERY_ROW, LIST, VERSION};
+use super::encode::{
+    BITMAP, DATA_FLOATS, DATA_INTS, DATA_TEXTS, DATA_UUIDS, EVERY_ROW, LIST, VERSION, encode_loose_floats,
+};
 use super::{Bitmap, SEGMENT_RUNS_MAX};
 
 /// A column whose shape was checked once, so that later look-ups can neither fail nor panic.
@@ -111,6 +113,11 @@ impl Column {
         }
         column.check_shape()?;
         Ok(column)
+    }
+
+    /// A column of floats (by their bits) that is worked out and stored nowhere; `None` without a single cell.
+    pub(in crate::tracking) fn of_floats(rows: usize, cells: &[(u16, u64)]) -> Result<Option<Self>, Damaged> {
+        if cells.is_empty() { Ok(None) } else { Self::open(&encode_loose_floats(rows, cells)).map(Some) }
     }
 
     /// Rows that the column knows of.

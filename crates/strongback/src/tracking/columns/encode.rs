@@ -18,7 +18,7 @@
 //! Slots have a fixed width, so that a reader filters them in place and reaches any of them directly. Where a row has
 //! more than one text, it is listed once for each (presence 2).
 
-use crate::tracking::document::bytes::{exact_f32, put_int, put_packed, put_uint};
+use crate::tracking::document::bytes::{exact_f32, put_int, put_loose, put_packed, put_uint};
 
 pub(super) const VERSION: u8 = 1;
 pub(super) const DATA_INTS: u8 = 1;
@@ -108,6 +108,20 @@ pub(super) fn encode_ints(rows: usize, cells: &[(u16, i64)]) -> Vec<u8> {
 
 /// Floats, by their bits.
 pub(super) fn encode_floats(rows: usize, cells: &[(u16, u64)]) -> Vec<u8> {
+    let (mut out, block) = float_parts(rows, cells);
+    put_packed(&mut out, &block, ZSTD_LEVEL);
+    out
+}
+
+/// The same for a column that nobody stores: nothing is compressed.
+pub(super) fn encode_loose_floats(rows: usize, cells: &[(u16, u64)]) -> Vec<u8> {
+    let (mut out, block) = float_parts(rows, cells);
+    put_loose(&mut out, &block);
+    out
+}
+
+/// What stands before the block, and the block.
+fn float_parts(rows: usize, cells: &[(u16, u64)]) -> (Vec<u8>, Vec<u8>) {
     let numbers = || cells.iter().map(|(_, bits)| f64::from_bits(*bits)).filter(|number| !number.is_nan());
     let narrow = cells.iter().all(|(_, bits)| exact_f32(f64::from_bits(*bits)).is_some());
     let width = if narrow { 4 } else { 8 };
@@ -126,8 +140,7 @@ pub(super) fn encode_floats(rows: usize, cells: &[(u16, u64)]) -> Vec<u8> {
             _ => block.extend_from_slice(&value.to_le_bytes()),
         }
     }
-    put_packed(&mut out, &block, ZSTD_LEVEL);
-    out
+    (out, block)
 }
 
 /// Texts as codes into `dictionary`, which ascends strictly and has no entry that no cell uses.

@@ -49,7 +49,7 @@ pub struct RunFacts<'a> {
     pub end_time_ms: Option<i64>,
     /// Whether it was deleted.
     pub deleted: bool,
-    /// Its params, tags, metrics and data sets.
+    /// Its params, tags, metrics and data sets. Whoever looks at bounds of metrics has settled them.
     pub document: &'a RunDocument,
 }
 
@@ -79,7 +79,14 @@ impl<'a> RunFacts<'a> {
             visit(Kind::Attribute, attribute::END_TIME, Cell::Int(end));
         }
         for (key, metric) in self.document.metrics() {
-            visit(Kind::Metric, key, Cell::Float(metric.latest.value.get()));
+            let latest = metric.latest.value.get();
+            visit(Kind::Metric, key, Cell::Float(latest));
+            let bounds = metric.bounds().unwrap_or_default();
+            for (kind, bound) in [(Kind::MetricMin, bounds.min()), (Kind::MetricMax, bounds.max())] {
+                if let Some(bound) = bound.filter(|bound| bound.to_bits() != latest.to_bits()) {
+                    visit(kind, key, Cell::Float(bound));
+                }
+            }
         }
         for (key, value) in self.document.params() {
             visit(Kind::Param, key, Cell::Text(value));

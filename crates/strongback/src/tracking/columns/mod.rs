@@ -27,6 +27,9 @@ pub use facts::{Cell, RunFacts, attribute, dataset};
 /// Most runs of one segment.
 pub const SEGMENT_RUNS_MAX: usize = 4_096;
 
+/// What segments are made of today. Those of format 1 have no [`Kind::MetricMin`] and [`Kind::MetricMax`].
+pub const SEGMENT_FORMAT: i64 = 2;
+
 /// Name of the tag that holds a run's name.
 pub const RUN_NAME_TAG: &str = "mlflow.runName";
 
@@ -46,6 +49,10 @@ pub enum Kind {
     Tag = 4,
     /// One of [`dataset`]: any number of texts a run.
     Dataset = 5,
+    /// Smallest values of a metric, of the runs where it is not the latest one.
+    MetricMin = 6,
+    /// Largest values of a metric, in the same way.
+    MetricMax = 7,
 }
 
 /// Names a column within its segment.
@@ -59,8 +66,16 @@ pub struct ColumnId {
 
 impl Kind {
     /// Every kind, by ascending code.
-    pub const ALL: [Kind; 6] =
-        [Kind::Rows, Kind::Attribute, Kind::Metric, Kind::Param, Kind::Tag, Kind::Dataset];
+    pub const ALL: [Kind; 8] = [
+        Kind::Rows,
+        Kind::Attribute,
+        Kind::Metric,
+        Kind::Param,
+        Kind::Tag,
+        Kind::Dataset,
+        Kind::MetricMin,
+        Kind::MetricMax,
+    ];
 
     /// The stored code.
     pub fn code(self) -> u8 {

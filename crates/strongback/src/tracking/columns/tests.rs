@@ -114,7 +114,8 @@ fn bytes_of_version_1_are_fixed() {
         assert_eq!(found, bytes, "{kind:?} {key}");
     }
     assert_eq!(Kind::ALL.map(|kind| Kind::from_code(kind.code()).unwrap()), Kind::ALL);
-    assert_eq!(Kind::from_code(6), None);
+    assert_eq!(Kind::from_code(8), None);
+    assert_eq!((Kind::MetricMin.code(), Kind::MetricMax.code()), (6, 7));
 }
 
 #[test]
@@ -154,6 +155,32 @@ fn only_what_changed_is_written() {
     assert_eq!(written, ["auc"]);
     assert_eq!(changes.removed, [ColumnId { kind: Kind::Metric, key: "late".into() }]);
     assert_eq!((changes.runs, changes.run_ids), (3, Some((1, 3))));
+}
+
+#[test]
+fn bounds_cost_nothing_where_they_are_the_latest_value() {
+    let mut document = RunDocument::default();
+    let point = |key: &'static str, step: i64, value: f64| (key, Point::new(1, step, value));
+    document.log_points(vec![
+        point("one", 0, 1.0),
+        point("nan", 0, f64::NAN),
+        point("up", 0, 1.0),
+        point("up", 1, 2.0),
+    ]);
+    document.log_points(vec![point("dip", 0, 5.0), point("dip", 1, 1.0), point("dip", 2, f64::NAN)]);
+    let mut bounds = Vec::new();
+    facts(1, &document).visit(|kind, key, cell| {
+        if matches!(kind, Kind::MetricMin | Kind::MetricMax) {
+            bounds.push((kind, key.to_owned(), cell));
+        }
+    });
+    let cell = |kind: Kind, key: &str, value: f64| (kind, key.to_owned(), Cell::Float(value));
+    let expected = [
+        cell(Kind::MetricMin, "dip", 1.0),
+        cell(Kind::MetricMax, "dip", 5.0),
+        cell(Kind::MetricMin, "up", 1.0),
+    ];
+    assert_eq!(bounds, expected);
 }
 
 #[test]
@@ -201,9 +228,9 @@ fn any_document() -> impl Strategy<Value = RunDocument> {
         for (key, value) in &tags {
             assert!(document.set_tag(key, value));
         }
-        document.log_points(
-            metrics.iter().map(|(key, value)| (key.as_str(), Point::new(1, 1, *value))).collect(),
-        );
+        let points =
+            (0..).zip(&metrics).map(|(step, (key, value))| (key.as_str(), Point::new(1, step, *value)));
+        document.log_points(points.collect());
         for (name, context) in inputs {
             document.add_dataset(DatasetInput { name, digest: "d".into(), context });
         }

@@ -49,7 +49,13 @@ impl<'a> Reader<'a> {
 
     /// Reads the version byte; only `version` is known.
     pub(in crate::tracking) fn version(&mut self, version: u8) -> Result<(), Damaged> {
-        if self.byte()? == version { Ok(()) } else { Err(self.damaged("unknown version")) }
+        self.version_among(&[version]).map(drop)
+    }
+
+    /// Reads the version byte, which is one of these.
+    pub(in crate::tracking) fn version_among(&mut self, known: &[u8]) -> Result<u8, Damaged> {
+        let version = self.byte()?;
+        if known.contains(&version) { Ok(version) } else { Err(self.damaged("unknown version")) }
     }
 
     /// One byte.
@@ -115,7 +121,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_| self.damaged("text is not UTF-8"))
     }
 
-    /// A block written by [`put_packed`].
+    /// A block written by [`put_packed`] or [`put_loose`].
     pub(in crate::tracking) fn packed(&mut self) -> Result<std::borrow::Cow<'a, [u8]>, Damaged> {
         let flag = self.byte()?;
         if flag == 0 {
@@ -182,10 +188,15 @@ pub(in crate::tracking) fn put_packed(out: &mut Vec<u8>, raw: &[u8], level: i32)
         put_uint(out, small.len() as u64);
         out.extend_from_slice(&small);
     } else {
-        out.push(0);
-        put_uint(out, raw.len() as u64);
-        out.extend_from_slice(raw);
+        put_loose(out, raw);
     }
+}
+
+/// Appends a block as it is.
+pub(in crate::tracking) fn put_loose(out: &mut Vec<u8>, raw: &[u8]) {
+    out.push(0);
+    put_uint(out, raw.len() as u64);
+    out.extend_from_slice(raw);
 }
 
 /// The single-precision value that stands for `value` without loss (NaN counts as one), if there is one.

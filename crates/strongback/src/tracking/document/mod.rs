@@ -10,7 +10,10 @@
 //!   outside holds every point of that key. A run that logs each metric once therefore has no history rows.
 //! - Points follow MLflow: identity is (key, time, step, value), sending a point again changes nothing, and the latest
 //!   value is the maximum by (step, time, value), whatever arrived last.
+//! - A metric's bounds are the smallest and the largest of its numbers; NaN is neither. Documents of version 1 did not keep them, so
+//!   that of such a metric only the points that came since are known, until somebody [settles](RunDocument::settle) it by its history.
 
+mod bounds;
 pub(in crate::tracking) mod bytes;
 mod point;
 mod sorted;
@@ -18,6 +21,7 @@ mod sorted;
 mod tests;
 mod wire;
 
+pub use bounds::Bounds;
 pub use bytes::Damaged;
 pub use point::{Point, Value};
 
@@ -40,6 +44,10 @@ pub struct Metric {
     /// How many points were logged. Exact while 1; above, a point that was sent again may be counted again, because
     /// only the history could tell.
     pub points: u64,
+    /// The smallest and the largest of its numbers, as far as they are known.
+    bounds: Bounds,
+    /// Whether they are those of all points.
+    is_settled: bool,
 }
 
 /// A data set that the run took as input: what searches look at.
@@ -88,6 +96,11 @@ impl Metric {
     pub fn is_in_history(&self) -> bool {
         self.points > 1
     }
+
+    /// The smallest and the largest of its numbers; `None` where they are known only by its history.
+    pub fn bounds(&self) -> Option<Bounds> {
+        self.is_settled.then_some(self.bounds)
+    }
 }
 
 impl RunDocument {
@@ -129,6 +142,19 @@ impl RunDocument {
     /// One metric.
     pub fn metric(&self, key: &str) -> Option<&Metric> {
         self.metrics.get(key)
+    }
+
+    /// Keys of the metrics whose bounds are known only by their history.
+    pub fn unsettled(&self) -> impl Iterator<Item = &str> {
+        self.metrics.iter().filter(|(_, metric)| !metric.is_settled).map(|(key, _)| key)
+    }
+
+    /// Notes the bounds that a metric's history had at some moment: the points that came since are in them already.
+    pub fn settle(&mut self, key: &str, history: Bounds) {
+        if let Some(metric) = self.metrics.get_mut(key) {
+            metric.bounds.join(history);
+            metric.is_settled = true;
+        }
     }
 
     /// Data set inputs by ascending (name, digest, context), each once.
@@ -190,7 +216,9 @@ impl RunDocument {
                 let points: Vec<Point> = sent.collect();
                 plan.accepted += points.len();
                 if let Some(latest) = points.iter().copied().max_by(Point::step_order) {
-                    added.push((key.to_owned(), Metric { latest, points: points.len() as u64 }));
+                    let bounds = points.iter().map(|point| point.value).collect();
+                    let metric = Metric { latest, points: points.len() as u64, bounds, is_settled: true };
+                    added.push((key.to_owned(), metric));
                 }
                 if points.len() > 1 { points } else { Vec::new() }
             };
@@ -215,6 +243,7 @@ impl Metric {
         let was_in_history = self.is_in_history();
         self.points = self.points.saturating_add(fresh.len() as u64);
         for point in &fresh {
+            self.bounds.add(point.value);
             if point.step_order(&self.latest).is_gt() {
                 self.latest = *point;
             }

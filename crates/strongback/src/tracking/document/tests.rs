@@ -26,9 +26,8 @@ fn sample() -> RunDocument {
     document
 }
 
-#[test]
-fn bytes_of_version_1_are_fixed() {
-    let golden = "01\
+/// The sample, written by version 1. Of one point a metric, nothing but the version is different.
+const VERSION_1: &str = "01\
         02\
         05646570746801\
         36\
@@ -42,14 +41,69 @@ fn bytes_of_version_1_are_fixed() {
         02\
         03756c62046162313200\
         03756c6204616231320105747261696e";
+
+#[test]
+fn bytes_of_version_1_are_read_and_settled_by_the_history() {
     let document = sample();
-    assert_eq!(hex::encode(document.encode()), golden);
-    assert_eq!(RunDocument::decode(&hex::decode(golden).unwrap()).unwrap(), document);
+    assert_eq!(RunDocument::decode(&hex::decode(VERSION_1).unwrap()).unwrap(), document);
+    // A metric of three points, the latest of them 2.5 at (2, 2).
+    let bytes = hex::decode("01000001046c6f73730700002040040400").unwrap();
+    let mut document = RunDocument::decode(&bytes).unwrap();
+    assert_eq!(document.metric("loss").unwrap().bounds(), None);
+    assert_eq!(document.unsettled().collect::<Vec<_>>(), ["loss"]);
+    // What comes meanwhile is not lost, also over a store.
+    document.log_points(vec![("loss", Point::new(3, 3, -7.0)), ("other", Point::new(3, 3, 1.0))]);
+    let mut document = RunDocument::decode(&document.encode()).unwrap();
+    assert_eq!(document.unsettled().collect::<Vec<_>>(), ["loss"]);
+    document.settle("loss", [9.0, f64::NAN, 2.5].into_iter().map(Value::new).collect());
+    let bounds = document.metric("loss").unwrap().bounds().unwrap();
+    assert_eq!((bounds.min(), bounds.max()), (Some(-7.0), Some(9.0)));
+    assert_eq!(document.unsettled().next(), None);
+    assert_eq!(RunDocument::decode(&document.encode()).unwrap(), document);
+}
+
+#[test]
+fn bytes_of_version_2_are_fixed() {
+    let mut document = RunDocument::default();
+    let points = |values: &'static [f64]| (0..).zip(values).map(|(at, value)| Point::new(at, at, *value));
+    for (key, values) in
+        [("a", &[0.5, 0.25, 3.0, 0.1][..]), ("b", &[f64::NAN, f64::NAN]), ("c", &[2.0, 1.0]), ("d", &[4.0])]
+    {
+        document.log_points(points(values).map(|point| (key, point)).collect());
+    }
+    let golden = "02000004\
+        0161089a9999999999b93f060610000040 40"
+        .replace(' ', "");
+    assert!(hex::encode(document.encode()).starts_with(&golden), "{}", hex::encode(document.encode()));
+    assert_eq!(RunDocument::decode(&document.encode()).unwrap(), document);
+    // One point is its own bounds, and costs nothing.
+    let plain = hex::encode(sample().encode());
+    assert_eq!(format!("01{}", &plain[2..]), VERSION_1);
+}
+
+#[test]
+fn bounds_are_of_numbers() {
+    let mut document = RunDocument::default();
+    let mut bounds = |value: f64, step: i64| {
+        document.log_points(vec![("m", Point::new(1, step, value))]);
+        let bounds = document.metric("m").unwrap().bounds().unwrap();
+        (bounds.min(), bounds.max())
+    };
+    assert_eq!(bounds(f64::NAN, 0), (None, None));
+    assert_eq!(bounds(f64::NAN, 1), (None, None));
+    assert_eq!(bounds(-1.0, 2), (Some(-1.0), Some(-1.0)));
+    assert_eq!(bounds(f64::NAN, 3), (Some(-1.0), Some(-1.0)));
+    assert_eq!(bounds(f64::INFINITY, 4), (Some(-1.0), Some(f64::MAX)));
+    assert_eq!(bounds(f64::NEG_INFINITY, 0), (Some(f64::MIN), Some(f64::MAX)));
+    // Sent again.
+    assert_eq!(bounds(f64::NEG_INFINITY, 0), (Some(f64::MIN), Some(f64::MAX)));
 }
 
 #[test]
 fn every_cut_and_every_flipped_bit_is_an_error_or_a_document() {
-    let bytes = sample().encode();
+    let mut document = sample();
+    document.log_points(vec![("loss", Point::new(1, 4, 0.1)), ("auc", Point::new(1, 1, 0.5))]);
+    let bytes = document.encode();
     for len in 0..bytes.len() {
         RunDocument::decode(&bytes[..len]).unwrap_err();
     }
@@ -64,7 +118,7 @@ fn every_cut_and_every_flipped_bit_is_an_error_or_a_document() {
     }
     let huge_count = [1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     assert_eq!(RunDocument::decode(&huge_count).unwrap_err().why, "count exceeds what follows");
-    assert_eq!(RunDocument::decode(&[2, 0, 0, 0, 0]).unwrap_err().why, "unknown version");
+    assert_eq!(RunDocument::decode(&[3, 0, 0, 0, 0]).unwrap_err().why, "unknown version");
 }
 
 #[test]
@@ -139,6 +193,10 @@ proptest! {
                 let metric = document.metric(key).unwrap();
                 prop_assert_eq!(Some(metric.latest), points.iter().copied().max_by(Point::step_order));
                 prop_assert!(metric.points >= points.len() as u64);
+                let numbers = points.iter().map(|point| point.value.get()).filter(|number| !number.is_nan());
+                let bounds = metric.bounds().unwrap();
+                prop_assert_eq!(bounds.min(), numbers.clone().reduce(f64::min));
+                prop_assert_eq!(bounds.max(), numbers.reduce(f64::max));
                 if metric.is_in_history() {
                     prop_assert_eq!(&history[key], points);
                 } else {
@@ -166,11 +224,13 @@ proptest! {
     }
 
     #[test]
-    fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), version in 1_u8..3) {
         let mut bytes = bytes;
         if let Some(first) = bytes.first_mut() {
-            *first = 1;
+            *first = version;
         }
-        _ = RunDocument::decode(&bytes);
+        if let Ok(document) = RunDocument::decode(&bytes) {
+            prop_assert_eq!(RunDocument::decode(&document.encode()).unwrap(), document);
+        }
     }
 }

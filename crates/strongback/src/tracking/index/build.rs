@@ -3,6 +3,9 @@
 //! What must stay true: columns are stored only while the lease that the pass began with is still held. A builder that
 //! was slow, and whose lease somebody else had meanwhile, read what is no longer so; that its lease ran out is not
 //! enough to know, so nobody renews a lease that had another holder in between.
+//!
+//! Once there is nothing else to do, segments of an older format are built anew: all runs of one are marked, in the transaction that
+//! says that it is of today's. From then on searches read their documents, until they are indexed like any others.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,12 +18,12 @@ use super::{
 };
 use crate::{
     bind,
-    db::{Db, Origin, Sql},
+    db::{Db, Origin, Row, Sql},
     error::{Error, Result},
     events::store::LEASE_TAKE,
     tracking::{
-        columns::{ColumnId, Kind, RunFacts, SegmentBuilder, SegmentChanges},
-        metrics::compact,
+        columns::{ColumnId, Kind, RunFacts, SEGMENT_FORMAT, SegmentBuilder, SegmentChanges},
+        metrics::{self, compact},
         run::{self, Run},
         scan::Segment,
     },
@@ -49,6 +52,8 @@ pub(super) struct Builder<'a> {
     /// Marks of runs that cannot be read, and when each was tried: said once, and tried again after `retry`.
     damaged: HashMap<Mark, Instant>,
     retry: Duration,
+    /// Whether every segment was seen to be of today's format. None becomes older.
+    is_renewed: bool,
 }
 
 /// What became of one experiment in one pass.
@@ -61,7 +66,13 @@ enum Indexed {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(db: &'a Db, retry: Duration) -> Self {
-        Self { db, holder: uuid::Uuid::now_v7().to_string(), damaged: HashMap::new(), retry }
+        Self {
+            db,
+            holder: uuid::Uuid::now_v7().to_string(),
+            damaged: HashMap::new(),
+            retry,
+            is_renewed: false,
+        }
     }
 
     /// Indexes a batch of every experiment that has marked runs. What cannot be read in one of them is logged and does
@@ -70,7 +81,7 @@ impl<'a> Builder<'a> {
         let fresh = |sql: &mut Sql<'_>| sql.all(&store::FRESH_EXPERIMENTS, bind![], |row| row.get::<i64>(0));
         let fresh = self.db.read(&Origin::system(), fresh).await?;
         if fresh.is_empty() {
-            return Ok(Pass::CaughtUp);
+            return self.renew().await;
         }
         if !self.take_lease().await? {
             return Ok(Pass::Elsewhere);
@@ -89,7 +100,39 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        Ok(if is_behind { Pass::Behind } else { Pass::CaughtUp })
+        if is_behind { Ok(Pass::Behind) } else { self.renew().await }
+    }
+
+    /// Marks the runs of a segment of an older format, if there is one.
+    async fn renew(&mut self) -> Result<Pass> {
+        if self.is_renewed {
+            return Ok(Pass::CaughtUp);
+        }
+        let old = |sql: &mut Sql<'_>| {
+            let read = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?));
+            let found = sql.first(&store::SEGMENT_OLD, bind![SEGMENT_FORMAT], read)?;
+            found
+                .map(|(id, experiment)| Ok((id, experiment, assign::run_ids(sql, id)?.run_ids())))
+                .transpose()
+        };
+        let Some((segment, experiment, runs)) = self.db.read(&Origin::system(), old).await? else {
+            self.is_renewed = true;
+            return Ok(Pass::CaughtUp);
+        };
+        if !self.take_lease().await? {
+            return Ok(Pass::Elsewhere);
+        }
+        let holder = self.holder.clone();
+        let runs = serde_json::to_string(&runs).map_err(Error::internal)?;
+        let mark = move |tx: &mut Sql<'_>| {
+            let is_held = keep_lease(tx, &holder)?;
+            if is_held {
+                tx.execute(&store::FRESH_ALL, bind![experiment, &runs])?;
+                tx.execute(&store::SEGMENT_RENEW, bind![segment, SEGMENT_FORMAT])?;
+            }
+            Ok(is_held)
+        };
+        Ok(if self.db.derive(mark).await? { Pass::Behind } else { Pass::Elsewhere })
     }
 
     async fn take_lease(&self) -> Result<bool> {
@@ -119,17 +162,14 @@ impl<'a> Builder<'a> {
                 tracing::warn!(?error, run_id, "a run's metric history could not be compacted");
             }
         }
+        let mut is_behind = work.is_behind;
         for (target, marks) in work.groups {
+            let marked = marks.clone();
             let built = self.db.read(&Origin::system(), move |sql| build(sql, target, &marks)).await?;
-            for (mark, error) in built.damaged {
-                if self.damaged.insert(mark, Instant::now()).is_none() {
-                    tracing::error!(
-                        ?error,
-                        experiment,
-                        run_id = mark.0,
-                        "a run cannot be read and is left out of the search index"
-                    );
-                }
+            let unsettled = self.settle(&built.unsettled, &marked).await?;
+            is_behind |= unsettled.len() < built.unsettled.len();
+            for (mark, error) in built.damaged.into_iter().chain(unsettled) {
+                self.leave_out(experiment, mark, &error);
             }
             for mark in &built.marks {
                 self.damaged.remove(mark);
@@ -149,8 +189,30 @@ impl<'a> Builder<'a> {
                 return Ok(Indexed::LeaseLost);
             }
         }
-        Ok(Indexed::Batch { is_behind: work.is_behind })
+        Ok(Indexed::Batch { is_behind })
     }
+
+    /// Settles runs, so that the next pass can index them; answers those of which it cannot be done.
+    async fn settle(&self, runs: &[i64], marks: &[Mark]) -> Result<Vec<(Mark, Error)>> {
+        let damaged = metrics::settle_stored(self.db, runs).await?;
+        Ok(damaged.into_iter().filter_map(|(run, error)| Some((mark_of(run, marks)?, error))).collect())
+    }
+
+    /// Leaves a run alone for a while, and says so once.
+    fn leave_out(&mut self, experiment: i64, mark: Mark, error: &Error) {
+        if self.damaged.insert(mark, Instant::now()).is_none() {
+            tracing::error!(
+                ?error,
+                experiment,
+                run_id = mark.0,
+                "a run cannot be read and is left out of the search index"
+            );
+        }
+    }
+}
+
+fn mark_of(run: i64, marks: &[Mark]) -> Option<Mark> {
+    marks.iter().find(|(id, _)| *id == run).copied()
 }
 
 /// Renews the lease; whether nobody had it since it was taken.
@@ -173,6 +235,17 @@ pub(in crate::tracking) fn segments(sql: &mut Sql<'_>, experiments: &[i64]) -> R
     })
 }
 
+/// Runs in those segments of experiments that are of an older format, segment by segment.
+pub(in crate::tracking) fn runs_of_old(sql: &mut Sql<'_>, experiments: &[i64]) -> Result<Vec<i64>> {
+    let ids = serde_json::to_string(experiments).map_err(Error::internal)?;
+    let old = sql.all(&store::SEGMENTS_OLD, bind![&ids, SEGMENT_FORMAT], |row| row.get::<i64>(0))?;
+    let mut runs = Vec::new();
+    for segment in old {
+        runs.extend(assign::run_ids(sql, segment)?.run_ids());
+    }
+    Ok(runs)
+}
+
 /// A segment as it is to be.
 struct Built {
     changes: SegmentChanges,
@@ -180,6 +253,8 @@ struct Built {
     marks: Vec<Mark>,
     /// Of the runs that cannot be read, and why.
     damaged: Vec<(Mark, Error)>,
+    /// Runs that have to be settled first.
+    unsettled: Vec<i64>,
 }
 
 /// A segment's columns with the marked runs as they are now.
@@ -190,26 +265,25 @@ fn build(sql: &mut Sql<'_>, target: Target, marks: &[Mark]) -> Result<Built> {
     };
     let ids: Vec<i64> = marks.iter().map(|(id, _)| *id).collect();
     let ids = serde_json::to_string(&ids).map_err(Error::internal)?;
-    let mut unread: Vec<(i64, Error)> = Vec::new();
+    let (mut unread, mut unsettled) = (Vec::<(i64, Error)>::new(), Vec::<i64>::new());
     sql.each(&run::store::RUN_BY_IDS, bind![&ids], |row| {
         let id = row.get(0)?;
-        match run::read(row).and_then(|run| builder.apply(id, &facts(&run)?).map_err(Error::internal)) {
-            Ok(()) => {}
-            Err(error) => unread.push((id, error)),
+        match run::read(row) {
+            Ok(run) if run.document.unsettled().next().is_some() => unsettled.push(id),
+            run => match run.and_then(|run| builder.apply(id, &facts(&run)?).map_err(Error::internal)) {
+                Ok(()) => {}
+                Err(error) => unread.push((id, error)),
+            },
         }
         Ok(true)
     })?;
     if let Target::Stored(id) = target {
         merge_stored(sql, id, &mut builder)?;
     }
-    let is_unread = |(id, _): &&Mark| unread.iter().any(|(run, _)| run == id);
-    let read = marks.iter().filter(|mark| !is_unread(mark)).copied().collect();
-    let damaged = unread.iter().filter_map(|(run, error)| {
-        let mark = marks.iter().find(|(id, _)| id == run)?;
-        Some((*mark, error.clone()))
-    });
-    let damaged = damaged.collect();
-    Ok(Built { changes: builder.finish(), marks: read, damaged })
+    let left: HashSet<i64> = unread.iter().map(|(run, _)| *run).chain(unsettled.iter().copied()).collect();
+    let read = marks.iter().filter(|(run, _)| !left.contains(run)).copied().collect();
+    let damaged = unread.into_iter().filter_map(|(run, error)| Some((mark_of(run, marks)?, error))).collect();
+    Ok(Built { changes: builder.finish(), marks: read, damaged, unsettled })
 }
 
 /// Lets the stored columns of a segment pass through its builder, one at a time.
@@ -259,7 +333,8 @@ fn store_segment(
             id
         }
         Target::New(_) => {
-            tx.one(&store::SEGMENT_INSERT, bind![experiment, first, last, runs, bytes], |row| row.get(0))?
+            let made = bind![experiment, first, last, runs, bytes, SEGMENT_FORMAT];
+            tx.one(&store::SEGMENT_INSERT, made, |row| row.get(0))?
         }
     };
     for (id, body) in &changes.written {

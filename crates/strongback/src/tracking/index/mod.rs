@@ -26,7 +26,7 @@ use crate::{
 
 use build::{Builder, Pass, RETRY};
 
-pub(in crate::tracking) use build::{facts, segments};
+pub(in crate::tracking) use build::{facts, runs_of_old, segments};
 
 /// How long the builder rests when it has caught up.
 const REST: Duration = Duration::from_secs(1);

@@ -3,11 +3,14 @@
 //! What must stay true: a point is in the run's document alone while it is the only one of its key, and else in pieces
 //! and chunks (see [`super::series`]); compaction changes how points lie, never which there are.
 
+mod bounds;
 pub(crate) mod bulk;
 pub(in crate::tracking) mod compact;
 mod history;
 pub(in crate::tracking) mod store;
 mod wire;
+
+pub(in crate::tracking) use bounds::{settle, settle_stored};
 
 use std::collections::BTreeMap;
 

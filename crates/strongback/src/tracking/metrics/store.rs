@@ -17,5 +17,8 @@ statements! {
     CHUNKS_FROM = "SELECT body FROM metric_chunk WHERE run_id = $1 AND key = $2 AND seq >= $3 ORDER BY seq";
     CHUNK_DELETE = "DELETE FROM metric_chunk WHERE run_id = $1 AND key = $2 AND seq = $3";
     CHUNK_INSERT = "INSERT INTO metric_chunk (run_id, key, seq, points, body) VALUES ($1, $2, $3, $4, $5)";
+    DOCUMENT_GET = "SELECT document FROM run WHERE id = $1";
+    DOCUMENT_LOCK = "SELECT document FROM run WHERE id = $1 {lock}";
+    DOCUMENT_PUT = "UPDATE run SET document = $2 WHERE id = $1";
     RUN_HOLD = "SELECT id FROM run WHERE id = $1 {lock}";
 }

@@ -83,11 +83,11 @@ fn fits(by: &By, key: &Key) -> bool {
     let is_time = |key: &str| key == attribute::START_TIME || key == attribute::END_TIME;
     match by {
         _ if *key == Key::Missing => true,
-        By::Column(Kind::Metric, _) => matches!(key, Key::Float(_) | Key::Nan),
+        By::Column(Kind::Metric, _) | By::Aggregate(_) => matches!(key, Key::Float(_) | Key::Nan),
         By::Column(Kind::Attribute, name) if is_time(name) => matches!(key, Key::Int(_)),
         By::Column(Kind::Attribute | Kind::Param | Kind::Tag, _) | By::ArtifactRoot => {
             matches!(key, Key::Text(_))
         }
-        By::Column(Kind::Rows | Kind::Dataset, _) | By::Nothing => false,
+        By::Column(Kind::Rows | Kind::Dataset | Kind::MetricMin | Kind::MetricMax, _) | By::Nothing => false,
     }
 }

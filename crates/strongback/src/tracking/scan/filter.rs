@@ -7,7 +7,7 @@ use syntax::search::{Attribute, DatasetField, Expr, Fields, Operator, Predicate,
 
 use crate::tracking::columns::{Bitmap, Column, Presence, RUN_NAME_TAG, RunFacts, Texts, Zone};
 
-use super::View;
+use super::{View, aggregate};
 
 /// Texts that are tested between two looks at whether to go on.
 pub(super) const TEXTS_AT_ONCE: usize = 64;
@@ -55,6 +55,7 @@ impl<F: Fn() -> String> Fields for Fresh<'_, F> {
     fn number(&self, subject: &Subject) -> Option<f64> {
         match subject {
             Subject::Metric(key) => Some(self.facts.document.metric(key)?.latest.value.get()),
+            Subject::Aggregate(aggregate) => aggregate::number(self.facts.document, aggregate),
             Subject::Attribute(Attribute::StartTime) => Some(self.facts.start_time_ms as f64),
             Subject::Attribute(Attribute::EndTime) => self.facts.end_time_ms.map(|end| end as f64),
             _ => None,

@@ -8,12 +8,15 @@
 //! - MLflow's rules: a missing key satisfies nothing but `IS NULL`; NaN satisfies only `!=`; a data set comparison
 //!   holds if some input satisfies it; NaN is ordered after numbers and missing after everything, in both directions;
 //!   ties go by start time, newest first, then by run id.
+//! - The smallest or largest of a metric's values is of its numbers; where all are NaN it is missing. A name that is written without
+//!   quotes is first the metric that is called so, run by run.
 //! - A page goes on after an [`Anchor`], a place in the order and not an offset: runs that are created meanwhile
 //!   neither repeat nor skip others.
 //! - The index knows whether a run was deleted by itself; a deleted experiment deletes its runs without a word to it.
 //! - A search that takes too long ends in the middle ([`ColumnSource::keep_going`]), since it holds a reader.
 //! - Only columns that filter and order name are asked for, besides run ids and lifecycle.
 
+mod aggregate;
 mod anchor;
 mod filter;
 mod order;
@@ -21,7 +24,9 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-use syntax::search::{Expr, OrderBy};
+use std::collections::BTreeSet;
+
+use syntax::search::{Expr, Function, OrderBy, Subject};
 
 use super::best::Best;
 use super::columns::{Kind, RunFacts};
@@ -46,6 +51,21 @@ pub struct Query<'q> {
     pub limit: usize,
     /// Where the page before this one ended.
     pub after: Option<&'q Anchor>,
+}
+
+impl Query<'_> {
+    /// Keys of the metrics whose smallest or largest values are asked for.
+    pub fn aggregated(&self) -> BTreeSet<String> {
+        let filtered = self.filter.iter().flat_map(|filter| filter.comparisons()).map(|one| &one.subject);
+        let keys =
+            filtered.chain(self.order.iter().map(|by| &by.subject)).filter_map(|subject| match subject {
+                Subject::Aggregate(aggregate) if aggregate.function() != Function::Last => {
+                    Some(aggregate.key().to_owned())
+                }
+                _ => None,
+            });
+        keys.collect()
+    }
 }
 
 /// Which lifecycle stages a search sees.
@@ -79,7 +99,7 @@ pub struct Segment {
 pub struct FreshRun<'a> {
     /// Internal run id.
     pub run_id: i64,
-    /// What it holds now; deleted also where its experiment was.
+    /// What it holds now; deleted also where its experiment was. Metrics of [`Query::aggregated`] are settled.
     pub facts: RunFacts<'a>,
 }
 

@@ -2,10 +2,11 @@
 
 use std::cmp::Ordering;
 
-use syntax::search::{Attribute, OrderBy, Subject};
+use syntax::search::{Aggregate, Attribute, OrderBy, Subject};
 
 use crate::tracking::columns::{Kind, RUN_NAME_TAG, RunFacts, attribute};
 
+use super::aggregate;
 use super::anchor::Anchor;
 use super::filter::artifact_root_of;
 
@@ -32,6 +33,8 @@ pub(super) struct Clause {
 pub(super) enum By {
     /// A column's values.
     Column(Kind, String),
+    /// The smallest, largest or latest values of a metric.
+    Aggregate(Aggregate),
     /// The artifact root of the run's experiment. With the run id behind it, this is the order of artifact URIs.
     ArtifactRoot,
     /// Nothing that a run has.
@@ -67,6 +70,7 @@ impl Order {
                     clauses.push(Clause { by: By::ArtifactRoot, ascending });
                     return Self { clauses, id_ascending: ascending };
                 }
+                Subject::Aggregate(aggregate) => By::Aggregate(aggregate.clone()),
                 subject => {
                     column_of(subject).map_or(By::Nothing, |(kind, key)| By::Column(kind, key.to_owned()))
                 }
@@ -102,6 +106,9 @@ impl Order {
         let keys = self.clauses.iter().map(|clause| match &clause.by {
             By::ArtifactRoot => Key::Text(artifact_root_of(&root())),
             By::Nothing => Key::Missing,
+            By::Aggregate(aggregate) => {
+                aggregate::number(facts.document, aggregate).map_or(Key::Missing, Key::float)
+            }
             By::Column(kind, key) => fresh_key(*kind, key, facts),
         });
         Candidate { run_id, uuid: facts.uuid, keys: keys.collect() }
@@ -177,7 +184,7 @@ impl Candidate {
     }
 }
 
-/// The column that a subject of a run looks at; `None` for what no column holds.
+/// The column that a subject of a run looks at; `None` for what no column alone holds.
 pub(super) fn column_of(subject: &Subject) -> Option<(Kind, &str)> {
     Some(match subject {
         Subject::Metric(key) => (Kind::Metric, key),
@@ -190,7 +197,7 @@ pub(super) fn column_of(subject: &Subject) -> Option<(Kind, &str)> {
         Subject::Attribute(Attribute::Status) => (Kind::Attribute, attribute::STATUS),
         Subject::Attribute(Attribute::StartTime) => (Kind::Attribute, attribute::START_TIME),
         Subject::Attribute(Attribute::EndTime) => (Kind::Attribute, attribute::END_TIME),
-        Subject::Attribute(_) => return None,
+        Subject::Attribute(_) | Subject::Aggregate(_) => return None,
     })
 }
 

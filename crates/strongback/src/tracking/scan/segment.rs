@@ -4,11 +4,12 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use syntax::search::{Attribute, Predicate, Subject, Test, TextTest};
+use syntax::search::{Aggregate, Attribute, Predicate, Subject, Test, TextTest};
 
 use crate::tracking::best::Best;
 use crate::tracking::columns::{Bitmap, Column, Kind, Zone, attribute};
 
+use super::aggregate::{Parts, kind_apart};
 use super::filter::{Filter, TEXTS_AT_ONCE, artifact_root_of, artifact_uri, run_uuid, run_uuid_text, select};
 use super::order::{By, Candidate, Clause, Key, Order, RANK_MISSING, RANK_NAN, column_of};
 use super::{ColumnSource, Segment, View};
@@ -18,6 +19,7 @@ pub(super) struct Scan<'s, S> {
     source: &'s S,
     segment: &'s Segment,
     columns: Vec<(Kind, String, Option<Rc<Column>>)>,
+    aggregates: Vec<(Aggregate, Option<Rc<Column>>)>,
 }
 
 /// One clause of the order over this segment's rows.
@@ -29,7 +31,7 @@ enum Ranker<'c> {
 
 impl<'s, S: ColumnSource> Scan<'s, S> {
     pub(super) fn new(source: &'s S, segment: &'s Segment) -> Self {
-        Self { source, segment, columns: Vec::new() }
+        Self { source, segment, columns: Vec::new(), aggregates: Vec::new() }
     }
 
     /// Adds the segment's best rows to `best`.
@@ -128,13 +130,15 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
             return self.select_by_id(subject, test, selected);
         }
         let rows = self.segment.runs;
-        match column_of(subject) {
-            Some((kind, key)) => {
-                let column = self.column(kind, key)?;
-                selected.and(&select(test, column.as_deref(), rows, || self.source.keep_going())?);
+        let column = match (subject, column_of(subject)) {
+            (Subject::Aggregate(aggregate), _) => self.aggregate(aggregate)?,
+            (_, Some((kind, key))) => self.column(kind, key)?,
+            (_, None) => {
+                *selected = Bitmap::none(rows);
+                return Ok(());
             }
-            None => *selected = Bitmap::none(rows),
-        }
+        };
+        selected.and(&select(test, column.as_deref(), rows, || self.source.keep_going())?);
         Ok(())
     }
 
@@ -230,10 +234,8 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
                 Ranker::Same(clause, Key::Text(artifact_root_of(&root)))
             }
             By::Nothing => Ranker::Same(clause, Key::Missing),
-            By::Column(kind, key) => match self.column(*kind, key)? {
-                Some(column) => Ranker::Column(clause, column),
-                None => Ranker::Same(clause, Key::Missing),
-            },
+            By::Column(kind, key) => Ranker::over(clause, self.column(*kind, key)?),
+            By::Aggregate(aggregate) => Ranker::over(clause, self.aggregate(aggregate)?),
         })
     }
 
@@ -258,6 +260,25 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
         Ok(())
     }
 
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Option<Rc<Column>>, S::Error> {
+        if let Some((_, column)) = self.aggregates.iter().find(|(known, _)| known == aggregate) {
+            return Ok(column.clone());
+        }
+        let (key, function) = (aggregate.key(), aggregate.function());
+        let latest = self.column(Kind::Metric, key)?;
+        let parts = Parts {
+            literal: aggregate.literal().map(|key| self.column(Kind::Metric, key)).transpose()?.flatten(),
+            apart: match kind_apart(function) {
+                Some(kind) if latest.is_some() => self.column(kind, key)?,
+                _ => None,
+            },
+            latest,
+        };
+        let column = parts.column(function, self.segment.runs)?;
+        self.aggregates.push((aggregate.clone(), column.clone()));
+        Ok(column)
+    }
+
     fn column(&mut self, kind: Kind, key: &str) -> Result<Option<Rc<Column>>, S::Error> {
         if let Some((_, _, column)) = self.columns.iter().find(|(k, name, _)| *k == kind && name == key) {
             return Ok(column.clone());
@@ -276,7 +297,14 @@ const TEXT_RANK_LAST: u64 = 1 << 40;
 /// The rank of every row where all have the same key.
 const RANK_SAME: u64 = 1;
 
-impl Ranker<'_> {
+impl<'c> Ranker<'c> {
+    fn over(clause: &'c Clause, column: Option<Rc<Column>>) -> Self {
+        match column {
+            Some(column) => Self::Column(clause, column),
+            None => Self::Same(clause, Key::Missing),
+        }
+    }
+
     /// Ranks of these rows: smaller comes first.
     fn ranks(&self, rows: &[u16]) -> Vec<u64> {
         let (clause, column) = match self {

@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
-use syntax::search::{Attribute, Comparison, DatasetField, Operand, Operator, Span, Subject, ilike, like};
+use syntax::search::{
+    Aggregate, Attribute, Comparison, DatasetField, Operand, Operator, Span, Subject, ilike, like,
+};
 
 use super::*;
 use crate::tracking::columns::{ColumnId, SegmentBuilder};
@@ -21,6 +23,8 @@ struct Run {
     deleted: bool,
     experiment: i64,
     document: RunDocument,
+    /// Every value that was logged, by key, in the order of their steps.
+    logged: BTreeMap<String, Vec<f64>>,
 }
 
 impl Run {
@@ -120,6 +124,9 @@ fn found(run: &Run, subject: &Subject) -> Found {
         Subject::Metric(key) => {
             Found::Numbers(document.metric(key).map(|metric| metric.latest.value.get()).into_iter().collect())
         }
+        Subject::Aggregate(aggregate) => {
+            Found::Numbers(naive_aggregate(run, aggregate).into_iter().collect())
+        }
         Subject::Param(key) => one(document.param(key)),
         Subject::Tag(key) => one(document.tag(key)),
         Subject::Dataset(field) => Found::Texts(
@@ -145,6 +152,19 @@ fn found(run: &Run, subject: &Subject) -> Found {
             Found::Numbers(run.end.map(|end| end as f64).into_iter().collect())
         }
         Subject::Attribute(_) => unreachable!("no attribute of runs"),
+    }
+}
+
+fn naive_aggregate(run: &Run, aggregate: &Aggregate) -> Option<f64> {
+    if let Some(values) = aggregate.literal().and_then(|key| run.logged.get(key)) {
+        return values.last().copied();
+    }
+    let values = run.logged.get(aggregate.key())?;
+    let numbers = values.iter().copied().filter(|value| !value.is_nan());
+    match aggregate.function() {
+        Function::Last => values.last().copied(),
+        Function::Min => numbers.reduce(f64::min),
+        Function::Max => numbers.reduce(f64::max),
     }
 }
 
@@ -216,7 +236,9 @@ fn word() -> impl Strategy<Value = String> {
 fn run() -> impl Strategy<Value = Run> {
     let texts =
         || prop::collection::btree_map(prop_oneof!["[pq]", Just("mlflow.runName".to_owned())], word(), 0..3);
-    let metrics = prop::collection::btree_map("[mn]", number(), 0..3);
+    let values = prop::collection::vec(number(), 1..4);
+    let key = prop_oneof![4 => "[mn]", 1 => "[mn][.](min|last)"];
+    let metrics = prop::collection::btree_map(key, values, 0..4);
     let inputs = prop::collection::vec((word(), prop::option::of(word())), 0..3);
     let times = (0_i64..4, prop::option::of(0_i64..4), prop::bool::weighted(0.2), 1_i64..3, word());
     (any::<[u8; 16]>(), times, texts(), texts(), metrics, inputs).prop_map(
@@ -228,15 +250,21 @@ fn run() -> impl Strategy<Value = Run> {
             for (key, value) in &tags {
                 assert!(document.set_tag(key, value));
             }
-            document.log_points(
-                metrics.iter().map(|(key, value)| (key.as_str(), Point::new(1, 1, *value))).collect(),
-            );
+            for (key, values) in &metrics {
+                let points =
+                    (0..).zip(values).map(|(step, value)| (key.as_str(), Point::new(1, step, *value)));
+                document.log_points(points.collect());
+            }
             for (name, context) in inputs {
                 document.add_dataset(DatasetInput { name, digest: "d".into(), context });
             }
-            Run { uuid, user, start, end, deleted, experiment, document }
+            Run { uuid, user, start, end, deleted, experiment, document, logged: metrics }
         },
     )
+}
+
+fn function() -> impl Strategy<Value = Function> {
+    prop::sample::select(Function::ALL.to_vec())
 }
 
 fn subject() -> impl Strategy<Value = Subject> {
@@ -251,6 +279,13 @@ fn subject() -> impl Strategy<Value = Subject> {
     ]);
     prop_oneof![
         "[mno]".prop_map(Subject::Metric),
+        ("[mno]", function(), any::<bool>()).prop_map(|(key, function, is_quoted)| {
+            let unquoted = format!("{key}.{}", function.name());
+            Subject::Aggregate(match is_quoted {
+                true => Aggregate::of(&key, function),
+                false => Aggregate::unquoted(&unquoted).unwrap(),
+            })
+        }),
         "[pqr]".prop_map(Subject::Param),
         "[pqr]".prop_map(Subject::Tag),
         attribute.prop_map(Subject::Attribute),
@@ -270,7 +305,9 @@ fn comparison() -> impl Strategy<Value = Comparison> {
         |(subject, numeric, textual, list, null, which)| {
             let is_number = matches!(
                 subject,
-                Subject::Metric(_) | Subject::Attribute(Attribute::StartTime | Attribute::EndTime)
+                Subject::Metric(_)
+                    | Subject::Aggregate(_)
+                    | Subject::Attribute(Attribute::StartTime | Attribute::EndTime)
             );
             let nullable = matches!(subject, Subject::Param(_) | Subject::Tag(_));
             let (op, value) = match which {
@@ -397,6 +434,7 @@ fn plain_run(n: u8, document: RunDocument) -> Run {
         deleted: false,
         experiment: 1,
         document,
+        logged: BTreeMap::new(),
     }
 }
 
@@ -455,6 +493,8 @@ fn bytes_of_a_page_token_are_fixed_and_bound_to_their_order() {
     let anchor = Anchor::decode(&bytes, &order).unwrap();
     assert_eq!(anchor.encode(), bytes);
     assert_eq!(Anchor::decode(&bytes, &[]).unwrap_err().why, "it belongs to another order");
+    let smallest = Subject::Aggregate(Aggregate::of("auc", Function::Min));
+    assert_eq!(Anchor::decode(&bytes, &[OrderBy { subject: smallest, ascending: false }]), Ok(anchor));
     let other = [OrderBy { subject: Subject::Param("lr".into()), ascending: false }];
     assert_eq!(Anchor::decode(&bytes, &other).unwrap_err().why, "it belongs to another order");
     for len in 0..bytes.len() {

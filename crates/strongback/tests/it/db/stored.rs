@@ -271,6 +271,17 @@ async fn read_runs(test: &TestApp) {
     let second = search("metrics.loss > 2").await;
     assert_eq!(second["info"]["run_name"], "second");
     assert_eq!(points(test, &second, "loss").await, [0, 1, 2], "of pieces");
+    // Documents and segments of former schemas did not keep them.
+    for _ in 0..2 {
+        assert_eq!(search("metrics.loss.max = 1").await["info"]["run_name"], "first", "of a chunk");
+        assert_eq!(
+            search("metrics.`auc`.min = 0.5").await["info"]["run_name"],
+            "first",
+            "of a compacted piece"
+        );
+        assert_eq!(search("metrics.loss.min = 2.5").await["info"]["run_name"], "second", "of pieces");
+        tracking::catch_up(&test.app).await.unwrap();
+    }
 }
 
 async fn read_models(test: &TestApp) {

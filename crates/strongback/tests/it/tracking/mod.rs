@@ -3,6 +3,7 @@
 mod experiments;
 mod histories;
 mod models;
+mod pages;
 mod races;
 mod runs;
 mod search;

@@ -13,8 +13,8 @@ use std::{
 
 use serde_json::{Value, json};
 use syntax::search::{
-    Attribute, DatasetField, Fields, Grammar, OrderBy, Predicate, Subject, compare_numbers, compare_texts,
-    parse_filter, parse_order_by,
+    Attribute, DatasetField, Fields, Function, Grammar, OrderBy, Predicate, Subject, compare_numbers,
+    compare_texts, parse_filter, parse_order_by,
 };
 use testkit::random::Random;
 use tokio::task::JoinSet;
@@ -26,7 +26,8 @@ use crate::support::{TestApp, ok, on_every_store};
 #[derive(Debug, Clone, Default)]
 struct Known {
     id: String,
-    metrics: BTreeMap<String, f64>,
+    /// Every value of each, in the order of their steps.
+    metrics: BTreeMap<String, Vec<f64>>,
     texts: BTreeMap<(bool, String), String>,
     datasets: BTreeSet<(String, String)>,
     status: &'static str,
@@ -41,7 +42,18 @@ const TAG: bool = false;
 impl Fields for Known {
     fn number(&self, subject: &Subject) -> Option<f64> {
         match subject {
-            Subject::Metric(key) => self.metrics.get(key).copied(),
+            Subject::Metric(key) => self.metrics.get(key)?.last().copied(),
+            Subject::Aggregate(aggregate) => {
+                if let Some(literal) = aggregate.literal().and_then(|key| self.metrics.get(key)) {
+                    return literal.last().copied();
+                }
+                let values = self.metrics.get(aggregate.key())?.iter().copied();
+                match aggregate.function() {
+                    Function::Last => values.last(),
+                    Function::Min => values.filter(|value| !value.is_nan()).reduce(f64::min),
+                    Function::Max => values.filter(|value| !value.is_nan()).reduce(f64::max),
+                }
+            }
             Subject::Attribute(Attribute::StartTime) => Some(self.start as f64),
             Subject::Attribute(Attribute::EndTime) => self.end.map(|end| end as f64),
             _ => None,
@@ -142,7 +154,7 @@ impl Writer {
 
     async fn log(&mut self, known: &mut Known) {
         self.step += 1;
-        let metric = one_of(&mut self.random, &["m0", "m1", "m2"]).to_owned();
+        let metric = one_of(&mut self.random, &["m0", "m0", "m1", "m1", "m2", "m1.max"]).to_owned();
         let value = one_of(&mut self.random, &["NaN", "-1", "0", "0.5", "2"]);
         let param = one_of(&mut self.random, &["p0", "p1"]).to_owned();
         let tag = one_of(&mut self.random, &["t0", "t1"]).to_owned();
@@ -155,7 +167,7 @@ impl Writer {
             "tags": [{ "key": tag, "value": text }],
         });
         self.post("log-batch", known, body).await;
-        known.metrics.insert(metric, value.parse().unwrap());
+        known.metrics.entry(metric).or_default().push(value.parse().unwrap());
         known.texts.insert((TAG, tag), text);
     }
 
@@ -165,6 +177,10 @@ impl Writer {
             "metrics.m0 > 0",
             "metrics.m1 != 0.5",
             "metrics.m2 <= 0.5",
+            "metrics.m0.min < 0",
+            "metrics.m1.max = 2",
+            "metrics.`m1`.max >= 0.5",
+            "NOT metrics.m2.min < 0.5",
             "params.p0 = 'a'",
             "params.p1 != 'B'",
             "params.p0 IS NULL",
@@ -180,6 +196,9 @@ impl Writer {
         let orders = [
             "metrics.m0 DESC",
             "metrics.m1",
+            "metrics.m0.max",
+            "metrics.m1.max DESC",
+            "metrics.`m1`.min DESC",
             "params.p0 DESC",
             "tags.t0",
             "status",
@@ -229,7 +248,9 @@ fn compare(a: &Known, b: &Known, order: &[OrderBy]) -> Ordering {
     for OrderBy { subject, ascending } in order {
         let is_number = matches!(
             subject,
-            Subject::Metric(_) | Subject::Attribute(Attribute::StartTime | Attribute::EndTime)
+            Subject::Metric(_)
+                | Subject::Aggregate(_)
+                | Subject::Attribute(Attribute::StartTime | Attribute::EndTime)
         );
         let by = if is_number {
             compare_numbers(a.number(subject), b.number(subject), *ascending)

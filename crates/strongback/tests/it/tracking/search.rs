@@ -285,3 +285,138 @@ fn a_page_ends_by_its_bytes_and_a_data_set_is_shared() {
         assert_eq!(contexts, ["0", "1", "2", "3", "4", "5", "6"]);
     });
 }
+
+#[test]
+fn a_metric_is_searched_by_all_its_values() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "aggregates").await;
+        let values: &[(&str, &[(&str, &[&str])])] = &[
+            ("dips", &[("loss", &["5", "-1", "2"])]),
+            ("falls", &[("loss", &["9", "3", "1"])]),
+            ("once", &[("loss", &["2"])]),
+            ("nan", &[("loss", &["NaN", "4", "NaN"])]),
+            ("only-nan", &[("loss", &["NaN", "NaN"])]),
+            ("bursts", &[("loss", &["Infinity", "0"])]),
+            ("literal", &[("loss", &["7", "6"]), ("loss.min", &["-9", "100"])]),
+            ("without", &[("auc", &["1"])]),
+        ];
+        for (name, metrics) in values {
+            let id = run(&test, &home, name).await;
+            for (key, values) in *metrics {
+                let points = values
+                    .iter()
+                    .enumerate()
+                    .map(|(step, value)| json!({ "key": key, "value": value, "timestamp": 1, "step": step }));
+                log(&test, &id, json!({ "metrics": points.collect::<Vec<_>>() })).await;
+            }
+        }
+        let check = async |filter: &str, order: &str, expect: &[&str]| {
+            let order = if order.is_empty() { vec!["run_name"] } else { vec![order, "run_name"] };
+            for page in [2, 100] {
+                assert_eq!(
+                    names(&test, &home, filter, &order, page).await,
+                    expect,
+                    "{filter:?} by {order:?}"
+                );
+            }
+        };
+        for _ in 0..2 {
+            check("metrics.`loss`.min < 2", "", &["bursts", "dips", "falls"]).await;
+            check("metrics.loss.min < 2", "", &["bursts", "dips", "falls"]).await;
+            check("metrics.loss.min > 50", "", &["literal"]).await;
+            check("metrics.`loss.min` < 200", "", &["literal"]).await;
+            check("metrics.loss.max > 1e308 OR metrics.`loss`.min = 6", "", &["bursts", "literal"]).await;
+            check("NOT metrics.loss.max >= 5", "", &["nan", "once", "only-nan", "without"]).await;
+            check("metrics.loss.max != 4", "", &["bursts", "dips", "falls", "literal", "once"]).await;
+            check("metrics.loss.last = 2", "", &["dips", "once"]).await;
+            let smallest = ["dips", "bursts", "falls", "once", "nan", "literal", "only-nan", "without"];
+            check("", "metrics.`loss`.min", &smallest).await;
+            let largest = ["bursts", "falls", "literal", "dips", "nan", "once", "only-nan", "without"];
+            check("", "metrics.loss.max DESC", &largest).await;
+            strongback::tracking::catch_up(&test.app).await.unwrap();
+        }
+    });
+}
+
+static AGE: db::Stmt = db::Stmt::new("UPDATE run_segment SET format = 1");
+static FORGET: db::Stmt = db::Stmt::new("DELETE FROM run_column WHERE kind IN (6, 7)");
+static FORMATS: db::Stmt = db::Stmt::new("SELECT format FROM run_segment ORDER BY id");
+static DOCUMENTS: db::Stmt = db::Stmt::new("SELECT document FROM run ORDER BY id");
+static SPOIL_HISTORY: db::Stmt =
+    db::Stmt::new("UPDATE metric_piece SET body = $2 WHERE run_id = (SELECT id FROM run WHERE uuid = $1)");
+/// What version 1 wrote of a run whose metric `loss` has three points, the latest 2.5 at step and time 2.
+const OLD: &[u8] = b"\x01\0\x01\x0emlflow.runName\x03old\x01\x04loss\x07\0\0\x20\x40\x04\x04\0";
+
+async fn derive(test: &TestApp, stmt: &'static db::Stmt) {
+    test.app.db.derive(move |tx| tx.execute(stmt, bind![])).await.unwrap();
+}
+
+/// A run as an older version left it: its history whole, its document without bounds.
+async fn old_run(test: &TestApp, home: &str, first: f64) -> String {
+    let id = run(test, home, "old").await;
+    for (step, value) in [first, -1.0, 2.5].into_iter().enumerate() {
+        let point = json!({ "key": "loss", "value": value, "timestamp": step, "step": step });
+        log(test, &id, json!({ "metrics": [point] })).await;
+    }
+    let uuid = id.clone();
+    test.app.db.derive(move |tx| tx.execute(&SPOIL, bind![&uuid, OLD])).await.unwrap();
+    id
+}
+
+#[test]
+fn what_an_older_version_left_is_answered_by_its_history_and_built_anew() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "older").await;
+        let (first, second) = (old_run(&test, &home, 9.0).await, old_run(&test, &home, 50.0).await);
+        // Indexed by the older version; the second is marked again.
+        strongback::tracking::catch_up(&test.app).await.unwrap();
+        derive(&test, &AGE).await;
+        derive(&test, &FORGET).await;
+        for id in [&first, &second] {
+            let uuid = id.clone();
+            test.app.db.derive(move |tx| tx.execute(&SPOIL, bind![&uuid, OLD])).await.unwrap();
+        }
+        log(&test, &second, json!({ "tags": [{ "key": "t", "value": "u" }] })).await;
+
+        let count = async |filter: &str| names(&test, &home, filter, &["metrics.loss.max"], 1).await.len();
+        assert_eq!((count("metrics.loss.max > 8").await, count("metrics.loss.max > 40").await), (2, 1));
+        assert_eq!((count("metrics.loss.min = -1").await, count("metrics.loss = 2.5").await), (2, 2));
+        // What comes before the index does is not lost.
+        let points = json!({ "metrics": [{ "key": "loss", "value": -70, "timestamp": 0, "step": 0 }] });
+        log(&test, &first, points).await;
+        for _ in 0..2 {
+            assert_eq!((count("metrics.loss.max > 8").await, count("metrics.loss.max > 40").await), (2, 1));
+            assert_eq!(
+                (count("metrics.loss.min < -60").await, count("metrics.loss.min >= -1").await),
+                (1, 1)
+            );
+            strongback::tracking::catch_up(&test.app).await.unwrap();
+        }
+        assert_eq!(marked(&test).await, Vec::<String>::new());
+        let read = |sql: &mut db::Sql<'_>| {
+            let formats = sql.all(&FORMATS, bind![], |row| row.get::<i64>(0))?;
+            Ok((formats, sql.all(&DOCUMENTS, bind![], |row| row.get::<Vec<u8>>(0))?))
+        };
+        let (formats, documents) = test.app.db.read(&db::Origin::system(), read).await.unwrap();
+        assert_eq!(formats, [2]);
+        assert!(documents.iter().all(|document| document[0] == 2), "documents keep what was found");
+    });
+}
+
+#[test]
+fn a_damaged_history_leaves_out_its_own_run_alone() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "holes").await;
+        let bad = old_run(&test, &home, 9.0).await;
+        old_run(&test, &home, 9.0).await;
+        let uuid = bad.clone();
+        let spoilt: &[u8] = b"no piece";
+        test.app.db.derive(move |tx| tx.execute(&SPOIL_HISTORY, bind![&uuid, spoilt])).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(names(&test, &home, "metrics.loss.max = 9", &[], 10).await.len(), 1);
+            assert_eq!(names(&test, &home, "metrics.loss = 2.5", &[], 10).await.len(), 2);
+            strongback::tracking::catch_up(&test.app).await.unwrap();
+            assert_eq!(marked(&test).await, std::slice::from_ref(&bad));
+        }
+    });
+}
