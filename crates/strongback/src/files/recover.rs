@@ -43,6 +43,9 @@ pub async fn keep_clean(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         let round = async {
             revert_open(&ctx, ctx.now() - UPLOAD_MS_MAX).await?;
             forget(&ctx, ctx.now() - ENDED_MS).await?;
+            if let Some(remote) = app.objects.remote() {
+                remote.abort_left(|id| app.objects.is_claimed(id)).await?;
+            }
             sweep(&ctx).await
         };
         match round.await {
@@ -108,10 +111,7 @@ pub(super) async fn revert(ctx: &Ctx, id: Uuid, why: &str) -> Result<()> {
 pub async fn sweep(ctx: &Ctx) -> Result<usize> {
     let mut swept = 0;
     for shard in 0..=u8::MAX {
-        let objects = ctx.app.objects.clone();
-        let listed = tokio::task::spawn_blocking(move || objects.list_shard(shard))
-            .await
-            .map_err(Error::internal)??;
+        let listed = ctx.app.objects.list_shard(shard).await?;
         let idle: Vec<ObjectId> = listed.into_iter().filter(|id| !ctx.app.objects.is_claimed(*id)).collect();
         for some in idle.chunks(LOOK_UP) {
             let some = some.to_vec();
