@@ -35,7 +35,8 @@ def store(tmp_path, monkeypatch):
     server.end()
 
 
-EXTRA = ("--tables-url", f"s3://{BUCKET}/tables", "--worker-python", sys.executable)
+EXTRA = ("--tables-url", f"s3://{BUCKET}/tables", "--artifacts-url", f"s3://{BUCKET}/artifacts")
+EXTRA += ("--worker-python", sys.executable)
 
 
 @pytest.fixture

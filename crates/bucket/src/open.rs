@@ -2,17 +2,16 @@
 //!
 //! The same variables count as for tables: `AWS_*`, `GOOGLE_*` and `AZURE_*`, by the names that `object_store` has for them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ClientConfigKey, ObjectStoreScheme, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
-    azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder},
-    gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder, GoogleConfigKey},
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    azure::{AzureConfigKey, MicrosoftAzureBuilder},
+    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
     memory::InMemory,
     path::Path,
 };
-use std::time::Duration;
 
 use crate::{Address, Bucket, Error, Result};
 
@@ -23,6 +22,22 @@ const CONNECT_TIMEOUT: &str = "5 s";
 /// Tries again what a busy store refuses, and gives up before a client does.
 fn retry() -> RetryConfig {
     RetryConfig { backoff: BackoffConfig::default(), max_retries: 4, retry_timeout: Duration::from_secs(15) }
+}
+
+/// The builders are alike and have no trait in common: limits first, then what the environment says, then the address.
+macro_rules! build {
+    ($builder:ident, $key:ident, $prefix:literal, $url:expr, $environment:expr) => {{
+        let mut builder = $builder::new()
+            .with_retry(retry())
+            .with_config($key::Client(ClientConfigKey::Timeout), TIMEOUT)
+            .with_config($key::Client(ClientConfigKey::ConnectTimeout), CONNECT_TIMEOUT);
+        for (name, value) in $environment.filter(|(name, _)| name.starts_with($prefix)) {
+            if let Ok(key) = name.to_ascii_lowercase().parse::<$key>() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        builder.with_url($url.as_str()).build()
+    }};
 }
 
 impl Bucket {
@@ -40,21 +55,24 @@ impl Bucket {
         let unopened = |error| Error::unopened(&shown, error);
         let url = address.url();
         let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(|error| unopened(error.into()))?;
-        match scheme {
+        Ok(match scheme {
             ObjectStoreScheme::GoogleCloudStorage => {
-                let store = Arc::new(google(url.as_str(), environment).map_err(unopened)?);
-                Ok(Self::of(store.clone(), store.clone(), Some(store), prefix, shown.clone()))
+                let built = build!(GoogleCloudStorageBuilder, GoogleConfigKey, "GOOGLE_", url, environment);
+                let store = Arc::new(built.map_err(unopened)?);
+                Self::of(store.clone(), store.clone(), Some(store), prefix, shown.clone())
             }
             ObjectStoreScheme::MicrosoftAzure => {
-                let store = Arc::new(azure(url.as_str(), environment).map_err(unopened)?);
-                Ok(Self::of(store.clone(), store.clone(), Some(store), prefix, shown.clone()))
+                let built = build!(MicrosoftAzureBuilder, AzureConfigKey, "AZURE_", url, environment);
+                let store = Arc::new(built.map_err(unopened)?);
+                Self::of(store.clone(), store.clone(), Some(store), prefix, shown.clone())
             }
             // An address has one of our schemes, and the others are S3's.
             _ => {
-                let store = Arc::new(s3(url.as_str(), environment).map_err(unopened)?);
-                Ok(Self::of(store.clone(), store.clone(), Some(store), prefix, shown.clone()))
+                let built = build!(AmazonS3Builder, AmazonS3ConfigKey, "AWS_", url, environment);
+                let store = Arc::new(built.map_err(unopened)?);
+                Self::of(store.clone(), store.clone(), Some(store), prefix, shown.clone())
             }
-        }
+        })
     }
 
     /// A store in the memory of this process, for tests. It signs no addresses.
@@ -62,54 +80,6 @@ impl Bucket {
         let store = Arc::new(InMemory::new());
         Self::of(store.clone(), store, None, Path::from("prefix"), "memory://test".to_owned())
     }
-}
-
-fn s3(url: &str, environment: impl Iterator<Item = (String, String)>) -> object_store::Result<AmazonS3> {
-    let limits = [(ClientConfigKey::Timeout, TIMEOUT), (ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT)];
-    let mut builder = AmazonS3Builder::new().with_retry(retry());
-    for (key, limit) in limits {
-        builder = builder.with_config(AmazonS3ConfigKey::Client(key), limit);
-    }
-    for (name, value) in environment.filter(|(name, _)| name.starts_with("AWS_")) {
-        if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
-            builder = builder.with_config(key, value);
-        }
-    }
-    builder.with_url(url).build()
-}
-
-fn google(
-    url: &str,
-    environment: impl Iterator<Item = (String, String)>,
-) -> object_store::Result<GoogleCloudStorage> {
-    let limits = [(ClientConfigKey::Timeout, TIMEOUT), (ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT)];
-    let mut builder = GoogleCloudStorageBuilder::new().with_retry(retry());
-    for (key, limit) in limits {
-        builder = builder.with_config(GoogleConfigKey::Client(key), limit);
-    }
-    for (name, value) in environment.filter(|(name, _)| name.starts_with("GOOGLE_")) {
-        if let Ok(key) = name.to_ascii_lowercase().parse::<GoogleConfigKey>() {
-            builder = builder.with_config(key, value);
-        }
-    }
-    builder.with_url(url).build()
-}
-
-fn azure(
-    url: &str,
-    environment: impl Iterator<Item = (String, String)>,
-) -> object_store::Result<MicrosoftAzure> {
-    let limits = [(ClientConfigKey::Timeout, TIMEOUT), (ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT)];
-    let mut builder = MicrosoftAzureBuilder::new().with_retry(retry());
-    for (key, limit) in limits {
-        builder = builder.with_config(AzureConfigKey::Client(key), limit);
-    }
-    for (name, value) in environment.filter(|(name, _)| name.starts_with("AZURE_")) {
-        if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
-            builder = builder.with_config(key, value);
-        }
-    }
-    builder.with_url(url).build()
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ impl Bucket {
     }
 
     fn path(&self, key: &str) -> Path {
-        key.split('/').fold(self.0.prefix.clone(), |path, part| path.join(part))
+        key.split('/').fold(self.0.prefix.clone(), Path::join)
     }
 
     fn failed(&self, error: object_store::Error) -> Error {

@@ -27,6 +27,8 @@ const ENDED_MS: i64 = 24 * 3_600_000;
 const FORGET: i64 = 1000;
 /// Between two rounds of [`keep_clean`].
 const ROUND: Duration = Duration::from_hours(24);
+/// The same after a round that could not be made, for example because an object store was away.
+const AGAIN: Duration = Duration::from_mins(10);
 /// Objects that are looked up at a time.
 const LOOK_UP: usize = 1000;
 
@@ -48,14 +50,19 @@ pub async fn keep_clean(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
             }
             sweep(&ctx).await
         };
-        match round.await {
-            Ok(0) => {}
-            Ok(swept) => tracing::info!(swept, "removed objects that nothing named"),
+        let pause = match round.await {
+            Ok(swept) => {
+                if swept > 0 {
+                    tracing::info!(swept, "removed objects that nothing named");
+                }
+                ROUND
+            }
             Err(error) => {
                 tracing::warn!(?error, "the round that removes dead uploads and objects ended early");
+                AGAIN
             }
-        }
-        if tokio::time::timeout(ROUND, stopped.changed()).await.is_ok() {
+        };
+        if tokio::time::timeout(pause, stopped.changed()).await.is_ok() {
             return;
         }
     }
