@@ -200,7 +200,9 @@ impl Remote {
             let bytes = blocks.iter().map(Bytes::len).sum::<usize>();
             size += bytes as u64;
             let hashing = tokio::task::spawn_blocking(move || {
-                blocks.iter().for_each(|block| hash.update(block));
+                for block in &blocks {
+                    hash.update(block);
+                }
                 (hash, blocks)
             });
             let (hashed, blocks) = hashing.await.map_err(Error::internal)?;
@@ -301,7 +303,8 @@ pub fn of(data_dir: &Path) -> Result<Option<Remote>> {
 struct Upload {
     remote: Remote,
     id: ObjectId,
-    upload: String,
+    /// The id that the store gave it.
+    token: String,
     note: PathBuf,
     parts: Vec<Part>,
     is_complete: bool,
@@ -310,23 +313,23 @@ struct Upload {
 impl Upload {
     async fn begin(remote: &Remote, id: ObjectId) -> Result<Self> {
         let note = remote.notes().join(id.to_string());
-        let upload = remote.0.bucket.begin(&key(id)).await?;
-        let begun = Self { remote: remote.clone(), id, upload, note, parts: Vec::new(), is_complete: false };
-        let written = tokio::fs::write(&begun.note, &begun.upload).await;
+        let token = remote.0.bucket.begin(&key(id)).await?;
+        let begun = Self { remote: remote.clone(), id, token, note, parts: Vec::new(), is_complete: false };
+        let written = tokio::fs::write(&begun.note, &begun.token).await;
         written.map_err(Error::unwritten(&remote.0.data_dir))?;
         Ok(begun)
     }
 
     async fn send(&mut self, blocks: Vec<Bytes>) -> Result<()> {
         let part =
-            self.remote.0.bucket.put_part(&key(self.id), &self.upload, self.parts.len(), blocks).await?;
+            self.remote.0.bucket.put_part(&key(self.id), &self.token, self.parts.len(), blocks).await?;
         self.parts.push(part);
         Ok(())
     }
 
     async fn complete(mut self) -> Result<()> {
         let parts = std::mem::take(&mut self.parts);
-        self.remote.0.bucket.complete(&key(self.id), &self.upload, parts).await?;
+        self.remote.0.bucket.complete(&key(self.id), &self.token, parts).await?;
         self.is_complete = true;
         remove_note(&self.note);
         Ok(())
@@ -341,12 +344,12 @@ impl Drop for Upload {
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (remote, id) = (self.remote.clone(), self.id);
-        let (upload, note) = (std::mem::take(&mut self.upload), self.note.clone());
+        let (token, note) = (std::mem::take(&mut self.token), self.note.clone());
         runtime.spawn(async move {
-            match remote.0.bucket.abort(&key(id), &upload).await {
+            match remote.0.bucket.abort(&key(id), &token).await {
                 Ok(()) => remove_note(&note),
                 Err(error) => {
-                    tracing::warn!(%error, "an upload could not be given up at the object store yet")
+                    tracing::warn!(%error, "an upload could not be given up at the object store yet");
                 }
             }
         });

@@ -1,8 +1,8 @@
 //! Objects on a real file system.
 
-use bytes::Bytes;
 use std::fs;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
@@ -15,14 +15,14 @@ fn store() -> (tempfile::TempDir, Disk) {
     (dir, objects)
 }
 
-fn chunks(sizes: &[usize]) -> (Vec<u8>, stream::BoxStream<'static, Result<Bytes>>) {
+fn chunks(sizes: &[usize]) -> (Vec<u8>, BoxStream<'static, Result<Bytes>>) {
     let chunks: Vec<Vec<u8>> =
         sizes.iter().enumerate().map(|(at, size)| (0..*size).map(|n| (n * 7 + at) as u8).collect()).collect();
     let whole = chunks.concat();
     (whole, stream::iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk)))).boxed())
 }
 
-async fn read(objects: &Disk, id: ObjectId, range: std::ops::Range<u64>) -> Option<Vec<u8>> {
+async fn read(objects: &Disk, id: ObjectId, range: Range<u64>) -> Option<Vec<u8>> {
     let stream = objects.read(id, range).await.unwrap()?;
     Some(stream.try_collect::<Vec<Bytes>>().await.unwrap().concat())
 }
