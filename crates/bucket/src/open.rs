@@ -93,7 +93,7 @@ mod tests {
         let address: Address = address.parse().unwrap();
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let bucket = Bucket::open_with(&address, environment).unwrap();
-        let url = bucket.signed_get("ab/0123", Duration::from_secs(60)).now_or_never();
+        let url = bucket.signed_get("ab/0123", Duration::from_mins(1)).now_or_never();
         url.expect("it waits for nobody").unwrap().unwrap().to_string()
     }
 
