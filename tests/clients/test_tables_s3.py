@@ -11,14 +11,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 
-import boto3
 import pytest
 
 import launcher
 from governed import ensure_schema
+from s3_server import S3Server
 from test_disks import client_of_its_own, score, serve  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.beyond
@@ -28,34 +27,16 @@ BUCKET = "lake"
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """An S3 server with one bucket; the environment says where it is."""
-    port = launcher.free_port()
-    url = f"http://127.0.0.1:{port}"
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ALLOW_HTTP": "true",
-    }.items():
+    server = S3Server(tmp_path / "moto.log")
+    for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    with (tmp_path / "moto.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stderr=log
-        )
-    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
-    for _ in range(100):
-        try:
-            client.create_bucket(Bucket=BUCKET)
-            break
-        except Exception:
-            assert process.poll() is None, (tmp_path / "moto.log").read_text()
-            time.sleep(0.1)
-    yield client
-    process.kill()
-    process.wait()
+    server.start(BUCKET)
+    yield server.client
+    server.end()
 
 
-EXTRA = ("--tables-url", f"s3://{BUCKET}/tables", "--worker-python", sys.executable)
+EXTRA = ("--tables-url", f"s3://{BUCKET}/tables", "--artifacts-url", f"s3://{BUCKET}/artifacts")
+EXTRA += ("--worker-python", sys.executable)
 
 
 @pytest.fixture

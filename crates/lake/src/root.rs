@@ -23,9 +23,6 @@ use crate::{
     error::{Error, Kind, Result},
 };
 
-/// Schemes of the object stores that are known.
-const REMOTE: &[&str] = &["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"];
-
 /// The id of a table, which is the name of its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableId(pub Uuid);
@@ -64,17 +61,11 @@ impl Root {
         let url = match scheme {
             None => Url::from_directory_path(std::path::absolute(setting).map_err(|error| unfit(&error))?)
                 .map_err(|()| unfit(&"it is no absolute path"))?,
-            Some(_) => {
-                let url = Url::parse(setting.trim_end_matches('/')).map_err(|error| unfit(&error))?;
-                if url.query().is_some() || url.password().is_some() {
-                    return Err(unfit(&"credentials belong into the environment, not into the address"));
-                }
-                Url::parse(&format!("{url}/")).map_err(|error| unfit(&error))?
-            }
+            Some(_) => bucket::directory_url(setting).map_err(|why| unfit(&why))?,
         };
         let local = match url.scheme() {
             "file" => Some(Arc::new(Durable::new())),
-            scheme if REMOTE.contains(&scheme) => None,
+            scheme if bucket::SCHEMES.contains(&scheme) => None,
             other => return Err(unfit(&format_args!("the scheme {other:?} is not known"))),
         };
         Ok(Self { url, local })

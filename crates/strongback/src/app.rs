@@ -15,10 +15,11 @@ use crate::{
     catalog::{authorize_admin, bootstrap},
     config::Config,
     context::{App, Ctx},
-    db::{Change, Db},
+    db::{self, Change, Db},
     error::{Code, Error, Result},
     events::{checkpoint, key},
-    objects::Objects,
+    files,
+    objects::{Objects, place},
     ops::{self, Readiness},
     router::body::Bodies,
 };
@@ -40,9 +41,12 @@ pub async fn open_locked(config: Config, lock: fs::File) -> Result<Arc<App>> {
     let app = open_parts(config, lock).await?;
     let ctx = Ctx::system(&app);
     let begun = async {
+        if let Some(remote) = app.objects.remote() {
+            remote.take().await?;
+        }
         bootstrap::run(&ctx).await?;
         crate::tracking::bootstrap(&ctx).await?;
-        crate::files::recover(&ctx).await?;
+        files::recover(&ctx).await?;
         crate::jobs::recover(&ctx).await?;
         crate::tables::recover(&ctx).await
     };
@@ -93,7 +97,9 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
     }
     let signing_key = key::load(&dir)?;
     let db = Db::open(&config.location(), &key::name(&signing_key))?;
-    let objects = Objects::open(&dir)?;
+    let has_files = || db::inspect(&config.location(), files::any);
+    let record = place::resolve(&dir, config.artifacts_url.value.as_ref(), has_files)?;
+    let objects = Objects::open(&dir, record)?;
     let lake = config.lake()?;
     let payload = crate::serving::payload::PayloadLog::new(&dir, config.payload_log.value);
     let pages = crate::ui::find(&config.mlflow_ui.value)?;
@@ -195,7 +201,7 @@ pub fn start_background(app: &Arc<App>) -> Background {
     let tasks = vec![
         tokio::spawn(checkpoints(Arc::clone(app), stopped.clone())),
         tokio::spawn(ops::tidy_figures(stopped.clone())),
-        tokio::spawn(crate::files::keep_clean(Arc::clone(app), stopped.clone())),
+        tokio::spawn(files::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::tables::keep_settled(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::registry::keep_clean(Arc::clone(app), stopped.clone())),
         tokio::spawn(crate::webhooks::background(Arc::clone(app), stopped.clone())),

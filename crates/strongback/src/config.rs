@@ -196,6 +196,10 @@ settings! {
     mlflow_ui: String = "off".into(), |text| Ok(text.to_owned()), String::clone;
     /// Where tables lie: a directory, or a URL such as `s3://bucket/prefix`. Nothing said: `tables` in the data directory.
     tables_url: Option<String> = None, |text| Ok(Some(text.trim().to_owned())), |place| place.clone().unwrap_or_default();
+    /// Where artifacts lie, if not in the data directory: a URL such as `s3://bucket/prefix`.
+    artifacts_url: Option<bucket::Address> = None, parse_artifacts_url, |place| place.as_ref().map_or_else(String::new, ToString::to_string);
+    /// Whether clients that ask for an address get one of the object store, where artifacts lie in one: `on` or `off`.
+    artifacts_presign: bool = true, parse_switch, |is_on| if *is_on { "on".into() } else { "off".into() };
     /// Memory that all queries together may use, in MiB, before they use the disk.
     query_memory_mb: u64 = 1024, parse_megabytes, ToString::to_string;
     /// Disk space that all queries together may use for a while, in MiB.
@@ -374,7 +378,7 @@ fn not_empty<'t>(name: &str, text: &'t str) -> Result<&'t str, String> {
 }
 
 fn wrong(name: &str, text: &str, source: &Source, why: &str) -> Error {
-    let shown = if name == "database_url" { "…" } else { text };
+    let shown = if matches!(name, "database_url" | "artifacts_url") { "…" } else { text };
     Error::invalid(format!("The setting {name} = {shown:?} ({source}) is not allowed: {why}"))
 }
 
@@ -407,6 +411,18 @@ fn parse_overriders(text: &str) -> Result<Overriders, String> {
         "owners" => Ok(Overriders::Owners),
         _ => Err("it must be administrators or owners.".into()),
     }
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text.trim() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("it must be on or off.".into()),
+    }
+}
+
+fn parse_artifacts_url(text: &str) -> Result<Option<bucket::Address>, String> {
+    text.parse().map(Some).map_err(|why| format!("{why}. Without it artifacts lie in the data directory."))
 }
 
 fn parse_payload_log(text: &str) -> Result<journal::Mode, String> {

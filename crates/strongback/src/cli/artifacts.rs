@@ -6,20 +6,40 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 
 use super::{exit, printer, settings::StoreArgs};
-use crate::files::{self, Report};
+use crate::{
+    app,
+    files::{self, Report},
+    objects::{
+        Remote,
+        place::{self, Record},
+    },
+};
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   strongback artifacts verify
   strongback artifacts verify --data-dir /var/lib/strongback --json
 
-It reads every byte from the disk, also beside a running server, and compares
-it with the sha-256 that was kept when the file was stored. Exit code 1: some
+It reads every byte from the disk, or the object store, also beside a running
+server, and compares it with the sha-256 that was kept when the file was stored. Exit code 1: some
 are others or gone; bring those back from a backup. 3 or 4: it could not be
 looked at.";
+
+const ADOPT_EXAMPLES: &str = "\
+Examples:
+  strongback artifacts adopt --data-dir /var/lib/strongback-new
+  strongback artifacts adopt --artifacts-url s3://bucket/prefix
+
+An object store's place belongs to one data directory. After this it belongs to
+this one: the server that had it removes nothing there any more, and is not
+ready. For a data directory that a backup was brought back into, or artifacts
+that were copied elsewhere, each under the same two last parts of its name
+(objects/ab/…). The server must be stopped. Look at them afterwards:
+  strongback artifacts verify";
 
 /// Look after the files of runs and models
 #[derive(Debug, Subcommand)]
@@ -27,6 +47,18 @@ pub(super) enum ArtifactsCommand {
     /// Compare every file with the digest that was kept when it was stored; exit code 1 if any is damaged
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
+    /// Take the place in the object store that artifacts lie in over from another data directory
+    #[command(after_help = ADOPT_EXAMPLES)]
+    Adopt(AdoptArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AdoptArgs {
+    /// Where they lie now [default: where they lay]
+    #[arg(long, value_name = "URL")]
+    artifacts_url: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, Args)]
@@ -39,7 +71,10 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) fn run(command: ArtifactsCommand) -> anyhow::Result<ExitCode> {
-    let ArtifactsCommand::Verify(args) = command;
+    let args = match command {
+        ArtifactsCommand::Verify(args) => args,
+        ArtifactsCommand::Adopt(args) => return adopt(args),
+    };
     let config = args.store.config()?;
     let report = files::verify(&config.location(), &config.data_dir.value, progress())?;
     if args.json {
@@ -48,6 +83,28 @@ pub(super) fn run(command: ArtifactsCommand) -> anyhow::Result<ExitCode> {
         show(&report);
     }
     Ok(exit::answer(report.wrong == 0))
+}
+
+fn adopt(args: AdoptArgs) -> anyhow::Result<ExitCode> {
+    let config = args.store.config_with_artifacts(args.artifacts_url)?;
+    let data = &config.data_dir.value;
+    ensure!(data.is_dir(), "The data directory {} does not exist. Name it with --data-dir.", data.display());
+    let _lock = app::lock(data)?;
+    let record = match &config.artifacts_url.value {
+        Some(address) => Record::new(address),
+        None => place::read(data)?.context(
+            "Artifacts lie in the data directory, which needs no adoption. To have them elsewhere, name it with \
+             --artifacts-url.",
+        )?,
+    };
+    let remote = Remote::open(data, record)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(remote.adopt())?;
+    printer::data(remote.address());
+    printer::talk(
+        "It belongs to this data directory now. See whether all is there: strongback artifacts verify",
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Shows on a terminal how far it is.

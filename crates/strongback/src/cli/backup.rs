@@ -27,6 +27,7 @@ use crate::{
     db::{self, Location, Sql, migrate},
     error::{Error, Result},
     events::key,
+    objects::place::{self, Record},
     time,
 };
 
@@ -35,6 +36,8 @@ crate::statements! {
     SNAPSHOT = "SELECT {snapshot}";
     /// Every object that a file or a part of an upload is in.
     OBJECTS = "SELECT object FROM file UNION SELECT object FROM upload_part";
+    /// Every object that is on this machine also where files are not.
+    PART_OBJECTS = "SELECT object FROM upload_part";
 }
 
 const MANIFEST: &str = "backup.json";
@@ -49,8 +52,8 @@ Examples:
   strongback backup /backups/2026-11-25 --data-dir /var/lib/strongback --json
 
 The server may go on meanwhile. Metadata in PostgreSQL (--database-url) is
-written by pg_dump, which must be installed. Tables that lie in an object store
-(--tables-url) are not copied: it keeps them.";
+written by pg_dump, which must be installed. Tables and artifacts that lie in an
+object store (--tables-url, --artifacts-url) are not copied: it keeps them.";
 
 const RESTORE_EXAMPLES: &str = "\
 Examples:
@@ -93,6 +96,9 @@ struct Manifest {
     schema: i64,
     database: String,
     objects: u64,
+    /// Where the artifacts are, which are not in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    artifacts_url: Option<String>,
 }
 
 pub(super) fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
@@ -148,6 +154,12 @@ pub(super) fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
 fn fill(config: &Config, making: &Path) -> anyhow::Result<(Manifest, Vec<String>)> {
     let data = &config.data_dir.value;
     let (from, to) = (data.join("objects"), making.join("objects"));
+    let artifacts_url = place::read(data)?.map(|record| record.url);
+    if let Some(url) = &artifacts_url {
+        printer::talk(&format!(
+            "The artifacts lie in an object store ({url}) and are not part of the backup: what is removed there is gone."
+        ));
+    }
     let mut objects = copy_new(&from, &to)?;
     let (tables, tables_to) = (backup_tables::place(config)?, making.join(backup_tables::DIRECTORY));
     if let Some(tables) = &tables {
@@ -155,7 +167,7 @@ fn fill(config: &Config, making: &Path) -> anyhow::Result<(Manifest, Vec<String>
     }
     let mut tried = 0;
     let (snapshot, missing) = loop {
-        let snapshot = snapshot(&config.location(), making)?;
+        let snapshot = snapshot(&config.location(), making, artifacts_url.is_some())?;
         objects += copy_new(&from, &to)?;
         let mut missing: Vec<String> = snapshot
             .objects
@@ -185,6 +197,7 @@ fn fill(config: &Config, making: &Path) -> anyhow::Result<(Manifest, Vec<String>
         schema: snapshot.schema,
         database: snapshot.database.into(),
         objects,
+        artifacts_url,
     };
     fs::write(making.join(MANIFEST), serde_json::to_vec_pretty(&manifest)?)?;
     sync_tree(making)?;
@@ -213,14 +226,15 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn look(sql: &mut Sql<'_>, database: &'static str) -> Result<Self> {
+    fn look(sql: &mut Sql<'_>, database: &'static str, parts_only: bool) -> Result<Self> {
         let schema = migrate::version(sql)?;
-        let objects = sql.all(&OBJECTS, bind![], |row| row.get(0))?;
+        let objects = if parts_only { &PART_OBJECTS } else { &OBJECTS };
+        let objects = sql.all(objects, bind![], |row| row.get(0))?;
         Ok(Self { database, schema, objects, tables: Tables::look(sql, schema)? })
     }
 }
 
-fn snapshot(location: &Location, to: &Path) -> anyhow::Result<Snapshot> {
+fn snapshot(location: &Location, to: &Path, parts_only: bool) -> anyhow::Result<Snapshot> {
     match location {
         Location::Sqlite(path) => {
             let copy = to.join(METADATA);
@@ -230,7 +244,7 @@ fn snapshot(location: &Location, to: &Path) -> anyhow::Result<Snapshot> {
                 rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
                     .with_context(|| format!("cannot open {}", path.display()))?;
             source.execute("VACUUM INTO ?1", [copy.display().to_string()])?;
-            Ok(db::inspect_any(&Location::Sqlite(copy), |sql| Snapshot::look(sql, "sqlite"))?)
+            Ok(db::inspect_any(&Location::Sqlite(copy), |sql| Snapshot::look(sql, "sqlite", parts_only))?)
         }
         Location::Postgres(url) => Ok(db::inspect_any(location, |sql| {
             let name: String = sql.one(&SNAPSHOT, bind![], |row| row.get(0))?;
@@ -238,7 +252,7 @@ fn snapshot(location: &Location, to: &Path) -> anyhow::Result<Snapshot> {
             let arguments = ["--format=custom", "--snapshot", &name, "--file", &dump];
             run_tool("pg_dump", &arguments, url)
                 .map_err(|error| Error::unavailable(format!("No backup of the metadata: {error:#}.")))?;
-            Snapshot::look(sql, "postgres")
+            Snapshot::look(sql, "postgres", parts_only)
         })?),
     }
 }
@@ -284,6 +298,13 @@ pub(super) fn restore(args: RestoreArgs) -> anyhow::Result<ExitCode> {
         return Err(error.context("Nothing was restored"));
     }
     printer::data(&data.display().to_string());
+    if let Some(url) = &manifest.artifacts_url {
+        printer::talk(&format!(
+            "Its artifacts lie at {url}. If no other server uses that place any more, take it over: strongback artifacts adopt \
+             --data-dir {}",
+            data.display()
+        ));
+    }
     printer::talk(&format!("Start it with: strongback up --data-dir {}", data.display()));
     Ok(ExitCode::SUCCESS)
 }
@@ -296,6 +317,9 @@ fn bring_back(config: &Config, from: &Path, manifest: &Manifest) -> anyhow::Resu
     fs::File::open(data)?.sync_all()?;
     copy_new(&from.join("objects"), &data.join("objects"))?;
     copy_new(&from.join(key::DIRECTORY), &data.join(key::DIRECTORY))?;
+    if let Some(url) = &manifest.artifacts_url {
+        Record { url: url.clone(), holder: None, is_new: false }.keep(data)?;
+    }
     if let Some(tables) = backup_tables::place(config)? {
         copy_new(&from.join(backup_tables::DIRECTORY), &tables)?;
         if tables.exists() {

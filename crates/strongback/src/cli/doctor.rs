@@ -19,6 +19,10 @@ use crate::{
     config::Config,
     db::{self, Location, migrate},
     events::store,
+    objects::{
+        OTHERS, Remote,
+        place::{self, Record},
+    },
     ops::SPEAKS_LIKE,
     time,
     ui::python,
@@ -37,7 +41,7 @@ Examples:
 Nothing is changed. The exit code is 1 when something is bad; a note is worth
 a look and no failure.";
 
-/// Check this machine: disk, sync latency, port, client version, clock, Landlock
+/// Check this machine: disk, sync latency, port, stores, client version, clock, Landlock
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
@@ -66,8 +70,16 @@ struct Finding {
 pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let config = args.settings.config()?;
     let dir = &config.data_dir.value;
-    let findings =
-        [space(dir), sync(dir), port(&config), metadata(&config), client(), clock(&config), models()];
+    let findings = [
+        space(dir),
+        sync(dir),
+        port(&config),
+        metadata(&config),
+        artifacts(&config),
+        client(),
+        clock(&config),
+        models(),
+    ];
     let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     if args.json {
         printer::json(&findings)?;
@@ -213,6 +225,38 @@ fn metadata(config: &Config) -> Finding {
         ),
         Ok(found) => finding("metadata", Verdict::Good, format!("schema {found} of {}", migrate::NEWEST)),
         Err(error) => finding("metadata", Verdict::Bad, error.message()),
+    }
+}
+
+/// Whether the object store can be read in which artifacts lie.
+fn artifacts(config: &Config) -> Finding {
+    let bad = |why: &str| finding("artifacts", Verdict::Bad, why);
+    let dir = &config.data_dir.value;
+    let record = match place::read(dir) {
+        Ok(None) => {
+            config.artifacts_url.value.as_ref().map(|address| Record { holder: None, ..Record::new(address) })
+        }
+        Ok(known) => known,
+        Err(error) => return bad(error.message()),
+    };
+    let Some(record) = record else {
+        return finding("artifacts", Verdict::Good, "in the data directory");
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return bad(&error.to_string()),
+    };
+    let looked = Remote::open(dir, record)
+        .and_then(|remote| Ok((remote.address().to_owned(), runtime.block_on(remote.look())?)));
+    match looked {
+        Ok((address, whose)) => {
+            let verdict = if whose == OTHERS { Verdict::Bad } else { Verdict::Good };
+            finding("artifacts", verdict, format!("{address} can be read; it is {whose}"))
+        }
+        Err(error) => match error.cause_chain() {
+            Some(cause) => bad(&format!("{} ({cause})", error.message())),
+            None => bad(error.message()),
+        },
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 const VARIABLES: [(&str, &str); 6] = [
     ("MLFLOW_BACKEND_STORE_URI", "STRONGBACK_DATABASE_URL (postgres://…)"),
     ("MLFLOW_DEFAULT_ARTIFACT_ROOT", "STRONGBACK_DATA_DIR"),
-    ("MLFLOW_ARTIFACTS_DESTINATION", "STRONGBACK_DATA_DIR"),
+    ("MLFLOW_ARTIFACTS_DESTINATION", "STRONGBACK_ARTIFACTS_URL (s3://…)"),
     ("MLFLOW_HOST", "STRONGBACK_HOST"),
     ("MLFLOW_PORT", "STRONGBACK_PORT"),
     ("MLFLOW_SERVER_ALLOWED_HOSTS", "STRONGBACK_ALLOWED_HOSTS"),
@@ -33,8 +33,8 @@ pub(super) struct MlflowArgs {
     /// A local directory has no effect, since artifacts lie in the data directory; an object store is refused
     #[arg(long, value_name = "URI")]
     default_artifact_root: Option<String>,
-    /// The same
-    #[arg(long, value_name = "URI")]
+    /// s3://…, gs://… and az://… are taken as --artifacts-url; a local directory has no effect
+    #[arg(long, value_name = "URI", conflicts_with = "artifacts_url")]
     artifacts_destination: Option<String>,
     /// What is done anyway: clients send artifacts through the server
     #[arg(long, overrides_with = "no_serve_artifacts")]
@@ -113,6 +113,8 @@ struct WithoutEffect {
 pub(super) struct Meant {
     /// Where the metadata lies, if they say so.
     pub database_url: Option<String>,
+    /// Where the artifacts lie, if they say so.
+    pub artifacts_url: Option<String>,
     /// A line each for what has no effect, or not the one that somebody may expect.
     pub warnings: Vec<String>,
 }
@@ -136,6 +138,15 @@ impl MlflowArgs {
         ];
         for (flag, uri) in roots {
             let Some(uri) = uri else { continue };
+            if flag == "--artifacts-destination" && uri.parse::<bucket::Address>().is_ok() {
+                meant.artifacts_url = Some(uri.clone());
+                meant.warnings.push(
+                    "--artifacts-destination is taken as --artifacts-url: Strongback keeps files there under names of its own, and \
+                     does not read what MLflow's server has put there."
+                        .to_owned(),
+                );
+                continue;
+            }
             if is_local(flag, uri)? {
                 meant.warnings.push(format!(
                     "{flag} {uri} has no effect: artifacts lie in the data directory (--data-dir), and clients send them through \
@@ -277,8 +288,9 @@ fn is_local(flag: &str, uri: &str) -> Result<bool> {
         None | Some("file") => Ok(true),
         Some("mlflow-artifacts") => Ok(false),
         Some(scheme) => Err(Error::invalid(format!(
-            "{flag} {scheme}:… cannot be followed: the server keeps artifacts in its data directory, and not in an object store. \
-             Leave the flag out, and put --data-dir on a disk that is large enough. An experiment that is created with an \
+            "{flag} {scheme}:… cannot be followed: clients send artifacts through the server, which keeps them in its data \
+             directory, or in an object store (--artifacts-url s3://bucket/prefix, gs://… or az://…). Name that, or leave the flag \
+             out. An experiment that is created with an \
              artifact_location of its own, such as s3://bucket/path, is written to by clients themselves."
         ))),
     }
@@ -294,13 +306,15 @@ mod tests {
     struct Line {
         #[arg(long)]
         database_url: Option<String>,
+        #[arg(long)]
+        artifacts_url: Option<String>,
         #[command(flatten)]
         mlflow: MlflowArgs,
     }
 
     fn meant(line: &str) -> Result<Meant> {
         let line = Line::try_parse_from(std::iter::once("up").chain(line.split_whitespace())).unwrap();
-        assert_eq!(line.database_url, None);
+        assert_eq!((line.database_url, line.artifacts_url), (None, None));
         line.mlflow.meant()
     }
 
@@ -326,6 +340,19 @@ mod tests {
             "postgres://a/b",
         ]);
         assert!(both.is_err_and(|error| error.to_string().contains("cannot be used with")));
+    }
+
+    #[test]
+    fn an_object_store_is_where_artifacts_lie() {
+        for uri in ["s3://bucket/x", "gs://bucket", "abfss://c@me.dfs.core.windows.net/x"] {
+            let found = meant(&format!("--artifacts-destination {uri} --serve-artifacts")).unwrap();
+            assert_eq!(found.artifacts_url.as_deref(), Some(uri));
+            assert!(found.warnings.len() == 1 && found.warnings[0].contains("does not read"), "{found:?}");
+        }
+        let both = ["up", "--artifacts-url", "s3://a", "--artifacts-destination", "s3://a"];
+        assert!(
+            Line::try_parse_from(both).is_err_and(|error| error.to_string().contains("cannot be used with"))
+        );
     }
 
     #[test]
@@ -365,8 +392,8 @@ mod tests {
             ("--backend-store-uri mysql+pymysql://u:hush@h/d", "name a PostgreSQL database"),
             ("--backend-store-uri mssql+pyodbc://u:hush@h/d", "name a PostgreSQL database"),
             ("--registry-store-uri postgresql://h/other", "leave the flag out"),
-            ("--artifacts-destination s3://bucket/x", "put --data-dir on a disk"),
-            ("--artifacts-destination wasbs://hush@c/x", "put --data-dir on a disk"),
+            ("--artifacts-destination s3://", "--artifacts-url s3://bucket/prefix"),
+            ("--artifacts-destination wasbs://hush@c/x", "--artifacts-url s3://bucket/prefix"),
             ("--default-artifact-root gs://bucket", "artifact_location"),
             ("--default-artifact-root hdfs:/x", "artifact_location"),
             ("--serve-artifacts --no-serve-artifacts", "Leave the flag out"),

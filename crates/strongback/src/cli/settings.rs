@@ -38,6 +38,11 @@ impl StoreArgs {
         self.resolve(Layer::default())
     }
 
+    /// The same with the artifacts at this address, if one is named.
+    pub(super) fn config_with_artifacts(self, url: Option<String>) -> Result<Config> {
+        self.resolve(Layer { artifacts_url: url, ..Layer::default() })
+    }
+
     fn resolve(self, flags: Layer) -> Result<Config> {
         Config::load(Layer { data_dir: self.data_dir, database_url: self.database_url, ..flags }, self.config)
     }
@@ -64,6 +69,12 @@ struct ServingArgs {
     /// Where tables lie: a directory, or a URL such as s3://bucket/prefix [default: tables in the data directory]
     #[arg(long, value_name = "PLACE")]
     tables_url: Option<String>,
+    /// Where artifacts lie, if not in the data directory: a URL such as s3://bucket/prefix
+    #[arg(long, value_name = "URL")]
+    artifacts_url: Option<String>,
+    /// Whether clients that ask for an address get one of the object store: on or off [default: on]
+    #[arg(long, value_name = "on|off")]
+    artifacts_presign: Option<String>,
     /// Memory of all queries together in MiB, before they use the disk [default: 1024]
     #[arg(long, value_name = "MIB")]
     query_memory_mb: Option<String>,
@@ -126,6 +137,12 @@ impl ServerArgs {
         self
     }
 
+    /// The same with the artifacts at this address, if one is named.
+    pub(super) fn with_artifacts(mut self, url: Option<String>) -> Self {
+        self.serving.artifacts_url = url.or(self.serving.artifacts_url);
+        self
+    }
+
     /// The resolved configuration.
     pub(super) fn config(self) -> Result<Config> {
         let Self { store, serving } = self;
@@ -133,6 +150,8 @@ impl ServerArgs {
             host: serving.host,
             port: serving.port,
             tables_url: serving.tables_url,
+            artifacts_url: serving.artifacts_url,
+            artifacts_presign: serving.artifacts_presign,
             query_memory_mb: serving.query_memory_mb,
             query_spill_mb: serving.query_spill_mb,
             auth: serving.auth,

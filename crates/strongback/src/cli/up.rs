@@ -24,6 +24,7 @@ Examples:
   strongback up
   strongback up --port 8080 --data-dir /var/lib/strongback
   strongback up --database-url postgres://me@db.example.com/strongback
+  strongback up --artifacts-url s3://bucket/prefix
 
 With the web pages of your installed mlflow at /mlflow/:
   strongback up --mlflow-ui auto
@@ -56,8 +57,8 @@ pub(super) struct UpArgs {
 }
 
 pub(super) fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let Meant { database_url, warnings } = args.mlflow.meant()?;
-    let config = args.settings.on_database(database_url).config()?;
+    let Meant { database_url, artifacts_url, warnings } = args.mlflow.meant()?;
+    let config = args.settings.on_database(database_url).with_artifacts(artifacts_url).config()?;
     config.check()?;
     for warning in warnings.into_iter().chain(mlflow_flags::unread_variables()?) {
         printer::talk(&format!("warning: {warning}"));

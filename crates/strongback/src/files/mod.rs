@@ -20,6 +20,7 @@ pub mod http;
 mod list;
 mod manifest;
 mod operations;
+mod presign;
 mod put;
 mod range;
 mod recover;
@@ -38,6 +39,7 @@ pub use answer::serve;
 pub use copy::{clear, copy};
 pub use list::{ENTRIES_MAX, Entry, all, is_directory, list};
 pub use manifest::{MANIFEST_FILES_MAX, Manifest, seal};
+pub use presign::{Presigned, presign};
 pub use put::put;
 pub use recover::{keep_clean, recover, sweep};
 pub use remove::remove;
@@ -114,6 +116,11 @@ impl File {
 /// The file at a path of an area.
 pub fn find(sql: &mut Sql<'_>, area: &str, path: &ArtifactPath) -> Result<Option<File>> {
     sql.first(&store::FILE_GET, bind![area, path.as_str()], read)
+}
+
+/// Whether anything is stored at all. Asks for no rights: for whoever opens the store.
+pub fn any(sql: &mut Sql<'_>) -> Result<bool> {
+    Ok(sql.first(&store::FILE_ANY, bind![], |_| Ok(()))?.is_some())
 }
 
 /// The file that must be at a path of an area.

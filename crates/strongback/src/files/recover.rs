@@ -27,6 +27,8 @@ const ENDED_MS: i64 = 24 * 3_600_000;
 const FORGET: i64 = 1000;
 /// Between two rounds of [`keep_clean`].
 const ROUND: Duration = Duration::from_hours(24);
+/// The same after a round that could not be made, for example because an object store was away.
+const AGAIN: Duration = Duration::from_mins(10);
 /// Objects that are looked up at a time.
 const LOOK_UP: usize = 1000;
 
@@ -43,16 +45,24 @@ pub async fn keep_clean(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         let round = async {
             revert_open(&ctx, ctx.now() - UPLOAD_MS_MAX).await?;
             forget(&ctx, ctx.now() - ENDED_MS).await?;
+            if let Some(remote) = app.objects.remote() {
+                remote.abort_left(|id| app.objects.is_claimed(id)).await?;
+            }
             sweep(&ctx).await
         };
-        match round.await {
-            Ok(0) => {}
-            Ok(swept) => tracing::info!(swept, "removed objects that nothing named"),
+        let pause = match round.await {
+            Ok(swept) => {
+                if swept > 0 {
+                    tracing::info!(swept, "removed objects that nothing named");
+                }
+                ROUND
+            }
             Err(error) => {
                 tracing::warn!(?error, "the round that removes dead uploads and objects ended early");
+                AGAIN
             }
-        }
-        if tokio::time::timeout(ROUND, stopped.changed()).await.is_ok() {
+        };
+        if tokio::time::timeout(pause, stopped.changed()).await.is_ok() {
             return;
         }
     }
@@ -108,10 +118,7 @@ pub(super) async fn revert(ctx: &Ctx, id: Uuid, why: &str) -> Result<()> {
 pub async fn sweep(ctx: &Ctx) -> Result<usize> {
     let mut swept = 0;
     for shard in 0..=u8::MAX {
-        let objects = ctx.app.objects.clone();
-        let listed = tokio::task::spawn_blocking(move || objects.list_shard(shard))
-            .await
-            .map_err(Error::internal)??;
+        let listed = ctx.app.objects.list_shard(shard).await?;
         let idle: Vec<ObjectId> = listed.into_iter().filter(|id| !ctx.app.objects.is_claimed(*id)).collect();
         for some in idle.chunks(LOOK_UP) {
             let some = some.to_vec();

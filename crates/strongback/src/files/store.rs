@@ -9,6 +9,8 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7)
         ON CONFLICT (area, path) DO UPDATE SET object = excluded.object, size = excluded.size, sha256 = excluded.sha256,
             created_at = excluded.created_at, created_by = excluded.created_by";
+    /// Whether there is any.
+    FILE_ANY = "SELECT 1 FROM file LIMIT 1";
     /// Which of some paths are files.
     FILES_AMONG = "SELECT path FROM file WHERE area = $1 AND path IN {texts:$2}";
     /// Files from a path on and before another.

@@ -1,6 +1,6 @@
 //! A file in parts, which may come in any order and together.
 //!
-//! Each part is an object of its own until the upload is complete; then they become one. Completing twice answers the
+//! Each part is an object of its own on this machine until the upload is complete; then they become one. Completing twice answers the
 //! same file, since clients repeat what they got no answer to.
 
 use bytes::Bytes;
@@ -77,7 +77,7 @@ pub async fn part(
     })
     .await?;
     let claim = ctx.app.objects.claim(ObjectId::random());
-    let written = ctx.app.objects.write(&claim, FILE_BYTES_MAX, body).await?;
+    let written = ctx.app.objects.write_part(&claim, FILE_BYTES_MAX, body).await?;
     let (guard, object) = (guard.clone(), claim.id());
     let put = ctx.write(move |tx| part_put(tx, &guard, id, number, &claim, &written)).await;
     let garbage = take_back(ctx, put, object).await?;
@@ -166,7 +166,8 @@ async fn finish(
 ) -> Result<Option<File>> {
     let (claim, written) = join(ctx, parts).await?;
     let (guard, path, parts) = (guard.clone(), path.clone(), parts.to_vec());
-    let joined = Some(claim.id()).filter(|_| parts.len() > 1);
+    // A part that is the file as it is belongs to the upload until this stands.
+    let joined = Some(claim.id()).filter(|id| parts.iter().all(|part| part.object != *id));
     let whole = move |tx: &mut Sql<'_>| whole_put(tx, &guard, id, &path, &parts, (&claim, &written));
     let whole = ctx.write(whole).await;
     let (file, garbage) = match joined {
@@ -206,7 +207,9 @@ enum Found {
 /// One object out of several. A single part is that object already.
 async fn join(ctx: &Ctx, parts: &[Part]) -> Result<(Claim, Written)> {
     let objects = &ctx.app.objects;
-    if let [only] = parts {
+    if let [only] = parts
+        && objects.takes_parts_as_they_are()
+    {
         return Ok((objects.claim(only.object), only.written));
     }
     let size: u64 = parts.iter().map(|part| part.written.size).sum();
@@ -214,7 +217,8 @@ async fn join(ctx: &Ctx, parts: &[Part]) -> Result<(Claim, Written)> {
         return Err(too_large(FILE_BYTES_MAX));
     }
     let claim = objects.claim(ObjectId::random());
-    let written = objects.concat(&claim, parts.iter().map(|part| part.object).collect()).await?;
+    let written =
+        objects.concat(&claim, parts.iter().map(|part| (part.object, part.written.size)).collect()).await?;
     Ok((claim, written))
 }
 

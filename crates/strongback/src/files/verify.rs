@@ -1,10 +1,11 @@
 //! Whether the bytes of files are still those that were stored: disks lose some, and people change what lies on them.
 //!
-//! It reads the store and the disk itself, also beside a running server, and changes nothing. An object that several files name is
+//! It reads the store and the disk, or the object store, itself, also beside a running server, and changes nothing. An object that several files name is
 //! read once.
 
 use std::{fs, io, io::Read as _, path::Path};
 
+use futures::TryStreamExt as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -14,7 +15,7 @@ use crate::{
     bind,
     db::{self, Location, Sql},
     error::{Error, Result},
-    objects::{self, BLOCK_BYTES, ObjectId},
+    objects::{self, BLOCK_BYTES, ObjectId, Remote},
 };
 
 /// Objects whose rows are read at a time.
@@ -60,15 +61,7 @@ struct Stored {
 /// Reads every object of a data directory and compares it with what was stored. `progress` is told of each, and how many bytes it
 /// had.
 pub fn verify(location: &Location, data_dir: &Path, mut progress: impl FnMut(&Report)) -> Result<Report> {
-    // Where nothing can be looked at, nothing is damaged either.
-    let root = objects::root(data_dir);
-    fs::read_dir(&root).map_err(|error| {
-        Error::unavailable(format!(
-            "{} cannot be looked at: {error}. Name the data directory with --data-dir.",
-            root.display()
-        ))
-        .because(error)
-    })?;
+    let place = Place::of(data_dir)?;
     let (mut report, mut after) = (Report::default(), String::new());
     loop {
         let page = db::inspect(location, |sql| page(sql, &after))?;
@@ -77,7 +70,7 @@ pub fn verify(location: &Location, data_dir: &Path, mut progress: impl FnMut(&Re
         for stored in page {
             let id: ObjectId = stored.object.parse()?;
             report.objects += 1;
-            if let Some(problem) = problem_of(&objects::place(data_dir, id), &stored)?
+            if let Some(problem) = place.problem_of(id, &stored)?
                 // What a server let go meanwhile is nobody's.
                 && db::inspect(location, |sql| is_named(sql, &stored))?
             {
@@ -115,26 +108,73 @@ fn is_named(sql: &mut Sql<'_>, stored: &Stored) -> Result<bool> {
     Ok(sql.first(&store::OBJECTS_NAMED, bind![&names], |_| Ok(()))?.is_some())
 }
 
-/// What is wrong with an object, if anything is.
-fn problem_of(place: &Path, stored: &Stored) -> Result<Option<String>> {
-    Ok(match digest(place) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Some("its object is gone".to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(
-                Error::unavailable(format!("{} may not be read: {error}.", place.display())).because(error)
-            );
+/// Where the objects are.
+enum Place<'d> {
+    Disk(&'d Path),
+    Remote(Remote, tokio::runtime::Runtime),
+}
+
+impl<'d> Place<'d> {
+    /// That of a data directory. Where nothing can be looked at, nothing is damaged either.
+    fn of(data_dir: &'d Path) -> Result<Self> {
+        if let Some(remote) = objects::remote_of(data_dir)? {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(Error::internal)?;
+            runtime.block_on(remote.look())?;
+            return Ok(Self::Remote(remote, runtime));
         }
-        Err(error) => Some(format!("its object cannot be read: {error}")),
-        Ok((size, _)) if size != stored.size => {
-            Some(format!("it has {size} bytes, and {} were stored", stored.size))
-        }
-        Ok((_, sha256)) if sha256[..] != stored.sha256[..] => Some(format!(
-            "its bytes are others: sha-256 {}, and {} was stored",
-            hex::encode(sha256),
-            hex::encode(&stored.sha256)
-        )),
-        Ok(_) => None,
-    })
+        let root = objects::root(data_dir);
+        fs::read_dir(&root).map_err(|error| {
+            Error::unavailable(format!(
+                "{} cannot be looked at: {error}. Name the data directory with --data-dir.",
+                root.display()
+            ))
+            .because(error)
+        })?;
+        Ok(Self::Disk(data_dir))
+    }
+
+    /// What is wrong with an object, if anything is.
+    fn problem_of(&self, id: ObjectId, stored: &Stored) -> Result<Option<String>> {
+        let found = match self {
+            Self::Remote(remote, runtime) => runtime.block_on(remote_digest(remote, id))?,
+            Self::Disk(data_dir) => {
+                let place = objects::place_on_disk(data_dir, id);
+                match digest(&place) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        let message = format!("{} may not be read: {error}.", place.display());
+                        return Err(Error::unavailable(message).because(error));
+                    }
+                    Err(error) => return Ok(Some(format!("its object cannot be read: {error}"))),
+                    Ok(found) => Some(found),
+                }
+            }
+        };
+        Ok(match found {
+            None => Some("its object is gone".to_owned()),
+            Some((size, _)) if size != stored.size => {
+                Some(format!("it has {size} bytes, and {} were stored", stored.size))
+            }
+            Some((_, sha256)) if sha256[..] != stored.sha256[..] => Some(format!(
+                "its bytes are others: sha-256 {}, and {} was stored",
+                hex::encode(sha256),
+                hex::encode(&stored.sha256)
+            )),
+            Some(_) => None,
+        })
+    }
+}
+
+/// Size and digest of what is in the object store.
+async fn remote_digest(remote: &Remote, id: ObjectId) -> Result<Option<(u64, [u8; 32])>> {
+    let Some(mut stream) = remote.read_whole(id).await? else { return Ok(None) };
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    while let Some(block) = stream.try_next().await? {
+        hash.update(&block);
+        size += block.len() as u64;
+    }
+    Ok(Some((size, hash.finalize().into())))
 }
 
 /// Size and digest of what is there.

@@ -1,30 +1,32 @@
-//! The bytes of files, in the data directory.
+//! The bytes of files: in the data directory, or in an object store.
 //!
-//! An object is a file whose name is an id of ours; what clients call it lies in the metadata store, so no text from
-//! outside ever becomes a path. What must stay true:
-//! - an object is written once under a temporary name, synced, renamed, and its directory synced, before anybody can
-//!   name it; it is never changed after that;
+//! The name of an object is an id of ours; what clients call it lies in the metadata store, so no text from
+//! outside ever becomes a path or a key. What must stay true:
+//! - an object is whole and durable before anybody can name it, and never changes after that;
 //! - what no row names and nobody is writing is garbage, and is swept ([`Claim`] is how a writer says that it is at it);
-//! - memory is constant: bytes pass in blocks of [`BLOCK_BYTES`] at most, whatever the size.
+//! - memory is constant: bytes pass in blocks of [`BLOCK_BYTES`] at most, or in parts of [`bucket::PART_BYTES`] on their way
+//!   into an object store, whatever the size;
+//! - a store has its objects in one place ([`place`]), and a place has one store.
 //!
-//! On disk: `objects/<last two hex digits>/<32 hex digits>`. The last digits are random in every kind of id, the first
-//! are not.
+//! Parts that clients send of one file wait on the disk ([`Disk`]) wherever the whole goes: the digest of the whole needs its
+//! bytes once more, in their order (decision 33).
 
+mod disk;
+pub mod place;
 mod read;
+mod remote;
 mod write;
 
-use std::{
-    collections::HashSet,
-    fmt, fs, io,
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Arc,
-};
+use std::{fmt, ops::Range, path::Path, str::FromStr, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
+use bytes::Bytes;
+use futures::stream::BoxStream;
 use uuid::Uuid;
 
+pub(crate) use disk::sync_dir;
+pub use disk::{Disk, place as place_on_disk, root};
 pub use read::ByteStream;
+pub use remote::{OTHERS, Remote, of as remote_of};
 pub(crate) use write::too_large;
 pub use write::{Written, body};
 
@@ -32,15 +34,6 @@ use crate::error::{Error, Result};
 
 /// Bytes that are hashed, written or read at a time.
 pub const BLOCK_BYTES: usize = 1 << 20;
-
-/// Free space below which the disk counts as full: the next block and its metadata still fit.
-const ROOM_BYTES_MIN: u64 = 16 << 20;
-
-/// Directory of the objects within a data directory.
-const OBJECTS: &str = "objects";
-
-/// Directory of what is being written. It is emptied when the store is opened.
-const TEMPORARY: &str = "tmp";
 
 /// Name of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,19 +71,17 @@ impl FromStr for ObjectId {
 
 /// The store of objects. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Objects(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    root: PathBuf,
-    /// Objects that are being written, or are written while the row that will name them is not yet committed.
-    claimed: Mutex<HashSet<ObjectId>>,
+pub struct Objects {
+    /// All of them, or the parts that wait to become one.
+    disk: Disk,
+    /// Set where whole files lie in an object store.
+    remote: Option<Remote>,
 }
 
 /// Keeps the sweeper away from an object until its row is committed, or until its writer gave up.
 #[derive(Debug)]
 pub struct Claim {
-    store: Arc<Inner>,
+    store: Arc<disk::Inner>,
     id: ObjectId,
 }
 
@@ -108,136 +99,129 @@ impl Drop for Claim {
 }
 
 impl Objects {
-    /// Opens the store below a data directory, which this process holds alone, and clears what a dead process left
-    /// half-written.
-    pub fn open(data_dir: &Path) -> Result<Self> {
-        let root = root(data_dir);
-        prepare(&root).map_err(|error| {
-            Error::unavailable(format!("The directory {} cannot be prepared: {error}.", root.display()))
-                .because(error)
-        })?;
-        Ok(Self(Arc::new(Inner { root, claimed: Mutex::new(HashSet::new()) })))
+    /// Opens the store of a data directory, which this process holds alone. Nothing is asked of an object store yet.
+    pub fn open(data_dir: &Path, record: Option<place::Record>) -> Result<Self> {
+        let remote = record.map(|record| Remote::open(data_dir, record)).transpose()?;
+        Ok(Self { disk: Disk::open(data_dir)?, remote })
     }
 
-    /// The directory.
-    pub fn root(&self) -> &Path {
-        &self.0.root
+    /// The same with an object store that is open.
+    #[cfg(test)]
+    fn with(disk: Disk, remote: Remote) -> Self {
+        Self { disk, remote: Some(remote) }
+    }
+
+    /// The part on this machine.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// The object store, where files lie in one.
+    pub fn remote(&self) -> Option<&Remote> {
+        self.remote.as_ref()
     }
 
     /// Whether the store can be written and has room.
     pub async fn probe(&self) -> Result<()> {
-        let store = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || {
-            let free = fs4::available_space(&store.root).map_err(Error::unwritten(&store.root))?;
-            if free < ROOM_BYTES_MIN {
-                return Err(Error::unwritten(&store.root)(io::ErrorKind::StorageFull.into()));
-            }
-            let path = store.root.join(TEMPORARY).join("probe");
-            let written = fs::write(&path, b"ok").and_then(|()| fs::remove_file(&path));
-            written.map_err(Error::unwritten(&store.root))
-        })
-        .await
-        .map_err(Error::internal)?
-    }
-
-    /// The file that holds an object, for readers that need one. It is read and never changed.
-    pub fn path(&self, id: ObjectId) -> PathBuf {
-        self.0.path(id)
+        self.disk.probe().await?;
+        match &self.remote {
+            Some(remote) => remote.probe().await,
+            None => Ok(()),
+        }
     }
 
     /// Announces that an object is about to be written.
     pub fn claim(&self, id: ObjectId) -> Claim {
-        self.0.claimed.lock().insert(id);
-        Claim { store: Arc::clone(&self.0), id }
+        self.disk.claim(id)
     }
 
     /// Whether somebody is writing it.
     pub fn is_claimed(&self, id: ObjectId) -> bool {
-        self.0.claimed.lock().contains(&id)
+        self.disk.is_claimed(id)
     }
 
-    /// Removes objects that no row names. What cannot be removed is logged and left for the sweeper.
-    pub async fn remove(&self, ids: Vec<ObjectId>) {
-        if ids.is_empty() {
-            return;
+    /// Writes an object from a stream and answers when it is durable. At most `limit` bytes.
+    pub async fn write(
+        &self,
+        claim: &Claim,
+        limit: u64,
+        body: BoxStream<'_, Result<Bytes>>,
+    ) -> Result<Written> {
+        match &self.remote {
+            Some(remote) => remote.write(claim.id(), limit, body).await,
+            None => self.disk.write(claim, limit, body).await,
         }
-        let store = Arc::clone(&self.0);
-        let outcome =
-            tokio::task::spawn_blocking(move || ids.into_iter().for_each(|id| store.remove(id))).await;
-        if let Err(error) = outcome {
-            tracing::error!(%error, "removing objects ended with a panic");
-        }
     }
 
-    /// The objects of one of the 256 directories. Blocks.
-    pub fn list_shard(&self, shard: u8) -> Result<Vec<ObjectId>> {
-        let dir = self.0.root.join(format!("{shard:02x}"));
-        let names =
-            fs::read_dir(&dir).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(Error::internal)?;
-        Ok(names.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
-    }
-}
-
-/// The directory of the objects of a data directory.
-pub fn root(data_dir: &Path) -> PathBuf {
-    data_dir.join(OBJECTS)
-}
-
-/// The file that holds an object of a data directory, for who reads beside the process that holds it.
-pub fn place(data_dir: &Path, id: ObjectId) -> PathBuf {
-    below(&root(data_dir), id)
-}
-
-fn below(root: &Path, id: ObjectId) -> PathBuf {
-    root.join(id.shard()).join(id.to_string())
-}
-
-impl Inner {
-    fn path(&self, id: ObjectId) -> PathBuf {
-        below(&self.root, id)
+    /// Writes a part of what will be an object, as [`Objects::write`] does. It lies on this machine.
+    pub async fn write_part(
+        &self,
+        claim: &Claim,
+        limit: u64,
+        body: BoxStream<'_, Result<Bytes>>,
+    ) -> Result<Written> {
+        self.disk.write(claim, limit, body).await
     }
 
-    fn temporary(&self, id: ObjectId) -> PathBuf {
-        self.root.join(TEMPORARY).join(id.to_string())
+    /// Whether a part is an object as it is, where a file has no other part.
+    pub fn takes_parts_as_they_are(&self) -> bool {
+        self.remote.is_none()
     }
 
-    fn remove(&self, id: ObjectId) {
-        match fs::remove_file(self.path(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(object = %id, %error, "an object that nothing names could not be removed");
+    /// Writes an object that is parts one after another, in this order, each with its size.
+    pub async fn concat(&self, claim: &Claim, parts: Vec<(ObjectId, u64)>) -> Result<Written> {
+        match &self.remote {
+            Some(remote) => {
+                let limit = parts.iter().map(|(_, size)| size).sum();
+                remote.write(claim.id(), limit, self.disk.chain(parts)).await
             }
-            _ => {}
+            None => self.disk.concat(claim, parts.into_iter().map(|(id, _)| id).collect()).await,
+        }
+    }
+
+    /// The bytes of a range of an object; `None` if it is gone. The first block is read before this answers, so that
+    /// an object that cannot be read is an error and not a body that breaks off.
+    pub async fn read(&self, id: ObjectId, range: Range<u64>) -> Result<Option<ByteStream>> {
+        match &self.remote {
+            Some(remote) => remote.read(id, range).await,
+            None => self.disk.read(id, range).await,
+        }
+    }
+
+    /// Removes objects that no row names. What cannot be removed is logged and left for the sweeper. Of an object store they
+    /// are removed behind the caller's back: whoever removed a file waits for no other machine.
+    pub async fn remove(&self, ids: Vec<ObjectId>) {
+        let elsewhere = self.disk.remove(ids).await;
+        if let Some(remote) = &self.remote {
+            remote.remove(elsewhere);
+        }
+    }
+
+    /// The objects of one of the 256 directories that a sweep may look at.
+    pub async fn list_shard(&self, shard: u8) -> Result<Vec<ObjectId>> {
+        let disk = self.disk.clone();
+        let mut listed =
+            tokio::task::spawn_blocking(move || disk.list_shard(shard)).await.map_err(Error::internal)??;
+        if let Some(remote) = &self.remote {
+            listed.extend(remote.list_settled(shard).await?);
+        }
+        Ok(listed)
+    }
+
+    /// An address in the object store at which anybody may get an object for a while; `None` where there is none.
+    pub async fn signed_get(&self, id: ObjectId, valid: Duration) -> Result<Option<url::Url>> {
+        match &self.remote {
+            Some(remote) => remote.signed_get(id, valid).await,
+            None => Ok(None),
         }
     }
 }
 
-/// Makes the directories, durably, and removes half-written files.
-fn prepare(root: &Path) -> io::Result<()> {
-    let temporary = root.join(TEMPORARY);
-    fs::create_dir_all(&temporary)?;
-    for entry in fs::read_dir(&temporary)? {
-        fs::remove_file(entry?.path())?;
+impl From<bucket::Error> for Error {
+    /// Whoever asked did nothing wrong, and may ask again once the store is there again.
+    fn from(error: bucket::Error) -> Self {
+        Self::unavailable(error.to_string()).because(error)
     }
-    let mut made = false;
-    for shard in 0..=u8::MAX {
-        match fs::create_dir(root.join(format!("{shard:02x}"))) {
-            Ok(()) => made = true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if made {
-        sync_dir(root)?;
-        if let Some(parent) = root.parent() {
-            sync_dir(parent)?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes the names in a directory survive a power cut.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    fs::File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

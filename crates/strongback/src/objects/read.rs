@@ -3,9 +3,9 @@
 use std::{fs, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 
-use super::{ObjectId, Objects};
+use super::{Disk, ObjectId};
 use crate::error::{Error, Result};
 
 /// Bytes that are read at a time: small enough that many slow readers stay cheap.
@@ -14,7 +14,7 @@ const READ_BYTES: u64 = 256 << 10;
 /// Bytes on their way out.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
-impl Objects {
+impl Disk {
     /// The bytes of a range of an object; `None` if it is gone. The first block is read before this answers, so that
     /// an object that cannot be read is an error and not a body that breaks off.
     pub async fn read(&self, id: ObjectId, range: Range<u64>) -> Result<Option<ByteStream>> {
@@ -41,6 +41,20 @@ impl Objects {
             next.await.map_err(io::Error::other)?
         });
         Ok(Some(head.chain(tail).boxed()))
+    }
+
+    /// Objects of these sizes one after another.
+    pub(super) fn chain(&self, parts: Vec<(ObjectId, u64)>) -> BoxStream<'static, Result<Bytes>> {
+        let disk = self.clone();
+        let whole = futures::stream::iter(parts).then(move |(id, size)| {
+            let disk = disk.clone();
+            async move {
+                let gone = || Error::internal(format!("the part {id} is gone"));
+                let part = disk.read(id, 0..size).await?.ok_or_else(gone)?;
+                Ok::<_, Error>(part.map_err(Error::internal))
+            }
+        });
+        whole.try_flatten().boxed()
     }
 }
 

@@ -1,31 +1,33 @@
 //! Objects on a real file system.
 
+use std::fs;
+
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
-use super::*;
+use super::{disk::TEMPORARY, *};
 use crate::error::Code;
 
-fn store() -> (tempfile::TempDir, Objects) {
+fn store() -> (tempfile::TempDir, Disk) {
     let dir = tempfile::tempdir().unwrap();
-    let objects = Objects::open(dir.path()).unwrap();
+    let objects = Disk::open(dir.path()).unwrap();
     (dir, objects)
 }
 
-fn chunks(sizes: &[usize]) -> (Vec<u8>, stream::BoxStream<'static, Result<Bytes>>) {
+fn chunks(sizes: &[usize]) -> (Vec<u8>, BoxStream<'static, Result<Bytes>>) {
     let chunks: Vec<Vec<u8>> =
         sizes.iter().enumerate().map(|(at, size)| (0..*size).map(|n| (n * 7 + at) as u8).collect()).collect();
     let whole = chunks.concat();
     (whole, stream::iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk)))).boxed())
 }
 
-async fn read(objects: &Objects, id: ObjectId, range: std::ops::Range<u64>) -> Option<Vec<u8>> {
+async fn read(objects: &Disk, id: ObjectId, range: Range<u64>) -> Option<Vec<u8>> {
     let stream = objects.read(id, range).await.unwrap()?;
     Some(stream.try_collect::<Vec<Bytes>>().await.unwrap().concat())
 }
 
-fn temporary_files(objects: &Objects) -> usize {
+fn temporary_files(objects: &Disk) -> usize {
     fs::read_dir(objects.root().join(TEMPORARY)).unwrap().count()
 }
 
@@ -98,7 +100,7 @@ async fn opening_clears_what_a_dead_process_left() {
     let (dir, objects) = store();
     fs::write(objects.root().join(TEMPORARY).join("half"), b"x").unwrap();
     drop(objects);
-    assert_eq!(temporary_files(&Objects::open(dir.path()).unwrap()), 0);
+    assert_eq!(temporary_files(&Disk::open(dir.path()).unwrap()), 0);
 }
 
 #[test]

@@ -15,7 +15,10 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream::BoxStream};
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK_BYTES, Claim, Inner, ObjectId, Objects, sync_dir};
+use super::{
+    BLOCK_BYTES, Claim, Disk, ObjectId,
+    disk::{Inner, sync_dir},
+};
 use crate::error::{Code, Error, Result};
 
 /// How long a body may stop coming before it is given up. A whole one may take long.
@@ -30,7 +33,7 @@ pub struct Written {
     pub sha256: [u8; 32],
 }
 
-impl Objects {
+impl Disk {
     /// Writes an object from a stream and answers when a power cut cannot lose it. At most `limit` bytes.
     pub async fn write(
         &self,
@@ -38,7 +41,7 @@ impl Objects {
         limit: u64,
         body: BoxStream<'_, Result<Bytes>>,
     ) -> Result<Written> {
-        let mut blocks = Blocks { body, gathered: BytesMut::new(), size: 0, limit };
+        let mut blocks = Blocks::new(body, limit);
         let mut partial: Option<Partial> = None;
         loop {
             let (block, last) = blocks.next().await?;
@@ -97,16 +100,20 @@ enum Step {
 }
 
 /// Gathers a body into blocks.
-struct Blocks<'b> {
+pub(super) struct Blocks<'b> {
     body: BoxStream<'b, Result<Bytes>>,
     gathered: BytesMut,
     size: u64,
     limit: u64,
 }
 
-impl Blocks<'_> {
+impl<'b> Blocks<'b> {
+    pub(super) fn new(body: BoxStream<'b, Result<Bytes>>, limit: u64) -> Self {
+        Self { body, gathered: BytesMut::new(), size: 0, limit }
+    }
+
     /// The next block and whether it is the last, which may be empty.
-    async fn next(&mut self) -> Result<(Bytes, bool)> {
+    pub(super) async fn next(&mut self) -> Result<(Bytes, bool)> {
         while self.gathered.len() < BLOCK_BYTES {
             let next = tokio::time::timeout(SILENCE, self.body.next()).await.map_err(|_| went_silent())?;
             let Some(chunk) = next else {

@@ -14,7 +14,7 @@ use syntax::{
 use crate::{
     context::Ctx,
     db::Sql,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     files::{self, File, Place},
     objects::ObjectId,
 };
@@ -76,22 +76,22 @@ pub(super) async fn read(
     look: impl FnOnce(&mut Sql<'_>) -> Result<Option<File>> + Send + 'static,
 ) -> Result<Told> {
     match ctx.read(look).await {
-        Ok(Some(file)) => Ok(Told { mlmodel: Some(file.object), signature: told(ctx, &file).await }),
+        Ok(Some(file)) => Ok(Told { mlmodel: Some(file.object), signature: told(ctx, &file).await? }),
         Err(error) if error.is_ours() => Err(error),
         _ => Ok(Told::default()),
     }
 }
 
-async fn told(ctx: &Ctx, file: &File) -> Option<Signature> {
-    let parsed = match bytes(ctx, file).await {
+async fn told(ctx: &Ctx, file: &File) -> Result<Option<Signature>> {
+    let parsed = match bytes(ctx, file).await? {
         Ok(bytes) => tokio::task::spawn_blocking(move || parse(&bytes)).await,
         Err(why) => Ok(Err(why)),
     };
-    match parsed {
+    Ok(match parsed {
         Ok(Ok(found)) => found.map(Signature::Known),
         Ok(Err(why)) => Some(unreadable(file, &why)),
         Err(_) => Some(unreadable(file, "the MLmodel file cannot be parsed")),
-    }
+    })
 }
 
 fn unreadable(file: &File, why: &str) -> Signature {
@@ -99,15 +99,19 @@ fn unreadable(file: &File, why: &str) -> Signature {
     Signature::Unreadable(why.chars().take(REASON_CHARS_MAX).collect())
 }
 
-async fn bytes(ctx: &Ctx, file: &File) -> Result<Vec<u8>, String> {
+/// The file, or why it cannot be read. A store that is away for a while is no reason to register without a signature.
+async fn bytes(ctx: &Ctx, file: &File) -> Result<Result<Vec<u8>, String>> {
     if file.size > MLMODEL_BYTES_MAX as u64 {
-        return Err(format!("the MLmodel file is larger than {MLMODEL_BYTES_MAX} bytes"));
+        return Ok(Err(format!("the MLmodel file is larger than {MLMODEL_BYTES_MAX} bytes")));
     }
-    let gone = || "the MLmodel file could not be read".to_owned();
-    let stream =
-        ctx.app.objects.read(file.object, 0..file.size).await.map_err(|_| gone())?.ok_or_else(gone)?;
-    let blocks: Vec<bytes::Bytes> = stream.try_collect().await.map_err(|_| gone())?;
-    Ok(blocks.concat())
+    let gone = || Ok(Err("the MLmodel file could not be read".to_owned()));
+    let stream = match ctx.app.objects.read(file.object, 0..file.size).await {
+        Ok(Some(stream)) => stream,
+        Err(error) if error.code() == Code::TemporarilyUnavailable => return Err(error),
+        _ => return gone(),
+    };
+    let blocks: Result<Vec<bytes::Bytes>, _> = stream.try_collect().await;
+    blocks.map_or_else(|_| gone(), |blocks| Ok(Ok(blocks.concat())))
 }
 
 fn parse(bytes: &[u8]) -> Result<Option<Map<String, Json>>, String> {

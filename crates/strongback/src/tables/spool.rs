@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::{
     context::App,
     error::{Error, Result},
-    objects::{ObjectId, Objects, sync_dir},
+    objects::{Disk, ObjectId, sync_dir},
 };
 
 /// The directory within the data directory.
@@ -23,11 +23,11 @@ const DIRECTORY: &str = "spool";
 #[derive(Debug)]
 pub struct Spool {
     data_dir: PathBuf,
-    objects: Mutex<Option<Objects>>,
+    objects: Mutex<Option<Disk>>,
 }
 
 /// The open spool of a server; opened beside the threads that wait, where that was not done yet.
-pub(super) async fn ready(app: &Arc<App>) -> Result<Objects> {
+pub(super) async fn ready(app: &Arc<App>) -> Result<Disk> {
     if let Some(open) = &*app.spool.objects.lock() {
         return Ok(open.clone());
     }
@@ -42,7 +42,7 @@ impl Spool {
     }
 
     /// Opens it, once. Blocks for a moment the first time.
-    pub(super) fn open(&self) -> Result<Objects> {
+    pub(super) fn open(&self) -> Result<Disk> {
         let mut objects = self.objects.lock();
         if let Some(open) = &*objects {
             return Ok(open.clone());
@@ -54,7 +54,7 @@ impl Spool {
             Error::unavailable(format!("The directory {} cannot be prepared: {error}.", dir.display()))
                 .because(error)
         })?;
-        let opened = Objects::open(&dir)?;
+        let opened = Disk::open(&dir)?;
         Ok(objects.insert(opened).clone())
     }
 

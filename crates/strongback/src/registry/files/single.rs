@@ -128,13 +128,9 @@ async fn download_url(ctx: Ctx, params: PathParams, request: Request<Body>) -> R
     let at = Located::parse(required(&body.path, "path")?)?;
     let from = at.resolve(&ctx, Access::Read).await?;
     // A client that is told of an address believes that the file is there.
-    ctx.read(move |sql| {
-        let place = (from.guard)(sql)?;
-        files::get(sql, &place.area, &from.path)
-    })
-    .await
-    .map_err(as_files_api)?;
-    json_response(&Address::new(signed_url(&ctx, &base, GET, &at.whole)))
+    let found = files::presign(&ctx, &from.guard, &from.path, None).await.map_err(as_files_api)?;
+    let url = found.url.map_or_else(|| signed_url(&ctx, &base, GET, &at.whole), String::from);
+    json_response(&Address::new(url))
 }
 
 async fn upload_url(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {

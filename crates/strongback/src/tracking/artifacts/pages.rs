@@ -1,5 +1,7 @@
 //! Files by their run or logged model: for listings by id, and for MLflow's web pages.
 
+use std::collections::BTreeMap;
+
 use axum::{body::Body, response::Response};
 use http::{Method, Request, request::Parts};
 use syntax::paths::ArtifactPath;
@@ -7,8 +9,8 @@ use syntax::paths::ArtifactPath;
 use super::{
     home::{Access, Home, guard},
     wire::{
-        FileInfo, ModelFileRequest, ModelListRequest, PageResponse, PresignRequest, RunFileRequest,
-        RunListRequest,
+        FileInfo, ModelFileRequest, ModelListRequest, PageResponse, PresignRequest, PresignedDownload,
+        RunFileRequest, RunListRequest,
     },
 };
 use crate::{
@@ -77,7 +79,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/2.0/mlflow/artifacts/presigned-download-url",
             read,
             Limits::SMALL,
-            "Refuses an address in an object store of a file of a run: files come from this server",
+            "An address in the object store of a file of a run, where files lie in one",
             presign_download,
         ),
     ]
@@ -130,12 +132,22 @@ async fn presign_upload(ctx: Ctx, request: PresignRequest) -> Result<Empty> {
     refuse_presigning(&ctx, request, Access::Write).await
 }
 
-async fn presign_download(ctx: Ctx, request: PresignRequest) -> Result<Empty> {
+async fn presign_download(ctx: Ctx, request: PresignRequest) -> Result<PresignedDownload> {
+    if ctx.app.objects.remote().is_some() && ctx.app.config.artifacts_presign.value {
+        let home = Home::Run(required(&request.run_id, "run_id")?.to_owned());
+        let path = ArtifactPath::parse(required(&request.path, "path")?)?;
+        let seconds = request.expiration.as_ref().map(|seconds| seconds.0);
+        let found = files::presign(&ctx, &guard(&home, Access::Read), &path, seconds).await?;
+        if let Some(url) = found.url {
+            let (presigned_url, file_size) = (url.into(), found.file.size);
+            return Ok(PresignedDownload { presigned_url, headers: BTreeMap::new(), file_size });
+        }
+    }
     refuse_presigning(&ctx, request, Access::Read).await
 }
 
-/// There is no object store that the client could reach: it gets MLflow's code for that, and the way that works.
-async fn refuse_presigning(ctx: &Ctx, request: PresignRequest, access: Access) -> Result<Empty> {
+/// There is no object store that the client could reach or write to: it gets MLflow's code for that, and the way that works.
+async fn refuse_presigning<T>(ctx: &Ctx, request: PresignRequest, access: Access) -> Result<T> {
     let home = Home::Run(required(&request.run_id, "run_id")?.to_owned());
     let path = ArtifactPath::parse(required(&request.path, "path")?)?;
     let uri = ctx

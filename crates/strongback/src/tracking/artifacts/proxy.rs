@@ -61,7 +61,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/2.0/mlflow-artifacts/presigned/{*path}",
             read,
             Limits::SMALL,
-            "An address at which a file can be read without a credential for an hour",
+            "An address at which a file can be read without a credential for a while",
             presign,
         )
         .giving::<PresignedResponse>(),
@@ -145,20 +145,16 @@ fn too_many(path: &ArtifactPath) -> Error {
 async fn presign(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let raw = param(&params, "path");
     let at = Located::parse(raw)?;
-    let (guard, path) = (at.guard(Access::Read), at.path.clone());
-    let file = ctx
-        .read(move |sql| {
-            let place = guard(sql)?;
-            files::get(sql, &place.area, &path)
-        })
-        .await?;
-    let (base, query) =
-        (base_url(request.headers()), sign::query(&ctx, sign::Claim { verb: "get", resource: raw }));
-    json_response(&PresignedResponse {
-        url: format!("{base}/api/2.0/mlflow-artifacts/signed/{}?{query}", encode_path(raw)),
-        headers: BTreeMap::new(),
-        file_size: file.size,
-    })
+    let found = files::presign(&ctx, &at.guard(Access::Read), &at.path, None).await?;
+    let url = found.url.map_or_else(
+        || {
+            let query = sign::query(&ctx, sign::Claim { verb: "get", resource: raw });
+            let base = base_url(request.headers());
+            format!("{base}/api/2.0/mlflow-artifacts/signed/{}?{query}", encode_path(raw))
+        },
+        String::from,
+    );
+    json_response(&PresignedResponse { url, headers: BTreeMap::new(), file_size: found.file.size })
 }
 
 async fn get_signed(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {

@@ -78,6 +78,8 @@ pub struct RunFileRequest {
 /// A file of a run that somebody wants to move past this server.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct PresignRequest {
+    /// How long the address is to work, in seconds; a quarter of an hour at most is what it does.
+    pub expiration: Option<Int64>,
     /// The run.
     #[serde(alias = "runId")]
     pub run_id: Option<String>,
@@ -172,6 +174,17 @@ pub struct PartIn {
     /// What its upload answered.
     #[serde(default)]
     pub etag: String,
+}
+
+/// An address of a file in an object store.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PresignedDownload {
+    /// For GET, with or without a range.
+    pub presigned_url: String,
+    /// Headers to send: none.
+    pub headers: BTreeMap<String, String>,
+    /// Bytes.
+    pub file_size: u64,
 }
 
 /// A signed address of a file.

@@ -69,7 +69,7 @@ async fn names(ctx: &Ctx, area: &str, dir: &str, after: Option<&str>, limit: usi
 
 /// How many objects the data directory holds.
 pub fn objects(ctx: &Ctx) -> usize {
-    (0..=u8::MAX).map(|shard| ctx.app.objects.list_shard(shard).unwrap().len()).sum()
+    (0..=u8::MAX).map(|shard| ctx.app.objects.disk().list_shard(shard).unwrap().len()).sum()
 }
 
 #[test]

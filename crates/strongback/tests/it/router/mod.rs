@@ -175,7 +175,7 @@ fn readiness_notices_a_store_that_takes_no_writes() {
 #[test]
 fn readiness_notices_objects_that_cannot_be_written() {
     on_every_store_with(&[], |test| async move {
-        let temporary = test.app.objects.root().join("tmp");
+        let temporary = test.app.objects.disk().root().join("tmp");
         std::fs::remove_dir_all(temporary).unwrap();
         let answer = test.get("/ready").await;
         assert_eq!((answer.status, &answer.json["metadata"]), (503, &serde_json::json!("ok")), "{answer:?}");

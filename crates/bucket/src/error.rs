@@ -1,0 +1,78 @@
+//! What can go wrong with an object store, in words for whoever runs the server.
+
+/// What the functions of this crate return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// There is no such bucket.
+    NoBucket,
+    /// The store refuses the credentials, or what they are to do.
+    Denied,
+    /// The store does not answer, or says that it cannot.
+    Unavailable,
+    /// Settings that do not fit together.
+    Invalid,
+}
+
+/// A failure: what to say and, apart from it, the cause for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    source: object_store::Error,
+}
+
+impl Error {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn of(address: &str, source: object_store::Error) -> Self {
+        let cause = chain(&source);
+        let kind = match &source {
+            _ if cause.contains("NoSuchBucket") || cause.contains("ContainerNotFound") => Kind::NoBucket,
+            object_store::Error::NotFound { .. } => Kind::NoBucket,
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                Kind::Denied
+            }
+            _ => Kind::Unavailable,
+        };
+        let message = match kind {
+            Kind::NoBucket => {
+                format!("There is no object store at {address}: make the bucket, or name another.")
+            }
+            Kind::Denied => format!(
+                "The object store {address} refuses this server: its credentials are wrong, or may not read, write, list and \
+                 delete there. The server's log has its answer."
+            ),
+            _ => format!(
+                "The object store {address} does not answer as it should, which the server's log explains. Repeat the request \
+                 later."
+            ),
+        };
+        Self { kind, message, source }
+    }
+
+    pub(crate) fn unopened(address: &str, source: object_store::Error) -> Self {
+        let message = format!("The object store {address} cannot be opened: {}.", chain(&source));
+        Self { kind: Kind::Invalid, message, source }
+    }
+}
+
+/// An error with all its causes, as far as they say more.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}
