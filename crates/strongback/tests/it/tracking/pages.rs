@@ -47,8 +47,7 @@ fn of_experiments() {
         for letter in ["d", "b", "f", "h", "j", "l"] {
             experiment(&test, &format!("page-{letter}")).await;
         }
-        let orders =
-            [json!([]), json!(["name ASC"]), json!(["name DESC"]), json!(["creation_time ASC"])];
+        let orders = [json!([]), json!(["name ASC"]), json!(["name DESC"]), json!(["creation_time ASC"])];
         for (at, order) in orders.iter().enumerate() {
             let ask = async |most: usize, token: &str| {
                 let body = json!({ "max_results": most, "filter": "name LIKE 'page-%'", "order_by": order, "page_token": token });
