@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Long kill loops, by hand: rounds of kill -9 under four writing clients, on SQLite and on PostgreSQL, which it starts itself
 # where none runs; then as many rounds of the tests that kill while rows land, features are computed, requests are scored and
-# gates judge, on both. A full run (100 rounds) adds one line a store to docs/torture.md; commit it.
+# gates judge, on both; then the parsers are fuzzed (tools/fuzz.sh). A full run (100 rounds) adds a line each to docs/torture.md;
+# commit it.
 #
 #   tools/torture.sh                    100 rounds on each
 #   TORTURE_ROUNDS=5 tools/torture.sh   fewer, and nothing is written down
@@ -36,6 +37,13 @@ rounds_of_tests() {
     [[ $rounds -lt $full ]] || write_down "import, materialisation, training sets, payload log, scoring, gates and moves: $rounds rounds each on both databases, 0 problems"
 }
 
+# Ten minutes a target in a full run.
+fuzz() {
+    local seconds=$((6 * rounds))
+    tools/fuzz.sh "$seconds" || return
+    [[ $rounds -lt $full ]] || write_down "parsers: every fuzz target for $seconds s, 0 problems"
+}
+
 write_down() {
     local commit machine
     commit=$(git rev-parse --short=12 HEAD)
@@ -49,4 +57,5 @@ stage build build
 stage SQLite rounds_on
 with_postgres stage PostgreSQL rounds_on --postgres
 with_postgres stage tests rounds_of_tests
+stage fuzz fuzz
 [[ $rounds -lt $full ]] || printf '\nwritten down in %s\n' "$results"
