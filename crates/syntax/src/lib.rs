@@ -1,5 +1,5 @@
 //! Pure parsers of what outsiders send: search grammar, names and patterns of names, artifact paths, model sources, `MLmodel`
-//! files, environments of models, declarations of feature tables, gates and monitors.
+//! files, MLflow's `meta.yaml`, environments of models, declarations of feature tables, gates and monitors.
 //!
 //! Nothing here reads a file, opens a socket or waits; every function is total: hostile input gives an error value,
 //! never a panic, in time linear in its length (the matchers of `LIKE` and of names: pattern × text).
@@ -10,6 +10,7 @@
 mod digest;
 pub mod environment;
 pub mod features;
+pub mod flat_yaml;
 pub mod flavors;
 pub mod gates;
 pub mod glob;

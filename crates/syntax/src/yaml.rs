@@ -101,8 +101,13 @@ enum Open {
 
 /// The one document of a file.
 pub(crate) fn read(text: &str) -> Result<Node, YamlError> {
-    if text.len() > YAML_BYTES_MAX {
-        let message = format!("the file has {} bytes, at most {YAML_BYTES_MAX} are read", text.len());
+    read_up_to(text, YAML_BYTES_MAX)
+}
+
+/// The one document of a file that may have so many bytes.
+pub(crate) fn read_up_to(text: &str, bytes_max: usize) -> Result<Node, YamlError> {
+    if text.len() > bytes_max {
+        let message = format!("the file has {} bytes, at most {bytes_max} are read", text.len());
         return Err(YamlError::new(Position { line: 1, column: 1 }, message));
     }
     let mut reader = Reader { open: vec![], root: None, documents: 0, values: 0 };
