@@ -231,7 +231,7 @@ impl Folder {
 
     /// Data sets that a run read, and logged models that it read and wrote.
     fn uses(&self, experiment: &Path, folder: &Path, run: &mut CarriedRun) {
-        let each = |part: &str, mut take: Box<dyn FnMut(&Meta) -> std::result::Result<(), Damage> + '_>| {
+        let each = |part: &str, take: &mut dyn FnMut(&Meta) -> std::result::Result<(), Damage>| {
             let Some(part) = self.disk.folder(folder, part) else { return };
             for name in self.disk.folders(&part) {
                 if let Err((path, why)) = self.meta(&part.join(name), &[]).and_then(|meta| take(&meta)) {
@@ -240,26 +240,20 @@ impl Folder {
             }
         };
         let (datasets, read, written) = (&mut run.datasets, &mut run.models_read, &mut run.models_written);
-        each(
-            "inputs",
-            Box::new(|meta| {
-                let source = meta.required("source_id")?;
-                match meta.required("source_type")? {
-                    "DATASET" => datasets.push(self.dataset(experiment, source, meta)?),
-                    "MODEL" => read.push(source.to_owned()),
-                    other => return Err(meta.wrong("source_type", other)),
-                }
-                Ok(())
-            }),
-        );
-        each(
-            "outputs",
-            Box::new(|meta| {
-                let step = meta.number("step")?.unwrap_or(0);
-                written.push((meta.required("source_id")?.to_owned(), step));
-                Ok(())
-            }),
-        );
+        each("inputs", &mut |meta| {
+            let source = meta.required("source_id")?;
+            match meta.required("source_type")? {
+                "DATASET" => datasets.push(self.dataset(experiment, source, meta)?),
+                "MODEL" => read.push(source.to_owned()),
+                other => return Err(meta.wrong("source_type", other)),
+            }
+            Ok(())
+        });
+        each("outputs", &mut |meta| {
+            let step = meta.number("step")?.unwrap_or(0);
+            written.push((meta.required("source_id")?.to_owned(), step));
+            Ok(())
+        });
     }
 
     fn dataset(
@@ -359,7 +353,7 @@ impl Folder {
                 match version.trim().parse() {
                     Ok(version) => drop(aliases.insert(alias, version)),
                     Err(_) => {
-                        self.disk.name(&folder.join("aliases").join(alias), "it is no number of a version")
+                        self.disk.name(&folder.join("aliases").join(alias), "it is no number of a version");
                     }
                 }
             }

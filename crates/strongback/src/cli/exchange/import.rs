@@ -17,9 +17,11 @@ use super::{
     MlflowArgs,
     batch::{Sender, insist},
     database::Database,
+    folder::Folder,
     local::{self, Roots, is_elsewhere},
     mapping::{Mapping, Planner},
     report::{Progress, Report},
+    server::Server,
     source::{Found, FoundVersion, Outline, Source},
 };
 use crate::{
@@ -152,8 +154,10 @@ fn open(args: &MlflowArgs) -> Result<(Box<dyn Source>, Roots, String)> {
         Some(other @ ("mysql" | "mssql" | "oracle")) => Err(Error::invalid(format!(
             "A source {other}:// cannot be read: databases of MLflow are read in SQLite and PostgreSQL."
         ))),
-        Some("http" | "https") | None if given.starts_with("http") => {
-            Err(Error::invalid(format!("{given} is a server: name its database instead.")))
+        Some("http" | "https") => {
+            let server = Server::new(given)?;
+            let label = server.address().to_owned();
+            Ok((Box::new(server), Roots::default(), label))
         }
         _ => file(Path::new(given)),
     }
@@ -162,12 +166,14 @@ fn open(args: &MlflowArgs) -> Result<(Box<dyn Source>, Roots, String)> {
 fn file(path: &Path) -> Result<(Box<dyn Source>, Roots, String)> {
     let whole = path.canonicalize().map_err(|error| {
         Error::invalid(format!(
-            "{} cannot be read: {error}. A source is sqlite:///file.db, a file, or postgresql://….",
+            "{} cannot be read: {error}. A source is sqlite:///file.db, a file, postgresql://…, a folder mlruns, or http://….",
             path.display()
         ))
     })?;
     if whole.is_dir() {
-        return Err(Error::invalid(format!("{} is a directory: name a database in it.", path.display())));
+        let base = whole.parent().unwrap_or(Path::new("/")).to_owned();
+        let roots = Roots { artifacts: None, base, folder: Some(whole.clone()) };
+        return Ok((Box::new(Folder::open(&whole)?), roots, whole.display().to_string()));
     }
     let base = whole.parent().unwrap_or(Path::new("/")).to_owned();
     let beside = base.join("mlartifacts");

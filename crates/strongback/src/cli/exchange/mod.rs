@@ -10,10 +10,12 @@
 
 mod batch;
 mod database;
+mod folder;
 mod import;
 mod local;
 mod mapping;
 mod report;
+mod server;
 mod source;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -26,6 +28,8 @@ const IMPORT_EXAMPLES: &str = "\
 Examples:
   strongback import mlflow sqlite:///mlflow.db --artifacts ./mlartifacts
   strongback import mlflow postgresql://user:secret@db/mlflow
+  strongback import mlflow ./mlruns
+  strongback import mlflow http://mlflow.example.com:5000
   strongback import mlflow sqlite:///mlflow.db --dry-run
 
 Everything comes with its id, its times and its owner's name: experiments,
@@ -36,12 +40,15 @@ mapping. A call that was broken off goes on with the same call, and one that is
 made again brings what is new. At the end every item is compared with what was
 read, by digest. Exit code 1: something could not come, or differs.
 
-Files in a bucket (s3://, gs://, …) stay there, and so do the addresses.";
+Files in a bucket (s3://, gs://, …) stay there, and so do the addresses. Of a
+server its database is read faster, and tells more, than the server does. Its
+credentials stand in MLflow's own variables (MLFLOW_TRACKING_TOKEN, or
+MLFLOW_TRACKING_USERNAME and _PASSWORD).";
 
 /// Take over what another store holds
 #[derive(Debug, Subcommand)]
 pub(super) enum ImportCommand {
-    /// Everything in an MLflow store: a database, for administrators
+    /// Everything in an MLflow store: a database, a folder mlruns, or a running server; for administrators
     #[command(after_help = IMPORT_EXAMPLES)]
     Mlflow(MlflowArgs),
 }
@@ -49,7 +56,7 @@ pub(super) enum ImportCommand {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct MlflowArgs {
-    /// sqlite:///file.db, a file, or postgresql://user:password@host/database
+    /// sqlite:///file.db or a file, postgresql://user:password@host/database, a folder mlruns, or http://server:5000
     source: String,
     /// Where the server there kept its files (`mlflow server --artifacts-destination`) [default: mlartifacts beside the database]
     #[arg(long, value_name = "DIR")]

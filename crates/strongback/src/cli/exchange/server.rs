@@ -7,6 +7,7 @@
 mod api;
 #[cfg(test)]
 mod tests;
+#[expect(clippy::struct_field_names, reason = "the fields have the names of MLflow's messages")]
 mod wire;
 
 use std::{
@@ -80,6 +81,11 @@ impl Server {
     /// The server at an address, with the login of MLflow's own variables.
     pub(super) fn new(url: &str) -> Result<Self> {
         Self::with(url, read_variable)
+    }
+
+    /// Its address, without credentials.
+    pub(super) fn address(&self) -> &str {
+        self.asked.api.address()
     }
 
     fn with(url: &str, variable: impl Fn(&str) -> Result<Option<String>>) -> Result<Self> {

@@ -169,11 +169,6 @@ impl Api {
         read.map(Some).map_err(|error| self.odd(call, "an answer that cannot be read").because(error))
     }
 
-    /// The answer to a call that every server of MLflow takes.
-    pub(super) async fn require<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        self.ask(call).await?.ok_or_else(|| self.odd(call, "that there is no such route"))
-    }
-
     /// The bytes of an answer; none where the server has no such route or thing.
     pub(super) async fn bytes(&self, call: &Call) -> Result<Option<Vec<u8>>> {
         self.again(|| async {
