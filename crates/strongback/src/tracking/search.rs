@@ -213,7 +213,9 @@ fn show_settled(
 ) -> Result<()> {
     let until = sql.limit();
     for part in run_ids.chunks(RUNS_SETTLED) {
-        part.iter().for_each(|id| search.hide(*id));
+        for id in part {
+            search.hide(*id);
+        }
         for mut run in run::in_order(sql, part)? {
             match metrics::settle(sql, &mut run, keys)? {
                 Ok(()) => show(search, &run, &until)?,
