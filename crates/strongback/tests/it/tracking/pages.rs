@@ -12,9 +12,8 @@ async fn check(
     (list, name): (&str, impl Fn(&Value) -> String),
     between: impl AsyncFn(usize),
 ) {
-    let names = |page: &Value| -> Vec<String> {
-        page[list].as_array().into_iter().flatten().map(|found| name(found)).collect()
-    };
+    let names =
+        |page: &Value| -> Vec<String> { page[list].as_array().into_iter().flatten().map(&name).collect() };
     let before = names(&ask(1_000, "").await);
     assert!(before.len() >= 6, "{before:?}");
     let (mut seen, mut token, mut pages) = (Vec::new(), String::new(), 0);

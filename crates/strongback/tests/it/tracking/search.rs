@@ -286,11 +286,14 @@ fn a_page_ends_by_its_bytes_and_a_data_set_is_shared() {
     });
 }
 
+/// Values of metrics, in the order of their steps.
+type Logged = &'static [(&'static str, &'static [&'static str])];
+
 #[test]
 fn a_metric_is_searched_by_all_its_values() {
     on_every_store(|test| async move {
         let home = experiment(&test, "aggregates").await;
-        let values: &[(&str, &[(&str, &[&str])])] = &[
+        let values: &[(&str, Logged)] = &[
             ("dips", &[("loss", &["5", "-1", "2"])]),
             ("falls", &[("loss", &["9", "3", "1"])]),
             ("once", &[("loss", &["2"])]),
