@@ -108,6 +108,35 @@ def test_a_database_comes_in_whole(ours, theirs, toy):
     assert answer.returncode == 0, answer.stderr
 
 
+def test_a_folder_comes_in_whole(ours, tmp_path, toy, toy_model, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    folder = tmp_path / "mlruns"
+    mlflow_store.fill(folder.as_uri(), toy, toy_model)
+    before = told(folder.as_uri())
+    # It was moved since: its runs are found where the folder is.
+    folder.rename(tmp_path / "moved")
+    code, report, talk = run_import(ours, source=str(tmp_path / "moved"))
+    assert code == 0, (talk, report)
+    assert report["files"]["equal"] == report["files"]["there"] > 5
+    after = told(ours.url)
+    for part in ("experiments", "runs", "models", "logged"):
+        assert after[part] == before[part], part
+    assert after["versions"].keys() == before["versions"].keys()
+
+
+def test_a_server_comes_in_whole(ours, theirs, tmp_path):
+    """A server that speaks MLflow's protocol: one of ours, which has taken over a database."""
+    with launcher.on_store("sqlite", tmp_path / "between") as between:
+        assert run_import(between)[0] == 0
+        before = told(between.url)
+        code, report, talk = run_import(ours, source=between.url)
+        assert code == 0, (talk, report)
+    after = told(ours.url)
+    for part in before:
+        assert after[part] == before[part], part
+    assert report["files"]["equal"] == report["files"]["there"] > 5
+
+
 def test_what_comes_again_changes_nothing_and_what_is_new_comes(ours, theirs):
     assert run_import(ours)[0] == 0
     code, report, talk = run_import(ours)
