@@ -47,8 +47,6 @@ def fill(uri: str, toy, toy_model, *, artifact_location: str | None = None) -> M
             serialization_format="cloudpickle",
         )
         mlflow.log_metric("val", 0.8, step=1, model_id=info.model_id)
-    mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri("")
     deleted = client.create_run(fraud, run_name="deleted").info.run_id
     client.log_param(deleted, "a", "1")
     client.delete_run(deleted)
@@ -56,6 +54,8 @@ def fill(uri: str, toy, toy_model, *, artifact_location: str | None = None) -> M
     client.delete_experiment(gone)
     client.create_run("0", run_name="of the default one")
     registry(client, child, info.model_id)
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri("")
     return client
 
 
@@ -109,7 +109,6 @@ def model(m) -> tuple:
 
 
 def version(v) -> tuple:
-    aliases = sorted(v.aliases)
     return (
         v.source,
         v.run_id or "",
@@ -117,7 +116,6 @@ def version(v) -> tuple:
         v.current_stage,
         v.status,
         dict(v.tags),
-        aliases,
         v.creation_timestamp,
         v.last_updated_timestamp,
     )

@@ -260,6 +260,25 @@ def test_a_root_that_is_no_root_brings_nothing(ours, theirs):
         assert client.list_artifacts(run.info.run_id) == []
 
 
+def test_an_alias_that_was_moved_here_stays(ours, theirs):
+    assert run_import(ours)[0] == 0
+    client = MlflowClient(ours.url, registry_uri=ours.url)
+    client.set_registered_model_alias("scorer", "champion", "3")
+    code, report, talk = run_import(ours)
+    assert code == 1, talk
+    assert "moved here since" in report["refused"][0]["why"]
+    assert client.get_registered_model("scorer").aliases["champion"] == "3"
+
+
+def test_files_out_of_reach_are_no_success(ours, theirs):
+    with sqlite3.connect("mlflow.db") as connection:
+        connection.execute("UPDATE runs SET artifact_uri = 'mlflow-artifacts:/1/' || run_uuid || '/artifacts'")
+    code, report, talk = run_import(ours)
+    assert code == 1, talk
+    assert report["files"]["out_of_reach"] == 5
+    assert run_import(ours, "--no-artifacts")[0] == 0
+
+
 def test_calls_that_are_wrong_say_what_to_do(ours, theirs, tmp_path):
     (tmp_path / "text.db").write_text("no database")
     sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE t (a)").connection.commit()

@@ -3,7 +3,7 @@
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, stream, stream::BoxStream};
 use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
     multipart::{MultipartStore, PartId},
@@ -159,8 +159,8 @@ impl Bucket {
                     bucket.0.store.get_range(&path, start..end).await.map_err(|error| bucket.failed(error))
                 }
             });
-        // One range comes while the one before goes out.
-        let rest = stream::iter(rest).buffered(2);
+        // One after the other: a range that is asked for early would run into its time limit while a slow reader takes the one before.
+        let rest = stream::iter(rest).buffered(1);
         Ok(Some(stream::iter([Ok(head)]).chain(rest).boxed()))
     }
 
@@ -179,12 +179,13 @@ impl Bucket {
 
     /// The objects directly below a directory.
     pub async fn list(&self, dir: &str) -> Result<Vec<Listed>> {
-        let found = self.0.store.list(Some(&self.path(dir))).map_ok(|meta| Listed {
+        let found = self.0.store.list_with_delimiter(Some(&self.path(dir))).await;
+        let found = found.map_err(|error| self.failed(error))?.objects.into_iter().map(|meta| Listed {
             name: meta.location.filename().unwrap_or_default().to_owned(),
             size: meta.size,
             modified_at: meta.last_modified.timestamp_millis(),
         });
-        found.try_collect().await.map_err(|error| self.failed(error))
+        Ok(found.collect())
     }
 
     /// An address at which anybody may get the object for a while; `None` if the store signs none.
@@ -200,7 +201,9 @@ impl Bucket {
             Ok(value) => Ok(Some(value)),
             Err(error)
                 if matches!(error, object_store::Error::NotFound { .. })
-                    && !error.to_string().contains("NoSuchBucket") =>
+                    && !["NoSuchBucket", "ContainerNotFound"]
+                        .iter()
+                        .any(|word| error.to_string().contains(word)) =>
             {
                 Ok(None)
             }
@@ -216,6 +219,8 @@ fn is_missing(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures::TryStreamExt as _;
+
     use super::*;
 
     #[tokio::test]

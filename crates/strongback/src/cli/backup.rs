@@ -318,7 +318,7 @@ fn bring_back(config: &Config, from: &Path, manifest: &Manifest) -> anyhow::Resu
     copy_new(&from.join("objects"), &data.join("objects"))?;
     copy_new(&from.join(key::DIRECTORY), &data.join(key::DIRECTORY))?;
     if let Some(url) = &manifest.artifacts_url {
-        Record { url: url.clone(), holder: None, is_new: false }.keep(data)?;
+        Record { url: url.clone(), holder: None, adopted_at: None, is_new: false }.keep(data)?;
     }
     if let Some(tables) = backup_tables::place(config)? {
         copy_new(&from.join(backup_tables::DIRECTORY), &tables)?;

@@ -275,9 +275,7 @@ impl Item {
             Self::LoggedModel(entry) => logged_models::take(tx, &entry.item),
             Self::Model(entry) => models::take_model(tx, &entry.item),
             Self::Version(entry, told) => models::take_version(tx, &entry.item, &entry.files, told),
-            Self::Aliases(aliases) => {
-                models::take_aliases(tx, aliases, &format!("imported from {}", limits::cut(source, 200)))
-            }
+            Self::Aliases(aliases) => models::take_aliases(tx, aliases, source),
         }
     }
 

@@ -23,6 +23,10 @@ pub struct Record {
     pub url: String,
     /// What this data directory is called there; `None` if it has not taken the place.
     pub holder: Option<String>,
+    /// When it was taken over from another data directory, milliseconds since the epoch. What lay there before is never swept: it may be
+    /// newer than the backup that this directory came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_at: Option<i64>,
     /// Whether this is the first time, so that nothing lies there yet.
     #[serde(skip)]
     pub is_new: bool,
@@ -32,7 +36,7 @@ impl Record {
     /// A place that a data directory is about to take.
     pub fn new(address: &Address) -> Self {
         let holder = Some(hex::encode(rand::random::<[u8; 16]>()));
-        Self { url: address.to_string(), holder, is_new: true }
+        Self { url: address.to_string(), holder, adopted_at: None, is_new: true }
     }
 
     /// The address.

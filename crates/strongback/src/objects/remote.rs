@@ -130,8 +130,11 @@ impl Remote {
 
     /// Takes the place from whoever has it.
     pub async fn adopt(&self) -> Result<()> {
-        let record =
-            Record { holder: Record::new(&self.0.record.address()?).holder, ..self.0.record.clone() };
+        let record = Record {
+            holder: Record::new(&self.0.record.address()?).holder,
+            adopted_at: Some(time::now_ms()),
+            ..self.0.record.clone()
+        };
         let holder = record.holder.clone().unwrap_or_default();
         self.0.bucket.put(OWNER, vec![said(&Owner { holder })?]).await?;
         record.keep(&self.0.data_dir)
@@ -193,6 +196,8 @@ impl Remote {
         limit: u64,
         body: BoxStream<'_, Result<Bytes>>,
     ) -> Result<Written> {
+        // What somebody else has taken over is swept by them: nothing new is to be named there.
+        self.own().await?;
         let mut source = Parts { blocks: Blocks::new(body, limit), rest: None, is_over: false };
         let (mut hash, mut size, mut upload): (_, _, Option<Upload>) = (Sha256::new(), 0, None);
         loop {
@@ -217,6 +222,7 @@ impl Remote {
                 if let Some(upload) = upload {
                     upload.complete().await?;
                 }
+                self.own().await?;
                 return Ok(Written { size, sha256: hash.finalize().into() });
             }
         }
@@ -256,7 +262,8 @@ impl Remote {
         self.own().await?;
         let before = time::now_ms() - self.0.settled_ms;
         let listed = self.0.bucket.list(&format!("{shard:02x}")).await?;
-        let old = listed.into_iter().filter(|one| one.modified_at <= before);
+        let since = self.0.record.adopted_at.unwrap_or(i64::MIN);
+        let old = listed.into_iter().filter(|one| one.modified_at <= before && one.modified_at > since);
         Ok(old.filter_map(|one| one.name.parse().ok()).collect())
     }
 
@@ -276,13 +283,20 @@ impl Remote {
             let path = entry.map_err(Error::internal)?.path();
             let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
             let Some(id) = id.filter(|id| !is_claimed(*id)) else { continue };
-            let upload = fs::read_to_string(&path).map_err(Error::internal)?;
-            if !upload.is_empty() {
-                self.0.bucket.abort(&key(id), &upload).await?;
+            // One that cannot be given up is tried again in the next round, and holds up no other.
+            if let Err(error) = self.abort_one(&path, id).await {
+                tracing::warn!(?error, object = %id, "an upload that a dead process began could not be given up yet");
             }
-            fs::remove_file(&path).map_err(Error::internal)?;
         }
         Ok(())
+    }
+
+    async fn abort_one(&self, note: &Path, id: ObjectId) -> Result<()> {
+        let upload = fs::read_to_string(note).map_err(Error::internal)?;
+        if !upload.is_empty() {
+            self.0.bucket.abort(&key(id), &upload).await?;
+        }
+        fs::remove_file(note).map_err(Error::internal)
     }
 }
 
@@ -410,7 +424,8 @@ mod tests {
     }
 
     fn again(dir: &Path, bucket: &Bucket, holder: &str) -> Objects {
-        let record = Record { url: "s3://test".into(), holder: Some(holder.into()), is_new: false };
+        let record =
+            Record { url: "s3://test".into(), holder: Some(holder.into()), adopted_at: None, is_new: false };
         fs::create_dir_all(dir.join(NOTES)).unwrap();
         Objects::with(Disk::open(dir).unwrap(), Remote::new(dir, record, bucket.clone(), 0))
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use syntax::names::check_alias_not_reserved;
+use syntax::{names::check_alias_not_reserved, source::SourceUri};
 
 use super::{
     aliases,
@@ -33,6 +33,9 @@ use crate::{
         wire::{CARRIED_CHARS, Taken},
     },
 };
+
+/// How the reason of an alias begins that came from another store.
+const REASON: &str = "imported from ";
 
 /// A registered model in whole, but for its versions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -240,7 +243,12 @@ fn make_version(
     files: &Files,
     told: &Told,
 ) -> Result<()> {
-    let root = files.as_ref().unwrap_or(&carried.source);
+    // What is not among the files that came is nowhere here, whatever else has the ids that its source names.
+    let root = match (files, SourceUri::parse(&carried.source)) {
+        (Some(files), _) => files.as_str(),
+        (None, Ok(SourceUri::External { .. })) => carried.source.as_str(),
+        (None, _) => "",
+    };
     let origin = provenance::carried(tx, &carried.source, root, &carried.run_id)?;
     let Origin { source, root, run_id, logged_model, .. } = &origin;
     let (by, now) = (tx.caller().id, tx.now());
@@ -281,15 +289,26 @@ fn put_version(
 
 /// Points aliases to the versions that they had. A governed alias stays where its gates have it: that is an error. The caller has
 /// authorised it, and leaves the event.
-pub fn take_aliases(tx: &mut Sql<'_>, carried: &CarriedAliases, reason: &str) -> Result<Taken> {
+pub fn take_aliases(tx: &mut Sql<'_>, carried: &CarriedAliases, source: &str) -> Result<Taken> {
     let model = require(tx, &carried.name)?;
     asset::lock(tx, model.id)?;
+    let reason = format!("{REASON}{}", limits::cut(source, 200));
     let mut taken = Taken::Same;
     for (alias, number) in &carried.aliases {
         check_alias_not_reserved(alias).map_err(refused)?;
         let version = versions::require(tx, &model, *number)?;
+        let last = aliases::moves(tx, model.id, alias)?.pop();
+        if let Some(last) = last.filter(|last| last.to != Some(*number) && !last.reason.starts_with(REASON)) {
+            return Err(Error::new(
+                Code::ResourceConflict,
+                format!(
+                    "The alias '{alias}' was moved here since ({}): it stays where it is.",
+                    limits::cut(&last.reason, 100)
+                ),
+            ));
+        }
         let moved =
-            aliases::point(tx, &model, alias, Some(&version), (reason, false), &Authority::Ungoverned)?;
+            aliases::point(tx, &model, alias, Some(&version), (&reason, false), &Authority::Ungoverned)?;
         if moved.is_some() {
             taken = Taken::Made;
         }

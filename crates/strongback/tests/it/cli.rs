@@ -99,7 +99,7 @@ fn a_start_script_of_mlflows_server_is_refused_before_anything_is_made() {
         (&["--backend-store-uri", "sqlite:///mlflow.db"][..], "would start empty beside it"),
         (&["--backend-store-uri", "./mlruns"], "--data-dir DIR"),
         (&["--backend-store-uri", "mysql+pymysql://u:hush@h/d"], "name a PostgreSQL database"),
-        (&["--artifacts-destination", "s3://bucket/x"], "artifact_location"),
+        (&["--default-artifact-root", "s3://bucket/x"], "artifact_location"),
         (&["--no-serve-artifacts"], "Leave the flag out"),
         (&["--app-name", "basic-auth"], "--auth tokens"),
         (&["--serve-artifacts", "--host", "0.0.0.0"], "--auth tokens"),
@@ -158,7 +158,7 @@ fn doctor_looks_and_changes_nothing() {
         run(dir.path(), &["doctor", "--json", "--data-dir", "deep/data"], &[("STRONGBACK_PORT", "0")]);
     let findings: Vec<Value> = serde_json::from_str(&text(&output.stdout)).unwrap();
     let checks: Vec<&str> = findings.iter().map(|finding| finding["check"].as_str().unwrap()).collect();
-    assert_eq!(checks, ["disk", "sync", "port", "metadata", "client", "clock", "models"]);
+    assert_eq!(checks, ["disk", "sync", "port", "metadata", "artifacts", "client", "clock", "models"]);
     assert!(findings[1]["what"].as_str().unwrap().contains("fdatasync"), "{findings:?}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it left something behind");
 }

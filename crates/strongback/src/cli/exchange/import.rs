@@ -146,7 +146,8 @@ fn open(args: &MlflowArgs) -> Result<(Box<dyn Source>, Roots, String)> {
             let database = Database::postgres(&format!("postgres://{rest}"))?;
             let label = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
             let label = label.split('?').next().unwrap_or_default();
-            Ok((Box::new(database), Roots::default(), format!("postgresql://{label}")))
+            let roots = Roots { is_local: true, ..Roots::default() };
+            Ok((Box::new(database), roots, format!("postgresql://{label}")))
         }
         // As SQLAlchemy writes it: three slashes before a relative path, four before an absolute one.
         Some("sqlite") => file(Path::new(given.split_once(":///").map_or("", |(_, path)| path))),
@@ -172,12 +173,13 @@ fn file(path: &Path) -> Result<(Box<dyn Source>, Roots, String)> {
     })?;
     if whole.is_dir() {
         let base = whole.parent().unwrap_or(Path::new("/")).to_owned();
-        let roots = Roots { artifacts: None, base, folder: Some(whole.clone()) };
+        let roots = Roots { is_local: true, artifacts: None, base, folder: Some(whole.clone()) };
         return Ok((Box::new(Folder::open(&whole)?), roots, whole.display().to_string()));
     }
     let base = whole.parent().unwrap_or(Path::new("/")).to_owned();
     let beside = base.join("mlartifacts");
-    let roots = Roots { artifacts: beside.is_dir().then_some(beside), base, folder: None };
+    let artifacts = beside.is_dir().then_some(beside);
+    let roots = Roots { is_local: true, artifacts, base, folder: None };
     Ok((Box::new(Database::sqlite(&whole)?), roots, whole.display().to_string()))
 }
 
@@ -458,7 +460,7 @@ impl Import<'_> {
         for part in owners.chunks(ASK) {
             let mut found = Vec::new();
             for owner in part {
-                found.extend(self.found(source, owner)?);
+                found.extend(self.found(source, owner));
             }
             for kind in [ItemKind::Run, ItemKind::LoggedModel] {
                 let of_kind: Vec<&FilesThere<'_>> =
@@ -480,20 +482,27 @@ impl Import<'_> {
     }
 
     /// The files of a run or a logged model there, if it has any within reach.
-    fn found<'o>(&mut self, source: &mut dyn Source, owner: &'o Owner) -> Result<Option<FilesThere<'o>>> {
-        // A root is below what is called as its owner: else a database that names `/etc`, or nothing, would bring that along.
-        if !owner.artifact_uri.split(['/', '\\']).any(|part| part == owner.from) {
-            return Ok(None);
-        }
-        let (root, files) = match self.roots.directory(&owner.artifact_uri) {
-            Some(root) => {
-                let (files, left) = local::walk(&root)?;
+    fn found<'o>(&mut self, source: &mut dyn Source, owner: &'o Owner) -> Option<FilesThere<'o>> {
+        let there = match self.roots.directory(&owner.artifact_uri, &owner.from) {
+            Some(root) => local::walk(&root).map(|(files, left)| {
                 self.report.files.left += left;
                 (Some(root), files)
-            }
-            None => (None, source.files(&owner.artifact_uri)?.unwrap_or_default()),
+            }),
+            None => source.files(&owner.artifact_uri).map(|files| {
+                if files.is_none() && self.roots.is_out_of_reach(&owner.artifact_uri) {
+                    self.report.files.out_of_reach += 1;
+                }
+                (None, files.unwrap_or_default())
+            }),
         };
-        Ok((!files.is_empty()).then_some(FilesThere { owner, root, files }))
+        let (root, files) = match there {
+            Ok(there) => there,
+            Err(error) => {
+                self.report.files.refused.push(format!("of {}: {}", owner.id, error.message()));
+                return None;
+            }
+        };
+        (!files.is_empty()).then_some(FilesThere { owner, root, files })
     }
 
     /// The files that are here, by owner and path.
@@ -519,12 +528,21 @@ impl Import<'_> {
         for (path, size) in &there.files {
             self.report.files.there += 1;
             self.report.files.bytes += size;
-            let mut file = there.open(source, path)?;
             let unreadable = |error: std::io::Error| {
                 Error::invalid(format!("{path} of {} cannot be read: {error}.", owner.artifact_uri))
             };
             let mut hasher = Sha256::new();
-            std::io::copy(&mut file, &mut hasher).map_err(unreadable)?;
+            let read = there.open(source, path).and_then(|mut file| {
+                std::io::copy(&mut file, &mut hasher).map_err(unreadable)?;
+                Ok(file)
+            });
+            let file = match read {
+                Ok(file) => file,
+                Err(error) => {
+                    self.report.files.refused.push(format!("{path} of {}: {}", owner.id, error.message()));
+                    continue;
+                }
+            };
             let sha256 = hex::encode(hasher.finalize());
             let is_here =
                 before.and_then(|before| before.get(path)).is_some_and(|here| here.sha256 == sha256);

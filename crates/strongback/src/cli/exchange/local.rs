@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use percent_encoding::percent_decode_str;
@@ -18,6 +18,8 @@ const DEPTH: usize = 64;
 /// Where files of a source may be on this machine.
 #[derive(Debug, Default)]
 pub(super) struct Roots {
+    /// Whether paths of the source are paths of this machine: not those that a server far away names.
+    pub is_local: bool,
     /// Where the server there kept the files of `mlflow-artifacts:` roots.
     pub artifacts: Option<PathBuf>,
     /// What relative paths of the source are below.
@@ -40,10 +42,27 @@ fn scheme(uri: &str) -> Option<&str> {
 }
 
 impl Roots {
-    /// The directory of an artifact root, if it is on this machine.
-    pub(super) fn directory(&self, uri: &str) -> Option<PathBuf> {
-        let candidates = [self.named(uri), self.in_folder(uri)];
-        candidates.into_iter().flatten().find(|path| path.is_dir())
+    /// The directory of an artifact root of a run or a logged model, if it is on this machine. It is called `<id>/artifacts`, where it
+    /// lies in truth too: else a source that names `/etc`, or has a link there, would bring that along.
+    pub(super) fn directory(&self, uri: &str, id: &str) -> Option<PathBuf> {
+        let tail = Path::new(id).join("artifacts");
+        let candidates =
+            [self.named(uri).filter(|_| self.is_local), self.in_folder(uri)].into_iter().flatten();
+        let plain = candidates.filter(|path| !path.components().any(|part| part == Component::ParentDir));
+        let real = plain.filter(|path| path.ends_with(&tail)).filter_map(|path| path.canonicalize().ok());
+        real.into_iter().find(|path| path.ends_with(&tail) && path.is_dir())
+    }
+
+    /// Whether nobody can say if there are files at a root, since the place that it is in is not on this machine.
+    pub(super) fn is_out_of_reach(&self, uri: &str) -> bool {
+        match scheme(uri) {
+            Some("mlflow-artifacts") => self.artifacts.is_none(),
+            None | Some("file") if !uri.is_empty() => {
+                let place = |path: PathBuf| path.ancestors().skip(2).take(2).any(Path::is_dir);
+                self.folder.is_none() && !self.named(uri).is_some_and(place)
+            }
+            _ => false,
+        }
     }
 
     /// Where an address says that it is.
@@ -147,23 +166,44 @@ mod tests {
         };
         let (proxied, plain) = (at("mlartifacts/1/r/artifacts"), at("my runs/1/r/artifacts"));
         let moved = at("mlruns/1/r/artifacts");
+        let real = |path: &PathBuf| path.canonicalize().unwrap();
         let roots = Roots {
+            is_local: true,
             artifacts: Some(dir.path().join("mlartifacts")),
             base: dir.path().to_owned(),
             folder: Some(dir.path().join("mlruns")),
         };
-        let found = |uri: &str| roots.directory(uri);
-        assert_eq!(found("mlflow-artifacts:/1/r/artifacts"), Some(proxied.clone()));
-        assert_eq!(found("mlflow-artifacts://host:5000/1/r/artifacts"), Some(proxied));
+        let found = |uri: &str| roots.directory(uri, "r");
+        assert_eq!(found("mlflow-artifacts:/1/r/artifacts"), Some(real(&proxied)));
+        assert_eq!(found("mlflow-artifacts://host:5000/1/r/artifacts"), Some(real(&proxied)));
         assert_eq!(
             found("./my runs/1/r/artifacts").map(|path| path.canonicalize().unwrap()),
             Some(plain.clone())
         );
-        assert_eq!(found(&format!("file://{}/my%20runs/1/r/artifacts", dir.path().display())), Some(plain));
-        assert_eq!(found("/gone/mlruns/1/r/artifacts"), Some(moved));
-        for none in ["mlflow-artifacts:/../mlruns/1/r/artifacts", "s3://bucket/1/r/artifacts", "/gone/1/x"] {
-            assert_eq!(found(none), None, "{none}");
+        assert_eq!(
+            found(&format!("file://{}/my%20runs/1/r/artifacts", dir.path().display())),
+            Some(real(&plain))
+        );
+        assert_eq!(found("/gone/mlruns/1/r/artifacts"), Some(real(&moved)));
+        let bare = Roots { folder: None, ..roots };
+        for none in [
+            "mlflow-artifacts:/../mlruns/1/r/artifacts",
+            "s3://bucket/1/r/artifacts",
+            "/gone/1/x",
+            "/etc",
+            "",
+        ] {
+            assert_eq!(bare.directory(none, "r"), None, "{none}");
         }
+        fs::create_dir_all(dir.path().join("mlruns/1/linked")).unwrap();
+        std::os::unix::fs::symlink("/etc", dir.path().join("mlruns/1/linked/artifacts")).unwrap();
+        assert_eq!(
+            bare.directory(&format!("{}/mlruns/1/linked/artifacts", dir.path().display()), "linked"),
+            None
+        );
+        assert!(
+            bare.is_out_of_reach("/gone/far/1/r/artifacts") && !bare.is_out_of_reach("s3://b/1/r/artifacts")
+        );
         assert!(is_elsewhere("s3://b/x") && is_elsewhere("dbfs:/x"));
         assert!(!is_elsewhere("/x") && !is_elsewhere("file:///x") && !is_elsewhere(r"C:\runs"));
     }

@@ -13,6 +13,8 @@ use crate::{
     exchange::{Counts, ItemKind, Refused},
 };
 
+/// With this word begins what is left behind because it cannot be read.
+const DAMAGED: &str = "damaged";
 /// Refused items, and such that differ, that are named.
 const NAMED: usize = 20;
 
@@ -46,6 +48,8 @@ pub(super) struct FileLine {
     pub equal: usize,
     /// Runs and logged models whose files stay in a bucket.
     pub elsewhere: usize,
+    /// Runs and logged models of which nobody can say whether they have files, since the place is not on this machine.
+    pub out_of_reach: usize,
     /// Links and the like that were left.
     pub left: usize,
     /// Why files could not come, each with its place.
@@ -83,6 +87,8 @@ impl Report {
         self.items.values().all(|line| line.equal == line.there)
             && self.files.equal == self.files.there
             && self.files.refused.is_empty()
+            && self.files.out_of_reach == 0
+            && !self.left_behind.keys().any(|what| what.starts_with(DAMAGED))
             && self.points.0 == self.points.1
             && self.aliases.0 == self.aliases.1
             && self.refused.is_empty()
@@ -127,6 +133,13 @@ impl Report {
             printer::talk(&format!(
                 "files of {} runs and logged models stay in the bucket that their experiment names",
                 files.elsewhere
+            ));
+        }
+        if files.out_of_reach > 0 {
+            printer::talk(&format!(
+                "files of {} runs and logged models are not within reach: --artifacts DIR says where they are, and --no-artifacts \
+                 leaves them",
+                files.out_of_reach
             ));
         }
         if files.left > 0 {

@@ -1,3 +1,5 @@
+//! What a folder holds, whole and damaged, becomes items.
+
 use std::fs;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What a server says, old and new, becomes items.
+
 use std::{
     io::{Read as _, Seek as _},
     sync::{
