@@ -1,6 +1,7 @@
 """A store of MLflow's own with everything in it that can come along, made by its own client, and what that client says of it."""
 
 import math
+import sys
 from pathlib import Path
 
 import mlflow
@@ -80,7 +81,7 @@ def told(client: MlflowClient) -> dict:
             whole = run.to_dictionary()
             whole["info"].pop("artifact_uri")
             # Clients of newer servers show both names of it.
-            whole["data"]["metrics"] = {key: repr(value) for key, value in whole["data"]["metrics"].items()}
+            whole["data"]["metrics"] = {k: number(v) for k, v in whole["data"]["metrics"].items()}
             whole["inputs"]["dataset_inputs"].sort(key=str)
             history = {key: points(client, run.info.run_id, key) for key in run.data.metrics}
             runs[run.info.run_id] = whole | {"history": history}
@@ -93,8 +94,13 @@ def told(client: MlflowClient) -> dict:
     }
 
 
+def number(value: float) -> str:
+    """A database has no infinity: MLflow keeps the largest number in its place, and a folder of runs keeps the word."""
+    return repr(max(min(value, sys.float_info.max), -sys.float_info.max)) if value == value else "nan"
+
+
 def points(client: MlflowClient, run_id: str, key: str) -> list:
-    return sorted((p.timestamp, p.step, repr(p.value)) for p in client.get_metric_history(run_id, key))
+    return sorted((p.timestamp, p.step, number(p.value)) for p in client.get_metric_history(run_id, key))
 
 
 def experiment(e) -> tuple:

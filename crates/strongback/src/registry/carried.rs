@@ -162,7 +162,8 @@ pub async fn told(ctx: &Ctx, files: &Files) -> Result<Told> {
     let Some(files) = files.clone() else { return Ok(Told::default()) };
     let look = move |sql: &mut Sql<'_>| {
         crate::catalog::authorize_admin(sql, "take models of another store")?;
-        match location::kept(sql, &files, "")? {
+        let origin = provenance::carried(sql, &files, &files, "")?;
+        match location::kept(sql, &origin.root, &origin.logged_model)? {
             Some((place, dir)) => signature::find(sql, &place, &dir),
             None => Ok(None),
         }

@@ -146,6 +146,12 @@ pub(super) fn carried(sql: &mut Sql<'_>, source: &str, root: &str, run_id: &str)
     if let Some(found) = run::find(sql, run_id)? {
         origin.experiment_id = Some(found.experiment_id);
     }
+    if let Ok(SourceUri::RunRelative { run_id, path }) = SourceUri::parse(root) {
+        if let Some(found) = run::find(sql, &run_id)? {
+            origin.experiment_id = Some(found.experiment_id);
+        }
+        from_name_in_run(sql, &mut origin, &run_id, &path)?;
+    }
     Ok(origin)
 }
 
