@@ -270,6 +270,22 @@ def test_an_alias_that_was_moved_here_stays(ours, theirs):
     assert client.get_registered_model("scorer").aliases["champion"] == "3"
 
 
+def test_a_version_that_both_made_holds_up_nothing(ours, theirs):
+    assert run_import(ours)[0] == 0
+    there = MlflowClient(theirs_url(theirs), registry_uri=theirs_url(theirs))
+    here = MlflowClient(ours.url, registry_uri=ours.url)
+    for client in (there, here):
+        run = client.create_run("0")
+        client.create_model_version("scorer", f"runs:/{run.info.run_id}/x", run.info.run_id)
+    code, report, talk = run_import(ours)
+    assert code == 1, talk
+    (refused,) = report["refused"]
+    assert (refused["kind"], refused["id"]) == ("version", "scorer/4")
+    assert "did not come from" in refused["why"]
+    assert report["items"]["run"]["made"] == 1
+    assert report["aliases"] == [2, 2]
+
+
 def test_files_out_of_reach_are_no_success(ours, theirs):
     with sqlite3.connect("mlflow.db") as connection:
         connection.execute("UPDATE runs SET artifact_uri = 'mlflow-artifacts:/1/' || run_uuid || '/artifacts'")

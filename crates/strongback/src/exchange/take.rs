@@ -1,6 +1,9 @@
 //! Taking items: one transaction a request, one event, and each item that cannot be kept by name.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use http::Method;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -157,22 +160,22 @@ struct Unkept {
 
 async fn take(ctx: Ctx, request: TakeRequest) -> Result<TakeResponse> {
     let source = checked_source(&request.source)?.to_owned();
-    let mut items = listed(&ctx, request).await?;
+    let items = Arc::new(listed(&ctx, request).await?);
     if items.len() > ITEMS_MAX {
         return Err(Error::invalid(format!(
             "A request brings at most {ITEMS_MAX} items; it has {}. Send the others in further requests.",
             items.len()
         )));
     }
-    let mut refused = Vec::new();
+    let (mut refused, mut left_out) = (Vec::new(), BTreeSet::new());
     loop {
-        let (source, batch) = (source.clone(), std::sync::Arc::new(items.clone()));
-        let unkept = std::sync::Arc::new(parking_lot::Mutex::new(None));
-        let told = std::sync::Arc::clone(&unkept);
+        let (source, items_again, without) = (source.clone(), Arc::clone(&items), left_out.clone());
+        let unkept = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&unkept);
         let kept = ctx
             .write(move |tx| {
                 authorize_admin(tx, "take what another store holds")?;
-                keep(tx, &source, &batch).map_err(|Unkept { at, error }| {
+                keep(tx, &source, &items_again, &without).map_err(|Unkept { at, error }| {
                     // What is ours, or only busy, says nothing of the item.
                     if !error.is_ours() {
                         *told.lock() = Some((at, error.message().to_owned()));
@@ -185,8 +188,9 @@ async fn take(ctx: Ctx, request: TakeRequest) -> Result<TakeResponse> {
             Ok(counts) => return Ok(TakeResponse { counts, refused }),
             Err(error) => match unkept.lock().take() {
                 Some((at, why)) => {
-                    let (kind, id) = items.remove(at).name();
+                    let (kind, id) = items[at].name();
                     refused.push(Refused { kind, id, why });
+                    left_out.insert(at);
                 }
                 None => return Err(error),
             },
@@ -209,15 +213,22 @@ async fn listed(ctx: &Ctx, request: TakeRequest) -> Result<Vec<Item>> {
     Ok(items)
 }
 
-fn keep(tx: &mut Sql<'_>, source: &str, items: &[Item]) -> std::result::Result<Change<Counts>, Unkept> {
+fn keep(
+    tx: &mut Sql<'_>,
+    source: &str,
+    items: &[Item],
+    left_out: &BTreeSet<usize>,
+) -> std::result::Result<Change<Counts>, Unkept> {
     let mut counts = Counts::default();
     let mut kept = Vec::new();
     let mut is_news = false;
-    for (at, item) in items.iter().enumerate() {
+    for (at, item) in items.iter().enumerate().filter(|(at, _)| !left_out.contains(at)) {
         let unkept = |error| Unkept { at, error };
+        let known = item.known(tx, source).map_err(unkept)?;
+        item.refuse_others(tx, source, known.as_ref()).map_err(unkept)?;
         let taken = item.keep(tx, source).map_err(unkept)?;
         is_news |= taken != Taken::Same;
-        is_news |= item.note(tx, source).map_err(unkept)?;
+        is_news |= item.note(tx, source, known.as_ref()).map_err(unkept)?;
         match taken {
             Taken::Made => counts.made += 1,
             Taken::Changed => counts.changed += 1,
@@ -268,7 +279,6 @@ impl Item {
     }
 
     fn keep(&self, tx: &mut Sql<'_>, source: &str) -> Result<Taken> {
-        self.refuse_others(tx, source)?;
         match self {
             Self::Experiment(entry) => experiments::take(tx, &entry.item),
             Self::Run(entry) => runs::take(tx, &entry.item),
@@ -279,15 +289,19 @@ impl Item {
         }
     }
 
-    /// Refuses an item whose id here is of something that did not come from this source, or that had another id here before.
-    fn refuse_others(&self, tx: &mut Sql<'_>, source: &str) -> Result<()> {
-        let (Some((target, _)), (Some(kind), from)) = (self.known_by(), self.name()) else { return Ok(()) };
+    /// What is known of it: its id here, and the digest of what came last.
+    fn known(&self, tx: &mut Sql<'_>, source: &str) -> Result<Option<(String, String)>> {
+        let (Some(kind), from) = self.name() else { return Ok(None) };
         limits::text("from", &from, ID_CHARS)?;
-        let known =
-            tx.first(&store::ITEM_GET, bind![source, kind.name(), &from], |row| row.get::<String>(0))?;
+        tx.first(&store::ITEM_GET, bind![source, kind.name(), &from], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Refuses an item whose id here is of something that did not come from this source, or that had another id here before.
+    fn refuse_others(&self, tx: &mut Sql<'_>, source: &str, known: Option<&(String, String)>) -> Result<()> {
+        let (Some((target, _)), (Some(kind), _)) = (self.known_by(), self.name()) else { return Ok(()) };
         match known {
-            Some(known) if known == target => return Ok(()),
-            Some(known) => {
+            Some((known, _)) if *known == target => return Ok(()),
+            Some((known, _)) => {
                 return Err(conflict(format!("It came as {known} before, and comes as {target} now.")));
             }
             None => {}
@@ -324,14 +338,12 @@ impl Item {
     }
 
     /// Notes what it is known by; whether that is news.
-    fn note(&self, tx: &mut Sql<'_>, source: &str) -> Result<bool> {
+    fn note(&self, tx: &mut Sql<'_>, source: &str, known: Option<&(String, String)>) -> Result<bool> {
         let (Some((target, digest)), (Some(kind), from)) = (self.known_by(), self.name()) else {
             return Ok(false);
         };
         limits::text("digest", digest, 128)?;
-        let before =
-            tx.first(&store::ITEM_GET, bind![source, kind.name(), &from], |row| row.get::<String>(1))?;
-        if before.as_deref() == Some(digest) {
+        if known.is_some_and(|(_, before)| before == digest) {
             return Ok(false);
         }
         tx.execute(&store::ITEM_PUT, bind![source, kind.name(), &from, &target, digest])?;

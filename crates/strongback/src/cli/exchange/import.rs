@@ -31,8 +31,8 @@ use crate::{
     },
     error::{Error, Result},
     exchange::{
-        CheckRequest, CheckResponse, Entry, FilesRequest, FilesResponse, ItemKind, PlanItem, StoredFile,
-        VersionEntry, digest,
+        CheckRequest, CheckResponse, Entry, FilesRequest, FilesResponse, GiveResponse, ItemKind, PlanItem,
+        StoredFile, VersionEntry, digest,
     },
     registry::carried::CarriedAliases,
     tracking::{model::carried::CarriedLoggedModel, run::carried::CarriedRun},
@@ -94,7 +94,7 @@ struct Import<'a> {
 
 pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let (source, mut roots, place) = open(args)?;
+    let (mut source, mut roots, place) = open(args)?;
     if let Some(dir) = &args.artifacts {
         if !dir.is_dir() {
             return Err(Error::invalid(format!("--artifacts {} is no directory.", dir.display())).into());
@@ -103,7 +103,7 @@ pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
     }
     let label = args.label.clone().unwrap_or(place);
     let client = args.remote.client()?;
-    let (outline, source) = outline_of(source)?;
+    let outline = source.outline()?;
     let mut planner = Planner {
         client: &client,
         label: &label,
@@ -150,7 +150,10 @@ fn open(args: &MlflowArgs) -> Result<(Box<dyn Source>, Roots, String)> {
             Ok((Box::new(database), roots, format!("postgresql://{label}")))
         }
         // As SQLAlchemy writes it: three slashes before a relative path, four before an absolute one.
-        Some("sqlite") => file(Path::new(given.split_once(":///").map_or("", |(_, path)| path))),
+        Some("sqlite") => match given.split_once(":///") {
+            Some((_, path)) => file(Path::new(path)),
+            None => Err(Error::invalid(format!("{given} names no file: write sqlite:///file.db."))),
+        },
         // The address may hold a password.
         Some(other @ ("mysql" | "mssql" | "oracle")) => Err(Error::invalid(format!(
             "A source {other}:// cannot be read: databases of MLflow are read in SQLite and PostgreSQL."
@@ -183,11 +186,6 @@ fn file(path: &Path) -> Result<(Box<dyn Source>, Roots, String)> {
     Ok((Box::new(Database::sqlite(&whole)?), roots, whole.display().to_string()))
 }
 
-fn outline_of(mut source: Box<dyn Source>) -> Result<(Outline, Box<dyn Source>)> {
-    let outline = source.outline()?;
-    Ok((outline, source))
-}
-
 fn plan(planner: &mut Planner<'_>, outline: &Outline) -> Result<()> {
     let bare = |id: &String| PlanItem { id: id.clone(), name: None, artifact_location: None };
     let experiments = outline.experiments.iter().map(|found| PlanItem {
@@ -199,16 +197,7 @@ fn plan(planner: &mut Planner<'_>, outline: &Outline) -> Result<()> {
     planner.plan(ItemKind::Run, outline.runs.iter().map(bare).collect())?;
     planner.plan(ItemKind::LoggedModel, outline.logged_models.iter().map(bare).collect())?;
     planner.plan(ItemKind::Model, outline.models.iter().map(|model| bare(&model.name)).collect())?;
-    let versions = outline.versions.iter().map(|found| bare(&key_of(found)));
-    let moved: Vec<PlanItem> = versions.collect();
-    planner.plan(ItemKind::Version, moved)?;
-    // A model that gets another name takes its versions along: their own numbers are free there.
-    let mapping = &planner.mapping;
-    planner.taken.retain(|(kind, id, _)| {
-        let name = id.rsplit_once('/').map_or(id.as_str(), |(name, _)| name);
-        *kind != ItemKind::Version || mapping.id(ItemKind::Model, name) == name
-    });
-    Ok(())
+    planner.plan(ItemKind::Version, outline.versions.iter().map(|found| bare(&key_of(found))).collect())
 }
 
 fn key_of(found: &FoundVersion) -> String {
@@ -667,13 +656,21 @@ impl Import<'_> {
             sender.add(&name.clone(), &CarriedAliases { name, aliases: found.aliases.clone() })?;
         }
         sender.flush()?;
-        let refused = std::mem::take(&mut sender.refused);
-        let missing = |found: &&CarriedAliases| {
-            refused.iter().any(|refused| refused.id == self.mapping.id(ItemKind::Model, &found.name))
-        };
-        let lost: usize = all.iter().filter(missing).map(|found| found.aliases.len()).sum();
-        self.report.aliases.1 = self.report.aliases.0 - lost;
-        self.report.refused.extend(refused);
+        self.report.refused.extend(sender.refused);
+        if all.is_empty() {
+            return Ok(());
+        }
+        let here: GiveResponse =
+            self.client.send_long("/api/1.0/exchange/give", &json!({ "kind": ItemKind::Model }))?;
+        let here: HashMap<&str, &CarriedAliases> =
+            here.aliases.iter().map(|of| (of.name.as_str(), of)).collect();
+        for found in all {
+            let of = here.get(self.mapping.id(ItemKind::Model, &found.name).as_str());
+            let is_equal = |(alias, number): &(&String, &i64)| {
+                of.is_some_and(|of| of.aliases.get(*alias) == Some(*number))
+            };
+            self.report.aliases.1 += found.aliases.iter().filter(is_equal).count();
+        }
         Ok(())
     }
 

@@ -22,13 +22,25 @@ const NAMES: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Mapping {
     /// Ids here that are not those there.
-    moved: HashMap<(ItemKind, String), String>,
+    moved: HashMap<ItemKind, HashMap<String, String>>,
     /// Names of experiments that are not those there.
     renamed: HashMap<String, String>,
     /// The digests of what came before.
-    digests: HashMap<(ItemKind, String), String>,
+    digests: HashMap<ItemKind, HashMap<String, String>>,
     /// Items of which anything is to be said.
     kinds: HashMap<ItemKind, HashSet<String>>,
+}
+
+impl Mapping {
+    fn moves_to(&mut self, kind: ItemKind, from: String, to: String) {
+        self.moved.entry(kind).or_default().insert(from, to);
+    }
+
+    /// Whether something of the source has this name, or gets it.
+    fn is_named(&self, kind: ItemKind, name: &str) -> bool {
+        let moved = self.moved.get(&kind).is_some_and(|moved| moved.values().any(|to| to == name));
+        moved || self.has(kind, name) || self.renamed.values().any(|other| other == name)
+    }
 }
 
 /// Asks the server, and settles the ids.
@@ -44,7 +56,8 @@ pub(super) struct Planner<'a> {
 impl Mapping {
     /// The id that an item of the source has here.
     pub(super) fn id(&self, kind: ItemKind, from: &str) -> String {
-        self.moved.get(&(kind, from.to_owned())).map_or_else(|| from.to_owned(), Clone::clone)
+        let moved = self.moved.get(&kind).and_then(|moved| moved.get(from));
+        moved.map_or_else(|| from.to_owned(), Clone::clone)
     }
 
     /// Whether the source has such an item.
@@ -54,7 +67,7 @@ impl Mapping {
 
     /// Whether an item came before with this content.
     pub(super) fn is_known(&self, kind: ItemKind, from: &str, digest: &str) -> bool {
-        self.digests.get(&(kind, from.to_owned())).is_some_and(|known| known == digest)
+        self.digests.get(&kind).and_then(|known| known.get(from)).is_some_and(|known| known == digest)
     }
 
     /// The name that an experiment of the source has here, if it is another one.
@@ -64,13 +77,14 @@ impl Mapping {
 
     /// Whether any run has another id here.
     pub(super) fn moves_runs(&self) -> bool {
-        self.moved.keys().any(|(kind, _)| *kind == ItemKind::Run)
+        self.moved.contains_key(&ItemKind::Run)
     }
 
     /// Items that have another id or name here: kind, there, here.
     pub(super) fn moves(&self) -> Vec<(ItemKind, &str, &str)> {
-        let moved = self.moved.iter().filter(|((_, from), to)| from != *to);
-        let mut moves: Vec<_> = moved.map(|((kind, from), to)| (*kind, from.as_str(), to.as_str())).collect();
+        let of_kind =
+            self.moved.iter().flat_map(|(kind, moved)| moved.iter().map(|(from, to)| (*kind, from, to)));
+        let mut moves: Vec<_> = of_kind.map(|(kind, from, to)| (kind, from.as_str(), to.as_str())).collect();
         moves.sort_unstable();
         moves
     }
@@ -81,21 +95,23 @@ impl Planner<'_> {
     pub(super) fn plan(&mut self, kind: ItemKind, items: Vec<PlanItem>) -> Result<()> {
         self.mapping.kinds.entry(kind).or_default().extend(items.iter().map(|item| item.id.clone()));
         for part in items.chunks(ITEMS) {
+            let names: HashMap<&str, &String> =
+                part.iter().filter_map(|item| Some((item.id.as_str(), item.name.as_ref()?))).collect();
             for Here { id, state } in self.ask(kind, part.to_vec())? {
+                let name = names.get(id.as_str()).copied();
                 match state {
                     State::Known { target, digest } => {
-                        let name = part.iter().find(|item| item.id == id).and_then(|item| item.name.clone());
-                        self.mapping.digests.insert((kind, id.clone()), digest);
+                        self.mapping.digests.entry(kind).or_default().insert(id.clone(), digest);
                         if target != id {
-                            self.mapping.moved.insert((kind, id.clone()), target.clone());
                             if let Some(name) = name {
-                                self.rename_again(id, &target, &name)?;
+                                self.rename_again(&id, &target, name)?;
                             }
+                            self.mapping.moves_to(kind, id, target);
                         }
                     }
-                    State::Taken { by } if self.remap && kind != ItemKind::Version => {
-                        self.give_another(kind, part, &id, &by)?;
-                    }
+                    // One version holds up no other: the server refuses it by name, where its model came from here.
+                    State::Taken { .. } if kind == ItemKind::Version => {}
+                    State::Taken { by } if self.remap => self.give_another(kind, &id, name, &by)?,
                     State::Taken { by } => self.taken.push((kind, id, by)),
                 }
             }
@@ -117,50 +133,54 @@ impl Planner<'_> {
     }
 
     /// Another id, or name, for an item. It is the same each time it is looked for, so that what is broken off finds its own again.
-    fn give_another(&mut self, kind: ItemKind, part: &[PlanItem], id: &str, by: &str) -> Result<()> {
-        let name = part.iter().find(|item| item.id == id).and_then(|item| item.name.clone());
+    fn give_another(&mut self, kind: ItemKind, id: &str, name: Option<&String>, by: &str) -> Result<()> {
         match kind {
             ItemKind::Model => {
-                let other = self.free_name(id, |planner, other| planner.is_free(kind, other, None))?;
-                self.mapping.moved.insert((kind, id.to_owned()), other);
+                let other = self.free_name(kind, id, |planner, other| planner.is_free(kind, other, None))?;
+                self.mapping.moves_to(kind, id.to_owned(), other);
             }
             ItemKind::Experiment => {
                 let other = derived(self.label, kind, id);
-                let name = name.unwrap_or_default();
+                let name = name.cloned().unwrap_or_default();
                 let is_named = |planner: &Self, name: &str| planner.is_free(kind, &other, Some(name));
                 if !is_named(self, &name)? {
-                    let free = self.free_name(&name, is_named)?;
+                    let free = self.free_name(kind, &name, is_named)?;
                     self.mapping.renamed.insert(id.to_owned(), free);
                 }
-                self.mapping.moved.insert((kind, id.to_owned()), other);
+                self.mapping.moves_to(kind, id.to_owned(), other);
             }
             _ => {
                 let other = derived(self.label, kind, id);
                 if !self.is_free(kind, &other, None)? {
                     self.taken.push((kind, id.to_owned(), format!("{by}, and {other} is taken too")));
                 }
-                self.mapping.moved.insert((kind, id.to_owned()), other);
+                self.mapping.moves_to(kind, id.to_owned(), other);
             }
         }
         Ok(())
     }
 
     /// The name that an experiment got when it first came.
-    fn rename_again(&mut self, id: String, target: &str, name: &str) -> Result<()> {
+    fn rename_again(&mut self, id: &str, target: &str, name: &str) -> Result<()> {
         let path = "/api/2.0/mlflow/experiments/get";
         let found: Json = self.client.get(path, &[("experiment_id", target)])?;
         match found["experiment"]["name"].as_str() {
-            Some(here) if here != name => drop(self.mapping.renamed.insert(id, here.to_owned())),
+            Some(here) if here != name => drop(self.mapping.renamed.insert(id.to_owned(), here.to_owned())),
             _ => {}
         }
         Ok(())
     }
 
-    fn free_name(&self, name: &str, is_free: impl Fn(&Self, &str) -> Result<bool>) -> Result<String> {
+    fn free_name(
+        &self,
+        kind: ItemKind,
+        name: &str,
+        is_free: impl Fn(&Self, &str) -> Result<bool>,
+    ) -> Result<String> {
         for at in 1..=NAMES {
             let other =
                 if at == 1 { format!("{name} (imported)") } else { format!("{name} (imported {at})") };
-            if is_free(self, &other)? {
+            if !self.mapping.is_named(kind, &other) && is_free(self, &other)? {
                 return Ok(other);
             }
         }
