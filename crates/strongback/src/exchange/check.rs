@@ -4,7 +4,7 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ItemKind, digest};
+use super::{ID_CHARS, ItemKind, digest};
 use crate::{
     catalog::authorize_admin,
     context::Ctx,
@@ -62,6 +62,9 @@ async fn check(ctx: Ctx, request: CheckRequest) -> Result<CheckResponse> {
             "'ids' can contain at most {ITEMS_MAX} ids; it has {}.",
             request.ids.len()
         )));
+    }
+    for id in &request.ids {
+        limits::text("ids", id, ID_CHARS)?;
     }
     ctx.read(move |sql| {
         authorize_admin(sql, "read everything that is kept")?;

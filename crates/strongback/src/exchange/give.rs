@@ -125,7 +125,8 @@ fn ids_of(
     after: i64,
     most: i64,
 ) -> Result<Vec<(i64, String)>> {
-    let mlflow_id = limits::experiment_id(of.ok_or_else(|| Error::required("of"))?)?;
+    let of = of.ok_or_else(|| Error::required("of"))?;
+    let mlflow_id = limits::experiment_id(of).map_err(|error| error.in_field("of"))?;
     let home = experiment::find(sql, mlflow_id)?.ok_or_else(|| experiment::unknown(mlflow_id))?;
     sql.all(stmt, bind![home.id, after, most], |row| Ok((row.get(0)?, row.get(1)?)))
 }

@@ -1,7 +1,7 @@
 //! Kinds of items, and what items are known by.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 const DIGEST_BYTES: usize = 16;
 
 /// What an item is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemKind {
     /// An experiment, by its id.
@@ -38,6 +38,27 @@ impl ItemKind {
             Self::Model => "model",
             Self::Version => "version",
         }
+    }
+
+    /// The field of an item that holds its id.
+    pub(super) fn id_field(self) -> &'static str {
+        match self {
+            Self::Experiment => "experiment_id",
+            Self::Run => "run_id",
+            Self::LoggedModel => "model_id",
+            Self::Model | Self::Version => "name",
+        }
+    }
+}
+
+/// From its name, so that what is no text is told from what is no name.
+impl<'de> Deserialize<'de> for ItemKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| de::Error::custom("it is one of experiment, run, logged_model, model, version"))
     }
 }
 

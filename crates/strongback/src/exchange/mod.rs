@@ -51,6 +51,9 @@ use crate::{
 /// Longest label of a source, in characters.
 const SOURCE_CHARS: usize = 500;
 
+/// Longest id of an item, in characters: of a version its model's name and its number.
+const ID_CHARS: usize = 600;
+
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
     [plan::routes(), take::routes(), check::routes(), give::routes(), files::routes()].concat()

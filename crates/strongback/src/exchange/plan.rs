@@ -6,7 +6,7 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ItemKind, checked_source, store};
+use super::{ID_CHARS, ItemKind, checked_source, store};
 use crate::{
     bind,
     catalog::authorize_admin,
@@ -15,11 +15,13 @@ use crate::{
     error::{Error, Result},
     registry::{self, versions},
     router::{Limits, Policy, Route},
-    tracking::experiment::carried as experiments,
+    tracking::{experiment::carried as experiments, limits},
 };
 
 /// Items of one request.
 const ITEMS_MAX: usize = 20_000;
+/// Longest name of an experiment that is looked for, in characters.
+const NAME_CHARS: usize = 10_000;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![Route::json(
@@ -98,6 +100,13 @@ async fn plan(ctx: Ctx, request: PlanRequest) -> Result<PlanResponse> {
             "'items' can contain at most {ITEMS_MAX} items; it has {}.",
             request.items.len()
         )));
+    }
+    for item in &request.items {
+        limits::text("id", &item.id, ID_CHARS)?;
+        limits::text("name", item.name.as_deref().unwrap_or_default(), NAME_CHARS)?;
+        if let Some(location) = &item.artifact_location {
+            experiments::check_location(location)?;
+        }
     }
     ctx.read(move |sql| {
         authorize_admin(sql, "take what another store holds")?;

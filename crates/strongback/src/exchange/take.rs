@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{ItemKind, checked_source, store};
+use super::{ID_CHARS, ItemKind, checked_source, store};
 use crate::{
     bind,
     catalog::authorize_admin,
@@ -32,8 +32,6 @@ use crate::{
 
 /// Items of one request.
 const ITEMS_MAX: usize = 1_000;
-/// Longest id of an item in another store, in characters.
-const ID_CHARS: usize = 600;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![Route::json(
@@ -46,7 +44,8 @@ pub(super) fn routes() -> Vec<Route> {
     )]
 }
 
-/// Items that come, in the order in which they are kept. At most 1,000 together.
+/// Items that come, in the order in which they are kept. At most 1,000 together. Those that cannot be kept are named; a request of which
+/// nothing can be kept is refused with the first reason.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TakeRequest {
     /// The label of the store that they come from.
@@ -167,7 +166,7 @@ async fn take(ctx: Ctx, request: TakeRequest) -> Result<TakeResponse> {
             items.len()
         )));
     }
-    let (mut refused, mut left_out) = (Vec::new(), BTreeSet::new());
+    let (mut refused, mut left_out, mut first) = (Vec::new(), BTreeSet::new(), None);
     loop {
         let (source, items_again, without) = (source.clone(), Arc::clone(&items), left_out.clone());
         let unkept = Arc::new(Mutex::new(None));
@@ -185,12 +184,16 @@ async fn take(ctx: Ctx, request: TakeRequest) -> Result<TakeResponse> {
             })
             .await;
         match kept {
-            Ok(counts) => return Ok(TakeResponse { counts, refused }),
+            Ok(counts) => match first {
+                Some(error) if left_out.len() == items.len() => return Err(error),
+                _ => return Ok(TakeResponse { counts, refused }),
+            },
             Err(error) => match unkept.lock().take() {
                 Some((at, why)) => {
                     let (kind, id) = items[at].name();
                     refused.push(Refused { kind, id, why });
                     left_out.insert(at);
+                    first.get_or_insert(error);
                 }
                 None => return Err(error),
             },
@@ -299,6 +302,7 @@ impl Item {
     /// Refuses an item whose id here is of something that did not come from this source, or that had another id here before.
     fn refuse_others(&self, tx: &mut Sql<'_>, source: &str, known: Option<&(String, String)>) -> Result<()> {
         let (Some((target, _)), (Some(kind), _)) = (self.known_by(), self.name()) else { return Ok(()) };
+        limits::text(kind.id_field(), &target, ID_CHARS)?;
         match known {
             Some((known, _)) if *known == target => return Ok(()),
             Some((known, _)) => {

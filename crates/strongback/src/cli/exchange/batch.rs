@@ -97,8 +97,8 @@ impl<'a> Sender<'a> {
         self.send(&waiting)
     }
 
-    /// Sends items. Where a request is refused as a whole, as for a text that nothing can hold, one half and the other are sent, until
-    /// the item is found.
+    /// Sends items. Where a request is refused as a whole, as for a text that nothing can hold, or since nothing of it can be kept, one
+    /// half and the other are sent, until each such item is found.
     fn send(&mut self, items: &[(String, String)]) -> Result<()> {
         if items.is_empty() {
             return Ok(());
@@ -117,7 +117,9 @@ impl<'a> Sender<'a> {
                 self.counts.same += answer.counts.same;
                 self.refused.extend(answer.refused);
             }
-            Err(error) if matches!(error.code(), Code::InvalidParameterValue | Code::BadRequest) => {
+            Err(error)
+                if !error.is_ours() && !is_passing(&error) && error.code() != Code::Unauthenticated =>
+            {
                 match items {
                     [(id, _)] => {
                         let why = error.message().to_owned();

@@ -191,7 +191,8 @@ fn plan(planner: &mut Planner<'_>, outline: &Outline) -> Result<()> {
     let experiments = outline.experiments.iter().map(|found| PlanItem {
         id: found.item.experiment_id.clone(),
         name: Some(found.item.name.clone()),
-        artifact_location: stays(&found.artifact_location),
+        // Of the others it is their own, whatever it is.
+        artifact_location: stays(&found.artifact_location).filter(|_| found.item.experiment_id == "0"),
     });
     planner.plan(ItemKind::Experiment, experiments.collect())?;
     planner.plan(ItemKind::Run, outline.runs.iter().map(bare).collect())?;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use syntax::names;
 
+pub use super::change::check_location;
 use super::{Experiment, Tags, change, find as find_by_id, find::by_name, store};
 use crate::{
     bind,
@@ -47,7 +48,7 @@ impl CarriedExperiment {
     fn check(&self) -> Result<i64> {
         names::check_experiment_name(&self.name).map_err(refused)?;
         if let Some(location) = &self.artifact_location {
-            change::check_location(location)?;
+            check_location(location)?;
         }
         for (key, value) in &self.tags {
             limits::key("tags", Some(key))?;

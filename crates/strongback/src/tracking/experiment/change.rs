@@ -209,7 +209,8 @@ fn refuse_taken(tx: &mut Sql<'_>, name: &str) -> Result<()> {
     Err(Error::exists(format!("Experiment '{name}' already exists{state}.")))
 }
 
-pub(super) fn check_location(location: &str) -> Result<()> {
+/// Refuses a place that files of runs cannot have.
+pub fn check_location(location: &str) -> Result<()> {
     limits::text("artifact_location", location, limits::ARTIFACT_LOCATION_CHARS)?;
     if location.starts_with("runs:") {
         return Err(Error::invalid(format!("Artifact location cannot be a runs:/ URI. Given: '{location}'")));

@@ -140,7 +140,10 @@ impl CarriedRun {
         limits::run_id("run_id", Some(&self.run_id))?;
         limits::text("user", &self.user, 256)?;
         let status = Status::from_name(&self.status).ok_or_else(|| {
-            Error::invalid(format!("A run has no status '{}'.", limits::cut(&self.status, 100)))
+            Error::invalid(format!(
+                "Invalid value '{}' for parameter 'status': it is RUNNING, SCHEDULED, FINISHED, FAILED or KILLED.",
+                limits::cut(&self.status, 100)
+            ))
         })?;
         for (path, texts) in [("params", &self.params), ("tags", &self.tags)] {
             for (key, value) in texts {
@@ -164,9 +167,11 @@ impl CarriedRun {
                 self.points()
             )));
         }
-        let models = self.models_read.iter().chain(self.models_written.iter().map(|(id, _)| id));
-        for id in models {
-            limits::run_id("models", Some(id))?;
+        for id in &self.models_read {
+            limits::run_id("models_read", Some(id))?;
+        }
+        for (id, _) in &self.models_written {
+            limits::run_id("models_written", Some(id))?;
         }
         let inputs = self.datasets.iter().enumerate().map(|(at, dataset)| Input::new(&dataset.usage(), at));
         Ok((status, inputs.collect::<Result<_>>()?))
@@ -201,7 +206,8 @@ impl CarriedDataset {
 /// Takes a run, or what is new of one that is here. The caller has authorised it, and leaves the event.
 pub fn take(tx: &mut Sql<'_>, carried: &CarriedRun) -> Result<Taken> {
     let (status, inputs) = carried.check()?;
-    let mlflow_id = limits::experiment_id(&carried.experiment_id)?;
+    let mlflow_id =
+        limits::experiment_id(&carried.experiment_id).map_err(|error| error.in_field("experiment_id"))?;
     let home = experiment::find(tx, mlflow_id)?.ok_or_else(|| experiment::unknown(mlflow_id))?;
     match tx.first(&store::RUN_LOCK, bind![&carried.run_id], read)? {
         Some(run) if run.experiment_id == home.id => merge(tx, run, carried, status, &inputs),
