@@ -263,8 +263,8 @@ mod tests {
     async fn parts_are_nothing_until_they_are_one() {
         let bucket = Bucket::in_memory();
         let upload = bucket.begin("ab/1").await.unwrap();
-        let second = bucket.put_part("ab/1", &upload, 1, vec![Bytes::from_static(b"b")]).await.unwrap();
         let first = bucket.put_part("ab/1", &upload, 0, vec![Bytes::from_static(b"a")]).await.unwrap();
+        let second = bucket.put_part("ab/1", &upload, 1, vec![Bytes::from_static(b"b")]).await.unwrap();
         assert!(bucket.get("ab/1").await.unwrap().is_none());
         bucket.complete("ab/1", &upload, vec![first, second]).await.unwrap();
         assert_eq!(bucket.get("ab/1").await.unwrap().unwrap(), "ab");
