@@ -57,6 +57,16 @@ def pytest_report_header():
     return f"server under test: {server}, on {' and '.join(backends())}"
 
 
+def forget_mlflow() -> None:
+    """Undoes what mlflow keeps in its process and hands to its children: the run, the experiment and the addresses in use."""
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_registry_uri("")
+    mlflow.tracking.fluent._active_experiment_id = None
+    for name in ("MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID"):
+        os.environ.pop(name, None)
+
+
 @pytest.fixture(scope="session", params=backends())
 def server(request, tmp_path_factory):
     """A running server, shared by all tests of a backend; it must stop cleanly when they are done."""
@@ -76,10 +86,7 @@ def client_environment(server, monkeypatch, tmp_path):
     monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "none.cfg"))
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     yield
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.set_registry_uri("")
-    os.environ.pop("MLFLOW_REGISTRY_URI", None)
+    forget_mlflow()
 
 
 @pytest.fixture

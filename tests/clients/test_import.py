@@ -16,7 +16,7 @@ from mlflow.entities import ViewType
 
 import launcher
 import mlflow_store
-from conftest import backends
+from conftest import backends, forget_mlflow
 
 pytestmark = pytest.mark.beyond
 
@@ -27,7 +27,7 @@ def client_environment(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield
     mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri("")
+    forget_mlflow()
 
 
 @pytest.fixture(scope="module")
