@@ -4,6 +4,8 @@
 #   tools/postgres.sh start   makes and starts it where none runs; prints its URL
 #   tools/postgres.sh url     prints the URL of the running one, else fails
 #   tools/postgres.sh stop    stops it and removes its files
+#   tools/postgres.sh halt    ends it at once, as a crash does; its files stay
+#   tools/postgres.sh resume  starts it again after that, at the same place
 #
 # `start` and `stop` may be repeated. PostgreSQL refuses to run as root: called by root, it runs as user `postgres`.
 set -euo pipefail
@@ -103,6 +105,19 @@ stop() {
     rm -f "$state"
 }
 
+on_state() {
+    local folder url bin
+    [[ -f $state ]] || die "none was started."
+    { read -r folder; read -r url; } <"$state"
+    bin=$(find_bin) || die "no initdb found."
+    "$@" >/dev/null 9>&-
+}
+halt() { as_owner "$bin/pg_ctl" stop -w -t 15 -m immediate -D "$folder/data"; }
+resume() {
+    local port=${url##*:}
+    as_owner "$bin/pg_ctl" start -w -t 60 -D "$folder/data" -l "$folder/data/server.log" -o "-p ${port%%/*}"
+}
+
 mkdir -p "$cache"
 exec 9>"$cache/postgres.lock"
 flock 9
@@ -110,5 +125,7 @@ case ${1:-} in
     start) start ;;
     url) running_url || die "none is running; 'tools/postgres.sh start' makes one." ;;
     stop) stop ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    halt) on_state halt ;;
+    resume) on_state resume ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -132,8 +132,8 @@ def peer(url: str) -> Server:
     return Server(url.rstrip("/"), "peer")
 
 
-def wait_until_healthy(server: Server) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
+def wait_until_healthy(server: Server, limit_s: float = START_LIMIT_S) -> None:
+    deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             raise AssertionError(f"the server ended with {server.process.returncode}:\n{server.log_tail()}")
@@ -143,7 +143,16 @@ def wait_until_healthy(server: Server) -> None:
                     return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.02)
-    raise AssertionError(f"the server did not answer within {START_LIMIT_S} s:\n{server.log_tail()}")
+    raise AssertionError(f"the server did not answer within {limit_s} s:\n{server.log_tail()}")
+
+
+def token(data_dir: Path, principal: str, *more: str) -> str:
+    """A token of a principal, made on the data directory of a server that does not run."""
+    command = [str(binary()), "token", "create", "--principal", principal, "--data-dir", str(data_dir), *more]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("STRONGBACK_")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done
+    return done.stdout.strip()
 
 
 def create_database(cluster_url: str) -> str:

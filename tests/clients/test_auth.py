@@ -1,7 +1,6 @@
 """A server that asks for tokens: what each client sends, who may do what, and what a refusal says."""
 
 import re
-import subprocess
 
 import pytest
 from databricks.sdk.errors import Unauthenticated
@@ -17,11 +16,8 @@ pytestmark = pytest.mark.beyond
 
 def token_for(data_dir, principal: str) -> str:
     """Makes a token by the command line; standard output carries nothing but the token."""
-    command = [str(launcher.binary()), "token", "create", "--principal", principal, "--data-dir", str(data_dir)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    assert done.returncode == 0, done
-    token = done.stdout.strip()
-    assert re.fullmatch(r"sbt_[0-9a-f]{64}", token), done.stdout
+    token = launcher.token(data_dir, principal)
+    assert re.fullmatch(r"sbt_[0-9a-f]{64}", token), token
     return token
 
 

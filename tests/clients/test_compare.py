@@ -4,7 +4,6 @@ import functools
 import inspect
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -191,9 +190,7 @@ def test_python_says_what_was_refused(logged, monkeypatch):
 
 def test_python_brings_its_token(tmp_path, monkeypatch):
     data = tmp_path / "data"
-    made = [str(launcher.binary()), "token", "create", "--principal", "ana", "--admin", "--data-dir", str(data)]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("STRONGBACK_")}
-    token = subprocess.run(made, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+    token = launcher.token(data, "ana", "--admin")
     with launcher.on_store("sqlite", data, extra=("--auth", "tokens")) as running:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", running.url)
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)

@@ -313,12 +313,7 @@ def test_calls_that_are_wrong_say_what_to_do(ours, theirs, tmp_path):
 
 def test_only_administrators_import(theirs, tmp_path):
     data_dir = tmp_path / "closed"
-    make = [str(launcher.binary()), "token", "create", "--data-dir", str(data_dir), "--principal"]
-    tokens = {}
-    for name, more in (("root", ["--admin"]), ("eve", [])):
-        made = subprocess.run([*make, name, *more], capture_output=True, text=True, timeout=30)
-        assert made.returncode == 0, made.stderr
-        tokens[name] = made.stdout.strip()
+    tokens = {"root": launcher.token(data_dir, "root", "--admin"), "eve": launcher.token(data_dir, "eve")}
     server = launcher.strongback(data_dir, extra=("--auth", "tokens"))
     outcomes = {}
     try:

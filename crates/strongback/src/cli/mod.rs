@@ -184,6 +184,9 @@ enum Command {
     /// Take over what another store holds, such as an MLflow database
     #[command(subcommand)]
     Import(exchange::ImportCommand),
+    /// Hand over what this server holds, such as into an MLflow database
+    #[command(subcommand)]
+    Export(exchange::ExportCommand),
     /// Read and verify the log of everything that happened
     #[command(subcommand)]
     AuditLog(audit_log::AuditLogCommand),
@@ -253,6 +256,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lineage(args) => lineage::run(&args),
         Command::Artifacts(command) => artifacts::run(command),
         Command::Import(command) => exchange::run(command),
+        Command::Export(command) => exchange::run_export(command),
         Command::AuditLog(command) => audit_log::run(command),
     }
 }

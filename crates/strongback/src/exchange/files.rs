@@ -15,7 +15,7 @@ use crate::{
     db::Sql,
     error::{Error, Result},
     files::{
-        self, Existing, Guard,
+        self, Existing, File, Guard,
         http::{body_stream, param},
     },
     router::{
@@ -89,6 +89,12 @@ pub struct StoredFile {
     pub sha256: String,
 }
 
+impl From<File> for StoredFile {
+    fn from(file: File) -> Self {
+        Self { path: file.path, size: file.size, sha256: hex::encode(&file.sha256) }
+    }
+}
+
 fn home(kind: ItemKind, id: &str) -> Result<Home> {
     match kind {
         ItemKind::Run => Ok(Home::Run(limits::run_id("id", Some(id))?.to_owned())),
@@ -125,12 +131,8 @@ fn files_of(sql: &mut Sql<'_>, kind: ItemKind, id: &str) -> Result<Option<FilesO
     if found.is_empty() {
         return Ok(None);
     }
-    let files = found.into_iter().map(|file| StoredFile {
-        path: file.path,
-        size: file.size,
-        sha256: hex::encode(&file.sha256),
-    });
-    Ok(Some(FilesOf { id: id.to_owned(), artifact_uri: home.artifact_uri(sql)?, files: files.collect() }))
+    let files = found.into_iter().map(StoredFile::from).collect();
+    Ok(Some(FilesOf { id: id.to_owned(), artifact_uri: home.artifact_uri(sql)?, files }))
 }
 
 async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {

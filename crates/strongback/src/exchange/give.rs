@@ -4,14 +4,15 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ItemKind, store};
+use super::{ItemKind, StoredFile, store};
 use crate::{
     bind,
     catalog::authorize_admin,
     context::Ctx,
     db::Sql,
     error::{Error, Result},
-    registry::carried::{self as models, CarriedAliases, CarriedModel, CarriedVersion},
+    files::File,
+    registry::carried::{self as models, CarriedAliases, CarriedModel, CarriedVersion, Given},
     router::{Limits, Policy, Route, wire::Int64},
     tracking::{
         experiment::{self, carried::CarriedExperiment},
@@ -84,8 +85,11 @@ pub struct GiveResponse {
 pub struct GivenVersion {
     /// The version.
     pub item: CarriedVersion,
-    /// The address by which clients download its files.
+    /// The address at which its files are: those of the run or the logged model that it was made of, as long as they are the same.
     pub address: String,
+    /// Its files, where they are its own alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<StoredFile>,
 }
 
 async fn give(ctx: Ctx, request: GiveRequest) -> Result<GiveResponse> {
@@ -174,7 +178,11 @@ fn versions_of(sql: &mut Sql<'_>, of: Option<&str>, after: i64, most: i64) -> Re
         Error::missing(format!("There is no registered model '{}'.", limits::cut(name, 300)))
     })?;
     let given = models::give_versions(sql, &found, after, most)?;
-    let next = given.last().filter(|_| given.len() as i64 == most).map(|(last, _)| last.version.to_string());
-    let versions = given.into_iter().map(|(item, address)| GivenVersion { item, address }).collect();
+    let next = given.last().filter(|_| given.len() as i64 == most).map(|last| last.item.version.to_string());
+    let stored = |files: Vec<File>| files.into_iter().map(StoredFile::from).collect();
+    let versions = given
+        .into_iter()
+        .map(|Given { item, address, files }| GivenVersion { item, address, files: stored(files) })
+        .collect();
     Ok(GiveResponse { versions, next_page_token: next, ..GiveResponse::default() })
 }

@@ -57,6 +57,18 @@ pub fn seal(tx: &mut Sql<'_>, area: &str) -> Result<Manifest> {
     Ok(Manifest::of(&found))
 }
 
+/// What lies below a directory of an area now, by paths below that directory.
+pub fn manifest(sql: &mut Sql<'_>, area: &str, dir: &ArtifactPath) -> Result<Manifest> {
+    let (low, high) = below(dir);
+    let most = MANIFEST_FILES_MAX as i64 + 1;
+    let mut found = sql.all(&store::FILES_BELOW, bind![area, &low, &high, most], read)?;
+    check_count(found.len())?;
+    for file in &mut found {
+        file.path = file.path.split_off(low.len());
+    }
+    Ok(Manifest::of(&found))
+}
+
 /// Refuses more files than a manifest lists.
 pub(super) fn check_count(files: usize) -> Result<()> {
     if files <= MANIFEST_FILES_MAX {

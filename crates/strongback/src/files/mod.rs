@@ -38,7 +38,7 @@ use syntax::paths::{ArtifactPath, PathError, SEGMENT_BYTES_MAX};
 pub use answer::serve;
 pub use copy::{clear, copy};
 pub use list::{ENTRIES_MAX, Entry, all, is_directory, list};
-pub use manifest::{MANIFEST_FILES_MAX, Manifest, seal};
+pub use manifest::{MANIFEST_FILES_MAX, Manifest, manifest, seal};
 pub use presign::{Presigned, presign};
 pub use put::put;
 pub use recover::{keep_clean, recover, sweep};

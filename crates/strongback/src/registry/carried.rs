@@ -28,6 +28,7 @@ use crate::{
     context::Ctx,
     db::Sql,
     error::{Code, Error, Result},
+    files::{self, File},
     tracking::{
         limits,
         wire::{CARRIED_CHARS, Taken},
@@ -346,17 +347,27 @@ pub fn give_version(sql: &mut Sql<'_>, id: &str) -> Result<Option<CarriedVersion
     Ok(versions::get(sql, model.id, number)?.map(|version| whole_version(&model, version)))
 }
 
-/// Versions of a model after a number, in whole, and the address by which clients download each. The caller has authorised it.
-pub fn give_versions(
-    sql: &mut Sql<'_>,
-    model: &Model,
-    after: i64,
-    most: i64,
-) -> Result<Vec<(CarriedVersion, String)>> {
+/// A version as it is given.
+#[derive(Debug)]
+pub struct Given {
+    /// The version.
+    pub item: CarriedVersion,
+    /// The address at which its files are: those of the run or the logged model that it was made of, as long as they are the same.
+    pub address: String,
+    /// Its files, where they are its own alone.
+    pub files: Vec<File>,
+}
+
+/// Versions of a model after a number, in whole. The caller has authorised it.
+pub fn give_versions(sql: &mut Sql<'_>, model: &Model, after: i64, most: i64) -> Result<Vec<Given>> {
     let mut given = Vec::new();
     for version in versions::page(sql, model.id, after, most)? {
-        let address = location::download_uri(sql, model, &version)?;
-        given.push((whole_version(model, version), address));
+        let (address, files) = match (location::made_of(sql, &version)?, location::of(&version)) {
+            (Some(address), _) => (address, Vec::new()),
+            (None, Some(own)) => (location::download_uri(sql, model, &version)?, files::all(sql, &own.area)?),
+            (None, None) => (location::download_uri(sql, model, &version)?, Vec::new()),
+        };
+        given.push(Given { item: whole_version(model, version), address, files });
     }
     Ok(given)
 }

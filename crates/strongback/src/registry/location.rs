@@ -15,7 +15,7 @@ use super::{
 use crate::{
     db::Sql,
     error::{Code, Result},
-    files::Place,
+    files::{self, Place},
     tracking::artifacts::{Home, version_uri},
 };
 
@@ -103,13 +103,32 @@ fn elsewhere(sql: &mut Sql<'_>, version: &Version) -> Result<String> {
         Ok(SourceUri::RunRelative { .. }) | Err(_) => as_it_is(),
         Ok(_) => match tracked(&version.origin, "") {
             Some((home, dir)) => match home.artifact_uri(sql) {
-                Ok(root) if dir.is_root() => Ok(root),
-                Ok(root) => Ok(format!("{root}/{dir}")),
+                Ok(root) => Ok(joined(root, &dir)),
                 // A run of another tracking server.
                 Err(error) if error.code() == Code::ResourceDoesNotExist => as_it_is(),
                 Err(error) => Err(error),
             },
             None => as_it_is(),
         },
+    }
+}
+
+fn joined(root: String, dir: &ArtifactPath) -> String {
+    if dir.is_root() { root } else { format!("{root}/{dir}") }
+}
+
+/// The address at which the run or the logged model that a version was made of still has the very files of the version.
+pub(super) fn made_of(sql: &mut Sql<'_>, version: &Version) -> Result<Option<String>> {
+    let Some(pin) = &version.pin else { return Ok(None) };
+    let Some((place, dir)) = kept(sql, &version.origin, &version.logged_model)? else { return Ok(None) };
+    let is_same = match files::manifest(sql, &place.area, &dir) {
+        Ok(now) => now == pin.manifest,
+        Err(error) if error.is_ours() => return Err(error),
+        // More than a version can have.
+        Err(_) => false,
+    };
+    match tracked(&version.origin, &version.logged_model).filter(|_| is_same) {
+        Some((home, dir)) => Ok(Some(joined(home.artifact_uri(sql)?, &dir))),
+        None => Ok(None),
     }
 }

@@ -16,11 +16,11 @@ use sha2::{Digest, Sha256};
 use super::{
     MlflowArgs,
     batch::{Sender, insist},
-    database::Database,
+    database::{Access, Database, Named},
     folder::Folder,
     local::{self, Roots, is_elsewhere},
     mapping::{Mapping, Planner},
-    report::{Progress, Report},
+    report::{COMING, Progress, Report},
     server::Server,
     source::{Found, FoundVersion, Outline, Source},
 };
@@ -121,7 +121,7 @@ pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
         label: &label,
         mapping: planner.mapping,
         roots,
-        report: Report { source: label.clone(), version: outline.version.clone(), ..Report::default() },
+        report: Report::new(&COMING, label.clone(), outline.version.clone()),
         expected: BTreeMap::new(),
         owners: Vec::new(),
     };
@@ -139,25 +139,15 @@ pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
 /// Opens a source. Answers also where its files may be, and the label by which it is known if nobody gives another.
 fn open(args: &MlflowArgs) -> Result<(Box<dyn Source>, Roots, String)> {
     let given = args.source.as_str();
-    let scheme = given.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-    match scheme.as_deref().map(|scheme| scheme.split('+').next().unwrap_or_default()) {
-        Some("postgresql" | "postgres") => {
-            let rest = given.split_once("://").map_or("", |(_, rest)| rest);
-            let database = Database::postgres(&format!("postgres://{rest}"))?;
-            let label = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-            let label = label.split('?').next().unwrap_or_default();
+    match Named::parse(given)? {
+        Some(Named::Postgres { url, label }) => {
             let roots = Roots { is_local: true, ..Roots::default() };
-            Ok((Box::new(database), roots, format!("postgresql://{label}")))
+            return Ok((Box::new(Database::postgres(&url, Access::Read)?), roots, label));
         }
-        // As SQLAlchemy writes it: three slashes before a relative path, four before an absolute one.
-        Some("sqlite") => match given.split_once(":///") {
-            Some((_, path)) => file(Path::new(path)),
-            None => Err(Error::invalid(format!("{given} names no file: write sqlite:///file.db."))),
-        },
-        // The address may hold a password.
-        Some(other @ ("mysql" | "mssql" | "oracle")) => Err(Error::invalid(format!(
-            "A source {other}:// cannot be read: databases of MLflow are read in SQLite and PostgreSQL."
-        ))),
+        Some(Named::Sqlite(path)) => return file(&path),
+        None => {}
+    }
+    match given.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
         Some("http" | "https") => {
             let server = Server::new(given)?;
             let label = server.address().to_owned();
@@ -183,7 +173,7 @@ fn file(path: &Path) -> Result<(Box<dyn Source>, Roots, String)> {
     let beside = base.join("mlartifacts");
     let artifacts = beside.is_dir().then_some(beside);
     let roots = Roots { is_local: true, artifacts, base, folder: None };
-    Ok((Box::new(Database::sqlite(&whole)?), roots, whole.display().to_string()))
+    Ok((Box::new(Database::sqlite(&whole, Access::Read)?), roots, whole.display().to_string()))
 }
 
 fn plan(planner: &mut Planner<'_>, outline: &Outline) -> Result<()> {

@@ -1,7 +1,8 @@
-//! `strongback import mlflow` and what it reads: an MLflow store in whole, into a server.
+//! `strongback import mlflow` and `strongback export mlflow`: an MLflow store in whole, into a server and out of it.
 //!
 //! ```text
 //! source (database, folder, server) ──outline──▶ plan ──▶ batches ──▶ files ──▶ registry ──▶ check ──▶ report
+//! server ──pages──▶ experiments ──▶ runs, logged models, their files ──▶ registry ──▶ read back ──▶ report
 //! ```
 //!
 //! What must stay true: nothing is written before every id is known to be free or this source's own; what is broken off goes on
@@ -10,6 +11,7 @@
 
 mod batch;
 mod database;
+mod export;
 mod folder;
 mod import;
 mod local;
@@ -78,6 +80,67 @@ pub(super) struct MlflowArgs {
     json: bool,
     #[command(flatten)]
     remote: Remote,
+}
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  mlflow db upgrade sqlite:///mlflow.db
+  strongback export mlflow sqlite:///mlflow.db
+  mlflow server --backend-store-uri sqlite:///mlflow.db
+
+  strongback export mlflow postgresql://user:secret@db/mlflow --artifacts /srv/mlartifacts
+  strongback export mlflow sqlite:///mlflow.db --artifact-root file:///srv/mlartifacts
+  strongback export mlflow sqlite:///mlflow.db --dry-run
+
+Everything that MLflow has a place for goes: experiments, runs with every
+point, data sets, logged models, registered models, versions, aliases, stages,
+tags, with ids and times, and the files. What is there already stays as it is,
+and the call may be made again: it brings what is new, and with --replace also
+what has changed. Each item is read back and compared by digest, each file by
+SHA-256. Exit code 1: something could not go, or differs there.
+
+PostgreSQL: MLflow's ids of experiments are narrower there than ours. Such an
+experiment gets the next number, and a tag strongback.experiment_id, by which
+an import and the next export know it.";
+
+/// Hand over what this server holds
+#[derive(Debug, Subcommand)]
+pub(super) enum ExportCommand {
+    /// Everything that MLflow has a place for, into one of its databases; for administrators
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Mlflow(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct ExportArgs {
+    /// sqlite:///file.db or a file, or postgresql://user:password@host/database; `mlflow db upgrade` makes one
+    destination: String,
+    /// Where files go: what `mlflow server --artifacts-destination` is to have [default: mlartifacts beside the file]
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// Leave the files
+    #[arg(long, conflicts_with = "artifacts")]
+    no_artifacts: bool,
+    /// What the addresses of files begin with there; file:///… of --artifacts, for use without a server
+    #[arg(long, value_name = "URI", default_value = "mlflow-artifacts:/")]
+    artifact_root: String,
+    /// Write over what is there and differs
+    #[arg(long)]
+    replace: bool,
+    /// Say what would go and write nothing; exit code 1 if something is there and differs
+    #[arg(long)]
+    dry_run: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(super) fn run_export(command: ExportCommand) -> anyhow::Result<ExitCode> {
+    let ExportCommand::Mlflow(args) = command;
+    export::run(&args)
 }
 
 pub(super) fn run(command: ImportCommand) -> anyhow::Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! What an import says: how far it is while it works, and what came at the end.
+//! What an import and an export say: how far they are while they work, and what came at the end.
 
 use std::{
     collections::BTreeMap,
@@ -56,12 +56,38 @@ pub(super) struct FileLine {
     pub refused: Vec<String>,
 }
 
+/// Which way items went, in words.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// Heads of the columns that count what was read, and what is equal now.
+    heads: [&'static str; 2],
+    /// Where they are now.
+    place: &'static str,
+    /// Why one may differ.
+    differs: &'static str,
+}
+
+/// From another store into this one.
+pub(super) const COMING: Way = Way {
+    heads: ["THERE", "EQUAL HERE"],
+    place: "here",
+    differs: "is here and differs, as what was changed here since, or has more here, does",
+};
+/// From this one into another.
+pub(super) const GOING: Way = Way {
+    heads: ["HERE", "EQUAL THERE"],
+    place: "there",
+    differs: "is there and differs; --replace writes over it",
+};
+
 /// The whole report.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// The label of the source.
+    #[serde(skip)]
+    way: &'static Way,
+    /// The label of the other store.
     pub source: String,
-    /// What the source calls its version.
+    /// What the other store calls its version.
     pub version: String,
     /// By kind.
     pub items: BTreeMap<&'static str, Line>,
@@ -82,6 +108,23 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// An empty one of a store with this label and version.
+    pub(super) fn new(way: &'static Way, source: String, version: String) -> Self {
+        Self {
+            way,
+            source,
+            version,
+            items: BTreeMap::new(),
+            files: FileLine::default(),
+            points: (0, 0),
+            aliases: (0, 0),
+            refused: Vec::new(),
+            moved: Vec::new(),
+            left_behind: BTreeMap::new(),
+            seconds: 0.0,
+        }
+    }
+
     /// Whether everything that has a place here is here and equal.
     pub(super) fn is_whole(&self) -> bool {
         self.items.values().all(|line| line.equal == line.there)
@@ -92,6 +135,20 @@ impl Report {
             && self.points.0 == self.points.1
             && self.aliases.0 == self.aliases.1
             && self.refused.is_empty()
+    }
+
+    /// Whether nothing stands in the way of what would be written.
+    pub(super) fn is_free(&self) -> bool {
+        self.items.values().all(|line| line.different.is_empty())
+            && self.files.refused.is_empty()
+            && self.refused.is_empty()
+    }
+
+    /// As tables, for people, of what would be written.
+    pub(super) fn foretell(&self) {
+        self.show_counts();
+        self.show_trouble();
+        printer::data("Nothing was written.");
     }
 
     pub(super) fn line(&mut self, kind: ItemKind) -> &mut Line {
@@ -106,6 +163,14 @@ impl Report {
 
     /// As tables, for people.
     pub(super) fn show(&self) {
+        self.show_counts();
+        self.show_trouble();
+        let verdict = if self.is_whole() { "everything is" } else { "NOT everything is" };
+        let place = self.way.place;
+        printer::data(&format!("{verdict} {place} and equal ({:.1} s)", self.seconds));
+    }
+
+    fn show_counts(&self) {
         let mut rows = Vec::new();
         for kind in ItemKind::ALL {
             let line = self.items.get(kind.name()).cloned().unwrap_or_default();
@@ -125,7 +190,8 @@ impl Report {
         rows.push(row("aliases", self.aliases.0.to_string(), none(), self.aliases.1.to_string()));
         let files = &self.files;
         rows.push(row("files", files.there.to_string(), files.stored.to_string(), files.equal.to_string()));
-        printer::table(&["KIND", "THERE", "NEW", "CHANGED", "EQUAL HERE"], &rows);
+        let [read, equal] = self.way.heads;
+        printer::table(&["KIND", read, "NEW", "CHANGED", equal], &rows);
         for (what, count) in &self.left_behind {
             printer::talk(&format!("left behind: {count} {what}"));
         }
@@ -148,7 +214,6 @@ impl Report {
         for (kind, there, here) in self.moved.iter().take(NAMED) {
             printer::talk(&format!("{kind} {there} is {here} here"));
         }
-        self.show_trouble();
     }
 
     fn show_trouble(&self) {
@@ -158,12 +223,9 @@ impl Report {
         }
         lines.extend(self.files.refused.iter().map(|why| format!("file {why}")));
         for (kind, line) in &self.items {
-            lines.extend(line.missing.iter().map(|id| format!("{kind} {id} is not here")));
-            lines.extend(line.different.iter().map(|id| {
-                format!(
-                    "{kind} {id} is here and differs, as what was changed here since, or has more here, does"
-                )
-            }));
+            let Way { place, differs, .. } = self.way;
+            lines.extend(line.missing.iter().map(|id| format!("{kind} {id} is not {place}")));
+            lines.extend(line.different.iter().map(|id| format!("{kind} {id} {differs}")));
         }
         for line in lines.iter().take(NAMED) {
             printer::talk(line);
@@ -171,9 +233,6 @@ impl Report {
         if lines.len() > NAMED {
             printer::talk(&format!("… and {} more; --json has all", lines.len() - NAMED));
         }
-        let verdict =
-            if self.is_whole() { "everything is here and equal" } else { "NOT everything is here and equal" };
-        printer::data(&format!("{verdict} ({:.1} s)", self.seconds));
     }
 }
 
@@ -190,15 +249,16 @@ fn plural(kind: ItemKind) -> &'static str {
 /// How far one part of the work is, shown on a terminal.
 pub(super) struct Progress {
     what: &'static str,
-    total: usize,
+    /// None where it is not known before the end.
+    total: Option<usize>,
     done: usize,
     began: Instant,
     shown: Option<Instant>,
 }
 
 impl Progress {
-    pub(super) fn new(what: &'static str, total: usize) -> Self {
-        Self { what, total, done: 0, began: Instant::now(), shown: None }
+    pub(super) fn new(what: &'static str, total: impl Into<Option<usize>>) -> Self {
+        Self { what, total: total.into(), done: 0, began: Instant::now(), shown: None }
     }
 
     /// So many more are done.
@@ -211,10 +271,15 @@ impl Progress {
         }
         self.shown = Some(Instant::now());
         let rate = self.done as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
-        let left = (self.total - self.done.min(self.total)) as f64 / rate.max(1e-3);
-        let (what, done, total) = (self.what, self.done, self.total);
-        let _ =
-            write!(std::io::stderr(), "\r\x1b[K{what}: {done} of {total}, {rate:.0}/s, {left:.0} s left\r");
+        let (what, done) = (self.what, self.done);
+        let talk = match self.total {
+            Some(total) => {
+                let left = total.saturating_sub(done) as f64 / rate.max(1e-3);
+                format!("{what}: {done} of {total}, {rate:.0}/s, {left:.0} s left")
+            }
+            None => format!("{what}: {done}, {rate:.0}/s"),
+        };
+        let _ = write!(std::io::stderr(), "\r\x1b[K{talk}\r");
     }
 }
 

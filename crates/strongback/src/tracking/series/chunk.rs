@@ -6,7 +6,7 @@
 use crate::tracking::document::bytes::{Reader, put_int, put_uint};
 use crate::tracking::document::{Damaged, Point};
 
-use super::fields::{put_points, read_points};
+use super::fields::{Columns, put_points, read_points};
 use super::{History, POINTS_MAX, Source, TooManyPoints};
 
 const VERSION: u8 = 1;
@@ -94,6 +94,22 @@ pub fn decode_chunk(bytes: &[u8]) -> Result<Vec<Point>, Damaged> {
         return Err(reader.damaged("points do not ascend or do not fit the header"));
     }
     Ok(points)
+}
+
+/// Points of a chunk by their places in the order of steps, which ascend. Where the steps of a chunk ascend as its times do, which is
+/// what training logs, nothing else of it becomes a point.
+pub fn pick(bytes: &[u8], places: &[usize]) -> Result<Vec<Point>, Damaged> {
+    let mut reader = Reader::new("metric chunk", bytes);
+    let stats = read_stats(&mut reader)?;
+    let columns = Columns::read(&mut reader, stats.points)?;
+    reader.end()?;
+    // Points ascend by time, step and value: if steps never fall, that is the order by step, time and value too.
+    if columns.steps.is_sorted() && columns.times.is_sorted() {
+        return Ok(places.iter().filter_map(|at| columns.point(*at)).collect());
+    }
+    let mut points = decode_chunk(bytes)?;
+    points.sort_by(Point::step_order);
+    Ok(places.iter().filter_map(|at| points.get(*at).copied()).collect())
 }
 
 fn read_stats(reader: &mut Reader<'_>) -> Result<ChunkStats, Damaged> {

@@ -36,23 +36,67 @@ pub(super) fn put_points<'a>(out: &mut Vec<u8>, points: impl Iterator<Item = &'a
     }
 }
 
+/// The fields of a run of points, of which a reader may want a few alone.
+pub(super) struct Columns<'a> {
+    pub times: Vec<i64>,
+    pub steps: Vec<i64>,
+    values: Planes<'a>,
+}
+
+enum Planes<'a> {
+    Narrow([Cow<'a, [u8]>; 4]),
+    Wide([Cow<'a, [u8]>; 8]),
+}
+
+impl<'a> Columns<'a> {
+    /// Reads the fields of `count` points.
+    pub(super) fn read(reader: &mut Reader<'a>, count: usize) -> Result<Self, Damaged> {
+        if count > POINTS_MAX {
+            return Err(reader.damaged("too many points"));
+        }
+        let times = reader.packed()?;
+        let steps = reader.packed()?;
+        let values = match reader.byte()? {
+            4 => Planes::Narrow(read_planes(reader, count)?),
+            8 => Planes::Wide(read_planes(reader, count)?),
+            _ => return Err(reader.damaged("unknown width of values")),
+        };
+        // The planes were long enough, so `count` is backed by real bytes.
+        Ok(Self { times: read_differences(&times, count)?, steps: read_differences(&steps, count)?, values })
+    }
+
+    /// The point at a place; none beyond the last.
+    pub(super) fn point(&self, at: usize) -> Option<Point> {
+        let (time, step) = (*self.times.get(at)?, *self.steps.get(at)?);
+        let value = match &self.values {
+            Planes::Narrow(planes) => f64::from(f32::from_le_bytes(bytes_at(planes, at)?)),
+            Planes::Wide(planes) => f64::from_le_bytes(bytes_at(planes, at)?),
+        };
+        Some(Point::new(time, step, value))
+    }
+
+    /// All of them.
+    pub(super) fn points(&self) -> Vec<Point> {
+        let values = match &self.values {
+            Planes::Narrow(planes) => join_planes(planes, |bytes| f64::from(f32::from_le_bytes(bytes))),
+            Planes::Wide(planes) => join_planes(planes, f64::from_le_bytes),
+        };
+        let numbers = self.times.iter().zip(&self.steps);
+        numbers.zip(values).map(|((time, step), value)| Point::new(*time, *step, value)).collect()
+    }
+}
+
+fn bytes_at<const N: usize>(planes: &[Cow<'_, [u8]>; N], at: usize) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    for (byte, plane) in bytes.iter_mut().zip(planes) {
+        *byte = *plane.get(at)?;
+    }
+    Some(bytes)
+}
+
 /// Reads the fields of `count` points.
 pub(super) fn read_points(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Point>, Damaged> {
-    if count > POINTS_MAX {
-        return Err(reader.damaged("too many points"));
-    }
-    let times = reader.packed()?;
-    let steps = reader.packed()?;
-    let values = match reader.byte()? {
-        4 => join_planes(&read_planes::<4>(reader, count)?, |bytes| f64::from(f32::from_le_bytes(bytes))),
-        8 => join_planes(&read_planes::<8>(reader, count)?, f64::from_le_bytes),
-        _ => return Err(reader.damaged("unknown width of values")),
-    };
-    // The planes were long enough, so `count` is backed by real bytes.
-    let mut points: Vec<Point> = values.into_iter().map(|value| Point::new(0, 0, value)).collect();
-    read_differences(&times, &mut points, |point, time| point.timestamp_ms = time)?;
-    read_differences(&steps, &mut points, |point, step| point.step = step)?;
-    Ok(points)
+    Columns::read(reader, count).map(|columns| columns.points())
 }
 
 /// Steady clocks and counters become zeros; arithmetic wraps, so any sequence works.
@@ -65,19 +109,17 @@ fn put_differences(out: &mut Vec<u8>, numbers: impl Iterator<Item = i64>) {
     }
 }
 
-fn read_differences(
-    bytes: &[u8],
-    points: &mut [Point],
-    set: impl Fn(&mut Point, i64),
-) -> Result<(), Damaged> {
+fn read_differences(bytes: &[u8], count: usize) -> Result<Vec<i64>, Damaged> {
     let mut reader = Reader::new("metric history column", bytes);
     let (mut last, mut difference) = (0_i64, 0_i64);
-    for point in points {
+    let mut numbers = Vec::with_capacity(count);
+    for _ in 0..count {
         difference = difference.wrapping_add(reader.int()?);
         last = last.wrapping_add(difference);
-        set(point, last);
+        numbers.push(last);
     }
-    reader.end()
+    reader.end()?;
+    Ok(numbers)
 }
 
 fn put_planes<const N: usize>(out: &mut Vec<u8>, values: &[[u8; N]], level: i32) {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::tracking::document::{Damaged, Point};
 
-use super::chunk::{ChunkStats, decode_chunk};
+use super::chunk::{ChunkStats, decode_chunk, pick};
 use super::sample::sample_ordinals;
 
 /// A part of one key's history.
@@ -90,9 +90,13 @@ impl<'a> History<'a> {
                 start = end;
                 continue;
             }
-            let points = run.load()?;
+            let mut places = Vec::new();
             while let Some(ordinal) = ordinals.next_if(|ordinal| *ordinal < end) {
-                sample.extend(points.get(ordinal - start));
+                places.push(ordinal - start);
+            }
+            match &run.points {
+                Some(points) => sample.extend(places.iter().filter_map(|place| points.get(*place))),
+                None => sample.append(&mut pick(run.bytes, &places)?),
             }
             start = end;
         }
@@ -122,15 +126,6 @@ struct StepRun<'a> {
     len: usize,
     points: Option<Vec<Point>>,
     bytes: &'a [u8],
-}
-
-impl StepRun<'_> {
-    fn load(self) -> Result<Vec<Point>, Damaged> {
-        match self.points {
-            Some(points) => Ok(points),
-            None => decode_chunk(self.bytes).map(|points| ordered(points, Point::step_order)),
-        }
-    }
 }
 
 /// Every point of a group once, in this order.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{chunk::pick, *};
 use crate::tracking::document::{Point, Series};
 
 fn batch() -> Vec<Series> {
@@ -75,6 +75,7 @@ fn every_cut_and_every_flipped_bit_is_an_error_or_points() {
             let mut hostile = bytes.clone();
             hostile[at] ^= 1 << bit;
             _ = (decode_piece(&hostile), decode_chunk(&hostile), ChunkStats::read(&hostile));
+            _ = pick(&hostile, &[0, 5, 299, 1_000]);
         }
     }
     let points = losses(POINTS_MAX + 1);

@@ -1,16 +1,15 @@
-//! A database of MLflow, SQLite or PostgreSQL, of the versions 2.9 to 3.17: read by its tables, with the columns that they have.
-//!
-//! What must stay true: it is only read, and no read lasts longer than one batch, so that a server that still writes there is not
-//! held up; a table or column that an older version lacks is empty.
+//! Reading: what is there, by the tables and columns that there are.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::Path,
+    sync::Arc,
 };
 
-use super::source::{Found, FoundExperiment, FoundVersion, Outline, Source};
+use super::{
+    super::source::{Found, FoundExperiment, FoundVersion, Outline, Source},
+    Database, EXPERIMENT_TAG, Of,
+};
 use crate::{
-    db::{Row, connect},
     error::{Error, Result},
     registry::carried::{CarriedAliases, CarriedModel, CarriedVersion},
     router::wire::Double,
@@ -36,127 +35,7 @@ const LEFT_BEHIND: &[(&str, &str)] = &[
     ("jobs", "jobs"),
 ];
 
-/// An open database.
-pub(super) struct Database {
-    connection: Connection,
-    /// Columns by table.
-    columns: HashMap<String, HashSet<String>>,
-}
-
-enum Connection {
-    Sqlite(rusqlite::Connection),
-    Postgres(Box<postgres::Client>),
-}
-
-/// What a statement is asked about.
-enum Of<'a> {
-    Everything,
-    These(&'a [String]),
-}
-
 impl Database {
-    /// Opens a SQLite file, to read it.
-    pub(super) fn sqlite(path: &Path) -> Result<Self> {
-        let unreadable = |error: rusqlite::Error| {
-            Error::invalid(format!("The database {} cannot be read: {error}.", path.display()))
-        };
-        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(unreadable)?;
-        connection.busy_timeout(std::time::Duration::from_secs(30)).map_err(unreadable)?;
-        connection.pragma_update(None, "cache_size", -262_144).map_err(unreadable)?;
-        connection.pragma_update(None, "mmap_size", 1_i64 << 34).map_err(unreadable)?;
-        Self::of(Connection::Sqlite(connection))
-    }
-
-    /// Connects to PostgreSQL. The URL may be one of SQLAlchemy's, which names a driver.
-    pub(super) fn postgres(url: &str) -> Result<Self> {
-        let mut client = connect::postgres(url)?;
-        client
-            .batch_execute("SET default_transaction_read_only = on")
-            .map_err(|error| Error::unavailable("The database did not take a setting.").because(error))?;
-        Self::of(Connection::Postgres(Box::new(client)))
-    }
-
-    fn of(connection: Connection) -> Result<Self> {
-        let mut database = Self { connection, columns: HashMap::new() };
-        let columns = match database.connection {
-            Connection::Sqlite(_) => {
-                "SELECT m.name, p.name FROM sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table'"
-            }
-            Connection::Postgres(_) => {
-                "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT) FROM information_schema.columns
-                 WHERE table_schema = ANY (current_schemas(false))"
-            }
-        };
-        let mut found: HashMap<String, HashSet<String>> = HashMap::new();
-        database.each(columns, &Of::Everything, |row| {
-            found.entry(row.get(0)?).or_default().insert(row.get(1)?);
-            Ok(())
-        })?;
-        database.columns = found;
-        if !database.has("runs", "run_uuid") || !database.has("experiments", "experiment_id") {
-            return Err(Error::invalid(
-                "This is no database of MLflow: it has no tables 'experiments' and 'runs'. Name the one that \
-                 `mlflow server --backend-store-uri` has.",
-            ));
-        }
-        Ok(database)
-    }
-
-    fn has(&self, table: &str, column: &str) -> bool {
-        self.columns.get(table).is_some_and(|columns| columns.contains(column))
-    }
-
-    fn has_table(&self, table: &str) -> bool {
-        self.columns.contains_key(table)
-    }
-
-    /// Runs a statement whose `{ids}` is the list of ids.
-    fn each(
-        &mut self,
-        statement: &str,
-        of: &Of<'_>,
-        mut visit: impl FnMut(&Row<'_>) -> Result<()>,
-    ) -> Result<()> {
-        match &mut self.connection {
-            Connection::Sqlite(connection) => {
-                let statement = statement.replace("{ids}", "IN (SELECT value FROM json_each(?1))");
-                let unread = |error: rusqlite::Error| {
-                    Error::unavailable(format!("The database cannot be read: {error}.")).because(error)
-                };
-                let mut prepared = connection.prepare_cached(&statement).map_err(unread)?;
-                let mut rows = match of {
-                    Of::Everything => prepared.query([]),
-                    Of::These(ids) => prepared.query([serde_json::to_string(ids).map_err(Error::internal)?]),
-                }
-                .map_err(unread)?;
-                while let Some(row) = rows.next().map_err(unread)? {
-                    visit(&Row::Sqlite(row))?;
-                }
-            }
-            Connection::Postgres(client) => {
-                let statement = statement.replace("{ids}", "= ANY ($1)");
-                let unread = |error: postgres::Error| {
-                    Error::unavailable("The database cannot be read.").because(error)
-                };
-                let rows = match of {
-                    Of::Everything => client.query(&statement, &[]),
-                    Of::These(ids) => client.query(&statement, &[ids]),
-                }
-                .map_err(unread)?;
-                for row in &rows {
-                    visit(&Row::Postgres(row))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// An expression for a column that an older version may lack.
-    fn column(&self, table: &str, column: &str, absent: &str) -> String {
-        if self.has(table, column) { column.to_owned() } else { absent.to_owned() }
-    }
-
     fn experiments(&mut self) -> Result<Vec<FoundExperiment>> {
         let (created, updated) = (
             self.column("experiments", "creation_time", "NULL"),
@@ -191,7 +70,23 @@ impl Database {
         for experiment in &mut found {
             experiment.item.tags = tags.remove(&experiment.item.experiment_id).unwrap_or_default();
         }
+        self.learn_numbers(&mut found);
         Ok(found)
+    }
+
+    /// Gives experiments that an export put under another number the ids back that they have in a tag.
+    fn learn_numbers(&mut self, found: &mut [FoundExperiment]) {
+        let mut taken: HashSet<String> = found.iter().map(|found| found.item.experiment_id.clone()).collect();
+        for FoundExperiment { item, .. } in found {
+            let told = item.tags.get(EXPERIMENT_TAG).filter(|id| id.parse::<i64>().is_ok_and(|id| id > 0));
+            let Some(told) = told.filter(|id| !taken.contains(*id)).cloned() else { continue };
+            if let Ok(number) = item.experiment_id.parse() {
+                Arc::make_mut(&mut self.numbers).add(number, &told);
+                taken.insert(told.clone());
+                item.tags.remove(EXPERIMENT_TAG);
+                item.experiment_id = told;
+            }
+        }
     }
 
     fn ids(&mut self, statement: &str) -> Result<Vec<String>> {
@@ -310,13 +205,14 @@ impl Database {
              FROM runs WHERE run_uuid {{ids}}"
         );
         let mut found = HashMap::with_capacity(ids.len());
+        let numbers = Arc::clone(&self.numbers);
         self.each(&statement, &Of::These(ids), |row| {
             let run_id: String = row.get(0)?;
             let (start_time, end_time): (i64, Option<i64>) = (row.get(4)?, row.get(5)?);
             let is_deleted = row.get::<String>(6)? == "deleted";
             let mut item = CarriedRun {
                 run_id: run_id.clone(),
-                experiment_id: row.get::<i64>(8)?.to_string(),
+                experiment_id: numbers.id(row.get(8)?),
                 user: row.get(2)?,
                 status: row.get(3)?,
                 start_time,
@@ -424,6 +320,7 @@ impl Database {
                 CAST(status AS BIGINT), COALESCE(lifecycle_stage, 'active'), COALESCE(model_type, ''),
                 COALESCE(source_run_id, ''), COALESCE(status_message, '')
              FROM logged_models WHERE model_id {ids}";
+        let numbers = Arc::clone(&self.numbers);
         self.each(statement, &Of::These(ids), |row| {
             let model_id: String = row.get(0)?;
             let status = match row.get::<i64>(6)? {
@@ -433,7 +330,7 @@ impl Database {
             };
             let item = CarriedLoggedModel {
                 model_id: model_id.clone(),
-                experiment_id: row.get::<i64>(1)?.to_string(),
+                experiment_id: numbers.id(row.get(1)?),
                 name: row.get(2)?,
                 model_type: row.get(8)?,
                 source_run_id: row.get(9)?,
