@@ -139,7 +139,7 @@ impl<'a> Sender<'a> {
 }
 
 /// Repeats a call that met a server which is busy or away. Whatever is repeated here is harmless twice.
-pub(super) fn insist<T>(call: impl Fn() -> Result<T>) -> Result<T> {
+pub(super) fn insist<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
     let mut pause = PAUSE;
     for _ in 1..TRIES {
         match call() {

@@ -557,10 +557,10 @@ impl Export<'_> {
         for file in files {
             self.report.files.there += 1;
             self.report.files.bytes += file.size;
-            let stored = ArtifactPath::parse(&file.path).and_then(|path| {
-                let path = ArtifactPath::parse(&format!("{root}/{path}"))?;
-                self.store(&dir, &path, file)
-            });
+            let stored = ArtifactPath::parse(&file.path)
+                .and_then(|path| ArtifactPath::parse(&format!("{root}/{path}")))
+                .map_err(Error::from)
+                .and_then(|path| self.store(&dir, &path, file));
             match stored {
                 Ok(is_new) => {
                     self.report.files.stored += usize::from(is_new);

@@ -164,13 +164,11 @@ impl Database {
                 latest.extend(newest(history).map(|point| point_row(&item.run_id, key, point)));
             }
         }
-        const TEXT: &[&str] = &["run_uuid", "key", "value"];
-        const POINT: &[&str] = &["run_uuid", "key", "timestamp", "step", "value", "is_nan"];
         steps.push(Step::Add { table: "runs", columns: RUN_COLUMNS, rows: heads });
-        steps.push(Step::Add { table: "params", columns: TEXT, rows: params });
-        steps.push(Step::Add { table: "tags", columns: TEXT, rows: tags });
-        steps.push(Step::Add { table: "metrics", columns: POINT, rows: points });
-        steps.push(Step::Add { table: "latest_metrics", columns: POINT, rows: latest });
+        steps.push(Step::Add { table: "params", columns: TEXT_COLUMNS, rows: params });
+        steps.push(Step::Add { table: "tags", columns: TEXT_COLUMNS, rows: tags });
+        steps.push(Step::Add { table: "metrics", columns: POINT_COLUMNS, rows: points });
+        steps.push(Step::Add { table: "latest_metrics", columns: POINT_COLUMNS, rows: latest });
         steps.extend(self.uses(runs)?);
         self.apply(steps)
     }
@@ -493,6 +491,8 @@ const RUN_COLUMNS: &[&str] = &[
     "artifact_uri",
     "experiment_id",
 ];
+const TEXT_COLUMNS: &[&str] = &["run_uuid", "key", "value"];
+const POINT_COLUMNS: &[&str] = &["run_uuid", "key", "timestamp", "step", "value", "is_nan"];
 const DATASET_COLUMNS: &[&str] = &[
     "dataset_uuid",
     "experiment_id",
