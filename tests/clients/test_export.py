@@ -109,7 +109,8 @@ def test_everything_goes_and_comes_back_equal(backend, tmp_path, toy, toy_model,
     assert code == 0, (talk, report)
     assert counts(report) == WHOLE
     assert report["points"] == [307, 307]
-    assert report["aliases"] == [2, 2]
+    # One of them follows the stage here.
+    assert report["aliases"] == [3, 3]
     assert report["files"]["equal"] == report["files"]["there"] == report["files"]["stored"] > 5
     assert not report["left_behind"]
     assert_same(told(theirs), before)
@@ -228,7 +229,6 @@ def test_what_goes_again_changes_nothing_and_what_differs_needs_a_word(filled, t
     assert report["items"]["model"]["different"] == ["scorer"]
     assert [item["why"] for item in report["refused"]] == ["'champion' is version 1 there; --replace sets it to 3"]
     assert any("config.json" in why for why in report["files"]["refused"])
-    assert "--replace" in talk
     after = told(theirs)
     assert after["runs"].keys() - before["runs"].keys() == {new}
     assert {k: v for k, v in after["runs"].items() if k != new} == before["runs"]

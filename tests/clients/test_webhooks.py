@@ -1,7 +1,10 @@
 """Webhooks by the unchanged client, told to a receiver of this machine that checks what comes as MLflow's users do."""
 
+import datetime
+import ipaddress
 import json
 import os
+import ssl
 import subprocess
 import threading
 import time
@@ -31,13 +34,16 @@ PATIENCE_S = 60
 class Receiver:
     """Takes what comes and answers with the next of ``statuses``, then 200."""
 
-    def __init__(self):
+    def __init__(self, tls: ssl.SSLContext | None = None):
         self.got, self.statuses, self.changed = [], [], threading.Condition()
+        self.open = threading.Event()
+        self.open.set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                receiver.open.wait(PATIENCE_S)
                 with receiver.changed:
                     receiver.got.append((dict(self.headers), body, self.headers))
                     status = receiver.statuses.pop(0) if receiver.statuses else 200
@@ -52,8 +58,15 @@ class Receiver:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server.server_port}/hook"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def end(self):
+        self.open.set()
+        self.server.shutdown()
+        self.server.server_close()
 
     def wait(self, count: int) -> list[dict]:
         """The bodies once there are so many; every signature was checked with MLflow's own function."""
@@ -70,8 +83,7 @@ class Receiver:
 def receiver():
     receiver = Receiver()
     yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
+    receiver.end()
 
 
 @pytest.fixture(scope="module")
@@ -251,3 +263,88 @@ def test_no_secret_and_no_address_is_in_the_log_of_the_server(client, receiver, 
         time.sleep(0.1)
     assert SECRET not in said
     assert "token-in-the-address" not in said
+
+
+WAITING = 1_500
+
+
+def test_what_waits_in_great_number_comes(client, receiver, unique):
+    """A receiver that is slow holds up nobody, and is told of everything once it takes it."""
+    name = unique("busy")
+    client.create_registered_model(name)
+    client.create_webhook("busy", receiver.url, ["model_version_tag.set"], secret=SECRET)
+    run = client.create_run("0")
+    client.create_model_version(name, f"runs:/{run.info.run_id}/none", run.info.run_id)
+    receiver.open.clear()
+    began = time.monotonic()
+    for at in range(WAITING):
+        client.set_model_version_tag(name, "1", f"t{at}", "v")
+    assert time.monotonic() - began < PATIENCE_S
+    receiver.open.set()
+    deadline = time.monotonic() + 2 * PATIENCE_S
+    told = set()
+    while len(told) < WAITING:
+        assert time.monotonic() < deadline, f"{len(told)} of {WAITING} came"
+        time.sleep(0.2)
+        with receiver.changed:
+            told = {json.loads(body)["data"]["key"] for _, body, _ in receiver.got}
+    assert told == {f"t{at}" for at in range(WAITING)}
+
+
+def certificate(folder, host):
+    """A certificate of 127.0.0.1, or of another host, that signs itself: two files."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "receiver")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / f"{host}.pem", folder / f"{host}.key"
+    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    return files
+
+
+def test_receivers_behind_tls(server, tmp_path, monkeypatch, unique):
+    """Told where the certificate is of an authority that the system knows, and of that host; else not, and the log says why."""
+    known, foreign, unknown = (tmp_path / name for name in ("known", "foreign", "unknown"))
+    receivers = {}
+    for folder, host in ((known, "127.0.0.1"), (foreign, "127.0.0.2"), (unknown, "127.0.0.1")):
+        folder.mkdir()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate(folder, host))
+        receivers[folder.name] = Receiver(context)
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_text((known / "127.0.0.1.pem").read_text() + (foreign / "127.0.0.2.pem").read_text())
+    monkeypatch.setenv("SSL_CERT_FILE", str(authorities))
+    try:
+        extra = ("--webhooks-allow", "127.0.0.1")
+        with launcher.on_store(server.backend, tmp_path / "data", extra=extra) as running:
+            client = MlflowClient(running.url)
+            for name, receiver in receivers.items():
+                made = client.create_webhook(name, receiver.url, ["registered_model.created"], secret=SECRET)
+                result = client.test_webhook(made.webhook_id)
+                assert result.success == (name == "known"), (name, result)
+                if name != "known":
+                    assert "certificate" in result.error_message.lower(), result
+            client.create_registered_model(unique("told"))
+            receivers["known"].wait(2)
+            assert receivers["foreign"].got == receivers["unknown"].got == []
+    finally:
+        for receiver in receivers.values():
+            receiver.end()

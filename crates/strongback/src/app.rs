@@ -112,6 +112,7 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         lake,
         spool: crate::tables::Spool::new(&dir),
         holds: crate::tables::Holds::default(),
+        columns: crate::tracking::Columns::default(),
         online: crate::features::OnlineStore::new(&dir),
         payload,
         serving: crate::serving::Serving::default(),

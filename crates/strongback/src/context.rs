@@ -24,6 +24,8 @@ pub struct App {
     pub spool: crate::tables::Spool,
     /// Who writes to which table.
     pub holds: crate::tables::Holds,
+    /// Columns of the index of runs that searches read lately.
+    pub columns: crate::tracking::Columns,
     /// The features that requests look up.
     pub online: crate::features::OnlineStore,
     /// What was served, on its way into tables.

@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (13, "webhooks", include_str!("migrations/0013_webhooks.sql")),
     (14, "aggregates", include_str!("migrations/0014_aggregates.sql")),
     (15, "exchange", include_str!("migrations/0015_exchange.sql")),
+    (16, "columns", include_str!("migrations/0016_columns.sql")),
 ];
 
 /// The schema this binary writes.

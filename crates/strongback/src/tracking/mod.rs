@@ -66,7 +66,7 @@ pub async fn catch_up(app: &App) -> Result<()> {
     index::catch_up(app).await
 }
 
-pub use index::Indexer;
+pub use index::{Columns, Indexer};
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {

@@ -9,6 +9,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashSet},
+    sync::Arc,
 };
 
 use http::Method;
@@ -21,7 +22,8 @@ use super::{
     damaged::{read_if_whole, say_damaged},
     document::Damaged,
     experiment::{self, Experiment},
-    index, limits, metrics,
+    index::{self, Columns},
+    limits, metrics,
     page::{self, Question},
     run::{self, Run, wire::RunOut},
     scan::{Anchor, ColumnSource, FreshRun, Query, Search, Segment, View},
@@ -135,8 +137,9 @@ pub(crate) async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchRes
         None => None,
     };
     let asked = RunSearch { experiments, filter, order, view: request.run_view_type.into(), limit, after };
+    let app = Arc::clone(&ctx.app);
     ctx.read(move |sql| {
-        let (runs, next) = find(sql, &asked)?;
+        let (runs, next) = find(sql, &app.columns, &asked)?;
         let next_page_token = match next {
             Some(anchor) => Some(page::token(question, &hex::encode(anchor.encode()))?),
             None => None,
@@ -153,9 +156,9 @@ fn decode(place: &str, order: &[OrderBy]) -> Result<Anchor> {
     })
 }
 
-/// Runs a search for the caller of `sql`: the runs of the page, and where the next one goes on. There may be fewer runs
+/// Runs a search for the caller of `sql`, with the columns that are kept: the runs of the page, and where the next one goes on. There may be fewer runs
 /// than asked for and more behind them.
-pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<Anchor>)> {
+pub fn find(sql: &mut Sql<'_>, columns: &Columns, asked: &RunSearch) -> Result<(Vec<Run>, Option<Anchor>)> {
     let experiments = experiment::named(sql, &asked.experiments)?;
     let homes: Vec<i64> = experiments.iter().map(|experiment| experiment.id).collect();
     let query = Query {
@@ -190,7 +193,7 @@ pub fn find(sql: &mut Sql<'_>, asked: &RunSearch) -> Result<(Vec<Run>, Option<An
         show_settled(sql, &mut search, &later, &aggregated)?;
     }
     let segments = index::segments(sql, &homes)?;
-    let source = Stored { sql: RefCell::new(sql), segments, experiments, until };
+    let source = Stored { sql: RefCell::new(sql), columns, segments, experiments, until };
     let mut found = search.page(&source).map_err(|Failed(error)| error)?;
     let sql = source.sql.into_inner();
     found.end_after(run::count_within(sql, &found.run_ids, page::BYTES)?);
@@ -229,6 +232,7 @@ fn show_settled(
 /// Columns in the store, read through one snapshot.
 struct Stored<'s, 'c> {
     sql: RefCell<&'s mut Sql<'c>>,
+    columns: &'s Columns,
     segments: Vec<Segment>,
     experiments: Vec<Experiment>,
     until: Limit,
@@ -244,17 +248,20 @@ impl From<Damaged> for Failed {
 }
 
 impl ColumnSource for Stored<'_, '_> {
-    type Bytes = Vec<u8>;
+    type Bytes = Arc<[u8]>;
     type Error = Failed;
 
     fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    fn column(&self, segment: &Segment, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, Failed> {
-        let code = i64::from(kind.code());
-        let mut sql = self.sql.borrow_mut();
-        sql.first(&index::store::COLUMN_GET, bind![segment.id, code, key], |row| row.get(0)).map_err(Failed)
+    fn column(&self, segment: &Segment, kind: Kind, key: &str) -> Result<Option<Arc<[u8]>>, Failed> {
+        let read = || {
+            let code = i64::from(kind.code());
+            let mut sql = self.sql.borrow_mut();
+            sql.first(&index::store::COLUMN_GET, bind![segment.id, code, key], |row| row.get(0))
+        };
+        self.columns.get(segment, kind, key, read).map_err(Failed)
     }
 
     fn keep_going(&self) -> Result<(), Failed> {

@@ -22,7 +22,7 @@ use super::{
     mapping::{Mapping, Planner},
     report::{COMING, Progress, Report},
     server::Server,
-    source::{Found, FoundVersion, Outline, Source},
+    source::{Found, FoundExperiment, FoundVersion, Outline, Source},
 };
 use crate::{
     cli::{
@@ -46,6 +46,14 @@ const WAITING: usize = 3;
 const ASK: usize = 500;
 /// Tags in which MLflow writes ids of runs.
 const RUN_TAGS: [&str; 3] = ["mlflow.parentRunId", "mlflow.rootRunId", "mlflow.log-model.history"];
+
+/// What is to be known of the experiment of a run or a logged model.
+#[derive(Debug, Clone, Copy, Default)]
+struct Home {
+    /// Whether files stay where they are.
+    stays: bool,
+    is_deleted: bool,
+}
 
 /// Who has files.
 #[derive(Debug, Clone)]
@@ -250,13 +258,14 @@ impl Import<'_> {
             .map(|(kind, a, b)| (kind.name().into(), a.into(), b.into()))
             .collect();
         self.experiments(&outline)?;
-        let stays: HashMap<String, bool> = outline
-            .experiments
-            .iter()
-            .map(|found| (found.item.experiment_id.clone(), is_elsewhere(&found.artifact_location)))
-            .collect();
-        let mut source = self.runs(source, &outline.runs, &stays)?;
-        self.logged_models(source.as_mut(), &outline.logged_models, &stays)?;
+        let home = |found: &FoundExperiment| Home {
+            stays: is_elsewhere(&found.artifact_location),
+            is_deleted: found.item.deleted,
+        };
+        let homes: HashMap<String, Home> =
+            outline.experiments.iter().map(|found| (found.item.experiment_id.clone(), home(found))).collect();
+        let mut source = self.runs(source, &outline.runs, &homes)?;
+        self.logged_models(source.as_mut(), &outline.logged_models, &homes)?;
         if !without_files {
             self.files(source.as_mut())?;
         }
@@ -303,7 +312,7 @@ impl Import<'_> {
         &mut self,
         mut source: Box<dyn Source>,
         ids: &[String],
-        stays: &HashMap<String, bool>,
+        homes: &HashMap<String, Home>,
     ) -> Result<Box<dyn Source>> {
         let (out, inbox) = sync_channel(WAITING);
         std::thread::scope(|scope| {
@@ -312,7 +321,7 @@ impl Import<'_> {
                 drop(out);
                 source
             });
-            let sent = self.send_runs(&inbox, ids.len(), stays);
+            let sent = self.send_runs(&inbox, ids.len(), homes);
             // Whatever came of it, the reader is not to wait for somebody who takes no more.
             drop(inbox);
             let source =
@@ -325,7 +334,7 @@ impl Import<'_> {
         &mut self,
         inbox: &Receiver<Result<Vec<Found<CarriedRun>>>>,
         there: usize,
-        stays: &HashMap<String, bool>,
+        homes: &HashMap<String, Home>,
     ) -> Result<()> {
         let kind = ItemKind::Run;
         let mut sender = Sender::new(self.client, self.label, "runs", Some(kind));
@@ -335,7 +344,11 @@ impl Import<'_> {
             let count = batch.len();
             for Found { mut item, artifact_uri } in batch {
                 let from = item.run_id.clone();
-                let stays = stays.get(&item.experiment_id).copied().unwrap_or_default();
+                let Home { stays, is_deleted } = homes.get(&item.experiment_id).copied().unwrap_or_default();
+                if is_deleted {
+                    // With its experiment it was deleted there, and with its experiment it is restored.
+                    item.deleted_time = None;
+                }
                 self.move_run(&mut item);
                 let digest = digest(&item)?;
                 self.report.points.0 += item.points() as u64;
@@ -398,7 +411,7 @@ impl Import<'_> {
         &mut self,
         source: &mut dyn Source,
         ids: &[String],
-        stays: &HashMap<String, bool>,
+        homes: &HashMap<String, Home>,
     ) -> Result<()> {
         let kind = ItemKind::LoggedModel;
         let mut sender = Sender::new(self.client, self.label, "logged_models", Some(kind));
@@ -406,7 +419,7 @@ impl Import<'_> {
         for part in ids.chunks(READ) {
             for Found { mut item, artifact_uri } in source.logged_models(part)? {
                 let from = item.model_id.clone();
-                let stays = stays.get(&item.experiment_id).copied().unwrap_or_default();
+                let Home { stays, .. } = homes.get(&item.experiment_id).copied().unwrap_or_default();
                 self.move_logged_model(&mut item);
                 let digest = digest(&item)?;
                 self.own(kind, (&item.model_id, &from), artifact_uri, stays);

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn segment(id: i64, last_run: i64, runs: usize) -> Segment {
-        Segment { id, experiment: 1, runs, first_run: 1, last_run }
+        Segment { id, revision: 0, experiment: 1, runs, first_run: 1, last_run }
     }
 
     #[test]

@@ -231,6 +231,7 @@ pub(in crate::tracking) fn segments(sql: &mut Sql<'_>, experiments: &[i64]) -> R
             runs: row.get::<i64>(2)? as usize,
             first_run: row.get(3)?,
             last_run: row.get(4)?,
+            revision: row.get(5)?,
         })
     })
 }

@@ -13,6 +13,7 @@
 
 mod assign;
 mod build;
+mod cache;
 pub(in crate::tracking) mod store;
 
 use std::{sync::Arc, time::Duration};
@@ -25,6 +26,8 @@ use crate::{
 };
 
 use build::{Builder, Pass, RETRY};
+
+pub use cache::Columns;
 
 pub(in crate::tracking) use build::{facts, runs_of_old, segments};
 

@@ -13,12 +13,13 @@ statements! {
         AND CAST(run_id AS TEXT) || ':' || CAST(revision AS TEXT) IN {texts:$3}";
     /// Renews a lease that is still ours, or lets it go.
     LEASE_KEEP = "UPDATE lease SET until = $3 WHERE name = $1 AND holder = $2";
-    SEGMENTS = "SELECT id, experiment_id, runs, first_run, last_run FROM run_segment WHERE experiment_id IN {ints:$1}
+    SEGMENTS = "SELECT id, experiment_id, runs, first_run, last_run, revision FROM run_segment WHERE experiment_id IN {ints:$1}
         ORDER BY experiment_id, first_run, id";
     SEGMENT_SIZES = "SELECT id, bytes FROM run_segment WHERE experiment_id = $1";
     SEGMENT_INSERT = "INSERT INTO run_segment (experiment_id, first_run, last_run, runs, bytes, format)
         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
-    SEGMENT_UPDATE = "UPDATE run_segment SET first_run = $2, last_run = $3, runs = $4, bytes = $5 WHERE id = $1";
+    SEGMENT_UPDATE = "UPDATE run_segment SET first_run = $2, last_run = $3, runs = $4, bytes = $5, revision = revision + 1
+        WHERE id = $1";
     /// A segment of an older format, and its experiment.
     SEGMENT_OLD = "SELECT id, experiment_id FROM run_segment WHERE format < $1 ORDER BY id LIMIT 1";
     SEGMENTS_OLD = "SELECT id FROM run_segment WHERE experiment_id IN {ints:$1} AND format < $2 ORDER BY id";

@@ -84,6 +84,8 @@ pub enum View {
 pub struct Segment {
     /// How the source knows it.
     pub id: i64,
+    /// Changes with what its columns hold.
+    pub revision: i64,
     /// The internal id of its runs' experiment.
     pub experiment: i64,
     /// How many runs it has.

@@ -68,7 +68,14 @@ impl Memory {
                 let changes = builder.finish();
                 let id = memory.segments.len() as i64;
                 let (first_run, last_run) = changes.run_ids.unwrap();
-                memory.segments.push(Segment { id, experiment, runs: changes.runs, first_run, last_run });
+                memory.segments.push(Segment {
+                    id,
+                    revision: 0,
+                    experiment,
+                    runs: changes.runs,
+                    first_run,
+                    last_run,
+                });
                 memory
                     .columns
                     .extend(changes.written.into_iter().map(|(column, bytes)| ((id, column), bytes)));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use strongback::{
     bind, db,
     error::Code,
-    tracking::{Indexer, scan::View, search},
+    tracking::{Columns, Indexer, scan::View, search},
 };
 
 use super::{M, experiment, log, run};
@@ -144,7 +144,10 @@ fn a_search_ends_when_nobody_waits_for_it_any_more() {
         // Over documents, then over the index.
         for _ in 0..2 {
             let asked = ask();
-            let found = test.system().read(move |sql| Ok(search::find(sql, &asked)?.0.len())).await;
+            let found = test
+                .system()
+                .read(move |sql| Ok(search::find(sql, &Columns::default(), &asked)?.0.len()))
+                .await;
             assert_eq!(found.unwrap(), 3);
 
             let (asked, ctx) = (ask(), test.system());
@@ -155,7 +158,8 @@ fn a_search_ends_when_nobody_waits_for_it_any_more() {
                 let read = move |sql: &mut db::Sql<'_>| {
                     begins.send(()).unwrap();
                     let _ = left.recv();
-                    tell.send((sql.limit().check().is_err(), search::find(sql, &asked).err())).unwrap();
+                    let error = search::find(sql, &Columns::default(), &asked).err();
+                    tell.send((sql.limit().check().is_err(), error)).unwrap();
                     Ok(())
                 };
                 ctx.read(read).await

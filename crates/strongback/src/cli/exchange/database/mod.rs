@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod read;
+mod steps;
 mod write;
 
 /// The tag of an experiment whose id here is wider than MLflow's column for it: the id.

@@ -3,10 +3,11 @@
 //! What must stay true: what is there already is never changed unless `--replace` says so; an experiment whose id or name
 //! something else has there stops the export before anything is written; an item counts as equal once it was read back.
 
+mod files;
+mod registry;
+
 use std::{
     collections::{HashMap, HashSet},
-    fs::{self, File},
-    io::{self, Read as _},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
@@ -14,8 +15,6 @@ use std::{
 
 use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
-use syntax::paths::ArtifactPath;
 
 use super::{
     ExportArgs,
@@ -23,18 +22,12 @@ use super::{
     database::{Access, Database, Named},
     local::is_elsewhere,
     report::{GOING, Progress, Report},
-    source::{Found, FoundExperiment, FoundVersion, Outline, Source as _},
+    source::{Found, FoundExperiment, Outline, Source as _},
 };
 use crate::{
-    cli::{
-        client::{Client, segment},
-        exit, printer,
-    },
+    cli::{client::Client, exit, printer},
     error::{Code, Error, Result},
-    exchange::{
-        FilesOf, FilesRequest, FilesResponse, GiveResponse, GivenVersion, ItemKind, Refused, StoredFile,
-        digest,
-    },
+    exchange::{GiveResponse, ItemKind, Refused, digest},
     registry::carried::CarriedAliases,
     tracking::{
         experiment::carried::CarriedExperiment, model::carried::CarriedLoggedModel, run::carried::CarriedRun,
@@ -78,6 +71,10 @@ trait Whole: Serialize + Clone {
     /// The directory of its files below its experiment's.
     fn directory(&self) -> String;
     fn points(&self) -> u64;
+    /// Leaves out what only says that its experiment was deleted: MLflow deletes the runs of one with it, and restores them with it.
+    fn compare_in(&mut self, home: &CarriedExperiment);
+    /// As it is written.
+    fn write_in(&mut self, home: &CarriedExperiment);
     fn of(page: GiveResponse) -> Vec<Self>;
     fn read(database: &mut Database, ids: &[String]) -> Result<Vec<Found<Self>>>;
     fn put(database: &mut Database, items: &[Found<Self>], there: &HashSet<String>) -> Result<()>;
@@ -93,6 +90,14 @@ impl Whole for CarriedRun {
     }
     fn points(&self) -> u64 {
         Self::points(self) as u64
+    }
+    fn compare_in(&mut self, home: &CarriedExperiment) {
+        self.deleted_time = self.deleted_time.filter(|_| !home.deleted);
+    }
+    fn write_in(&mut self, home: &CarriedExperiment) {
+        if home.deleted {
+            self.deleted_time.get_or_insert(home.updated_time);
+        }
     }
     fn of(page: GiveResponse) -> Vec<Self> {
         page.runs
@@ -116,6 +121,8 @@ impl Whole for CarriedLoggedModel {
     fn points(&self) -> u64 {
         0
     }
+    fn compare_in(&mut self, _: &CarriedExperiment) {}
+    fn write_in(&mut self, _: &CarriedExperiment) {}
     fn of(page: GiveResponse) -> Vec<Self> {
         page.logged_models
     }
@@ -420,11 +427,10 @@ impl Export<'_> {
         }
         let mut progress = Progress::new(what, None);
         for experiment in experiments {
-            let location = location_of(experiment);
             self.pages(T::KIND, &experiment.experiment_id, |export, page| {
                 let items = T::of(page);
                 progress.add(items.len());
-                export.page(items, &location)
+                export.page(items, experiment)
             })?;
         }
         Ok(())
@@ -446,12 +452,13 @@ impl Export<'_> {
         Ok(())
     }
 
-    fn page<T: Whole>(&mut self, items: Vec<T>, location: &str) -> Result<()> {
+    fn page<T: Whole>(&mut self, mut items: Vec<T>, home: &CarriedExperiment) -> Result<()> {
         let kind = T::KIND;
         let mut expected = HashMap::with_capacity(items.len());
-        for item in &items {
+        for item in &mut items {
+            item.compare_in(home);
             self.report.points.0 += item.points();
-            expected.insert(item.id().to_owned(), digest(item)?);
+            expected.insert(item.id().to_owned(), digest(&*item)?);
         }
         self.report.line(kind).there += items.len();
         let ids: Vec<String> = items.iter().map(|item| item.id().to_owned()).collect();
@@ -459,7 +466,8 @@ impl Export<'_> {
         let known: Vec<String> =
             ids.iter().filter(|id| before.is_some_and(|before| before.contains(*id))).cloned().collect();
         let mut settled = HashSet::new();
-        for found in T::read(&mut self.database, &known)? {
+        for mut found in T::read(&mut self.database, &known)? {
+            found.item.compare_in(home);
             let is_equal = expected.get(found.item.id()) == Some(&digest(&found.item)?);
             if is_equal {
                 self.report.line(kind).equal += 1;
@@ -472,13 +480,16 @@ impl Export<'_> {
             }
         }
         let known: HashSet<String> = known.into_iter().collect();
-        let root = self.rebased(location);
+        let root = self.rebased(&location_of(home));
         let wanted: Vec<Found<T>> = items
             .into_iter()
             .filter(|item| !settled.contains(item.id()))
-            .map(|item| Found { artifact_uri: format!("{root}/{}", item.directory()), item })
+            .map(|mut item| {
+                item.write_in(home);
+                Found { artifact_uri: format!("{root}/{}", item.directory()), item }
+            })
             .collect();
-        self.put_all(&wanted, &known, &expected)?;
+        self.put_all(&wanted, &known, home, &expected)?;
         self.files_of(kind, ids)
     }
 
@@ -487,6 +498,7 @@ impl Export<'_> {
         &mut self,
         wanted: &[Found<T>],
         known: &HashSet<String>,
+        home: &CarriedExperiment,
         expected: &HashMap<String, String>,
     ) -> Result<()> {
         let kind = T::KIND;
@@ -518,7 +530,8 @@ impl Export<'_> {
             return Ok(());
         }
         let mut missing: HashSet<&String> = written.iter().collect();
-        for found in T::read(&mut self.database, &written)? {
+        for mut found in T::read(&mut self.database, &written)? {
+            found.item.compare_in(home);
             missing.remove(&found.item.id().to_owned());
             self.report.points.1 += found.item.points();
             let is_equal = expected.get(found.item.id()) == Some(&digest(&found.item)?);
@@ -531,215 +544,5 @@ impl Export<'_> {
         }
         self.report.line(kind).missing.extend(missing.into_iter().cloned());
         Ok(())
-    }
-
-    /// Writes the files of runs or logged models.
-    fn files_of(&mut self, kind: ItemKind, ids: Vec<String>) -> Result<()> {
-        if self.files.is_none() || ids.is_empty() {
-            return Ok(());
-        }
-        let body = serde_json::to_string(&FilesRequest { kind, ids }).map_err(Error::internal)?;
-        let (answer, _): (FilesResponse, _) =
-            insist(|| self.client.send_named("/api/1.0/exchange/files", "application/json", body.clone()))?;
-        for FilesOf { id, artifact_uri, files } in answer.owners {
-            self.store_all(&id, &artifact_uri, &files)?;
-        }
-        Ok(())
-    }
-
-    fn store_all(&mut self, owner: &str, address: &str, files: &[StoredFile]) -> Result<()> {
-        let Some(dir) = self.files.clone() else { return Ok(()) };
-        let Some(root) = address.strip_prefix(PROXIED) else {
-            self.report.files.elsewhere += 1;
-            return Ok(());
-        };
-        let root = ArtifactPath::parse(root.trim_start_matches('/'))?;
-        for file in files {
-            self.report.files.there += 1;
-            self.report.files.bytes += file.size;
-            let stored = ArtifactPath::parse(&file.path)
-                .and_then(|path| ArtifactPath::parse(&format!("{root}/{path}")))
-                .map_err(Error::from)
-                .and_then(|path| self.store(&dir, &path, file));
-            match stored {
-                Ok(is_new) => {
-                    self.report.files.stored += usize::from(is_new);
-                    self.report.files.equal += 1;
-                }
-                Err(error) => {
-                    self.report.files.refused.push(format!("{} of {owner}: {}", file.path, error.message()));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes one file where it is not yet. It appears in whole, once its digest is the one that is known here.
-    fn store(&self, dir: &Path, path: &ArtifactPath, file: &StoredFile) -> Result<bool> {
-        let target = dir.join(path.as_str());
-        let shown = target.display();
-        let unwritable = |error: io::Error| Error::invalid(format!("{shown} cannot be written: {error}."));
-        match fs::symlink_metadata(&target) {
-            Ok(found) if !found.is_file() => {
-                return Err(Error::invalid(format!("{shown} is there and is no file.")));
-            }
-            Ok(found) if found.len() == file.size && sha256(&target).map_err(unwritable)? == file.sha256 => {
-                return Ok(false);
-            }
-            Ok(_) if !self.replaces => {
-                return Err(Error::invalid(format!(
-                    "{shown} is there and differs; --replace writes over it."
-                )));
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unwritable(error)),
-        }
-        if !self.writes {
-            return Ok(true);
-        }
-        let parent = target.parent().unwrap_or(dir);
-        fs::create_dir_all(parent).map_err(unwritable)?;
-        let segments: Vec<_> = path.as_str().split('/').map(segment).collect();
-        let address = format!("/api/2.0/mlflow-artifacts/artifacts/{}", segments.join("/"));
-        let part = parent.join(format!(".strongback-{}.part", uuid::Uuid::new_v4().simple()));
-        let fetched = File::create_new(&part).map_err(unwritable).and_then(|mut whole| {
-            insist(|| {
-                whole.set_len(0).map_err(unwritable)?;
-                io::Seek::rewind(&mut whole).map_err(unwritable)?;
-                self.client.download(&address, &[], &mut whole)
-            })?;
-            whole.sync_data().map_err(unwritable)?;
-            if sha256(&part).map_err(unwritable)? != file.sha256 {
-                return Err(Error::unavailable("What came is not what the server says that it has."));
-            }
-            fs::rename(&part, &target).map_err(unwritable)
-        });
-        if fetched.is_err() {
-            let _ = fs::remove_file(&part);
-        }
-        fetched.map(|()| true)
-    }
-
-    fn registry(&mut self, registry: GiveResponse) -> Result<()> {
-        let mut progress = Progress::new("registered models", registry.models.len());
-        for model in &registry.models {
-            let line = self.report.line(ItemKind::Model);
-            line.there += 1;
-            let expected = digest(model)?;
-            let before = self.there.models.get(&model.name);
-            match before {
-                Some(before) if *before == expected => line.equal += 1,
-                Some(_) if !self.replaces => line.different.push(model.name.clone()),
-                _ => {
-                    let is_new = before.is_none();
-                    let put = |export: &mut Self| export.database.put_model(model);
-                    if !self.write(ItemKind::Model, &model.name, is_new, put)? {
-                        continue;
-                    }
-                }
-            }
-            self.pages(ItemKind::Version, &model.name, |export, page| {
-                page.versions.into_iter().try_for_each(|version| export.version(version))
-            })?;
-            progress.add(1);
-        }
-        for aliases in &registry.aliases {
-            self.aliases(aliases)?;
-        }
-        self.read_back_registry(&registry)
-    }
-
-    fn version(&mut self, given: GivenVersion) -> Result<()> {
-        let kind = ItemKind::Version;
-        let GivenVersion { item, address, files } = given;
-        let id = format!("{}/{}", item.name, item.version);
-        let expected = digest(&item)?;
-        let line = self.report.line(kind);
-        line.there += 1;
-        let before = self.there.versions.get(&id);
-        match before {
-            Some(before) if *before == expected => line.equal += 1,
-            Some(_) if !self.replaces => line.different.push(id.clone()),
-            _ => {
-                let is_new = before.is_none();
-                let found = FoundVersion { storage_location: self.rebased(&address), item };
-                self.write(kind, &id, is_new, |export| export.database.put_version(&found))?;
-                if self.writes {
-                    self.there.versions.insert(id.clone(), expected);
-                }
-            }
-        }
-        self.store_all(&id, &address, &files)
-    }
-
-    fn aliases(&mut self, ours: &CarriedAliases) -> Result<()> {
-        self.report.aliases.0 += ours.aliases.len();
-        let mut wanted = CarriedAliases { name: ours.name.clone(), ..CarriedAliases::default() };
-        for (alias, version) in &ours.aliases {
-            let there = self.there.aliases.get(&ours.name).and_then(|of| of.aliases.get(alias));
-            match there {
-                Some(there) if there != version && !self.replaces => {
-                    let why = format!("'{alias}' is version {there} there; --replace sets it to {version}");
-                    self.report.refused.push(Refused { kind: None, id: ours.name.clone(), why });
-                }
-                Some(there) if there == version => {}
-                _ => drop(wanted.aliases.insert(alias.clone(), *version)),
-            }
-        }
-        if self.writes && !wanted.aliases.is_empty() {
-            self.database.put_aliases(&wanted)?;
-        }
-        Ok(())
-    }
-
-    /// Compares models, versions and aliases that were written.
-    fn read_back_registry(&mut self, ours: &GiveResponse) -> Result<()> {
-        if !self.writes {
-            return Ok(());
-        }
-        let wrote = std::mem::take(&mut self.there.versions);
-        let now = There::of(self.database.outline()?)?;
-        let mut line = std::mem::take(self.report.line(ItemKind::Model));
-        line.equal = 0;
-        for model in &ours.models {
-            match now.models.get(&model.name) {
-                Some(found) if *found == digest(model)? => line.equal += 1,
-                Some(_) if line.different.contains(&model.name) => {}
-                Some(_) => line.different.push(model.name.clone()),
-                None => line.missing.push(model.name.clone()),
-            }
-        }
-        *self.report.line(ItemKind::Model) = line;
-        let line = self.report.line(ItemKind::Version);
-        for (id, expected) in &wrote {
-            match now.versions.get(id) {
-                Some(found) if found == expected => {}
-                Some(_) => line.different.push(id.clone()),
-                None => line.missing.push(id.clone()),
-            }
-        }
-        let wrong = line.different.len() + line.missing.len();
-        line.equal = line.there.saturating_sub(wrong);
-        for of in &ours.aliases {
-            let there = now.aliases.get(&of.name);
-            let is_there = |(alias, number): &(&String, &i64)| {
-                there.is_some_and(|there| there.aliases.get(*alias) == Some(*number))
-            };
-            self.report.aliases.1 += of.aliases.iter().filter(is_there).count();
-        }
-        Ok(())
-    }
-}
-
-fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hex::encode(hasher.finalize())),
-            read => hasher.update(&piece[..read]),
-        }
     }
 }
