@@ -37,6 +37,10 @@ def test_up_list_and_down(client, run_id, tmp_path):
     assert listed(client, run_id, "deep/er") == {"deep/er/ünï cöde & 100%.bin": 70_000}
     assert listed(client, run_id, "top.txt") == {}
     assert listed(client, run_id, "nothing/here") == {}
+    # As people write where they are.
+    for here in (".", "./deep", "deep/."):
+        got = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=here)
+        assert {path.name for path in Path(got).rglob("*")} >= {"empty", "er", "ünï cöde & 100%.bin"}, here
     target = tmp_path / "target"
     target.mkdir()
     client.download_artifacts(run_id, "", str(target))

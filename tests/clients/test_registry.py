@@ -107,6 +107,36 @@ def test_versions(client, model, run_id, source):
     assert client.create_model_version(model, source, run_id).version == "3"
 
 
+def test_what_a_version_does_not_have_is_an_empty_text(client, model):
+    made = client.create_model_version(model, "s3://bucket/a")
+    found = client.search_model_versions(f"name = '{model}'")[0]
+    for version in (made, client.get_model_version(model, "1"), found):
+        assert (version.description, version.run_id, version.run_link) == ("", "", "")
+
+
+@pytest.mark.parametrize("place", ["team-a", "", "a/b/c"])
+def test_versions_of_runs_whose_experiment_has_a_place_of_its_own(client, model, unique, place):
+    location = f"mlflow-artifacts:/{unique(place)}" if place else "mlflow-artifacts:/"
+    run = client.create_run(client.create_experiment(unique("placed"), artifact_location=location))
+    client.log_text(run.info.run_id, "flavors: {}", "model/MLmodel")
+    made = client.create_model_version(model, f"{run.info.artifact_uri}/model", run.info.run_id)
+    uri = client.get_model_version_download_uri(model, made.version)
+    assert mlflow.artifacts.load_text(f"{uri}/MLmodel") == "flavors: {}"
+
+
+def test_versions_that_are_alike_in_the_order_go_by_name_and_number(client, unique):
+    stem = unique("order")
+    for name, versions in (("b", 2), ("a", 1), ("c", 2)):
+        client.create_registered_model(f"{stem}-{name}")
+        for _ in range(versions):
+            client.create_model_version(f"{stem}-{name}", "s3://bucket/x")
+    client.set_model_version_tag(f"{stem}-a", "1", "touched", "last")
+    found = client.search_model_versions(f"name LIKE '{stem}-%'", order_by=["version_number DESC"])
+    assert [f"{v.name[-1]}{v.version}" for v in found] == ["b2", "c2", "a1", "b1", "c1"]
+    found = client.search_model_versions(f"name LIKE '{stem}-%'")
+    assert found[0].name.endswith("-a")
+
+
 @pytest.mark.beyond  # numbers are never reused; the reference gives out the highest again
 def test_number_of_a_deleted_version_is_not_reused(client, model):
     client.create_model_version(model, "s3://bucket/a")

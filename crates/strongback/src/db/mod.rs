@@ -15,6 +15,7 @@
 //! - nobody is told that nothing happened when something may have ([`ticket`]).
 
 mod bell;
+mod callers;
 pub(crate) mod connect;
 mod dialect;
 mod group;

@@ -142,8 +142,12 @@ impl Search {
         let all = outlines(sql, &filter)?;
         let visible = visible(sql, all)?;
         let (predicate, until) = (Predicate::new(&filter), sql.limit());
-        let mut found =
-            self.finding(|a, b| (b.updated_at, &a.name, b.version).cmp(&(a.updated_at, &b.name, a.version)));
+        // As MLflow orders them: where nothing is asked for the latest first, and ties by name, newer versions first.
+        let latest_first = self.order.is_empty();
+        let mut found = self.finding(move |a, b| {
+            let latest = if latest_first { b.updated_at.cmp(&a.updated_at) } else { Ordering::Equal };
+            latest.then_with(|| (&a.name, b.version).cmp(&(&b.name, a.version)))
+        });
         let mut look = |row: &Row<'_>| {
             let version = versions::read(row)?;
             let Some(model) = visible.get(&version.model_id) else { return Ok(true) };

@@ -52,8 +52,6 @@ pub enum SourceUri {
     RunArtifacts {
         /// Which of the address forms was used.
         root: ArtifactRoot,
-        /// Decimal digits.
-        experiment_id: String,
         /// 32 hex digits, in small letters.
         run_id: String,
         /// Below the run's artifact root; may be the root.
@@ -63,8 +61,6 @@ pub enum SourceUri {
     LoggedModelArtifacts {
         /// Which of the address forms was used.
         root: ArtifactRoot,
-        /// Decimal digits.
-        experiment_id: String,
         /// `m-` and 32 hex digits, in small letters.
         model_id: String,
         /// Below the model's artifact root; may be the root.
@@ -109,7 +105,7 @@ pub enum SourceUri {
 /// How artifacts were addressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ArtifactRoot {
-    /// `mlflow-artifacts:/<exp>/<run>/artifacts`, through the proxy.
+    /// `mlflow-artifacts:/<the experiment's place>/<run>/artifacts`, through the proxy.
     Proxied,
     /// `dbfs:/databricks/mlflow-tracking/<exp>/<run>/artifacts`.
     Workspace,
@@ -335,9 +331,8 @@ fn read_model_id(text: &str) -> Option<String> {
 }
 
 /// Decimal digits, at most as many as fit 64 bits.
-fn read_experiment_id(text: &str) -> Option<String> {
-    let valid = !text.is_empty() && text.len() <= 19 && text.bytes().all(|byte| byte.is_ascii_digit());
-    valid.then(|| text.to_owned())
+fn is_experiment_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 19 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A UUID in its usual form: 32 hex digits in five groups.

@@ -4,17 +4,33 @@ use crate::names::FullName;
 use crate::paths::ArtifactPath;
 
 use super::{
-    ArtifactRoot, SourceProblem, SourceUri, local_part, plain_path, read_experiment_id, read_model_id,
+    ArtifactRoot, SourceProblem, SourceUri, is_experiment_id, local_part, plain_path, read_model_id,
     read_run_id, read_uuid, read_version, rooted,
 };
 
-/// `/<exp>/<run>/artifacts[/<path>]`, `/<exp>/models/<model>/artifacts[/<path>]`, `/versions/<model id>/<n>[/<path>]`
+/// `/<place>/<run>/artifacts[/<path>]`, `/<place>/models/<model>/artifacts[/<path>]`, `/versions/<model id>/<n>[/<path>]`. The place is
+/// the experiment's, which is its number where nobody chose another, and may have several parts or none.
 pub(super) fn proxied(rest: &str) -> Result<SourceUri, SourceProblem> {
     const FORM: &str = "mlflow-artifacts:/<experiment>/<run>/artifacts/<path> or mlflow-artifacts:/<experiment>/models/<model id>/artifacts";
     let path = plain_path(rooted(rest)?)?;
-    pinned_files(&path)
-        .or_else(|| below_experiment(&path, "models", ArtifactRoot::Proxied))
-        .ok_or(SourceProblem::Form(FORM))
+    pinned_files(&path).or_else(|| below_place(&path)).ok_or(SourceProblem::Form(FORM))
+}
+
+/// What is below the place of an experiment: the first run, or logged model, with the word `artifacts` behind it.
+fn below_place(path: &ArtifactPath) -> Option<SourceUri> {
+    let segments: Vec<&str> = path.segments().collect();
+    let root = ArtifactRoot::Proxied;
+    (0..segments.len()).find_map(|at| match &segments[at..] {
+        ["models", model, "artifacts", below @ ..] => Some(SourceUri::LoggedModelArtifacts {
+            root,
+            model_id: read_model_id(model)?,
+            path: rejoined(below)?,
+        }),
+        [run, "artifacts", below @ ..] => {
+            Some(SourceUri::RunArtifacts { root, run_id: read_run_id(run)?, path: rejoined(below)? })
+        }
+        _ => None,
+    })
 }
 
 /// `/databricks/mlflow-tracking/<exp>/…` is a run's or a logged model's; any other place is kept as it is.
@@ -25,8 +41,7 @@ pub(super) fn dbfs(rest: &str) -> Result<SourceUri, SourceProblem> {
     match path.as_str().strip_prefix("databricks/mlflow-tracking/") {
         Some(tracked) => {
             let tracked = plain_path(tracked)?;
-            below_experiment(&tracked, "logged_models", ArtifactRoot::Workspace)
-                .ok_or(SourceProblem::Form(FORM))
+            workspace_files(&tracked).ok_or(SourceProblem::Form(FORM))
         }
         None => Ok(SourceUri::External { scheme: "dbfs".to_owned(), authority: String::new(), path }),
     }
@@ -63,24 +78,21 @@ fn pinned_files(path: &ArtifactPath) -> Option<SourceUri> {
     })
 }
 
-/// `<exp>/<run>/artifacts/…`, or `<exp>/<word>/<model>/artifacts/…` where the word announces a logged model.
-fn below_experiment(path: &ArtifactPath, models_word: &str, root: ArtifactRoot) -> Option<SourceUri> {
+/// `<exp>/<run>/artifacts/…`, `<exp>/logged_models/<model>/artifacts/…`
+fn workspace_files(path: &ArtifactPath) -> Option<SourceUri> {
     let segments: Vec<&str> = path.segments().collect();
+    let root = ArtifactRoot::Workspace;
     match segments.as_slice() {
-        [experiment, word, model, "artifacts", below @ ..] if *word == models_word => {
+        [experiment, "logged_models", model, "artifacts", below @ ..] if is_experiment_id(experiment) => {
             Some(SourceUri::LoggedModelArtifacts {
                 root,
-                experiment_id: read_experiment_id(experiment)?,
                 model_id: read_model_id(model)?,
                 path: rejoined(below)?,
             })
         }
-        [experiment, run, "artifacts", below @ ..] => Some(SourceUri::RunArtifacts {
-            root,
-            experiment_id: read_experiment_id(experiment)?,
-            run_id: read_run_id(run)?,
-            path: rejoined(below)?,
-        }),
+        [experiment, run, "artifacts", below @ ..] if is_experiment_id(experiment) => {
+            Some(SourceUri::RunArtifacts { root, run_id: read_run_id(run)?, path: rejoined(below)? })
+        }
         _ => None,
     }
 }
@@ -89,14 +101,11 @@ fn below_experiment(path: &ArtifactPath, models_word: &str, root: ArtifactRoot) 
 fn tracking_files(path: &ArtifactPath) -> Option<SourceUri> {
     let segments: Vec<&str> = path.segments().collect();
     let [experiment, kind, id, "artifacts", below @ ..] = segments.as_slice() else { return None };
-    let experiment_id = read_experiment_id(experiment)?;
-    let path = rejoined(below)?;
+    let path = rejoined(below).filter(|_| is_experiment_id(experiment))?;
     let root = ArtifactRoot::Files;
     match *kind {
-        "Runs" => Some(SourceUri::RunArtifacts { root, experiment_id, run_id: read_run_id(id)?, path }),
-        "LoggedModels" => {
-            Some(SourceUri::LoggedModelArtifacts { root, experiment_id, model_id: read_model_id(id)?, path })
-        }
+        "Runs" => Some(SourceUri::RunArtifacts { root, run_id: read_run_id(id)?, path }),
+        "LoggedModels" => Some(SourceUri::LoggedModelArtifacts { root, model_id: read_model_id(id)?, path }),
         _ => None,
     }
 }

@@ -123,6 +123,25 @@ fn directories_may_be_the_root() {
 }
 
 #[test]
+fn a_dot_means_nothing_where_one_looks() {
+    for (raw, meant) in [
+        (".", ""),
+        ("./", ""),
+        ("./.", ""),
+        ("./a", "a"),
+        ("a/.", "a"),
+        ("a/./b", "a/b"),
+        ("a/b/", "a/b"),
+        ("", ""),
+    ] {
+        assert_eq!(ArtifactPath::parse_looked_up(raw).unwrap().as_str(), meant, "{raw:?}");
+    }
+    for bad in ["..", "./..", "a/./../b", "%2e", "a/%2e/b", ". ", "a/ ./b", "/.", "a//./b", "./c:/x"] {
+        assert!(ArtifactPath::parse_looked_up(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
 fn paths_are_walked_by_whole_segments() {
     let path = |raw: &str| ArtifactPath::parse_directory(raw).unwrap();
     let (root, model, file) = (ArtifactPath::root(), path("model"), path("model/data/x.bin"));

@@ -41,21 +41,25 @@ fn models_and_runs() {
 
 #[test]
 fn artifact_places() {
-    let run = |root, below: &str| SourceUri::RunArtifacts {
-        root,
-        experiment_id: "12".to_owned(),
-        run_id: RUN.to_owned(),
-        path: path(below),
-    };
+    let run = |root, below: &str| SourceUri::RunArtifacts { root, run_id: RUN.to_owned(), path: path(below) };
     let model = |root, below: &str| SourceUri::LoggedModelArtifacts {
         root,
-        experiment_id: "12".to_owned(),
         model_id: format!("m-{RUN}"),
         path: path(below),
     };
     accepted(&format!("mlflow-artifacts:/12/{RUN}/artifacts/model"), run(ArtifactRoot::Proxied, "model"));
     accepted(&format!("mlflow-artifacts:///12/{RUN}/artifacts"), run(ArtifactRoot::Proxied, ""));
     accepted(&format!("mlflow-artifacts:/12/models/m-{RUN}/artifacts/"), model(ArtifactRoot::Proxied, ""));
+    // Where an experiment has a place of its own.
+    for place in ["/", "///", "/team-a/", "///team-a/b/c/", "/models/"] {
+        let place = format!("mlflow-artifacts:{place}");
+        accepted(&format!("{place}{RUN}/artifacts/model"), run(ArtifactRoot::Proxied, "model"));
+        accepted(&format!("{place}models/m-{RUN}/artifacts/x"), model(ArtifactRoot::Proxied, "x"));
+    }
+    accepted(
+        &format!("mlflow-artifacts:/{RUN}/artifacts/models/m-{RUN}/artifacts"),
+        run(ArtifactRoot::Proxied, &format!("models/m-{RUN}/artifacts")),
+    );
     let workspace = "dbfs:/databricks/mlflow-tracking/12";
     accepted(&format!("{workspace}/{RUN}/artifacts/model"), run(ArtifactRoot::Workspace, "model"));
     accepted(&format!("{workspace}/logged_models/m-{RUN}/artifacts"), model(ArtifactRoot::Workspace, ""));

@@ -203,12 +203,10 @@ pub struct VersionOut {
     /// Its stage.
     pub current_stage: &'static str,
     /// Its description.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Where it comes from.
     pub source: String,
     /// The run it comes from.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub run_id: String,
     /// `READY`, or `PENDING_REGISTRATION` while files are on their way.
     pub status: &'static str,
@@ -216,7 +214,6 @@ pub struct VersionOut {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub status_message: String,
     /// A link to the run, where it is on another server.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub run_link: String,
     /// Its tags.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -101,7 +101,7 @@ async fn list_model(ctx: Ctx, request: ModelListRequest) -> Result<PageResponse>
 }
 
 async fn list(ctx: &Ctx, home: Home, path: Option<String>, token: Option<String>) -> Result<PageResponse> {
-    let dir = ArtifactPath::parse_directory(path.as_deref().unwrap_or_default())?;
+    let dir = ArtifactPath::parse_looked_up(path.as_deref().unwrap_or_default())?;
     let after = token.filter(|token| !token.is_empty()).map(|token| read_token(&token)).transpose()?;
     ctx.read(move |sql| page(sql, &home, &dir, after.as_deref())).await
 }

@@ -122,7 +122,8 @@ async fn delete(ctx: Ctx, params: PathParams, _: Request<Body>) -> Result<Respon
 }
 
 async fn list(ctx: Ctx, request: ListRequest) -> Result<ListResponse> {
-    let at = Located::parse(request.path.as_deref().ok_or_else(|| Error::required("path"))?)?;
+    let path = ArtifactPath::parse_looked_up(&request.path.ok_or_else(|| Error::required("path"))?)?;
+    let at = Located::parse(path.as_str())?;
     ctx.read(move |sql| {
         let place = at.guard(Access::Read)(sql)?;
         let (entries, more) = files::list(sql, &place.area, &at.path, None, files::ENTRIES_MAX)?;
