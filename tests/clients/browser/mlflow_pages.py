@@ -25,7 +25,8 @@ NO_FAULTS = ("ResizeObserver loop", "https://mlflow.org/docs/latest/images/llms/
 def clean(tab: Watch, expected: set[tuple[int, str, str]] = frozenset()) -> None:
     """Nothing went wrong on the page but what is ``expected`` (status, method, path)."""
     faults = tab.complaints(REFUSED_BY_MLFLOW_TOO | expected)
-    assert not [fault for fault in faults if not any(known in fault for known in NO_FAULTS)]
+    faults = [fault for fault in faults if not any(known in fault for known in NO_FAULTS)]
+    assert not faults, faults
 
 
 def drawn(tab: Watch, selector: str, at_least: int = 1) -> None:
@@ -52,6 +53,11 @@ def answer(opened: Locator, button: str) -> None:
     """Presses a button of a dialog, which closes it."""
     opened.get_by_role("button", name=button, exact=True).click()
     expect(opened).to_be_hidden(timeout=CONTENT_LIMIT_MS)
+
+
+def buttons_beside(label: Locator) -> Locator:
+    """The buttons of the smallest part of a page in which a text has some."""
+    return label.locator("xpath=ancestor::*[.//button][1]//button")
 
 
 def menu(tab: Watch, item: str) -> None:

@@ -5,7 +5,20 @@ import re
 
 from playwright.sync_api import expect
 
-from mlflow_pages import NAME_IS_FREE, VIEW, add_tag, answer, clean, dialog, drawn, gone, menu, pick, write_note
+from mlflow_pages import (
+    NAME_IS_FREE,
+    VIEW,
+    add_tag,
+    answer,
+    buttons_beside,
+    clean,
+    dialog,
+    drawn,
+    gone,
+    menu,
+    pick,
+    write_note,
+)
 from watch import CONTENT_LIMIT_MS
 
 
@@ -35,7 +48,7 @@ def test_tags_are_edited(visit, keeper, fleet):
     # One is taken away, the other one gets another value.
     tab.page.get_by_role("button", name="Edit tags").click()
     opened = dialog(tab, "Add/Edit tags")
-    opened.get_by_text("owner", exact=True).locator("xpath=ancestor::*[.//button][1]//button").click()
+    buttons_beside(opened.get_by_text("owner", exact=True)).click()
     add_tag(opened, "team", "green")
     answer(opened, "Save tags")
     tab.see("green")
