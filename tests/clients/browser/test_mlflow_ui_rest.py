@@ -102,6 +102,6 @@ def test_traces_of_an_experiment_are_none_and_the_page_stays_usable(visit, fleet
     clean(tab)
 
 
-def test_home(visit, world):
-    tab = visit(f"/{VIEW}", world.experiment)
+def test_home(visit, fleet):
+    tab = visit(f"/{VIEW}", fleet.experiment)
     clean(tab)
