@@ -84,9 +84,10 @@ def write_note(tab: Watch, edit: Locator, text: str) -> None:
     tab.see(text)
 
 
-def pick(tab: Watch, opened: Locator, choice: str) -> None:
-    """Opens the list in a dialog and picks an entry by what is written on it."""
+def pick(tab: Watch, opened: Locator, choice: str, *, typed: str = "") -> None:
+    """Opens the list in a dialog, which what is ``typed`` makes shorter, and picks an entry by what is written on it."""
     opened.get_by_role("combobox").click()
+    opened.get_by_role("combobox").press_sequentially(typed)
     tab.page.locator(".du-bois-light-select-item-option").filter(has_text=choice).click()
 
 

@@ -13,10 +13,10 @@ def model(keeper, fleet, unique) -> str:
     """A model with two versions, which a test may change."""
     name = unique("scorer")
     keeper.create_registered_model(name)
-    for run in ("ash", "birch"):
+    for run in (fleet.runs["ash"], fleet.runs["birch"]):
         # The page of a version reads the schema in it.
-        keeper.log_text(fleet.runs[run], "flavors: {}\n", "model/MLmodel")
-        keeper.create_model_version(name, f"runs:/{fleet.runs[run]}/model", fleet.runs[run])
+        keeper.log_text(run, "flavors: {}\n", "model/MLmodel")
+        keeper.create_model_version(name, f"{keeper.get_run(run).info.artifact_uri}/model", run)
     return name
 
 
@@ -169,7 +169,7 @@ def test_version_is_promoted_to_another_model(visit, keeper, model, unique):
     tab = visit(f"/models/{model}/versions/2{VIEW}", "Version 2")
     tab.page.get_by_role("button", name="Promote model").click()
     opened = dialog(tab, f"Promote {model} version 2")
-    pick(tab, opened, other)
+    pick(tab, opened, other, typed=other)
     with tab.page.expect_response("**/model-versions/create"):
         answer(opened, "Promote")
     copy = keeper.get_model_version(other, "1")
