@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from playwright.sync_api import sync_playwright
 
 import launcher
@@ -66,3 +67,28 @@ def world(site, toy, toy_model):
 def pages(site) -> str:
     """Where MLflow's pages begin: below /mlflow/ here, at the root of MLflow's own server."""
     return site.url + ("/" if site.backend == "peer" else "/mlflow/")
+
+
+@pytest.fixture
+def visit(look, pages):
+    """Opens a page of MLflow's and waits for texts on it."""
+
+    def opener(path: str, *texts: str, **options) -> Watch:
+        tab = look(f"{pages}#{path}", **options)
+        for text in texts:
+            tab.see(text)
+        return tab
+
+    return opener
+
+
+@pytest.fixture
+def keeper(site) -> MlflowClient:
+    """The mlflow client of the server that serves the pages: what it says is what was kept."""
+    return MlflowClient(site.url, registry_uri=site.url)
+
+
+@pytest.fixture
+def fleet(keeper, unique) -> worlds.Fleet:
+    """Runs that a test may change."""
+    return worlds.make_fleet(keeper, unique("fleet"))

@@ -6,49 +6,11 @@ Against a peer (``STRONGBACK_TEST_PEER_URL``) the same tests open MLflow's own s
 from urllib.parse import quote
 
 import pytest
-from mlflow import MlflowClient
 from playwright.sync_api import expect
 
+from mlflow_pages import VIEW, clean, drawn
 from watch import CONTENT_LIMIT_MS
 from world import HOSTILE
-
-# What the pages ask and MLflow's own server refuses as well: whether somebody is signed in, where authentication is off.
-REFUSED_BY_MLFLOW_TOO = {(404, "GET", "/ajax-api/2.0/mlflow/users/current")}
-
-# How our own page links to them: the view for trained models. The other view is looked at in a test of its own.
-VIEW = "?workflowType=machine_learning"
-
-
-@pytest.fixture
-def visit(look, pages, world):
-    """Opens a page of MLflow's and waits for texts on it."""
-
-    def opener(path: str, *texts: str):
-        tab = look(f"{pages}#{path}")
-        for text in texts:
-            tab.see(text)
-        return tab
-
-    return opener
-
-
-# Chromium's notice that a layout took two passes; no fault of a page. And a film out of MLflow's documentation, which its
-# empty page of traces shows once it is drawn, from there.
-NO_FAULTS = ("ResizeObserver loop", "https://mlflow.org/docs/latest/images/llms/tracing/")
-
-
-def clean(tab) -> None:
-    faults = tab.complaints(REFUSED_BY_MLFLOW_TOO)
-    assert not [fault for fault in faults if not any(known in fault for known in NO_FAULTS)]
-
-
-def drawn(tab, selector: str, at_least: int = 1) -> None:
-    """Waits until so many marks of a chart are on the page and have a size."""
-    marks = tab.page.locator(selector)
-    expect(marks.nth(at_least - 1)).to_be_attached(timeout=CONTENT_LIMIT_MS)
-    box = marks.first.bounding_box()
-    assert box, selector
-    assert box["width"] + box["height"] > 2, box
 
 
 def test_experiments(visit, world):
@@ -173,7 +135,7 @@ def test_view_for_language_models_has_nothing_and_says_so(visit, world, page):
     clean(tab)
 
 
-def test_a_change_made_on_a_page_is_kept(visit, site, world):
+def test_a_change_made_on_a_page_is_kept(visit, keeper, world):
     """The pages write too: an alias is given on the page of the version, and the client finds it."""
     tab = visit(f"/models/{world.model}/versions/2{VIEW}", "Version 2")
     tab.page.get_by_role("button", name="Edit aliases").click()
@@ -184,6 +146,5 @@ def test_a_change_made_on_a_page_is_kept(visit, site, world):
     expect(dialog).to_have_count(0, timeout=CONTENT_LIMIT_MS)
     tab.see("shadow")
     clean(tab)
-    client = MlflowClient(site.url, registry_uri=site.url)
-    assert client.get_model_version_by_alias(world.model, "shadow").version == "2"
-    client.delete_registered_model_alias(world.model, "shadow")
+    assert keeper.get_model_version_by_alias(world.model, "shadow").version == "2"
+    keeper.delete_registered_model_alias(world.model, "shadow")

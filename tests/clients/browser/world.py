@@ -1,16 +1,18 @@
 """Something to look at: experiments, runs with curves and files, and a model with versions and aliases.
 
-Made by the mlflow client as a user would make it. Names that could be taken for markup are among it.
+Made by the mlflow client as a user would make it. Names that could be taken for markup are among it. A ``World`` is only
+looked at; a ``Fleet`` is small and made anew for each test that changes what it finds.
 """
 
 import math
+import time
 import uuid
 from dataclasses import dataclass
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Param
 from mlflow.models import infer_signature
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -28,6 +30,26 @@ class World:
     logged_model: str
     model: str
     hostile_model: str
+
+
+@dataclass
+class Fleet:
+    experiment: str
+    experiment_id: str
+    # Ids by name: birch, cedar and ash, as they were started.
+    runs: dict[str, str]
+
+
+def make_fleet(client: MlflowClient, name: str) -> Fleet:
+    experiment_id = client.create_experiment(name)
+    runs = {}
+    made = (("birch", "4", 0.9, "red"), ("cedar", "5", 0.7, "blue"), ("ash", "3", 0.8, "red"))
+    for day, (run, depth, auc, team) in enumerate(made, -len(made)):
+        started = int(time.time() * 1000) + day * 24 * 3600 * 1000
+        runs[run] = client.create_run(experiment_id, started, {"team": team}, run).info.run_id
+        client.log_batch(runs[run], [Metric("auc", auc, started, 0)], [Param("depth", depth)])
+        client.set_terminated(runs[run])
+    return Fleet(name, experiment_id, runs)
 
 
 def make(url: str, toy, toy_model) -> World:

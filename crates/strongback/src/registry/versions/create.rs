@@ -21,6 +21,7 @@ use crate::{
         store,
         tags::{self, Tags},
     },
+    tracking::model as logged,
 };
 
 /// What a version is made of.
@@ -121,6 +122,9 @@ fn create(
         make_ready(tx, &model, number, &origin, told)?;
     }
     provenance::record(tx, &origin, model.id, number)?;
+    if !origin.logged_model.is_empty() {
+        logged::note_registered(tx, &origin.logged_model, &model.name(), number)?;
+    }
     let revision = asset::touch(tx, model.id)?;
     let version = require(tx, &model, number)?;
     let event = Event::new(EventKind::ModelVersionCreate)

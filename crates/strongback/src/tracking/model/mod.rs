@@ -10,6 +10,7 @@ mod create;
 mod get;
 mod measure;
 mod params;
+mod registered;
 pub(in crate::tracking) mod search;
 pub(in crate::tracking) mod store;
 mod tags;
@@ -30,6 +31,7 @@ use crate::{
 };
 
 pub(in crate::tracking) use measure::{Measurement, lock_measured, measure};
+pub use registered::note_registered;
 
 /// Where a logged model stands. The numbers are MLflow's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

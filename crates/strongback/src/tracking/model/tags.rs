@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{
-    lock_living,
+    lock_living, registered,
     wire::{ModelResponse, TagRequest, TagsRequest},
 };
 use crate::{
@@ -63,7 +63,7 @@ pub(super) fn checked(tags: &[KeyValue]) -> Result<Vec<(String, String)>> {
 
 async fn set(ctx: Ctx, request: TagsRequest) -> Result<ModelResponse> {
     let id = limits::run_id("model_id", request.model_id.as_deref())?.to_owned();
-    let tags = checked(&request.tags)?;
+    let tags: Vec<_> = checked(&request.tags)?.into_iter().map(registered::kept).collect();
     ctx.write(move |tx| {
         let mut model = lock_living(tx, &id)?;
         let before = model.document.tags.clone();
