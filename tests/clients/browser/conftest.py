@@ -42,7 +42,8 @@ def look(chromium, request):
         watch.close()
 
 
-@pytest.fixture(scope="session")
+# A module has its own, for what one makes pushes what another one looks at out of the lists of what is new.
+@pytest.fixture(scope="module")
 def site(server, tmp_path_factory):
     """A server of the same backend that serves the pages of the mlflow that runs these tests."""
     if server.backend == "peer":
@@ -57,7 +58,7 @@ def site(server, tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(site, toy, toy_model):
     """What the pages have to show; made once by the mlflow client."""
     return worlds.make(site.url, toy, toy_model)
