@@ -99,7 +99,7 @@ impl ArtifactPath {
 
     /// The same of what is looked up: a segment `.`, written as such, means nothing, as in a file system.
     pub fn parse_looked_up(raw: &str) -> Result<Self, PathError> {
-        if !raw.split('/').any(|segment| segment == ".") {
+        if raw.starts_with('/') || !raw.split('/').any(|segment| segment == ".") {
             return Self::parse_directory(raw);
         }
         let kept: Vec<&str> = raw.split('/').filter(|segment| *segment != ".").collect();
