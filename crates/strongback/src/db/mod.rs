@@ -15,7 +15,6 @@
 //! - nobody is told that nothing happened when something may have ([`ticket`]).
 
 mod bell;
-mod callers;
 pub(crate) mod connect;
 mod dialect;
 mod group;

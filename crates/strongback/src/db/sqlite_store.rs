@@ -16,15 +16,14 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
-    Dialect, Origin, READERS, Sql, Stmt,
-    callers::Callers,
+    Dialect, GROUP_LIMIT, Origin, READERS, Sql, Stmt,
     group::{self, Commit, Engine, Job},
     limit::Limit,
     migrate,
@@ -72,14 +71,7 @@ pub(super) fn open(
     let signals = Arc::new(Signals::default());
     let checkpointer = Checkpointer { path: path.to_path_buf(), signals: Arc::clone(&signals) };
     spawn("strongback-checkpoint", move || checkpointer.run())?;
-    let mut engine = Writer {
-        conn: writer,
-        chain,
-        mark: Arc::clone(mark),
-        signals,
-        in_doubt: false,
-        callers: Callers::default(),
-    };
+    let mut engine = Writer { conn: writer, chain, mark: Arc::clone(mark), signals, in_doubt: false };
     let thread = spawn("strongback-writer", move || engine.serve(&inbox))?;
     Ok((Readers { free: Mutex::new(free) }, thread))
 }
@@ -169,7 +161,6 @@ struct Writer {
     signals: Arc<Signals>,
     /// A COMMIT failed, and no write was durable since.
     in_doubt: bool,
-    callers: Callers,
 }
 
 /// What writer and checkpointer tell each other.
@@ -183,14 +174,18 @@ struct Signals {
 impl Writer {
     fn serve(&mut self, inbox: &async_channel::Receiver<Box<dyn Job>>) {
         while let Ok(first) = inbox.recv_blocking() {
-            let jobs = self.callers.gather(first, inbox);
-            let (size, began) = (jobs.len(), Instant::now());
+            let mut jobs = vec![first];
+            while jobs.len() < GROUP_LIMIT {
+                match inbox.try_recv() {
+                    Ok(job) => jobs.push(job),
+                    Err(_) => break,
+                }
+            }
             if catch_unwind(AssertUnwindSafe(|| group::run(self, jobs))).is_err() && !self.recover() {
                 // Nothing takes from the queue any more: writes are refused, and /ready says why.
                 self.signals.closed.store(true, Ordering::Relaxed);
                 return;
             }
-            self.callers.answered(size + inbox.len(), began.elapsed());
             if self.signals.wrap_due.swap(false, Ordering::Relaxed) {
                 checkpoint(&self.conn, "PASSIVE");
             }
@@ -424,7 +419,7 @@ mod tests {
         .unwrap();
         let chain = load_chain(&conn).unwrap();
         let (mark, signals) = (Arc::default(), Arc::default());
-        Writer { conn, chain, mark, signals, in_doubt: false, callers: Callers::default() }
+        Writer { conn, chain, mark, signals, in_doubt: false }
     }
 
     /// A write of one statement, and how often it was tried.
