@@ -164,6 +164,10 @@ impl Contender {
         Client::new(self.address).with_timeout(ANSWER_DEADLINE)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use testkit::random::Random;
 
 pub const API: &str = "/api/2.0/mlflow";
+pub const ARTIFACTS_API: &str = "/api/2.0/mlflow-artifacts";
 /// 2024-01-01 in milliseconds.
 pub const EPOCH_MS: u64 = 1_704_067_200_000;
 pub const MODELS: [&str; 5] = ["logistic", "forest", "xgboost", "lightgbm", "mlp"];

@@ -82,13 +82,23 @@ pub fn closed_loop<S: Send>(
     prepare: impl Fn(usize) -> Result<S> + Sync,
     unit: impl Fn(&mut S) -> Result<()> + Sync,
 ) -> Result<(Tally, Vec<S>)> {
+    closed_loop_until(clients, |elapsed| elapsed >= duration, prepare, unit)
+}
+
+/// The same until `is_over`, which is asked after each unit with the time since the thread's first.
+pub fn closed_loop_until<S: Send>(
+    clients: usize,
+    is_over: impl Fn(Duration) -> bool + Sync,
+    prepare: impl Fn(usize) -> Result<S> + Sync,
+    unit: impl Fn(&mut S) -> Result<()> + Sync,
+) -> Result<(Tally, Vec<S>)> {
     in_threads(clients, prepare, |state, tally| {
         let began = Instant::now();
         loop {
             let unit_began = Instant::now();
             let outcome = unit(state);
             tally.count(outcome, unit_began, Instant::now());
-            if began.elapsed() >= duration {
+            if is_over(began.elapsed()) {
                 break;
             }
         }

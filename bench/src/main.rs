@@ -150,6 +150,8 @@ fn one(workload: Workload, options: &Options, contenders: &mut [Contender]) -> R
         Workload::CompleteRuns => workload::complete_runs::measure(options, contenders),
         Workload::LogBatch => workload::log_batch::measure(options, contenders),
         Workload::Search => workload::search::measure(options, contenders),
+        Workload::SearchWriting => workload::contended::measure(options, contenders),
+        Workload::Artifacts => workload::artifacts::measure(options, contenders),
         Workload::History => workload::history::measure(options, contenders),
         Workload::Memory => workload::memory::measure(options, contenders),
         Workload::Start => workload::start::measure(options, contenders),

@@ -74,8 +74,12 @@ pub enum Workload {
     LogBatch,
     /// Metric filter, param filter, metric order: milliseconds.
     Search,
+    /// The same while four clients write into the experiment that is searched, 99th percentile: milliseconds.
+    SearchWriting,
     /// One long series reduced to 2,000 points: milliseconds.
     History,
+    /// One large file through the server, up and down, beside `cp`: MiB a second.
+    Artifacts,
     /// Memory after all of the above, again after the first SQL query, and with an endpoint loaded: megabytes.
     Memory,
     /// From exec to the first answered /health: milliseconds.

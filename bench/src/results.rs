@@ -22,6 +22,8 @@ pub enum Unit {
     Milliseconds,
     #[serde(rename = "MiB")]
     Mebibytes,
+    #[serde(rename = "MiB/s")]
+    MebibytesPerSecond,
 }
 
 impl Unit {
@@ -31,11 +33,12 @@ impl Unit {
             Self::PointsPerSecond => "points/s",
             Self::Milliseconds => "ms",
             Self::Mebibytes => "MiB",
+            Self::MebibytesPerSecond => "MiB/s",
         }
     }
 
     fn more_is_better(self) -> bool {
-        matches!(self, Self::RunsPerSecond | Self::PointsPerSecond)
+        matches!(self, Self::RunsPerSecond | Self::PointsPerSecond | Self::MebibytesPerSecond)
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a round whose answers are wrong has an error, and a workload with errors gives no figure.
 
+pub mod artifacts;
 pub mod complete_runs;
+pub mod contended;
 pub mod history;
 pub mod log_batch;
 pub mod memory;
