@@ -3,7 +3,7 @@
 //! The library is the product; the binary only calls [`cli::main`]. Slices, from the ground up: [`events`],
 //! [`catalog`], [`files`], [`jobs`], [`tables`], [`tracking`], [`registry`], [`exchange`], [`webhooks`], [`features`],
 //! [`serving`], [`promotion`], [`monitoring`], [`answers`]; a slice imports only slices before it. Beside them stand the few files that cut
-//! across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`outbound`], [`router`], [`secrets`], [`time`], [`ui`].
+//! across: [`config`], [`db`], [`auth`], [`context`], [`error`], [`objects`], [`outbound`], [`packing`], [`router`], [`secrets`], [`time`], [`ui`].
 
 pub mod answers;
 pub mod app;
@@ -23,6 +23,7 @@ pub mod monitoring;
 pub mod objects;
 pub mod ops;
 pub mod outbound;
+pub(crate) mod packing;
 pub mod promotion;
 pub mod registry;
 pub mod router;

@@ -6,13 +6,15 @@
 //! guilty one alone fails. One that met a limit, of its own time or of a lock's, is told so and not tried again: it would
 //! hold the writer for as long once more. This keeps savepoints off the path that every write takes.
 //!
+//! A group is open until the one before it has come to its end ([`Engine::catch_up`]): who comes meanwhile goes with it.
+//!
 //! What must stay true: a group is replayed only when it is certain that nothing of it stands. Where a commit's answer
 //! was lost, the engine finds out what became of it; where it cannot, everybody is told that nobody knows.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
-    Bell, Change, Origin, Sql,
+    Bell, Change, GROUP_LIMIT, Origin, Sql,
     limit::Limit,
     sql::Conn,
     ticket::{Answer, Ticket},
@@ -115,8 +117,16 @@ pub(super) enum Commit {
 pub(super) trait Engine {
     fn conn(&mut self) -> Conn<'_>;
     fn begin(&mut self) -> Result<()>;
+    /// Waits for what has to come before this group's commit, and answers the jobs that came meanwhile, at most so many.
+    fn catch_up(&mut self, _room: usize) -> Result<Vec<Box<dyn Job>>> {
+        Ok(Vec::new())
+    }
     /// Commits. `transaction` is its number in the database, where it wrote a block and the database counts.
     fn commit(&mut self, transaction: Option<i64>) -> Commit;
+    /// Answers everybody of a group whose commit stands, once it is durable.
+    fn acknowledge(&mut self, group: Finished) {
+        group.settle();
+    }
     fn rollback(&mut self);
     /// Whether the connection is gone: what failed with it stands nowhere and is tried on the next one.
     fn is_lost(&self) -> bool;
@@ -129,19 +139,43 @@ pub(super) trait Engine {
     fn chain(&mut self) -> &mut crate::events::chain::Chain;
 }
 
+/// The jobs of a group that was committed, each with its own outcome. Whoever has it owes them an answer.
+pub(super) struct Finished {
+    jobs: Vec<Box<dyn Job>>,
+    outcomes: Vec<Result<()>>,
+}
+
+impl Finished {
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Answers everybody.
+    pub(super) fn settle(self) {
+        for (job, outcome) in self.jobs.into_iter().zip(self.outcomes) {
+            job.settle(outcome);
+        }
+    }
+
+    /// Tells everybody the same, but for those who wrote nothing and were refused anyway.
+    pub(super) fn fail(self, error: &Error) {
+        for (job, outcome) in self.jobs.into_iter().zip(self.outcomes) {
+            job.settle(outcome.and_then(|()| Err(error.clone())));
+        }
+    }
+}
+
 /// Runs a group to its end and answers everybody in it.
 pub(super) fn run(engine: &mut impl Engine, jobs: Vec<Box<dyn Job>>) {
     let mut jobs: Vec<_> = jobs.into_iter().filter(|job| job.begin()).collect();
     if jobs.is_empty() {
         return;
     }
+    let attempted = attempt(engine, &mut jobs, GROUP_LIMIT);
     metrics::histogram!("strongback_commit_group_size").record(jobs.len() as f64);
-    match attempt(engine, &mut jobs) {
-        Attempt::Committed(outcomes) => {
-            for (job, outcome) in jobs.into_iter().zip(outcomes) {
-                job.settle(outcome);
-            }
-        }
+    match attempted {
+        Attempt::Committed(outcomes) => engine.acknowledge(Finished { jobs, outcomes }),
         Attempt::NotBegun(error) | Attempt::Unknown(error) => settle_all(jobs, &error),
         Attempt::Failed(Failure { error, .. })
             if jobs.len() == 1 && !is_conflict(&error) && !engine.is_lost() =>
@@ -184,8 +218,11 @@ fn run_alone(engine: &mut impl Engine, job: Box<dyn Job>) -> Option<Error> {
     let mut outcome = Err(Error::internal("a write was never tried"));
     let mut away = None;
     for _ in 0..ATTEMPTS {
-        outcome = match attempt(engine, &mut jobs) {
-            Attempt::Committed(mut outcomes) => outcomes.pop().unwrap_or(Ok(())),
+        outcome = match attempt(engine, &mut jobs, 1) {
+            Attempt::Committed(outcomes) => {
+                engine.acknowledge(Finished { jobs, outcomes });
+                return None;
+            }
             Attempt::Failed(Failure { error, .. }) if is_conflict(&error) || engine.is_lost() => {
                 outcome = Err(error);
                 continue;
@@ -238,11 +275,12 @@ enum Attempt {
     Unknown(Error),
 }
 
-fn attempt(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Attempt {
+/// Tries the jobs, and where there are fewer than `room`, those that come until the group before has ended.
+fn attempt(engine: &mut impl Engine, jobs: &mut Vec<Box<dyn Job>>, room: usize) -> Attempt {
     if let Err(error) = engine.begin() {
         return Attempt::NotBegun(error);
     }
-    let ran = run_jobs(engine, jobs).and_then(|(outcomes, pending)| {
+    let ran = run_jobs(engine, jobs, room).and_then(|(outcomes, pending)| {
         let Some(block) = engine.chain().seal(pending)? else { return Ok((outcomes, None)) };
         let mut sql = Sql::new(engine.conn(), crate::auth::Caller::system(), true, block.last_at);
         match block.insert(&mut sql) {
@@ -277,27 +315,43 @@ fn attempt(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Attempt {
 
 type Ran = (Vec<Result<()>>, Vec<Pending>);
 
-fn run_jobs(engine: &mut impl Engine, jobs: &mut [Box<dyn Job>]) -> Result<Ran, Failure> {
-    let mut outcomes = Vec::with_capacity(jobs.len());
-    let mut pending = Vec::with_capacity(jobs.len());
+fn run_jobs(engine: &mut impl Engine, jobs: &mut Vec<Box<dyn Job>>, room: usize) -> Result<Ran, Failure> {
+    let mut ran = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
     for (at, job) in jobs.iter_mut().enumerate() {
-        // What is written is dated by its transaction: the request may have begun hours before, with an upload.
-        let origin = job.origin().clone();
-        let origin = Origin { now: origin.now.max(crate::time::now_ms()), ..origin };
-        let mut sql = Sql::on_behalf(engine.conn(), &origin, true, Limit::write())?;
-        match job.run(&mut sql) {
-            // PostgreSQL answers COMMIT of a broken transaction with a silent rollback.
-            Ok(_) if sql.is_broken() => {
-                return Err(Error::internal("a write went on after a failed statement").into());
-            }
-            Ok(event) => {
-                let origin = Origin { now: engine.mark().date(origin.now), ..origin };
-                pending.extend(event.map(|event| Pending::new(event, &origin)).transpose()?);
-                outcomes.push(Ok(()));
-            }
-            Err(error) if sql.wrote() || sql.is_broken() => return Err(Failure { error, by: Some(at) }),
-            Err(error) => outcomes.push(Err(error)),
+        run_job(engine, job, &mut ran).map_err(|error| Failure { by: Some(at), ..error })?;
+    }
+    for mut late in engine.catch_up(room.saturating_sub(jobs.len()))? {
+        if late.begin() {
+            let outcome = run_job(engine, &mut late, &mut ran);
+            jobs.push(late);
+            outcome.map_err(|error| Failure { by: Some(jobs.len() - 1), ..error })?;
         }
     }
-    Ok((outcomes, pending))
+    Ok(ran)
+}
+
+/// Runs one. An error undoes the group: it wrote something before it failed, or broke the transaction.
+fn run_job(
+    engine: &mut impl Engine,
+    job: &mut Box<dyn Job>,
+    (outcomes, pending): &mut Ran,
+) -> Result<(), Failure> {
+    // What is written is dated by its transaction: the request may have begun hours before, with an upload.
+    let origin = job.origin().clone();
+    let origin = Origin { now: origin.now.max(crate::time::now_ms()), ..origin };
+    let mut sql = Sql::on_behalf(engine.conn(), &origin, true, Limit::write())?;
+    match job.run(&mut sql) {
+        // PostgreSQL answers COMMIT of a broken transaction with a silent rollback.
+        Ok(_) if sql.is_broken() => {
+            return Err(Error::internal("a write went on after a failed statement").into());
+        }
+        Ok(event) => {
+            let origin = Origin { now: engine.mark().date(origin.now), ..origin };
+            pending.extend(event.map(|event| Pending::new(event, &origin)).transpose()?);
+            outcomes.push(Ok(()));
+        }
+        Err(error) if sql.wrote() || sql.is_broken() => return Err(error.into()),
+        Err(error) => outcomes.push(Err(error)),
+    }
+    Ok(())
 }

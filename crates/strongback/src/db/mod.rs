@@ -6,7 +6,7 @@
 //! difference.
 //!
 //! What must stay true:
-//! - an acknowledged write went through the database's durable commit;
+//! - an acknowledged write went through the database's durable commit, and so did whatever a read shows;
 //! - every mutation returns [`Change::Made`] with its one event, which lands in the same transaction;
 //! - a change whose caller was never authorised does not commit;
 //! - a closure may run more than once (a group that fails is replayed one by one), so it owns what it needs and
@@ -22,6 +22,7 @@ mod limit;
 pub mod migrate;
 mod postgres_store;
 mod sql;
+mod sqlite_log;
 mod sqlite_store;
 mod ticket;
 mod turns;
@@ -109,6 +110,16 @@ enum Readers {
     Postgres(postgres_store::Readers),
 }
 
+impl Readers {
+    /// What a read may have seen that ends now; PostgreSQL shows nothing before it is durable.
+    fn seen(&self) -> u64 {
+        match self {
+            Self::Sqlite(readers) => readers.log().seen(),
+            Self::Postgres(_) => 0,
+        }
+    }
+}
+
 impl Db {
     /// Opens the store, migrates it forward and starts its writers. `holder` names the data directory, of which one
     /// process at a time can be the holder: what a dead one held in its name is taken over at once. Blocks; call it
@@ -185,13 +196,25 @@ impl Db {
         let inner = Arc::clone(&self.0);
         let limit = Limit::read();
         let _waiting = limit.waiting();
-        tokio::task::spawn_blocking(move || {
+        let (outcome, seen) = tokio::task::spawn_blocking(move || {
             let outcome = work(&inner.readers, limit);
             drop(turn);
-            outcome
+            (outcome, inner.readers.seen())
         })
         .await
-        .map_err(Error::internal)?
+        .map_err(Error::internal)?;
+        self.keep(seen).await?;
+        outcome
+    }
+
+    /// Waits until what a read may have seen is durable.
+    async fn keep(&self, seen: u64) -> Result<()> {
+        let Readers::Sqlite(readers) = &self.0.readers else { return Ok(()) };
+        if readers.log().is_kept(seen).await {
+            return Ok(());
+        }
+        // The disk did not take it. A writer brings it there before it begins anything else, or says why it cannot.
+        self.derive(|_| Ok(())).await
     }
 
     /// Runs a write in the next commit group and answers when it is durable.

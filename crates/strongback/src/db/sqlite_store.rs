@@ -4,7 +4,8 @@
 //! every waiting client. A second connection copies the bulk; the writer only copies the few frames that came in
 //! meanwhile, so that the log can start again from its beginning instead of growing. The files of the store are for
 //! their owner alone. A COMMIT that failed may have left its frames in the log, where a restart after a crash would
-//! find them, so nobody is told that nothing was changed before another write took their place.
+//! find them, so nobody is told that nothing was changed before another write took their place. How a commit gets to the
+//! disk is [`sqlite_log`](super::sqlite_log)'s.
 
 use std::{
     fs,
@@ -24,10 +25,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
     Dialect, GROUP_LIMIT, Origin, READERS, Sql, Stmt,
-    group::{self, Commit, Engine, Job},
+    group::{self, Commit, Engine, Finished, Job},
     limit::Limit,
     migrate,
     sql::{Conn, store_error},
+    sqlite_log::{Log, Syncer},
 };
 use crate::{
     auth::Caller,
@@ -45,10 +47,14 @@ const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
 const WRAP_FRAMES: i64 = 2_000;
 /// The slot of the only writer.
 const SLOT: i64 = 1;
+/// What callers are told while the disk takes nothing.
+const FAILING: &str = "The disk of the metadata store failed in the middle of a commit and takes no write since. Nothing of this \
+    request was tried. Look after the disk; writes go on as soon as one succeeds.";
 
 /// The reader connections. Whoever comes here has a turn, so that one is free.
 pub(super) struct Readers {
     free: Mutex<Vec<Connection>>,
+    log: Arc<Log>,
 }
 
 pub(super) fn open(
@@ -59,21 +65,24 @@ pub(super) fn open(
     keep_private(path)?;
     let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     writer.pragma_update(None, "journal_mode", "WAL").map_err(store_error)?;
-    // FULL: the log is synced at every commit, which is what `power` durability means.
     writer.pragma_update(None, "synchronous", "FULL").map_err(store_error)?;
     writer.pragma_update(None, "wal_autocheckpoint", 0).map_err(store_error)?;
     migrate::sqlite(&mut writer)?;
 
     let chain = load_chain(&writer)?;
     mark.load(&mut reading(&writer))?;
+    let log = Arc::new(Log::open(path)?);
+    // From here on commits are synced by the log: before anybody is answered, which is what `power` durability means.
+    writer.pragma_update(None, "synchronous", "NORMAL").map_err(store_error)?;
     let free =
         (0..READERS).map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect::<Result<Vec<_>>>()?;
     let signals = Arc::new(Signals::default());
     let checkpointer = Checkpointer { path: path.to_path_buf(), signals: Arc::clone(&signals) };
     spawn("strongback-checkpoint", move || checkpointer.run())?;
-    let mut engine = Writer { conn: writer, chain, mark: Arc::clone(mark), signals, in_doubt: false };
-    let thread = spawn("strongback-writer", move || engine.serve(&inbox))?;
-    Ok((Readers { free: Mutex::new(free) }, thread))
+    let readers = Readers { free: Mutex::new(free), log: Arc::clone(&log) };
+    let mut engine = Writer::new(writer, chain, inbox, (Arc::clone(mark), signals, log))?;
+    let thread = spawn("strongback-writer", move || engine.serve())?;
+    Ok((readers, thread))
 }
 
 /// Makes the file, if it is not there, for its owner alone. SQLite gives its log the same rights.
@@ -118,6 +127,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
 }
 
 impl Readers {
+    /// How far writes are on the disk.
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
     pub(super) fn run<T>(
         &self,
         origin: &Origin,
@@ -156,11 +170,18 @@ fn snapshot<T>(
 
 struct Writer {
     conn: Connection,
+    inbox: async_channel::Receiver<Box<dyn Job>>,
     chain: Chain,
     mark: Arc<Mark>,
     signals: Arc<Signals>,
-    /// A COMMIT failed, and no write was durable since.
+    log: Arc<Log>,
+    syncer: Syncer,
+    /// A COMMIT or its sync failed, and no write was durable since.
     in_doubt: bool,
+    /// Rows that the connection changed, as counted when the transaction began.
+    changes_before: u64,
+    /// Whether what was committed last changed any.
+    has_changed: bool,
 }
 
 /// What writer and checkpointer tell each other.
@@ -172,15 +193,21 @@ struct Signals {
 }
 
 impl Writer {
-    fn serve(&mut self, inbox: &async_channel::Receiver<Box<dyn Job>>) {
-        while let Ok(first) = inbox.recv_blocking() {
+    fn new(
+        conn: Connection,
+        chain: Chain,
+        inbox: async_channel::Receiver<Box<dyn Job>>,
+        (mark, signals, log): (Arc<Mark>, Arc<Signals>, Arc<Log>),
+    ) -> Result<Self> {
+        let syncer = Syncer::start(Arc::clone(&log))?;
+        let (in_doubt, changes_before, has_changed) = (false, 0, false);
+        Ok(Self { conn, inbox, chain, mark, signals, log, syncer, in_doubt, changes_before, has_changed })
+    }
+
+    fn serve(&mut self) {
+        while let Ok(first) = self.inbox.recv_blocking() {
             let mut jobs = vec![first];
-            while jobs.len() < GROUP_LIMIT {
-                match inbox.try_recv() {
-                    Ok(job) => jobs.push(job),
-                    Err(_) => break,
-                }
-            }
+            self.take_waiting(&mut jobs, GROUP_LIMIT);
             if catch_unwind(AssertUnwindSafe(|| group::run(self, jobs))).is_err() && !self.recover() {
                 // Nothing takes from the queue any more: writes are refused, and /ready says why.
                 self.signals.closed.store(true, Ordering::Relaxed);
@@ -191,12 +218,28 @@ impl Writer {
             }
         }
         self.signals.closed.store(true, Ordering::Relaxed);
+        self.wait_for_sync();
         if self.in_doubt
             && let Err(error) = self.settle()
         {
             tracing::error!(?error, "the last commit failed: the next start may find it made");
         }
         checkpoint(&self.conn, "TRUNCATE");
+    }
+
+    /// Adds the jobs that wait, until they are so many.
+    fn take_waiting(&self, jobs: &mut Vec<Box<dyn Job>>, most: usize) {
+        while jobs.len() < most {
+            match self.inbox.try_recv() {
+                Ok(job) => jobs.push(job),
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// Waits until the last group is on the disk, or is known not to be.
+    fn wait_for_sync(&mut self) {
+        self.in_doubt |= self.syncer.wait().is_err();
     }
 
     /// After a panic in the middle of a group: nothing of it stays, and the head is the stored one.
@@ -213,10 +256,12 @@ impl Writer {
         true
     }
 
-    /// Makes certain that nothing stands of a COMMIT that failed. Its frames, perhaps with their commit mark, may be in
-    /// the log behind the last frame that counts. This transaction's only frame, of a page that nothing else changes,
-    /// is written over the first of them. As each frame's checksum is carried on from the one before, those that
-    /// follow are void; and where the log starts again from its beginning, they have the salt of the old one.
+    /// Makes certain that nothing stands of a COMMIT that failed, and that all is on the disk of one that was made.
+    ///
+    /// Of one that failed, frames, perhaps with their commit mark, may be in the log behind the last frame that counts.
+    /// This transaction's only frame, of a page that nothing else changes, is written over the first of them. As each
+    /// frame's checksum is carried on from the one before, those that follow are void; and where the log starts again
+    /// from its beginning, they have the salt of the old one.
     fn settle(&mut self) -> Result<()> {
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(store_error)?;
         let now = crate::time::now_ms();
@@ -225,6 +270,8 @@ impl Writer {
             slots::mark(&mut sql, SLOT).and_then(|()| self.conn.execute_batch("COMMIT").map_err(store_error));
         self.rollback();
         settled?;
+        self.log.rewrite().map_err(|error| Error::unavailable(FAILING).because(error))?;
+        self.log.keep();
         self.in_doubt = false;
         Ok(())
     }
@@ -247,23 +294,33 @@ impl Engine for Writer {
     /// told by a restart that it was made.
     fn begin(&mut self) -> Result<()> {
         if self.in_doubt {
-            self.settle().map_err(|error| {
-                Error::unavailable(
-                    "The disk of the metadata store failed in the middle of a commit and takes no write since. \
-                     Nothing of this request was tried. Look after the disk; writes go on as soon as one succeeds.",
-                )
-                .because(error)
-            })?;
+            self.settle().map_err(|error| Error::unavailable(FAILING).because(error))?;
         }
+        self.changes_before = self.conn.total_changes();
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(store_error)
     }
 
+    /// The group before this one has to be on the disk: two would be in doubt together, if it came to that.
+    fn catch_up(&mut self, room: usize) -> Result<Vec<Box<dyn Job>>> {
+        self.wait_for_sync();
+        if self.in_doubt {
+            return Err(Error::unavailable(FAILING));
+        }
+        let mut late = Vec::new();
+        self.take_waiting(&mut late, room);
+        Ok(late)
+    }
+
     fn commit(&mut self, _: Option<i64>) -> Commit {
+        self.has_changed = self.conn.total_changes() != self.changes_before;
+        self.log.begin();
         let Err(error) = self.conn.execute_batch("COMMIT") else {
             self.signals.commits.fetch_add(1, Ordering::Relaxed);
             return Commit::Stands;
         };
         self.rollback();
+        // Nobody was shown anything of it, and nobody will be.
+        self.log.keep();
         // What did not fit was not written to its end, where the commit mark is.
         if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
             return Commit::Undone(store_error(error));
@@ -276,6 +333,15 @@ impl Engine for Writer {
                 let what = "The disk of the metadata store failed in the middle of the commit.";
                 Commit::Unknown(Error::outcome_unknown(what).because(error))
             }
+        }
+    }
+
+    fn acknowledge(&mut self, group: Finished) {
+        if self.has_changed {
+            self.in_doubt |= self.syncer.take(group).is_err();
+        } else {
+            self.log.keep();
+            group.settle();
         }
     }
 
@@ -418,8 +484,9 @@ mod tests {
         )
         .unwrap();
         let chain = load_chain(&conn).unwrap();
-        let (mark, signals) = (Arc::default(), Arc::default());
-        Writer { conn, chain, mark, signals, in_doubt: false }
+        let log = Arc::new(Log::open(&dir.join("meta.db")).unwrap());
+        let (_, inbox) = async_channel::bounded(1);
+        Writer::new(conn, chain, inbox, (Arc::default(), Arc::default(), log)).unwrap()
     }
 
     /// A write of one statement, and how often it was tried.

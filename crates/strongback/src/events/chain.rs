@@ -300,7 +300,7 @@ pub fn pack(bytes: &[u8]) -> Result<Vec<u8>> {
         out.extend_from_slice(bytes);
     } else {
         out.push(ZSTD);
-        out.extend(zstd::bulk::compress(bytes, 1).map_err(Error::internal)?);
+        out.extend(crate::packing::compress(bytes, 1).map_err(Error::internal)?);
     }
     Ok(out)
 }

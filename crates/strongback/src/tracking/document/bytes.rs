@@ -180,7 +180,7 @@ pub(in crate::tracking) fn put_text(out: &mut Vec<u8>, text: &str) {
 /// Appends a block, compressed when that saves a quarter or more: less would cost readers more than it gives.
 pub(in crate::tracking) fn put_packed(out: &mut Vec<u8>, raw: &[u8], level: i32) {
     if (PACK_BYTES_MIN..=UNPACKED_BYTES_MAX).contains(&raw.len())
-        && let Ok(small) = zstd::bulk::compress(raw, level)
+        && let Ok(small) = crate::packing::compress(raw, level)
         && small.len() + small.len() / 3 < raw.len()
     {
         out.push(1);
