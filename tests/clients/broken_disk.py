@@ -1,46 +1,11 @@
-"""A disk that does not keep what it was given: every ``fdatasync`` of a process and of what it starts fails with EIO; or every
-``fsync`` below a directory.
+"""A disk that does not keep what it was given: calls that are to bring it there fail with EIO, below some places.
 
-A kill shows nothing of that, since the kernel keeps what it was given. The calls are refused by a seccomp filter, which a process puts
-upon itself and cannot take off (seccomp(2), "SECCOMP_SET_MODE_FILTER"; the filter is classic BPF, as in linux/bpf_common.h).
+A kill shows nothing of that, since the kernel keeps what it was given. The calls are refused by a library that the program loads
+before the C library, so that it finds some files broken and others whole, and one may break and heal while it runs.
 """
 
-import ctypes
-import errno
-import platform
 import subprocess
 from pathlib import Path
-
-FDATASYNC = {"x86_64": 75, "aarch64": 83}
-NO_NEW_PRIVILEGES, SECCOMP, MODE_FILTER = 38, 22, 2
-LOAD_WORD, IF_EQUAL, RETURN = 0x20, 0x15, 0x06
-REFUSE, ALLOW = 0x00050000 | errno.EIO, 0x7FFF0000
-
-
-class Instruction(ctypes.Structure):
-    _fields_ = [("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte), ("k", ctypes.c_uint)]
-
-
-class Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.POINTER(Instruction))]
-
-
-LIBC = ctypes.CDLL(None, use_errno=True)
-FILTER = (Instruction * 4)(
-    (LOAD_WORD, 0, 0, 0),
-    (IF_EQUAL, 0, 1, FDATASYNC[platform.machine()]),
-    (RETURN, 0, 0, REFUSE),
-    (RETURN, 0, 0, ALLOW),
-)
-PROGRAM = Program(len(FILTER), FILTER)
-
-
-def refuse_fdatasync() -> None:
-    """For a child before it becomes the program that is to find the disk broken."""
-    for arguments in ((NO_NEW_PRIVILEGES, 1, 0, 0, 0), (SECCOMP, MODE_FILTER, ctypes.byref(PROGRAM), 0, 0)):
-        if LIBC.prctl(*arguments) != 0:
-            raise OSError(ctypes.get_errno(), "prctl")
-
 
 SHIM = """
 #define _GNU_SOURCE
@@ -52,26 +17,40 @@ SHIM = """
 #include <string.h>
 #include <unistd.h>
 
-int fsync(int fd) {
+static int refused(int fd, const char *call) {
+    const char *calls = getenv("REFUSE_SYNC"), *below = getenv("REFUSE_SYNC_BELOW"), *when = getenv("REFUSE_SYNC_WHEN");
+    if (!calls || !below || strcmp(calls, call) || (when && access(when, F_OK)))
+        return 0;
     char link[64], path[PATH_MAX];
-    const char *below = getenv("REFUSE_FSYNC_BELOW");
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
-    if (below && length > 0) {
-        path[length] = 0;
-        if (!strncmp(path, below, strlen(below))) {
+    if (length <= 0)
+        return 0;
+    path[length] = 0;
+    for (const char *one = below; one; one = strchr(one, ':') ? strchr(one, ':') + 1 : NULL) {
+        if (!strncmp(path, one, strcspn(one, ":"))) {
             errno = EIO;
-            return -1;
+            return 1;
         }
     }
-    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+    return 0;
+}
+
+int fsync(int fd) {
+    return refused(fd, "fsync") ? -1 : ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+
+int fdatasync(int fd) {
+    return refused(fd, "fdatasync") ? -1 : ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
 }
 """
 
 
-def refusing_fsync(folder: Path, below: Path) -> dict[str, str]:
-    """The environment of a program that finds directories below another one broken; needs a C compiler, as Rust does."""
-    source, library = folder / "fsync.c", folder / "fsync.so"
+def refusing(call: str, folder: Path, *below: str, when: Path | None = None) -> dict[str, str]:
+    """The environment of a program in which a call (``fsync`` or ``fdatasync``) fails for files whose path begins so; with ``when``,
+    as long as that file is there. What it needs lies in ``folder``. It takes a C compiler, as Rust does."""
+    source, library = folder / "refusing.c", folder / "refusing.so"
     source.write_text(SHIM)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
-    return {"LD_PRELOAD": str(library), "REFUSE_FSYNC_BELOW": f"{below.resolve()}/"}
+    environment = {"LD_PRELOAD": str(library), "REFUSE_SYNC": call, "REFUSE_SYNC_BELOW": ":".join(below)}
+    return environment | ({"REFUSE_SYNC_WHEN": str(when)} if when else {})

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,9 +84,8 @@ def strongback(
     *,
     database_url: str | None = None,
     extra: tuple[str, ...] = (),
-    before: Callable[[], None] | None = None,
 ) -> Server:
-    """Starts ``strongback up`` on a free port and returns once ``/health`` answers; ``before`` runs in the child first."""
+    """Starts ``strongback up`` on a free port and returns once ``/health`` answers."""
     port = free_port()
     command = [str(binary()), "up", "--data-dir", str(data_dir), "--port", str(port)]
     if database_url:
@@ -97,7 +96,7 @@ def strongback(
     # What is set for the clients under test must not configure the server.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("STRONGBACK_", "MLFLOW_", "DATABRICKS_"))}
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment, preexec_fn=before)
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
     backend = "postgres" if database_url else "sqlite"
     server = Server(f"http://127.0.0.1:{port}", backend, data_dir, database_url, process, log)
     try:

@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,7 +24,7 @@ from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
 import launcher
-from broken_disk import refuse_fdatasync, refusing_fsync
+from broken_disk import refusing
 from governed import ensure_schema
 
 pytestmark = pytest.mark.beyond
@@ -107,7 +108,7 @@ def version_of(server, name):
 
 
 @pytest.mark.usefixtures("client_of_its_own")
-def test_what_the_disk_does_not_keep_is_not_acknowledged(server, tmp_path):
+def test_what_the_disk_does_not_keep_is_not_acknowledged(server, tmp_path, monkeypatch):
     if server.backend != "sqlite":
         pytest.skip("the disk is that of tables and log, on either store")
     data_dir, csv = tmp_path / "data", tmp_path / "rows.csv"
@@ -123,8 +124,13 @@ def test_what_the_disk_does_not_keep_is_not_acknowledged(server, tmp_path):
     finally:
         assert running.stop() == 0, running.log_tail()
 
+    places = (f"{data_dir.resolve()}/{name}/" for name in ("payload", "tables"))
+    broken = refusing("fdatasync", tmp_path, *places)
     for mode, scored in (("power", 503), ("process", 200)):
-        running = launcher.strongback(data_dir, extra=(*PYTHON, "--payload-log", mode), before=refuse_fdatasync)
+        with monkeypatch.context() as patch:
+            for name, value in broken.items():
+                patch.setenv(name, value)
+            running = launcher.strongback(data_dir, extra=(*PYTHON, "--payload-log", mode))
         try:
             status, said = score(running)
             assert status == scored, f"{mode}: {said}\n{running.log_tail()}"
@@ -164,7 +170,7 @@ def test_a_directory_that_is_not_kept_is_not_acknowledged(server, tmp_path, monk
         small_files(running)
         assert running.stop() == 0
         with monkeypatch.context() as patch:
-            for name, value in refusing_fsync(tmp_path, data_dir / "tables").items():
+            for name, value in refusing("fsync", tmp_path, f"{data_dir.resolve()}/tables/").items():
                 patch.setenv(name, value)
             broken = launcher.strongback(data_dir, database_url=running.database_url)
         try:
@@ -180,6 +186,80 @@ def test_a_directory_that_is_not_kept_is_not_acknowledged(server, tmp_path, monk
             assert rows_of(again, SMALL) == 40, "each batch once"
         finally:
             assert again.stop() == 0, again.log_tail()
+
+
+def test_runs_whose_log_the_disk_does_not_keep(server, tmp_path, monkeypatch):
+    """The log of the metadata store breaks and heals under four writers: what was acknowledged is there, what was refused is
+    not, and it goes on by itself."""
+    if server.backend != "sqlite":
+        pytest.skip("the log of PostgreSQL is its own")
+    data_dir, broken = tmp_path / "data", tmp_path / "broken"
+    with monkeypatch.context() as patch:
+        log = f"{data_dir.resolve()}/metadata.db-wal"
+        for name, value in refusing("fdatasync", tmp_path, log, when=broken).items():
+            patch.setenv(name, value)
+        running = launcher.strongback(data_dir)
+    try:
+        told, over = {}, threading.Event()
+
+        def write(worker):
+            number = 0
+            while not over.is_set():
+                name, number = f"{worker}-{number}", number + 1
+                told[name] = create_run(running, name)
+
+        writers = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
+        for writer in writers:
+            writer.start()
+        for _ in range(3):
+            time.sleep(0.7)
+            broken.touch()
+            time.sleep(0.7)
+            assert send(running, "GET", "ready", None, "text/plain")[0] == 503
+            assert send(running, "GET", "health", None, "text/plain")[0] == 200
+            broken.unlink()
+            until = time.monotonic() + 10
+            while send(running, "GET", "ready", None, "text/plain")[0] != 200:
+                assert time.monotonic() < until, running.log_tail()
+        over.set()
+        for writer in writers:
+            writer.join()
+        statuses = set(told.values())
+        assert {200, 503} <= statuses <= {200, 503, 504}, statuses
+        before = names_of_runs(running)
+        running.process.send_signal(signal.SIGKILL)
+    finally:
+        running.end()
+    again = launcher.strongback(data_dir)
+    try:
+        assert names_of_runs(again) == before
+        for name, status in told.items():
+            assert status == 504 or (name in before) == (status == 200), (name, status)
+    finally:
+        assert again.stop() == 0, again.log_tail()
+    verified = subprocess.run([launcher.binary(), "audit", "verify", "--data-dir", str(data_dir)], capture_output=True)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def create_run(server, name):
+    """The status that the creation of a run of this name gets."""
+    body = json.dumps({"experiment_id": "0", "run_name": name}).encode()
+    return send(server, "POST", "api/2.0/mlflow/runs/create", body, "application/json")[0]
+
+
+def names_of_runs(server):
+    found, token = set(), None
+    while True:
+        body = {"experiment_ids": ["0"], "max_results": 1000} | ({"page_token": token} if token else {})
+        status, said = send(server, "POST", "api/2.0/mlflow/runs/search", json.dumps(body).encode(), "application/json")
+        assert status == 200, said
+        page = json.loads(said)
+        names = [run["info"]["run_name"] for run in page.get("runs", [])]
+        assert not found & set(names), "each once"
+        found |= set(names)
+        token = page.get("next_page_token")
+        if not token:
+            return found
 
 
 @contextmanager

@@ -67,7 +67,12 @@ impl Log {
             Error::unavailable(format!("The log of the metadata store, {path}, cannot be opened: {error}."))
                 .because(error)
         })?;
-        Ok(Self { file, begun: AtomicU64::new(0), state: watch::Sender::new(State::default()) })
+        Ok(Self::over(file))
+    }
+
+    /// A log in this file, of which nothing is to be brought to the disk.
+    pub(super) fn over(file: File) -> Self {
+        Self { file, begun: AtomicU64::new(0), state: watch::Sender::new(State::default()) }
     }
 
     /// Says that a COMMIT is about to be made: whoever sees something of it from now on has to wait for it.

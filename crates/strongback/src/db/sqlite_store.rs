@@ -540,7 +540,6 @@ mod tests {
 
     #[tokio::test]
     async fn who_meets_a_limit_is_told_at_once_and_only_those_who_wait_are_tried_again() {
-        static SECOND: Stmt = Stmt::new("INSERT INTO parent (id) VALUES (2)");
         let dir = tempfile::tempdir().unwrap();
         let mut writer = writer(dir.path());
         let (first, first_told, first_tries) = job(&ADOPTED);
@@ -582,5 +581,62 @@ mod tests {
         assert_eq!(group(&mut writer, &[&ADOPTED]).await, [(None, 1)]);
         assert_eq!((number(&writer, MARK), writer.in_doubt), (mark + 1, false));
         assert_eq!(number(&writer, "SELECT COUNT(*) FROM child"), 0);
+    }
+
+    /// A log whose disk takes nothing: a device that refuses to be synced.
+    fn break_disk(writer: &mut Writer) {
+        let log = Arc::new(Log::over(fs::File::open("/dev/null").unwrap()));
+        writer.syncer = Syncer::start(Arc::clone(&log)).unwrap();
+        writer.log = log;
+    }
+
+    fn mend_disk(writer: &mut Writer, dir: &Path) {
+        let log = Arc::new(Log::open(&dir.join("meta.db")).unwrap());
+        writer.syncer = Syncer::start(Arc::clone(&log)).unwrap();
+        writer.log = log;
+    }
+
+    static SECOND: Stmt = Stmt::new("INSERT INTO parent (id) VALUES (2)");
+    static THIRD: Stmt = Stmt::new("INSERT INTO parent (id) VALUES (3)");
+
+    #[tokio::test]
+    async fn nobody_is_told_that_a_group_stands_which_the_disk_does_not_keep() {
+        for together in [&[&ADOPTED, &SECOND][..], &[&ADOPTED][..]] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut writer = writer(dir.path());
+            break_disk(&mut writer);
+            for (code, _) in group(&mut writer, together).await {
+                assert_eq!(code, Some(Code::DeadlineExceeded));
+            }
+            // Whoever saw it is not answered either, and nothing else is begun, one by one as together.
+            let seen = writer.log.seen();
+            assert!(!writer.log.is_kept(seen).await);
+            for (code, tries) in group(&mut writer, &[&THIRD, &THIRD]).await {
+                assert_eq!(
+                    (code, tries),
+                    (Some(Code::TemporarilyUnavailable), usize::from(together.len() == 2))
+                );
+            }
+
+            mend_disk(&mut writer, dir.path());
+            assert_eq!(group(&mut writer, &[&THIRD]).await, [(None, 1)]);
+            assert!(writer.log.is_kept(writer.log.seen()).await);
+            assert_eq!(number(&writer, "SELECT COUNT(*) FROM parent"), together.len() as i64 + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_a_group_is_on_its_way_goes_with_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let (outbox, inbox) = async_channel::unbounded();
+        writer.inbox = inbox;
+        let (late, late_told, _) = job(&THIRD);
+        assert!(outbox.try_send(late).is_ok());
+        let told = group(&mut writer, &[&ADOPTED, &SECOND]).await;
+        assert_eq!(told, [(None, 1), (None, 1)]);
+        assert!(late_told.outcome(WAIT).await.is_ok());
+        assert_eq!((number(&writer, "SELECT SUM(id) FROM parent"), writer.log.seen()), (6, 1));
+        assert!(writer.log.is_kept(1).await);
     }
 }

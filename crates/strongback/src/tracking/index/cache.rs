@@ -11,6 +11,8 @@ use crate::tracking::{columns::Kind, scan::Segment};
 
 /// Bytes that are kept: three columns of a million runs.
 const BYTES: usize = 32 << 20;
+/// Where there is no room, one part of so many is freed at once.
+const SLACK: usize = 8;
 /// What an entry takes beside its bytes, about.
 const ENTRY: usize = 128;
 
@@ -86,13 +88,27 @@ impl Kept {
             return;
         }
         self.remove(&place);
-        while self.bytes + size > bytes_max {
-            let oldest = self.columns.iter().min_by_key(|(_, column)| column.used);
-            let Some(oldest) = oldest.map(|(place, _)| place.clone()) else { break };
-            self.remove(&oldest);
+        if self.bytes + size > bytes_max {
+            self.shrink(bytes_max.saturating_sub(size + bytes_max / SLACK));
         }
         self.bytes += size;
         self.columns.insert(place, column);
+    }
+
+    /// Lets go of what was not used for longest, until so much is left at most. It looks at everything, so it is to be seldom.
+    fn shrink(&mut self, bytes_max: usize) {
+        let mut by_use: Vec<(u64, usize)> =
+            self.columns.iter().map(|(place, column)| (column.used, size(place, column))).collect();
+        by_use.sort_unstable();
+        let (mut left, mut until) = (self.bytes, 0);
+        for (used, size) in by_use {
+            if left <= bytes_max {
+                break;
+            }
+            (left, until) = (left - size, used);
+        }
+        self.columns.retain(|_, column| column.used > until);
+        self.bytes = self.columns.iter().map(|(place, column)| size(place, column)).sum();
     }
 
     fn remove(&mut self, place: &Key) {
@@ -156,10 +172,24 @@ mod tests {
         assert_eq!(ask(&columns, &segment(1, 1), "d", 100), (100, true));
         assert_eq!(ask(&columns, &segment(1, 1), "a", 100), (100, false));
         assert_eq!(ask(&columns, &segment(1, 1), "b", 100), (100, true));
+        assert_eq!(ask(&columns, &segment(1, 1), "a", 100), (100, false));
         // What is larger than all that may be kept is given and not kept.
         for _ in 0..2 {
             assert_eq!(ask(&columns, &segment(1, 1), "big", 1_000), (1_000, true));
         }
         assert!(columns.kept.lock().bytes <= columns.bytes_max);
+    }
+
+    #[test]
+    fn many_small_ones_make_room_in_few_passes() {
+        let columns = Columns::new(1_000 * (ENTRY + 4));
+        for at in 0..20_000 {
+            ask(&columns, &segment(at, 1), "none", 0);
+            let kept = columns.kept.lock();
+            assert!(kept.bytes <= columns.bytes_max && kept.bytes == kept.columns.len() * (ENTRY + 4));
+        }
+        // The latest are there, most of what fits.
+        let oldest = (0..20_000).rev().find(|at| ask(&columns, &segment(*at, 1), "none", 0).1).unwrap();
+        assert!((19_000 - 1..20_000 - 875).contains(&oldest), "{oldest}");
     }
 }

@@ -105,6 +105,12 @@ pub fn pick(bytes: &[u8], places: &[usize]) -> Result<Vec<Point>, Damaged> {
     reader.end()?;
     // Points ascend by time, step and value: if steps never fall, that is the order by step, time and value too.
     if columns.steps.is_sorted() && columns.times.is_sorted() {
+        let ends = |values: &[i64]| values.first().copied().zip(values.last().copied());
+        if ends(&columns.times) != Some((stats.time_min_ms, stats.time_max_ms))
+            || ends(&columns.steps) != Some((stats.step_min, stats.step_max))
+        {
+            return Err(reader.damaged("points do not fit the header"));
+        }
         return Ok(places.iter().filter_map(|at| columns.point(*at)).collect());
     }
     let mut points = decode_chunk(bytes)?;

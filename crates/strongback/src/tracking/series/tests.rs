@@ -75,7 +75,11 @@ fn every_cut_and_every_flipped_bit_is_an_error_or_points() {
             let mut hostile = bytes.clone();
             hostile[at] ^= 1 << bit;
             _ = (decode_piece(&hostile), decode_chunk(&hostile), ChunkStats::read(&hostile));
-            _ = pick(&hostile, &[0, 5, 299, 1_000]);
+            if let (Ok(points), Ok(stats)) = (pick(&hostile, &[0, 5, 299, 1_000]), ChunkStats::read(&hostile))
+            {
+                let fits = |point: &Point| (stats.step_min..=stats.step_max).contains(&point.step);
+                assert!(points.iter().all(fits), "bit {bit} of byte {at}");
+            }
         }
     }
     let points = losses(POINTS_MAX + 1);
