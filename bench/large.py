@@ -1,0 +1,124 @@
+"""What memory a large file takes on its way: one of 5 GiB up to the server and down again.
+
+    $STRONGBACK_VENV/bin/python bench/large.py [--binary PATH] [--gib 5]
+
+The file goes up by one request, then down by one, and comes back with the same SHA-256. Memory of the server process is read every
+20 ms; each figure is the most above what it was before. Resident counts pages of files as well; anonymous is the process's own. Goal:
+100 MB, each way. The machine need not be quiet: times are told and no figures. It takes three times the file's room on the disk.
+
+Exit status: 0 within the goal, 1 something failed or it took more.
+"""
+
+import hashlib
+import http.client
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import flat
+import kept
+import ours
+
+GOAL_MB = 100
+BLOCK = 1 << 20
+GIB = 1 << 30
+
+
+def main() -> None:
+    parser = kept.parser(__doc__)
+    parser.add_argument("--gib", type=int, default=5)
+    wanted = parser.parse_args()
+    # A noisy machine is noisy for times.
+    wanted.accept_noise = True
+    bench = kept.Bench(wanted)
+    with tempfile.TemporaryDirectory(prefix="strongback-large-") as place:
+        folder = Path(place)
+        source = folder / "source"
+        digest = write(source, wanted.gib * GIB)
+        with ours.Server(bench.binary, folder / "server") as server:
+            path = home(server)
+            up = watched(server, lambda: upload(server, path, source))
+            down = watched(server, lambda: download(server, path, folder / "back"))
+            if read(folder / "back") != digest:
+                raise SystemExit("what came back is not what was sent")
+    bench.keep("large", {"bytes": wanted.gib * GIB, "goal_mb": GOAL_MB, "up": up, "down": down}, is_timed=False)
+    for way, found in (("up", up), ("down", down)):
+        print(
+            f"{wanted.gib} GiB {way} in {found['seconds']:.0f} s: at most {found['resident_mb']:.1f} MB resident above idle, "
+            f"{found['anonymous_mb']:.1f} MB anonymous; goal {GOAL_MB}"
+        )
+    if max(up["resident_mb"], down["resident_mb"]) > GOAL_MB:
+        raise SystemExit(f"more than {GOAL_MB} MB")
+
+
+def write(path: Path, length: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for _ in range(length // BLOCK):
+            block = os.urandom(BLOCK)
+            digest.update(block)
+            file.write(block)
+    return digest.hexdigest()
+
+
+def read(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def home(server: ours.Server) -> str:
+    """Where the file lies: in the artifacts of a run."""
+    run = flat.Client(server).post("runs/create", {"experiment_id": "0"})["run"]["info"]
+    return f"/api/2.0/mlflow-artifacts/artifacts/{run['artifact_uri'].removeprefix('mlflow-artifacts:/').lstrip('/')}/large"
+
+
+def connect(server: ours.Server) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", server.port, timeout=600, blocksize=BLOCK)
+
+
+def upload(server: ours.Server, path: str, source: Path) -> None:
+    connection = connect(server)
+    with source.open("rb") as file:
+        connection.request("PUT", path, file, {"Content-Length": str(source.stat().st_size)})
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise SystemExit(f"the upload was answered with {answer.status}: {answer.read()[:300]!r}")
+
+
+def download(server: ours.Server, path: str, back: Path) -> None:
+    connection = connect(server)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    with back.open("wb") as file:
+        while block := answer.read(BLOCK):
+            file.write(block)
+
+
+def watched(server: ours.Server, work) -> dict[str, float]:
+    """How long it took, and the most memory above what was before, in MB."""
+    before, most, over = flat.memory(server.process.pid), {}, threading.Event()
+
+    def watch():
+        while not over.is_set():
+            for name, mib in flat.memory(server.process.pid).items():
+                most[name] = max(most.get(name, 0.0), mib)
+            time.sleep(0.02)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.monotonic()
+    try:
+        work()
+    finally:
+        seconds = time.monotonic() - began
+        over.set()
+        watcher.join()
+    above = {name.replace("_mib", "_mb"): round((most[name] - before[name]) * 1.048576, 1) for name in before}
+    return {"seconds": round(seconds, 1)} | above
+
+
+if __name__ == "__main__":
+    sys.exit(main())
