@@ -6,7 +6,7 @@
 //! guilty one alone fails. One that met a limit, of its own time or of a lock's, is told so and not tried again: it would
 //! hold the writer for as long once more. This keeps savepoints off the path that every write takes.
 //!
-//! A group is open until the one before it has come to its end ([`Engine::catch_up`]): who comes meanwhile goes with it.
+//! A group is open until the one before it has come to its end ([`Engine::late`]): who comes meanwhile goes with it.
 //!
 //! What must stay true: a group is replayed only when it is certain that nothing of it stands. Where a commit's answer
 //! was lost, the engine finds out what became of it; where it cannot, everybody is told that nobody knows.
@@ -117,9 +117,10 @@ pub(super) enum Commit {
 pub(super) trait Engine {
     fn conn(&mut self) -> Conn<'_>;
     fn begin(&mut self) -> Result<()>;
-    /// Waits for what has to come before this group's commit, and answers the jobs that came meanwhile, at most so many.
-    fn catch_up(&mut self, _room: usize) -> Result<Vec<Box<dyn Job>>> {
-        Ok(Vec::new())
+    /// The next job that came while something has to end before this group's commit; `None` once that has ended and nobody
+    /// waits, or there is no room.
+    fn late(&mut self, _has_room: bool) -> Result<Option<Box<dyn Job>>> {
+        Ok(None)
     }
     /// Commits. `transaction` is its number in the database, where it wrote a block and the database counts.
     fn commit(&mut self, transaction: Option<i64>) -> Commit;
@@ -320,7 +321,7 @@ fn run_jobs(engine: &mut impl Engine, jobs: &mut Vec<Box<dyn Job>>, room: usize)
     for (at, job) in jobs.iter_mut().enumerate() {
         run_job(engine, job, &mut ran).map_err(|error| Failure { by: Some(at), ..error })?;
     }
-    for mut late in engine.catch_up(room.saturating_sub(jobs.len()))? {
+    while let Some(mut late) = engine.late(jobs.len() < room)? {
         if late.begin() {
             let outcome = run_job(engine, &mut late, &mut ran);
             jobs.push(late);

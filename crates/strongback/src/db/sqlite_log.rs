@@ -138,6 +138,10 @@ pub(super) struct Syncer {
     groups: mpsc::SyncSender<Finished>,
     done: mpsc::Receiver<io::Result<()>>,
     is_busy: bool,
+    /// What became of the last group, once that was looked at.
+    outcome: Option<io::Result<()>>,
+    /// Whether the group before the last was one of several.
+    was_crowded: bool,
 }
 
 impl Syncer {
@@ -152,30 +156,44 @@ impl Syncer {
             }
         };
         thread::Builder::new().name("strongback-sync".into()).spawn(work).map_err(Error::internal)?;
-        Ok(Self { log, groups, done, is_busy: false })
+        Ok(Self { log, groups, done, is_busy: false, outcome: None, was_crowded: false })
     }
 
-    /// Brings a group to the disk that was committed just now. One of several goes by the thread, while the next is made; a
-    /// single one has nobody to wait with, and two changes of threads would only make it later.
+    /// Brings a group to the disk that was committed just now. Where several write, it goes by the thread, while the next is
+    /// made; a single one has nobody to wait with, and two changes of threads would only make it later.
     pub(super) fn take(&mut self, group: Finished) -> io::Result<()> {
-        let group = match group.len() {
-            1 => group,
-            _ => match self.groups.send(group) {
-                Ok(()) => {
-                    self.is_busy = true;
-                    return Ok(());
-                }
-                Err(mpsc::SendError(group)) => group,
-            },
-        };
-        self.log.finish(group)
+        let is_crowded = group.len() > 1;
+        let by_thread = is_crowded || self.was_crowded;
+        self.was_crowded = is_crowded;
+        if !by_thread {
+            return self.log.finish(group);
+        }
+        match self.groups.send(group) {
+            Ok(()) => {
+                self.is_busy = true;
+                Ok(())
+            }
+            Err(mpsc::SendError(group)) => self.log.finish(group),
+        }
+    }
+
+    /// Whether nothing is on its way.
+    pub(super) fn is_idle(&mut self) -> bool {
+        if self.is_busy
+            && let Ok(outcome) = self.done.try_recv()
+        {
+            (self.is_busy, self.outcome) = (false, Some(outcome));
+        }
+        !self.is_busy
     }
 
     /// Waits until the group that was taken last is on the disk.
     pub(super) fn wait(&mut self) -> io::Result<()> {
-        if !std::mem::take(&mut self.is_busy) {
-            return Ok(());
+        if !self.is_idle() {
+            self.is_busy = false;
+            let ended = || Err(io::Error::other("the thread that syncs the log has ended"));
+            self.outcome = Some(self.done.recv().unwrap_or_else(|_| ended()));
         }
-        self.done.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs the log has ended")))
+        self.outcome.take().unwrap_or(Ok(()))
     }
 }

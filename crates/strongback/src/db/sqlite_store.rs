@@ -17,7 +17,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -45,6 +45,9 @@ const STATEMENTS: usize = 256;
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
 /// Frames (pages of 4 KiB) in the log from which the writer is asked to let it wrap.
 const WRAP_FRAMES: i64 = 2_000;
+/// How long the writer looks for work, letting others run, before it sleeps: to be woken costs it and who wakes it more
+/// than a look does, and between the writes of a busy server there is less time than this.
+const LOOKING: Duration = Duration::from_micros(200);
 /// The slot of the only writer.
 const SLOT: i64 = 1;
 /// What callers are told while the disk takes nothing.
@@ -205,7 +208,7 @@ impl Writer {
     }
 
     fn serve(&mut self) {
-        while let Ok(first) = self.inbox.recv_blocking() {
+        while let Some(first) = self.first() {
             let mut jobs = vec![first];
             self.take_waiting(&mut jobs, GROUP_LIMIT);
             if catch_unwind(AssertUnwindSafe(|| group::run(self, jobs))).is_err() && !self.recover() {
@@ -225,6 +228,18 @@ impl Writer {
             tracing::error!(?error, "the last commit failed: the next start may find it made");
         }
         checkpoint(&self.conn, "TRUNCATE");
+    }
+
+    /// The next job; none once nobody can send one any more.
+    fn first(&self) -> Option<Box<dyn Job>> {
+        let looking = Instant::now();
+        while looking.elapsed() < LOOKING {
+            match self.inbox.try_recv() {
+                Err(async_channel::TryRecvError::Empty) => thread::yield_now(),
+                ended => return ended.ok(),
+            }
+        }
+        self.inbox.recv_blocking().ok()
     }
 
     /// Adds the jobs that wait, until they are so many.
@@ -301,14 +316,22 @@ impl Engine for Writer {
     }
 
     /// The group before this one has to be on the disk: two would be in doubt together, if it came to that.
-    fn catch_up(&mut self, room: usize) -> Result<Vec<Box<dyn Job>>> {
+    fn late(&mut self, has_room: bool) -> Result<Option<Box<dyn Job>>> {
+        let looking = Instant::now();
+        loop {
+            if has_room && let Ok(job) = self.inbox.try_recv() {
+                return Ok(Some(job));
+            }
+            if self.syncer.is_idle() || looking.elapsed() > LOOKING {
+                break;
+            }
+            thread::yield_now();
+        }
         self.wait_for_sync();
         if self.in_doubt {
             return Err(Error::unavailable(FAILING));
         }
-        let mut late = Vec::new();
-        self.take_waiting(&mut late, room);
-        Ok(late)
+        Ok(if has_room { self.inbox.try_recv().ok() } else { None })
     }
 
     fn commit(&mut self, _: Option<i64>) -> Commit {
