@@ -233,7 +233,7 @@ def test_open_source_client_lists(server, w, catalog):
     assert created == f"{catalog}_oss"
 
 
-def test_the_registry_of_a_workspace(server, w, unique):
+def test_the_registry_of_a_workspace(server, w, unique, ask):
     """``w.model_registry``, which asks for MLflow's plain models under names of its own."""
     name, other = unique("scorer"), unique("other")
     plain = MlflowClient(server.url, registry_uri=server.url)
@@ -257,8 +257,13 @@ def test_the_registry_of_a_workspace(server, w, unique):
 
     moved = w.model_registry.transition_stage(renamed, "1", "Production", False).model_version_databricks
     assert (moved.name, moved.version, moved.current_stage) == (renamed, "1", "Production")
-    moved = w.model_registry.transition_stage(renamed, "2", "production", True).model_version_databricks
+    moved = w.model_registry.transition_stage(
+        renamed, "2", "production", True, comment="beats the last one"
+    ).model_version_databricks
     assert moved.current_stage == "Production"
+    code, told, _ = ask("audit-log", "list", "--json")
+    assert code == 0
+    assert "beats the last one" in told
     assert plain.get_model_version(renamed, "1").current_stage == "Archived"
     assert [version.version for version in w.model_registry.get_latest_versions(renamed, stages=["Production"])] == [
         "2"

@@ -20,6 +20,7 @@ use crate::{
         Limits, Policy, Route,
         wire::{Int64, flag, list, required},
     },
+    tracking::limits,
 };
 
 /// When MLflow 2.9 said that aliases take the place of stages: 5 December 2023.
@@ -55,6 +56,9 @@ struct LatestRequest {
     stages: Vec<String>,
 }
 
+/// Longest comment on a move, in characters.
+const COMMENT_CHARS: usize = 5_000;
+
 /// Where a version is to go.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct TransitionRequest {
@@ -67,6 +71,8 @@ pub(super) struct TransitionRequest {
     /// Whether the other versions there are archived.
     #[serde(default, alias = "archiveExistingVersions", deserialize_with = "flag")]
     archive_existing_versions: bool,
+    /// Why, for the log of changes.
+    comment: Option<String>,
 }
 
 async fn latest(ctx: Ctx, request: LatestRequest) -> Result<VersionsResponse> {
@@ -88,9 +94,14 @@ async fn latest(ctx: Ctx, request: LatestRequest) -> Result<VersionsResponse> {
 pub(super) async fn transition(ctx: Ctx, request: TransitionRequest) -> Result<VersionResponse> {
     let (name, number) = (name(request.name.as_ref())?, number(request.version)?);
     let stage = Stage::parse(required(&request.stage, "stage")?)?;
-    let archive = request.archive_existing_versions;
+    let archive_others = request.archive_existing_versions;
+    let comment = request.comment.filter(|comment| !comment.is_empty());
+    if let Some(comment) = &comment {
+        limits::text("comment", comment, COMMENT_CHARS)?;
+    }
+    let how = versions::Transition { stage, archive_others, comment };
     ctx.write(move |tx| {
-        let changed = versions::transition(tx, &name, number, stage, archive)?;
+        let changed = versions::transition(tx, &name, number, &how)?;
         answered(changed, |(model, version)| {
             Ok(VersionResponse { model_version: VersionOut::load(tx, &model.name(), &version)? })
         })

@@ -11,7 +11,7 @@ use serde_json::json;
 pub(super) use create::make_ready;
 pub use create::{NewVersion, version_create, version_finalize};
 pub use pin::{Pin, detail as pin_detail};
-pub use stage::{Stage, transition};
+pub use stage::{Stage, Transition, transition};
 
 use super::{
     aliases, governance, location,

@@ -67,14 +67,25 @@ impl Stage {
     }
 }
 
-/// Moves a version to a stage, and with `archive_others` every other version there to the archive.
+/// How a version is moved.
+#[derive(Debug, Clone)]
+pub struct Transition {
+    /// Where it goes.
+    pub stage: Stage,
+    /// Whether every other version there goes to the archive.
+    pub archive_others: bool,
+    /// What the mover said of it; the event keeps it.
+    pub comment: Option<String>,
+}
+
+/// Moves a version to a stage.
 pub fn transition(
     tx: &mut Sql<'_>,
     name: &str,
     number: i64,
-    stage: Stage,
-    archive_others: bool,
+    how: &Transition,
 ) -> Result<Change<(Model, Version)>> {
+    let Transition { stage, archive_others, ref comment } = *how;
     if archive_others && stage.alias().is_none() {
         return Err(Error::invalid(format!(
             "Model version transition cannot archive existing model versions because '{}' is not an Active stage. \
@@ -103,12 +114,15 @@ pub fn transition(
     }
     let archived: Vec<i64> = others.iter().map(|other| other.version).collect();
     let revision = asset::touch(tx, model.id)?;
+    let mut detail =
+        json!({ "from": before.name(), "to": stage.name(), "archived": archived, "aliases": aliases });
+    if let Some(comment) = comment {
+        detail["comment"] = comment.as_str().into();
+    }
     let event = Event::new(EventKind::ModelVersionStage)
         .asset(model.id, revision)
         .subject(number.to_string())
-        .detail(
-            json!({ "from": before.name(), "to": stage.name(), "archived": archived, "aliases": aliases }),
-        );
+        .detail(detail);
     Ok(Change::Made((model, version), event))
 }
 
