@@ -473,6 +473,18 @@ def test_postgresql_what_is_broken_off_leaves_free_numbers(ours, narrow):
     assert MlflowClient(narrow).create_experiment("made later") == "51"
 
 
+def test_a_database_that_cannot_grow_ends_it(filled, theirs):
+    size_kb = Path(theirs.removeprefix("sqlite:///")).stat().st_size // 1024
+    command = [str(launcher.binary()), "export", "mlflow", theirs, "--server", filled.url, "--no-artifacts"]
+    bounded = ["bash", "-c", f'trap "" XFSZ; ulimit -f {size_kb}; exec "$@"', "bash", *command]
+    done = subprocess.run(bounded, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (4, ""), done.stderr
+    assert "The database takes nothing" in done.stderr
+    code, report, talk = call(filled, "export", theirs)
+    assert code == 0, (talk, report)
+    assert_same(told(theirs), told(filled.url))
+
+
 def test_a_foreign_experiment_of_the_same_id_stops_it_always(ours, theirs, tmp_path):
     source = tmp_path / "source.db"
     shutil.copy(theirs.removeprefix("sqlite:///"), source)

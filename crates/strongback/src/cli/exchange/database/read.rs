@@ -121,9 +121,13 @@ impl Database {
                 self.count(&statement, what, &mut left)?;
             }
         }
-        if self.has("experiments", "workspace") {
-            let statement = format!("SELECT COUNT(*) FROM runs WHERE NOT ({})", self.is_of_default());
-            self.count(&statement, "runs of other workspaces", &mut left)?;
+        for (table, what) in
+            [("runs", "runs of other workspaces"), ("logged_models", "logged models of other workspaces")]
+        {
+            if self.has("experiments", "workspace") && self.has_table(table) {
+                let statement = format!("SELECT COUNT(*) FROM {table} WHERE NOT ({})", self.is_of_default());
+                self.count(&statement, what, &mut left)?;
+            }
         }
         Ok(left)
     }

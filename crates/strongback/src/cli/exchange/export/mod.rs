@@ -210,7 +210,7 @@ impl Export<'_> {
         is_new: bool,
         put: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<bool> {
-        if !self.is_taken(Some(kind), id, put)? {
+        if !self.put(Some(kind), id, put)? {
             if is_new {
                 self.absent.insert((kind, id.to_owned()));
             }
@@ -225,8 +225,8 @@ impl Export<'_> {
         Ok(true)
     }
 
-    /// Whether the database takes something; else it is named.
-    fn is_taken(
+    /// Puts something there; false where the database does not take it, which is named.
+    fn put(
         &mut self,
         kind: Option<ItemKind>,
         id: &str,

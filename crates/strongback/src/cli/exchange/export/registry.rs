@@ -110,7 +110,7 @@ impl Export<'_> {
                     let put = |export: &mut Self| {
                         export.database.put_alias((name, alias, *version), there.is_none())
                     };
-                    self.is_taken(None, name, put)?;
+                    self.put(None, name, put)?;
                 }
             }
         }
