@@ -154,10 +154,11 @@ def token(data_dir: Path, principal: str, *more: str) -> str:
     return done.stdout.strip()
 
 
-def create_database(cluster_url: str) -> str:
-    """Makes an empty database in the cluster and returns its URL."""
+def create_database(cluster_url: str, *, like: str | None = None) -> str:
+    """Makes a database in the cluster, an empty one or a copy of the one with the URL ``like``, and returns its URL."""
     name = f"clients_{uuid.uuid4().hex[:12]}"
-    run_sql(cluster_url, f"CREATE DATABASE {name}")
+    template = f" TEMPLATE {urlsplit(like).path[1:]}" if like else ""
+    run_sql(cluster_url, f"CREATE DATABASE {name}{template}")
     parts = urlsplit(cluster_url)
     return urlunsplit(parts._replace(path=f"/{name}"))
 

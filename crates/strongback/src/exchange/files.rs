@@ -76,6 +76,9 @@ pub struct FilesOf {
     pub artifact_uri: String,
     /// By path.
     pub files: Vec<StoredFile>,
+    /// Why they cannot be listed, as where there are too many; nothing else of them is told then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// A file.
@@ -127,12 +130,15 @@ async fn list(ctx: Ctx, request: FilesRequest) -> Result<FilesResponse> {
 fn files_of(sql: &mut Sql<'_>, kind: ItemKind, id: &str) -> Result<Option<FilesOf>> {
     let home = home(kind, id)?;
     let place = home.place(sql)?;
-    let found = files::all(sql, &place.area)?;
-    if found.is_empty() {
-        return Ok(None);
-    }
+    let (found, refused) = match files::all(sql, &place.area) {
+        Ok(found) if found.is_empty() => return Ok(None),
+        Ok(found) => (found, None),
+        Err(error) if error.is_ours() => return Err(error),
+        // It holds up no other owner.
+        Err(error) => (Vec::new(), Some(error.message().to_owned())),
+    };
     let files = found.into_iter().map(StoredFile::from).collect();
-    Ok(Some(FilesOf { id: id.to_owned(), artifact_uri: home.artifact_uri(sql)?, files }))
+    Ok(Some(FilesOf { id: id.to_owned(), artifact_uri: home.artifact_uri(sql)?, files, refused }))
 }
 
 async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {

@@ -467,7 +467,8 @@ impl Import<'_> {
                 for there in of_kind {
                     self.store(source, there, before.get(&there.owner.id), &mut digests)?;
                 }
-                self.compare(&digests, &self.stored(kind, &ids)?);
+                let now = self.stored(kind, &ids)?;
+                self.compare(&digests, &now);
             }
             progress.add(part.len());
         }
@@ -498,12 +499,21 @@ impl Import<'_> {
         (!files.is_empty()).then_some(FilesThere { owner, root, files })
     }
 
-    /// The files that are here, by owner and path.
-    fn stored(&self, kind: ItemKind, ids: &[String]) -> Result<HashMap<String, HashMap<String, StoredFile>>> {
+    /// The files that are here, by owner and path. Whose cannot be listed is named.
+    fn stored(
+        &mut self,
+        kind: ItemKind,
+        ids: &[String],
+    ) -> Result<HashMap<String, HashMap<String, StoredFile>>> {
         let body =
             serde_json::to_string(&FilesRequest { kind, ids: ids.to_vec() }).map_err(Error::internal)?;
         let (answer, _): (FilesResponse, _) =
             insist(|| self.client.send_named("/api/1.0/exchange/files", "application/json", body.clone()))?;
+        for owner in &answer.owners {
+            let why = owner.refused.as_ref().map(|why| format!("of {}: {why}", owner.id));
+            let refused = &mut self.report.files.refused;
+            refused.extend(why.filter(|why| !refused.contains(why)));
+        }
         let by_path =
             |files: Vec<StoredFile>| files.into_iter().map(|file| (file.path.clone(), file)).collect();
         Ok(answer.owners.into_iter().map(|owner| (owner.id, by_path(owner.files))).collect())

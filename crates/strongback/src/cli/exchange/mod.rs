@@ -16,6 +16,7 @@ mod folder;
 mod import;
 mod local;
 mod mapping;
+mod numbers;
 mod report;
 mod server;
 mod source;

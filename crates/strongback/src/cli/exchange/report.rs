@@ -167,7 +167,12 @@ impl Report {
         self.show_trouble();
         let verdict = if self.is_whole() { "everything is" } else { "NOT everything is" };
         let place = self.way.place;
-        printer::data(&format!("{verdict} {place} and equal ({:.1} s)", self.seconds));
+        let but = match self.left_behind.values().sum::<u64>() {
+            0 => String::new(),
+            1 => format!(", but 1 thing has no place {place}"),
+            left => format!(", but {left} things have no place {place}"),
+        };
+        printer::data(&format!("{verdict} {place} and equal{but} ({:.1} s)", self.seconds));
     }
 
     fn show_counts(&self) {

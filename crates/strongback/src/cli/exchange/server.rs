@@ -27,7 +27,10 @@ use self::{
         OneRun, Page, RunIds, Runs, Versions,
     },
 };
-use super::source::{Found, FoundVersion, Outline, Source};
+use super::{
+    numbers::Numbers,
+    source::{Found, FoundVersion, Outline, Source},
+};
 use crate::{
     cli::client::segment,
     config::read_variable,
@@ -71,6 +74,8 @@ struct Asked {
     /// The experiment of each run, as a place in a list: a search by ids needs it.
     experiment_of: HashMap<String, usize>,
     experiments: Vec<String>,
+    /// Experiments that an export gave another number there.
+    numbers: Numbers,
     /// Whether it has logged models.
     has_logged_models: bool,
     /// Whether the call for the history of many runs is there.
@@ -94,7 +99,8 @@ impl Server {
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::internal)?;
         let has_bulk = AtomicBool::new(true);
         let (experiment_of, experiments) = (HashMap::new(), Vec::new());
-        let asked = Asked { api, experiment_of, experiments, has_logged_models: false, has_bulk };
+        let numbers = Numbers::default();
+        let asked = Asked { api, experiment_of, experiments, numbers, has_logged_models: false, has_bulk };
         Ok(Self { asked, runtime })
     }
 }
@@ -186,6 +192,7 @@ impl Asked {
         });
         outline.experiments.dedup_by(|a, b| a.item.experiment_id == b.item.experiment_id);
         self.experiments = outline.experiments.iter().map(|found| found.item.experiment_id.clone()).collect();
+        self.numbers.learn(&mut outline.experiments);
         self.experiment_of = self.run_ids().await?;
         outline.runs = self.experiment_of.keys().cloned().collect();
         // Those of one experiment are found by one search.
@@ -306,6 +313,7 @@ impl Asked {
         Ok(runs
             .into_values()
             .map(|mut run| {
+                run.item.experiment_id = self.numbers.id_of(run.item.experiment_id);
                 run.item.settle();
                 run
             })
@@ -395,7 +403,11 @@ impl Asked {
         let found: Option<OneLoggedModel> = self.api.ask(&call).await?;
         Ok(found
             .map(|found| found.model.into())
-            .filter(|found: &Found<CarriedLoggedModel>| found.item.model_id == id))
+            .filter(|found: &Found<CarriedLoggedModel>| found.item.model_id == id)
+            .map(|mut found| {
+                found.item.experiment_id = self.numbers.id_of(found.item.experiment_id);
+                found
+            }))
     }
 
     /// The path of a root that this server passes on; none for one that it does not.

@@ -29,6 +29,8 @@ pub(super) struct Outline {
     pub models: Vec<CarriedModel>,
     /// Their versions.
     pub versions: Vec<FoundVersion>,
+    /// Versions that were deleted and are kept nevertheless, as a database does.
+    pub deleted_versions: Vec<FoundVersion>,
     /// Their aliases.
     pub aliases: Vec<CarriedAliases>,
     /// What is there and cannot come: how many of each, by a name that a person knows, e.g. `traces`.

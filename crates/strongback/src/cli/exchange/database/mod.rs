@@ -1,7 +1,8 @@
 //! A database of MLflow, SQLite or PostgreSQL, of the versions 2.9 to 3.17: by its tables, with the columns that they have.
 //!
 //! What must stay true: an import only reads, and no read lasts longer than one batch, so that a server that still writes there is not
-//! held up; a table or column that an older version lacks is empty, and takes nothing.
+//! held up; a table or column that an older version lacks is empty, and takes nothing; where there are workspaces, nothing but the
+//! default one is read and written.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,6 +13,7 @@ use std::{
 
 use postgres::{fallible_iterator::FallibleIterator as _, types::ToSql};
 
+use super::numbers::Numbers;
 use crate::{
     db::{Row, connect},
     error::{Error, Result},
@@ -19,11 +21,10 @@ use crate::{
 };
 
 mod read;
+mod registry;
 mod steps;
 mod write;
 
-/// The tag of an experiment whose id here is wider than MLflow's column for it: the id.
-const EXPERIMENT_TAG: &str = "strongback.experiment_id";
 /// How long a lock of somebody else is waited for.
 const LOCK: Duration = Duration::from_secs(30);
 
@@ -34,33 +35,6 @@ pub(super) enum Access {
     Read,
     /// To write there too.
     Write,
-}
-
-/// Experiments that have another number there.
-#[derive(Debug, Clone, Default)]
-struct Numbers {
-    ours: HashMap<i64, String>,
-    there: HashMap<String, i64>,
-}
-
-impl Numbers {
-    fn add(&mut self, there: i64, ours: &str) {
-        self.ours.insert(there, ours.to_owned());
-        self.there.insert(ours.to_owned(), there);
-    }
-
-    fn ours(&self, there: i64) -> Option<&str> {
-        self.ours.get(&there).map(String::as_str)
-    }
-
-    fn there(&self, ours: &str) -> Option<i64> {
-        self.there.get(ours).copied()
-    }
-
-    /// Our id for a number there.
-    fn id(&self, there: i64) -> String {
-        self.ours(there).map_or_else(|| there.to_string(), str::to_owned)
-    }
 }
 
 /// A database that an address names.
@@ -186,6 +160,22 @@ impl Database {
 
     fn has(&self, table: &str, column: &str) -> bool {
         self.columns.get(table).is_some_and(|columns| columns.contains(column))
+    }
+
+    /// A condition of the rows that are read and written: those of the default workspace, where there are several.
+    fn is_default(&self, table: &str) -> &'static str {
+        if self.has(table, "workspace") { "workspace = 'default'" } else { "1 = 1" }
+    }
+
+    /// The same of rows that belong to an experiment.
+    fn is_of_default(&self) -> String {
+        if !self.has("experiments", "workspace") {
+            return self.is_default("experiments").to_owned();
+        }
+        format!(
+            "experiment_id IN (SELECT experiment_id FROM experiments WHERE {})",
+            self.is_default("experiments")
+        )
     }
 
     fn has_table(&self, table: &str) -> bool {

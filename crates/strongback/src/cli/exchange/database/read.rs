@@ -1,17 +1,16 @@
 //! Reading: what is there, by the tables and columns that there are.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use super::{
-    super::source::{Found, FoundExperiment, FoundVersion, Outline, Source},
-    Database, EXPERIMENT_TAG, Of,
+    super::source::{Found, FoundExperiment, Outline, Source},
+    Database, Of,
 };
 use crate::{
     error::{Error, Result},
-    registry::carried::{CarriedAliases, CarriedModel, CarriedVersion},
     router::wire::Double,
     tracking::{
         experiment::carried::CarriedExperiment,
@@ -34,9 +33,16 @@ const LEFT_BEHIND: &[(&str, &str)] = &[
     ("mcp_servers", "MCP servers"),
     ("jobs", "jobs"),
 ];
+/// Tables of which the rows of the default workspace come, and what a person calls the others.
+const WORKSPACES: &[(&str, &str)] = &[
+    ("experiments", "experiments of other workspaces"),
+    ("registered_models", "registered models of other workspaces"),
+    ("model_versions", "versions of other workspaces"),
+];
 
 impl Database {
-    fn experiments(&mut self) -> Result<Vec<FoundExperiment>> {
+    /// All experiments, by number.
+    pub(in super::super) fn experiments(&mut self) -> Result<Vec<FoundExperiment>> {
         let (created, updated) = (
             self.column("experiments", "creation_time", "NULL"),
             self.column("experiments", "last_update_time", "NULL"),
@@ -46,7 +52,8 @@ impl Database {
             "SELECT CAST(experiment_id AS BIGINT), name, COALESCE(artifact_location, ''),
                 COALESCE(lifecycle_stage, 'active'), CAST(COALESCE({created}, 0) AS BIGINT),
                 CAST(COALESCE({updated}, {created}, 0) AS BIGINT)
-             FROM experiments ORDER BY experiment_id"
+             FROM experiments WHERE {} ORDER BY experiment_id",
+            self.is_default("experiments")
         );
         self.each(&statement, &Of::Everything, |row| {
             let item = CarriedExperiment {
@@ -70,23 +77,24 @@ impl Database {
         for experiment in &mut found {
             experiment.item.tags = tags.remove(&experiment.item.experiment_id).unwrap_or_default();
         }
-        self.learn_numbers(&mut found);
+        Arc::make_mut(&mut self.numbers).learn(&mut found);
+        self.learn_others()?;
         Ok(found)
     }
 
-    /// Gives experiments that an export put under another number the ids back that they have in a tag.
-    fn learn_numbers(&mut self, found: &mut [FoundExperiment]) {
-        let mut taken: HashSet<String> = found.iter().map(|found| found.item.experiment_id.clone()).collect();
-        for FoundExperiment { item, .. } in found {
-            let told = item.tags.get(EXPERIMENT_TAG).filter(|id| id.parse::<i64>().is_ok_and(|id| id > 0));
-            let Some(told) = told.filter(|id| !taken.contains(*id)).cloned() else { continue };
-            if let Ok(number) = item.experiment_id.parse() {
-                Arc::make_mut(&mut self.numbers).add(number, &told);
-                taken.insert(told.clone());
-                item.tags.remove(EXPERIMENT_TAG);
-                item.experiment_id = told;
-            }
-        }
+    /// Learns which numbers experiments of other workspaces have.
+    fn learn_others(&mut self) -> Result<()> {
+        let statement = format!(
+            "SELECT CAST(experiment_id AS BIGINT) FROM experiments WHERE NOT ({})",
+            self.is_default("experiments")
+        );
+        let mut numbers = Arc::clone(&self.numbers);
+        self.each(&statement, &Of::Everything, |row| {
+            Arc::make_mut(&mut numbers).add_other(row.get(0)?);
+            Ok(())
+        })?;
+        self.numbers = numbers;
+        Ok(())
     }
 
     fn ids(&mut self, statement: &str) -> Result<Vec<String>> {
@@ -98,101 +106,40 @@ impl Database {
         Ok(ids)
     }
 
-    /// Tags of models or versions: whose, key, value.
-    fn tags(&mut self, statement: &str) -> Result<HashMap<String, BTreeMap<String, String>>> {
-        let mut tags: HashMap<String, BTreeMap<String, String>> = HashMap::new();
-        self.each(statement, &Of::Everything, |row| {
-            tags.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
-            Ok(())
-        })?;
-        Ok(tags)
-    }
-
-    fn models(&mut self) -> Result<Vec<CarriedModel>> {
-        let mut tags = self.tags("SELECT name, key, COALESCE(value, '') FROM registered_model_tags")?;
-        let mut models = Vec::new();
-        let statement = "SELECT name, COALESCE(description, ''), CAST(COALESCE(creation_time, 0) AS BIGINT),
-                CAST(COALESCE(last_updated_time, creation_time, 0) AS BIGINT)
-             FROM registered_models ORDER BY name";
-        self.each(statement, &Of::Everything, |row| {
-            let name: String = row.get(0)?;
-            models.push(CarriedModel {
-                tags: tags.remove(&name).unwrap_or_default(),
-                name,
-                description: row.get(1)?,
-                created_time: row.get(2)?,
-                updated_time: row.get(3)?,
-            });
-            Ok(())
-        })?;
-        Ok(models)
-    }
-
-    fn versions(&mut self) -> Result<Vec<FoundVersion>> {
-        let storage = self.column("model_versions", "storage_location", "NULL");
-        let link = self.column("model_versions", "run_link", "NULL");
-        let mut tags = self.tags(
-            "SELECT name || '/' || CAST(version AS TEXT), key, COALESCE(value, '') FROM model_version_tags",
-        )?;
-        let mut versions = Vec::new();
-        let statement = format!(
-            "SELECT name, CAST(version AS BIGINT), COALESCE(source, ''), COALESCE(run_id, ''), COALESCE({link}, ''),
-                COALESCE(description, ''), COALESCE(status, 'READY'), COALESCE(current_stage, 'None'),
-                CAST(COALESCE(creation_time, 0) AS BIGINT),
-                CAST(COALESCE(last_updated_time, creation_time, 0) AS BIGINT), COALESCE({storage}, '')
-             FROM model_versions ORDER BY name, version"
-        );
-        self.each(&statement, &Of::Everything, |row| {
-            let (name, version): (String, i64) = (row.get(0)?, row.get(1)?);
-            let item = CarriedVersion {
-                tags: tags.remove(&format!("{name}/{version}")).unwrap_or_default(),
-                name,
-                version,
-                source: row.get(2)?,
-                run_id: row.get(3)?,
-                run_link: row.get(4)?,
-                description: row.get(5)?,
-                status: row.get(6)?,
-                stage: row.get(7)?,
-                created_time: row.get(8)?,
-                updated_time: row.get(9)?,
-            };
-            // What MLflow deletes it keeps as a row in a stage of its own.
-            if item.stage != "Deleted_Internal" {
-                versions.push(FoundVersion { item, storage_location: row.get(10)? });
-            }
-            Ok(())
-        })?;
-        Ok(versions)
-    }
-
-    fn aliases(&mut self) -> Result<Vec<CarriedAliases>> {
-        let mut aliases: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-        if self.has_table("registered_model_aliases") {
-            let statement = "SELECT name, alias, CAST(version AS BIGINT) FROM registered_model_aliases";
-            self.each(statement, &Of::Everything, |row| {
-                aliases.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
-                Ok(())
-            })?;
-        }
-        Ok(aliases.into_iter().map(|(name, aliases)| CarriedAliases { name, aliases }).collect())
-    }
-
     fn left_behind(&mut self) -> Result<BTreeMap<String, u64>> {
         let mut left = BTreeMap::new();
         for (table, what) in LEFT_BEHIND {
             if !self.has_table(table) {
                 continue;
             }
-            self.each(&format!("SELECT COUNT(*) FROM {table}"), &Of::Everything, |row| {
-                let count = row.get::<i64>(0)?.cast_unsigned();
-                if count > 0 {
-                    left.insert((*what).to_owned(), count);
-                }
-                Ok(())
-            })?;
+            self.count(&format!("SELECT COUNT(*) FROM {table}"), what, &mut left)?;
+        }
+        for (table, what) in WORKSPACES {
+            if self.has(table, "workspace") {
+                let statement =
+                    format!("SELECT COUNT(*) FROM {table} WHERE NOT ({})", self.is_default(table));
+                self.count(&statement, what, &mut left)?;
+            }
+        }
+        for (table, what) in
+            [("runs", "runs of other workspaces"), ("logged_models", "logged models of other workspaces")]
+        {
+            if self.has("experiments", "workspace") && self.has_table(table) {
+                let statement = format!("SELECT COUNT(*) FROM {table} WHERE NOT ({})", self.is_of_default());
+                self.count(&statement, what, &mut left)?;
+            }
         }
         Ok(left)
+    }
+
+    fn count(&mut self, statement: &str, what: &str, into: &mut BTreeMap<String, u64>) -> Result<()> {
+        self.each(statement, &Of::Everything, |row| {
+            let count = row.get::<i64>(0)?.cast_unsigned();
+            if count > 0 {
+                into.insert(what.to_owned(), count);
+            }
+            Ok(())
+        })
     }
 
     fn run_rows(&mut self, ids: &[String]) -> Result<HashMap<String, Found<CarriedRun>>> {
@@ -394,14 +341,15 @@ impl Source for Database {
             true => self.ids("SELECT version_num FROM alembic_version")?.join(", "),
             false => String::new(),
         };
-        outline.runs = self.ids("SELECT run_uuid FROM runs ORDER BY run_uuid")?;
+        let of_default = self.is_of_default();
+        outline.runs =
+            self.ids(&format!("SELECT run_uuid FROM runs WHERE {of_default} ORDER BY run_uuid"))?;
         if self.has_table("logged_models") {
-            outline.logged_models = self.ids("SELECT model_id FROM logged_models ORDER BY model_id")?;
+            let statement =
+                format!("SELECT model_id FROM logged_models WHERE {of_default} ORDER BY model_id");
+            outline.logged_models = self.ids(&statement)?;
         }
-        if self.has_table("registered_models") {
-            (outline.models, outline.versions) = (self.models()?, self.versions()?);
-            outline.aliases = self.aliases()?;
-        }
+        self.registry(&mut outline)?;
         outline.left_behind = self.left_behind()?;
         Ok(outline)
     }

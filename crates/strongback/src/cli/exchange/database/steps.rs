@@ -13,10 +13,10 @@ pub(super) enum Step {
     /// Takes away the rows whose column has one of these values.
     Clear { table: &'static str, column: &'static str, values: Vec<Value> },
     /// Takes away the rows that this condition tells, whose `{ids}` are these.
-    ClearWhere { table: &'static str, condition: &'static str, ids: Vec<String> },
+    ClearWhere { table: &'static str, condition: String, ids: Vec<String> },
     /// Adds rows.
     Add { table: &'static str, columns: &'static [&'static str], rows: Vec<Vec<Value>> },
-    /// Changes the row that has these keys, the first columns, or adds it.
+    /// Changes the row that has these keys, the first columns, or adds it if it went meanwhile.
     Put { table: &'static str, keys: usize, columns: &'static [&'static str], row: Vec<Value> },
 }
 
@@ -50,24 +50,53 @@ impl Database {
     }
 }
 
+/// What only the item is the cause of is told as invalid; what would meet every other item too is not.
 fn sqlite_refused(error: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode as Sqlite;
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+        Some(Sqlite::DatabaseBusy | Sqlite::DatabaseLocked) => {
             Error::unavailable("The database is in use by somebody who writes. Stop that, or try again.")
                 .because(error)
         }
-        _ => Error::invalid(format!("The database did not take it: {error}.")),
+        Some(Sqlite::ConstraintViolation | Sqlite::TooBig | Sqlite::TypeMismatch) => {
+            Error::invalid(format!("The database did not take it: {error}."))
+        }
+        _ => ended(&error.to_string()).because(error),
     }
 }
 
+/// The same by classes of SQLSTATE: data, constraints, limits such as of a key in an index, and what a trigger raises.
 pub(super) fn postgres_refused(error: postgres::Error) -> Error {
     match error.as_db_error() {
-        Some(told) => Error::invalid(format!("The database did not take it: {}.", told.message())),
+        Some(told) if ["22", "23", "54", "P0"].iter().any(|class| told.code().code().starts_with(class)) => {
+            Error::invalid(format!("The database did not take it: {}.", told.message()))
+        }
+        Some(told) => ended(told.message()).because(error),
         None => Error::unavailable("The connection to the database broke off.").because(error),
     }
 }
 
+fn ended(why: &str) -> Error {
+    Error::unavailable(format!(
+        "The database takes nothing: {why}. See to that and make the same call again, which goes on where this one ended."
+    ))
+}
+
 impl Step {
+    /// Adds a row that is new, which one with the same keys stands in the way of, or changes one that is there.
+    pub(super) fn put(
+        table: &'static str,
+        keys: usize,
+        columns: &'static [&'static str],
+        row: Vec<Value>,
+        is_new: bool,
+    ) -> Self {
+        match is_new {
+            true => Self::Add { table, columns, rows: vec![row] },
+            false => Self::Put { table, keys, columns, row },
+        }
+    }
+
     fn table(&self) -> &'static str {
         match self {
             Self::Clear { table, .. }
@@ -148,11 +177,13 @@ impl Step {
             Self::Put { table, keys, columns, row } => {
                 let kept = kept(table, columns, has);
                 let from = format!("FROM json_populate_record(NULL::{table}, CAST($1 AS TEXT)::json) AS new");
-                let names: Vec<&str> = kept.iter().map(|at| columns[*at]).collect();
+                let (same, set): (Vec<usize>, Vec<usize>) = kept.iter().partition(|at| **at < *keys);
                 let set: Vec<String> =
-                    names.iter().skip(*keys).map(|name| format!("{name} = new.{name}")).collect();
-                let same: Vec<String> =
-                    names.iter().take(*keys).map(|name| format!("{table}.{name} = new.{name}")).collect();
+                    set.iter().map(|at| format!("{} = new.{}", columns[*at], columns[*at])).collect();
+                let same: Vec<String> = same
+                    .iter()
+                    .map(|at| format!("{table}.{} = new.{}", columns[*at], columns[*at]))
+                    .collect();
                 let change =
                     format!("UPDATE {table} SET {} {from} WHERE {}", set.join(", "), same.join(" AND "));
                 let text = record(columns, &kept, row).to_string();

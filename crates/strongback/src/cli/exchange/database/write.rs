@@ -1,7 +1,8 @@
 //! Writing: items in whole, each batch in one transaction, into the tables and columns that there are.
 //!
 //! What must stay true: a batch is there in whole or not at all; nothing but the rows of its items is touched; the tables stay as
-//! MLflow made them. An item of which something is there already is written over, since the caller decided so.
+//! MLflow made them. An item that the caller knows to be there is written over, since the caller decided so; a new one is added, and
+//! refused where somebody made the same meanwhile.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,13 +13,15 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    super::source::{Found, FoundExperiment, FoundVersion},
-    Connection, Database, EXPERIMENT_TAG, Of,
+    super::{
+        numbers::EXPERIMENT_TAG,
+        source::{Found, FoundExperiment},
+    },
+    Connection, Database, Of,
     steps::{Step, postgres_refused},
 };
 use crate::{
     error::{Error, Result},
-    registry::carried::{CarriedAliases, CarriedModel},
     tracking::{
         model::carried::CarriedLoggedModel,
         run::carried::{CarriedPoint, CarriedRun},
@@ -31,7 +34,7 @@ const SOURCE_TYPE: &str = "UNKNOWN";
 /// Data sets of an experiment that are there: by name and digest, with their ids.
 pub(super) type Datasets = HashMap<(String, String), String>;
 
-fn some(text: &str) -> Value {
+pub(super) fn some(text: &str) -> Value {
     if text.is_empty() { Value::Null } else { json!(text) }
 }
 
@@ -70,9 +73,13 @@ fn newest(points: &[CarriedPoint]) -> Option<CarriedPoint> {
 }
 
 impl Database {
-    /// Whether ids of experiments have the width that ours have. MLflow's own in PostgreSQL are of 32 bits.
-    fn is_wide(&self) -> bool {
-        matches!(self.connection, Connection::Sqlite(_))
+    /// Whether an experiment of ours has, or can have, its id as its number there: nobody else has it, and it fits. MLflow's own in
+    /// PostgreSQL are of 32 bits.
+    pub(in super::super) fn can_keep_number(&self, ours: &str) -> bool {
+        let fits =
+            |number: i64| matches!(self.connection, Connection::Sqlite(_)) || i32::try_from(number).is_ok();
+        let is_free = |number: i64| fits(number) && !self.numbers.is_taken(number);
+        self.numbers.there(ours).is_none() && ours.parse().is_ok_and(is_free)
     }
 
     /// The id that an experiment of ours has there.
@@ -85,23 +92,18 @@ impl Database {
         }
     }
 
-    /// Puts an experiment there.
-    pub(in super::super) fn put_experiment(&mut self, found: &FoundExperiment) -> Result<()> {
+    /// Puts an experiment there, under another number and with a tag that tells it where its own cannot be.
+    pub(in super::super) fn put_experiment(&mut self, found: &FoundExperiment, is_new: bool) -> Result<()> {
         let item = &found.item;
+        let ours = &item.experiment_id;
+        let id = match is_new && !self.can_keep_number(ours) {
+            true => self.last_number()? + 1,
+            false => self.experiment_id(ours)?,
+        };
+        let is_moved = id.to_string() != *ours;
         let mut tags = item.tags.clone();
-        let mut id = self.experiment_id(&item.experiment_id)?;
-        if !self.is_wide() && i32::try_from(id).is_err() {
-            let mut last = 0;
-            let statement = "SELECT CAST(COALESCE(MAX(experiment_id), 0) AS BIGINT) FROM experiments";
-            self.each(statement, &Of::Everything, |row| {
-                last = row.get(0)?;
-                Ok(())
-            })?;
-            id = last + 1;
-            Arc::make_mut(&mut self.numbers).add(id, &item.experiment_id);
-        }
-        if self.numbers.ours(id).is_some() {
-            tags.insert(EXPERIMENT_TAG.to_owned(), item.experiment_id.clone());
+        if is_moved {
+            tags.insert(EXPERIMENT_TAG.to_owned(), ours.clone());
         }
         let rows = tags.iter().map(|(key, value)| vec![json!(id), json!(key), json!(value)]).collect();
         let columns = &[
@@ -121,10 +123,38 @@ impl Database {
             json!(item.updated_time),
         ];
         self.apply(vec![
-            Step::Put { table: "experiments", keys: 1, columns, row },
+            Step::put("experiments", 1, columns, row, is_new),
             Step::Clear { table: "experiment_tags", column: "experiment_id", values: vec![json!(id)] },
             Step::Add { table: "experiment_tags", columns: &["experiment_id", "key", "value"], rows },
-        ])
+        ])?;
+        if is_moved {
+            Arc::make_mut(&mut self.numbers).add(id, ours);
+        }
+        if is_new { self.settle_numbers() } else { Ok(()) }
+    }
+
+    /// The greatest number of an experiment there.
+    fn last_number(&mut self) -> Result<i64> {
+        let mut last = 0;
+        let statement = "SELECT CAST(COALESCE(MAX(experiment_id), 0) AS BIGINT) FROM experiments";
+        self.each(statement, &Of::Everything, |row| {
+            last = row.get(0)?;
+            Ok(())
+        })?;
+        Ok(last)
+    }
+
+    /// Lets the next experiment that is made there have a number that is free; what was given once is not given again.
+    fn settle_numbers(&mut self) -> Result<()> {
+        let Connection::Postgres(client) = &mut self.connection else { return Ok(()) };
+        client
+            .batch_execute(
+                "SELECT setval(name, last)
+                 FROM (SELECT pg_get_serial_sequence('experiments', 'experiment_id') AS name,
+                    (SELECT MAX(experiment_id) FROM experiments) AS last) AS made
+                 WHERE last > COALESCE(pg_sequence_last_value(CAST(name AS regclass)), 0)",
+            )
+            .map_err(postgres_refused)
     }
 
     /// Puts runs there. Of those in `there` the rows that are there go first.
@@ -139,7 +169,9 @@ impl Database {
         for Found { item, artifact_uri } in runs {
             let row = self.run_row(item, artifact_uri)?;
             if there.contains(&item.run_id) {
-                steps.push(Step::Put { table: "runs", keys: 1, columns: RUN_COLUMNS, row });
+                // What an item does not carry stays as it is there.
+                let (columns, row) = (&RUN_COLUMNS[..RUN_CARRIED], row[..RUN_CARRIED].to_vec());
+                steps.push(Step::Put { table: "runs", keys: 1, columns, row });
             } else {
                 heads.push(row);
             }
@@ -174,17 +206,18 @@ impl Database {
         if self.has_table("inputs") {
             steps.push(Step::ClearWhere {
                 table: "input_tags",
-                condition: "input_uuid IN (SELECT input_uuid FROM inputs WHERE destination_type = 'RUN' AND destination_id {ids})",
+                condition: "input_uuid IN (SELECT input_uuid FROM inputs WHERE destination_type = 'RUN' AND destination_id {ids})".to_owned(),
                 ids: ids.clone(),
             });
             steps.push(Step::ClearWhere {
                 table: "inputs",
-                condition: "source_type = 'DATASET' AND destination_type = 'RUN' AND destination_id {ids}",
+                condition: "source_type = 'DATASET' AND destination_type = 'RUN' AND destination_id {ids}"
+                    .to_owned(),
                 ids: ids.clone(),
             });
             steps.push(Step::ClearWhere {
                 table: "inputs",
-                condition: "source_type IN ('RUN_INPUT', 'RUN_OUTPUT') AND source_id {ids}",
+                condition: "source_type IN ('RUN_INPUT', 'RUN_OUTPUT') AND source_id {ids}".to_owned(),
                 ids,
             });
         }
@@ -195,18 +228,18 @@ impl Database {
         Ok(vec![
             json!(item.run_id),
             json!(item.tags.get("mlflow.runName").map_or("", String::as_str)),
-            json!(SOURCE_TYPE),
-            json!(""),
-            json!(""),
             json!(item.user),
             json!(item.status),
             json!(item.start_time),
             json!(item.end_time),
             json!(item.deleted_time),
-            json!(""),
             lifecycle(item.deleted_time.is_some()),
             json!(artifact_uri),
             json!(self.experiment_id(&item.experiment_id)?),
+            json!(SOURCE_TYPE),
+            json!(""),
+            json!(""),
+            json!(""),
         ])
     }
 
@@ -317,7 +350,8 @@ impl Database {
                 some(&item.source_run_id),
                 some(&item.status_message),
             ];
-            steps.push(Step::Put { table: "logged_models", keys: 1, columns: LOGGED_MODEL_COLUMNS, row });
+            let is_new = !there.contains(&item.model_id);
+            steps.push(Step::put("logged_models", 1, LOGGED_MODEL_COLUMNS, row, is_new));
             let text = |(key, value): (&String, &String)| {
                 vec![json!(item.model_id), json!(home), json!(key), json!(value)]
             };
@@ -354,102 +388,26 @@ impl Database {
         steps.push(text("logged_model_metrics", MEASUREMENT_COLUMNS, metrics));
         self.apply(steps)
     }
-
-    /// Puts a registered model there.
-    pub(in super::super) fn put_model(&mut self, item: &CarriedModel) -> Result<()> {
-        let columns = &["name", "description", "creation_time", "last_updated_time"];
-        let row = vec![
-            json!(item.name),
-            some(&item.description),
-            json!(item.created_time),
-            json!(item.updated_time),
-        ];
-        let tags =
-            item.tags.iter().map(|(key, value)| vec![json!(item.name), json!(key), json!(value)]).collect();
-        self.apply(vec![
-            Step::Put { table: "registered_models", keys: 1, columns, row },
-            Step::Clear { table: "registered_model_tags", column: "name", values: vec![json!(item.name)] },
-            Step::Add { table: "registered_model_tags", columns: &["name", "key", "value"], rows: tags },
-        ])
-    }
-
-    /// Puts a version there.
-    pub(in super::super) fn put_version(&mut self, found: &FoundVersion) -> Result<()> {
-        let item = &found.item;
-        let row = vec![
-            json!(item.name),
-            json!(item.version),
-            json!(item.created_time),
-            json!(item.updated_time),
-            some(&item.description),
-            json!(item.stage),
-            json!(item.source),
-            some(&found.storage_location),
-            some(&item.run_id),
-            some(&item.run_link),
-            json!(item.status),
-        ];
-        let tags = item
-            .tags
-            .iter()
-            .map(|(key, value)| vec![json!(item.name), json!(item.version), json!(key), json!(value)])
-            .collect();
-        let number = item.version;
-        self.apply(vec![
-            Step::Put { table: "model_versions", keys: 2, columns: VERSION_COLUMNS, row },
-            Step::ClearWhere {
-                table: "model_version_tags",
-                condition: "name || '/' || CAST(version AS TEXT) {ids}",
-                ids: vec![format!("{}/{number}", item.name)],
-            },
-            Step::Add {
-                table: "model_version_tags",
-                columns: &["name", "version", "key", "value"],
-                rows: tags,
-            },
-        ])
-    }
-
-    /// Sets aliases of a model; those that it has more there stay.
-    pub(in super::super) fn put_aliases(&mut self, found: &CarriedAliases) -> Result<()> {
-        let steps = found.aliases.iter().map(|(alias, version)| Step::Put {
-            table: "registered_model_aliases",
-            keys: 2,
-            columns: &["name", "alias", "version"],
-            row: vec![json!(found.name), json!(alias), json!(version)],
-        });
-        self.apply(steps.collect())
-    }
-
-    /// Lets the next experiment that is made there have a number that is free.
-    pub(in super::super) fn settle_numbers(&mut self) -> Result<()> {
-        let Connection::Postgres(client) = &mut self.connection else { return Ok(()) };
-        client
-            .batch_execute(
-                "SELECT setval(pg_get_serial_sequence('experiments', 'experiment_id'),
-                    GREATEST((SELECT MAX(experiment_id) FROM experiments), 1))
-                 WHERE pg_get_serial_sequence('experiments', 'experiment_id') IS NOT NULL",
-            )
-            .map_err(postgres_refused)
-    }
 }
 
 const RUN_COLUMNS: &[&str] = &[
     "run_uuid",
     "name",
-    "source_type",
-    "source_name",
-    "entry_point_name",
     "user_id",
     "status",
     "start_time",
     "end_time",
     "deleted_time",
-    "source_version",
     "lifecycle_stage",
     "artifact_uri",
     "experiment_id",
+    "source_type",
+    "source_name",
+    "entry_point_name",
+    "source_version",
 ];
+/// How many of them, from the first, an item carries.
+const RUN_CARRIED: usize = 10;
 const TEXT_COLUMNS: &[&str] = &["run_uuid", "key", "value"];
 const POINT_COLUMNS: &[&str] = &["run_uuid", "key", "timestamp", "step", "value", "is_nan"];
 const DATASET_COLUMNS: &[&str] = &[
@@ -489,20 +447,6 @@ const MEASUREMENT_COLUMNS: &[&str] = &[
     "dataset_name",
     "dataset_digest",
 ];
-const VERSION_COLUMNS: &[&str] = &[
-    "name",
-    "version",
-    "creation_time",
-    "last_updated_time",
-    "description",
-    "current_stage",
-    "source",
-    "storage_location",
-    "run_id",
-    "run_link",
-    "status",
-];
-
 fn input_row(id: &str, from: (&str, &str), to: (&str, &str), step: i64) -> Vec<Value> {
     vec![json!(id), json!(from.0), json!(from.1), json!(to.0), json!(to.1), json!(step)]
 }

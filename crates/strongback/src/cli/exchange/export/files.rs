@@ -25,7 +25,8 @@ impl Export<'_> {
         let body = serde_json::to_string(&FilesRequest { kind, ids }).map_err(Error::internal)?;
         let (answer, _): (FilesResponse, _) =
             insist(|| self.client.send_named("/api/1.0/exchange/files", "application/json", body.clone()))?;
-        for FilesOf { id, artifact_uri, files } in answer.owners {
+        for FilesOf { id, artifact_uri, files, refused } in answer.owners {
+            self.report.files.refused.extend(refused.map(|why| format!("of {id}: {why}")));
             self.store_all(&id, &artifact_uri, &files)?;
         }
         Ok(())
@@ -48,7 +49,8 @@ impl Export<'_> {
             match stored {
                 Ok(is_new) => {
                     self.report.files.stored += usize::from(is_new);
-                    self.report.files.equal += 1;
+                    // One that only would be written is not there.
+                    self.report.files.equal += usize::from(self.writes || !is_new);
                 }
                 Err(error) => {
                     self.report.files.refused.push(format!("{} of {owner}: {}", file.path, error.message()));

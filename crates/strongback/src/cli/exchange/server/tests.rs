@@ -211,6 +211,27 @@ fn a_new_server_has_logged_models() {
 }
 
 #[test]
+fn an_experiment_that_an_export_gave_another_number_has_its_id_again() {
+    let wide = "5000000000";
+    let address = serve(move |asked| match asked.path.as_str() {
+        "/api/2.0/mlflow/experiments/search" => json(&json!({"experiments": [
+            {"experiment_id": "1", "name": "one", "tags": [{"key": "strongback.experiment_id", "value": wide}]}]})),
+        "/api/2.0/mlflow/logged-models/search" => json(&json!({"models": [{"info": {"model_id": "m-1"}}]})),
+        "/api/2.0/mlflow/logged-models/m-1" => {
+            json(&json!({"model": {"info": {"model_id": "m-1", "experiment_id": "1", "name": "net"}}}))
+        }
+        _ => old(asked),
+    });
+    let mut server = server(&address);
+    let outline = server.outline().unwrap();
+    let home = &outline.experiments[0].item;
+    assert_eq!((&home.experiment_id[..], home.tags.len()), (wide, 0));
+    let runs = server.runs(&outline.runs).unwrap();
+    assert!(runs.len() == 2 && runs.iter().all(|run| run.item.experiment_id == wide));
+    assert_eq!(server.logged_models(&outline.logged_models).unwrap()[0].item.experiment_id, wide);
+}
+
+#[test]
 fn files_are_listed_and_fetched() {
     let address = serve(|asked| match (asked.path.as_str(), asked.of("path")) {
         (ARTIFACTS, "1/a/artifacts") => {
