@@ -34,7 +34,7 @@ test: ## formats, lints, dependencies, Rust tests, the demo, then real clients o
 
 bench: ## release build, measured side by side with the peers: MLflow's server and scorer, FastAPI, Polars, DuckDB
 	@venv=$$(tools/venv.sh) && STRONGBACK_VENV="$$venv" bench/run.sh \
-	&& for each in scoring overhead log_cost why join travel; do \
+	&& for each in scoring overhead log_cost why join travel curves large flat; do \
 		"$$venv/bin/python" "bench/$$each.py" --binary $(CARGO_TARGET_DIR)/release/strongback || exit; \
 	done \
 	&& "$$venv/bin/python" bench/join.py --order shuffled --binary $(CARGO_TARGET_DIR)/release/strongback

@@ -70,9 +70,10 @@ demo() {
 }
 
 clients() {
-    # A process of its own for the browser: its driver keeps an event loop that other clients would trip over.
+    # A process of its own for the browser: its driver keeps an event loop that other clients would trip over. Of the others two
+    # run at once, a file each, with servers of their own: half of their time is waiting.
     binary && "$venv/bin/python" -m pytest tests/clients/browser \
-        && "$venv/bin/python" -m pytest tests/clients --ignore=tests/clients/browser
+        && "$venv/bin/python" -m pytest tests/clients --ignore=tests/clients/browser -n 2 --dist loadfile
 }
 
 stages=("$@")
