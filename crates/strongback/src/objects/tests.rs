@@ -34,7 +34,9 @@ fn temporary_files(objects: &Disk) -> usize {
 #[tokio::test]
 async fn what_is_written_is_read_whole_and_in_ranges() {
     let (_dir, objects) = store();
-    for sizes in [&[][..], &[0], &[10], &[BLOCK_BYTES], &[BLOCK_BYTES - 1, 1, 1], &[3 * BLOCK_BYTES + 5, 9]] {
+    let large = [17 * BLOCK_BYTES, 17 * BLOCK_BYTES, 5];
+    let small = [&[][..], &[0], &[10], &[BLOCK_BYTES], &[BLOCK_BYTES - 1, 1, 1], &[3 * BLOCK_BYTES + 5, 9]];
+    for sizes in small.into_iter().chain([&large[..]]) {
         let claim = objects.claim(ObjectId::random());
         let (whole, body) = chunks(sizes);
         let written = objects.write(&claim, u64::MAX, body).await.unwrap();

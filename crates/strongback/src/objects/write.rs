@@ -1,4 +1,5 @@
-//! Writing an object: blocks are gathered without blocking, and each is hashed and written on the blocking pool.
+//! Writing an object: blocks are gathered without blocking, and each is hashed and written on the blocking pool, while
+//! the next is gathered. Of a large one, what was written is on its way to the disk while the rest comes.
 //!
 //! A body that fits into one block, as nearly all do, costs one visit to the pool. No thread waits for a slow client.
 
@@ -8,12 +9,14 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::Arc,
+    thread,
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream::BoxStream};
 use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
 
 use super::{
     BLOCK_BYTES, Claim, Disk, ObjectId,
@@ -23,6 +26,9 @@ use crate::error::{Code, Error, Result};
 
 /// How long a body may stop coming before it is given up. A whole one may take long.
 const SILENCE: Duration = Duration::from_mins(1);
+
+/// Bytes of a file from which they are sent to the disk before the rest is there.
+const SEND_BYTES: u64 = 16 << 20;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,25 +48,27 @@ impl Disk {
         body: BoxStream<'_, Result<Bytes>>,
     ) -> Result<Written> {
         let mut blocks = Blocks::new(body, limit);
-        let mut partial: Option<Partial> = None;
+        let mut working: Option<JoinHandle<Result<Partial>>> = None;
         loop {
-            let (block, last) = blocks.next().await?;
-            let (store, id) = (Arc::clone(&self.0), claim.id());
-            let step = move || -> Result<Step> {
-                let mut writing = match partial {
-                    Some(writing) => writing,
-                    None => Partial::begin(&store, id).map_err(Error::unwritten(&store.root))?,
-                };
-                writing.append(&block).map_err(Error::unwritten(&store.root))?;
-                if last {
-                    return writing.finish().map(Step::Done).map_err(Error::unwritten(&store.root));
-                }
-                Ok(Step::More(writing))
+            let gathered = blocks.next().await;
+            // Also where nothing more comes: whoever claimed the object has it alone until then.
+            let before = match working.take() {
+                Some(step) => Some(step.await.map_err(Error::internal)??),
+                None => None,
             };
-            match tokio::task::spawn_blocking(step).await.map_err(Error::internal)?? {
-                Step::Done(written) => return Ok(written),
-                Step::More(writing) => partial = Some(writing),
+            let (block, is_last) = gathered?;
+            let (store, id) = (Arc::clone(&self.0), claim.id());
+            let step = move || -> io::Result<Partial> {
+                let mut writing = before.map_or_else(|| Partial::begin(&store, id), Ok)?;
+                writing.append(&block)?;
+                Ok(writing)
+            };
+            let root = self.0.root.clone();
+            if is_last {
+                let end = move || step().and_then(Partial::finish).map_err(Error::unwritten(&root));
+                return tokio::task::spawn_blocking(end).await.map_err(Error::internal)?;
             }
+            working = Some(tokio::task::spawn_blocking(move || step().map_err(Error::unwritten(&root))));
         }
     }
 
@@ -92,11 +100,6 @@ fn concat(store: &Arc<Inner>, id: ObjectId, parts: &[ObjectId]) -> io::Result<Wr
         }
     }
     whole.finish()
-}
-
-enum Step {
-    More(Partial),
-    Done(Written),
 }
 
 /// Gathers a body into blocks.
@@ -153,6 +156,9 @@ struct Partial {
     file: fs::File,
     hash: Sha256,
     size: u64,
+    /// Bytes that nobody has sent to the disk yet, and who does that with those before.
+    unsent: u64,
+    sending: Option<thread::JoinHandle<io::Result<()>>>,
     finished: bool,
 }
 
@@ -160,16 +166,33 @@ impl Partial {
     fn begin(store: &Arc<Inner>, id: ObjectId) -> io::Result<Self> {
         let path = store.temporary(id);
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self { store: Arc::clone(store), id, path, file, hash: Sha256::new(), size: 0, finished: false })
+        let (hash, store) = (Sha256::new(), Arc::clone(store));
+        Ok(Self { store, id, path, file, hash, size: 0, unsent: 0, sending: None, finished: false })
     }
 
     fn append(&mut self, block: &[u8]) -> io::Result<()> {
         self.hash.update(block);
         self.size += block.len() as u64;
-        self.file.write_all(block)
+        self.file.write_all(block)?;
+        self.unsent += block.len() as u64;
+        if self.unsent >= SEND_BYTES && self.sending.as_ref().is_none_or(thread::JoinHandle::is_finished) {
+            self.wait_for_disk()?;
+            let file = self.file.try_clone()?;
+            let send = move || file.sync_data();
+            self.sending = Some(thread::Builder::new().name("strongback-send".into()).spawn(send)?);
+            self.unsent = 0;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is on its way to the disk. A failure of it is told once, and only here.
+    fn wait_for_disk(&mut self) -> io::Result<()> {
+        let Some(sending) = self.sending.take() else { return Ok(()) };
+        sending.join().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs a file panicked")))
     }
 
     fn finish(mut self) -> io::Result<Written> {
+        self.wait_for_disk()?;
         self.file.sync_data()?;
         let target = self.store.path(self.id);
         fs::rename(&self.path, &target)?;
