@@ -7,8 +7,8 @@ use std::{cell::RefCell, io};
 
 use zstd::bulk::Compressor;
 
-/// Bytes of the largest input after which a context is kept: below a megabyte of context at every level in use.
-const KEPT_BYTES_MAX: usize = 256 << 10;
+/// Bytes of the largest input after which a context is kept: about a megabyte of context at most, at every level in use.
+const KEPT_BYTES_MAX: usize = 128 << 10;
 
 thread_local! {
     static CONTEXT: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };

@@ -122,6 +122,10 @@ pub(super) trait Engine {
     fn late(&mut self, _has_room: bool) -> Result<Option<Box<dyn Job>>> {
         Ok(None)
     }
+    /// Waits until nothing is uncertain any more of the groups before; an error where it stays so.
+    fn certain(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Commits. `transaction` is its number in the database, where it wrote a block and the database counts.
     fn commit(&mut self, transaction: Option<i64>) -> Commit;
     /// Answers everybody of a group whose commit stands, once it is durable.
@@ -159,11 +163,9 @@ impl Finished {
         }
     }
 
-    /// Tells everybody the same, but for those who wrote nothing and were refused anyway.
+    /// Tells everybody the same: also who was refused may have been for what another one of the group wrote.
     pub(super) fn fail(self, error: &Error) {
-        for (job, outcome) in self.jobs.into_iter().zip(self.outcomes) {
-            job.settle(outcome.and_then(|()| Err(error.clone())));
-        }
+        settle_all(self.jobs, error);
     }
 }
 
@@ -296,7 +298,8 @@ fn attempt(engine: &mut impl Engine, jobs: &mut Vec<Box<dyn Job>>, room: usize) 
         Ok(ran) => ran,
         Err(failure) => {
             engine.rollback();
-            return Attempt::Failed(failure);
+            // It may have failed for what a group before it wrote.
+            return Attempt::Failed(engine.certain().map_or_else(Failure::from, |()| failure));
         }
     };
     match engine.commit(block.as_ref().map(|(_, transaction)| *transaction)) {

@@ -55,6 +55,8 @@ const QUEUE_WAIT: Duration = Duration::from_secs(10);
 /// How long a write waits in the queue and for its commit: less than a request may take, so that its caller hears
 /// from here, where it is known how far the write came.
 const WRITE_WAIT: Duration = Duration::from_secs(50);
+/// How long a read waits until what it may have seen is on the disk.
+const DISK_WAIT: Duration = Duration::from_secs(10);
 /// Reader connections of a store.
 pub(crate) const READERS: usize = 4;
 /// Writes that one commit group takes at most.
@@ -210,7 +212,14 @@ impl Db {
     /// Waits until what a read may have seen is durable.
     async fn keep(&self, seen: u64) -> Result<()> {
         let Readers::Sqlite(readers) = &self.0.readers else { return Ok(()) };
-        if readers.log().is_kept(seen).await {
+        let kept = tokio::time::timeout(DISK_WAIT, readers.log().is_kept(seen)).await;
+        let kept = kept.map_err(|_| {
+            Error::unavailable(format!(
+                "The disk of the metadata store has not taken the last write for {} s. Repeat the request later.",
+                DISK_WAIT.as_secs()
+            ))
+        })?;
+        if kept {
             return Ok(());
         }
         // The disk did not take it. A writer brings it there before it begins anything else, or says why it cannot.
@@ -310,7 +319,7 @@ fn writers_gone() -> Error {
 }
 
 /// Reads a store on a connection of its own, without becoming one of its writers: for an auditor, also beside a running
-/// server. Blocks. A store with another schema than this version's is refused.
+/// server, whose last commit it may see before it is on the disk. Blocks. A store with another schema than this version's is refused.
 pub fn inspect<T>(location: &Location, read: impl FnOnce(&mut Sql<'_>) -> Result<T>) -> Result<T> {
     inspect_any(location, |sql| {
         migrate::require_newest(sql)?;

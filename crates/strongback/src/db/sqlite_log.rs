@@ -59,7 +59,8 @@ impl Log {
             let file = File::options().read(true).write(true).open(&path)?;
             // The file may be new, and so may be its name.
             file.sync_all()?;
-            File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
             Ok(file)
         };
         let file = open().map_err(|error| {
@@ -86,6 +87,16 @@ impl Log {
         self.state.send_modify(|state| *state = State { kept, is_in_doubt: false });
     }
 
+    /// Says that nobody knows what became of the COMMIT that was begun last.
+    pub(super) fn doubt(&self) {
+        self.state.send_modify(|state| state.is_in_doubt = true);
+    }
+
+    /// Whether something is committed that could not be synced.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.state.borrow().is_in_doubt
+    }
+
     /// What a read may have seen that ends now; for [`Self::is_kept`].
     pub(super) fn seen(&self) -> u64 {
         self.begun.load(Ordering::SeqCst)
@@ -108,7 +119,7 @@ impl Log {
             }
             Err(error) => {
                 tracing::error!(%error, "the disk did not keep the metadata store's log");
-                self.state.send_modify(|state| state.is_in_doubt = true);
+                self.doubt();
                 group.fail(&Error::outcome_unknown(format!(
                     "The disk of the metadata store failed in the middle of the commit: {error}."
                 )));
@@ -117,8 +128,15 @@ impl Log {
         synced
     }
 
-    /// Writes the log anew, byte for byte, and syncs it. For the writer alone, outside a transaction.
-    pub(super) fn rewrite(&self) -> io::Result<()> {
+    /// Writes the log anew, byte for byte, and syncs it. For the writer alone, outside a transaction. So many frames count; where
+    /// fewer can be read back, the kernel has lost some, and nothing may be written behind them.
+    pub(super) fn rewrite(&self, frames: u64) -> io::Result<()> {
+        let whole = frames::count(&self.file)?;
+        if whole < frames {
+            return Err(io::Error::other(format!(
+                "of {frames} frames of the log {whole} can be read back; start the server anew, which goes on with those"
+            )));
+        }
         let length = self.file.metadata()?.len();
         let mut block = vec![0; BLOCK];
         let mut at = 0;
@@ -129,6 +147,64 @@ impl Log {
             at += part.len() as u64;
         }
         self.file.sync_data()
+    }
+}
+
+/// Frames of the log, by SQLite's file format (sqlite.org/fileformat2.html, section 4).
+mod frames {
+    use std::{fs::File, io, os::unix::fs::FileExt};
+
+    const HEADER: usize = 32;
+    const FRAME: usize = 24;
+    /// The checksum is over words in the byte order that the last bit says.
+    const MAGIC: u32 = 0x377f_0682;
+
+    /// How many frames from the first belong to the log as it is now and are whole, each checksum carried on from the one before.
+    pub(super) fn count(file: &File) -> io::Result<u64> {
+        let length = file.metadata()?.len();
+        if length < HEADER as u64 {
+            return Ok(0);
+        }
+        let mut header = [0; HEADER];
+        file.read_exact_at(&mut header, 0)?;
+        let magic = word(&header, 0, true);
+        let page = match word(&header, 8, true) {
+            size @ 512..=65_536 if size.is_power_of_two() => size as usize,
+            _ => return Ok(0),
+        };
+        let is_big = magic & 1 == 1;
+        let mut sum = add((0, 0), &header[..24], is_big);
+        if magic & !1 != MAGIC || sum != stored(&header[24..]) {
+            return Ok(0);
+        }
+        let (mut frame, mut at, mut count) = (vec![0; FRAME + page], HEADER as u64, 0);
+        while at + frame.len() as u64 <= length {
+            file.read_exact_at(&mut frame, at)?;
+            sum = add(add(sum, &frame[..8], is_big), &frame[FRAME..], is_big);
+            if frame[8..16] != header[16..24] || sum != stored(&frame[16..FRAME]) {
+                break;
+            }
+            (at, count) = (at + frame.len() as u64, count + 1);
+        }
+        Ok(count)
+    }
+
+    fn word(bytes: &[u8], at: usize, is_big: bool) -> u32 {
+        let mut four = [0; 4];
+        four.copy_from_slice(&bytes[at..at + 4]);
+        if is_big { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) }
+    }
+
+    fn stored(bytes: &[u8]) -> (u32, u32) {
+        (word(bytes, 0, true), word(bytes, 4, true))
+    }
+
+    fn add((mut first, mut second): (u32, u32), bytes: &[u8], is_big: bool) -> (u32, u32) {
+        for at in (0..bytes.len()).step_by(8) {
+            first = first.wrapping_add(word(bytes, at, is_big)).wrapping_add(second);
+            second = second.wrapping_add(word(bytes, at + 4, is_big)).wrapping_add(first);
+        }
+        (first, second)
     }
 }
 

@@ -80,7 +80,8 @@ pub(super) fn open(
     let free =
         (0..READERS).map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect::<Result<Vec<_>>>()?;
     let signals = Arc::new(Signals::default());
-    let checkpointer = Checkpointer { path: path.to_path_buf(), signals: Arc::clone(&signals) };
+    let checkpointer =
+        Checkpointer { path: path.to_path_buf(), signals: Arc::clone(&signals), log: Arc::clone(&log) };
     spawn("strongback-checkpoint", move || checkpointer.run())?;
     let readers = Readers { free: Mutex::new(free), log: Arc::clone(&log) };
     let mut engine = Writer::new(writer, chain, inbox, (Arc::clone(mark), signals, log))?;
@@ -216,7 +217,7 @@ impl Writer {
                 self.signals.closed.store(true, Ordering::Relaxed);
                 return;
             }
-            if self.signals.wrap_due.swap(false, Ordering::Relaxed) {
+            if !self.in_doubt && self.signals.wrap_due.swap(false, Ordering::Relaxed) {
                 checkpoint(&self.conn, "PASSIVE");
             }
         }
@@ -225,7 +226,7 @@ impl Writer {
         if self.in_doubt
             && let Err(error) = self.settle()
         {
-            tracing::error!(?error, "the last commit failed: the next start may find it made");
+            return tracing::error!(?error, "the last commit failed: the next start may find it made");
         }
         checkpoint(&self.conn, "TRUNCATE");
     }
@@ -261,6 +262,9 @@ impl Writer {
     fn recover(&mut self) -> bool {
         tracing::error!("a commit group ended with a panic; its writes may stand or not");
         self.rollback();
+        // It may have been in the middle of a commit.
+        self.log.doubt();
+        self.in_doubt = true;
         match load_chain(&self.conn) {
             Ok(chain) => self.chain = chain,
             Err(error) => {
@@ -285,7 +289,11 @@ impl Writer {
             slots::mark(&mut sql, SLOT).and_then(|()| self.conn.execute_batch("COMMIT").map_err(store_error));
         self.rollback();
         settled?;
-        self.log.rewrite().map_err(|error| Error::unavailable(FAILING).because(error))?;
+        let frames = checkpoint(&self.conn, "NOOP").max(0).cast_unsigned();
+        self.log.rewrite(frames).map_err(|error| {
+            tracing::error!(%error, "the log of the metadata store could not be brought to the disk");
+            Error::unavailable(FAILING).because(error)
+        })?;
         self.log.keep();
         self.in_doubt = false;
         Ok(())
@@ -308,6 +316,9 @@ impl Engine for Writer {
     /// While a commit is in doubt, nothing else is begun: who looks for it would be shown a state without it, and be
     /// told by a restart that it was made.
     fn begin(&mut self) -> Result<()> {
+        if self.syncer.is_idle() {
+            self.wait_for_sync();
+        }
         if self.in_doubt {
             self.settle().map_err(|error| Error::unavailable(FAILING).because(error))?;
         }
@@ -327,11 +338,13 @@ impl Engine for Writer {
             }
             thread::yield_now();
         }
-        self.wait_for_sync();
-        if self.in_doubt {
-            return Err(Error::unavailable(FAILING));
-        }
+        self.certain()?;
         Ok(if has_room { self.inbox.try_recv().ok() } else { None })
+    }
+
+    fn certain(&mut self) -> Result<()> {
+        self.wait_for_sync();
+        if self.in_doubt { Err(Error::unavailable(FAILING)) } else { Ok(()) }
     }
 
     fn commit(&mut self, _: Option<i64>) -> Commit {
@@ -396,6 +409,7 @@ impl Engine for Writer {
 struct Checkpointer {
     path: PathBuf,
     signals: Arc<Signals>,
+    log: Arc<Log>,
 }
 
 impl Checkpointer {
@@ -408,7 +422,8 @@ impl Checkpointer {
         while !self.signals.closed.load(Ordering::Relaxed) {
             thread::sleep(CHECKPOINT_EVERY);
             let commits = self.signals.commits.load(Ordering::Relaxed);
-            if commits == seen {
+            // Of a log in doubt nothing may come into the database.
+            if commits == seen || self.log.is_in_doubt() {
                 continue;
             }
             seen = commits;
@@ -661,5 +676,26 @@ mod tests {
         assert!(late_told.outcome(WAIT).await.is_ok());
         assert_eq!((number(&writer, "SELECT SUM(id) FROM parent"), writer.log.seen()), (6, 1));
         assert!(writer.log.is_kept(1).await);
+    }
+
+    #[tokio::test]
+    async fn a_log_that_cannot_be_read_back_is_not_written_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        assert_eq!(group(&mut writer, &[&ADOPTED]).await, [(None, 1)]);
+        let frames = checkpoint(&writer.conn, "NOOP");
+        assert!(frames > 0);
+        writer.log.rewrite(frames.cast_unsigned()).unwrap();
+        writer.log.rewrite(frames.cast_unsigned() + 1).unwrap_err();
+
+        // A page of the last commit that the kernel has lost.
+        let log = fs::OpenOptions::new().write(true).open(dir.path().join("meta.db-wal")).unwrap();
+        let last = 32 + (4096 + 24) * (frames.cast_unsigned() - 1) + 24;
+        std::os::unix::fs::FileExt::write_all_at(&log, &[0x5a; 4096], last).unwrap();
+        writer.in_doubt = true;
+        for _ in 0..2 {
+            let told = group(&mut writer, &[&SECOND]).await;
+            assert_eq!(told, [(Some(Code::TemporarilyUnavailable), 0)]);
+        }
     }
 }

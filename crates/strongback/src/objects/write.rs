@@ -8,7 +8,10 @@ use std::{
     io::{Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -29,6 +32,8 @@ const SILENCE: Duration = Duration::from_mins(1);
 
 /// Bytes of a file from which they are sent to the disk before the rest is there.
 const SEND_BYTES: u64 = 16 << 20;
+/// Files that are sent at once.
+const SENDING_MAX: usize = 8;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,9 +182,7 @@ impl Partial {
         self.unsent += block.len() as u64;
         if self.unsent >= SEND_BYTES && self.sending.as_ref().is_none_or(thread::JoinHandle::is_finished) {
             self.wait_for_disk()?;
-            let file = self.file.try_clone()?;
-            let send = move || file.sync_data();
-            self.sending = Some(thread::Builder::new().name("strongback-send".into()).spawn(send)?);
+            self.sending = send(&self.file);
             self.unsent = 0;
         }
         Ok(())
@@ -201,6 +204,36 @@ impl Partial {
             sync_dir(dir)?;
         }
         Ok(Written { size: self.size, sha256: std::mem::take(&mut self.hash).finalize().into() })
+    }
+}
+
+/// Sends what was written to the disk, on a thread of its own, where one can be had: the end of the file syncs all of it anyway.
+fn send(file: &fs::File) -> Option<thread::JoinHandle<io::Result<()>>> {
+    let turn = Turn::take()?;
+    let file = file.try_clone().ok()?;
+    let sync = move || {
+        let synced = file.sync_data();
+        drop(turn);
+        synced
+    };
+    thread::Builder::new().name("strongback-send".into()).spawn(sync).ok()
+}
+
+/// One of a few that may send at once.
+struct Turn;
+
+static SENDING: AtomicUsize = AtomicUsize::new(0);
+
+impl Turn {
+    fn take() -> Option<Self> {
+        let more = |sending| (sending < SENDING_MAX).then_some(sending + 1);
+        SENDING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        SENDING.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
