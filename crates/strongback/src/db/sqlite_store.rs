@@ -650,10 +650,8 @@ mod tests {
             let seen = writer.log.seen();
             assert!(!writer.log.is_kept(seen).await);
             for (code, tries) in group(&mut writer, &[&THIRD, &THIRD]).await {
-                assert_eq!(
-                    (code, tries),
-                    (Some(Code::TemporarilyUnavailable), usize::from(together.len() == 2))
-                );
+                // It may be begun before the sync has failed, and is undone then.
+                assert!(code == Some(Code::TemporarilyUnavailable) && tries < together.len());
             }
 
             mend_disk(&mut writer, dir.path());
