@@ -38,6 +38,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--per-second", type=float, default=20)
     wanted = parser.parse_args()
+    if wanted.minutes * 60 < (PARTS + 1) * SAMPLE_SECONDS:
+        parser.error(
+            f"--minutes {wanted.minutes:g} gives too few samples; at least {(PARTS + 1) * SAMPLE_SECONDS / 60:.2g}"
+        )
     # A noisy machine is noisy for times.
     wanted.accept_noise = True
     bench = kept.Bench(wanted)

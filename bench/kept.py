@@ -108,7 +108,7 @@ class Bench:
     def keep(self, what: str, document: dict[str, object], is_timed: bool = True) -> None:
         """Keeps figures in `bench/results/`, with what the machine was. Call it before they are printed: where the machine has
         become too noisy meanwhile there are none, unless nothing of them is a time."""
-        after = self._after() if is_timed else self._machine("--after", "--accept-noise")
+        after = self._after()
         head = self.facts | {"noise_after": after["noise_after"]}
         head["objection"] = (head["objection"] or after["objection"]) if is_timed else None
         if self.is_debug:

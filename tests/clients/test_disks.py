@@ -237,7 +237,9 @@ def test_runs_whose_log_the_disk_does_not_keep(server, tmp_path, monkeypatch):
             assert status == 504 or (name in before) == (status == 200), (name, status)
     finally:
         assert again.stop() == 0, again.log_tail()
-    verified = subprocess.run([launcher.binary(), "audit-log", "verify", "--data-dir", str(data_dir)], capture_output=True)
+    verified = subprocess.run(
+        [launcher.binary(), "audit-log", "verify", "--data-dir", str(data_dir)], capture_output=True
+    )
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
