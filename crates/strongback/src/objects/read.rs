@@ -11,9 +11,6 @@ use crate::error::{Error, Result};
 /// Bytes that are read at a time: small enough that many slow readers stay cheap.
 const READ_BYTES: u64 = 256 << 10;
 
-/// Blocks that are read or wait to be sent.
-const READ_AHEAD: usize = 2;
-
 /// Bytes on their way out.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
@@ -33,14 +30,16 @@ impl Disk {
             Err(error) => return Err(Error::internal(error)),
         };
         let head = futures::stream::once(std::future::ready(Ok(first)));
-        // While one block is sent, the next is read.
-        let starts = rest.clone().step_by(READ_BYTES as usize);
-        let reads = futures::stream::iter(starts).map(move |start| {
-            let (file, range) = (Arc::clone(&file), start..rest.end);
-            let read = tokio::task::spawn_blocking(move || read_block(&file, range).map(|(block, _)| block));
-            async move { read.await.map_err(io::Error::other)? }
+        let tail = futures::stream::try_unfold((file, rest), |(file, rest)| async move {
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            let next = tokio::task::spawn_blocking(move || {
+                let (block, rest) = read_block(&file, rest)?;
+                io::Result::Ok(Some((block, (file, rest))))
+            });
+            next.await.map_err(io::Error::other)?
         });
-        let tail = reads.buffered(READ_AHEAD);
         Ok(Some(head.chain(tail).boxed()))
     }
 
