@@ -289,10 +289,10 @@ impl Writer {
             slots::mark(&mut sql, SLOT).and_then(|()| self.conn.execute_batch("COMMIT").map_err(store_error));
         self.rollback();
         settled?;
-        let frames = checkpoint(&self.conn, "NOOP").max(0).cast_unsigned();
-        self.log.rewrite(frames).map_err(|error| {
+        let frames = log_frames(&self.conn, "NOOP").map_err(store_error)?;
+        self.log.rewrite(frames.max(0).cast_unsigned()).map_err(|error| {
             tracing::error!(%error, "the log of the metadata store could not be brought to the disk");
-            Error::unavailable(FAILING).because(error)
+            Error::internal(error)
         })?;
         self.log.keep();
         self.in_doubt = false;
@@ -434,12 +434,17 @@ impl Checkpointer {
     }
 }
 
-/// Copies frames of the log into the database; answers how many frames the log holds.
+/// Copies frames of the log into the database; answers how many frames the log holds, none where that failed.
 fn checkpoint(conn: &Connection, mode: &str) -> i64 {
-    conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(1)).unwrap_or_else(|error| {
+    log_frames(conn, mode).unwrap_or_else(|error| {
         tracing::warn!(%error, mode, "a checkpoint of the write-ahead log failed");
         0
     })
+}
+
+/// How many frames the log holds after a checkpoint of this mode; that of NOOP copies none.
+fn log_frames(conn: &Connection, mode: &str) -> rusqlite::Result<i64> {
+    conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(1))
 }
 
 #[cfg(test)]
@@ -681,7 +686,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = writer(dir.path());
         assert_eq!(group(&mut writer, &[&ADOPTED]).await, [(None, 1)]);
-        let frames = checkpoint(&writer.conn, "NOOP");
+        let frames = log_frames(&writer.conn, "NOOP").unwrap();
         assert!(frames > 0);
         writer.log.rewrite(frames.cast_unsigned()).unwrap();
         writer.log.rewrite(frames.cast_unsigned() + 1).unwrap_err();

@@ -23,6 +23,9 @@ use crate::{
     tracking::limits,
 };
 
+/// Longest comment on a move, in characters.
+const COMMENT_CHARS: usize = 5_000;
+
 /// When MLflow 2.9 said that aliases take the place of stages: 5 December 2023.
 const DEPRECATED: i64 = 1_701_734_400;
 
@@ -55,9 +58,6 @@ struct LatestRequest {
     #[serde(default, deserialize_with = "list")]
     stages: Vec<String>,
 }
-
-/// Longest comment on a move, in characters.
-const COMMENT_CHARS: usize = 5_000;
 
 /// Where a version is to go.
 #[derive(Debug, Deserialize, JsonSchema)]
