@@ -150,8 +150,13 @@ impl Error {
         move |cause| {
             let message = if is_full(&cause) {
                 format!("The disk that holds {dir} is full. Free space, then repeat the request.")
+            } else if cause.kind() == io::ErrorKind::ReadOnlyFilesystem {
+                format!(
+                    "The disk that holds {dir} is read-only. Make it writable again (a failing disk may have been remounted so: \
+                     see the system's log), then repeat the request."
+                )
             } else {
-                format!("{dir} cannot be written, which the server's log explains. Repeat the request later.")
+                format!("{dir} cannot be written: {cause}. Repeat the request later.")
             };
             Self::unavailable(message).because(cause)
         }

@@ -3,6 +3,8 @@
 //! What must stay true: no flag is passed over in silence. Each is done, or said to have no effect, or refused with what to do
 //! instead; and whatever would change where data lies, or who is let in, is never one of those without effect.
 
+use std::{ffi::OsString, path::Path};
+
 use clap::Args;
 
 use crate::{
@@ -24,7 +26,8 @@ const VARIABLES: [(&str, &str); 6] = [
 #[command(next_help_heading = "Flags of `mlflow server`, so that a start script goes on")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct MlflowArgs {
-    /// postgresql://… is taken as --database-url; any other store is refused
+    /// postgresql://… is taken as --database-url; a file or directory that MLflow has filled is refused, one that is not there yet has
+    /// no effect, and any other store is refused
     #[arg(long, value_name = "URI", conflicts_with = "database_url")]
     backend_store_uri: Option<String>,
     /// Taken where it is that of --backend-store-uri: the registry lies with the rest
@@ -125,12 +128,8 @@ impl MlflowArgs {
         let mut meant = Meant::default();
         self.refused()?;
         if let Some(uri) = &self.backend_store_uri {
-            meant.database_url = Some(database_url(uri)?);
-            meant.warnings.push(
-                "--backend-store-uri is taken as --database-url: Strongback makes tables of its own there, and does not read \
-                 what MLflow's server has stored in that database. strongback import mlflow brings it over, from the same URL."
-                    .to_owned(),
-            );
+            let (database_url, warning) = backend_store(uri)?;
+            (meant.database_url, meant.warnings) = (database_url, vec![warning]);
         }
         let roots = [
             ("--default-artifact-root", &self.default_artifact_root),
@@ -147,12 +146,15 @@ impl MlflowArgs {
                 );
                 continue;
             }
-            if is_local(flag, uri)? {
-                meant.warnings.push(format!(
-                    "{flag} {uri} has no effect: artifacts lie in the data directory (--data-dir), and clients send them through \
-                     the server. Files that are in {uri} already stay there and are not read."
-                ));
+            check_place(flag, uri)?;
+            if uri.strip_prefix("mlflow-artifacts:").is_some_and(|rest| rest.trim_matches('/').is_empty()) {
+                // The server itself, which is what is done anyway.
+                continue;
             }
+            meant.warnings.push(format!(
+                "{flag} {uri} has no effect: artifacts lie in the data directory (--data-dir), and clients send them through \
+                 the server. Files that are in {uri} already stay there and are not read."
+            ));
         }
         meant.warnings.extend(self.without_effect.warnings());
         Ok(meant)
@@ -256,15 +258,43 @@ pub(super) fn unread_variables() -> Result<Vec<String>> {
     Ok(warnings)
 }
 
-/// The address of a database in our words. The passwords of those that are refused are not shown.
-fn database_url(uri: &str) -> Result<String> {
+/// `-h ADDRESS`, by which MLflow's server is told its host, as ours is told; `-h` alone asks for help.
+pub(super) fn with_host(line: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut line: Vec<OsString> = line.into_iter().collect();
+    let up = line.iter().position(|word| word == "up").unwrap_or(line.len());
+    for at in up..line.len().saturating_sub(1) {
+        let is_value = line[at + 1].to_str().is_some_and(|next| !next.starts_with('-'));
+        if line[at] == "-h" && is_value {
+            line[at] = "--host".into();
+        }
+    }
+    line
+}
+
+/// A database in our words, if the metadata is to lie there, and what is to be said of it. The passwords of those that are
+/// refused are not shown.
+fn backend_store(uri: &str) -> Result<(Option<String>, String)> {
     let (scheme, rest) = uri.split_once("://").unwrap_or(("", uri));
     // As SQLAlchemy writes them: the database, and the driver behind a plus.
     let database = scheme.split('+').next().unwrap_or_default().to_ascii_lowercase();
     match database.as_str() {
-        "postgresql" | "postgres" => Ok(format!("postgres://{rest}")),
-        "sqlite" => Err(unread_store(uri, "a database file")),
-        "" | "file" => Err(unread_store(uri, "a directory of runs")),
+        "postgresql" | "postgres" => Ok((
+            Some(format!("postgres://{rest}")),
+            "--backend-store-uri is taken as --database-url: Strongback makes tables of its own there, and does not read \
+             what MLflow's server has stored in that database. strongback import mlflow brings it over, from the same URL."
+                .to_owned(),
+        )),
+        // One slash more than the path, and no path for a database in memory.
+        "sqlite" => {
+            let path = rest.strip_prefix('/').unwrap_or(rest).split('?').next().unwrap_or_default();
+            let is_there = !path.is_empty() && path != ":memory:" && Path::new(path).exists();
+            unread_store(uri, "a database file", is_there)
+        }
+        "" | "file" => {
+            let path = rest.strip_prefix("file:").unwrap_or(rest);
+            let is_there = Path::new(path).read_dir().is_ok_and(|mut entries| entries.next().is_some());
+            unread_store(uri, "a directory of runs", is_there || Path::new(path).is_file())
+        }
         other => Err(Error::invalid(format!(
             "--backend-store-uri {other}://… cannot be followed: metadata lies in SQLite in the data directory, or in PostgreSQL \
              (--database-url postgres://…). Leave the flag out, or name a PostgreSQL database."
@@ -272,21 +302,28 @@ fn database_url(uri: &str) -> Result<String> {
     }
 }
 
-/// Starting beside a store of MLflow's would look as if everything in it were gone.
-fn unread_store(uri: &str, what: &str) -> Error {
-    Error::invalid(format!(
+/// Starting beside a store of MLflow's would look as if everything in it were gone. Where there is none yet, nothing is.
+fn unread_store(uri: &str, what: &str, is_there: bool) -> Result<(Option<String>, String)> {
+    if !is_there {
+        return Ok((
+            None,
+            format!(
+                "--backend-store-uri {uri} has no effect: nothing is there, and metadata lies in the data directory (--data-dir)."
+            ),
+        ));
+    }
+    Err(Error::invalid(format!(
         "--backend-store-uri {uri} names {what} that MLflow's server keeps, which Strongback does not work in: it would start empty \
          beside it. Nothing there was touched. Start with a store of its own, without the flag: strongback up --data-dir DIR \
          (metadata in SQLite, artifacts, keys). Then bring everything over: strongback import mlflow {uri}."
-    ))
+    )))
 }
 
-/// Whether an artifact root is a place on this machine; what is neither that nor the server itself is refused.
-fn is_local(flag: &str, uri: &str) -> Result<bool> {
+/// Refuses an artifact root that is neither a place on this machine nor the server itself.
+fn check_place(flag: &str, uri: &str) -> Result<()> {
     let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
-        None | Some("file") => Ok(true),
-        Some("mlflow-artifacts") => Ok(false),
+        None | Some("file" | "mlflow-artifacts") => Ok(()),
         Some(scheme) => Err(Error::invalid(format!(
             "{flag} {scheme}:… cannot be followed: clients send artifacts through the server, which keeps them in its data \
              directory, or in an object store (--artifacts-url s3://bucket/prefix, gs://… or az://…). Name that, or leave the flag \
@@ -383,12 +420,38 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_mlflow_has_filled_is_refused_and_one_that_is_not_there_has_no_effect() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().to_str().unwrap();
+        let uris = ["sqlite:///{}/db", "{}/db", "{}/runs", "file://{}/runs", "file:{}/runs"];
+        let uris = uris.map(|uri| uri.replace("{}", place));
+        for uri in uris.iter().map(String::as_str).chain(["sqlite://", "sqlite:///:memory:"]) {
+            let found = meant(&format!("--backend-store-uri {uri}")).unwrap();
+            assert_eq!(found.database_url, None);
+            assert!(found.warnings.len() == 1 && found.warnings[0].contains("has no effect"), "{found:?}");
+        }
+        std::fs::write(folder.path().join("db"), "x").unwrap();
+        std::fs::create_dir_all(folder.path().join("runs/0")).unwrap();
+        for uri in &uris {
+            let error = meant(&format!("--backend-store-uri {uri}")).unwrap_err();
+            assert!(error.message().contains("would start empty beside it"), "{error}");
+            assert!(error.message().contains(&format!("strongback import mlflow {uri}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_host_may_be_given_as_mlflow_takes_it() {
+        let told = |line: &str| with_host(line.split(' ').map(OsString::from)).join(" ".as_ref());
+        assert_eq!(told("strongback up -h 0.0.0.0 -p 5000"), "strongback up --host 0.0.0.0 -p 5000");
+        for help in ["strongback up -h", "strongback up -h --json", "strongback -h up", "strongback run -h x"]
+        {
+            assert_eq!(told(help), help);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_followed_is_refused_with_what_to_do() {
         for (line, part) in [
-            ("--backend-store-uri sqlite:///mlflow.db", "would start empty beside it"),
-            ("--backend-store-uri sqlite:////abs/mlflow.db", "--data-dir DIR"),
-            ("--backend-store-uri ./mlruns", "--data-dir DIR"),
-            ("--backend-store-uri file:///srv/mlruns", "--data-dir DIR"),
             ("--backend-store-uri mysql+pymysql://u:hush@h/d", "name a PostgreSQL database"),
             ("--backend-store-uri mssql+pyodbc://u:hush@h/d", "name a PostgreSQL database"),
             ("--registry-store-uri postgresql://h/other", "leave the flag out"),

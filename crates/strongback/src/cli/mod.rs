@@ -199,7 +199,8 @@ pub(crate) use backup_tables::STATEMENTS as TABLE_STATEMENTS;
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let parser = Cli::command();
-    let matches = match parser.clone().try_get_matches() {
+    let line = mlflow_flags::with_host(std::env::args_os());
+    let matches = match parser.clone().try_get_matches_from(line) {
         Ok(matches) => matches,
         Err(error) => return refused(&error),
     };

@@ -443,7 +443,8 @@ pub(super) fn store_error(error: rusqlite::Error) -> Error {
             Error::unavailable("The disk of the metadata store is full. Free space, then repeat the request.")
                 .because(error)
         }
-        Some(E::SystemIoFailure | E::ReadOnly | E::CannotOpen | E::DatabaseBusy | E::DatabaseLocked) => {
+        Some(E::ReadOnly) => Error::unavailable(READ_ONLY).because(error),
+        Some(E::SystemIoFailure | E::CannotOpen | E::DatabaseBusy | E::DatabaseLocked) => {
             Error::unavailable("The metadata store cannot be used at the moment. Repeat the request later.")
                 .because(error)
         }
@@ -457,6 +458,10 @@ fn is_taken(error: &rusqlite::Error) -> bool {
     let taken = [SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE];
     error.sqlite_error().is_some_and(|found| taken.contains(&found.extended_code))
 }
+
+/// What callers are told while the metadata store can be read alone.
+const READ_ONLY: &str = "The disk of the metadata store is read-only. Reads go on. Make it writable again (a failing disk may have been \
+    remounted so: see the system's log), then repeat the request.";
 
 /// What a failure of PostgreSQL means to the caller.
 pub(super) fn postgres_error(error: postgres::Error) -> Error {
@@ -482,10 +487,16 @@ pub(super) fn postgres_error(error: postgres::Error) -> Error {
              what keeps the database busy (pg_stat_activity).",
         )
         .because(error),
+        Some(code) if *code == S::READ_ONLY_SQL_TRANSACTION => Error::unavailable(
+            "The database takes no writes: it is read-only, as a standby is, or was made so. Reads go on. Let --database-url lead to \
+             the primary, then repeat the request.",
+        )
+        .because(error),
         Some(code)
             if *code == S::DISK_FULL
                 || *code == S::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
-                || code.code().starts_with("57P") || code.code().starts_with("53") =>
+                // Shutting down, out of something, an error of its disk, a connection that a pooler lost.
+                || ["57P", "53", "58", "08"].iter().any(|class| code.code().starts_with(class)) =>
         {
             Error::unavailable("The metadata store cannot be used at the moment. Repeat the request later.")
                 .because(error)

@@ -53,6 +53,9 @@ const SLOT: i64 = 1;
 /// What callers are told while the disk takes nothing.
 const FAILING: &str = "The disk of the metadata store failed in the middle of a commit and takes no write since. Nothing of this \
     request was tried. Look after the disk; writes go on as soon as one succeeds.";
+/// The same where the reason can be seen.
+const FAILING_READ_ONLY: &str = "The file system of the metadata store has become read-only, as after an error of its disk. Nothing \
+    of this request was tried. Look after the disk and make it writable again; writes go on as soon as one succeeds.";
 
 /// The reader connections. Whoever comes here has a turn, so that one is free.
 pub(super) struct Readers {
@@ -217,7 +220,8 @@ impl Writer {
                 self.signals.closed.store(true, Ordering::Relaxed);
                 return;
             }
-            if !self.in_doubt && self.signals.wrap_due.swap(false, Ordering::Relaxed) {
+            // Of a log in doubt nothing may come into the database; its sync may have failed just now.
+            if !self.log.is_in_doubt() && self.signals.wrap_due.swap(false, Ordering::Relaxed) {
                 checkpoint(&self.conn, "PASSIVE");
             }
         }
@@ -256,6 +260,16 @@ impl Writer {
     /// Waits until the last group is on the disk, or is known not to be.
     fn wait_for_sync(&mut self) {
         self.in_doubt |= self.syncer.wait().is_err();
+    }
+
+    /// Why nothing can be written, for whoever asks meanwhile.
+    fn failing(&self) -> &'static str {
+        use rustix::fs::{StatVfsMountFlags, statvfs};
+        let place = self.conn.path().unwrap_or_default();
+        match statvfs(place).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+            true => FAILING_READ_ONLY,
+            false => FAILING,
+        }
     }
 
     /// After a panic in the middle of a group: nothing of it stays, and the head is the stored one.
@@ -320,7 +334,7 @@ impl Engine for Writer {
             self.wait_for_sync();
         }
         if self.in_doubt {
-            self.settle().map_err(|error| Error::unavailable(FAILING).because(error))?;
+            self.settle().map_err(|error| Error::unavailable(self.failing()).because(error))?;
         }
         self.changes_before = self.conn.total_changes();
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(store_error)
@@ -344,7 +358,7 @@ impl Engine for Writer {
 
     fn certain(&mut self) -> Result<()> {
         self.wait_for_sync();
-        if self.in_doubt { Err(Error::unavailable(FAILING)) } else { Ok(()) }
+        if self.in_doubt { Err(Error::unavailable(self.failing())) } else { Ok(()) }
     }
 
     fn commit(&mut self, _: Option<i64>) -> Commit {

@@ -1,5 +1,7 @@
 //! A file as a response: whole or a range, with validators, and never as something that a browser would run.
 
+use std::ops::Range;
+
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -15,6 +17,7 @@ use super::{
 use crate::{
     context::Ctx,
     error::{Code, Error, Result},
+    objects::Whole,
     time,
 };
 
@@ -38,7 +41,20 @@ pub async fn serve(ctx: &Ctx, guard: &Guard, path: &ArtifactPath, head: &Parts) 
             return Ok(response);
         }
     }
-    Err(Error::internal(format!("the object of {path} is missing")))
+    tracing::error!(%path, "the object of a recorded file is missing");
+    Err(lost(path, "its bytes are gone from where artifacts are kept"))
+}
+
+/// Not an error of the server's kind: clients repeat those for minutes, and this does not pass.
+fn lost(path: &ArtifactPath, what: &str) -> Error {
+    Error::new(
+        Code::ResourceDoesNotExist,
+        format!(
+            "The file '{path}' is recorded, but {what}. Bring them back from a backup; \
+             strongback artifacts verify says what else is missing or damaged."
+        ),
+    )
+    .with_status(StatusCode::GONE.as_u16())
 }
 
 /// `None` if the object is gone, because the file was replaced in this moment.
@@ -59,9 +75,10 @@ async fn answer(ctx: &Ctx, file: &File, path: &ArtifactPath, head: &Parts) -> Re
     let body = if head.method == Method::HEAD {
         Body::empty()
     } else {
-        match ctx.app.objects.read(file.object, range.clone()).await? {
-            Some(stream) => Body::from_stream(stream),
-            None => return Ok(None),
+        match bytes(ctx, file, &range).await? {
+            Whole::Bytes(stream) => Body::from_stream(stream),
+            Whole::Gone => return Ok(None),
+            Whole::Damaged => return Err(lost(path, "its bytes are not those that were stored")),
         }
     };
     let mut response = (status, body).into_response();
@@ -71,6 +88,15 @@ async fn answer(ctx: &Ctx, file: &File, path: &ArtifactPath, head: &Parts) -> Re
         set(&mut response, header::CONTENT_RANGE, &text)?;
     }
     describe(response, file, path).map(Some)
+}
+
+/// The bytes of a range. Those of a whole file are compared with its digest.
+async fn bytes(ctx: &Ctx, file: &File, range: &Range<u64>) -> Result<Whole> {
+    let objects = &ctx.app.objects;
+    if *range == (0..file.size) {
+        return objects.read_whole(file.object, file.size, &file.sha256).await;
+    }
+    Ok(objects.read(file.object, range.clone()).await?.map_or(Whole::Gone, Whole::Bytes))
 }
 
 /// The status by which a condition of the request ends it.

@@ -11,6 +11,7 @@
 //! Parts that clients send of one file wait on the disk ([`Disk`]) wherever the whole goes: the digest of the whole needs its
 //! bytes once more, in their order (decision 33).
 
+mod checked;
 mod disk;
 pub mod place;
 mod read;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use uuid::Uuid;
 
+pub use checked::Whole;
 pub(crate) use disk::sync_dir;
 pub use disk::{Disk, place as place_on_disk, root};
 pub use read::ByteStream;
@@ -76,6 +78,7 @@ pub struct Objects {
     disk: Disk,
     /// Set where whole files lie in an object store.
     remote: Option<Remote>,
+    hashed: Arc<checked::Hashed>,
 }
 
 /// Keeps the sweeper away from an object until its row is committed, or until its writer gave up.
@@ -102,13 +105,13 @@ impl Objects {
     /// Opens the store of a data directory, which this process holds alone. Nothing is asked of an object store yet.
     pub fn open(data_dir: &Path, record: Option<place::Record>) -> Result<Self> {
         let remote = record.map(|record| Remote::open(data_dir, record)).transpose()?;
-        Ok(Self { disk: Disk::open(data_dir)?, remote })
+        Ok(Self { disk: Disk::open(data_dir)?, remote, hashed: Arc::default() })
     }
 
     /// The same with an object store that is open.
     #[cfg(test)]
     fn with(disk: Disk, remote: Remote) -> Self {
-        Self { disk, remote: Some(remote) }
+        Self { disk, remote: Some(remote), hashed: Arc::default() }
     }
 
     /// The part on this machine.
@@ -147,10 +150,12 @@ impl Objects {
         limit: u64,
         body: BoxStream<'_, Result<Bytes>>,
     ) -> Result<Written> {
-        match &self.remote {
+        let written = match &self.remote {
             Some(remote) => remote.write(claim.id(), limit, body).await,
             None => self.disk.write(claim, limit, body).await,
-        }
+        }?;
+        self.hashed.add(claim.id());
+        Ok(written)
     }
 
     /// Writes a part of what will be an object, as [`Objects::write`] does. It lies on this machine.

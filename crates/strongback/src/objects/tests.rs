@@ -114,3 +114,59 @@ fn a_claim_ends_when_it_is_dropped() {
     drop(claim);
     assert!(!objects.is_claimed(id));
 }
+
+/// What is read of a whole object: its bytes or those before it broke off, and whether it broke off; `None` if it was not begun.
+async fn read_whole(objects: &Objects, id: ObjectId, whole: &[u8]) -> Option<(Vec<u8>, bool)> {
+    let mut stream = match objects.read_whole(id, whole.len() as u64, &Sha256::digest(whole)).await.unwrap() {
+        Whole::Bytes(stream) => stream,
+        Whole::Damaged => return None,
+        Whole::Gone => panic!("it is gone"),
+    };
+    let mut bytes = Vec::new();
+    loop {
+        match stream.try_next().await {
+            Ok(Some(block)) => bytes.extend_from_slice(&block),
+            ended => return Some((bytes, ended.is_err())),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_object_is_not_read_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    for size in [1, 1000, BLOCK_BYTES, 3 * BLOCK_BYTES + 5] {
+        let objects = Objects::open(dir.path(), None).unwrap();
+        let claim = objects.claim(ObjectId::random());
+        let (whole, body) = chunks(&[size]);
+        objects.write(&claim, u64::MAX, body).await.unwrap();
+        // A process that has not hashed it does so once.
+        for objects in [&objects, &Objects::open(dir.path(), None).unwrap()] {
+            assert_eq!(read_whole(objects, claim.id(), &whole).await, Some((whole.clone(), false)));
+        }
+        let path = objects.disk().path(claim.id());
+        let mut damaged = whole.clone();
+        damaged[size / 2] ^= 1;
+        fs::write(&path, &damaged).unwrap();
+        assert!(!read_whole(&objects, claim.id(), &whole).await.unwrap().1, "it was hashed a moment ago");
+        let again = Objects::open(dir.path(), None).unwrap();
+        for _ in 0..2 {
+            match read_whole(&again, claim.id(), &whole).await {
+                None => assert!(size < BLOCK_BYTES),
+                Some((read, broke_off)) => assert!(broke_off && read.len() < size && size >= BLOCK_BYTES),
+            }
+        }
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(read_whole(&again, claim.id(), &whole).await, Some((whole.clone(), false)));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_object_has_a_digest_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Objects::open(dir.path(), None).unwrap();
+    let claim = objects.claim(ObjectId::random());
+    objects.write(&claim, 0, chunks(&[]).1).await.unwrap();
+    let again = || Objects::open(dir.path(), None).unwrap();
+    assert_eq!(read_whole(&again(), claim.id(), &[]).await, Some((Vec::new(), false)));
+    assert!(matches!(again().read_whole(claim.id(), 0, &[1; 32]).await.unwrap(), Whole::Damaged));
+}

@@ -14,10 +14,12 @@ mod places;
 /// Longest source, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 2048;
 
-/// Object stores and cluster file systems whose addresses are kept as they are. Hosts that speak HTTP, FTP or SSH are
-/// not among them: the server would have to call them.
-pub const EXTERNAL_SCHEMES: [&str; 14] =
-    ["s3", "s3a", "gs", "abfs", "abfss", "wasb", "wasbs", "adl", "r2", "b2", "oss", "hdfs", "viewfs", "dbfs"];
+/// Object stores, cluster file systems and hosts of files whose addresses are kept as they are, since clients go there by
+/// themselves. The server calls none of them for what a client says.
+pub const EXTERNAL_SCHEMES: [&str; 16] = [
+    "s3", "s3a", "gs", "abfs", "abfss", "wasb", "wasbs", "adl", "r2", "b2", "oss", "hdfs", "viewfs", "dbfs",
+    "ftp", "sftp",
+];
 
 /// A source of a model version.
 #[derive(Debug, Clone, PartialEq, Eq)]

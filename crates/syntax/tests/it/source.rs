@@ -124,7 +124,7 @@ fn hostile_and_broken_forms() {
         refused(empty, "It is empty");
     }
     refused(&format!("s3://b/{}", "a/".repeat(2000)), "maximum length of 2048 bytes");
-    for host in ["http://h/x", "https://h/x", "ftp://h/x", "sftp://h/x", "javascript:alert(1)", "data:x"] {
+    for host in ["http://h/x", "https://h/x", "scp://h/x", "javascript:alert(1)", "data:x"] {
         refused(host, "is not accepted");
     }
     for climbing in [
@@ -217,6 +217,8 @@ fn places_for_artifacts() {
         "wasbs://container@account/a",
         "hdfs://namenode:8020/a",
         "hdfs:///a",
+        "sftp://host/a",
+        "ftp://me@host:21/a",
         "s3://bucket/a;b",
         "dbfs:/mnt/a",
         "file:///srv/artifacts",
@@ -227,10 +229,11 @@ fn places_for_artifacts() {
     }
     for (bad, why) in [
         ("http://host/a", "The scheme 'http' is not accepted; leave it out"),
-        ("ftp://host/a", "The scheme 'ftp'"),
+        ("scp://host/a", "The scheme 'scp'"),
         ("javascript:alert(1)", "The scheme 'javascript'"),
         ("runs:/x", "The scheme 'runs'"),
         ("s3://user:password@bucket/a", "The host part '<user>:<password>'"),
+        ("ftp://user:password@host/a", "The host part '<user>:<password>'"),
         ("s3:///a", "Write it as <scheme>://<bucket>/<path>"),
         ("file://host/a", "The host part 'host'"),
         ("mlflow-artifacts://host/a", "The host part 'host'"),
