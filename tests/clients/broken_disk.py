@@ -1,4 +1,4 @@
-"""Disks that go wrong: one that does not keep what it was given or is slow to, and one that has become read-only.
+"""Disks that go wrong: one that does not keep what it was given or is slow to, one that has become read-only, a full one.
 
 A kill shows nothing of the first, since the kernel keeps what it was given. Calls are refused by a library that the program loads
 before the C library, so that it finds some files broken and others whole, and one may break and heal while it runs. A real file
@@ -209,3 +209,33 @@ def failing_disk(at: Path) -> Iterator[FailingDisk]:
         yield disk
     finally:
         subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
+@contextmanager
+def small_disk(at: Path, size_mib: int = 96) -> Iterator[Path]:
+    """A file system of its own."""
+    at.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "none", str(at)]).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
+def room(at: Path) -> int:
+    found = os.statvfs(at)
+    return found.f_bavail * found.f_frsize
+
+
+def fill(path: Path, leave: int) -> None:
+    """Takes the room of a disk but for so many bytes."""
+    with path.open("wb", buffering=0) as file:
+        while (left := room(path.parent) - leave) > 0:
+            file.write(bytes(min(left, 1 << 20)))
+
+
+def free(path: Path) -> None:
+    """Gives that room back at once: a kernel may keep what was only unlinked for as long as it caches its name."""
+    os.truncate(path, 0)
+    path.unlink()

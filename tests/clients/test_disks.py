@@ -14,7 +14,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
 
 import mlflow
 import numpy as np
@@ -24,7 +23,7 @@ from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
 import launcher
-from broken_disk import failing_disk, read_only, refusing
+from broken_disk import failing_disk, fill, free, read_only, refusing, small_disk
 from governed import ensure_schema
 
 pytestmark = pytest.mark.beyond
@@ -425,36 +424,6 @@ def names_of_runs(server):
         token = page.get("next_page_token")
         if not token:
             return found
-
-
-@contextmanager
-def small_disk(at):
-    """A file system of its own, 96 MiB large."""
-    at.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "none", str(at)]).returncode != 0:
-        pytest.skip("nothing can be mounted here")
-    try:
-        yield at
-    finally:
-        subprocess.run(["umount", "--lazy", str(at)], check=True)
-
-
-def room(at):
-    found = os.statvfs(at)
-    return found.f_bavail * found.f_frsize
-
-
-def fill(path, leave):
-    """Takes the room of a disk but for so many bytes."""
-    with path.open("wb", buffering=0) as file:
-        while (left := room(path.parent) - leave) > 0:
-            file.write(bytes(min(left, 1 << 20)))
-
-
-def free(path):
-    """Gives that room back at once: a kernel may keep what was only unlinked for as long as it caches its name."""
-    os.truncate(path, 0)
-    path.unlink()
 
 
 @pytest.mark.usefixtures("client_of_its_own")
