@@ -4,6 +4,7 @@
 #   tools/postgres.sh start   makes and starts it where none runs; prints its URL
 #   tools/postgres.sh url     prints the URL of the running one, else fails
 #   tools/postgres.sh stop    stops it and removes its files
+#   tools/postgres.sh restart stops it in order, as an upgrade does, and starts it again at the same place
 #   tools/postgres.sh halt    ends it at once, as a crash does; its files stay
 #   tools/postgres.sh resume  starts it again after that, at the same place
 #
@@ -113,9 +114,11 @@ on_state() {
     "$@" >/dev/null 9>&-
 }
 halt() { as_owner "$bin/pg_ctl" stop -w -t 15 -m immediate -D "$folder/data"; }
-resume() {
+resume() { as_before start; }
+restart() { as_before restart -m fast; }
+as_before() {
     local port=${url##*:}
-    as_owner "$bin/pg_ctl" start -w -t 60 -D "$folder/data" -l "$folder/data/server.log" -o "-p ${port%%/*}"
+    as_owner "$bin/pg_ctl" "$@" -w -t 60 -D "$folder/data" -l "$folder/data/server.log" -o "-p ${port%%/*}"
 }
 
 mkdir -p "$cache"
@@ -125,7 +128,8 @@ case ${1:-} in
     start) start ;;
     url) running_url || die "none is running; 'tools/postgres.sh start' makes one." ;;
     stop) stop ;;
+    restart) on_state restart ;;
     halt) on_state halt ;;
     resume) on_state resume ;;
-    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -1,18 +1,29 @@
-"""PostgreSQL that goes away under load: clients are told to try again, and nothing that was acknowledged is lost."""
+"""PostgreSQL that goes away under load, or has no room: clients are told to try again, and nothing acknowledged is lost."""
 
+import itertools
 import json
 import os
+import random
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import mlflow
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
 import launcher
-from conftest import POSTGRES_URL
+from broken_disk import fill, free, small_disk
+from conftest import POSTGRES_URL, forget_mlflow
 
 pytestmark = [pytest.mark.beyond, pytest.mark.skipif(not POSTGRES_URL, reason="no PostgreSQL")]
 
@@ -26,10 +37,10 @@ def client_environment():
     """No server is shared here, and none is needed for SQLite."""
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    """A cluster of its own, to be halted and resumed."""
-    environment = os.environ | {"STRONGBACK_CACHE": str(tmp_path / "cache")}
+@contextmanager
+def cluster_of_its_own(cache, **environment):
+    """A cluster that this test may halt, restart and resume. Where its owner cannot reach the cache, it lies in ``TMPDIR``."""
+    environment = os.environ | {"STRONGBACK_CACHE": str(cache)} | environment
 
     def tool(verb):
         done = subprocess.run([TOOL, verb], env=environment, capture_output=True, text=True, timeout=120)
@@ -37,8 +48,16 @@ def cluster(tmp_path):
         return done.stdout.strip()
 
     tool.url = tool("start")
-    yield tool
-    tool("stop")
+    try:
+        yield tool
+    finally:
+        tool("stop")
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with cluster_of_its_own(tmp_path / "cache") as tool:
+        yield tool
 
 
 def call(server, path, body):
@@ -92,6 +111,14 @@ def ready(server):
         return error.code
 
 
+def said_by_ready(server):
+    try:
+        with urllib.request.urlopen(f"{server.url}/ready", timeout=20) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return json.loads(error.read())
+
+
 def until(is_so, seconds):
     deadline = time.monotonic() + seconds
     while not is_so():
@@ -139,6 +166,182 @@ def test_nothing_is_lost_while_it_is_away(cluster, tmp_path):
                 # Each once, though some were sent twice.
                 assert sorted(steps)[: last + 1] == list(range(last + 1))
                 assert len(steps) == len(set(steps)) <= last + 2
+        assert server.stop() == 0
+    finally:
+        server.end()
+
+
+class Steady(threading.Thread):
+    """Does something again and again with a number, and keeps which of them succeeded. What fails is kept as well."""
+
+    def __init__(self, work):
+        super().__init__(daemon=True)
+        self.work, self.done, self.failed, self.ends = work, [], [], threading.Event()
+
+    def run(self):
+        number = 0
+        while not self.ends.is_set():
+            try:
+                self.work(number)
+                self.done.append(number)
+            except Exception as error:
+                self.failed.append(error)
+            number += 1
+
+
+def has_done(thread, count):
+    return len(thread.done) >= count
+
+
+def may_be_repeated(error):
+    """Whether it tells a user to try again: a code of MLflow's, or a status of a file's."""
+    if isinstance(error, MlflowException):
+        return error.error_code in {"TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED"} or "Max retries" in str(error)
+    answer = getattr(error, "response", None)
+    return answer is not None and answer.status_code in (503, 504)
+
+
+@pytest.fixture
+def as_users_have_it(monkeypatch):
+    """mlflow's own number of repetitions, and its own pauses."""
+    for name in ("MAX_RETRIES", "BACKOFF_FACTOR", "BACKOFF_JITTER", "TIMEOUT"):
+        monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}")
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+def test_the_real_client_goes_on_over_restarts(cluster, tmp_path, monkeypatch):
+    server = launcher.strongback(tmp_path / "data", database_url=cluster.url)
+    try:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        client = MlflowClient(server.url, registry_uri=server.url)
+        experiment = client.create_experiment("load")
+        files = client.create_run(experiment, run_name="files").info.run_id
+        client.create_registered_model("fraud")
+        for _ in range(2):
+            client.create_model_version("fraud", "s3://elsewhere/model")
+        runs, seen = {}, []
+
+        def log(number):
+            run = client.create_run(experiment, run_name=str(number)).info.run_id
+            points = [Metric("loss", step / 8, step, step) for step in range(20)]
+            client.log_batch(run, points, [Param("number", str(number))], [RunTag("a", "b")])
+            client.log_metric(run, "auc", number, timestamp=1, step=0)
+            client.set_terminated(run)
+            runs[number] = run
+
+        def put(number):
+            client.log_text(files, f"text {number}", f"{number}.txt")
+            client.set_registered_model_alias("fraud", "champion", str(1 + number % 2))
+
+        def look(number):
+            found = client.search_runs([experiment], order_by=["attributes.start_time DESC"], max_results=10)
+            assert client.get_run(files).info.run_name == "files"
+            seen.append(len(found))
+            time.sleep(0.05)
+
+        threads = [Steady(log), Steady(put), Steady(look)]
+        for thread in threads:
+            thread.start()
+        for away in (lambda: cluster("restart"), lambda: (cluster("halt"), time.sleep(1.5), cluster("resume"))):
+            time.sleep(1)
+            away()
+            before = {thread: len(thread.done) for thread in threads}
+            for thread in threads:
+                until(partial(has_done, thread, before[thread] + 2), 40)
+        for thread in threads:
+            thread.ends.set()
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive()
+        for thread in threads:
+            assert all(may_be_repeated(error) for error in thread.failed), thread.failed[:3]
+        writer, putter, _ = threads
+        for number in writer.done:
+            run = client.get_run(runs[number])
+            assert (run.info.status, run.data.params, run.data.tags["a"]) == ("FINISHED", {"number": str(number)}, "b")
+            assert run.data.metrics["auc"] == number
+            history = client.get_metric_history(runs[number], "loss")
+            assert sorted(point.step for point in history) == list(range(20)), "each once, though some were sent twice"
+        there = {file.path for file in client.list_artifacts(files)}
+        assert {f"{number}.txt" for number in putter.done} <= there
+        for number in putter.done[-3:]:
+            assert mlflow.artifacts.load_text(f"runs:/{files}/{number}.txt") == f"text {number}"
+        if not putter.failed:
+            last = client.get_model_version_by_alias("fraud", "champion")
+            assert last.version == str(1 + putter.done[-1] % 2)
+        assert server.stop() == 0
+    finally:
+        server.end()
+        forget_mlflow()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_database_without_room_refuses_and_loses_nothing(tmp_path):
+    # Its owner has no way into the folder of a test.
+    place = Path(tempfile.mkdtemp(prefix="strongback-full-"))
+    place.chmod(0o755)
+    (tmp_path / "cache").mkdir(mode=0o700)
+    try:
+        disk = place / "disk"
+        with small_disk(disk, 160), cluster_of_its_own(tmp_path / "cache", TMPDIR=str(disk)) as cluster:
+            fill_and_free(cluster, disk / "filler", tmp_path / "data")
+    finally:
+        shutil.rmtree(place)
+
+
+def fill_and_free(cluster, filler, data_dir):
+    server = launcher.strongback(data_dir, database_url=cluster.url)
+    try:
+        status, made = call(server, f"{API}/runs/create", {"experiment_id": "0"})
+        assert status == 200, made
+        run = made["run"]["info"]["run_id"]
+        acknowledged, steps = [], itertools.count()
+
+        def log():
+            step = next(steps)
+            points = [{"key": "loss", "value": random.random(), "step": step, "timestamp": at} for at in range(500)]
+            status, answer = call(server, f"{API}/runs/log-batch", {"run_id": run, "metrics": points})
+            if status == 200:
+                acknowledged.append(step)
+            return status, answer
+
+        # First there is no room for rows.
+        filler.touch()
+        fill(filler, 0)
+        while (answer := log())[0] == 200:
+            assert len(acknowledged) < 2_000, "the store grows where no room is"
+        assert (answer[0], answer[1]["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE"), answer
+        assert "full" in answer[1]["message"], answer
+        with urllib.request.urlopen(f"{server.url}/{API}/runs/get?run_id={run}", timeout=30) as found:
+            assert found.status == 200, "what is there can be read"
+        free(filler)
+        answer = log()
+        assert answer[0] == 200, answer
+
+        # Then none for its log, which ends it.
+        filler.touch()
+        fill(filler, 0)
+        switch = ["psql", "-X", "-q", "-c", "SELECT pg_switch_wal()", cluster.url]
+        for _ in range(20):
+            log()
+            if subprocess.run(switch, capture_output=True).returncode != 0:
+                break
+        until(lambda: ready(server) == 503, 20)
+        assert "PostgreSQL does not answer" in said_by_ready(server)["metadata"]
+        answer = log()
+        assert answer[0] == 503, answer
+        with urllib.request.urlopen(f"{server.url}/health", timeout=5) as found:
+            assert found.status == 200
+        # It tries to recover, and ends where it cannot.
+        until(lambda: not list(filler.parent.glob("*/data/postmaster.pid")), 30)
+        free(filler)
+        cluster("resume")
+        until(lambda: ready(server) == 200, 30)
+        answer = log()
+        assert answer[0] == 200, answer
+        with urllib.request.urlopen(f"{server.url}/{API}/metrics/get-history?run_id={run}&metric_key=loss") as found:
+            there = [int(point["step"]) for point in json.loads(found.read())["metrics"]]
+        assert sorted(there) == [step for step in acknowledged for _ in range(500)], "what was acknowledged, and once"
         assert server.stop() == 0
     finally:
         server.end()
