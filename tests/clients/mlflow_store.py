@@ -63,8 +63,8 @@ def fill(uri: str, toy, toy_model, *, artifact_location: str | None = None) -> M
 def registry(client: MlflowClient, run_id: str, model_id: str) -> None:
     client.update_registered_model("scorer", "what it is")
     client.set_registered_model_tag("scorer", "tier", "1")
-    for source in (f"models:/{model_id}", f"runs:/{run_id}/model"):
-        client.create_model_version("scorer", source, run_id, tags={"by": "hand"}, description=source)
+    for source, of in ((f"models:/{model_id}", model_id), (f"runs:/{run_id}/model", None)):
+        client.create_model_version("scorer", source, run_id, tags={"by": "hand"}, description=source, model_id=of)
     client.delete_model_version("scorer", "2")
     client.set_registered_model_alias("scorer", "champion", "1")
     client.set_registered_model_alias("scorer", "challenger", "3")
