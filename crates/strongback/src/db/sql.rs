@@ -469,6 +469,10 @@ pub(super) fn postgres_error(error: postgres::Error) -> Error {
         {
             conflict(error)
         }
+        Some(code) if *code == S::DISK_FULL => {
+            Error::unavailable("The disk of the database is full. Free space there, then repeat the request.")
+                .because(error)
+        }
         // Its transaction, with all that it did before, is rolled back by whoever ran it.
         Some(code) if *code == S::LOCK_NOT_AVAILABLE => Error::unavailable(
             "Another session of the database holds a lock that this request needs and did not let go of it in time. \
@@ -483,8 +487,7 @@ pub(super) fn postgres_error(error: postgres::Error) -> Error {
         )
         .because(error),
         Some(code)
-            if *code == S::DISK_FULL
-                || *code == S::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+            if *code == S::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
                 || code.code().starts_with("57P") || code.code().starts_with("53") =>
         {
             Error::unavailable("The metadata store cannot be used at the moment. Repeat the request later.")
