@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Long kill loops, by hand: rounds of kill -9 under four writing clients, on SQLite and on PostgreSQL, which it starts itself
 # where none runs; then as many rounds of the tests that kill while rows land, features are computed, requests are scored and
-# gates judge, on both; then the parsers are fuzzed (tools/fuzz.sh). A full run (100 rounds) adds a line each to docs/torture.md;
+# gates judge, on both; then requests are generated of the OpenAPI document, with another seed each time; then the parsers are
+# fuzzed (tools/fuzz.sh). A full run (100 rounds) adds a line each to docs/torture.md;
 # commit it.
 #
 #   tools/torture.sh                    100 rounds on each
@@ -37,6 +38,16 @@ rounds_of_tests() {
     [[ $rounds -lt $full ]] || write_down "import, materialisation, training sets, payload log, scoring, gates and moves: $rounds rounds each on both databases, 0 problems"
 }
 
+# Ten minutes on each database in a full run.
+generated() {
+    local seconds=$((6 * rounds)) seed=${TORTURE_SEED:-$RANDOM$RANDOM}
+    ((seconds >= 30)) || seconds=30 # less does not come round
+    echo "seed $seed, $seconds s on each database"
+    STRONGBACK_GENERATED_SECONDS=$seconds STRONGBACK_GENERATED_SEED=$seed \
+        "$venv/bin/python" -m pytest tests/clients/test_generated_requests.py -q -rP | tee "$log" || return
+    [[ $rounds -lt $full ]] || write_down "$(sed -n 's/^generated: /generated requests: /p' "$log" | paste -sd';' | sed 's/;/; /'), 0 problems (seed $seed)"
+}
+
 # Ten minutes a target in a full run.
 fuzz() {
     local seconds=$((6 * rounds))
@@ -57,5 +68,7 @@ stage build build
 stage SQLite rounds_on
 with_postgres stage PostgreSQL rounds_on --postgres
 with_postgres stage tests rounds_of_tests
+venv=$(tools/venv.sh)
+with_postgres stage generated generated
 stage fuzz fuzz
 [[ $rounds -lt $full ]] || printf '\nwritten down in %s\n' "$results"

@@ -54,6 +54,11 @@ class Server:
             self.process.kill()
             self.process.wait()
 
+    def peak_mb(self) -> int:
+        """The most memory that was ever resident."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) >> 10
+
     def log_tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log else ""
 

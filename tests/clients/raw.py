@@ -70,3 +70,27 @@ class Raw:
         if not isinstance(body, bytes | str):
             body = json.dumps(body)
         return self.send("POST", path, body, JSON)
+
+
+def send_slowly(server, path: str, size: int, sent: int) -> http.client.HTTPConnection:
+    """Sends the beginning of a body that is announced to be longer, and leaves the connection open."""
+    connection = http.client.HTTPConnection(*server.address, timeout=60)
+    connection.putrequest("PUT", path)
+    connection.putheader("Content-Length", str(size))
+    connection.endheaders()
+    for _ in range(sent >> 20):
+        connection.send(b"x" * (1 << 20))
+    return connection
+
+
+def there_and_back(server, path: str, size: int) -> None:
+    """Puts so many bytes and gets them again, holding none of them."""
+    connection = send_slowly(server, path, size, size)
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    connection.close()
+    connection = http.client.HTTPConnection(*server.address, timeout=60)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    assert (answer.status, sum(len(block) for block in iter(lambda: answer.read(1 << 20), b""))) == (200, size)
+    connection.close()

@@ -7,8 +7,10 @@ from urllib.parse import quote
 
 import mlflow
 import pytest
+from mlflow import MlflowClient
 
-from raw import MLFLOW
+import launcher
+from raw import MLFLOW, there_and_back
 
 PROXY = "/api/2.0/mlflow-artifacts"
 
@@ -254,3 +256,17 @@ def test_addresses_in_an_object_store_are_refused(raw, run_id, direction):
     assert (answer.status, answer.error_code) == (400, "INVALID_PARAMETER_VALUE"), answer
     answer = raw.post(at, {"run_id": "0" * 32, "path": "model.bin"})
     assert (answer.status, answer.error_code) == (404, "RESOURCE_DOES_NOT_EXIST"), answer
+
+
+@pytest.mark.beyond
+def test_memory_does_not_grow_with_the_file(server, tmp_path):
+    if server.backend != "sqlite":
+        pytest.skip("the disk is that of the data directory, on either store")
+    with launcher.on_store("sqlite", tmp_path / "data") as running:
+        client = MlflowClient(running.url)
+        run = client.create_run("0")
+        root = run.info.artifact_uri.removeprefix("mlflow-artifacts:/")
+        there_and_back(running, f"{PROXY}/artifacts/{root}/first.bin", 1 << 20)
+        before = running.peak_mb()
+        there_and_back(running, f"{PROXY}/artifacts/{root}/large.bin", 400 << 20)
+        assert running.peak_mb() - before < 30

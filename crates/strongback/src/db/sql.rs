@@ -460,7 +460,7 @@ fn is_taken(error: &rusqlite::Error) -> bool {
 }
 
 /// What callers are told while the metadata store can be read alone.
-const READ_ONLY: &str = "The disk of the metadata store is read-only. Reads go on. Make it writable again (a failing disk may have been \
+const READ_ONLY: &str = "The disk of the metadata store is read-only. Make it writable again (a failing disk may have been \
     remounted so: see the system's log), then repeat the request.";
 
 /// What a failure of PostgreSQL means to the caller.
@@ -473,6 +473,10 @@ pub(super) fn postgres_error(error: postgres::Error) -> Error {
                 || *code == S::T_R_DEADLOCK_DETECTED =>
         {
             conflict(error)
+        }
+        Some(code) if *code == S::DISK_FULL => {
+            Error::unavailable("The disk of the database is full. Free space there, then repeat the request.")
+                .because(error)
         }
         // Its transaction, with all that it did before, is rolled back by whoever ran it.
         Some(code) if *code == S::LOCK_NOT_AVAILABLE => Error::unavailable(
@@ -493,8 +497,7 @@ pub(super) fn postgres_error(error: postgres::Error) -> Error {
         )
         .because(error),
         Some(code)
-            if *code == S::DISK_FULL
-                || *code == S::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+            if *code == S::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
                 // Shutting down, out of something, an error of its disk, a connection that a pooler lost.
                 || ["57P", "53", "58", "08"].iter().any(|class| code.code().starts_with(class)) =>
         {

@@ -8,7 +8,7 @@
 //! disk is [`sqlite_log`](super::sqlite_log)'s.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::OpenOptionsExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -262,13 +262,13 @@ impl Writer {
         self.in_doubt |= self.syncer.wait().is_err();
     }
 
-    /// Why nothing can be written, for whoever asks meanwhile.
+    /// Why nothing can be written, for whoever asks meanwhile. The log is asked, and never the database file: to close that would
+    /// take SQLite's locks away.
     fn failing(&self) -> &'static str {
-        use rustix::fs::{StatVfsMountFlags, statvfs};
-        let place = self.conn.path().unwrap_or_default();
-        match statvfs(place).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY)) {
-            true => FAILING_READ_ONLY,
-            false => FAILING,
+        let log = format!("{}-wal", self.conn.path().unwrap_or_default());
+        match fs::OpenOptions::new().write(true).open(log) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => FAILING_READ_ONLY,
+            _ => FAILING,
         }
     }
 
