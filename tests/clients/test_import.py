@@ -8,15 +8,20 @@ import signal
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
+import alembic.command
 import mlflow
 import pytest
+import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
+from mlflow.store.db.utils import _get_alembic_config
+from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
 import launcher
 import mlflow_store
-from conftest import backends, forget_mlflow
+from conftest import POSTGRES_URL, backends, forget_mlflow
 
 pytestmark = pytest.mark.beyond
 
@@ -106,6 +111,99 @@ def test_a_database_comes_in_whole(ours, theirs, toy):
         text=True,
     )
     assert answer.returncode == 0, answer.stderr
+
+
+# Schemas that a database of MLflow 2.9 passes through as it is upgraded: whatever came with a later one may be absent.
+SCHEMAS = {
+    "2.9": "acf3f17fdcc7",
+    "2.16": "4465047574b1",
+    "3.0, with logged models": "6953534de441",
+    "later, with workspaces": "1b5f0d9ad7c1",
+    "3.17": "dc11669786a5",
+}
+
+
+def old_store(old_python, what, uri, folder):
+    """What MLflow 2.9 says of a store, which it filled or not."""
+    script = Path(__file__).with_name("old_store.py")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    command = [old_python, script, what, uri]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def old_filled(tmp_path_factory, old_python):
+    """A folder with a database that MLflow 2.9 made and filled, and what it says of it."""
+    folder = tmp_path_factory.mktemp("old")
+    return folder, old_store(old_python, "fill", "sqlite:///mlflow.db", folder)
+
+
+@pytest.mark.timeout(360)
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_a_database_of_mlflow_2_9_comes_in_whole(ours, old_filled, old_python, tmp_path, schema):
+    folder, before = old_filled
+    database = tmp_path / "mlflow.db"
+    shutil.copy(folder / "mlflow.db", database)
+    alembic.command.upgrade(_get_alembic_config(f"sqlite:///{database}"), schema)
+    compare_with_2_9(ours, str(database), before, old_python, tmp_path, schema)
+
+
+@pytest.mark.skipif(not POSTGRES_URL, reason="no PostgreSQL")
+@pytest.mark.timeout(360)
+def test_a_database_of_mlflow_2_9_comes_in_whole_from_postgresql(ours, old_filled, old_python, tmp_path):
+    folder, before = old_filled
+    url = launcher.create_database(POSTGRES_URL)
+    try:
+        address = "postgresql+psycopg://" + url.split("://")[1]
+        as_2_9_has_it(folder / "mlflow.db", address)
+        compare_with_2_9(ours, address, before, old_python, tmp_path, SCHEMAS["2.9"])
+    finally:
+        launcher.drop_database(POSTGRES_URL, url)
+
+
+def as_2_9_has_it(database, address):
+    """Copies a SQLite database of MLflow 2.9 into PostgreSQL, whose tables are made as MLflow 2.9 makes them there."""
+    there, here = sqlalchemy.create_engine(f"sqlite:///{database}"), sqlalchemy.create_engine(address)
+    InitialBase.metadata.create_all(here)
+    alembic.command.upgrade(_get_alembic_config(address), SCHEMAS["2.9"])
+    tables, kept = sqlalchemy.MetaData(), sqlalchemy.MetaData()
+    tables.reflect(here)
+    kept.reflect(there)
+    with here.begin() as to, there.connect() as of:
+        for table in tables.sorted_tables:
+            # By the types of PostgreSQL: SQLite's flags are numbers.
+            rows = [dict(row._mapping) for row in of.execute(sqlalchemy.select(kept.tables[table.name]))]
+            for row in rows:
+                row.update({c.name: bool(row[c.name]) for c in table.columns if isinstance(c.type, sqlalchemy.Boolean)})
+            if rows and table.name != "alembic_version":
+                to.execute(table.insert(), rows)
+    for engine in (there, here):
+        engine.dispose()
+
+
+def compare_with_2_9(ours, source, before, old_python, tmp_path, schema):
+    code, report, talk = run_import(ours, source=source)
+    assert code == 0, (talk, report)
+    assert report["version"] == schema
+    there = {kind: line["there"] for kind, line in report["items"].items()}
+    assert there == {"experiment": 3, "run": 5, "logged_model": 0, "model": 3, "version": 3}
+    assert all(line["equal"] == line["there"] for line in report["items"].values())
+    assert (report["points"], report["aliases"]) == ([305, 305], [2, 2])
+    assert report["files"]["equal"] == report["files"]["there"] == report["files"]["stored"] == 4
+    assert report["left_behind"] == {}
+    after = old_store(old_python, "tell", ours.url, tmp_path)
+    for part in before:
+        assert after[part] == before[part], part
+    # What was compared is not little.
+    assert (
+        after["files"]["scorer/1"]
+        == after["files"]["copied/1"]
+        == {"MLmodel": "flavors: {}\n", "data/a b/ü.txt": "hello"}
+    )
+    assert {run["info"]["lifecycle_stage"] for run in after["runs"].values()} == {"active", "deleted"}
+    assert after["experiments"]["0"][2] == {"of": "the default one"}
 
 
 def test_a_folder_comes_in_whole(ours, tmp_path, toy, toy_model, monkeypatch):
