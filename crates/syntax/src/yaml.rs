@@ -6,7 +6,7 @@
 mod fields;
 mod places;
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
@@ -95,8 +95,17 @@ impl Value {
 /// A value that is not complete yet.
 enum Open {
     List(Position, Vec<Node>),
-    /// With the key that waits for its value.
-    Mapping(Position, Vec<(Key, Node)>, Option<Key>),
+    Mapping(OpenMapping),
+}
+
+/// A mapping that is not complete yet.
+struct OpenMapping {
+    position: Position,
+    entries: Vec<(Key, Node)>,
+    /// The key that waits for its value.
+    waiting: Option<Key>,
+    /// Where each key stands. A file may have very many.
+    known: HashMap<String, Position>,
 }
 
 /// The one document of a file.
@@ -153,14 +162,18 @@ impl Reader {
             }
             Event::Scalar(text, style, ..) => self.scalar(&text, style, position),
             Event::SequenceStart(..) => self.begin(Open::List(position, vec![]), position),
-            Event::MappingStart(..) => self.begin(Open::Mapping(position, vec![], None), position),
+            Event::MappingStart(..) => {
+                let (entries, known) = (vec![], HashMap::new());
+                let open = OpenMapping { position, entries, waiting: None, known };
+                self.begin(Open::Mapping(open), position)
+            }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
         }
     }
 
     fn begin(&mut self, open: Open, position: Position) -> Result<(), YamlError> {
-        if let Some(Open::Mapping(_, _, None)) = self.open.last() {
+        if let Some(Open::Mapping(OpenMapping { waiting: None, .. })) = self.open.last() {
             return Err(YamlError::new(position, "a key is a single value; write a name and a colon"));
         }
         if self.open.len() >= DEPTH_MAX {
@@ -176,7 +189,7 @@ impl Reader {
     fn end(&mut self) -> Result<(), YamlError> {
         match self.open.pop() {
             Some(Open::List(position, items)) => self.put(Node { position, value: Value::List(items) }),
-            Some(Open::Mapping(position, entries, _)) => {
+            Some(Open::Mapping(OpenMapping { position, entries, .. })) => {
                 self.put(Node { position, value: Value::Mapping(entries) })
             }
             None => Ok(()),
@@ -184,10 +197,10 @@ impl Reader {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, position: Position) -> Result<(), YamlError> {
-        if let Some(Open::Mapping(_, entries, waiting @ None)) = self.open.last_mut() {
-            if let Some((before, _)) = entries.iter().find(|(key, _)| key.text == text) {
-                let message =
-                    format!("'{}' stood at {} already; keep one of them", shown(text), before.position);
+        if let Some(Open::Mapping(OpenMapping { waiting: waiting @ None, known, .. })) = self.open.last_mut()
+        {
+            if let Some(before) = known.insert(text.to_owned(), position) {
+                let message = format!("'{}' stood at {before} already; keep one of them", shown(text));
                 return Err(YamlError::new(position, message));
             }
             *waiting = Some(Key { position, text: text.to_owned() });
@@ -205,7 +218,7 @@ impl Reader {
         }
         match self.open.last_mut() {
             Some(Open::List(_, items)) => items.push(node),
-            Some(Open::Mapping(_, entries, waiting)) => {
+            Some(Open::Mapping(OpenMapping { entries, waiting, .. })) => {
                 if let Some(key) = waiting.take() {
                     entries.push((key, node));
                 }

@@ -74,3 +74,18 @@ proptest! {
         prop_assert!(found.packages.keys().all(|name| !name.is_empty() && !name.starts_with('-')));
     }
 }
+
+#[test]
+fn many_keys_are_read_as_fast_as_few() {
+    let keys = |count: usize| (0..count).map(|at| format!("k{at}:")).collect::<Vec<_>>().join("\n");
+    let began = std::time::Instant::now();
+    assert_eq!(read_python_env(&keys(49_000)), Ok(Environment::default()));
+    read_python_env(&keys(60_000)).unwrap_err();
+    // Where each key is compared with those before it takes a quarter of a minute.
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    let again = read_python_env("a: 1\nb: 2\na: 3\n").unwrap_err();
+    assert_eq!(
+        again.to_string(),
+        "line 3, column 1: 'a' stood at line 1, column 1 already; keep one of them"
+    );
+}

@@ -54,10 +54,12 @@ async fn parse(ctx: &Ctx, label: &str, file: &File) -> Result<Option<Environment
     let Some(stream) = ctx.app.objects.read(file.object, 0..file.size).await? else { return Ok(None) };
     let blocks: Vec<_> = stream.try_collect().await.map_err(Error::internal)?;
     let Ok(text) = String::from_utf8(blocks.concat()) else { return Ok(None) };
-    let found = match label.rsplit('/').next() {
-        Some("requirements.txt") => Ok(environment::read_requirements(&text)),
-        Some("python_env.yaml") => environment::read_python_env(&text),
+    let name = label.rsplit('/').next().unwrap_or_default().to_owned();
+    // A client wrote it: the server's own threads do not wait for it.
+    let read = tokio::task::spawn_blocking(move || match name.as_str() {
+        "requirements.txt" => Ok(environment::read_requirements(&text)),
+        "python_env.yaml" => environment::read_python_env(&text),
         _ => environment::read_conda(&text),
-    };
-    Ok(found.ok())
+    });
+    Ok(read.await.ok().and_then(Result::ok))
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     bind,
     context::Ctx,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     serving::{
         signature::Schema,
         store,
@@ -26,6 +26,8 @@ use crate::{
 
 /// Counts the changes of the converter after which what it found before is found again.
 const CONVERTER: i64 = 2;
+/// Largest report that is read, in bytes.
+const REPORT_BYTES_MAX: u64 = 4 << 20;
 /// The converted model in the directory of the digest.
 const FILE: &str = "model.onnx";
 
@@ -86,14 +88,28 @@ fn make(launch: &Launch, model: &Path, dir: &Path, schema: &Schema) -> Result<Re
 
 fn make_in(launch: &Launch, model: &Path, out: &Path, dir: &Path, schema: &Schema) -> Result<Report> {
     worker::convert(launch, model, out, schema)?;
-    let text = fs::read(out.join("report.json")).map_err(Error::internal)?;
-    let mut report: Report = serde_json::from_slice(&text).map_err(Error::internal)?;
+    // Code of the model's ran there: what it left may be a link, a pipe, or anything.
+    let text = match plain(&out.join("report.json")).filter(|size| *size <= REPORT_BYTES_MAX) {
+        Some(_) => fs::read(out.join("report.json")).map_err(Error::internal)?,
+        None => return Err(no_report()),
+    };
+    let mut report: Report = serde_json::from_slice(&text).map_err(|_| no_report())?;
     if report.verdict == RuntimeKind::Onnx {
+        plain(&out.join(FILE)).ok_or_else(no_report)?;
         report.onnx_sha256 = file_digest(&out.join(FILE));
         fs::File::open(out.join(FILE)).and_then(|file| file.sync_all()).map_err(Error::unwritten(out))?;
         fs::rename(out.join(FILE), dir.join(FILE)).map_err(Error::unwritten(dir))?;
     }
     Ok(report)
+}
+
+/// The size of what is a file, and no link to one.
+fn plain(path: &Path) -> Option<u64> {
+    fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map(|found| found.len())
+}
+
+fn no_report() -> Error {
+    Error::new(Code::InvalidState, "The conversion left no report that can be read.")
 }
 
 fn file_digest(path: &Path) -> Option<String> {

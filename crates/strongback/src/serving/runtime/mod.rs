@@ -17,6 +17,7 @@ mod watchdog;
 use std::{
     collections::HashMap,
     fmt::Write as _,
+    io::Read as _,
     path::Path,
     sync::{Arc, Weak},
     time::Duration,
@@ -27,7 +28,10 @@ use lake::arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use syntax::flavors::{Flavors, read_flavors};
+use syntax::{
+    flavors::{Flavors, read_flavors},
+    mlmodel::MLMODEL_BYTES_MAX,
+};
 
 pub use convert::stored;
 pub(super) use files::own_tag;
@@ -204,7 +208,10 @@ async fn load_files(ctx: &Ctx, name: String, version: &Version) -> Result<Scorer
 fn flavors(dir: &Path) -> Result<Flavors> {
     let no_model =
         |why: String| Error::new(Code::InvalidState, format!("The version is no MLflow model: {why}."));
-    let text = std::fs::read_to_string(dir.join("MLmodel"))
+    let mut text = String::new();
+    // One byte more than is read tells that it is too large.
+    std::fs::File::open(dir.join("MLmodel"))
+        .and_then(|file| file.take(MLMODEL_BYTES_MAX as u64 + 1).read_to_string(&mut text))
         .map_err(|error| no_model(format!("its MLmodel file cannot be read ({error})")))?;
     read_flavors(&text).map_err(|error| no_model(error.to_string()))
 }
