@@ -27,6 +27,7 @@ for name in ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKI
 
 import subprocess
 import uuid
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -133,6 +134,14 @@ def toy_model(toy):
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression().fit(*toy)
+
+
+@pytest.fixture(scope="session")
+def old_python() -> Path:
+    """The Python of the environment of `requirements/old.txt`, made where there is none."""
+    script = Path(__file__).parents[2] / "tools/venv.sh"
+    made = subprocess.run([script, "old"], stdout=subprocess.PIPE, text=True, check=True, timeout=300)
+    return Path(made.stdout.strip()) / "bin/python"
 
 
 @pytest.fixture

@@ -7,13 +7,15 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
-from mlflow.models import infer_signature
 
 NAN_KEYS = {"odd"}
 
 
 def fill(uri: str, toy, toy_model, *, artifact_location: str | None = None) -> MlflowClient:
     """Fills a store with runs, models and files."""
+    # Not at the top: `told` serves MLflow 2.9 too, in an environment without numpy.
+    from mlflow.models import infer_signature
+
     client = MlflowClient(uri, registry_uri=uri)
     where = {"artifact_location": artifact_location} if artifact_location else {}
     fraud = client.create_experiment("fraud", tags={"team": "risk", "mlflow.note.content": "a note"}, **where)
@@ -128,6 +130,8 @@ def version(v) -> tuple:
 
 
 def logged(client: MlflowClient, experiments: list[str]) -> dict:
+    if not hasattr(client, "search_logged_models"):
+        return {}
     found = client.search_logged_models(experiments, max_results=50)
     return {
         m.model_id: (

@@ -336,6 +336,14 @@ def test_a_version_has_its_own_files_where_those_of_the_run_changed(filled, thei
     assert code == 0, (talk, report)
     assert "/versions/" in uri()
     assert Path(uri().removeprefix("file://"), "MLmodel").read_text() == "flavors: {}"
+    # And comes back with them, though other files lie where it was made of some.
+    with launcher.on_store("sqlite", tmp_path / "back") as back:
+        code, report, talk = call(back, "import", theirs)
+        assert code == 0, (talk, report)
+        there = MlflowClient(back.url, registry_uri=back.url).get_model_version_download_uri("plain", "1")
+        mlflow.set_tracking_uri(back.url)
+        assert mlflow.artifacts.load_text(f"{there}/MLmodel") == "flavors: {}"
+        mlflow.set_tracking_uri(None)
 
 
 def test_an_older_database_takes_what_it_has_a_place_for(filled, theirs):

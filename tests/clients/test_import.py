@@ -8,15 +8,20 @@ import signal
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
+import alembic.command
 import mlflow
 import pytest
+import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
+from mlflow.store.db.utils import _get_alembic_config
+from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
 import launcher
 import mlflow_store
-from conftest import backends, forget_mlflow
+from conftest import POSTGRES_URL, backends, forget_mlflow
 
 pytestmark = pytest.mark.beyond
 
@@ -106,6 +111,99 @@ def test_a_database_comes_in_whole(ours, theirs, toy):
         text=True,
     )
     assert answer.returncode == 0, answer.stderr
+
+
+# Schemas that a database of MLflow 2.9 passes through as it is upgraded: whatever came with a later one may be absent.
+SCHEMAS = {
+    "2.9": "acf3f17fdcc7",
+    "2.16": "4465047574b1",
+    "3.0, with logged models": "6953534de441",
+    "later, with workspaces": "1b5f0d9ad7c1",
+    "3.17": "dc11669786a5",
+}
+
+
+def old_store(old_python, what, uri, folder):
+    """What MLflow 2.9 says of a store, which it filled or not."""
+    script = Path(__file__).with_name("old_store.py")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    command = [old_python, script, what, uri]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def old_filled(tmp_path_factory, old_python):
+    """A folder with a database that MLflow 2.9 made and filled, and what it says of it."""
+    folder = tmp_path_factory.mktemp("old")
+    return folder, old_store(old_python, "fill", "sqlite:///mlflow.db", folder)
+
+
+@pytest.mark.timeout(360)
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_a_database_of_mlflow_2_9_comes_in_whole(ours, old_filled, old_python, tmp_path, schema):
+    folder, before = old_filled
+    database = tmp_path / "mlflow.db"
+    shutil.copy(folder / "mlflow.db", database)
+    alembic.command.upgrade(_get_alembic_config(f"sqlite:///{database}"), schema)
+    compare_with_2_9(ours, str(database), before, old_python, tmp_path, schema)
+
+
+@pytest.mark.skipif(not POSTGRES_URL, reason="no PostgreSQL")
+@pytest.mark.timeout(360)
+def test_a_database_of_mlflow_2_9_comes_in_whole_from_postgresql(ours, old_filled, old_python, tmp_path):
+    folder, before = old_filled
+    url = launcher.create_database(POSTGRES_URL)
+    try:
+        address = "postgresql+psycopg://" + url.split("://")[1]
+        as_2_9_has_it(folder / "mlflow.db", address)
+        compare_with_2_9(ours, address, before, old_python, tmp_path, SCHEMAS["2.9"])
+    finally:
+        launcher.drop_database(POSTGRES_URL, url)
+
+
+def as_2_9_has_it(database, address):
+    """Copies a SQLite database of MLflow 2.9 into PostgreSQL, whose tables are made as MLflow 2.9 makes them there."""
+    there, here = sqlalchemy.create_engine(f"sqlite:///{database}"), sqlalchemy.create_engine(address)
+    InitialBase.metadata.create_all(here)
+    alembic.command.upgrade(_get_alembic_config(address), SCHEMAS["2.9"])
+    tables, kept = sqlalchemy.MetaData(), sqlalchemy.MetaData()
+    tables.reflect(here)
+    kept.reflect(there)
+    with here.begin() as to, there.connect() as of:
+        for table in tables.sorted_tables:
+            # By the types of PostgreSQL: SQLite's flags are numbers.
+            rows = [dict(row._mapping) for row in of.execute(sqlalchemy.select(kept.tables[table.name]))]
+            for row in rows:
+                row.update({c.name: bool(row[c.name]) for c in table.columns if isinstance(c.type, sqlalchemy.Boolean)})
+            if rows and table.name != "alembic_version":
+                to.execute(table.insert(), rows)
+    for engine in (there, here):
+        engine.dispose()
+
+
+def compare_with_2_9(ours, source, before, old_python, tmp_path, schema):
+    code, report, talk = run_import(ours, source=source)
+    assert code == 0, (talk, report)
+    assert report["version"] == schema
+    there = {kind: line["there"] for kind, line in report["items"].items()}
+    assert there == {"experiment": 3, "run": 5, "logged_model": 0, "model": 3, "version": 3}
+    assert all(line["equal"] == line["there"] for line in report["items"].values())
+    assert (report["points"], report["aliases"]) == ([305, 305], [2, 2])
+    assert report["files"]["equal"] == report["files"]["there"] == report["files"]["stored"] == 4
+    assert report["left_behind"] == {}
+    after = old_store(old_python, "tell", ours.url, tmp_path)
+    for part in before:
+        assert after[part] == before[part], part
+    # What was compared is not little.
+    assert (
+        after["files"]["scorer/1"]
+        == after["files"]["copied/1"]
+        == {"MLmodel": "flavors: {}\n", "data/a b/ü.txt": "hello"}
+    )
+    assert {run["info"]["lifecycle_stage"] for run in after["runs"].values()} == {"active", "deleted"}
+    assert after["experiments"]["0"][2] == {"of": "the default one"}
 
 
 def test_a_folder_comes_in_whole(ours, tmp_path, toy, toy_model, monkeypatch):
@@ -268,6 +366,131 @@ def test_an_alias_that_was_moved_here_stays(ours, theirs):
     assert code == 1, talk
     assert "moved here since" in report["refused"][0]["why"]
     assert client.get_registered_model("scorer").aliases["champion"] == "3"
+
+
+def test_an_alias_that_is_there_no_more_goes_unless_it_was_moved_here(ours, theirs):
+    there = MlflowClient(theirs_url(theirs), registry_uri=theirs_url(theirs))
+    here = MlflowClient(ours.url, registry_uri=ours.url)
+    assert run_import(ours)[0] == 0
+    there.delete_registered_model_alias("scorer", "challenger")
+    code, report, talk = run_import(ours)
+    assert code == 0, (talk, report)
+    assert report["aliases_removed"] == ["scorer@challenger"]
+    assert here.get_registered_model("scorer").aliases == {"champion": "1"}
+    # Once it is there again, it comes again.
+    there.set_registered_model_alias("scorer", "challenger", "1")
+    code, report, talk = run_import(ours)
+    assert code == 0, (talk, report)
+    assert report["aliases_removed"] == []
+    assert here.get_registered_model("scorer").aliases == {"champion": "1", "challenger": "1"}
+    # What somebody has set here stays, and the models were changed by that.
+    here.set_registered_model_alias("scorer", "champion", "3")
+    here.set_registered_model_alias("copied", "of_ours", "1")
+    there.delete_registered_model_alias("scorer", "champion")
+    code, report, talk = run_import(ours)
+    assert (code, report["refused"], report["aliases_removed"]) == (1, [], []), talk
+    assert report["items"]["model"]["different"] == ["copied", "scorer"]
+    assert here.get_registered_model("scorer").aliases == {"champion": "3", "challenger": "1"}
+    assert here.get_registered_model("copied").aliases == {"of_ours": "1"}
+
+
+def test_tags_of_the_default_experiment_are_compared(ours, theirs):
+    there, here = MlflowClient(theirs_url(theirs)), MlflowClient(ours.url)
+    there.set_experiment_tag("0", "of", "them")
+    here.set_experiment_tag("0", "ours", "stays")
+    code, report, talk = run_import(ours)
+    assert code == 0, (talk, report)
+    assert here.get_experiment("0").tags == {"of": "them", "ours": "stays"}
+    here.set_experiment_tag("0", "of", "us")
+    code, report, talk = run_import(ours)
+    assert code == 1, talk
+    assert report["items"]["experiment"]["different"] == ["0"]
+
+
+def test_a_version_whose_files_come_later_is_pinned_to_them_then(ours, theirs, toy):
+    assert run_import(ours, "--no-artifacts")[0] == 0
+    client = MlflowClient(ours.url, registry_uri=ours.url)
+    before = told(ours.url)
+    code, report, talk = run_import(ours)
+    assert code == 0, (talk, report)
+    assert report["files"]["equal"] == report["files"]["there"] > 5
+    assert report["items"]["version"]["changed"] == 3
+    # What it is made of has come, and nothing else of it has changed.
+    assert told(ours.url) == before
+    mlflow.set_tracking_uri(ours.url)
+    mlflow.set_registry_uri(ours.url)
+    for name in ("models:/scorer@champion", "models:/scorer/3", "models:/copied/1"):
+        assert len(mlflow.pyfunc.load_model(name).predict(toy[0])) == 200
+    assert client.get_model_version("scorer", "1").status_message in ("", None)
+    code, report, talk = run_import(ours)
+    assert code == 0, (talk, report)
+    assert (report["items"]["version"]["changed"], report["files"]["stored"]) == (0, 0)
+
+
+def test_files_that_a_version_has_for_itself_come(ours, theirs, tmp_path):
+    own, proxied = theirs / "own model", theirs / "mlartifacts" / "versions" / "u" / "1"
+    for folder in (own, proxied):
+        folder.mkdir(parents=True)
+        (folder / "MLmodel").write_text("flavors: {}\n")
+        (folder / "data").mkdir()
+        (folder / "data" / "ü.bin").write_bytes(folder.name.encode())
+    with sqlite3.connect("mlflow.db") as connection:
+        sql = "UPDATE model_versions SET source = ?, storage_location = ?, run_id = NULL WHERE name = ? AND version = ?"
+        connection.execute(sql, (own.as_uri(), "", "scorer", 3))
+        ((run,),) = connection.execute("SELECT run_uuid FROM metrics WHERE key = 'auc'").fetchall()
+        # Whatever lies now at its source.
+        connection.execute(sql, (f"runs:/{run}/notes", "mlflow-artifacts:/versions/u/1", "copied", 1))
+        connection.execute(sql, ("/etc", "", "scorer", 1))
+    code, report, talk = run_import(ours)
+    assert code == 1, talk
+    # Whatever a version names is no model for that.
+    assert report["files"]["refused"] == ["of scorer/1: there is no MLmodel file at /etc"]
+    assert report["items"]["version"]["equal"] == 3
+    assert report["files"]["equal"] == report["files"]["there"] > 5
+    mlflow.set_tracking_uri(ours.url)
+    client = MlflowClient(ours.url, registry_uri=ours.url)
+    for (name, number), folder in {("scorer", "3"): own, ("copied", "1"): proxied}.items():
+        place = client.get_model_version_download_uri(name, number)
+        root = mlflow.artifacts.download_artifacts(place, dst_path=str(tmp_path / name))
+        assert mlflow_store.files(Path(root)) == mlflow_store.files(folder)
+    _, again, _ = run_import(ours)
+    assert (again["files"]["stored"], again["items"]["version"]["changed"]) == (0, 0)
+    assert again["files"]["equal"] == report["files"]["equal"]
+    # What is pinned stays as it is: what changes there is named.
+    (own / "MLmodel").write_text("flavors: {x: {}}\n")
+    code, again, talk = run_import(ours)
+    assert code == 1, talk
+    assert any("MLmodel of scorer/3" in why and "stay" in why for why in again["files"]["refused"]), again["files"]
+
+
+def test_what_is_damaged_in_a_folder_is_in_the_report(ours, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    folder = tmp_path / "mlruns"
+    client = MlflowClient(folder.as_uri())
+    run = client.create_run(client.create_experiment("one")).info
+    for step in range(3):
+        client.log_metric(run.run_id, "loss", 1.0, step=step)
+    client.log_param(run.run_id, "good", "1")
+    assert run_import(ours, source=str(folder))[0] == 0
+    place = folder / run.experiment_id / run.run_id
+    (place / "params" / "bad").write_bytes(b"\xff")
+    with (place / "metrics" / "loss").open("a") as file:
+        file.write("no point\n1 2 9\n")
+    code, report, talk = run_import(ours, source=str(folder))
+    assert code == 1, talk
+    below = f"{run.experiment_id}/{run.run_id}"
+    expected = [
+        f"{below}/metrics/loss: 1 of its lines are damaged, the others come",
+        f"{below}/params/bad: it is not UTF-8",
+    ]
+    assert report["unread"] == {"count": 2, "named": expected}
+    # What can be read has come.
+    assert report["points"] == [4, 4]
+    command = [str(launcher.binary()), "import", "mlflow", str(folder), "--server", ours.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert all(f"cannot be read: {what}" in done.stderr for what in expected)
+    assert "NOT everything is here and equal" in done.stdout
 
 
 def test_a_version_that_both_made_holds_up_nothing(ours, theirs):

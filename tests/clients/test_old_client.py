@@ -7,15 +7,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def old_python() -> Path:
-    """The Python of the environment of `requirements/old.txt`, made where there is none."""
-    made = subprocess.run([ROOT / "tools/venv.sh", "old"], stdout=subprocess.PIPE, text=True, check=True, timeout=300)
-    return Path(made.stdout.strip()) / "bin/python"
-
 
 @pytest.mark.timeout(360)
 def test_code_for_mlflow_2_9_goes_on_unchanged(server, unique, old_python):

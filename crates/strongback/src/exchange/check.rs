@@ -54,6 +54,9 @@ pub struct Checked {
     pub digest: String,
     /// Points of a run; 0 for other kinds.
     pub points: usize,
+    /// Files that a version is pinned to; 0 for other kinds.
+    #[serde(default)]
+    pub files: u64,
 }
 
 async fn check(ctx: Ctx, request: CheckRequest) -> Result<CheckResponse> {
@@ -74,7 +77,7 @@ async fn check(ctx: Ctx, request: CheckRequest) -> Result<CheckResponse> {
                 for id in &request.ids {
                     // One at a time: a run may hold millions of points.
                     for run in runs::give(sql, std::slice::from_ref(id))? {
-                        items.push(Checked { id: id.clone(), digest: digest(&run)?, points: run.points() });
+                        items.push(Checked { points: run.points(), ..checked(id, &run)? });
                     }
                 }
                 items
@@ -97,7 +100,7 @@ async fn check(ctx: Ctx, request: CheckRequest) -> Result<CheckResponse> {
 }
 
 fn checked<T: Serialize>(id: &str, item: &T) -> Result<Checked> {
-    Ok(Checked { id: id.to_owned(), digest: digest(item)?, points: 0 })
+    Ok(Checked { id: id.to_owned(), digest: digest(item)?, points: 0, files: 0 })
 }
 
 fn other(sql: &mut Sql<'_>, kind: ItemKind, id: &str) -> Result<Option<Checked>> {
@@ -111,7 +114,7 @@ fn other(sql: &mut Sql<'_>, kind: ItemKind, id: &str) -> Result<Option<Checked>>
             found.map(|found| checked(id, &models::whole_model(&found))).transpose()
         }
         _ => match models::give_version(sql, id)? {
-            Some(version) => checked(id, &version).map(Some),
+            Some((version, files)) => Ok(Some(Checked { files, ..checked(id, &version)? })),
             None => Ok(None),
         },
     }

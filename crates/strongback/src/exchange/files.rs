@@ -1,4 +1,7 @@
-//! Files of runs and logged models: which there are, and one more, also of what was deleted.
+//! Files of runs, logged models and versions: which there are, and one more, also of what was deleted.
+//!
+//! What must stay true: a version that has files keeps them; one that has none takes some, and they are its own once it is settled
+//! ([`super::take`]).
 
 use std::sync::Arc;
 
@@ -8,16 +11,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use syntax::paths::ArtifactPath;
 
-use super::ItemKind;
+use super::{ID_CHARS, ItemKind};
 use crate::{
     catalog::authorize_admin,
     context::Ctx,
     db::Sql,
     error::{Error, Result},
     files::{
-        self, Existing, File, Guard,
+        self, Existing, File, Guard, Place,
         http::{body_stream, param},
     },
+    registry::carried::own_place,
     router::{
         Limits, PathParams, Policy, Route,
         wire::{Empty, json_response},
@@ -35,7 +39,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/1.0/exchange/files",
             Policy::Admin,
             Limits::JSON,
-            "Paths, sizes and SHA-256 of the files of runs or logged models",
+            "Paths, sizes and SHA-256 of the files of runs, logged models or versions",
             list,
         ),
         Route::raw(
@@ -43,7 +47,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/1.0/exchange/files/{kind}/{id}/{*path}",
             Policy::Admin,
             Limits::STREAM,
-            "Store a file of a run or a logged model, also of one that was deleted",
+            "Store a file of a run, a logged model or a version without files, also of one that was deleted",
             put,
         )
         .taking_bytes()
@@ -54,7 +58,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// Whose files.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct FilesRequest {
-    /// `run` or `logged_model`.
+    /// `run`, `logged_model` or `version`.
     pub kind: ItemKind,
     /// Their ids here; at most 1,000.
     pub ids: Vec<String>,
@@ -67,7 +71,7 @@ pub struct FilesResponse {
     pub owners: Vec<FilesOf>,
 }
 
-/// The files of one run or logged model.
+/// The files of one run, logged model or version.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct FilesOf {
     /// Its id here.
@@ -98,14 +102,39 @@ impl From<File> for StoredFile {
     }
 }
 
-fn home(kind: ItemKind, id: &str) -> Result<Home> {
-    match kind {
-        ItemKind::Run => Ok(Home::Run(limits::run_id("id", Some(id))?.to_owned())),
-        ItemKind::LoggedModel => Ok(Home::Model(limits::run_id("id", Some(id))?.to_owned())),
-        other => Err(Error::invalid(format!(
-            "Invalid value '{}' for parameter 'kind': files belong to a 'run' or a 'logged_model'.",
-            other.name()
-        ))),
+/// Whose files they are.
+#[derive(Clone)]
+enum Owner {
+    Home(Home),
+    /// `name/number`.
+    Version(String),
+}
+
+impl Owner {
+    fn parse(kind: ItemKind, id: &str) -> Result<Self> {
+        match kind {
+            ItemKind::Run => Ok(Self::Home(Home::Run(limits::run_id("id", Some(id))?.to_owned()))),
+            ItemKind::LoggedModel => Ok(Self::Home(Home::Model(limits::run_id("id", Some(id))?.to_owned()))),
+            ItemKind::Version => Ok(Self::Version(limits::text("id", id, ID_CHARS)?.to_owned())),
+            other => Err(Error::invalid(format!(
+                "Invalid value '{}' for parameter 'kind': files belong to a 'run', a 'logged_model' or a 'version'.",
+                other.name()
+            ))),
+        }
+    }
+
+    fn place(&self, sql: &mut Sql<'_>, is_to_write: bool) -> Result<Place> {
+        match self {
+            Self::Home(home) => home.place(sql),
+            Self::Version(id) => Ok(own_place(sql, id, is_to_write)?.0),
+        }
+    }
+
+    fn artifact_uri(&self, sql: &mut Sql<'_>) -> Result<String> {
+        match self {
+            Self::Home(home) => home.artifact_uri(sql),
+            Self::Version(id) => Ok(own_place(sql, id, false)?.1),
+        }
     }
 }
 
@@ -128,8 +157,8 @@ async fn list(ctx: Ctx, request: FilesRequest) -> Result<FilesResponse> {
 }
 
 fn files_of(sql: &mut Sql<'_>, kind: ItemKind, id: &str) -> Result<Option<FilesOf>> {
-    let home = home(kind, id)?;
-    let place = home.place(sql)?;
+    let owner = Owner::parse(kind, id)?;
+    let place = owner.place(sql, false)?;
     let (found, refused) = match files::all(sql, &place.area) {
         Ok(found) if found.is_empty() => return Ok(None),
         Ok(found) => (found, None),
@@ -138,22 +167,22 @@ fn files_of(sql: &mut Sql<'_>, kind: ItemKind, id: &str) -> Result<Option<FilesO
         Err(error) => (Vec::new(), Some(error.message().to_owned())),
     };
     let files = found.into_iter().map(StoredFile::from).collect();
-    Ok(Some(FilesOf { id: id.to_owned(), artifact_uri: home.artifact_uri(sql)?, files, refused }))
+    Ok(Some(FilesOf { id: id.to_owned(), artifact_uri: owner.artifact_uri(sql)?, files, refused }))
 }
 
 async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
     let kind = param(&params, "kind");
     let known = ItemKind::ALL.into_iter().find(|known| known.name() == kind).ok_or_else(|| {
         Error::invalid(format!(
-            "Invalid value '{}' for parameter 'kind': it is 'run' or 'logged_model'.",
+            "Invalid value '{}' for parameter 'kind': it is 'run', 'logged_model' or 'version'.",
             limits::cut(kind, 100)
         ))
     })?;
-    let home = home(known, param(&params, "id"))?;
+    let owner = Owner::parse(known, param(&params, "id"))?;
     let path = ArtifactPath::parse(param(&params, "path"))?;
     let guard: Guard = Arc::new(move |sql| {
         authorize_admin(sql, "take what another store holds")?;
-        home.place(sql)
+        owner.place(sql, true)
     });
     files::put(&ctx, &guard, &path, Existing::Replaced, body_stream(request)).await?;
     json_response(&Empty {})

@@ -1,5 +1,7 @@
 //! Kinds of items, and what items are known by.
 
+use std::io::{BufWriter, Write as _};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use sha2::{Digest, Sha256};
@@ -62,8 +64,14 @@ impl<'de> Deserialize<'de> for ItemKind {
     }
 }
 
-/// The digest of a settled item: of its JSON, whose fields and keys have one order. In hexadecimal digits.
+/// The digest of a settled item: of its JSON, whose fields and keys have one order. In hexadecimal digits. The JSON of a run with many
+/// points is long, and never held.
 pub fn digest<T: Serialize>(item: &T) -> Result<String> {
-    let json = serde_json::to_vec(item).map_err(Error::internal)?;
-    Ok(hex::encode(&Sha256::digest(&json)[..DIGEST_BYTES]))
+    const PIECE: usize = 1 << 16;
+    let mut hasher = Sha256::new();
+    let mut json = BufWriter::with_capacity(PIECE, &mut hasher);
+    serde_json::to_writer(&mut json, item).map_err(Error::internal)?;
+    json.flush().map_err(Error::internal)?;
+    drop(json);
+    Ok(hex::encode(&hasher.finalize()[..DIGEST_BYTES]))
 }

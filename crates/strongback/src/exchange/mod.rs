@@ -40,7 +40,7 @@ pub use give::{GiveRequest, GiveResponse, GivenVersion};
 pub use kind::{ItemKind, digest};
 pub use plan::{Here, PlanItem, PlanRequest, PlanResponse, State};
 pub(crate) use store::STATEMENTS;
-pub use take::{Counts, Entry, Refused, RunEntry, TakeRequest, TakeResponse, VersionEntry};
+pub use take::{AliasesEntry, Counts, Entry, Refused, RunEntry, TakeRequest, TakeResponse, VersionEntry};
 
 use crate::{
     error::{Error, Result},

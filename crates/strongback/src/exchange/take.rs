@@ -1,6 +1,9 @@
 //! Taking items: one transaction a request, one event, and each item that cannot be kept by name.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use http::Method;
 use parking_lot::Mutex;
@@ -17,7 +20,7 @@ use crate::{
     error::{Code, Error, Result},
     events::{Event, EventKind},
     registry::{
-        carried::{self as models, CarriedAliases, CarriedModel, CarriedVersion},
+        carried::{self as models, CarriedAliases, CarriedModel, CarriedVersion, MadeOf},
         signature::Told,
     },
     router::{Limits, Policy, Route},
@@ -67,7 +70,7 @@ pub struct TakeRequest {
     pub versions: Vec<VersionEntry>,
     /// Aliases of models.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub aliases: Vec<CarriedAliases>,
+    pub aliases: Vec<AliasesEntry>,
 }
 
 /// An item with its id in the other store.
@@ -107,6 +110,32 @@ pub struct VersionEntry {
     /// Where its files are in this server: `runs:/<run>/<path>` or `models:/m-<id>`; none where they are elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<String>,
+    /// Whether its files are those that were put into its own place.
+    #[serde(default)]
+    pub own: bool,
+}
+
+impl VersionEntry {
+    fn made_of(&self) -> MadeOf {
+        match &self.files {
+            _ if self.own => MadeOf::Own,
+            Some(address) => MadeOf::Address(address.clone()),
+            None => MadeOf::Nothing,
+        }
+    }
+}
+
+/// Aliases of one model.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct AliasesEntry {
+    /// The model's name.
+    pub name: String,
+    /// Numbers of versions, by name.
+    pub aliases: BTreeMap<String, i64>,
+    /// Whether these are all that the model has there: others that came from this store, and were not moved here since, are then
+    /// taken away.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// What came of it.
@@ -148,7 +177,7 @@ enum Item {
     LoggedModel(Entry<CarriedLoggedModel>),
     Model(Entry<CarriedModel>),
     Version(VersionEntry, Told),
-    Aliases(CarriedAliases),
+    Aliases(CarriedAliases, bool),
 }
 
 /// An item that could not be kept, and where it stands among those of its request.
@@ -209,10 +238,11 @@ async fn listed(ctx: &Ctx, request: TakeRequest) -> Result<Vec<Item>> {
     items.extend(request.logged_models.into_iter().map(Item::LoggedModel));
     items.extend(request.models.into_iter().map(Item::Model));
     for version in request.versions {
-        let told = models::told(ctx, &version.files).await?;
+        let told = models::told(ctx, &version.item, &version.made_of()).await?;
         items.push(Item::Version(version, told));
     }
-    items.extend(request.aliases.into_iter().map(Item::Aliases));
+    let aliases = |AliasesEntry { name, aliases, all }| Item::Aliases(CarriedAliases { name, aliases }, all);
+    items.extend(request.aliases.into_iter().map(aliases));
     Ok(items)
 }
 
@@ -259,7 +289,7 @@ impl Item {
             Self::LoggedModel(entry) => (ItemKind::LoggedModel, &entry.from),
             Self::Model(entry) => (ItemKind::Model, &entry.from),
             Self::Version(entry, _) => (ItemKind::Version, &entry.from),
-            Self::Aliases(aliases) => return (None, aliases.name.clone()),
+            Self::Aliases(aliases, _) => return (None, aliases.name.clone()),
         };
         (Some(kind), id.clone())
     }
@@ -277,7 +307,7 @@ impl Item {
             Self::Version(entry, _) => {
                 Some((format!("{}/{}", entry.item.name, entry.item.version), &entry.digest))
             }
-            Self::Aliases(_) => None,
+            Self::Aliases(..) => None,
         }
     }
 
@@ -287,8 +317,8 @@ impl Item {
             Self::Run(entry) => runs::take(tx, &entry.item),
             Self::LoggedModel(entry) => logged_models::take(tx, &entry.item),
             Self::Model(entry) => models::take_model(tx, &entry.item),
-            Self::Version(entry, told) => models::take_version(tx, &entry.item, &entry.files, told),
-            Self::Aliases(aliases) => models::take_aliases(tx, aliases, source),
+            Self::Version(entry, told) => models::take_version(tx, &entry.item, &entry.made_of(), told),
+            Self::Aliases(aliases, all) => models::take_aliases(tx, aliases, *all, source),
         }
     }
 
@@ -337,7 +367,7 @@ impl Item {
             }
             Self::Model(entry) => models::present(tx, &entry.item.name)?.is_some(),
             Self::Version(entry, _) => models::is_here(tx, &entry.item)?,
-            Self::Aliases(_) => false,
+            Self::Aliases(..) => false,
         })
     }
 

@@ -1,18 +1,18 @@
 //! Registered models and their versions in whole, as they travel between stores: with their numbers, times and stages.
 //!
-//! What must stay true: a version that comes is pinned like any other where its files are here ([`super::versions::Pin`]); stages
-//! come as they were, and move no alias; nobody is told of what happened elsewhere long ago, so that the event is the carrier's
+//! What must stay true: a version that comes is pinned like any other where its files are here ([`super::versions::Pin`]), and one
+//! whose files come later is pinned then, once; stages come as they were, and move no alias; nobody is told of what happened elsewhere long ago, so that the event is the carrier's
 //! and no hook fires.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use syntax::{names::check_alias_not_reserved, source::SourceUri};
+use syntax::{names::check_alias_not_reserved, paths::ArtifactPath, source::SourceUri};
 
 use super::{
-    aliases,
-    governance::Authority,
+    aliases::{self, Alias},
+    governance::{self, Authority},
     location,
     models::{self, Model},
     names::{self, Levels},
@@ -28,8 +28,9 @@ use crate::{
     context::Ctx,
     db::Sql,
     error::{Code, Error, Result},
-    files::{self, File},
+    files::{self, File, Place},
     tracking::{
+        artifacts::version_uri,
         limits,
         wire::{CARRIED_CHARS, Taken},
     },
@@ -87,8 +88,17 @@ pub struct CarriedVersion {
     pub tags: Tags,
 }
 
-/// What a version is made of in this server: `runs:/<run>/<path>` or `models:/m-<id>`; none where its files are elsewhere.
-pub type Files = Option<String>;
+/// Which files in this server a version is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum MadeOf {
+    /// None: they are elsewhere, or have not come.
+    #[default]
+    Nothing,
+    /// Those at `runs:/<run>/<path>` or `models:/m-<id>`.
+    Address(String),
+    /// Those that were put into its own place.
+    Own,
+}
 
 /// Aliases of one model: each with the number of its version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -159,12 +169,25 @@ pub fn take_model(tx: &mut Sql<'_>, carried: &CarriedModel) -> Result<Taken> {
 }
 
 /// What the files of a version say about its inputs and outputs, read before the transaction that makes it.
-pub async fn told(ctx: &Ctx, files: &Files) -> Result<Told> {
-    let Some(files) = files.clone() else { return Ok(Told::default()) };
+pub async fn told(ctx: &Ctx, carried: &CarriedVersion, files: &MadeOf) -> Result<Told> {
+    if *files == MadeOf::Nothing {
+        return Ok(Told::default());
+    }
+    let (files, name, number) = (files.clone(), carried.name.clone(), carried.version);
     let look = move |sql: &mut Sql<'_>| {
         crate::catalog::authorize_admin(sql, "take models of another store")?;
-        let origin = provenance::carried(sql, &files, &files, "")?;
-        match location::kept(sql, &origin.root, &origin.logged_model)? {
+        let found = match &files {
+            MadeOf::Nothing => None,
+            MadeOf::Address(address) => {
+                let origin = provenance::carried(sql, address, address, "")?;
+                location::kept(sql, &origin.root, &origin.logged_model)?
+            }
+            MadeOf::Own => {
+                let model = present(sql, &name)?;
+                model.map(|model| (location::own(model.id, number), ArtifactPath::root()))
+            }
+        };
+        match found {
             Some((place, dir)) => signature::find(sql, &place, &dir),
             None => Ok(None),
         }
@@ -173,7 +196,12 @@ pub async fn told(ctx: &Ctx, files: &Files) -> Result<Told> {
 }
 
 /// Takes a version, or what is new of one that is here. The caller has authorised it, and leaves the event.
-pub fn take_version(tx: &mut Sql<'_>, carried: &CarriedVersion, files: &Files, told: &Told) -> Result<Taken> {
+pub fn take_version(
+    tx: &mut Sql<'_>,
+    carried: &CarriedVersion,
+    files: &MadeOf,
+    told: &Told,
+) -> Result<Taken> {
     let stage = check_version(carried)?;
     let model = require(tx, &carried.name)?;
     asset::lock(tx, model.id)?;
@@ -195,9 +223,11 @@ pub fn take_version(tx: &mut Sql<'_>, carried: &CarriedVersion, files: &Files, t
         put_version(tx, (model.id, carried.version), stage, &carried.description, &tags, times)?;
         return Ok(Taken::Made);
     };
+    let is_pinned_now = pin_late(tx, &model, &found, files, told)?;
     let mut tags = found.tags.clone();
     tags::apply(&mut tags, &carried.tags, &[])?;
-    let is_same = tags == found.tags
+    let is_same = !is_pinned_now
+        && tags == found.tags
         && found.stage == stage
         && found.description == carried.description
         && (found.created_at, found.updated_at) == times;
@@ -242,14 +272,14 @@ fn make_version(
     tx: &mut Sql<'_>,
     model: &Model,
     carried: &CarriedVersion,
-    files: &Files,
+    files: &MadeOf,
     told: &Told,
 ) -> Result<()> {
     // What is not among the files that came is nowhere here, whatever else has the ids that its source names.
     let root = match (files, SourceUri::parse(&carried.source)) {
-        (Some(files), _) => files.as_str(),
-        (None, Ok(SourceUri::External { .. })) => carried.source.as_str(),
-        (None, _) => "",
+        (MadeOf::Address(address), _) => address.as_str(),
+        (_, Ok(SourceUri::External { .. })) => carried.source.as_str(),
+        _ => "",
     };
     let origin = provenance::carried(tx, &carried.source, root, &carried.run_id)?;
     let Origin { source, root, run_id, logged_model, .. } = &origin;
@@ -274,6 +304,55 @@ fn make_version(
     provenance::record(tx, &origin, model.id, carried.version)
 }
 
+/// Pins a version that has no files yet to those that have come since. Whether there are any.
+fn pin_late(tx: &mut Sql<'_>, model: &Model, found: &Version, files: &MadeOf, told: &Told) -> Result<bool> {
+    if has_files(found) {
+        return Ok(false);
+    }
+    let number = found.version;
+    let MadeOf::Address(address) = files else {
+        let own = location::own(model.id, number);
+        let is_there =
+            *files == MadeOf::Own && files::manifest(tx, &own.area, &ArtifactPath::root())?.files > 0;
+        if is_there {
+            governance::refuse_files(tx, model, number)?;
+            versions::make_ready_of_own(tx, model, number, told)?;
+        }
+        return Ok(is_there);
+    };
+    let origin = provenance::carried(tx, &found.source, address, &found.run_id)?;
+    let Some((place, dir)) = location::kept(tx, &origin.root, &origin.logged_model)? else {
+        return Ok(false);
+    };
+    if files::manifest(tx, &place.area, &dir)?.files == 0 {
+        return Ok(false);
+    }
+    governance::refuse_files(tx, model, number)?;
+    tx.execute(&store::VERSION_MADE_OF, bind![model.id, number, &origin.root, &origin.logged_model])?;
+    versions::make_ready(tx, model, number, &origin, told)?;
+    provenance::record(tx, &origin, model.id, number)?;
+    Ok(true)
+}
+
+/// Whether a version is pinned to any file.
+fn has_files(version: &Version) -> bool {
+    version.pin.as_ref().is_some_and(|pin| pin.manifest.files > 0)
+}
+
+/// The place of the own files of the version `name/number`, and its address. To write there, it must have no files yet. The caller has
+/// authorised it.
+pub fn own_place(sql: &mut Sql<'_>, id: &str, is_to_write: bool) -> Result<(Place, String)> {
+    let missing = || Error::missing(format!("There is no version '{}'.", limits::cut(id, 300)));
+    let (model, version) = version_of(sql, id)?.ok_or_else(missing)?;
+    if is_to_write && has_files(&version) {
+        return Err(Error::new(
+            Code::ResourceConflict,
+            format!("Version {} of '{}' has its files, and they stay.", version.version, model.name()),
+        ));
+    }
+    Ok((location::own(model.id, version.version), version_uri(&model.uuid, version.version)))
+}
+
 fn put_version(
     tx: &mut Sql<'_>,
     (model_id, number): (i64, i64),
@@ -289,9 +368,10 @@ fn put_version(
     Ok(())
 }
 
-/// Points aliases to the versions that they had. A governed alias stays where its gates have it: that is an error. The caller has
-/// authorised it, and leaves the event.
-pub fn take_aliases(tx: &mut Sql<'_>, carried: &CarriedAliases, source: &str) -> Result<Taken> {
+/// Points aliases to the versions that they had. Where these are `all` that the model has there, an alias that came from the same source
+/// and is not among them is taken away, unless somebody moved it here since. A governed alias stays where its gates have it: that is an
+/// error. The caller has authorised it, and leaves the event.
+pub fn take_aliases(tx: &mut Sql<'_>, carried: &CarriedAliases, all: bool, source: &str) -> Result<Taken> {
     let model = require(tx, &carried.name)?;
     asset::lock(tx, model.id)?;
     let reason = format!("{REASON}{}", limits::cut(source, 200));
@@ -315,7 +395,25 @@ pub fn take_aliases(tx: &mut Sql<'_>, carried: &CarriedAliases, source: &str) ->
             taken = Taken::Made;
         }
     }
+    if all && remove_aliases(tx, &model, carried, &reason)? {
+        taken = Taken::Made;
+    }
     Ok(taken)
+}
+
+/// Takes away the aliases that came with this reason, were not moved since, and are not among those that come. Whether there were any.
+fn remove_aliases(tx: &mut Sql<'_>, model: &Model, carried: &CarriedAliases, reason: &str) -> Result<bool> {
+    let mut gone = aliases::list(tx, &[model.id])?;
+    gone.retain(|alias| !carried.aliases.contains_key(&alias.alias));
+    let mut is_news = false;
+    for Alias { alias, .. } in gone {
+        let last = aliases::moves(tx, model.id, &alias)?.pop();
+        if last.is_some_and(|last| last.reason == reason) {
+            is_news |=
+                aliases::point(tx, model, &alias, None, (reason, false), &Authority::Ungoverned)?.is_some();
+        }
+    }
+    Ok(is_news)
 }
 
 /// Every model, whoever may see it, by name: for administrators.
@@ -340,11 +438,18 @@ pub fn whole_model(model: &Model) -> CarriedModel {
     }
 }
 
-/// The version that `name/number` means, in whole. The caller has authorised it.
-pub fn give_version(sql: &mut Sql<'_>, id: &str) -> Result<Option<CarriedVersion>> {
+/// The version that `name/number` means, in whole, and how many files it is pinned to. The caller has authorised it.
+pub fn give_version(sql: &mut Sql<'_>, id: &str) -> Result<Option<(CarriedVersion, u64)>> {
+    Ok(version_of(sql, id)?.map(|(model, version)| {
+        let files = version.pin.as_ref().map_or(0, |pin| pin.manifest.files);
+        (whole_version(&model, version), files)
+    }))
+}
+
+fn version_of(sql: &mut Sql<'_>, id: &str) -> Result<Option<(Model, Version)>> {
     let Some((name, number)) = id.rsplit_once('/') else { return Ok(None) };
     let (Some(model), Ok(number)) = (present(sql, name)?, number.parse()) else { return Ok(None) };
-    Ok(versions::get(sql, model.id, number)?.map(|version| whole_version(&model, version)))
+    Ok(versions::get(sql, model.id, number)?.map(|version| (model, version)))
 }
 
 /// A version as it is given.

@@ -262,6 +262,20 @@ fn governed(model: &Model, alias: &str, to: Option<&Version>) -> Error {
     ))
 }
 
+/// Refuses to give a version other files while a governed alias points to it: it was judged without them.
+pub(super) fn refuse_files(tx: &mut Sql<'_>, model: &Model, version: i64) -> Result<()> {
+    let policy = policy(tx, model.id)?;
+    let mut found = aliases::list(tx, &[model.id])?.into_iter();
+    let Some(held) = found.find(|alias| policy.covers(&alias.alias) && alias.version == version) else {
+        return Ok(());
+    };
+    Err(Error::denied(format!(
+        "The governed alias '{}' of '{}' points to version {version}, which therefore gets no files now. Move it elsewhere first.",
+        held.alias,
+        model.name()
+    )))
+}
+
 /// Refuses to delete what a governed alias points to: one version, or any.
 pub(super) fn refuse_dropping(tx: &mut Sql<'_>, model: &Model, version: Option<i64>) -> Result<()> {
     let policy = policy(tx, model.id)?;

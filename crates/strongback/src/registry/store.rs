@@ -53,6 +53,8 @@ statements! {
     /// The past of a version that comes from another store.
     VERSION_CARRY = "UPDATE model_version SET stage = $3, comment = $4, tags = $5, created_at = $6, updated_at = $7
         WHERE model_id = $1 AND version = $2";
+    /// Where the files of a version are that came later than the version.
+    VERSION_MADE_OF = "UPDATE model_version SET origin = $3, logged_model = $4 WHERE model_id = $1 AND version = $2";
     VERSION_BY_N = select_versions!(" AND v.model_id = $1 AND v.version = $2");
     VERSION_BY_NUMBERS = select_versions!(" AND v.model_id = $1 AND v.version IN {ints:$2}");
     VERSION_NEWEST = select_versions!(" AND v.model_id = $1 ORDER BY v.version DESC LIMIT 1");

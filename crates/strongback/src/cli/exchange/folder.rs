@@ -20,7 +20,7 @@ use std::{
 use syntax::flat_yaml::FlatYaml;
 
 use self::disk::Disk;
-use super::source::{Found, FoundExperiment, FoundVersion, Outline, Source};
+use super::source::{Found, FoundExperiment, FoundVersion, Outline, Source, Unread, fitting};
 use crate::{
     error::{Error, Result},
     registry::carried::{CarriedAliases, CarriedModel, CarriedVersion},
@@ -39,6 +39,8 @@ const TRASH: &str = ".trash";
 const MODELS: &str = "models";
 /// Folders of an experiment that hold no run.
 const RESERVED: [&str; 4] = ["tags", "datasets", "traces", MODELS];
+/// Bytes of the shortest lines that MLflow writes for a point: a time in milliseconds, a value and a step.
+const POINT_BYTES: usize = 18;
 /// Threads that read files.
 const THREADS_MAX: usize = 8;
 
@@ -227,6 +229,15 @@ impl Folder {
         self.uses(experiment, &folder, item);
         item.settle();
         Some(run)
+    }
+
+    /// Bytes of the files that hold the points of a run.
+    fn metric_bytes(&self, id: &str) -> usize {
+        let experiment = self.runs.get(id).and_then(|at| self.experiments.get(*at));
+        let keys = experiment.map(|experiment| self.disk.keys(&experiment.join(id), "metrics"));
+        let sizes =
+            keys.into_iter().flatten().map(|(_, path)| path.metadata().map_or(0, |found| found.len()));
+        usize::try_from(sizes.sum::<u64>()).unwrap_or(usize::MAX)
     }
 
     /// Data sets that a run read, and logged models that it read and wrote.
@@ -565,6 +576,11 @@ impl Source for Folder {
         Ok(outline)
     }
 
+    fn fitting(&mut self, ids: &[String], points_max: usize) -> Result<usize> {
+        let bytes = spread(ids, |id| self.metric_bytes(id));
+        Ok(fitting(bytes.into_iter().map(|bytes| bytes / POINT_BYTES), points_max))
+    }
+
     fn runs(&mut self, ids: &[String]) -> Result<Vec<Found<CarriedRun>>> {
         Ok(spread(ids, |id| self.run(id)).into_iter().flatten().collect())
     }
@@ -579,5 +595,9 @@ impl Source for Folder {
 
     fn fetch(&mut self, artifact_uri: &str, _: &str, _: &mut std::fs::File) -> Result<()> {
         Err(Error::invalid(format!("The files at {artifact_uri} are on a disk, and not asked for here.")))
+    }
+
+    fn unread(&self) -> Unread {
+        self.disk.unread()
     }
 }

@@ -1,49 +1,47 @@
 //! The course of an import: outline, plan, batches, files, registry, check.
 
+mod files;
+mod registry;
+
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::File,
-    io::Seek as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     time::Instant,
 };
 
-use serde_json::json;
-use sha2::{Digest, Sha256};
+use serde_json::{Value as Json, json};
 
+use self::files::Owner;
 use super::{
     MlflowArgs,
     batch::{Sender, insist},
     database::{Access, Database, Named},
     folder::Folder,
-    local::{self, Roots, is_elsewhere},
+    local::{Roots, is_elsewhere},
     mapping::{Mapping, Planner},
-    report::{COMING, Progress, Report},
+    report::{COMING, NAMED, Progress, Report},
     server::Server,
-    source::{Found, FoundExperiment, FoundVersion, Outline, Source},
+    source::{Found, FoundExperiment, FoundVersion, Outline, Source, Unread, fitting},
 };
 use crate::{
-    cli::{
-        client::{Client, segment},
-        exit, printer,
-    },
+    cli::{client::Client, exit, printer},
     error::{Error, Result},
-    exchange::{
-        CheckRequest, CheckResponse, Entry, FilesRequest, FilesResponse, GiveResponse, ItemKind, PlanItem,
-        StoredFile, VersionEntry, digest,
-    },
-    registry::carried::CarriedAliases,
+    exchange::{CheckRequest, CheckResponse, Entry, ItemKind, PlanItem, digest},
     tracking::{model::carried::CarriedLoggedModel, run::carried::CarriedRun},
 };
 
-/// Runs that are read at a time.
+/// Runs that are read at a time, at most.
 const READ: usize = 500;
+/// Points of runs that are read at a time, and that one question is about. One run may have more.
+const POINTS: usize = 500_000;
 /// Batches that wait between reading and sending.
 const WAITING: usize = 3;
 /// Items of one question.
 const ASK: usize = 500;
+/// The experiment that every store begins with.
+const DEFAULT: &str = "0";
 /// Tags in which MLflow writes ids of runs.
 const RUN_TAGS: [&str; 3] = ["mlflow.parentRunId", "mlflow.rootRunId", "mlflow.log-model.history"];
 
@@ -55,49 +53,29 @@ struct Home {
     is_deleted: bool,
 }
 
-/// Who has files.
-#[derive(Debug, Clone)]
-struct Owner {
-    kind: ItemKind,
-    /// Its id here.
-    id: String,
-    /// Its id there.
-    from: String,
-    artifact_uri: String,
-}
-
-/// The files that somebody has there: in a directory of this machine, or to be had from the source.
-struct FilesThere<'o> {
-    owner: &'o Owner,
-    root: Option<PathBuf>,
-    files: Vec<(String, u64)>,
-}
-
-impl FilesThere<'_> {
-    /// One of them, to be read from its beginning.
-    fn open(&self, source: &mut dyn Source, path: &str) -> Result<File> {
-        match &self.root {
-            Some(root) => local::open(root, path),
-            None => {
-                let mut file = local::scratch()?;
-                source.fetch(&self.owner.artifact_uri, path, &mut file)?;
-                file.rewind().map_err(Error::internal)?;
-                Ok(file)
-            }
-        }
-    }
-}
-
 /// An import under way.
 struct Import<'a> {
     client: &'a Client,
     label: &'a str,
     mapping: Mapping,
     roots: Roots,
+    /// Whether files come too.
+    takes_files: bool,
     report: Report,
-    /// What is to be here, by kind: ids here, and digests.
-    expected: BTreeMap<ItemKind, Vec<(String, String)>>,
+    /// What is to be here, by kind.
+    expected: BTreeMap<ItemKind, Vec<Expected>>,
+    /// The tags of the experiment that every store begins with, as they are there.
+    default_tags: BTreeMap<String, String>,
     owners: Vec<Owner>,
+}
+
+/// An item that is to be here.
+struct Expected {
+    /// Its id here.
+    id: String,
+    digest: String,
+    /// Points of a run.
+    points: usize,
 }
 
 pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
@@ -121,7 +99,7 @@ pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
     };
     plan(&mut planner, &outline)?;
     if args.dry_run {
-        return foretell(args, &outline, &planner);
+        return foretell(args, &outline, &planner, &source.unread());
     }
     planner.refuse_taken()?;
     let mut import = Import {
@@ -129,11 +107,13 @@ pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
         label: &label,
         mapping: planner.mapping,
         roots,
+        takes_files: !args.no_artifacts,
         report: Report::new(&COMING, label.clone(), outline.version.clone()),
         expected: BTreeMap::new(),
+        default_tags: BTreeMap::new(),
         owners: Vec::new(),
     };
-    import.take_everything(source, outline, args.no_artifacts)?;
+    import.take_everything(source, outline)?;
     let mut report = import.report;
     report.seconds = began.elapsed().as_secs_f64();
     if args.json {
@@ -209,7 +189,12 @@ fn stays(location: &str) -> Option<String> {
 }
 
 /// Says what would come.
-fn foretell(args: &MlflowArgs, outline: &Outline, planner: &Planner<'_>) -> anyhow::Result<ExitCode> {
+fn foretell(
+    args: &MlflowArgs,
+    outline: &Outline,
+    planner: &Planner<'_>,
+    unread: &Unread,
+) -> anyhow::Result<ExitCode> {
     let counts = [
         (ItemKind::Experiment, outline.experiments.len()),
         (ItemKind::Run, outline.runs.len()),
@@ -226,6 +211,7 @@ fn foretell(args: &MlflowArgs, outline: &Outline, planner: &Planner<'_>) -> anyh
         printer::json(&json!({
             "source": planner.label, "version": outline.version, "items": items,
             "taken": planner.taken, "moved": planner.mapping.moves(), "left_behind": outline.left_behind,
+            "unread": unread,
         }))?;
     } else {
         let rows: Vec<Vec<String>> = counts
@@ -238,18 +224,14 @@ fn foretell(args: &MlflowArgs, outline: &Outline, planner: &Planner<'_>) -> anyh
         for (what, count) in &outline.left_behind {
             printer::talk(&format!("would be left behind: {count} {what}"));
         }
+        unread.named.iter().take(NAMED).for_each(|what| printer::talk(&format!("cannot be read: {what}")));
         printer::talk("Nothing was written.");
     }
     Ok(exit::answer(planner.taken.is_empty()))
 }
 
 impl Import<'_> {
-    fn take_everything(
-        &mut self,
-        source: Box<dyn Source>,
-        mut outline: Outline,
-        without_files: bool,
-    ) -> Result<()> {
+    fn take_everything(&mut self, source: Box<dyn Source>, mut outline: Outline) -> Result<()> {
         self.report.left_behind = std::mem::take(&mut outline.left_behind);
         self.report.moved = self
             .mapping
@@ -266,12 +248,17 @@ impl Import<'_> {
             outline.experiments.iter().map(|found| (found.item.experiment_id.clone(), home(found))).collect();
         let mut source = self.runs(source, &outline.runs, &homes)?;
         self.logged_models(source.as_mut(), &outline.logged_models, &homes)?;
-        if !without_files {
-            self.files(source.as_mut())?;
+        if self.takes_files {
+            let owners = std::mem::take(&mut self.owners);
+            self.files(source.as_mut(), &owners)?;
         }
         self.models(&outline)?;
         self.versions(&outline)?;
-        self.aliases(&outline.aliases)?;
+        if self.takes_files {
+            self.own_files(source.as_mut(), &outline)?;
+        }
+        self.report.unread = source.unread();
+        self.aliases(&outline)?;
         self.check()
     }
 
@@ -282,7 +269,7 @@ impl Import<'_> {
     }
 
     fn expect(&mut self, kind: ItemKind, id: String, digest: String) {
-        self.expected.entry(kind).or_default().push((id, digest));
+        self.expected.entry(kind).or_default().push(Expected { id, digest, points: 0 });
     }
 
     fn experiments(&mut self, outline: &Outline) -> Result<()> {
@@ -296,6 +283,9 @@ impl Import<'_> {
                 name.clone_into(&mut item.name);
             }
             item.artifact_location = stays(&found.artifact_location);
+            if item.experiment_id == DEFAULT {
+                self.default_tags.clone_from(&item.tags);
+            }
             let digest = digest(&item)?;
             self.expect(kind, item.experiment_id.clone(), digest.clone());
             if !self.mapping.is_known(kind, &from, &digest) {
@@ -351,9 +341,11 @@ impl Import<'_> {
                 }
                 self.move_run(&mut item);
                 let digest = digest(&item)?;
-                self.report.points.0 += item.points() as u64;
+                let points = item.points();
+                self.report.points.0 += points as u64;
                 self.own(kind, (&item.run_id, &from), artifact_uri, stays);
-                self.expect(kind, item.run_id.clone(), digest.clone());
+                let expected = Expected { id: item.run_id.clone(), digest: digest.clone(), points };
+                self.expected.entry(kind).or_default().push(expected);
                 if !self.mapping.is_known(kind, &from, &digest) {
                     sender.add_run(&from, &digest, item)?;
                 }
@@ -446,276 +438,44 @@ impl Import<'_> {
         model.settle();
     }
 
-    /// Stores the files that are within reach and not here yet.
-    fn files(&mut self, source: &mut dyn Source) -> Result<()> {
-        let owners = std::mem::take(&mut self.owners);
-        let mut progress = Progress::new("files of runs and models", owners.len());
-        for part in owners.chunks(ASK) {
-            let mut found = Vec::new();
-            for owner in part {
-                found.extend(self.found(source, owner));
-            }
-            for kind in [ItemKind::Run, ItemKind::LoggedModel] {
-                let of_kind: Vec<&FilesThere<'_>> =
-                    found.iter().filter(|there| there.owner.kind == kind).collect();
-                let ids: Vec<String> = of_kind.iter().map(|there| there.owner.id.clone()).collect();
-                if ids.is_empty() {
-                    continue;
-                }
-                let before = self.stored(kind, &ids)?;
-                let mut digests = HashMap::new();
-                for there in of_kind {
-                    self.store(source, there, before.get(&there.owner.id), &mut digests)?;
-                }
-                let now = self.stored(kind, &ids)?;
-                self.compare(&digests, &now);
-            }
-            progress.add(part.len());
-        }
-        Ok(())
-    }
-
-    /// The files of a run or a logged model there, if it has any within reach.
-    fn found<'o>(&mut self, source: &mut dyn Source, owner: &'o Owner) -> Option<FilesThere<'o>> {
-        let there = match self.roots.directory(&owner.artifact_uri, &owner.from) {
-            Some(root) => local::walk(&root).map(|(files, left)| {
-                self.report.files.left += left;
-                (Some(root), files)
-            }),
-            None => source.files(&owner.artifact_uri).map(|files| {
-                if files.is_none() && self.roots.is_out_of_reach(&owner.artifact_uri) {
-                    self.report.files.out_of_reach += 1;
-                }
-                (None, files.unwrap_or_default())
-            }),
-        };
-        let (root, files) = match there {
-            Ok(there) => there,
-            Err(error) => {
-                self.report.files.refused.push(format!("of {}: {}", owner.id, error.message()));
-                return None;
-            }
-        };
-        (!files.is_empty()).then_some(FilesThere { owner, root, files })
-    }
-
-    /// The files that are here, by owner and path. Whose cannot be listed is named.
-    fn stored(
-        &mut self,
-        kind: ItemKind,
-        ids: &[String],
-    ) -> Result<HashMap<String, HashMap<String, StoredFile>>> {
-        let body =
-            serde_json::to_string(&FilesRequest { kind, ids: ids.to_vec() }).map_err(Error::internal)?;
-        let (answer, _): (FilesResponse, _) =
-            insist(|| self.client.send_named("/api/1.0/exchange/files", "application/json", body.clone()))?;
-        for owner in &answer.owners {
-            let why = owner.refused.as_ref().map(|why| format!("of {}: {why}", owner.id));
-            let refused = &mut self.report.files.refused;
-            refused.extend(why.filter(|why| !refused.contains(why)));
-        }
-        let by_path =
-            |files: Vec<StoredFile>| files.into_iter().map(|file| (file.path.clone(), file)).collect();
-        Ok(answer.owners.into_iter().map(|owner| (owner.id, by_path(owner.files))).collect())
-    }
-
-    /// Stores what is not here as it is there, and notes the digest that each file has there.
-    fn store(
-        &mut self,
-        source: &mut dyn Source,
-        there: &FilesThere<'_>,
-        before: Option<&HashMap<String, StoredFile>>,
-        digests: &mut HashMap<(String, String), String>,
-    ) -> Result<()> {
-        let owner = there.owner;
-        for (path, size) in &there.files {
-            self.report.files.there += 1;
-            self.report.files.bytes += size;
-            let unreadable = |error: std::io::Error| {
-                Error::invalid(format!("{path} of {} cannot be read: {error}.", owner.artifact_uri))
-            };
-            let mut hasher = Sha256::new();
-            let read = there.open(source, path).and_then(|mut file| {
-                std::io::copy(&mut file, &mut hasher).map_err(unreadable)?;
-                Ok(file)
-            });
-            let file = match read {
-                Ok(file) => file,
-                Err(error) => {
-                    self.report.files.refused.push(format!("{path} of {}: {}", owner.id, error.message()));
-                    continue;
-                }
-            };
-            let sha256 = hex::encode(hasher.finalize());
-            let is_here =
-                before.and_then(|before| before.get(path)).is_some_and(|here| here.sha256 == sha256);
-            digests.insert((owner.id.clone(), path.clone()), sha256);
-            if is_here {
-                continue;
-            }
-            let segments: Vec<_> = path.split('/').map(segment).collect();
-            let (kind, id) = (owner.kind.name(), segment(&owner.id));
-            let address = format!("/api/1.0/exchange/files/{kind}/{id}/{}", segments.join("/"));
-            let sent = insist(|| {
-                let mut whole = file.try_clone().map_err(unreadable)?;
-                whole.rewind().map_err(unreadable)?;
-                self.client.upload::<serde_json::Value>(&address, &[], whole, |_| {})
-            });
-            match sent {
-                Ok(_) => self.report.files.stored += 1,
-                Err(error) if error.is_ours() => return Err(error),
-                Err(error) => {
-                    self.report.files.refused.push(format!("{path} of {}: {}", owner.id, error.message()));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn compare(
-        &mut self,
-        digests: &HashMap<(String, String), String>,
-        here: &HashMap<String, HashMap<String, StoredFile>>,
-    ) {
-        for ((owner, path), sha256) in digests {
-            let stored = here.get(owner).and_then(|files| files.get(path));
-            if stored.is_some_and(|stored| stored.sha256 == *sha256) {
-                self.report.files.equal += 1;
-            }
-        }
-    }
-
-    fn models(&mut self, outline: &Outline) -> Result<()> {
-        let kind = ItemKind::Model;
-        let mut sender = Sender::new(self.client, self.label, "models", Some(kind));
-        for found in &outline.models {
-            let mut item = found.clone();
-            let from = std::mem::take(&mut item.name);
-            item.name = self.mapping.id(kind, &from);
-            let digest = digest(&item)?;
-            self.expect(kind, item.name.clone(), digest.clone());
-            if !self.mapping.is_known(kind, &from, &digest) {
-                sender.add(&from.clone(), &Entry { from, digest, item })?;
-            }
-        }
-        sender.flush()?;
-        self.done(kind, outline.models.len(), sender);
-        Ok(())
-    }
-
-    fn versions(&mut self, outline: &Outline) -> Result<()> {
-        let kind = ItemKind::Version;
-        let mut sender = Sender::new(self.client, self.label, "versions", Some(kind));
-        let mut progress = Progress::new("versions", outline.versions.len());
-        for found in &outline.versions {
-            let from = key_of(found);
-            let files = self.files_of(found, &outline.versions, 0);
-            let mut item = found.item.clone();
-            item.name = self.mapping.id(ItemKind::Model, &item.name);
-            item.run_id = self.mapping.id(ItemKind::Run, &item.run_id);
-            let digest = digest(&item)?;
-            self.expect(kind, format!("{}/{}", item.name, item.version), digest.clone());
-            if !self.mapping.is_known(kind, &from, &digest) {
-                sender.add(&from.clone(), &VersionEntry { from, digest, item, files })?;
-            }
-            progress.add(1);
-        }
-        sender.flush()?;
-        self.done(kind, outline.versions.len(), sender);
-        Ok(())
-    }
-
-    /// Where the files of a version are, among those that came.
-    fn files_of(&self, found: &FoundVersion, all: &[FoundVersion], depth: usize) -> Option<String> {
-        [found.storage_location.as_str(), found.item.source.as_str()]
-            .into_iter()
-            .find_map(|address| self.files_at(address, all, depth))
-    }
-
-    fn files_at(&self, address: &str, all: &[FoundVersion], depth: usize) -> Option<String> {
-        const COPIES: usize = 16;
-        let mapping = &self.mapping;
-        if let Some(rest) = address.strip_prefix("runs:/") {
-            let (run, path) = rest.trim_start_matches('/').split_once('/')?;
-            return mapping
-                .has(ItemKind::Run, run)
-                .then(|| format!("runs:/{}/{path}", mapping.id(ItemKind::Run, run)));
-        }
-        if let Some(rest) = address.strip_prefix("models:/") {
-            let rest = rest.trim_start_matches('/');
-            if mapping.has(ItemKind::LoggedModel, rest) {
-                return Some(format!("models:/{}", mapping.id(ItemKind::LoggedModel, rest)));
-            }
-            // What it is a copy of.
-            let copied = all.iter().find(|found| key_of(found) == rest)?;
-            return (depth < COPIES).then(|| self.files_of(copied, all, depth + 1)).flatten();
-        }
-        let parts: Vec<&str> = address.trim_end_matches('/').split('/').collect();
-        let at = parts.windows(2).rposition(|pair| {
-            pair[1] == "artifacts"
-                && (mapping.has(ItemKind::Run, pair[0]) || mapping.has(ItemKind::LoggedModel, pair[0]))
-        })?;
-        let (owner, path) = (parts[at], parts[at + 2..].join("/"));
-        if mapping.has(ItemKind::Run, owner) {
-            return Some(format!("runs:/{}/{path}", mapping.id(ItemKind::Run, owner)));
-        }
-        path.is_empty().then(|| format!("models:/{}", mapping.id(ItemKind::LoggedModel, owner)))
-    }
-
-    fn aliases(&mut self, all: &[CarriedAliases]) -> Result<()> {
-        let mut sender = Sender::new(self.client, self.label, "aliases", None);
-        for found in all {
-            self.report.aliases.0 += found.aliases.len();
-            let name = self.mapping.id(ItemKind::Model, &found.name);
-            sender.add(&name.clone(), &CarriedAliases { name, aliases: found.aliases.clone() })?;
-        }
-        sender.flush()?;
-        self.report.refused.extend(sender.refused);
-        if all.is_empty() {
-            return Ok(());
-        }
-        let here: GiveResponse =
-            self.client.send_long("/api/1.0/exchange/give", &json!({ "kind": ItemKind::Model }))?;
-        let here: HashMap<&str, &CarriedAliases> =
-            here.aliases.iter().map(|of| (of.name.as_str(), of)).collect();
-        for found in all {
-            let of = here.get(self.mapping.id(ItemKind::Model, &found.name).as_str());
-            let is_equal = |(alias, number): &(&String, &i64)| {
-                of.is_some_and(|of| of.aliases.get(*alias) == Some(*number))
-            };
-            self.report.aliases.1 += found.aliases.iter().filter(is_equal).count();
-        }
-        Ok(())
-    }
-
     /// Compares what is here with what was read.
     fn check(&mut self) -> Result<()> {
         let expected = std::mem::take(&mut self.expected);
         for (kind, items) in expected {
             let mut progress = Progress::new("compared", items.len());
-            for part in items.chunks(ASK) {
+            let mut rest = items.as_slice();
+            while !rest.is_empty() {
+                let fits = fitting(rest.iter().take(ASK).map(|item| item.points), POINTS);
+                let (part, later) = rest.split_at(fits);
                 self.check_part(kind, part)?;
                 progress.add(part.len());
+                rest = later;
             }
         }
         Ok(())
     }
 
-    fn check_part(&mut self, kind: ItemKind, part: &[(String, String)]) -> Result<()> {
-        let ids = part.iter().map(|(id, _)| id.clone()).collect();
+    /// What is here of some items.
+    fn ask(&self, kind: ItemKind, ids: Vec<String>) -> Result<CheckResponse> {
         let body = serde_json::to_string(&CheckRequest { kind, ids }).map_err(Error::internal)?;
         let (answer, _): (CheckResponse, _) =
             insist(|| self.client.send_named("/api/1.0/exchange/check", "application/json", body.clone()))?;
+        Ok(answer)
+    }
+
+    fn check_part(&mut self, kind: ItemKind, part: &[Expected]) -> Result<()> {
+        let answer = self.ask(kind, part.iter().map(|item| item.id.clone()).collect())?;
         let here: HashMap<&str, (&str, usize)> =
             answer.items.iter().map(|item| (item.id.as_str(), (item.digest.as_str(), item.points))).collect();
-        for (id, digest) in part {
-            // The default experiment is there before anything comes, with times of its own.
-            let is_default = kind == ItemKind::Experiment && id == "0";
+        for Expected { id, digest, .. } in part {
             match here.get(id.as_str()) {
                 Some((found, points)) => {
                     self.report.points.1 += *points as u64;
+                    // The default experiment is there before anything comes, with times of its own.
+                    let is_default = kind == ItemKind::Experiment && id == DEFAULT;
+                    let is_equal = if is_default { self.has_default_tags()? } else { found == digest };
                     let line = self.report.line(kind);
-                    if found == digest || is_default {
+                    if is_equal {
                         line.equal += 1;
                     } else {
                         line.different.push(id.clone());
@@ -726,12 +486,28 @@ impl Import<'_> {
         }
         Ok(())
     }
+
+    /// Whether the experiment that every store begins with has the tags that it has there. Those of other stores stand beside them.
+    fn has_default_tags(&self) -> Result<bool> {
+        let path = "/api/2.0/mlflow/experiments/get";
+        let found: Json = insist(|| self.client.get(path, &[("experiment_id", DEFAULT)]))?;
+        let tags = found["experiment"]["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let here: HashMap<&str, &str> =
+            tags.iter().filter_map(|tag| Some((tag["key"].as_str()?, tag["value"].as_str()?))).collect();
+        Ok(self.default_tags.iter().all(|(key, value)| here.get(key.as_str()) == Some(&value.as_str())))
+    }
 }
 
 /// Reads runs batch by batch, until somebody does not want them any more.
 fn read_runs(source: &mut dyn Source, ids: &[String], out: &SyncSender<Result<Vec<Found<CarriedRun>>>>) {
-    for part in ids.chunks(READ) {
-        let batch = source.runs(part);
+    let mut rest = ids;
+    while !rest.is_empty() {
+        let next = &rest[..rest.len().min(READ)];
+        let batch = source.fitting(next, POINTS).and_then(|fits| {
+            let (now, later) = rest.split_at(fits.clamp(1, next.len()));
+            rest = later;
+            source.runs(now)
+        });
         let is_last = batch.is_err();
         if out.send(batch).is_err() || is_last {
             return;

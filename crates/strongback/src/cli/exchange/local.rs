@@ -12,6 +12,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::error::{Error, Result};
 
+/// The file by which a directory is known as a model.
+pub(super) const MLMODEL: &str = "MLmodel";
 /// Directories below each other that are walked.
 const DEPTH: usize = 64;
 
@@ -51,6 +53,24 @@ impl Roots {
         let plain = candidates.filter(|path| !path.components().any(|part| part == Component::ParentDir));
         let real = plain.filter(|path| path.ends_with(&tail)).filter_map(|path| path.canonicalize().ok());
         real.into_iter().find(|path| path.ends_with(&tail) && path.is_dir())
+    }
+
+    /// The directory of a version that has its files for itself, if it is on this machine. It may be called anything, and therefore has
+    /// the file that models have; neither is behind a link.
+    pub(super) fn model_directory(&self, uri: &str) -> Option<PathBuf> {
+        let path = self.named(uri).filter(|_| self.is_local)?;
+        let is_plain = !path.components().any(|part| part == Component::ParentDir);
+        let is = |path: &Path, what: fn(&fs::FileType) -> bool| {
+            fs::symlink_metadata(path).is_ok_and(|found| what(&found.file_type()))
+        };
+        let is_model =
+            is_plain && is(&path, fs::FileType::is_dir) && is(&path.join(MLMODEL), fs::FileType::is_file);
+        is_model.then(|| path.canonicalize().ok()).flatten()
+    }
+
+    /// Whether there is any directory at an address on this machine.
+    pub(super) fn is_directory(&self, uri: &str) -> bool {
+        self.is_local && self.named(uri).is_some_and(|path| path.is_dir())
     }
 
     /// Whether nobody can say if there are files at a root, since the place that it is in is not on this machine.
@@ -206,6 +226,43 @@ mod tests {
         );
         assert!(is_elsewhere("s3://b/x") && is_elsewhere("dbfs:/x"));
         assert!(!is_elsewhere("/x") && !is_elsewhere("file:///x") && !is_elsewhere(r"C:\runs"));
+    }
+
+    #[test]
+    fn a_version_has_files_where_a_model_is_and_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        for (path, file) in [("model", MLMODEL), ("other", "passwd"), ("mlartifacts/versions/u/1", MLMODEL)] {
+            fs::create_dir_all(at(path)).unwrap();
+            fs::write(at(path).join(file), "").unwrap();
+        }
+        fs::create_dir_all(at("linked")).unwrap();
+        std::os::unix::fs::symlink(at("model").join(MLMODEL), at("linked").join(MLMODEL)).unwrap();
+        std::os::unix::fs::symlink(at("model"), at("link")).unwrap();
+        let roots = Roots {
+            is_local: true,
+            artifacts: Some(at("mlartifacts")),
+            base: dir.path().to_owned(),
+            folder: None,
+        };
+        let found = |uri: &str| roots.model_directory(uri);
+        let real = |path: &str| at(path).canonicalize().ok();
+        assert_eq!(found(&format!("file://{}/model", dir.path().display())), real("model"));
+        assert_eq!(found(&format!("{}/model", dir.path().display())), real("model"));
+        assert_eq!(found("mlflow-artifacts:/versions/u/1"), real("mlartifacts/versions/u/1"));
+        for none in [
+            "/etc",
+            "other",
+            "link",
+            "linked",
+            "other/../model",
+            "mlflow-artifacts:/../model",
+            "s3://b/model",
+            "",
+        ] {
+            assert_eq!(found(none), None, "{none}");
+        }
+        assert_eq!(Roots { is_local: false, ..roots }.model_directory("model"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 
 use serde::Serialize;
 
+use super::source::Unread;
 use crate::{
     cli::printer,
     exchange::{Counts, ItemKind, Refused},
@@ -16,7 +17,7 @@ use crate::{
 /// With this word begins what is left behind because it cannot be read.
 const DAMAGED: &str = "damaged";
 /// Refused items, and such that differ, that are named.
-const NAMED: usize = 20;
+pub(super) const NAMED: usize = 20;
 
 /// What came of one kind.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -101,8 +102,12 @@ pub(super) struct Report {
     pub refused: Vec<Refused>,
     /// Items that have another id here: kind, there, here.
     pub moved: Vec<(String, String, String)>,
+    /// Aliases that were taken away, since they are there no more: `model@alias`.
+    pub aliases_removed: Vec<String>,
     /// What is there and has no place here.
     pub left_behind: BTreeMap<String, u64>,
+    /// What could not be read there.
+    pub unread: Unread,
     /// Seconds.
     pub seconds: f64,
 }
@@ -120,7 +125,9 @@ impl Report {
             aliases: (0, 0),
             refused: Vec::new(),
             moved: Vec::new(),
+            aliases_removed: Vec::new(),
             left_behind: BTreeMap::new(),
+            unread: Unread::default(),
             seconds: 0.0,
         }
     }
@@ -134,6 +141,7 @@ impl Report {
             && !self.left_behind.keys().any(|what| what.starts_with(DAMAGED))
             && self.points.0 == self.points.1
             && self.aliases.0 == self.aliases.1
+            && self.unread.count == 0
             && self.refused.is_empty()
     }
 
@@ -216,6 +224,9 @@ impl Report {
         if files.left > 0 {
             printer::talk(&format!("{} links and special files were left", files.left));
         }
+        for alias in self.aliases_removed.iter().take(NAMED) {
+            printer::talk(&format!("the alias {alias} was taken away, as it was there"));
+        }
         for (kind, there, here) in self.moved.iter().take(NAMED) {
             printer::talk(&format!("{kind} {there} is {here} here"));
         }
@@ -232,6 +243,7 @@ impl Report {
             lines.extend(line.missing.iter().map(|id| format!("{kind} {id} is not {place}")));
             lines.extend(line.different.iter().map(|id| format!("{kind} {id} {differs}")));
         }
+        lines.extend(self.unread.named.iter().map(|what| format!("cannot be read: {what}")));
         for line in lines.iter().take(NAMED) {
             printer::talk(line);
         }

@@ -16,6 +16,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use syntax::paths::ArtifactPath;
@@ -29,12 +30,12 @@ use self::{
 };
 use super::{
     numbers::Numbers,
-    source::{Found, FoundVersion, Outline, Source},
+    source::{Found, FoundVersion, Outline, Source, Unread},
 };
 use crate::{
     cli::client::segment,
     config::read_variable,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     registry::carried::{CarriedAliases, CarriedVersion},
     tracking::{model::carried::CarriedLoggedModel, run::carried::CarriedRun},
 };
@@ -51,6 +52,8 @@ const RUNS_A_SEARCH: usize = 100;
 const RUNS_A_HISTORY: usize = 20;
 /// Points that one call gets; MLflow gives no more.
 const POINTS_A_CALL: usize = 25_000;
+/// Points that a run is taken to have before any was read.
+const POINTS_AT_FIRST: usize = 5_000;
 /// Pages of one list, so that a server that never ends is left.
 const PAGES_MAX: usize = 1_000_000;
 /// Files below one root.
@@ -66,6 +69,8 @@ const PROMPTS: &str = "tags.`mlflow.prompt.is_prompt` = 'true'";
 pub(super) struct Server {
     asked: Asked,
     runtime: tokio::runtime::Runtime,
+    /// Points of a run, by the runs that came last: a server does not tell beforehand.
+    points_a_run: usize,
 }
 
 /// What the calls share.
@@ -80,6 +85,8 @@ struct Asked {
     has_logged_models: bool,
     /// Whether the call for the history of many runs is there.
     has_bulk: AtomicBool,
+    /// What it does not give, and should.
+    unread: Mutex<Vec<String>>,
 }
 
 impl Server {
@@ -100,8 +107,10 @@ impl Server {
         let has_bulk = AtomicBool::new(true);
         let (experiment_of, experiments) = (HashMap::new(), Vec::new());
         let numbers = Numbers::default();
-        let asked = Asked { api, experiment_of, experiments, numbers, has_logged_models: false, has_bulk };
-        Ok(Self { asked, runtime })
+        let unread = Mutex::default();
+        let asked =
+            Asked { api, experiment_of, experiments, numbers, has_logged_models: false, has_bulk, unread };
+        Ok(Self { asked, runtime, points_a_run: POINTS_AT_FIRST })
     }
 }
 
@@ -246,8 +255,9 @@ impl Asked {
         for filter in [None, Some(PROMPTS)] {
             let mut query = vec![("max_results", PAGE.to_string())];
             query.extend(filter.map(|filter| ("filter", filter.to_owned())));
-            let found = self.list::<Models>("/api/2.0/mlflow/registered-models/search", &query).await?;
-            for mut model in found.unwrap_or_default() {
+            for mut model in
+                self.registered::<Models>("/api/2.0/mlflow/registered-models/search", &query).await?
+            {
                 let named = std::mem::take(&mut model.aliases);
                 let model: crate::registry::carried::CarriedModel = model.into();
                 if !named.is_empty() {
@@ -259,8 +269,9 @@ impl Asked {
                 }
                 models.insert(model.name.clone(), model);
             }
-            let found = self.list::<Versions>("/api/2.0/mlflow/model-versions/search", &query).await?;
-            for version in found.unwrap_or_default() {
+            for version in
+                self.registered::<Versions>("/api/2.0/mlflow/model-versions/search", &query).await?
+            {
                 let version: CarriedVersion = version.into();
                 versions.insert((version.name.clone(), version.version), version);
             }
@@ -274,6 +285,25 @@ impl Asked {
         outline.versions = together(placed).await?;
         outline.versions.sort_by(|a, b| (&a.item.name, a.item.version).cmp(&(&b.item.name, b.item.version)));
         Ok(())
+    }
+
+    /// All pages of a list of the registry. Every server of MLflow has one: where it is not shown, that is noted, and the rest comes.
+    async fn registered<P: Page + DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&'static str, String)],
+    ) -> Result<Vec<P::Item>> {
+        let why = match self.list::<P>(path, query).await {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => format!("{path}: {} does not have it, or hides it", self.api.address()),
+            Err(error) if error.code() == Code::PermissionDenied => format!("{path}: {}", error.message()),
+            Err(error) => return Err(error),
+        };
+        let mut unread = self.unread.lock();
+        if !unread.contains(&why) {
+            unread.push(why);
+        }
+        Ok(Vec::new())
     }
 
     /// Where the files of a version are whose source names another thing.
@@ -497,9 +527,17 @@ impl Source for Server {
         self.runtime.block_on(self.asked.outline())
     }
 
+    fn fitting(&mut self, ids: &[String], points_max: usize) -> Result<usize> {
+        Ok((points_max / self.points_a_run.max(1)).clamp(1, ids.len().max(1)))
+    }
+
     fn runs(&mut self, ids: &[String]) -> Result<Vec<Found<CarriedRun>>> {
         let found = together(ids.chunks(RUNS_A_SEARCH).map(|ids| self.asked.runs(ids)));
-        Ok(self.runtime.block_on(found)?.into_iter().flatten().collect())
+        let found: Vec<_> = self.runtime.block_on(found)?.into_iter().flatten().collect();
+        let points: usize = found.iter().map(|run| run.item.points()).sum();
+        // Of runs with few points, not many more are asked for at once than before: the next may have more.
+        self.points_a_run = (points / found.len().max(1)).max(self.points_a_run / 4);
+        Ok(found)
     }
 
     fn logged_models(&mut self, ids: &[String]) -> Result<Vec<Found<CarriedLoggedModel>>> {
@@ -520,5 +558,10 @@ impl Source for Server {
             )));
         };
         self.runtime.block_on(self.asked.fetch(&root, path, into))
+    }
+
+    fn unread(&self) -> Unread {
+        let named = self.asked.unread.lock().clone();
+        Unread { count: named.len() as u64, named }
     }
 }

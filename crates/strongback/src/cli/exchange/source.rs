@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::{
     error::Result,
     registry::carried::{CarriedAliases, CarriedModel, CarriedVersion},
@@ -63,6 +65,9 @@ pub(super) trait Source: Send {
     /// What it holds.
     fn outline(&mut self) -> Result<Outline>;
 
+    /// How many of the first of these runs have at most so many points together, as far as the store tells beforehand.
+    fn fitting(&mut self, ids: &[String], points_max: usize) -> Result<usize>;
+
     /// Runs in whole, in any order; those that went meanwhile are left out.
     fn runs(&mut self, ids: &[String]) -> Result<Vec<Found<CarriedRun>>>;
 
@@ -75,4 +80,42 @@ pub(super) trait Source: Send {
 
     /// Writes one of those files into a local one.
     fn fetch(&mut self, artifact_uri: &str, path: &str, into: &mut std::fs::File) -> Result<()>;
+
+    /// What could not be read so far.
+    fn unread(&self) -> Unread;
+}
+
+/// What could not be read of a store.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Unread {
+    pub count: u64,
+    /// The first [`UNREAD_NAMED_MAX`], each with its place and why.
+    pub named: Vec<String>,
+}
+
+/// Unread things that are named.
+pub(super) const UNREAD_NAMED_MAX: usize = 1_000;
+
+/// How many of the first of some runs have at most so many points together; one at least.
+pub(super) fn fitting(points: impl Iterator<Item = usize>, points_max: usize) -> usize {
+    let mut sum = 0_usize;
+    let fits = points.take_while(|points| {
+        sum = sum.saturating_add(*points);
+        sum <= points_max
+    });
+    fits.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn a_batch_ends_at_points_and_is_never_empty() {
+        for (points, fits) in
+            [(vec![], 1), (vec![0; 7], 7), (vec![4, 6, 1], 2), (vec![11, 1], 1), (vec![usize::MAX; 2], 1)]
+        {
+            assert_eq!(fitting(points.iter().copied(), 10), fits, "{points:?}");
+        }
+    }
 }

@@ -158,6 +158,17 @@ pub(in crate::registry) fn make_ready(
     ready(tx, model.id, number, told.signature.as_ref(), pin.as_ref())
 }
 
+/// Makes a version ready, of the files that were put into its own place.
+pub(in crate::registry) fn make_ready_of_own(
+    tx: &mut Sql<'_>,
+    model: &Model,
+    number: i64,
+    told: &Told,
+) -> Result<()> {
+    let pin = pin::own_files(tx, &location::own(model.id, number), told)?;
+    ready(tx, model.id, number, told.signature.as_ref(), Some(&pin))
+}
+
 /// What is said of a version that was made of a source where nothing lies.
 const NO_FILES: &str = "No file lay at its source when it was registered.";
 

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 
-pub(super) use create::make_ready;
 pub use create::{NewVersion, version_create, version_finalize};
+pub(super) use create::{make_ready, make_ready_of_own};
 pub use pin::{Pin, detail as pin_detail};
 pub use stage::{Stage, Transition, transition};
 

@@ -85,7 +85,7 @@ pub(super) fn uploaded(
 }
 
 /// Settles what lies in the area of a version.
-fn own_files(tx: &mut Sql<'_>, own: &Place, told: &signature::Told) -> Result<Pin> {
+pub(super) fn own_files(tx: &mut Sql<'_>, own: &Place, told: &signature::Told) -> Result<Pin> {
     let manifest = files::seal(tx, &own.area)?;
     let mlmodel = signature::find(tx, own, &ArtifactPath::root())?;
     if mlmodel.map(|file| file.object) != told.mlmodel {

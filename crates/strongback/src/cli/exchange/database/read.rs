@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::source::{Found, FoundExperiment, Outline, Source},
+    super::source::{Found, FoundExperiment, Outline, Source, Unread, fitting},
     Database, Of,
 };
 use crate::{
@@ -354,6 +354,16 @@ impl Source for Database {
         Ok(outline)
     }
 
+    fn fitting(&mut self, ids: &[String], points_max: usize) -> Result<usize> {
+        let mut points: HashMap<String, usize> = HashMap::new();
+        let statement = "SELECT run_uuid, COUNT(*) FROM metrics WHERE run_uuid {ids} GROUP BY run_uuid";
+        self.each(statement, &Of::These(ids), |row| {
+            points.insert(row.get(0)?, usize::try_from(row.get::<i64>(1)?).unwrap_or(usize::MAX));
+            Ok(())
+        })?;
+        Ok(fitting(ids.iter().map(|id| points.get(id).copied().unwrap_or_default()), points_max))
+    }
+
     fn runs(&mut self, ids: &[String]) -> Result<Vec<Found<CarriedRun>>> {
         let mut found = self.run_rows(ids)?;
         self.run_texts(ids, &mut found)?;
@@ -382,5 +392,33 @@ impl Source for Database {
 
     fn fetch(&mut self, artifact_uri: &str, _: &str, _: &mut std::fs::File) -> Result<()> {
         Err(Error::invalid(format!("The files at {artifact_uri} are not in the database.")))
+    }
+
+    fn unread(&self) -> Unread {
+        Unread::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Access, *};
+
+    #[test]
+    fn a_batch_ends_at_points() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mlflow.db");
+        let made = rusqlite::Connection::open(&path).unwrap();
+        made.execute_batch(
+            "CREATE TABLE experiments (experiment_id INTEGER); CREATE TABLE runs (run_uuid TEXT);
+             CREATE TABLE metrics (key TEXT, run_uuid TEXT);
+             INSERT INTO metrics VALUES ('a', 'r1'), ('b', 'r1'), ('a', 'r3'), ('a', 'r4'), ('b', 'r4'), ('c', 'r4');",
+        )
+        .unwrap();
+        let mut database = Database::sqlite(&path, Access::Read).unwrap();
+        let ids = ["r1", "r2", "r3", "r4"].map(str::to_owned);
+        for (points_max, fits) in [(1, 1), (2, 2), (3, 3), (5, 3), (6, 4)] {
+            assert_eq!(database.fitting(&ids, points_max).unwrap(), fits, "{points_max}");
+        }
+        assert_eq!(database.fitting(&ids[3..], 1).unwrap(), 1);
     }
 }

@@ -1,11 +1,12 @@
 //! The files of a folder: read within bounds, and never from outside of it.
 //!
-//! What must stay true: a link is followed only to what is in the folder, and never down a tree; no file is read that is larger than its kind may be; what
-//! cannot be read is named, and is no reason to stop.
+//! What must stay true: a link is followed only to what is in the folder, and never down a tree; no file is read that is larger than its
+//! kind may be; what cannot be read is noted for the report, and is no reason to stop.
 
 use std::{
-    collections::BTreeSet,
+    collections::HashSet,
     fs::{self, File},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
@@ -13,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use syntax::flat_yaml::{FLAT_YAML_BYTES_MAX, FlatYaml};
 
-use super::super::super::printer;
+use super::super::source::{UNREAD_NAMED_MAX, Unread};
 use crate::error::{Error, Result};
 
 /// Levels below a folder of values, one for each `/` in a key.
@@ -25,14 +26,18 @@ const VALUE_BYTES_MAX: usize = 4 * crate::tracking::wire::CARRIED_CHARS;
 /// Bytes of one line of a metric.
 const LINE_BYTES_MAX: u64 = 8 << 10;
 
-/// Files that are named on standard error, each once.
-const NAMED_MAX: usize = 20;
-
 /// A folder that is read.
 pub(super) struct Disk {
     root: PathBuf,
-    /// Files that were named.
-    named: Mutex<BTreeSet<PathBuf>>,
+    unread: Mutex<Named>,
+}
+
+/// What could not be read.
+#[derive(Default)]
+struct Named {
+    /// Hashes of the paths: each counts once, however often it is met.
+    paths: HashSet<u64>,
+    named: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,24 +56,29 @@ impl Disk {
         };
         let root = fs::canonicalize(path).map_err(unreadable)?;
         fs::read_dir(&root).map_err(unreadable)?;
-        Ok(Self { root, named: Mutex::default() })
+        Ok(Self { root, unread: Mutex::default() })
     }
 
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Says on standard error what is wrong with a file.
+    /// Notes what is wrong with a file.
     pub(super) fn name(&self, path: &Path, why: &str) {
-        let mut named = self.named.lock();
-        if named.len() > NAMED_MAX || !named.insert(path.to_owned()) {
-            return;
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        let mut unread = self.unread.lock();
+        if unread.paths.insert(hasher.finish()) && unread.named.len() < UNREAD_NAMED_MAX {
+            unread.named.push(format!("{}: {why}", self.below_root(path)));
         }
-        if named.len() <= NAMED_MAX {
-            printer::talk(&format!("warning: {}: {why}", self.below_root(path)));
-        } else {
-            printer::talk("warning: more files are damaged, which are not named here");
-        }
+    }
+
+    /// Everything that was noted.
+    pub(super) fn unread(&self) -> Unread {
+        let unread = self.unread.lock();
+        let mut named = unread.named.clone();
+        named.sort_unstable();
+        Unread { count: unread.paths.len() as u64, named }
     }
 
     fn below_root(&self, path: &Path) -> String {

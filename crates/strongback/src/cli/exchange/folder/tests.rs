@@ -197,6 +197,42 @@ fn damage_is_counted_and_the_rest_comes() {
 }
 
 #[test]
+fn what_cannot_be_read_of_what_comes_is_told_once() {
+    let fixture = Fixture::new();
+    fixture.put(&format!("7/{RUN}/metrics/loss"), b"1 0.5 0\n\xff\n2 x 0\n3 1 1 \n");
+    fixture.put(&format!("7/{RUN}/params/bad"), [0xff]);
+    fixture.put(&format!("7/{RUN}/tags/good"), "1");
+    fixture.put("models/fine/meta.yaml", "name: fine\ncreation_timestamp: 1");
+    fixture.put("models/fine/aliases/odd", "ten");
+    let (mut folder, outline) = fixture.read();
+    for _ in 0..2 {
+        assert_eq!(folder.fitting(&outline.runs, 1).unwrap(), 1);
+        assert_eq!(folder.runs(&outline.runs).unwrap().len(), 1);
+    }
+    let unread = folder.unread();
+    let expect = [
+        format!("7/{RUN}/metrics/loss: 2 of its lines are damaged, the others come"),
+        format!("7/{RUN}/params/bad: it is not UTF-8"),
+        "models/fine/aliases/odd: it is no number of a version".to_owned(),
+    ];
+    assert_eq!((unread.count, unread.named), (3, expect.to_vec()));
+}
+
+#[test]
+fn a_batch_ends_at_points() {
+    let fixture = Fixture::new();
+    let ids: Vec<String> = (1..5).map(|at| RUN.replace("0a", &format!("{at}a"))).collect();
+    for id in &ids {
+        fixture.run("7", id, "status: 3");
+        fixture.put(&format!("7/{id}/metrics/a/loss"), "1600000000000 0.5 0\n".repeat(100));
+    }
+    let (mut folder, _) = fixture.read();
+    assert_eq!(folder.fitting(&ids, 1_000).unwrap(), 4);
+    assert_eq!(folder.fitting(&ids, 250).unwrap(), 2);
+    assert_eq!(folder.fitting(&ids, 1).unwrap(), 1);
+}
+
+#[test]
 fn links_lead_nowhere_outside() {
     let fixture = Fixture::new();
     let outside = Fixture::new();

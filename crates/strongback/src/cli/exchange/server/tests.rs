@@ -138,11 +138,41 @@ fn old(asked: &Asked) -> Answer {
             {"name": "cat", "version": "2", "source": "models:/cat/1", "current_stage": "Staging", "status": "READY"},
             {"name": "cat", "version": "1", "source": "runs:/a/model"}]}))
         }
+        "/api/2.0/mlflow/model-versions/search" => json(&json!({})),
         "/api/2.0/mlflow/model-versions/get-download-uri" => {
             json(&json!({"artifact_uri": "mlflow-artifacts:/1/a/artifacts/model"}))
         }
         _ => missing(),
     }
+}
+
+#[test]
+fn a_registry_that_is_hidden_is_named_and_the_rest_comes() {
+    for status in [403, 404, 405, 501] {
+        let mut server = server(&serve(move |asked| match asked.path.as_str() {
+            "/api/2.0/mlflow/registered-models/search" | "/api/2.0/mlflow/model-versions/search" => {
+                (status, br#"{"message":"not for you"}"#.to_vec())
+            }
+            _ => old(asked),
+        }));
+        let outline = server.outline().unwrap();
+        assert_eq!((outline.runs.len(), outline.models.len(), outline.versions.len()), (2, 0, 0));
+        let unread = server.unread();
+        assert_eq!((unread.count, unread.named.len()), (2, 2), "{status}: {unread:?}");
+        assert!(unread.named[0].contains("/registered-models/search"), "{unread:?}");
+    }
+}
+
+#[test]
+fn a_batch_has_as_many_runs_as_those_before_had_points() {
+    let mut server = server(&serve(old));
+    let ids = server.outline().unwrap().runs;
+    assert_eq!(server.fitting(&vec![String::new(); 500], 500_000).unwrap(), 100);
+    server.runs(&ids).unwrap();
+    // Two runs with two points each: four times as many as before, and not all at once.
+    assert_eq!(server.fitting(&vec![String::new(); 500], 500_000).unwrap(), 400);
+    server.points_a_run = 1_000_000;
+    assert_eq!(server.fitting(&ids, 500_000).unwrap(), 1);
 }
 
 #[test]
