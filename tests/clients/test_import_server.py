@@ -264,6 +264,18 @@ def test_mlflows_own_server_comes_in_whole(ours, theirs, before, toy, tmp_path):
         assert len(mlflow.pyfunc.load_model(name).predict(features)) == len(features)
 
 
+@pytest.mark.skipif(not POSTGRES_URL, reason="no PostgreSQL")
+def test_its_postgresql_comes_in_whole_and_once(ours, theirs, before, tmp_path):
+    """As MLflow's own server has filled it: with flags that are true or false, and fields that are nothing."""
+    flags = ("--artifacts", str(theirs.folder / "artifacts"))
+    code, report, talk = run_import(ours, *flags, source=theirs.store)
+    assert code == 0, (talk, report)
+    assert_same(told(ours.url), before[0])
+    assert_same(pieces(ours.url), before[1])
+    assert_same(bytes_of(ours.url, tmp_path / "after"), before[2])
+    once_more(ours, theirs.store, *flags)
+
+
 def once_more(ours, source, *flags):
     """Nothing is new."""
     before = told(ours.url)
