@@ -276,6 +276,26 @@ def test_its_postgresql_comes_in_whole_and_once(ours, theirs, before, tmp_path):
     once_more(ours, theirs.store, *flags)
 
 
+@pytest.mark.skipif(not POSTGRES_URL, reason="no PostgreSQL")
+def test_a_server_starts_on_the_database_that_mlflow_filled(theirs, before, tmp_path):
+    """The tables of both lie side by side."""
+    server = launcher.strongback(tmp_path / "ours", extra=("--backend-store-uri", theirs.store, "--serve-artifacts"))
+    try:
+        assert "does not read what MLflow's server has stored" in server.log.read_text()
+        client = MlflowClient(server.url, registry_uri=server.url)
+        assert [home.name for home in client.search_experiments(ViewType.ALL)] == ["Default"]
+        assert list(client.search_registered_models()) == []
+        flags = ("--artifacts", str(theirs.folder / "artifacts"))
+        code, report, talk = run_import(server, *flags, source=theirs.store)
+        assert code == 0, (talk, report)
+        assert_same(told(server.url), before[0])
+        # MLflow's server goes on.
+        assert_same(pieces(theirs.url), before[1])
+        assert server.stop() == 0
+    finally:
+        server.end()
+
+
 def once_more(ours, source, *flags):
     """Nothing is new."""
     before = told(ours.url)
