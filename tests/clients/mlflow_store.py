@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 
 NAN_KEYS = {"odd"}
 
@@ -74,24 +74,85 @@ def registry(client: MlflowClient, run_id: str, model_id: str) -> None:
     client.copy_model_version("models:/scorer/1", "copied")
 
 
+def widen(client: MlflowClient) -> None:
+    """Adds what is seen less often: models that runs read and measured, names that are unusual, fields that nobody filled."""
+    # Not at the top, for the same reason.
+    from mlflow.entities import LoggedModelInput, LoggedModelOutput
+
+    home = client.create_experiment("wide", tags={"empty": "", "t" * 250: "v" * 4_900})
+    runs = [
+        client.create_run(home, run_name=f"run {number}", tags={"n": str(number)}).info.run_id for number in range(3)
+    ]
+    for run, status in zip(runs, ("FINISHED", "FAILED", "KILLED"), strict=True):
+        odd = [Metric("odd", value, at, at - 2) for at, value in enumerate((math.inf, 1e-320, -math.inf, math.nan))]
+        metrics = [Metric(key, step / 7, step, step) for key in ("a b", "c/d.e-f:g") for step in range(30)]
+        client.log_batch(
+            run, metrics + odd, [Param("p", "ö" * 100), Param("nan", "nan")], [RunTag("a b/c:d", "\u2028\t")]
+        )
+        client.set_terminated(run, status)
+    models = []
+    for number in range(6):
+        params = {"depth": str(number)} if number % 2 else None
+        made = client.create_logged_model(home, f"m{number}", runs[0], {"n": "ü"}, params, model_type="tree")
+        client.finalize_logged_model(made.model_id, "READY" if number else "FAILED")
+        models.append(made.model_id)
+    left = client.create_logged_model(home, "pending").model_id
+    client.set_logged_model_tags(left, {"later": "yes"})
+    client.delete_logged_model(client.create_logged_model(home, "deleted").model_id)
+    data = Dataset("day1", "d1", "local", "{}", schema="{}", profile='{"rows": 3}')
+    client.log_inputs(
+        runs[1],
+        [DatasetInput(data, [InputTag("mlflow.data.context", "eval")])],
+        [LoggedModelInput(model) for model in models[1:3]],
+    )
+    client.log_outputs(runs[2], [LoggedModelOutput(model, step) for step, model in enumerate(models[3:6])])
+    of = {"dataset_name": "day1", "dataset_digest": "d1", "model_id": models[1]}
+    client.log_metric(runs[1], "auc", 0.5, timestamp=1, step=0)
+    client.log_metric(runs[1], "auc", 0.75, timestamp=2, step=1, **of)
+    # A model without anything, and versions of nothing that is there.
+    client.create_registered_model("bare")
+    client.create_registered_model("wide name, ü", {"empty": ""})
+    client.create_model_version("wide name, ü", "s3://bucket/model")
+    client.create_model_version("wide name, ü", f"runs:/{runs[0]}/gone", runs[0], run_link="https://ci/1")
+    client.transition_model_version_stage("wide name, ü", "1", "Staging")
+    client.transition_model_version_stage("wide name, ü", "2", "Archived")
+    client.set_registered_model_alias("wide name, ü", "ci-green", "2")
+    client.delete_registered_model(client.create_registered_model("deleted").name)
+    client.delete_experiment(client.create_experiment("gone, and nothing in it"))
+
+
+def every(search, *arguments, **more) -> list:
+    """All pages of a search."""
+    page = search(*arguments, **more)
+    found = list(page)
+    while page.token:
+        page = search(*arguments, **more, page_token=page.token)
+        found += page
+    return found
+
+
 def told(client: MlflowClient) -> dict:
     """What a client is told of a store, without what must differ: places of files, who owns a version."""
-    experiments = client.search_experiments(ViewType.ALL, max_results=1_000)
+    experiments = every(client.search_experiments, ViewType.ALL, max_results=1_000)
     runs = {}
     for home in experiments:
-        for run in client.search_runs([home.experiment_id], run_view_type=ViewType.ALL, max_results=1_000):
+        for run in every(client.search_runs, [home.experiment_id], run_view_type=ViewType.ALL, max_results=1_000):
             whole = run.to_dictionary()
             whole["info"].pop("artifact_uri")
             # Clients of newer servers show both names of it.
             whole["data"]["metrics"] = {k: number(v) for k, v in whole["data"]["metrics"].items()}
             whole["inputs"]["dataset_inputs"].sort(key=str)
+            # A search of MLflow's leaves them out.
+            whole["inputs"].pop("model_inputs", None)
             history = {key: points(client, run.info.run_id, key) for key in run.data.metrics}
             runs[run.info.run_id] = whole | {"history": history}
     return {
         "experiments": {e.experiment_id: experiment(e) for e in experiments},
         "runs": runs,
-        "models": {m.name: model(m) for m in client.search_registered_models(max_results=1_000)},
-        "versions": {f"{v.name}/{v.version}": version(v) for v in client.search_model_versions("", max_results=1_000)},
+        "models": {m.name: model(m) for m in every(client.search_registered_models, max_results=1_000)},
+        "versions": {
+            f"{v.name}/{v.version}": version(v) for v in every(client.search_model_versions, max_results=1_000)
+        },
         "logged": logged(client, [e.experiment_id for e in experiments if e.lifecycle_stage == "active"]),
     }
 
@@ -132,7 +193,7 @@ def version(v) -> tuple:
 def logged(client: MlflowClient, experiments: list[str]) -> dict:
     if not hasattr(client, "search_logged_models"):
         return {}
-    found = client.search_logged_models(experiments, max_results=50)
+    found = every(client.search_logged_models, experiments, max_results=50)
     return {
         m.model_id: (
             m.experiment_id, m.name, m.model_type or "", m.source_run_id, m.status, dict(m.tags), dict(m.params),

@@ -5,20 +5,24 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import mlflow
 import pytest
+import sqlalchemy
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import ViewType
 
 import launcher
 import mlflow_store
-from conftest import backends, forget_mlflow
+from conftest import POSTGRES_URL, backends, forget_mlflow
 from test_import import run_import, told
 
 pytestmark = pytest.mark.beyond
 
-POINTS = 30
+# More than a server answers at once: runs, points of a metric, and runs with a metric.
+RUNS, POINTS, MEASURED, LOGGED = 1_010, 25_500, 45, 60
 
 
 @pytest.fixture(autouse=True)
@@ -33,32 +37,31 @@ def client_environment(monkeypatch):
 class Peer:
     """MLflow's server in a folder of its own, which may be ended and started again at its address."""
 
-    def __init__(self, folder):
-        self.folder, self.port = folder, launcher.free_port()
+    def __init__(self, folder, *flags, store=None, **variables):
+        self.folder, self.flags, self.variables = folder, flags, variables
+        self.store = store or f"sqlite:///{folder}/mlflow.db"
+        self.port = launcher.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
 
     def start(self):
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--backend-store-uri",
-            f"sqlite:///{self.folder}/mlflow.db",
-        ]
-        command += [
-            "--artifacts-destination",
-            str(self.folder / "artifacts"),
-            "--port",
-            str(self.port),
-            "--workers",
-            "1",
-        ]
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.store, "--workers", "1"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self.port), *self.flags]
         with (self.folder / "server.log").open("a") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=os.environ | self.variables,
+                start_new_session=True,
+            )
         server = launcher.Server(self.url, "peer", process=self.process, log=self.folder / "server.log")
-        launcher.wait_until_healthy(server, limit_s=120)
+        try:
+            launcher.wait_until_healthy(server, limit_s=120)
+        except BaseException:
+            self.end()
+            raise
 
     def end(self):
         with contextlib.suppress(ProcessLookupError):
@@ -68,60 +71,301 @@ class Peer:
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory, toy, toy_model):
-    peer = Peer(tmp_path_factory.mktemp("peer"))
+    """A server with everything in it, on PostgreSQL where there is one."""
+    database = launcher.create_database(POSTGRES_URL) if POSTGRES_URL else None
+    store = "postgresql+psycopg://" + database.split("://")[1] if database else None
     try:
-        client = mlflow_store.fill(peer.url, toy, toy_model)
-        home = client.create_experiment("wide")
-        for number in range(3):
-            run = client.create_run(home, run_name=f"run {number}", tags={"n": str(number)})
-            points = [
-                Metric(key, step / 7, 1_700_000_000_000 + step, step) for key in ("a", "b/c") for step in range(POINTS)
-            ]
-            client.log_batch(run.info.run_id, points, [Param("p", "ö" * 100)], [RunTag("t", "x")])
-            client.log_text(run.info.run_id, "text", f"deep/er/{number} %41+&.txt")
-            client.set_terminated(run.info.run_id, ("FINISHED", "FAILED", "KILLED")[number])
-        yield peer
+        peer = Peer(tmp_path_factory.mktemp("peer"), store=store)
+        try:
+            client = mlflow_store.fill(peer.url, toy, toy_model)
+            mlflow_store.widen(client)
+            many(peer.store)
+            odd_files(peer.folder / "odd", client)
+            yield peer
+        finally:
+            peer.end()
     finally:
-        peer.end()
+        if database:
+            launcher.drop_database(POSTGRES_URL, database)
 
 
-@pytest.fixture(params=backends())
+def many(store):
+    """Adds more than a page of everything that has pages, as rows, since the client would take minutes."""
+    engine = sqlalchemy.create_engine(store)
+    tables = sqlalchemy.MetaData()
+    tables.reflect(engine)
+    with engine.begin() as connection:
+
+        def insert(table, rows):
+            connection.execute(tables.tables[table].insert(), rows)
+
+        (home,) = connection.scalars(sqlalchemy.text("SELECT experiment_id FROM experiments WHERE name = 'wide'"))
+        ids = [f"{at:032x}" for at in range(RUNS)]
+        runs = [
+            {
+                "run_uuid": run, "name": f"run-{at}", "user_id": "ada", "source_type": "UNKNOWN", "source_name": "",
+                "status": "FINISHED", "start_time": 1_600_000_000_000 + at // 7, "lifecycle_stage": "active",
+                "artifact_uri": "", "experiment_id": home,
+            }
+            for at, run in enumerate(ids)
+        ]  # fmt: skip
+        insert("runs", runs)
+        insert("tags", [{"key": "mlflow.runName", "value": f"run-{at}", "run_uuid": run} for at, run in enumerate(ids)])
+        for run in ids[:MEASURED]:
+            points = [
+                {"key": "loss", "value": 1 / (1 + at), "timestamp": at, "run_uuid": run, "step": at, "is_nan": False}
+                for at in range(POINTS if run == ids[7] else 3)
+            ]
+            insert("metrics", points)
+            insert("latest_metrics", points[-1:])
+        places = f"mlflow-artifacts:/{home}/models/m-%032x/artifacts"
+        models = [
+            {
+                "model_id": f"m-{at:032x}", "experiment_id": home, "name": "many", "artifact_location": places % at,
+                "creation_timestamp_ms": at, "last_updated_timestamp_ms": at, "status": 2, "lifecycle_stage": "active",
+            }
+            for at in range(LOGGED)
+        ]  # fmt: skip
+        insert("logged_models", models)
+        # Nothing else of them is filled.
+        insert(
+            "registered_models",
+            [{"name": f"model-{at}", "creation_time": at, "last_updated_time": at + 1} for at in range(RUNS)],
+        )
+    engine.dispose()
+
+
+ODD = (
+    "deep/er/0 %41+&.txt",
+    ".hidden",
+    "a..b/c.txt",
+    "日本/語.bin",
+    "quote'\".txt",
+    "x  y .txt",
+    "a=b;c,d@e.txt",
+    "[1]/{2}.txt",
+)
+
+
+def odd_files(folder, client):
+    """Logs files whose names are unusual, an empty one and one of some size, of a run and of a logged model."""
+    for name in ODD:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "none").touch()
+    (folder / "big.bin").write_bytes(bytes(range(256)) * 4_096)
+    (home,) = client.search_experiments(filter_string="name = 'wide'")
+    (run,) = client.search_runs([home.experiment_id], "attributes.run_name = 'run 0'")
+    client.log_artifacts(run.info.run_id, str(folder), "odd dir")
+    (model,) = client.search_logged_models([home.experiment_id], "name = 'm0'")
+    client.log_model_artifacts(model.model_id, str(folder))
+
+
+@pytest.fixture(scope="module")
+def before(theirs, tmp_path_factory):
+    """What MLflow's client is told by MLflow's server."""
+    return told(theirs.url), pieces(theirs.url), bytes_of(theirs.url, tmp_path_factory.mktemp("before"))
+
+
+@pytest.fixture(params=["sqlite"])
 def ours(request, tmp_path):
     """An empty server."""
     with launcher.on_store(request.param, tmp_path / "ours") as server:
         yield server
 
 
-def files_of(url):
-    """Every file of every run that is there, with its size."""
-    client = MlflowClient(url)
+def pieces(url):
+    """What a client is told when it asks for one thing, where searches say less."""
+    client = MlflowClient(url, registry_uri=url)
+    runs = client.search_runs(
+        [home.experiment_id for home in client.search_experiments(ViewType.ALL)],
+        run_view_type=ViewType.ALL,
+        order_by=["attributes.start_time DESC"],
+        max_results=20,
+    )
+    wholes = [client.get_run(run.info.run_id) for run in runs]
+    models = mlflow_store.every(client.search_registered_models, max_results=1_000)
+    aliased = [(model.name, alias) for model in models for alias in model.aliases]
+    return {
+        "inputs": {
+            whole.info.run_id: (
+                sorted(model.model_id for model in whole.inputs.model_inputs),
+                sorted((model.model_id, model.step) for model in whole.outputs.model_outputs),
+            )
+            for whole in wholes
+        },
+        "by alias": {of: str(client.get_model_version_by_alias(*of).version) for of in aliased},
+        "latest": {
+            name: sorted((str(version.version), version.current_stage) for version in client.get_latest_versions(name))
+            for name in dict(aliased)
+        },
+    }
 
-    def below(run_id, path=None):
-        for file in client.list_artifacts(run_id, path):
-            if file.is_dir:
-                yield from below(run_id, file.path)
-            else:
-                yield file.path, file.file_size
 
+def bytes_of(url, folder):
+    """The bytes of every file that a client is given, of runs, logged models and versions."""
+    client = MlflowClient(url, registry_uri=url)
     homes = [home.experiment_id for home in client.search_experiments()]
-    return {run.info.run_id: sorted(below(run.info.run_id)) for run in client.search_runs(homes, max_results=1_000)}
+    places = {
+        run.info.run_id: run.info.artifact_uri
+        for run in client.search_runs(homes, "attributes.start_time > 1700000000000")
+    }
+    places |= {
+        m.model_id: m.artifact_location
+        for m in mlflow_store.every(client.search_logged_models, homes, "name != 'many'")
+    }
+    versions = client.search_model_versions("name = 'scorer'") + client.search_model_versions("name = 'copied'")
+    places |= {f"{v.name}/{v.version}": client.get_model_version_download_uri(v.name, v.version) for v in versions}
+    mlflow.set_tracking_uri(url)
+    mlflow.set_registry_uri(url)
+    found = {owner: mlflow_store.files(fetched(place, folder / owner)) for owner, place in places.items()}
+    for files in found.values():
+        # The client itself writes it beside what it fetches.
+        files.pop("registered_model_meta", None)
+    return found
 
 
-def test_mlflows_own_server_comes_in_whole_and_once(ours, theirs, toy):
-    before, files = told(theirs.url), files_of(theirs.url)
+def fetched(place, folder):
+    folder.mkdir(parents=True)
+    if not mlflow.artifacts.list_artifacts(place):
+        return folder
+    return Path(mlflow.artifacts.download_artifacts(place, dst_path=str(folder)))
+
+
+def assert_same(after, before):
+    assert after.keys() == before.keys()
+    for part in before:
+        # Not whole, or pytest would compare megabytes.
+        pairs = {key: (after[part].get(key), before[part].get(key)) for key in after[part].keys() | before[part].keys()}
+        odd = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+        assert not odd, (part, len(odd), list(odd.items())[:3])
+
+
+@pytest.mark.parametrize("ours", backends()[-1:], indirect=True)
+def test_mlflows_own_server_comes_in_whole(ours, theirs, before, toy, tmp_path):
     code, report, talk = run_import(ours, source=theirs.url)
     assert code == 0, (talk, report)
-    after = told(ours.url)
-    for part in before:
-        assert after[part] == before[part], part
-    assert files_of(ours.url) == files
-    assert sum(map(len, files.values())) == 5
+    assert_same(told(ours.url), before[0])
+    assert_same(pieces(ours.url), before[1])
+    files = bytes_of(ours.url, tmp_path / "after")
+    assert_same(files, before[2])
+    # What was compared is not little.
+    assert report["items"]["run"]["there"] == len(before[0]["runs"]) == RUNS + 8
+    assert len(before[0]["logged"]) == LOGGED + 8
+    assert len(before[0]["models"]) == RUNS + 4
+    odd = sorted(sum(path.endswith(ODD) for path in paths) for paths in files.values())
+    # MLflow's client takes %41 for an A.
+    assert odd[-2:] == [len(ODD) - 1] * 2, sorted(set().union(*files.values()))
+    assert {(len(reads), len(writes)) for reads, writes in before[1]["inputs"].values()} >= {(0, 0), (2, 0), (0, 3)}
     mlflow.set_tracking_uri(ours.url)
     mlflow.set_registry_uri(ours.url)
     features, _ = toy
-    for name in ("models:/scorer@champion", "models:/copied/1"):
+    for name in ("models:/scorer@champion", "models:/scorer/Production", "models:/copied/1"):
         assert len(mlflow.pyfunc.load_model(name).predict(features)) == len(features)
-    code, report, talk = run_import(ours, source=theirs.url)
+
+
+@pytest.mark.skipif(not POSTGRES_URL, reason="no PostgreSQL")
+def test_its_postgresql_comes_in_whole_and_once(ours, theirs, before, tmp_path):
+    """As MLflow's own server has filled it: with flags that are true or false, and fields that are nothing."""
+    flags = ("--artifacts", str(theirs.folder / "artifacts"))
+    code, report, talk = run_import(ours, *flags, source=theirs.store)
+    assert code == 0, (talk, report)
+    assert_same(told(ours.url), before[0])
+    assert_same(pieces(ours.url), before[1])
+    assert_same(bytes_of(ours.url, tmp_path / "after"), before[2])
+    once_more(ours, theirs.store, *flags)
+
+
+@pytest.mark.skipif(not POSTGRES_URL, reason="no PostgreSQL")
+def test_a_server_starts_on_the_database_that_mlflow_filled(theirs, before, tmp_path):
+    """The tables of both lie side by side."""
+    server = launcher.strongback(tmp_path / "ours", extra=("--backend-store-uri", theirs.store, "--serve-artifacts"))
+    try:
+        assert "does not read what MLflow's server has stored" in server.log.read_text()
+        client = MlflowClient(server.url, registry_uri=server.url)
+        assert [home.name for home in client.search_experiments(ViewType.ALL)] == ["Default"]
+        assert list(client.search_registered_models()) == []
+        flags = ("--artifacts", str(theirs.folder / "artifacts"))
+        code, report, talk = run_import(server, *flags, source=theirs.store)
+        assert code == 0, (talk, report)
+        assert_same(told(server.url), before[0])
+        # MLflow's server goes on.
+        assert_same(pieces(theirs.url), before[1])
+        assert server.stop() == 0
+    finally:
+        server.end()
+
+
+def once_more(ours, source, *flags):
+    """Nothing is new."""
+    before = told(ours.url)
+    code, report, talk = run_import(ours, *flags, source=source)
     assert code == 0, (talk, report)
     assert all((line["made"], line["changed"]) == (0, 0) for line in report["items"].values())
-    assert told(ours.url) == after
+    assert report["files"]["stored"] == 0
+    assert_same(told(ours.url), before)
+
+
+def test_a_server_that_ends_in_the_middle_is_an_error_and_the_rest_comes_later(tmp_path):
+    peer = Peer(tmp_path)
+    try:
+        client = MlflowClient(peer.url)
+        home = client.create_experiment("many")
+        for number in range(40):
+            run = client.create_run(home, run_name=str(number))
+            client.log_text(run.info.run_id, "x" * 10_000, "a/file.txt")
+        before = told(peer.url)
+        with launcher.on_store("sqlite", tmp_path / "ours") as ours:
+            command = [str(launcher.binary()), "import", "mlflow", peer.url, "--server", ours.url, "--json"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as importing:
+                until = time.monotonic() + 30
+                # Files come one by one, when the runs are there.
+                while not list((tmp_path / "ours").glob("**/objects/??/*")) and time.monotonic() < until:
+                    time.sleep(0.01)
+                peer.end()
+                _, talk = importing.communicate(timeout=60)
+            assert importing.returncode == 4, talk
+            assert f"{peer.url} does not answer any more" in talk, talk
+            peer.start()
+            code, report, talk = run_import(ours, source=peer.url)
+            assert code == 0, (talk, report)
+            assert told(ours.url) == before
+            assert report["files"]["equal"] == report["files"]["there"] == 40
+            once_more(ours, peer.url)
+    finally:
+        peer.end()
+
+
+def test_a_server_that_asks_for_a_login_is_told_one(tmp_path, monkeypatch):
+    pytest.importorskip("flask_wtf", reason="MLflow's basic-auth needs Flask-WTF")
+    password = "a long password"
+    secrets = {"MLFLOW_AUTH_ADMIN_PASSWORD": password, "MLFLOW_FLASK_SERVER_SECRET_KEY": "key"}
+    peer = Peer(tmp_path, "--app-name", "basic-auth", **secrets)
+    try:
+        with launcher.on_store("sqlite", tmp_path / "ours") as ours:
+            code, report, talk = run_import(ours, source=peer.url)
+            assert (code, report) == (3, None), talk
+            assert "none is set" in talk
+            monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+            monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
+            code, report, talk = run_import(ours, source=peer.url)
+            assert (code, report) == (3, None), talk
+            assert "401" in talk
+            assert "wrong" not in talk
+            monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+            client = MlflowClient(peer.url)
+            run = client.create_run("0")
+            client.log_text(run.info.run_id, "text", "a.txt")
+            before = told(peer.url)
+            code, report, talk = run_import(ours, source=peer.url)
+            assert code == 0, (talk, report)
+            assert report["files"]["equal"] == 1
+            monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+            # So may the address.
+            with_login = peer.url.replace("//", f"//admin:{password.replace(' ', '%20')}@")
+            code, report, talk = run_import(ours, source=with_login)
+            assert (code, report["items"]["run"]["made"]) == (0, 0), (talk, report)
+            assert password not in talk + str(report)
+            assert_same(told(ours.url), before)
+    finally:
+        peer.end()

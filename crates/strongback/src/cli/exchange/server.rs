@@ -564,4 +564,8 @@ impl Source for Server {
         let named = self.asked.unread.lock().clone();
         Unread { count: named.len() as u64, named }
     }
+
+    fn is_gone(&self) -> bool {
+        self.asked.api.is_gone()
+    }
 }

@@ -83,6 +83,11 @@ pub(super) trait Source: Send {
 
     /// What could not be read so far.
     fn unread(&self) -> Unread;
+
+    /// Whether nobody is there any more who could be asked, after a call that failed: no fault of the one thing that was asked for.
+    fn is_gone(&self) -> bool {
+        false
+    }
 }
 
 /// What could not be read of a store.

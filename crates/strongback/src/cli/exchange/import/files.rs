@@ -60,7 +60,7 @@ impl Import<'_> {
         for part in owners.chunks(ASK) {
             let mut found = Vec::new();
             for owner in part {
-                found.extend(self.found(source, owner));
+                found.extend(self.found(source, owner)?);
             }
             with_files.extend(found.iter().map(|there| there.owner.from.clone()));
             for kind in [ItemKind::Run, ItemKind::LoggedModel, ItemKind::Version] {
@@ -84,7 +84,7 @@ impl Import<'_> {
     }
 
     /// The files that somebody has there, if any are within reach.
-    fn found<'o>(&mut self, source: &mut dyn Source, owner: &'o Owner) -> Option<FilesThere<'o>> {
+    fn found<'o>(&mut self, source: &mut dyn Source, owner: &'o Owner) -> Result<Option<FilesThere<'o>>> {
         let is_version = owner.kind == ItemKind::Version;
         let root = match is_version {
             true => self.roots.model_directory(&owner.artifact_uri),
@@ -104,9 +104,10 @@ impl Import<'_> {
         };
         let (root, files) = match there {
             Ok(there) => there,
+            Err(error) if source.is_gone() => return Err(error),
             Err(error) => {
                 self.report.files.refused.push(format!("of {}: {}", owner.id, error.message()));
-                return None;
+                return Ok(None);
             }
         };
         // Whatever else a version names as its place may be anything.
@@ -115,9 +116,9 @@ impl Import<'_> {
         if is_version && !is_model && is_something {
             let place = &owner.artifact_uri;
             self.report.files.refused.push(format!("of {}: there is no {MLMODEL} file at {place}", owner.id));
-            return None;
+            return Ok(None);
         }
-        (!files.is_empty()).then_some(FilesThere { owner, root, files })
+        Ok((!files.is_empty()).then_some(FilesThere { owner, root, files }))
     }
 
     /// The files that are here, by owner and path. Whose cannot be listed is named.
@@ -162,6 +163,7 @@ impl Import<'_> {
             });
             let file = match read {
                 Ok(file) => file,
+                Err(error) if source.is_gone() => return Err(error),
                 Err(error) => {
                     self.report.files.refused.push(format!("{path} of {}: {}", owner.id, error.message()));
                     continue;

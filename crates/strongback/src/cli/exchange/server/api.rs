@@ -61,6 +61,8 @@ pub(super) struct Api {
     calls: Semaphore,
     /// Whether it ever answered. One that never did is not waited for.
     has_answered: AtomicBool,
+    /// Whether the last try found nobody at the address.
+    is_gone: AtomicBool,
 }
 
 enum Login {
@@ -153,12 +155,18 @@ impl Api {
             login,
             calls: Semaphore::new(CALLS_MAX),
             has_answered: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
         })
     }
 
     /// The server's address, without a login.
     pub(super) fn address(&self) -> &str {
         &self.base
+    }
+
+    /// Whether the server is not there any more: then no other call brings anything.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Relaxed)
     }
 
     /// The answer to a call; none where the server has no such route or thing.
@@ -239,6 +247,7 @@ impl Api {
             Login::Token(token) => request.bearer_auth(token.reveal()),
         };
         let answer = request.send().await.map_err(|error| self.lost(error))?;
+        self.is_gone.store(false, Ordering::Relaxed);
         let is_first = !self.has_answered.swap(true, Ordering::Relaxed);
         match answer.status() {
             status if status.is_success() => Ok(Some(answer)),
@@ -314,8 +323,11 @@ impl Api {
     }
 
     fn lost(&self, error: reqwest::Error) -> Miss {
+        self.is_gone.store(error.is_connect(), Ordering::Relaxed);
         let message = if error.is_timeout() && !error.is_connect() {
             format!("{} was silent for {} s.", self.base, SILENCE_MAX.as_secs())
+        } else if error.is_connect() && self.has_answered.load(Ordering::Relaxed) {
+            format!("{} does not answer any more. Start it and try again; what has come stays.", self.base)
         } else if error.is_connect() {
             format!(
                 "No server answers at {}. Start it, or name its address as MLFLOW_TRACKING_URI has it.",
