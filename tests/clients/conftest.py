@@ -27,6 +27,7 @@ for name in ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKI
 
 import subprocess
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -76,6 +77,15 @@ def server(request, tmp_path_factory):
         return
     with launcher.on_store(request.param, tmp_path_factory.mktemp(request.param) / "data") as running:
         yield running
+
+
+@contextmanager
+def addressing_nothing(monkeypatch):
+    """For tests that share no server: mlflow knows no address before, and forgets what it was told after."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+    mlflow.set_tracking_uri(None)
+    forget_mlflow()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,11 @@
 """Artifacts through the proxy: up, down, listed, ranged, deleted, and in parts."""
 
 import hashlib
+import http.client
+import json
 import os
+import urllib.error
+import urllib.request
 from pathlib import Path
 from urllib.parse import quote
 
@@ -270,3 +274,65 @@ def test_memory_does_not_grow_with_the_file(server, tmp_path):
         before = running.peak_mb()
         there_and_back(running, f"{PROXY}/artifacts/{root}/large.bin", 400 << 20)
         assert running.peak_mb() - before < 30
+
+
+SMALL, LARGE = 11, 3 << 20
+
+
+def test_bytes_that_are_not_those_that_were_stored_are_not_given(server, tmp_path):
+    """By a process that has not hashed them itself; and what is gone is no error that clients repeat."""
+    if server.backend != "sqlite":
+        pytest.skip("files lie on the same disk with either store")
+    data_dir = tmp_path / "data"
+    running = launcher.strongback(data_dir)
+    files = {
+        "small": os.urandom(SMALL),
+        "large": os.urandom(LARGE),
+        "whole": os.urandom(LARGE),
+        "gone": os.urandom(SMALL + 1),
+    }
+    try:
+        client = MlflowClient(running.url)
+        run_id = client.create_run("0").info.run_id
+        root = client.get_run(run_id).info.artifact_uri.removeprefix("mlflow-artifacts:/")
+        for name, data in files.items():
+            assert fetch(running, "PUT", f"{root}/{name}", data)[0] == 200
+        for name, data in files.items():
+            assert fetch(running, "GET", f"{root}/{name}") == (200, data)
+        assert running.stop() == 0
+        for path in data_dir.glob("objects/??/*"):
+            data = bytearray(path.read_bytes())
+            if bytes(data) == files["gone"]:
+                path.unlink()
+            elif bytes(data) != files["whole"]:
+                data[len(data) // 2] ^= 1
+                path.write_bytes(data)
+        running = launcher.strongback(data_dir)
+        for name in ("small", "gone"):
+            status, said = fetch(running, "GET", f"{root}/{name}")
+            assert status == 410, said
+            said = json.loads(said)
+            assert said["error_code"] == "RESOURCE_DOES_NOT_EXIST"
+            assert f"'{name}'" in said["message"]
+            assert "strongback artifacts verify" in said["message"]
+        with pytest.raises(http.client.IncompleteRead):
+            fetch(running, "GET", f"{root}/large")
+        assert fetch(running, "GET", f"{root}/whole") == (200, files["whole"])
+        with urllib.request.urlopen(f"{running.url}/metrics", timeout=30) as answer:
+            assert "strongback_damaged_objects_read_total 2" in answer.read().decode()
+        with pytest.raises(mlflow.MlflowException):
+            MlflowClient(running.url).download_artifacts(run_id, "large", str(tmp_path))
+    finally:
+        running.end()
+
+
+def fetch(server, method, path, data=None):
+    """Status and body."""
+    request = urllib.request.Request(f"{server.url}{PROXY}/artifacts/{path}", data, method=method)
+    if data is not None:
+        request.add_header("Content-Type", "application/octet-stream")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()

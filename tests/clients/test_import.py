@@ -21,18 +21,15 @@ from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
 import launcher
 import mlflow_store
-from conftest import POSTGRES_URL, backends, forget_mlflow
+from conftest import POSTGRES_URL, addressing_nothing, backends
 
 pytestmark = pytest.mark.beyond
 
 
 @pytest.fixture(autouse=True)
 def client_environment(monkeypatch):
-    """What mlflow is told here is forgotten afterwards; no server is shared."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield
-    mlflow.set_tracking_uri(None)
-    forget_mlflow()
+    with addressing_nothing(monkeypatch):
+        yield
 
 
 @pytest.fixture(scope="module")

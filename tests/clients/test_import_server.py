@@ -16,7 +16,7 @@ from mlflow.entities import ViewType
 
 import launcher
 import mlflow_store
-from conftest import POSTGRES_URL, backends, forget_mlflow
+from conftest import POSTGRES_URL, addressing_nothing, backends
 from test_import import run_import, told
 
 pytestmark = pytest.mark.beyond
@@ -27,11 +27,8 @@ RUNS, POINTS, MEASURED, LOGGED = 1_010, 25_500, 45, 60
 
 @pytest.fixture(autouse=True)
 def client_environment(monkeypatch):
-    """What mlflow is told here is forgotten afterwards; no server is shared."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield
-    mlflow.set_tracking_uri(None)
-    forget_mlflow()
+    with addressing_nothing(monkeypatch):
+        yield
 
 
 class Peer:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import mlflow
+import psycopg
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -342,6 +343,42 @@ def fill_and_free(cluster, filler, data_dir):
         with urllib.request.urlopen(f"{server.url}/{API}/metrics/get-history?run_id={run}&metric_key=loss") as found:
             there = [int(point["step"]) for point in json.loads(found.read())["metrics"]]
         assert sorted(there) == [step for step in acknowledged for _ in range(500)], "what was acknowledged, and once"
+        assert server.stop() == 0
+    finally:
+        server.end()
+
+
+def test_a_database_that_is_read_only_is_named_and_goes_on(cluster, tmp_path):
+    """As after a failover, when the address leads to a standby."""
+
+    def make_read_only(state):
+        with psycopg.connect(cluster.url, autocommit=True) as admin:
+            name = admin.info.dbname
+            admin.execute("SET default_transaction_read_only = off")
+            admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {state}')
+            others = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+            )
+            admin.execute(others, [name])
+
+    def create():
+        return call(server, f"{API}/runs/create", {"experiment_id": "0"})
+
+    server = launcher.strongback(tmp_path / "data", database_url=cluster.url)
+    try:
+        status, made = create()
+        assert status == 200
+        make_read_only("on")
+        # The first one may meet a connection that is gone.
+        until(lambda: "read-only" in create()[1].get("message", ""), 30)
+        status, said = create()
+        assert (status, said["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+        assert "--database-url" in said["message"]
+        run_id = made["run"]["info"]["run_id"]
+        with urllib.request.urlopen(f"{server.url}/{API}/runs/get?run_id={run_id}", timeout=30) as answer:
+            assert json.loads(answer.read())["run"]["info"]["run_id"] == run_id
+        make_read_only("off")
+        until(lambda: create()[0] == 200, 30)
         assert server.stop() == 0
     finally:
         server.end()

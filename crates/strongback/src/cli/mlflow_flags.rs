@@ -290,6 +290,13 @@ fn backend_store(uri: &str) -> Result<(Option<String>, String)> {
             let is_there = !path.is_empty() && path != ":memory:" && Path::new(path).exists();
             unread_store(uri, "a database file", is_there)
         }
+        // An empty one is a variable of the script that is not set; what has a scheme without its slashes is none of ours either.
+        "" if rest.is_empty() || rest.strip_prefix("file:").unwrap_or(rest).contains(':') => {
+            Err(Error::invalid(
+                "--backend-store-uri is empty or no address of a store. Leave it out for SQLite in the data directory, or name a \
+                 PostgreSQL database: postgresql://user@host/database.",
+            ))
+        }
         "" | "file" => {
             let path = rest.strip_prefix("file:").unwrap_or(rest);
             let is_there = Path::new(path).read_dir().is_ok_and(|mut entries| entries.next().is_some());
@@ -452,6 +459,9 @@ mod tests {
     #[test]
     fn what_cannot_be_followed_is_refused_with_what_to_do() {
         for (line, part) in [
+            ("--backend-store-uri=", "is empty or no address"),
+            ("--backend-store-uri postgresql:/u:hush@h/d", "is empty or no address"),
+            ("--backend-store-uri mysql:hush", "is empty or no address"),
             ("--backend-store-uri mysql+pymysql://u:hush@h/d", "name a PostgreSQL database"),
             ("--backend-store-uri mssql+pyodbc://u:hush@h/d", "name a PostgreSQL database"),
             ("--registry-store-uri postgresql://h/other", "leave the flag out"),

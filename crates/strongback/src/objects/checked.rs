@@ -2,7 +2,8 @@
 //!
 //! What must stay true: nobody takes bytes for an object's that are not. The last block is held back until the digest of all is
 //! known; where it is another one, the body breaks off in its place, and a body of one block is not begun. An object that was hashed within
-//! half a day, as it was written or read, is not hashed again: a large file costs a processor a second for two gigabytes.
+//! half a day, as it was written or read, is not hashed again: a large file costs a processor a second for two gigabytes. Blocks are
+//! hashed where they pass: one takes an eighth of a millisecond, and to hand it to another thread and back takes about as long.
 
 use std::{
     collections::HashSet,
