@@ -315,7 +315,10 @@ def fill_and_free(cluster, filler, data_dir):
         assert "full" in answer[1]["message"], answer
         with urllib.request.urlopen(f"{server.url}/{API}/runs/get?run_id={run}", timeout=30) as found:
             assert found.status == 200, "what is there can be read"
+        until(lambda: ready(server) == 503, 10)
+        assert "full" in said_by_ready(server)["metadata"]
         free(filler)
+        until(lambda: ready(server) == 200, 10)
         answer = log()
         assert answer[0] == 200, answer
 

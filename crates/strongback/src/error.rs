@@ -57,8 +57,9 @@ codes! {
     ResourceConflict = "RESOURCE_CONFLICT", 409;
     /// A limit of requests was met; later is fine.
     RequestLimitExceeded = "REQUEST_LIMIT_EXCEEDED", 429;
-    /// The thing is not in a state that allows this. MLflow's clients expect 500 with this name.
-    InvalidState = "INVALID_STATE", 500;
+    /// The thing is not in a state that allows this. MLflow answers 500 with this name, which its clients repeat for minutes: a
+    /// state does not pass by itself, so they are told at once. They read the name.
+    InvalidState = "INVALID_STATE", 400;
     /// Our fault. The cause is in the log under the request id.
     InternalError = "INTERNAL_ERROR", 500;
     /// A part of the foreign contract that this product does not have.
@@ -214,6 +215,11 @@ impl Error {
     /// The text for the caller.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The cause, where it is of this type.
+    pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.cause.as_deref().and_then(|cause| cause.downcast_ref())
     }
 
     /// The whole chain of causes as one line, for the log.

@@ -1,15 +1,11 @@
 //! `strongback artifacts`: the bytes of runs, logged models and versions, where they lie.
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 
-use super::{exit, printer, settings::StoreArgs};
+use super::{exit, printer, progress::Status, settings::StoreArgs};
 use crate::{
     app,
     files::{self, Report},
@@ -107,19 +103,15 @@ fn adopt(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows on a terminal how far it is.
+/// Shows how far it is.
 fn progress() -> impl FnMut(&Report) {
-    const EVERY: Duration = Duration::from_millis(500);
-    let (shows, began, mut shown) = (std::io::stderr().is_terminal(), Instant::now(), Instant::now());
+    let mut status = Status::new();
     move |report| {
-        if shows && shown.elapsed() > EVERY {
-            shown = Instant::now();
+        status.show(|seconds| {
             let mebibytes = report.bytes as f64 / f64::from(1 << 20);
-            let rate = mebibytes / began.elapsed().as_secs_f64();
-            let objects = report.objects;
-            let _ =
-                write!(std::io::stderr(), "\r\x1b[K{objects} objects, {mebibytes:.0} MiB, {rate:.0} MiB/s\r");
-        }
+            let (objects, rate) = (report.objects, mebibytes / seconds.max(1e-3));
+            format!("{objects} objects, {mebibytes:.0} MiB, {rate:.0} MiB/s")
+        });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{IsTerminal, Read, Write},
+    io::Read,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{
     client::{Client, Remote, segment},
     exit, printer,
+    progress::sending,
 };
 use crate::{
     error::{Code, Error, Result},
@@ -161,7 +162,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     query.extend(args.comment.as_deref().map(|comment| ("comment", comment)));
     query.extend(args.quarantine.as_deref().map(|name| ("quarantine", name)));
     let path = format!("/api/1.0/tables/{}/batches/{}", segment(&args.name), segment(&batch_id));
-    let done: BatchResponse = client.upload(&path, &query, file, progress(size))?;
+    let done: BatchResponse = client.upload(&path, &query, file, sending(size))?;
     if args.json {
         printer::json(&done)?;
     } else {
@@ -191,23 +192,6 @@ pub(super) fn digest(path: &Path) -> std::io::Result<String> {
         match file.read(&mut block)? {
             0 => return Ok(hex::encode(hash.finalize())),
             read => hash.update(&block[..read]),
-        }
-    }
-}
-
-/// Shows on a terminal how far a file has gone.
-pub(super) fn progress(size: u64) -> impl Fn(u64) + Send + Sync + 'static {
-    /// Below this nobody has to wait.
-    const MUCH: u64 = 16 << 20;
-    let shows = std::io::stderr().is_terminal() && size > MUCH;
-    move |sent| {
-        if shows {
-            let percent = sent * 100 / size.max(1);
-            let what = if sent >= size { "\r\x1b[Kreading the rows …" } else { "" };
-            let _ = write!(std::io::stderr(), "\r\x1b[Ksending {percent} %{what}");
-            if sent >= size {
-                let _ = write!(std::io::stderr(), "\r\x1b[K");
-            }
         }
     }
 }

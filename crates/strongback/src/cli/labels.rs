@@ -6,8 +6,9 @@ use clap::{Args, Subcommand};
 
 use super::{
     client::{Remote, segment},
-    import::{self, Format, digest, progress},
+    import::{self, Format, digest},
     printer,
+    progress::sending,
 };
 use crate::{error::Error, monitoring::LabelsResponse};
 
@@ -67,7 +68,7 @@ pub(super) fn run(command: LabelsCommand) -> anyhow::Result<ExitCode> {
     };
     let path = format!("/api/1.0/labels/{}/batches/{}", segment(&args.endpoint), segment(&batch_id));
     let query = [("format", format.name())];
-    let done: LabelsResponse = args.remote.client()?.upload(&path, &query, file, progress(size))?;
+    let done: LabelsResponse = args.remote.client()?.upload(&path, &query, file, sending(size))?;
     if args.json {
         printer::json(&done)?;
     } else if done.is_repeat {

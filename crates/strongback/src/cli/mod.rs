@@ -32,6 +32,7 @@ mod owner;
 mod place;
 mod principal;
 mod printer;
+mod progress;
 mod promote;
 mod runner;
 mod runs;

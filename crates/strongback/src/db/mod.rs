@@ -105,6 +105,8 @@ struct Inner {
     queue: async_channel::Sender<Box<dyn Job>>,
     writers: parking_lot::Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: AtomicBool,
+    /// Whether a write found no room, and none was found since.
+    lacked_room: AtomicBool,
 }
 
 enum Readers {
@@ -156,6 +158,7 @@ impl Db {
             queue,
             writers,
             closing,
+            lacked_room: AtomicBool::new(false),
         })))
     }
 
@@ -264,16 +267,26 @@ impl Db {
                 )));
             }
         }
-        ticket.outcome(WRITE_WAIT).await
+        let outcome = ticket.outcome(WRITE_WAIT).await;
+        if outcome.as_ref().is_err_and(sql::lacked_room) {
+            self.0.lacked_room.store(true, Ordering::Relaxed);
+        }
+        outcome
     }
 
-    /// Whether reads and writes work: a read is made, and a writer begins and ends a transaction.
+    /// Whether reads and writes work: a read is made, and a writer begins and ends a transaction. Once a write found no room,
+    /// one that needs some.
     pub async fn probe(&self) -> Result<()> {
         if self.0.writers.lock().iter().any(std::thread::JoinHandle::is_finished) {
             return Err(writers_gone());
         }
         self.read(&Origin::system(), migrate::version).await?;
-        self.derive(migrate::version).await.map(|_| ())
+        self.derive(migrate::version).await?;
+        if self.0.lacked_room.load(Ordering::Relaxed) {
+            self.derive(sql::take_room).await?;
+            self.0.lacked_room.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Prepares a statement without running it: how the tests check every statement on both databases.

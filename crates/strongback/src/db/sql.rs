@@ -510,6 +510,24 @@ pub(super) fn postgres_error(error: postgres::Error) -> Error {
     }
 }
 
+/// Takes a mebibyte of the database's disk and gives it back; an error where there is none. SQLite's file lies in the data
+/// directory, where the objects' probe writes.
+pub(super) fn take_room(sql: &mut Sql<'_>) -> Result<()> {
+    const TAKE: &str = "CREATE UNLOGGED TABLE strongback_room AS SELECT generate_series(1, 30000) AS n; \
+                        DROP TABLE strongback_room";
+    let Conn::Postgres(client, _) = &mut sql.conn else { return Ok(()) };
+    sql.wrote = true;
+    let outcome = client.batch_execute(TAKE).map_err(postgres_error);
+    sql.broken |= outcome.is_err();
+    outcome
+}
+
+/// Whether the disk of the database had no room for it.
+pub(super) fn lacked_room(error: &Error) -> bool {
+    let of_postgres = error.cause().and_then(postgres::Error::code);
+    of_postgres.is_some_and(|code| *code == postgres::error::SqlState::DISK_FULL)
+}
+
 fn conflict(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(
         Code::ResourceConflict,

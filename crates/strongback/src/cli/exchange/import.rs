@@ -21,12 +21,12 @@ use super::{
     folder::Folder,
     local::{Roots, is_elsewhere},
     mapping::{Mapping, Planner},
-    report::{COMING, NAMED, Progress, Report},
+    report::{COMING, NAMED, Report},
     server::Server,
     source::{Found, FoundExperiment, FoundVersion, Outline, Source, Unread, fitting},
 };
 use crate::{
-    cli::{client::Client, exit, printer},
+    cli::{client::Client, exit, printer, progress::Progress},
     error::{Error, Result},
     exchange::{CheckRequest, CheckResponse, Entry, ItemKind, PlanItem, digest},
     tracking::{model::carried::CarriedLoggedModel, run::carried::CarriedRun},

@@ -1,10 +1,6 @@
-//! What an import and an export say: how far they are while they work, and what came at the end.
+//! What an import and an export say at their end: what came, and what could not.
 
-use std::{
-    collections::BTreeMap,
-    io::{IsTerminal as _, Write as _},
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -260,50 +256,5 @@ fn plural(kind: ItemKind) -> &'static str {
         ItemKind::LoggedModel => "logged models",
         ItemKind::Model => "registered models",
         ItemKind::Version => "versions",
-    }
-}
-
-/// How far one part of the work is, shown on a terminal.
-pub(super) struct Progress {
-    what: &'static str,
-    /// None where it is not known before the end.
-    total: Option<usize>,
-    done: usize,
-    began: Instant,
-    shown: Option<Instant>,
-}
-
-impl Progress {
-    pub(super) fn new(what: &'static str, total: impl Into<Option<usize>>) -> Self {
-        Self { what, total: total.into(), done: 0, began: Instant::now(), shown: None }
-    }
-
-    /// So many more are done.
-    pub(super) fn add(&mut self, more: usize) {
-        const EVERY: Duration = Duration::from_millis(300);
-        self.done += more;
-        let is_due = self.shown.is_none_or(|shown| shown.elapsed() > EVERY);
-        if !std::io::stderr().is_terminal() || !is_due {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        let rate = self.done as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
-        let (what, done) = (self.what, self.done);
-        let talk = match self.total {
-            Some(total) => {
-                let left = total.saturating_sub(done) as f64 / rate.max(1e-3);
-                format!("{what}: {done} of {total}, {rate:.0}/s, {left:.0} s left")
-            }
-            None => format!("{what}: {done}, {rate:.0}/s"),
-        };
-        let _ = write!(std::io::stderr(), "\r\x1b[K{talk}\r");
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shown.is_some() {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
     }
 }

@@ -153,8 +153,6 @@ pub fn digest_of(name: &str, version: &Version) -> Result<String> {
                 version.version, version.source
             ),
         )
-        // Not the 500 that goes with the name: clients repeat that, and it does not pass.
-        .with_status(400)
     })?;
     Ok(pin.manifest.digest.clone())
 }

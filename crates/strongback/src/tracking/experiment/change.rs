@@ -235,7 +235,7 @@ async fn update(ctx: Ctx, request: UpdateRequest) -> Result<Empty> {
         if experiment.deleted {
             // MLflow says 500 here, which its client then repeats for minutes; it goes by the code.
             let message = "Cannot rename a non-active experiment. Restore it first.";
-            return Err(Error::new(Code::InvalidState, message).with_status(400));
+            return Err(Error::new(Code::InvalidState, message));
         }
         if experiment.name == name {
             return Ok(Change::Nothing(Empty {}));

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 
 use super::{
-    super::{
-        report::Progress,
-        source::{FoundVersion, Source as _},
-    },
+    super::source::{FoundVersion, Source as _},
     Export, Kept, There,
 };
 use crate::{
+    cli::progress::Progress,
     error::Result,
     exchange::{GiveResponse, GivenVersion, ItemKind, digest},
     registry::carried::CarriedAliases,

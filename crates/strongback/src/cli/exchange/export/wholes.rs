@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::{
     super::{
         database::Database,
-        report::Progress,
         source::{Found, Source as _},
     },
     Export, Kept,
     experiments::location_of,
 };
 use crate::{
+    cli::progress::Progress,
     error::{Code, Result},
     exchange::{GiveResponse, ItemKind, digest},
     tracking::{

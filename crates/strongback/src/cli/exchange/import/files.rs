@@ -8,13 +8,12 @@ use super::{
     super::{
         batch::insist,
         local::{self, MLMODEL},
-        report::Progress,
         source::Source,
     },
     ASK, Import,
 };
 use crate::{
-    cli::client::segment,
+    cli::{client::segment, progress::Progress},
     error::{Error, Result},
     exchange::{FilesRequest, FilesResponse, ItemKind, StoredFile},
 };

@@ -7,12 +7,12 @@ use serde_json::json;
 use super::{
     super::{
         batch::Sender,
-        report::Progress,
         source::{FoundVersion, Outline, Source},
     },
     ASK, Import, Owner, key_of,
 };
 use crate::{
+    cli::progress::Progress,
     error::Result,
     exchange::{AliasesEntry, Entry, GiveResponse, ItemKind, VersionEntry, digest},
     registry::carried::CarriedVersion,

@@ -41,8 +41,7 @@ fn examples_with_fields() -> Vec<Example> {
 /// Whether an answer is one that a client can act on: never our fault, and an error in the shape of errors.
 fn problem_of(answer: &Answer) -> Option<String> {
     let code = answer.error_code();
-    let is_fixed_by_mlflow = (answer.status, code) == (500, "INVALID_STATE") || answer.status == 501;
-    if answer.status >= 500 && !is_fixed_by_mlflow {
+    if answer.status >= 500 && answer.status != 501 {
         return Some("a server error".into());
     }
     if answer.status < 400 {

@@ -1,0 +1,98 @@
+//! How far long work is. On a terminal it is a line that is written over; elsewhere, in a log or a CI job, a line now and then,
+//! so that whoever reads it knows that the work goes on. What takes no time shows nothing.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::printer;
+
+/// Between two lines that are written over.
+const ON_TERMINAL: Duration = Duration::from_millis(300);
+/// Between two lines of a log.
+const IN_LOG: Duration = Duration::from_secs(10);
+
+/// A line about work that goes on.
+pub(super) struct Status {
+    is_terminal: bool,
+    began: Instant,
+    /// When it was shown last.
+    shown: Option<Instant>,
+}
+
+impl Status {
+    /// Of work that begins now.
+    pub(super) fn new() -> Self {
+        Self { is_terminal: std::io::stderr().is_terminal(), began: Instant::now(), shown: None }
+    }
+
+    /// Shows the line that is made of the seconds since it began, unless one was shown a moment ago.
+    pub(super) fn show(&mut self, line: impl FnOnce(f64) -> String) {
+        let every = if self.is_terminal { ON_TERMINAL } else { IN_LOG };
+        if self.shown.unwrap_or(self.began).elapsed() < every {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let line = line(self.began.elapsed().as_secs_f64());
+        if self.is_terminal {
+            let _ = write!(std::io::stderr(), "\r\x1b[K{line}\r");
+        } else {
+            printer::talk(&line);
+        }
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        if self.is_terminal && self.shown.is_some() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// How many of a part of the work are done.
+pub(super) struct Progress {
+    what: &'static str,
+    /// None where it is not known before the end.
+    total: Option<usize>,
+    done: usize,
+    status: Status,
+}
+
+impl Progress {
+    /// Of so many of what it names.
+    pub(super) fn new(what: &'static str, total: impl Into<Option<usize>>) -> Self {
+        Self { what, total: total.into(), done: 0, status: Status::new() }
+    }
+
+    /// So many more are done.
+    pub(super) fn add(&mut self, more: usize) {
+        self.done += more;
+        let Self { what, total, done, .. } = *self;
+        self.status.show(|seconds| {
+            let rate = done as f64 / seconds.max(1e-3);
+            match total {
+                Some(total) => {
+                    let left = total.saturating_sub(done) as f64 / rate.max(1e-3);
+                    format!("{what}: {done} of {total}, {rate:.0}/s, {left:.0} s left")
+                }
+                None => format!("{what}: {done}, {rate:.0}/s"),
+            }
+        });
+    }
+}
+
+/// Shows how much of a file of so many bytes was sent, to whom it is told.
+pub(super) fn sending(size: u64) -> impl Fn(u64) + Send + Sync + 'static {
+    let status = Mutex::new(Status::new());
+    move |sent| {
+        let percent = sent * 100 / size.max(1);
+        status.lock().show(|seconds| {
+            let rate = sent as f64 / f64::from(1 << 20) / seconds.max(1e-3);
+            format!("sending: {percent} %, {rate:.0} MiB/s")
+        });
+    }
+}
