@@ -153,6 +153,7 @@ fn one(workload: Workload, options: &Options, contenders: &mut [Contender]) -> R
         Workload::SearchWriting => workload::contended::measure(options, contenders),
         Workload::Artifacts => workload::artifacts::measure(options, contenders),
         Workload::History => workload::history::measure(options, contenders),
+        Workload::Requests => workload::requests::measure(options, contenders),
         Workload::Memory => workload::memory::measure(options, contenders),
         Workload::Start => workload::start::measure(options, contenders),
     }

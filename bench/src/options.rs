@@ -80,6 +80,8 @@ pub enum Workload {
     History,
     /// One large file through the server, up and down, beside `cp`: MiB a second.
     Artifacts,
+    /// One experiment by eight clients, requests a second; a search among registered models, milliseconds.
+    Requests,
     /// Memory after all of the above, again after the first SQL query, and with an endpoint loaded: megabytes.
     Memory,
     /// From exec to the first answered /health: milliseconds.

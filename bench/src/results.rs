@@ -18,6 +18,8 @@ pub enum Unit {
     RunsPerSecond,
     #[serde(rename = "points/s")]
     PointsPerSecond,
+    #[serde(rename = "requests/s")]
+    RequestsPerSecond,
     #[serde(rename = "ms")]
     Milliseconds,
     #[serde(rename = "MiB")]
@@ -31,6 +33,7 @@ impl Unit {
         match self {
             Self::RunsPerSecond => "runs/s",
             Self::PointsPerSecond => "points/s",
+            Self::RequestsPerSecond => "requests/s",
             Self::Milliseconds => "ms",
             Self::Mebibytes => "MiB",
             Self::MebibytesPerSecond => "MiB/s",
@@ -38,7 +41,7 @@ impl Unit {
     }
 
     fn more_is_better(self) -> bool {
-        matches!(self, Self::RunsPerSecond | Self::PointsPerSecond | Self::MebibytesPerSecond)
+        !matches!(self, Self::Milliseconds | Self::Mebibytes)
     }
 }
 

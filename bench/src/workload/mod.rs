@@ -8,6 +8,7 @@ pub mod contended;
 pub mod history;
 pub mod log_batch;
 pub mod memory;
+pub mod requests;
 pub mod search;
 pub mod start;
 

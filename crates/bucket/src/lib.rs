@@ -14,4 +14,4 @@ mod store;
 
 pub use address::{Address, SCHEMES, directory_url};
 pub use error::{Error, Kind, Result};
-pub use store::{Bucket, ByteStream, Listed, PART_BYTES, Part};
+pub use store::{Bucket, ByteStream, Found, Listed, PART_BYTES, Part};

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream, stream::BoxStream};
 use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
     multipart::{MultipartStore, PartId},
-    path::Path,
+    path::{Path, PathPart},
     signer::Signer,
 };
 use url::Url;
@@ -37,6 +37,17 @@ pub struct Listed {
     pub size: u64,
     /// When it was written, milliseconds since the epoch, by the store's clock.
     pub modified_at: i64,
+}
+
+/// What a store says of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Bytes.
+    pub size: u64,
+    /// When it was written, milliseconds since the epoch, by the store's clock.
+    pub modified_at: i64,
+    /// Its entity tag, with its quotes.
+    pub etag: Option<String>,
 }
 
 /// A place in an object store. Cheap to clone.
@@ -74,8 +85,11 @@ impl Bucket {
         Self(Arc::new(Inner { store, parts, signer, prefix, shown }))
     }
 
+    /// A key as it is: what a client wrote there has names of its own.
     fn path(&self, key: &str) -> Path {
-        key.split('/').fold(self.0.prefix.clone(), Path::join)
+        key.split('/').filter(|part| !part.is_empty()).fold(self.0.prefix.clone(), |path, part| {
+            path.join(PathPart::parse(part).unwrap_or_else(|_| PathPart::from(part)))
+        })
     }
 
     fn failed(&self, error: object_store::Error) -> Error {
@@ -134,6 +148,16 @@ impl Bucket {
         self.some(found.await)
     }
 
+    /// What the store says of an object.
+    pub async fn find(&self, key: &str) -> Result<Option<Found>> {
+        let found = self.some(self.0.store.head(&self.path(key)).await)?;
+        Ok(found.map(|meta| Found {
+            size: meta.size,
+            modified_at: meta.last_modified.timestamp_millis(),
+            etag: meta.e_tag,
+        }))
+    }
+
     /// How many bytes an object has.
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
         let found = self.some(self.0.store.head(&self.path(key)).await)?;
@@ -179,13 +203,20 @@ impl Bucket {
 
     /// The objects directly below a directory.
     pub async fn list(&self, dir: &str) -> Result<Vec<Listed>> {
+        self.list_with_directories(dir).await.map(|(_, objects)| objects)
+    }
+
+    /// The names of the directories directly below a directory, and the objects there.
+    pub async fn list_with_directories(&self, dir: &str) -> Result<(Vec<String>, Vec<Listed>)> {
         let found = self.0.store.list_with_delimiter(Some(&self.path(dir))).await;
-        let found = found.map_err(|error| self.failed(error))?.objects.into_iter().map(|meta| Listed {
-            name: meta.location.filename().unwrap_or_default().to_owned(),
+        let found = found.map_err(|error| self.failed(error))?;
+        let name = |path: &Path| path.filename().unwrap_or_default().to_owned();
+        let objects = found.objects.into_iter().map(|meta| Listed {
+            name: name(&meta.location),
             size: meta.size,
             modified_at: meta.last_modified.timestamp_millis(),
         });
-        Ok(found.collect())
+        Ok((found.common_prefixes.iter().map(name).collect(), objects.collect()))
     }
 
     /// An address at which anybody may get the object for a while; `None` if the store signs none.

@@ -100,6 +100,8 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
     let has_files = || db::inspect(&config.location(), files::any);
     let record = place::resolve(&dir, config.artifacts_url.value.as_ref(), has_files)?;
     let objects = Objects::open(&dir, record)?;
+    let roots = config.readable_roots.value.iter().chain(&config.default_artifact_root.value);
+    let outside = crate::objects::Outside::open(roots)?;
     let lake = config.lake()?;
     let payload = crate::serving::payload::PayloadLog::new(&dir, config.payload_log.value);
     let pages = crate::ui::find(&config.mlflow_ui.value)?;
@@ -109,6 +111,7 @@ fn open_blocking(config: Config, lock: fs::File) -> Result<App> {
         config,
         db,
         objects,
+        outside,
         lake,
         spool: crate::tables::Spool::new(&dir),
         holds: crate::tables::Holds::default(),

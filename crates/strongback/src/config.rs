@@ -18,7 +18,7 @@ pub const FILE: &str = "strongback.toml";
 const MAY_BE_EMPTY: &[&str] = LISTS;
 
 /// Settings that are lists, which a file may have as such.
-const LISTS: &[&str] = &["allowed_hosts", "webhooks_allow"];
+const LISTS: &[&str] = &["allowed_hosts", "readable_roots", "webhooks_allow"];
 
 /// Settings that are numbers, which a file may have without quotes.
 const NUMBERS: &[&str] = &[
@@ -200,6 +200,12 @@ settings! {
     artifacts_url: Option<bucket::Address> = None, parse_artifacts_url, |place| place.as_ref().map_or_else(String::new, ToString::to_string);
     /// Whether clients that ask for an address get one of the object store, where artifacts lie in one: `on` or `off`.
     artifacts_presign: bool = true, parse_switch, |is_on| if *is_on { "on".into() } else { "off".into() };
+    /// Where clients themselves keep the files of experiments that are made without a place of their own: a URL such as
+    /// `s3://bucket/prefix`. Nothing said: here.
+    default_artifact_root: Option<bucket::Address> = None, parse_artifacts_url, |place| place.as_ref().map_or_else(String::new, ToString::to_string);
+    /// Places in object stores in which clients keep files of runs themselves, and of which this server may show those of a run to whoever
+    /// may read the run.
+    readable_roots: Vec<bucket::Address> = Vec::new(), parse_places, |places| places.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     /// Memory that all queries together may use, in MiB, before they use the disk.
     query_memory_mb: u64 = 1024, parse_megabytes, ToString::to_string;
     /// Disk space that all queries together may use for a while, in MiB.
@@ -378,7 +384,12 @@ fn not_empty<'t>(name: &str, text: &'t str) -> Result<&'t str, String> {
 }
 
 fn wrong(name: &str, text: &str, source: &Source, why: &str) -> Error {
-    let shown = if matches!(name, "database_url" | "artifacts_url") { "…" } else { text };
+    let shown =
+        if matches!(name, "database_url" | "artifacts_url" | "default_artifact_root" | "readable_roots") {
+            "…"
+        } else {
+            text
+        };
     Error::invalid(format!("The setting {name} = {shown:?} ({source}) is not allowed: {why}"))
 }
 
@@ -423,6 +434,11 @@ fn parse_switch(text: &str) -> Result<bool, String> {
 
 fn parse_artifacts_url(text: &str) -> Result<Option<bucket::Address>, String> {
     text.parse().map(Some).map_err(|why| format!("{why}. Without it artifacts lie in the data directory."))
+}
+
+fn parse_places(text: &str) -> Result<Vec<bucket::Address>, String> {
+    let places = text.split(',').map(str::trim).filter(|place| !place.is_empty());
+    places.map(|place| place.parse().map_err(|why| format!("{place:?}: {why}."))).collect()
 }
 
 fn parse_payload_log(text: &str) -> Result<journal::Mode, String> {

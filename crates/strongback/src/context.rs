@@ -18,6 +18,8 @@ pub struct App {
     pub db: Db,
     /// The bytes of artifacts.
     pub objects: Objects,
+    /// What clients keep elsewhere and this server may show.
+    pub outside: crate::objects::Outside,
     /// Tables, and the engine over them.
     pub lake: lake::Lake,
     /// Files on their way into a table.

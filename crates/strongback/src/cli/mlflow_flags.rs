@@ -15,7 +15,7 @@ use crate::{
 /// Variables by which MLflow's server is told the same. They are not read, which is said where one is set.
 const VARIABLES: [(&str, &str); 6] = [
     ("MLFLOW_BACKEND_STORE_URI", "STRONGBACK_DATABASE_URL (postgres://…)"),
-    ("MLFLOW_DEFAULT_ARTIFACT_ROOT", "STRONGBACK_DATA_DIR"),
+    ("MLFLOW_DEFAULT_ARTIFACT_ROOT", "STRONGBACK_DEFAULT_ARTIFACT_ROOT (s3://…)"),
     ("MLFLOW_ARTIFACTS_DESTINATION", "STRONGBACK_ARTIFACTS_URL (s3://…)"),
     ("MLFLOW_HOST", "STRONGBACK_HOST"),
     ("MLFLOW_PORT", "STRONGBACK_PORT"),
@@ -33,7 +33,8 @@ pub(super) struct MlflowArgs {
     /// Taken where it is that of --backend-store-uri: the registry lies with the rest
     #[arg(long, value_name = "URI")]
     registry_store_uri: Option<String>,
-    /// A local directory has no effect, since artifacts lie in the data directory; an object store is refused
+    /// s3://…, gs://… and az://… are where clients themselves keep the files of new experiments, and this server may read them for its
+    /// pages; a local directory has no effect, since artifacts lie in the data directory
     #[arg(long, value_name = "URI")]
     default_artifact_root: Option<String>,
     /// s3://…, gs://… and az://… are taken as --artifacts-url; a local directory has no effect
@@ -42,7 +43,7 @@ pub(super) struct MlflowArgs {
     /// What is done anyway: clients send artifacts through the server
     #[arg(long, overrides_with = "no_serve_artifacts")]
     serve_artifacts: bool,
-    /// Refused
+    /// Taken with a --default-artifact-root in an object store, and refused otherwise
     #[arg(long, overrides_with = "serve_artifacts")]
     no_serve_artifacts: bool,
     /// Refused
@@ -118,6 +119,8 @@ pub(super) struct Meant {
     pub database_url: Option<String>,
     /// Where the artifacts lie, if they say so.
     pub artifacts_url: Option<String>,
+    /// Where clients keep the files of new experiments, if they say so.
+    pub default_artifact_root: Option<String>,
     /// A line each for what has no effect, or not the one that somebody may expect.
     pub warnings: Vec<String>,
 }
@@ -146,6 +149,15 @@ impl MlflowArgs {
                 );
                 continue;
             }
+            if flag == "--default-artifact-root" && uri.parse::<bucket::Address>().is_ok() {
+                meant.default_artifact_root = Some(uri.clone());
+                meant.warnings.push(format!(
+                    "--default-artifact-root {uri}: clients keep the files of experiments that are made from now on there themselves, with \
+                     credentials of their own, and this server may read them for its pages. A version of a model that is registered of \
+                     them has no files here, so that it cannot be served or gated; to have that, leave the flag out."
+                ));
+                continue;
+            }
             check_place(flag, uri)?;
             if uri.strip_prefix("mlflow-artifacts:").is_some_and(|rest| rest.trim_matches('/').is_empty()) {
                 // The server itself, which is what is done anyway.
@@ -170,11 +182,13 @@ impl MlflowArgs {
                  the flag out.",
             );
         }
-        if self.no_serve_artifacts {
+        let has_root =
+            self.default_artifact_root.as_ref().is_some_and(|uri| uri.parse::<bucket::Address>().is_ok());
+        if self.no_serve_artifacts && !has_root {
             return refuse(
                 "--no-serve-artifacts cannot be followed: artifacts go through the server, which keeps them in its data directory. \
-                 Leave the flag out. An experiment that is created with an artifact_location of its own, such as s3://bucket/path, \
-                 is written to by clients themselves.",
+                 Leave the flag out, or name the object store in which clients keep them themselves: --default-artifact-root \
+                 s3://bucket/path.",
             );
         }
         if self.artifacts_only {
@@ -334,8 +348,7 @@ fn check_place(flag: &str, uri: &str) -> Result<()> {
         Some(scheme) => Err(Error::invalid(format!(
             "{flag} {scheme}:… cannot be followed: clients send artifacts through the server, which keeps them in its data \
              directory, or in an object store (--artifacts-url s3://bucket/prefix, gs://… or az://…). Name that, or leave the flag \
-             out. An experiment that is created with an \
-             artifact_location of its own, such as s3://bucket/path, is written to by clients themselves."
+             out."
         ))),
     }
 }
@@ -397,6 +410,18 @@ mod tests {
         assert!(
             Line::try_parse_from(both).is_err_and(|error| error.to_string().contains("cannot be used with"))
         );
+    }
+
+    #[test]
+    fn clients_keep_files_of_new_experiments_in_a_root_of_their_own() {
+        for uri in ["s3://bucket/x", "gs://bucket", "abfss://c@me.dfs.core.windows.net/x"] {
+            for line in ["", " --no-serve-artifacts"] {
+                let found = meant(&format!("--default-artifact-root {uri}{line}")).unwrap();
+                assert_eq!(found.default_artifact_root.as_deref(), Some(uri));
+                assert_eq!(found.artifacts_url, None);
+                assert!(found.warnings.len() == 1 && found.warnings[0].contains(uri), "{found:?}");
+            }
+        }
     }
 
     #[test]
@@ -467,8 +492,12 @@ mod tests {
             ("--registry-store-uri postgresql://h/other", "leave the flag out"),
             ("--artifacts-destination s3://", "--artifacts-url s3://bucket/prefix"),
             ("--artifacts-destination wasbs://hush@c/x", "--artifacts-url s3://bucket/prefix"),
-            ("--default-artifact-root gs://bucket", "artifact_location"),
-            ("--default-artifact-root hdfs:/x", "artifact_location"),
+            ("--default-artifact-root s3://u:hush@bucket", "--artifacts-url s3://bucket/prefix"),
+            ("--default-artifact-root hdfs:/x", "--artifacts-url s3://bucket/prefix"),
+            (
+                "--no-serve-artifacts --default-artifact-root ./mlruns",
+                "--default-artifact-root s3://bucket/path",
+            ),
             ("--serve-artifacts --no-serve-artifacts", "Leave the flag out"),
             ("--artifacts-only", "Leave the flag out"),
             ("--app-name basic-auth", "--auth tokens"),

