@@ -27,11 +27,14 @@ class S3Server:
         """What a server under test is told of it."""
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url, "AWS_ALLOW_HTTP": "true"}
 
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+
     def start(self, bucket: str, **environment: str) -> None:
         """Starts it, empty, with one bucket."""
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-            self.process = subprocess.Popen(command, stderr=log, env={**os.environ, **environment})
+            self.process = subprocess.Popen(self.command, stderr=log, env={**os.environ, **environment})
         for _ in range(100):
             try:
                 self.client.create_bucket(Bucket=bucket)

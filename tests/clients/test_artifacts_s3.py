@@ -2,12 +2,8 @@
 
 import hashlib
 import json
-import os
 import signal
-import subprocess
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import mlflow
@@ -15,14 +11,13 @@ import pytest
 from mlflow import MlflowClient
 
 import launcher
+from buckets import PART, PROXY, command, fetch, large_file, new_run, ready, refused, starting, until
 from raw import MLFLOW, Raw, send_slowly, there_and_back
 from s3_server import S3Server
 
 pytestmark = pytest.mark.beyond
 BUCKET = "artifacts"
 PLACE = f"s3://{BUCKET}/team/prod"
-PROXY = "/api/2.0/mlflow-artifacts"
-PART = 12 << 20
 
 
 @pytest.fixture
@@ -39,23 +34,8 @@ def store(tmp_path, monkeypatch):
 @pytest.fixture
 def start(store, server, tmp_path, monkeypatch):
     """Starts a server on the metadata store that is asked for, whose artifacts lie in the bucket; again on the same data."""
-    cluster = os.environ["STRONGBACK_TEST_POSTGRES_URL"] if server.backend == "postgres" else None
-    database_url = launcher.create_database(cluster) if cluster else None
-    started = []
-
-    def begin(*extra):
-        extra = extra or ("--artifacts-url", PLACE)
-        started.append(launcher.strongback(tmp_path / "data", database_url=database_url, extra=extra))
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", started[-1].url)
-        monkeypatch.setenv("DATABRICKS_HOST", started[-1].url)
-        return started[-1]
-
-    begin.arguments = ["--database-url", database_url] if database_url else []
-    yield begin
-    for one in started:
-        one.end()
-    if cluster:
-        launcher.drop_database(cluster, database_url)
+    with starting(server.backend, tmp_path, monkeypatch, PLACE) as begin:
+        yield begin
 
 
 def keys(store):
@@ -68,40 +48,6 @@ def keys(store):
 
 def uploads(store):
     return store.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-
-
-def until(is_so, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def new_run(client):
-    run = client.create_run(client.create_experiment(f"e{time.time_ns()}"))
-    return run.info.run_id, run.info.artifact_uri.removeprefix("mlflow-artifacts:/")
-
-
-def large_file(path: Path, size=2 * PART + 7) -> Path:
-    path.write_bytes(os.urandom(1 << 20) * (size >> 20) + os.urandom(size % (1 << 20)))
-    return path
-
-
-def fetch(url, headers=None):
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=30) as answer:
-        return answer.status, answer.read()
-
-
-def ready(server):
-    try:
-        return fetch(f"{server.url}/ready")[0], ""
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())["objects"]
-
-
-def command(start, tmp_path, *arguments, data_dir="data"):
-    every = [*arguments, "--data-dir", str(tmp_path / data_dir), *start.arguments]
-    return subprocess.run([launcher.binary(), *every], capture_output=True, text=True, timeout=120)
 
 
 def test_files_live_in_the_bucket(store, start, tmp_path):
@@ -293,13 +239,6 @@ def test_a_store_that_is_away_comes_back(store, start):
     client.log_text(run_id, "again", "x.txt")
     assert mlflow.artifacts.load_text(f"runs:/{run_id}/x.txt") == "again"
     assert server.stop() == 0
-
-
-def refused(start, *extra) -> str:
-    """Why a server does not start."""
-    with pytest.raises(AssertionError, match="ended with") as error:
-        start(*extra)
-    return str(error.value)
 
 
 def test_wrong_credentials_and_buckets_are_told(store, start, tmp_path):
