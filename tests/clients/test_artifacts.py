@@ -290,6 +290,7 @@ def test_bytes_that_are_not_those_that_were_stored_are_not_given(server, tmp_pat
         "large": os.urandom(LARGE),
         "whole": os.urandom(LARGE),
         "gone": os.urandom(SMALL + 1),
+        "cut": os.urandom(SMALL + 2),
     }
     try:
         client = MlflowClient(running.url)
@@ -304,11 +305,13 @@ def test_bytes_that_are_not_those_that_were_stored_are_not_given(server, tmp_pat
             data = bytearray(path.read_bytes())
             if bytes(data) == files["gone"]:
                 path.unlink()
+            elif bytes(data) == files["cut"]:
+                path.write_bytes(data[: SMALL // 2])
             elif bytes(data) != files["whole"]:
                 data[len(data) // 2] ^= 1
                 path.write_bytes(data)
         running = launcher.strongback(data_dir)
-        for name in ("small", "gone"):
+        for name in ("small", "gone", "cut"):
             status, said = fetch(running, "GET", f"{root}/{name}")
             assert status == 410, said
             said = json.loads(said)
@@ -319,7 +322,7 @@ def test_bytes_that_are_not_those_that_were_stored_are_not_given(server, tmp_pat
             fetch(running, "GET", f"{root}/large")
         assert fetch(running, "GET", f"{root}/whole") == (200, files["whole"])
         with urllib.request.urlopen(f"{running.url}/metrics", timeout=30) as answer:
-            assert "strongback_damaged_objects_read_total 2" in answer.read().decode()
+            assert "strongback_damaged_objects_read_total 3" in answer.read().decode()
         with pytest.raises(mlflow.MlflowException):
             MlflowClient(running.url).download_artifacts(run_id, "large", str(tmp_path))
     finally:

@@ -193,17 +193,18 @@ def test_what_is_damaged_or_gone_is_told(box, start, tmp_path):
     client = MlflowClient()
     run_id, root = new_run(client)
     keys = {}
-    for name in ("other", "gone", "kept"):
+    for name in ("other", "gone", "cut", "kept"):
         before = set(box.objects())
         client.log_text(run_id, "0123456789", name)
         (keys[name],) = set(box.objects()) - before
     # What a process stored or hashed itself it does not hash again.
     server.stop(signal.SIGKILL)
     box.put(keys["other"], b"0123456780")
+    box.put(keys["cut"], b"01234")
     box.remove(keys["gone"])
     server = start()
-    for name in ("other", "gone"):
-        answer = Raw(server).get(f"{PROXY}/artifacts/{root}/{name}")
+    for name, part in [("other", None), ("gone", None), ("cut", None), ("cut", "bytes=2-8"), ("cut", "bytes=7-8")]:
+        answer = Raw(server).send("GET", f"{PROXY}/artifacts/{root}/{name}", headers={"Range": part})
         assert (answer.status, answer.error_code) == (410, "RESOURCE_DOES_NOT_EXIST"), answer
         assert f"'{name}'" in answer.message
         with pytest.raises(mlflow.MlflowException):
@@ -212,7 +213,7 @@ def test_what_is_damaged_or_gone_is_told(box, start, tmp_path):
     verified = command(start, tmp_path, "artifacts", "verify", "--json")
     assert verified.returncode == 1, verified
     problems = {damage["problem"].split(":")[0] for damage in json.loads(verified.stdout)["damaged"]}
-    assert problems == {"its bytes are others", "its object is gone"}
+    assert problems == {"its bytes are others", "its object is gone", "it has 5 bytes, and 10 were stored"}
     # What is gone already is no hindrance to its deletion.
     for name in keys:
         assert Raw(server).send("DELETE", f"{PROXY}/artifacts/{root}/{name}").status == 200

@@ -12,6 +12,8 @@ pub enum Kind {
     Denied,
     /// The store does not answer, or says that it cannot.
     Unavailable,
+    /// An object has fewer bytes than were asked for.
+    Short,
     /// Settings that do not fit together.
     Invalid,
 }
@@ -36,6 +38,12 @@ impl Error {
         let kind = match &source {
             _ if cause.contains("NoSuchBucket") || cause.contains("ContainerNotFound") => Kind::NoBucket,
             object_store::Error::NotFound { .. } => Kind::NoBucket,
+            _ if ["416 Range Not Satisfiable", "Wanted range starting at"]
+                .iter()
+                .any(|said| cause.contains(said)) =>
+            {
+                Kind::Short
+            }
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 Kind::Denied
             }
@@ -49,6 +57,7 @@ impl Error {
                 "The object store {address} refuses this server: its credentials are wrong, or may not read, write, list and \
                  delete there. The server's log has its answer."
             ),
+            Kind::Short => too_short(address),
             _ => format!(
                 "The object store {address} does not answer as it should, which the server's log explains. Repeat the request \
                  later."
@@ -57,10 +66,20 @@ impl Error {
         Self { kind, message, source }
     }
 
+    /// An object that ends within the range that was asked for.
+    pub(crate) fn short(address: &str) -> Self {
+        let source = object_store::Error::Generic { store: "bucket", source: "too few bytes came".into() };
+        Self { kind: Kind::Short, message: too_short(address), source }
+    }
+
     pub(crate) fn unopened(address: &str, source: object_store::Error) -> Self {
         let message = format!("The object store {address} cannot be opened: {}.", chain(&source));
         Self { kind: Kind::Invalid, message, source }
     }
+}
+
+fn too_short(address: &str) -> String {
+    format!("An object in {address} has fewer bytes than were stored: it is damaged.")
 }
 
 /// An error with all its causes, as far as they say more.

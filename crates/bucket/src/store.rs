@@ -164,7 +164,8 @@ impl Bucket {
         Ok(found.map(|meta| meta.size))
     }
 
-    /// A range of an object, which must lie within it; `None` if there is none. The first bytes are there when this answers.
+    /// A range of an object; `None` if there is none. The first bytes are there when this answers. An object that ends within
+    /// the range is an error ([`Kind::Short`]).
     pub async fn read(&self, key: &str, range: Range<u64>) -> Result<Option<ByteStream>> {
         let path = self.path(key);
         if range.is_empty() {
@@ -172,17 +173,19 @@ impl Bucket {
             return Ok(there.map(|_| stream::iter([Ok(Bytes::new())]).boxed()));
         }
         let first = range.start..range.end.min(range.start + READ_BYTES);
+        let asked = first.end - first.start;
         let Some(head) = self.some(self.0.store.get_range(&path, first.clone()).await)? else {
             return Ok(None);
         };
+        let head = self.whole(head, asked)?;
         let bucket = self.clone();
-        let rest =
-            (first.end..range.end).step_by(READ_BYTES as usize).map(move |start| {
-                let (bucket, path, end) = (bucket.clone(), path.clone(), range.end.min(start + READ_BYTES));
-                async move {
-                    bucket.0.store.get_range(&path, start..end).await.map_err(|error| bucket.failed(error))
-                }
-            });
+        let rest = (first.end..range.end).step_by(READ_BYTES as usize).map(move |start| {
+            let (bucket, path, end) = (bucket.clone(), path.clone(), range.end.min(start + READ_BYTES));
+            async move {
+                let bytes = bucket.0.store.get_range(&path, start..end).await;
+                bucket.whole(bytes.map_err(|error| bucket.failed(error))?, end - start)
+            }
+        });
         // One after the other: a range that is asked for early would run into its time limit while a slow reader takes the one before.
         let rest = stream::iter(rest).buffered(1);
         Ok(Some(stream::iter([Ok(head)]).chain(rest).boxed()))
@@ -224,6 +227,11 @@ impl Bucket {
         let Some(signer) = &self.0.signer else { return Ok(None) };
         let url = signer.signed_url(http::Method::GET, &self.path(key), valid).await;
         url.map(Some).map_err(|error| self.failed(error))
+    }
+
+    /// The bytes, if they are as many as were asked for: stores answer a range that goes beyond the end by what there is of it.
+    fn whole(&self, bytes: Bytes, asked: u64) -> Result<Bytes> {
+        if bytes.len() as u64 == asked { Ok(bytes) } else { Err(Error::short(&self.0.shown)) }
     }
 
     /// `None` for an object that is not there, in a bucket that is.
@@ -270,6 +278,12 @@ mod tests {
             let read = read.try_collect::<Vec<Bytes>>().await.unwrap().concat();
             assert_eq!(read, whole[range.start as usize..range.end as usize], "{range:?}");
         }
+        for beyond in [size - 1..size + 1, size..size + 1, size + 5..size + 9] {
+            let error = bucket.read("ab/1", beyond.clone()).await.err().unwrap();
+            assert_eq!(error.kind(), Kind::Short, "{beyond:?}: {error}");
+        }
+        let cut = bucket.read("ab/1", 0..size + 1).await.unwrap().unwrap();
+        assert_eq!(cut.try_collect::<Vec<Bytes>>().await.unwrap_err().kind(), Kind::Short);
         assert!(bucket.read("ab/none", 0..1).await.unwrap().is_none());
         assert!(bucket.read("ab/none", 0..0).await.unwrap().is_none());
         assert!(bucket.get("ab/none").await.unwrap().is_none());

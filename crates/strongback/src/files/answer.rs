@@ -117,7 +117,7 @@ async fn bytes(ctx: &Ctx, file: &File, range: &Range<u64>) -> Result<Whole> {
     if *range == (0..file.size) {
         return objects.read_whole(file.object, file.size, &file.sha256).await;
     }
-    Ok(objects.read(file.object, range.clone()).await?.map_or(Whole::Gone, Whole::Bytes))
+    objects.read_range(file.object, range.clone()).await
 }
 
 /// The status by which a condition of the request ends it.

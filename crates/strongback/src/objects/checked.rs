@@ -8,6 +8,7 @@
 use std::{
     collections::HashSet,
     io, mem,
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,7 +26,7 @@ const HASHED_FOR: Duration = Duration::from_hours(12);
 /// Objects that are remembered as hashed: so many, and at most twice as many.
 const HASHED_MAX: usize = 32_768;
 
-/// What became of reading a whole object.
+/// What became of reading an object.
 pub enum Whole {
     /// Its bytes. The stream ends with an error where they turn out not to be.
     Bytes(ByteStream),
@@ -40,20 +41,40 @@ impl Objects {
     pub async fn read_whole(&self, id: ObjectId, size: u64, sha256: &[u8]) -> Result<Whole> {
         let Some(stream) = self.read(id, 0..size).await? else { return Ok(Whole::Gone) };
         if self.hashed.contains(id) {
-            return Ok(Whole::Bytes(stream));
+            return begun(id, stream).await;
         }
         let hashed = Arc::clone(&self.hashed);
         let check = Check { id, hasher: Sha256::new(), left: size, sha256: sha256.to_vec(), hashed };
-        let mut stream = check.over(stream);
-        match stream.try_next().await {
-            Ok(first) => {
-                let first = futures::stream::iter(first.map(Ok));
-                Ok(Whole::Bytes(first.chain(stream).boxed()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Whole::Damaged),
-            Err(error) => Err(Error::internal(error)),
+        begun(id, check.over(stream)).await
+    }
+
+    /// The bytes of a range of an object, which are compared with nothing: only that there are so many is seen.
+    pub async fn read_range(&self, id: ObjectId, range: Range<u64>) -> Result<Whole> {
+        match self.read(id, range).await? {
+            Some(stream) => begun(id, stream).await,
+            None => Ok(Whole::Gone),
         }
     }
+}
+
+/// A stream whose first block is there; what is known by then to be damaged is not begun.
+async fn begun(id: ObjectId, stream: ByteStream) -> Result<Whole> {
+    let mut stream = stream.inspect_err(move |error| {
+        if is_damage(error) {
+            metrics::counter!("strongback_damaged_objects_read_total").increment(1);
+            tracing::error!(object = %id, %error, "an object is damaged: its bytes are not those that were stored");
+        }
+    });
+    match stream.try_next().await {
+        Ok(first) => Ok(Whole::Bytes(futures::stream::iter(first.map(Ok)).chain(stream).boxed())),
+        Err(error) if is_damage(&error) => Ok(Whole::Damaged),
+        Err(error) => Err(Error::internal(error)),
+    }
+}
+
+/// Whether its bytes are others, or fewer.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 struct Check {
@@ -84,8 +105,6 @@ impl Check {
             self.hashed.add(self.id);
             return Ok(());
         }
-        metrics::counter!("strongback_damaged_objects_read_total").increment(1);
-        tracing::error!(object = %self.id, "an object is damaged: its bytes are not those that were stored");
         Err(io::Error::new(io::ErrorKind::InvalidData, "the object is damaged"))
     }
 }

@@ -16,7 +16,7 @@ pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
 impl Disk {
     /// The bytes of a range of an object; `None` if it is gone. The first block is read before this answers, so that
-    /// an object that cannot be read is an error and not a body that breaks off.
+    /// an object that cannot be read is an error and not a body that breaks off. One that ends too early is an error of the stream.
     pub async fn read(&self, id: ObjectId, range: Range<u64>) -> Result<Option<ByteStream>> {
         let store = Arc::clone(&self.0);
         let open = move || -> io::Result<_> {
@@ -27,6 +27,9 @@ impl Disk {
         let (file, first, rest) = match tokio::task::spawn_blocking(open).await.map_err(Error::internal)? {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok(Some(futures::stream::once(std::future::ready(Err(error))).boxed()));
+            }
             Err(error) => return Err(Error::internal(error)),
         };
         let head = futures::stream::once(std::future::ready(Ok(first)));

@@ -11,9 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bucket::{Bucket, PART_BYTES, Part};
+use bucket::{Bucket, Kind, PART_BYTES, Part};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -229,8 +232,13 @@ impl Remote {
     }
 
     pub(super) async fn read(&self, id: ObjectId, range: Range<u64>) -> Result<Option<ByteStream>> {
-        let found = self.0.bucket.read(&key(id), range).await?;
-        Ok(found.map(|stream| stream.map_err(io::Error::other).boxed()))
+        match self.0.bucket.read(&key(id), range).await {
+            Ok(found) => Ok(found.map(|stream| stream.map_err(broken).boxed())),
+            Err(error) if error.kind() == Kind::Short => {
+                Ok(Some(stream::once(std::future::ready(Err(broken(error)))).boxed()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// All of an object, as large as the store says that it is.
@@ -302,6 +310,12 @@ impl Remote {
 
 fn said(owner: &Owner) -> Result<Bytes> {
     serde_json::to_vec(owner).map(Bytes::from).map_err(Error::internal)
+}
+
+/// As a disk says it: an object that is too short has come to its end.
+fn broken(error: bucket::Error) -> io::Error {
+    let kind = if error.kind() == Kind::Short { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::Other };
+    io::Error::new(kind, error)
 }
 
 fn key(id: ObjectId) -> String {
@@ -409,8 +423,6 @@ impl Parts<'_> {
 
 #[cfg(test)]
 mod tests {
-    use futures::stream;
-
     use super::{
         super::{Disk, Objects},
         *,
