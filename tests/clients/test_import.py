@@ -22,6 +22,7 @@ from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 import launcher
 import mlflow_store
 from conftest import POSTGRES_URL, addressing_nothing, backends
+from raw import Raw
 
 pytestmark = pytest.mark.beyond
 
@@ -422,6 +423,26 @@ def test_a_version_whose_files_come_later_is_pinned_to_them_then(ours, theirs, t
     code, report, talk = run_import(ours)
     assert code == 0, (talk, report)
     assert (report["items"]["version"]["changed"], report["files"]["stored"]) == (0, 0)
+
+
+def test_a_version_behind_a_governed_alias_gets_no_files_until_that_ends(ours, theirs):
+    assert run_import(ours, "--no-artifacts")[0] == 0
+    govern = {"name": "scorer", "aliases": ["champion"]}
+    assert Raw(ours).post("/api/1.0/model/govern", govern).status == 200
+    code, report, talk = run_import(ours)
+    assert code == 1, talk
+    [why] = [item["why"] for item in report["refused"] if item["kind"] == "version"]
+    assert "The governed alias 'champion'" in why
+    assert "gets no files now" in why
+    # The others have theirs, and the alias points where it did.
+    assert report["items"]["version"]["changed"] == 2
+    client = MlflowClient(ours.url, registry_uri=ours.url)
+    assert client.get_registered_model("scorer").aliases["champion"] == "1"
+    assert Raw(ours).post("/api/1.0/model/govern", {"name": "scorer", "aliases": []}).status == 200
+    code, report, talk = run_import(ours)
+    assert (report["refused"], report["items"]["version"]["changed"]) == ([], 1), talk
+    # To govern a model is a change of it, which is told.
+    assert (code, report["items"]["model"]["different"]) == (1, ["scorer"]), talk
 
 
 def test_files_that_a_version_has_for_itself_come(ours, theirs, tmp_path):
