@@ -25,50 +25,10 @@ impl Address {
         &self.0
     }
 
-    /// The key, below this place, of what a client's URI names. `s3a:` leads where `s3:` does, and `wasbs:` where `abfss:` does
-    /// with the same account. `None` for what lies elsewhere, and for what is no plain path.
-    pub fn key_of(&self, uri: &str) -> Option<String> {
-        let (ours, prefix) = taken_apart(self.0.as_str())?;
-        let (theirs, path) = taken_apart(uri)?;
-        let prefix = percent_encoding::percent_decode_str(prefix).decode_utf8().ok()?;
-        let mut parts = path.trim_end_matches('/').split('/').filter(|_| !path.is_empty());
-        let is_below = ours == theirs
-            && prefix.split('/').filter(|part| !part.is_empty()).all(|part| parts.next() == Some(part));
-        let rest: Vec<&str> = parts.collect();
-        let is_plain =
-            |part: &&str| !matches!(*part, "" | "." | "..") && !part.contains(|c: char| c.is_ascii_control());
-        (is_below && rest.iter().all(is_plain)).then(|| rest.join("/"))
-    }
-
     /// The scheme.
     pub fn scheme(&self) -> &str {
         self.0.scheme()
     }
-}
-
-/// Which store a URI names, and the path there.
-fn taken_apart(uri: &str) -> Option<(Store<'_>, &str)> {
-    let (scheme, rest) = uri.split_once("://")?;
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let store = match scheme {
-        "s3" | "s3a" => Store::S3(authority),
-        "gs" => Store::Google(authority),
-        "az" | "azure" | "adl" | "abfs" | "abfss" | "wasb" | "wasbs" => match authority.split_once('@') {
-            Some((container, host)) => Store::Azure(container, host.split('.').next()),
-            None => Store::Azure(authority, None),
-        },
-        _ => return None,
-    };
-    Some((store, path))
-}
-
-/// A bucket, however its address is written.
-#[derive(Debug, PartialEq, Eq)]
-enum Store<'a> {
-    S3(&'a str),
-    Google(&'a str),
-    /// A container, and its account where the address has it.
-    Azure(&'a str, Option<&'a str>),
 }
 
 impl FromStr for Address {
@@ -118,33 +78,6 @@ mod tests {
             ),
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn what_lies_below_a_place_has_a_key_there() {
-        for (place, uri, key) in [
-            ("s3://bucket/a b", "s3://bucket/a b/5/run/artifacts", Some("5/run/artifacts")),
-            ("s3://bucket", "s3a://bucket/5/run/artifacts/", Some("5/run/artifacts")),
-            ("s3://bucket/a", "s3://bucket/a", Some("")),
-            ("s3://bucket", "s3://bucket", Some("")),
-            ("s3://bucket/a", "s3://bucket/ab/run", None),
-            ("s3://bucket/a", "s3://other/a/run", None),
-            ("s3://bucket/a", "gs://bucket/a/run", None),
-            ("s3://bucket/a", "s3://bucket/a/../b", None),
-            ("s3://bucket/a", "s3://bucket/a//b", None),
-            ("s3://bucket/a", "s3://bucket/a/./b", None),
-            ("s3://bucket/a", "s3://bucket/a/%2e%2e/b", Some("%2e%2e/b")),
-            ("s3://bucket/a", "s3://bucket/a/b\0", None),
-            ("s3://bucket/a", "s3://me@bucket/a/b", None),
-            ("s3://bucket/a", "/a/b", None),
-            ("abfss://box@me.dfs.core.windows.net/a", "wasbs://box@me.blob.core.windows.net/a/b", Some("b")),
-            ("abfss://box@me.dfs.core.windows.net/a", "wasbs://box@you.blob.core.windows.net/a/b", None),
-            ("az://box/a", "abfss://box@me.dfs.core.windows.net/a/b", None),
-            ("az://box/a", "azure://box/a/b", Some("b")),
-        ] {
-            let found = place.parse::<Address>().unwrap().key_of(uri);
-            assert_eq!(found.as_deref(), key, "{place} {uri}");
         }
     }
 

@@ -14,6 +14,10 @@ pub enum Kind {
     Unavailable,
     /// An object has fewer bytes than were asked for.
     Short,
+    /// An object is another one by now.
+    Changed,
+    /// A key that no path can be.
+    Odd,
     /// Settings that do not fit together.
     Invalid,
 }
@@ -36,12 +40,11 @@ impl Error {
     pub(crate) fn of(address: &str, source: object_store::Error) -> Self {
         let cause = chain(&source);
         let kind = match &source {
-            _ if cause.contains("NoSuchBucket") || cause.contains("ContainerNotFound") => Kind::NoBucket,
+            object_store::Error::InvalidPath { .. } => Kind::Odd,
+            object_store::Error::Precondition { .. } => Kind::Changed,
+            _ if says_no_bucket(&cause) => Kind::NoBucket,
             object_store::Error::NotFound { .. } => Kind::NoBucket,
-            _ if ["416 Range Not Satisfiable", "Wanted range starting at"]
-                .iter()
-                .any(|said| cause.contains(said)) =>
-            {
+            _ if ["status code: 416", "Wanted range starting at"].iter().any(|said| cause.contains(said)) => {
                 Kind::Short
             }
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
@@ -58,6 +61,11 @@ impl Error {
                  delete there. The server's log has its answer."
             ),
             Kind::Short => too_short(address),
+            Kind::Changed => format!("An object in {address} was replaced while it was read. Read it again."),
+            Kind::Odd => format!(
+                "An object in {address} has a key that is no path: {cause}. Rename it there, or list the place with the tools of its \
+                 store."
+            ),
             _ => format!(
                 "The object store {address} does not answer as it should, which the server's log explains. Repeat the request \
                  later."
@@ -76,6 +84,11 @@ impl Error {
         let message = format!("The object store {address} cannot be opened: {}.", chain(&source));
         Self { kind: Kind::Invalid, message, source }
     }
+}
+
+/// Whether an answer says so by its code, not by the name of an object.
+pub(crate) fn says_no_bucket(answer: &str) -> bool {
+    ["<Code>NoSuchBucket<", "<Code>ContainerNotFound<"].iter().any(|code| answer.contains(code))
 }
 
 fn too_short(address: &str) -> String {

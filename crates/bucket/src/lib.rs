@@ -10,8 +10,10 @@
 mod address;
 mod error;
 mod open;
+mod root;
 mod store;
 
 pub use address::{Address, SCHEMES, directory_url};
 pub use error::{Error, Kind, Result};
+pub use root::Root;
 pub use store::{Bucket, ByteStream, Found, Listed, PART_BYTES, Part};

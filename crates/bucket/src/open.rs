@@ -5,15 +5,18 @@
 use std::{sync::Arc, time::Duration};
 
 use object_store::{
-    BackoffConfig, ClientConfigKey, ObjectStoreScheme, RetryConfig,
+    BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     azure::{AzureConfigKey, MicrosoftAzureBuilder},
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
+    list::PaginatedListStore,
     memory::InMemory,
+    multipart::MultipartStore,
     path::Path,
+    signer::Signer,
 };
 
-use crate::{Address, Bucket, Error, Result};
+use crate::{Address, Bucket, Error, Result, store::Abilities};
 
 /// Limits of a request. The environment may say others (`AWS_TIMEOUT`, …).
 const TIMEOUT: &str = "120 s";
@@ -40,6 +43,14 @@ macro_rules! build {
     }};
 }
 
+fn abilities<S>(store: Arc<S>) -> Abilities
+where
+    S: ObjectStore + MultipartStore + Signer + PaginatedListStore,
+{
+    let (signer, pages) = (Some(store.clone() as _), Some(store.clone() as _));
+    Abilities { store: store.clone(), parts: store, signer, pages }
+}
+
 impl Bucket {
     /// Opens the store at an address with what the environment says. Nothing is asked of it yet.
     pub fn open(address: &Address) -> Result<Self> {
@@ -59,18 +70,18 @@ impl Bucket {
             ObjectStoreScheme::GoogleCloudStorage => {
                 let built = build!(GoogleCloudStorageBuilder, GoogleConfigKey, "GOOGLE_", url, environment);
                 let store = Arc::new(built.map_err(unopened)?);
-                Self::of(store.clone(), store.clone(), Some(store), prefix, shown.clone())
+                Self::of(abilities(store), prefix, shown.clone())
             }
             ObjectStoreScheme::MicrosoftAzure => {
                 let built = build!(MicrosoftAzureBuilder, AzureConfigKey, "AZURE_", url, environment);
                 let store = Arc::new(built.map_err(unopened)?);
-                Self::of(store.clone(), store.clone(), Some(store), prefix, shown.clone())
+                Self::of(abilities(store), prefix, shown.clone())
             }
             // An address has one of our schemes, and the others are S3's.
             _ => {
                 let built = build!(AmazonS3Builder, AmazonS3ConfigKey, "AWS_", url, environment);
                 let store = Arc::new(built.map_err(unopened)?);
-                Self::of(store.clone(), store.clone(), Some(store), prefix, shown.clone())
+                Self::of(abilities(store), prefix, shown.clone())
             }
         })
     }
@@ -78,7 +89,8 @@ impl Bucket {
     /// A store in the memory of this process, for tests. It signs no addresses.
     pub fn in_memory() -> Self {
         let store = Arc::new(InMemory::new());
-        Self::of(store.clone(), store, None, Path::from("prefix"), "memory://test".to_owned())
+        let abilities = Abilities { store: store.clone(), parts: store, signer: None, pages: None };
+        Self::of(abilities, Path::from("prefix"), "memory://test".to_owned())
     }
 }
 

@@ -5,14 +5,15 @@ use std::{fmt, ops::Range, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use object_store::{
-    ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    GetOptions, ListResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    list::{PaginatedListOptions, PaginatedListStore},
     multipart::{MultipartStore, PartId},
     path::{Path, PathPart},
     signer::Signer,
 };
 use url::Url;
 
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, error::says_no_bucket};
 
 /// Bytes of a part of an upload, all but the last, which is what some stores ask for. Ten thousand of them, the most that S3
 /// takes, are more than the largest file.
@@ -58,8 +59,19 @@ struct Inner {
     store: Arc<dyn ObjectStore>,
     parts: Arc<dyn MultipartStore>,
     signer: Option<Arc<dyn Signer>>,
+    pages: Option<Arc<dyn PaginatedListStore>>,
     prefix: Path,
     shown: String,
+}
+
+/// One store by what it can do.
+pub(crate) struct Abilities {
+    pub store: Arc<dyn ObjectStore>,
+    pub parts: Arc<dyn MultipartStore>,
+    /// `None` if it signs nothing.
+    pub signer: Option<Arc<dyn Signer>>,
+    /// `None` if it lists all at once.
+    pub pages: Option<Arc<dyn PaginatedListStore>>,
 }
 
 impl fmt::Debug for Bucket {
@@ -75,14 +87,9 @@ impl fmt::Display for Bucket {
 }
 
 impl Bucket {
-    pub(crate) fn of(
-        store: Arc<dyn ObjectStore>,
-        parts: Arc<dyn MultipartStore>,
-        signer: Option<Arc<dyn Signer>>,
-        prefix: Path,
-        shown: String,
-    ) -> Self {
-        Self(Arc::new(Inner { store, parts, signer, prefix, shown }))
+    pub(crate) fn of(abilities: Abilities, prefix: Path, shown: String) -> Self {
+        let Abilities { store, parts, signer, pages } = abilities;
+        Self(Arc::new(Inner { store, parts, signer, pages, prefix, shown }))
     }
 
     /// A key as it is: what a client wrote there has names of its own.
@@ -160,29 +167,40 @@ impl Bucket {
 
     /// How many bytes an object has.
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
-        let found = self.some(self.0.store.head(&self.path(key)).await)?;
-        Ok(found.map(|meta| meta.size))
+        Ok(self.find(key).await?.map(|found| found.size))
     }
 
     /// A range of an object; `None` if there is none. The first bytes are there when this answers. An object that ends within
     /// the range is an error ([`Kind::Short`]).
     pub async fn read(&self, key: &str, range: Range<u64>) -> Result<Option<ByteStream>> {
+        self.read_same(key, range, None).await
+    }
+
+    /// The same of an object that others may replace, as long as it has this entity tag; then it is another one
+    /// ([`Kind::Changed`]).
+    pub async fn read_same(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        etag: Option<&str>,
+    ) -> Result<Option<ByteStream>> {
         let path = self.path(key);
+        let etag = etag.map(str::to_owned);
         if range.is_empty() {
             let there = self.some(self.0.store.head(&path).await)?;
             return Ok(there.map(|_| stream::iter([Ok(Bytes::new())]).boxed()));
         }
         let first = range.start..range.end.min(range.start + READ_BYTES);
-        let asked = first.end - first.start;
-        let Some(head) = self.some(self.0.store.get_range(&path, first.clone()).await)? else {
+        let Some(head) = self.some(self.part(&path, first.clone(), etag.clone()).await)? else {
             return Ok(None);
         };
-        let head = self.whole(head, asked)?;
+        let head = self.whole(head, first.end - first.start)?;
         let bucket = self.clone();
         let rest = (first.end..range.end).step_by(READ_BYTES as usize).map(move |start| {
-            let (bucket, path, end) = (bucket.clone(), path.clone(), range.end.min(start + READ_BYTES));
+            let (bucket, path, etag) = (bucket.clone(), path.clone(), etag.clone());
+            let end = range.end.min(start + READ_BYTES);
             async move {
-                let bytes = bucket.0.store.get_range(&path, start..end).await;
+                let bytes = bucket.part(&path, start..end, etag).await;
                 bucket.whole(bytes.map_err(|error| bucket.failed(error))?, end - start)
             }
         });
@@ -206,20 +224,45 @@ impl Bucket {
 
     /// The objects directly below a directory.
     pub async fn list(&self, dir: &str) -> Result<Vec<Listed>> {
-        self.list_with_directories(dir).await.map(|(_, objects)| objects)
+        let found = self.0.store.list_with_delimiter(Some(&self.path(dir))).await;
+        found.map(|found| found.objects.into_iter().map(listed).collect()).map_err(|error| self.failed(error))
     }
 
-    /// The names of the directories directly below a directory, and the objects there.
-    pub async fn list_with_directories(&self, dir: &str) -> Result<(Vec<String>, Vec<Listed>)> {
-        let found = self.0.store.list_with_delimiter(Some(&self.path(dir))).await;
-        let found = found.map_err(|error| self.failed(error))?;
-        let name = |path: &Path| path.filename().unwrap_or_default().to_owned();
-        let objects = found.objects.into_iter().map(|meta| Listed {
-            name: name(&meta.location),
-            size: meta.size,
-            modified_at: meta.last_modified.timestamp_millis(),
-        });
-        Ok((found.common_prefixes.iter().map(name).collect(), objects.collect()))
+    /// The names of the directories directly below a directory, and the objects there; `None` if they are more than so many. An empty
+    /// object by which some tools mark the directory itself is none of them.
+    pub async fn list_at_most(&self, dir: &str, most: usize) -> Result<Option<(Vec<String>, Vec<Listed>)>> {
+        let path = self.path(dir);
+        let (mut directories, mut objects, mut token) = (Vec::new(), Vec::new(), None);
+        loop {
+            let (page, next) = self.page(&path, token).await.map_err(|error| self.failed(error))?;
+            directories.extend(page.common_prefixes.iter().map(name));
+            objects.extend(page.objects.into_iter().filter(|meta| meta.location != path).map(listed));
+            if directories.len() + objects.len() > most {
+                return Ok(None);
+            }
+            token = next;
+            if token.is_none() {
+                return Ok(Some((directories, objects)));
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        path: &Path,
+        token: Option<String>,
+    ) -> object_store::Result<(ListResult, Option<String>)> {
+        let Some(pages) = &self.0.pages else {
+            return Ok((self.0.store.list_with_delimiter(Some(path)).await?, None));
+        };
+        let options = PaginatedListOptions {
+            delimiter: Some("/".into()),
+            page_token: token,
+            ..PaginatedListOptions::default()
+        };
+        let prefix = if path.is_root() { None } else { Some(format!("{path}/")) };
+        let page = pages.list_paginated(prefix.as_deref(), options).await?;
+        Ok((page.result, page.page_token))
     }
 
     /// An address at which anybody may get the object for a while; `None` if the store signs none.
@@ -227,6 +270,16 @@ impl Bucket {
         let Some(signer) = &self.0.signer else { return Ok(None) };
         let url = signer.signed_url(http::Method::GET, &self.path(key), valid).await;
         url.map(Some).map_err(|error| self.failed(error))
+    }
+
+    async fn part(
+        &self,
+        path: &Path,
+        range: Range<u64>,
+        etag: Option<String>,
+    ) -> object_store::Result<Bytes> {
+        let options = GetOptions { range: Some(range.into()), if_match: etag, ..GetOptions::default() };
+        self.0.store.get_opts(path, options).await?.bytes().await
     }
 
     /// The bytes, if they are as many as were asked for: stores answer a range that goes beyond the end by what there is of it.
@@ -240,15 +293,21 @@ impl Bucket {
             Ok(value) => Ok(Some(value)),
             Err(error)
                 if matches!(error, object_store::Error::NotFound { .. })
-                    && !["NoSuchBucket", "ContainerNotFound"]
-                        .iter()
-                        .any(|word| error.to_string().contains(word)) =>
+                    && !says_no_bucket(&error.to_string()) =>
             {
                 Ok(None)
             }
             Err(error) => Err(self.failed(error)),
         }
     }
+}
+
+fn name(path: &Path) -> String {
+    path.filename().unwrap_or_default().to_owned()
+}
+
+fn listed(meta: ObjectMeta) -> Listed {
+    Listed { name: name(&meta.location), size: meta.size, modified_at: meta.last_modified.timestamp_millis() }
 }
 
 /// A store answers alike for an upload that is over and a bucket that is not there.

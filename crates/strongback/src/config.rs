@@ -202,10 +202,10 @@ settings! {
     artifacts_presign: bool = true, parse_switch, |is_on| if *is_on { "on".into() } else { "off".into() };
     /// Where clients themselves keep the files of experiments that are made without a place of their own: a URL such as
     /// `s3://bucket/prefix`. Nothing said: here.
-    default_artifact_root: Option<bucket::Address> = None, parse_artifacts_url, |place| place.as_ref().map_or_else(String::new, ToString::to_string);
+    default_artifact_root: Option<bucket::Root> = None, parse_root, |place| place.as_ref().map_or_else(String::new, ToString::to_string);
     /// Places in object stores in which clients keep files of runs themselves, and of which this server may show those of a run to whoever
     /// may read the run.
-    readable_roots: Vec<bucket::Address> = Vec::new(), parse_places, |places| places.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    readable_roots: Vec<bucket::Root> = Vec::new(), parse_roots, |places| places.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     /// Memory that all queries together may use, in MiB, before they use the disk.
     query_memory_mb: u64 = 1024, parse_megabytes, ToString::to_string;
     /// Disk space that all queries together may use for a while, in MiB.
@@ -436,9 +436,17 @@ fn parse_artifacts_url(text: &str) -> Result<Option<bucket::Address>, String> {
     text.parse().map(Some).map_err(|why| format!("{why}. Without it artifacts lie in the data directory."))
 }
 
-fn parse_places(text: &str) -> Result<Vec<bucket::Address>, String> {
+fn parse_root(text: &str) -> Result<Option<bucket::Root>, String> {
+    text.parse().map(Some).map_err(|why| format!("{why}. Without it clients send files to the server."))
+}
+
+/// A place is told by its number: it may have a password.
+fn parse_roots(text: &str) -> Result<Vec<bucket::Root>, String> {
     let places = text.split(',').map(str::trim).filter(|place| !place.is_empty());
-    places.map(|place| place.parse().map_err(|why| format!("{place:?}: {why}."))).collect()
+    places
+        .enumerate()
+        .map(|(at, place)| place.parse().map_err(|why| format!("place {}: {why}.", at + 1)))
+        .collect()
 }
 
 fn parse_payload_log(text: &str) -> Result<journal::Mode, String> {

@@ -33,7 +33,7 @@ pub(super) struct MlflowArgs {
     /// Taken where it is that of --backend-store-uri: the registry lies with the rest
     #[arg(long, value_name = "URI")]
     registry_store_uri: Option<String>,
-    /// s3://…, gs://… and az://… are where clients themselves keep the files of new experiments, and this server may read them for its
+    /// s3://…, gs://…, abfss://… and wasbs://… are where clients themselves keep the files of new experiments, and this server may read them for its
     /// pages; a local directory has no effect, since artifacts lie in the data directory
     #[arg(long, value_name = "URI")]
     default_artifact_root: Option<String>,
@@ -43,7 +43,7 @@ pub(super) struct MlflowArgs {
     /// What is done anyway: clients send artifacts through the server
     #[arg(long, overrides_with = "no_serve_artifacts")]
     serve_artifacts: bool,
-    /// Taken with a --default-artifact-root in an object store, and refused otherwise
+    /// Taken where new experiments are in an object store (--default-artifact-root), and refused otherwise
     #[arg(long, overrides_with = "serve_artifacts")]
     no_serve_artifacts: bool,
     /// Refused
@@ -121,6 +121,8 @@ pub(super) struct Meant {
     pub artifacts_url: Option<String>,
     /// Where clients keep the files of new experiments, if they say so.
     pub default_artifact_root: Option<String>,
+    /// Whether no files are to come through the server.
+    pub no_serve_artifacts: bool,
     /// A line each for what has no effect, or not the one that somebody may expect.
     pub warnings: Vec<String>,
 }
@@ -134,40 +136,24 @@ impl MlflowArgs {
             let (database_url, warning) = backend_store(uri)?;
             (meant.database_url, meant.warnings) = (database_url, vec![warning]);
         }
-        let roots = [
-            ("--default-artifact-root", &self.default_artifact_root),
-            ("--artifacts-destination", &self.artifacts_destination),
-        ];
-        for (flag, uri) in roots {
-            let Some(uri) = uri else { continue };
-            if flag == "--artifacts-destination" && uri.parse::<bucket::Address>().is_ok() {
-                meant.artifacts_url = Some(uri.clone());
+        match self.default_artifact_root {
+            Some(uri) if uri.parse::<bucket::Root>().is_ok() => meant.default_artifact_root = Some(uri),
+            Some(uri) => meant.warnings.extend(local_place("--default-artifact-root", &uri)?),
+            None => {}
+        }
+        match self.artifacts_destination {
+            Some(uri) if uri.parse::<bucket::Address>().is_ok() => {
+                meant.artifacts_url = Some(uri);
                 meant.warnings.push(
                     "--artifacts-destination is taken as --artifacts-url: Strongback keeps files there under names of its own, and \
                      does not read what MLflow's server has put there."
                         .to_owned(),
                 );
-                continue;
             }
-            if flag == "--default-artifact-root" && uri.parse::<bucket::Address>().is_ok() {
-                meant.default_artifact_root = Some(uri.clone());
-                meant.warnings.push(format!(
-                    "--default-artifact-root {uri}: clients keep the files of experiments that are made from now on there themselves, with \
-                     credentials of their own, and this server may read them for its pages. A version of a model that is registered of \
-                     them has no files here, so that it cannot be served or gated; to have that, leave the flag out."
-                ));
-                continue;
-            }
-            check_place(flag, uri)?;
-            if uri.strip_prefix("mlflow-artifacts:").is_some_and(|rest| rest.trim_matches('/').is_empty()) {
-                // The server itself, which is what is done anyway.
-                continue;
-            }
-            meant.warnings.push(format!(
-                "{flag} {uri} has no effect: artifacts lie in the data directory (--data-dir), and clients send them through \
-                 the server. Files that are in {uri} already stay there and are not read."
-            ));
+            Some(uri) => meant.warnings.extend(local_place("--artifacts-destination", &uri)?),
+            None => {}
         }
+        meant.no_serve_artifacts = self.no_serve_artifacts;
         meant.warnings.extend(self.without_effect.warnings());
         Ok(meant)
     }
@@ -180,15 +166,6 @@ impl MlflowArgs {
             return refuse(
                 "--registry-store-uri names another store than --backend-store-uri. Runs and models lie in one store here; leave \
                  the flag out.",
-            );
-        }
-        let has_root =
-            self.default_artifact_root.as_ref().is_some_and(|uri| uri.parse::<bucket::Address>().is_ok());
-        if self.no_serve_artifacts && !has_root {
-            return refuse(
-                "--no-serve-artifacts cannot be followed: artifacts go through the server, which keeps them in its data directory. \
-                 Leave the flag out, or name the object store in which clients keep them themselves: --default-artifact-root \
-                 s3://bucket/path.",
             );
         }
         if self.artifacts_only {
@@ -340,15 +317,40 @@ fn unread_store(uri: &str, what: &str, is_there: bool) -> Result<(Option<String>
     )))
 }
 
-/// Refuses an artifact root that is neither a place on this machine nor the server itself.
-fn check_place(flag: &str, uri: &str) -> Result<()> {
+/// What is to be said at the start of where clients keep files themselves, wherever it is set; or why that cannot be followed.
+pub(super) fn of_root(root: Option<&bucket::Root>, no_serve_artifacts: bool) -> Result<Option<String>> {
+    match root {
+        Some(root) => Ok(Some(format!(
+            "clients keep the files of experiments that are made from now on below {root} themselves, with credentials of their own, and \
+             this server may read them for its pages. A version of a model that is registered of them has no files here, so that it \
+             cannot be served or gated. What clients send here, as for the experiment Default, is kept here."
+        ))),
+        None if no_serve_artifacts => Err(Error::invalid(
+            "--no-serve-artifacts cannot be followed: artifacts go through the server, which keeps them in its data directory. \
+             Leave the flag out, or name the object store in which clients keep them themselves: --default-artifact-root \
+             s3://bucket/path.",
+        )),
+        None => Ok(None),
+    }
+}
+
+/// What is said of a place on this machine, or of the server itself; any other is refused.
+fn local_place(flag: &str, uri: &str) -> Result<Option<String>> {
     let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
-        None | Some("file" | "mlflow-artifacts") => Ok(()),
+        // The server itself, which is what is done anyway.
+        Some("mlflow-artifacts") if uri.ends_with(":/") || uri.ends_with("://") || uri.ends_with(':') => {
+            Ok(None)
+        }
+        None | Some("file" | "mlflow-artifacts") => Ok(Some(format!(
+            "{flag} {uri} has no effect: artifacts lie in the data directory (--data-dir), and clients send them through \
+             the server. Files that are in {uri} already stay there and are not read."
+        ))),
         Some(scheme) => Err(Error::invalid(format!(
             "{flag} {scheme}:… cannot be followed: clients send artifacts through the server, which keeps them in its data \
-             directory, or in an object store (--artifacts-url s3://bucket/prefix, gs://… or az://…). Name that, or leave the flag \
-             out."
+             directory, or in an object store (--artifacts-url s3://bucket/prefix, gs://… or az://…); or they keep them themselves \
+             in one of s3://, gs://, abfss:// and wasbs:// (--default-artifact-root). Name such a place of plain letters, or leave the \
+             flag out."
         ))),
     }
 }
@@ -414,14 +416,26 @@ mod tests {
 
     #[test]
     fn clients_keep_files_of_new_experiments_in_a_root_of_their_own() {
-        for uri in ["s3://bucket/x", "gs://bucket", "abfss://c@me.dfs.core.windows.net/x"] {
+        for uri in [
+            "s3://bucket/x",
+            "gs://bucket",
+            "abfss://c@me.dfs.core.windows.net/x",
+            "wasbs://c@me.blob.core.windows.net/x",
+        ] {
             for line in ["", " --no-serve-artifacts"] {
                 let found = meant(&format!("--default-artifact-root {uri}{line}")).unwrap();
                 assert_eq!(found.default_artifact_root.as_deref(), Some(uri));
                 assert_eq!(found.artifacts_url, None);
-                assert!(found.warnings.len() == 1 && found.warnings[0].contains(uri), "{found:?}");
+                assert_eq!(found.no_serve_artifacts, !line.is_empty());
+                let said = of_root(uri.parse().ok().as_ref(), found.no_serve_artifacts).unwrap();
+                assert!(said.unwrap().contains(uri));
             }
         }
+        let found = meant("--no-serve-artifacts").unwrap();
+        let error = of_root(None, found.no_serve_artifacts).unwrap_err();
+        assert!(error.message().contains("--default-artifact-root s3://bucket/path"), "{error}");
+        let found = meant("--no-serve-artifacts --serve-artifacts").unwrap();
+        assert_eq!(of_root(None, found.no_serve_artifacts).unwrap(), None);
     }
 
     #[test]
@@ -494,11 +508,7 @@ mod tests {
             ("--artifacts-destination wasbs://hush@c/x", "--artifacts-url s3://bucket/prefix"),
             ("--default-artifact-root s3://u:hush@bucket", "--artifacts-url s3://bucket/prefix"),
             ("--default-artifact-root hdfs:/x", "--artifacts-url s3://bucket/prefix"),
-            (
-                "--no-serve-artifacts --default-artifact-root ./mlruns",
-                "--default-artifact-root s3://bucket/path",
-            ),
-            ("--serve-artifacts --no-serve-artifacts", "Leave the flag out"),
+            ("--default-artifact-root az://box/a", "abfss://"),
             ("--artifacts-only", "Leave the flag out"),
             ("--app-name basic-auth", "--auth tokens"),
             ("--app-name mine", "Leave it out"),

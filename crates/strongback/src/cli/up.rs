@@ -57,10 +57,12 @@ pub(super) struct UpArgs {
 }
 
 pub(super) fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let Meant { database_url, artifacts_url, default_artifact_root, warnings } = args.mlflow.meant()?;
+    let Meant { database_url, artifacts_url, default_artifact_root, no_serve_artifacts, mut warnings } =
+        args.mlflow.meant()?;
     let settings = args.settings.on_database(database_url).with_artifacts(artifacts_url);
     let config = settings.with_default_root(default_artifact_root).config()?;
     config.check()?;
+    warnings.extend(mlflow_flags::of_root(config.default_artifact_root.value.as_ref(), no_serve_artifacts)?);
     for warning in warnings.into_iter().chain(mlflow_flags::unread_variables()?) {
         printer::talk(&format!("warning: {warning}"));
     }

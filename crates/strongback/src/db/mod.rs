@@ -283,7 +283,12 @@ impl Db {
         self.read(&Origin::system(), migrate::version).await?;
         self.derive(migrate::version).await?;
         if self.0.lacked_room.load(Ordering::Relaxed) {
-            self.derive(sql::take_room).await?;
+            match self.derive(sql::take_room).await {
+                Err(error) if sql::lacked_room(&error) => return Err(error),
+                // It may not be allowed to try.
+                Err(error) => tracing::warn!(?error, "whether the database has room again is not known"),
+                Ok(()) => {}
+            }
             self.0.lacked_room.store(false, Ordering::Relaxed);
         }
         Ok(())

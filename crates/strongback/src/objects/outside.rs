@@ -2,17 +2,17 @@
 //!
 //! What must stay true:
 //! - the server reads there with its own credentials, so only below the places that whoever runs it has named, and only what lies below
-//!   the root of a run or a logged model: its id is in that root, so that an experiment which somebody makes at another one's location
-//!   shows nothing of it;
+//!   the root of a run or a logged model, whose id, one that servers make, is in that root: an experiment which somebody makes at
+//!   another one's location shows nothing of it (ids that are chosen come by imports alone, which administrators make);
 //! - it never writes there, and nothing of it counts as stored: no digest, no version of a model.
 
-use bucket::{Address, Bucket};
+use bucket::{Bucket, Root};
 
 use crate::error::{Code, Error, Result};
 
 /// The places that may be read.
 #[derive(Debug, Default)]
-pub struct Outside(Vec<(Address, Bucket)>);
+pub struct Outside(Vec<(Root, Bucket)>);
 
 /// A root below one of them.
 #[derive(Debug, Clone)]
@@ -23,9 +23,9 @@ pub struct Spot {
 
 impl Outside {
     /// Opens the places. Nothing is asked of them yet.
-    pub fn open<'a>(places: impl IntoIterator<Item = &'a Address>) -> Result<Self> {
-        let open = |place: &Address| {
-            let bucket = Bucket::open(place)
+    pub fn open<'a>(places: impl IntoIterator<Item = &'a Root>) -> Result<Self> {
+        let open = |place: &Root| {
+            let bucket = Bucket::open(place.address())
                 .map_err(|error| Error::new(Code::InvalidState, error.to_string()).because(error))?;
             Ok((place.clone(), bucket))
         };

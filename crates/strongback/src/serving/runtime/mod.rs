@@ -206,12 +206,12 @@ async fn load_files(ctx: &Ctx, name: String, version: &Version) -> Result<Scorer
 fn flavors(dir: &Path) -> Result<Flavors> {
     let no_model =
         |why: String| Error::new(Code::InvalidState, format!("The version is no MLflow model: {why}."));
-    let mut text = String::new();
-    // One byte more than is read tells that it is too large.
+    let mut text = Vec::new();
+    // One byte more than is read tells that it is too large, wherever it cuts a letter.
     std::fs::File::open(dir.join("MLmodel"))
-        .and_then(|file| file.take(MLMODEL_BYTES_MAX as u64 + 1).read_to_string(&mut text))
+        .and_then(|file| file.take(MLMODEL_BYTES_MAX as u64 + 1).read_to_end(&mut text))
         .map_err(|error| no_model(format!("its MLmodel file cannot be read ({error})")))?;
-    read_flavors(&text).map_err(|error| no_model(error.to_string()))
+    read_flavors(&String::from_utf8_lossy(&text)).map_err(|error| no_model(error.to_string()))
 }
 
 async fn start(
@@ -375,7 +375,9 @@ impl Scorer {
                             frame.rows,
                             scores.value.len()
                         ),
-                    ));
+                    )
+                    // The model's fault, not the caller's.
+                    .with_status(500));
                 }
                 Ok(scores)
             }

@@ -218,4 +218,6 @@ fn odd() -> Error {
         crate::error::Code::InvalidState,
         "The model's outputs have not one answer a row, or a type that is no number and no text.",
     )
+    // The model's fault, not the caller's.
+    .with_status(500)
 }

@@ -109,6 +109,14 @@ impl Located {
 }
 
 impl Home {
+    /// Whether its id is one that servers make. Imports bring ids of any kind.
+    pub fn is_made_by_servers(&self) -> bool {
+        match self {
+            Self::Run(id) => is_run_id(id),
+            Self::Model(id) => is_model_id(id),
+        }
+    }
+
     /// The root of its files as clients know it. Asks for no rights.
     pub fn artifact_uri(&self, sql: &mut Sql<'_>) -> Result<String> {
         match self {

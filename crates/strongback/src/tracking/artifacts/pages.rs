@@ -1,6 +1,6 @@
 //! Files by their run or logged model: for listings by id, and for MLflow's web pages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use axum::{body::Body, response::Response};
 use http::{Method, Request, request::Parts};
@@ -19,7 +19,7 @@ use crate::{
     db::Sql,
     error::{Error, Result},
     files::{
-        self,
+        self, Entry,
         http::{body_stream, param, read_query},
     },
     objects::Spot,
@@ -105,15 +105,15 @@ async fn list(ctx: &Ctx, home: Home, path: Option<String>, token: Option<String>
     let dir = ArtifactPath::parse_looked_up(path.as_deref().unwrap_or_default())?;
     let after = token.filter(|token| !token.is_empty()).map(|token| read_token(&token)).transpose()?;
     let elsewhere = match outside(ctx, &home).await? {
-        Some(spot) => files::list_outside(&spot, &dir).await?,
-        None => Vec::new(),
+        Some(spot) => Some(files::list_outside(&spot, &dir).await?),
+        None => None,
     };
     ctx.read(move |sql| page(sql, &home, &dir, after.as_deref(), elsewhere)).await
 }
 
 /// Where a client keeps the files itself, if that place may be read. Refused for who may not read the run or the model.
 async fn outside(ctx: &Ctx, home: &Home) -> Result<Option<Spot>> {
-    if ctx.app.outside.is_empty() {
+    if ctx.app.outside.is_empty() || !home.is_made_by_servers() {
         return Ok(None);
     }
     let home = home.clone();
@@ -122,38 +122,56 @@ async fn outside(ctx: &Ctx, home: &Home) -> Result<Option<Spot>> {
     Ok(ctx.app.outside.find(&uri))
 }
 
-/// A page of what is kept here and what lies elsewhere, the names of which are in order. What is here hides what has its name there.
+/// A page of what is kept here and, where a client keeps files itself, of what lies there.
 fn page(
     sql: &mut Sql<'_>,
     home: &Home,
     dir: &ArtifactPath,
     after: Option<&str>,
-    elsewhere: Vec<files::Entry>,
+    elsewhere: Option<Vec<Entry>>,
 ) -> Result<PageResponse> {
     let place = guard(home, Access::Read)(sql)?;
-    let (mut entries, mut more) = files::list(sql, &place.area, dir, after, PAGE)?;
-    if !elsewhere.is_empty() {
-        // What is here behind this page is on the next one, and so is all that comes after it in the order.
-        let end = entries.last().filter(|_| more).map(|entry| entry.name.clone());
-        let is_on_page = |name: &str| {
-            after.is_none_or(|after| name > after) && end.as_deref().is_none_or(|end| name < end)
-        };
-        entries.extend(elsewhere.into_iter().filter(|entry| is_on_page(&entry.name)));
-        entries.sort_by(|one, other| one.name.cmp(&other.name));
-        entries.dedup_by(|later, kept| later.name == kept.name);
-        more |= entries.len() > PAGE;
-        entries.truncate(PAGE);
-    }
+    let (entries, next) = match elsewhere {
+        None => {
+            let (entries, more) = files::list(sql, &place.area, dir, after, PAGE)?;
+            let last = entries.last().filter(|_| more).map(|entry| entry.name.clone());
+            (entries, last)
+        }
+        Some(elsewhere) => {
+            let (here, _) = files::list(sql, &place.area, dir, None, files::ENTRIES_MAX)?;
+            merged(here, elsewhere, after, PAGE)
+        }
+    };
     let prefix = if dir.is_root() { String::new() } else { format!("{dir}/") };
-    let last = entries.last().filter(|_| more).map(|entry| hex::encode(&entry.name));
     Ok(PageResponse {
         root_uri: home.artifact_uri(sql)?,
         files: entries.into_iter().map(|entry| FileInfo::of(&prefix, entry)).collect(),
-        next_page_token: last,
+        next_page_token: next.map(hex::encode),
     })
 }
 
-/// A token is the name of the page's last entry.
+/// A page of both in one order, and the place in it behind which the next one begins. What is here hides what has its name there.
+fn merged(
+    here: Vec<Entry>,
+    there: Vec<Entry>,
+    after: Option<&str>,
+    page: usize,
+) -> (Vec<Entry>, Option<String>) {
+    // A file and a directory may have one name there.
+    let place = |entry: &Entry| format!("{}{}", entry.name, if entry.is_dir() { "/" } else { "" });
+    let names: HashSet<String> = here.iter().map(|entry| entry.name.clone()).collect();
+    let there = there.into_iter().filter(|entry| !names.contains(&entry.name));
+    let all = here.into_iter().chain(there).map(|entry| (place(&entry), entry));
+    let mut behind: Vec<(String, Entry)> =
+        all.filter(|(place, _)| after.is_none_or(|after| place.as_str() > after)).collect();
+    behind.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let more = behind.len() > page;
+    behind.truncate(page);
+    let next = behind.last().filter(|_| more).map(|(place, _)| place.clone());
+    (behind.into_iter().map(|(_, entry)| entry).collect(), next)
+}
+
+/// A token is the place of the page's last entry in the order.
 fn read_token(token: &str) -> Result<String> {
     let name = hex::decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     name.filter(|name| !name.contains('\0')).ok_or_else(|| {
@@ -229,4 +247,44 @@ async fn upload_to_run(ctx: Ctx, _: PathParams, request: Request<Body>) -> Resul
     files::put(&ctx, &guard(&home, Access::Write), &path, files::Existing::Replaced, body_stream(request))
         .await?;
     json_response(&Empty {})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(names: &[&str]) -> Vec<Entry> {
+        let entry = |name: &&str| Entry {
+            name: name.trim_end_matches('/').to_owned(),
+            size: (!name.ends_with('/')).then_some(1),
+            modified_at: 0,
+        };
+        names.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn pages_of_two_lists_have_everything_once() {
+        let here = ["a/", "a-b.txt", "b", "own", "z/"];
+        let there = ["a", "a-a.txt", "a.txt", "b/", "m", "m/", "m.txt", "z"];
+        let expected = ["a-a.txt", "a-b.txt", "a.txt", "a/", "b", "m", "m.txt", "m/", "own", "z/"];
+        for page in 1..12 {
+            let (mut found, mut after, mut pages) = (Vec::new(), None::<String>, 0);
+            loop {
+                let (some, next) = merged(entries(&here), entries(&there), after.as_deref(), page);
+                assert!(some.len() <= page && (next.is_none() || some.len() == page));
+                let shown =
+                    |entry: &Entry| format!("{}{}", entry.name, if entry.is_dir() { "/" } else { "" });
+                found.extend(some.iter().map(shown));
+                pages += 1;
+                after = next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(
+                (found.as_slice(), pages),
+                (expected.map(str::to_owned).as_slice(), 10_usize.div_ceil(page))
+            );
+        }
+    }
 }

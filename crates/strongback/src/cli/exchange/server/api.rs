@@ -225,9 +225,22 @@ impl Api {
                 }
             }
         }
-        once().await.map_err(|miss| match miss {
-            Miss::Later(error, _) | Miss::Never(error) => error,
-        })
+        match once().await {
+            Ok(found) => Ok(found),
+            Err(Miss::Never(error)) => Err(error),
+            Err(Miss::Later(error, _)) => {
+                self.is_gone.store(!self.is_alive().await, Ordering::Relaxed);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the server answers at all: it, and not a proxy that says that it does not.
+    async fn is_alive(&self) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let asked = self.http.get(format!("{}/health", self.base)).timeout(PATIENCE).send().await;
+        let away = [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+        asked.is_ok_and(|answer| !away.contains(&answer.status()))
     }
 
     async fn accepted(&self, call: &Call) -> std::result::Result<Option<reqwest::Response>, Miss> {
@@ -247,7 +260,6 @@ impl Api {
             Login::Token(token) => request.bearer_auth(token.reveal()),
         };
         let answer = request.send().await.map_err(|error| self.lost(error))?;
-        self.is_gone.store(false, Ordering::Relaxed);
         let is_first = !self.has_answered.swap(true, Ordering::Relaxed);
         match answer.status() {
             status if status.is_success() => Ok(Some(answer)),
@@ -323,7 +335,6 @@ impl Api {
     }
 
     fn lost(&self, error: reqwest::Error) -> Miss {
-        self.is_gone.store(error.is_connect(), Ordering::Relaxed);
         let message = if error.is_timeout() && !error.is_connect() {
             format!("{} was silent for {} s.", self.base, SILENCE_MAX.as_secs())
         } else if error.is_connect() && self.has_answered.load(Ordering::Relaxed) {
