@@ -95,8 +95,8 @@ impl Ledger {
         let repetition = operation.repetition();
         let answer = response.json();
         let is_refused = matches!(repetition, Repetition::Refused(code) if answer["error_code"] == code);
-        let may_be_done = !is_applied || !matches!(repetition, Repetition::Refused(_));
-        if !is_refused && !(response.status == 200 && may_be_done) {
+        let must_be_refused = is_applied && matches!(repetition, Repetition::Refused(_));
+        if !is_refused && (response.status != 200 || must_be_refused) {
             self.note_refusal(operation, &response);
             return Ok(None);
         }
@@ -147,5 +147,86 @@ impl Ledger {
             Operation::Again(_) => return,
         }
         self.last = Some(operation.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::torture::experiment::ExperimentWrite;
+    use crate::torture::logged::LoggedWrite;
+    use crate::torture::run::RunWrite;
+
+    /// A client with two things of each kind; run 0 is the shared one.
+    fn ledger() -> Ledger {
+        let world = World { experiment: "1".to_string(), model: "round".to_string() };
+        let mut ledger = Ledger::new(0, world, RunLedger::new("shared".to_string(), None, String::new()));
+        for each in ["x", "y"] {
+            let token = each.to_string();
+            let created = [
+                (
+                    Operation::CreateRun { token: token.clone() },
+                    json!({"run": {"info": {"run_id": each, "artifact_uri": ""}}}),
+                ),
+                (Operation::CreateExperiment { token: token.clone() }, json!({"experiment_id": each})),
+                (
+                    Operation::CreateLogged { token: token.clone(), run: 1 },
+                    json!({"model": {"info": {"model_id": each}}}),
+                ),
+                (Operation::CreateRegistered { token }, json!({})),
+            ];
+            for (operation, answer) in &created {
+                ledger.acknowledge(operation, answer);
+            }
+        }
+        ledger
+    }
+
+    /// Everything that the looks of a ledger's things say.
+    fn looks(ledger: &Ledger) -> Vec<Value> {
+        let runs = ledger.runs.iter().map(|run| run.look(ledger));
+        let experiments = ledger.experiments.iter().map(|each| each.look(ledger));
+        let logged = ledger.logged.iter().enumerate().map(|(number, each)| each.look(ledger, number));
+        let registered = ledger.registered.iter().map(RegisteredLedger::look);
+        runs.chain(experiments).chain(logged).chain(registered).collect()
+    }
+
+    /// A write that changed no look could be lost and nobody would see it. Batches, points and files are compared one by one.
+    #[test]
+    fn every_write_shows_in_a_look_and_its_repetition_does_not() {
+        let run = |write| Operation::Run { run: 1, write };
+        let experiment = |write| Operation::Experiment { experiment: 0, write };
+        let logged = |write| Operation::Logged { model: 1, write };
+        let mut ledger = ledger();
+        for operation in [
+            run(RunWrite::Tag(1)),
+            run(RunWrite::Param(0)),
+            run(RunWrite::Finish),
+            run(RunWrite::Inputs(0)),
+            run(RunWrite::Outputs(0)),
+            run(RunWrite::Outputs(1)),
+            run(RunWrite::Delete),
+            run(RunWrite::Restore),
+            experiment(ExperimentWrite::Tag(1)),
+            experiment(ExperimentWrite::Rename(1)),
+            experiment(ExperimentWrite::Delete),
+            experiment(ExperimentWrite::Restore),
+            logged(LoggedWrite::Finalize),
+            logged(LoggedWrite::Tag(1)),
+            logged(LoggedWrite::Measure(0)),
+            logged(LoggedWrite::Measure(1)),
+            Operation::Describe { model: 1, number: 1 },
+        ] {
+            let before = looks(&ledger);
+            ledger.acknowledge(&operation, &Value::Null);
+            let after = looks(&ledger);
+            let changed = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+            assert_eq!(changed, 1, "{operation:?}");
+            ledger.acknowledge(&operation, &Value::Null);
+            ledger.acknowledge(&Operation::Again(Box::new(operation)), &Value::Null);
+            assert_eq!(looks(&ledger), after);
+        }
     }
 }

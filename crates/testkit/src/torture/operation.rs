@@ -124,21 +124,21 @@ impl Operation {
     /// Sends it on behalf of the ledger's client.
     pub(super) fn send(&self, http: &mut Client, ledger: &Ledger) -> Result<Response, Error> {
         let world = &ledger.world;
-        let mut create = |path: &str, body: &Value| http.post(&format!("{API}/{path}"), body);
+        let mut post = |path: &str, body: &Value| http.post(&format!("{API}/{path}"), body);
         match self {
-            Self::CreateRun { token } => create("runs/create", &new_run(&world.experiment, token)),
-            Self::CreateVersion { token } => create(
+            Self::CreateRun { token } => post("runs/create", &new_run(&world.experiment, token)),
+            Self::CreateVersion { token } => post(
                 "model-versions/create",
                 &json!({"name": world.model, "source": version_source(token), "tags": [pair(TOKEN_TAG, token)]}),
             ),
-            Self::CreateExperiment { token } => create("experiments/create", &new_experiment(ledger, token)),
+            Self::CreateExperiment { token } => post("experiments/create", &new_experiment(ledger, token)),
             Self::CreateLogged { token, run } => {
-                create("logged-models", &logged::new_model(ledger, token, *run))
+                post("logged-models", &logged::new_model(ledger, token, *run))
             }
             Self::CreateRegistered { token } => {
-                create("registered-models/create", &registered::new_model(ledger, token))
+                post("registered-models/create", &registered::new_model(ledger, token))
             }
-            Self::MoveAlias { version } => create(
+            Self::MoveAlias { version } => post(
                 "registered-models/alias",
                 &json!({"name": world.model, "alias": alias(ledger.client), "version": version.to_string()}),
             ),

@@ -75,3 +75,50 @@ pub(super) fn difference(stored: &Value, looks: &[Value]) -> Option<String> {
     let in_flight = if looks.len() > 1 { " (another write in flight)" } else { "" };
     Some(format!("{}{in_flight}", texts.join("; ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn listed(token: &str, count: u32) -> Listed {
+        Listed { token: token.to_string(), id: format!("id-{token}"), look: json!({"count": count}) }
+    }
+
+    fn looks<const N: usize>(counts: [u32; N]) -> Vec<Value> {
+        counts.iter().map(|count| json!({"count": count})).collect()
+    }
+
+    /// One thing is acknowledged with the count 1, another is being made with the count 0.
+    #[track_caller]
+    fn check(found: Vec<Listed>, known: Vec<Value>, expect: &[&str]) {
+        let wanted = [Wanted::acknowledged("a", "id-a", known), Wanted::in_flight("b", looks([0]))];
+        let problems = reconcile("thing", found, wanted);
+        assert_eq!(problems.len(), expect.len(), "{problems:?}");
+        for (problem, part) in problems.iter().zip(expect) {
+            assert!(problem.contains(part), "{problem} lacks {part}");
+        }
+    }
+
+    #[test]
+    fn what_is_whole_and_there_once_is_no_problem() {
+        check(vec![listed("a", 1)], looks([1]), &[]);
+        check(vec![listed("a", 1), listed("b", 0)], looks([1]), &[]);
+        check(vec![listed("a", 1)], looks([1, 2]), &[]);
+        check(vec![listed("a", 2)], looks([1, 2]), &[]);
+    }
+
+    #[test]
+    fn every_damage_is_named() {
+        check(vec![], looks([1]), &["a was acknowledged and is not there"]);
+        check(vec![listed("a", 0)], looks([1]), &["count is 0, acknowledged 1"]);
+        check(vec![listed("a", 0)], looks([1, 2]), &["count is 0, acknowledged 1 (another write in flight)"]);
+        check(vec![listed("a", 2)], looks([1]), &["count is 2, acknowledged 1"]);
+        check(vec![listed("a", 1), listed("a", 1)], looks([1]), &["a is there 2 times"]);
+        check(vec![Listed { id: "id-c".to_string(), ..listed("a", 1) }], looks([1]), &["has the id id-c"]);
+        check(vec![listed("a", 1), listed("b", 1)], looks([1]), &["b: count is 1, acknowledged 0"]);
+        check(vec![listed("a", 1), listed("b", 0), listed("b", 0)], looks([1]), &["b is there 2 times"]);
+        check(vec![listed("a", 1), listed("c", 1)], looks([1]), &["nobody asked for it"]);
+    }
+}
