@@ -138,8 +138,7 @@ impl RunWrite {
         http.post(&format!("{API}/runs/{call}"), &body)
     }
 
-    /// How many requests it takes, each of which leaves an event when it changes something. A file in one piece is one request
-    /// that leaves an intent and an outcome.
+    /// How many events it leaves: one a request; a file in one piece leaves an intent and an outcome.
     pub(super) fn events(&self) -> u64 {
         match self {
             Self::File { in_parts: false, .. } => 2,
