@@ -1,8 +1,8 @@
 //! The audit log beside the ledgers: it verifies, and it grew by what was written.
 //!
-//! Invariant: between two looks it grows at least by one entry an acknowledged write, and at most by what acknowledged,
-//! in-flight and repeated writes can leave. A repeated write that changes nothing may leave an entry or none. A look
-//! comes before the recovery of an upload that a kill cut off: its intent is seen at once, its reversal one look later.
+//! Invariant: between two looks it grows at least by the entries of acknowledged writes, each of which leaves a known number,
+//! and at most by these and what writes in flight, and their repetitions, can leave. A look comes before the recovery of an
+//! upload that a kill cut off: its intent is seen at once, its reversal one look later.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;

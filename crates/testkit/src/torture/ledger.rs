@@ -1,43 +1,17 @@
 //! What one client knows: the writes it was told are done, and the one it was not told about.
 //!
-//! Invariant: a write enters the ledger when, and only when, its answer with status 200 has arrived.
+//! Invariant: a write enters the ledger when, and only when, its answer with status 200 has arrived, or when a repetition
+//! of it is refused because it was applied.
 
 use serde_json::Value;
 
-use super::operation::{Operation, World};
-use crate::http::{Client, Error};
+use super::experiment::ExperimentLedger;
+use super::logged::LoggedLedger;
+use super::operation::{Operation, Repetition, World};
+use super::registered::{RegisteredLedger, VersionLedger, version_number};
+use super::run::RunLedger;
+use crate::http::{Client, Error, Response};
 use crate::random::Random;
-
-const RUNS_PER_CLIENT_MAX: u64 = 40;
-const BATCHES_PER_RUN_MAX: u32 = 20;
-
-/// One run as its writer knows it. Batches, steps and files are numbered from 0; the counts are of acknowledged ones.
-#[derive(Debug, Clone)]
-pub(super) struct RunLedger {
-    pub(super) id: String,
-    /// `None` for the run that all clients share.
-    pub(super) token: Option<String>,
-    pub(super) artifact_uri: String,
-    pub(super) batches: u32,
-    pub(super) steps: u32,
-    /// The last value of the progress tag, which counts from 1; 0 while there is none.
-    pub(super) progress: u32,
-    pub(super) finished: bool,
-    pub(super) files: u32,
-}
-
-impl RunLedger {
-    pub(super) fn new(id: String, token: Option<String>, artifact_uri: String) -> Self {
-        Self { id, token, artifact_uri, batches: 0, steps: 0, progress: 0, finished: false, files: 0 }
-    }
-}
-
-/// A model version: number as acknowledged, token as sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct VersionLedger {
-    pub(super) number: u64,
-    pub(super) token: String,
-}
 
 /// Everything one client wrote in one round.
 #[derive(Debug)]
@@ -47,6 +21,11 @@ pub(super) struct Ledger {
     pub(super) runs: Vec<RunLedger>,
     pub(super) versions: Vec<VersionLedger>,
     pub(super) alias: Option<u64>,
+    pub(super) experiments: Vec<ExperimentLedger>,
+    pub(super) logged: Vec<LoggedLedger>,
+    pub(super) registered: Vec<RegisteredLedger>,
+    /// The newest acknowledged write.
+    pub(super) last: Option<Operation>,
     /// Sent, not answered when the server died: may have been applied or not.
     pub(super) in_flight: Option<Operation>,
     pub(super) acknowledged: u64,
@@ -64,6 +43,10 @@ impl Ledger {
             runs: vec![shared_run],
             versions: Vec::new(),
             alias: None,
+            experiments: Vec::new(),
+            logged: Vec::new(),
+            registered: Vec::new(),
+            last: None,
             in_flight: None,
             acknowledged: 0,
             events: 0,
@@ -79,7 +62,8 @@ impl Ledger {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
-                    self.in_flight = error.is_outcome_unknown().then_some(operation);
+                    let is_begun = error.is_outcome_unknown() || operation.is_sequence();
+                    self.in_flight = is_begun.then_some(operation);
                     return;
                 }
             }
@@ -87,11 +71,10 @@ impl Ledger {
     }
 
     /// Sends one operation; `false` when the server answered with a refusal, which is noted.
-    pub(super) fn perform(&mut self, http: &mut Client, operation: &Operation) -> Result<bool, Error> {
-        let response = operation.send(http, &self.world, self.client, &self.runs)?;
+    fn perform(&mut self, http: &mut Client, operation: &Operation) -> Result<bool, Error> {
+        let response = operation.send(http, self)?;
         if response.status != 200 {
-            let text: String = response.text().chars().take(300).collect();
-            self.problems.push(format!("client {}: {operation:?}: {} {text}", self.client, response.status));
+            self.note_refusal(operation, &response);
             return Ok(false);
         }
         self.acknowledged += 1;
@@ -100,55 +83,150 @@ impl Ledger {
         Ok(true)
     }
 
+    /// Sends again what may have been applied, or, the second time, was. The answer is how many events that may have left;
+    /// none for an answer that the protocol does not have, which is noted.
+    pub(super) fn repeat(
+        &mut self,
+        http: &mut Client,
+        operation: &Operation,
+        is_applied: bool,
+    ) -> Result<Option<u64>, Error> {
+        let response = operation.send(http, self)?;
+        let repetition = operation.repetition();
+        let answer = response.json();
+        let is_refused = matches!(repetition, Repetition::Refused(code) if answer["error_code"] == code);
+        let must_be_refused = is_applied && matches!(repetition, Repetition::Refused(_));
+        if !is_refused && (response.status != 200 || must_be_refused) {
+            self.note_refusal(operation, &response);
+            return Ok(None);
+        }
+        let answer = if is_refused { operation.look_up(http, self)? } else { answer };
+        self.acknowledge(operation, &answer);
+        let is_silent = is_refused || is_applied && repetition == Repetition::Nothing;
+        Ok(Some(if is_silent { 0 } else { operation.events() }))
+    }
+
+    fn note_refusal(&mut self, operation: &Operation, response: &Response) {
+        let text: String = response.text().chars().take(300).collect();
+        self.problems.push(format!("client {}: {operation:?}: {} {text}", self.client, response.status));
+    }
+
     /// Takes over what an answer promised. Acknowledging a repeated operation changes nothing.
-    pub(super) fn acknowledge(&mut self, operation: &Operation, answer: &Value) {
+    fn acknowledge(&mut self, operation: &Operation, answer: &Value) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
         match operation {
             Operation::CreateRun { token } => {
-                let text =
-                    |field: &str| answer["run"]["info"][field].as_str().unwrap_or_default().to_string();
-                self.runs.push(RunLedger::new(text("run_id"), Some(token.clone()), text("artifact_uri")));
+                let info = &answer["run"]["info"];
+                let (id, place) = (text(&info["run_id"]), text(&info["artifact_uri"]));
+                self.runs.push(RunLedger::new(id, Some(token.clone()), place));
             }
-            Operation::LogBatch { run, batch } => self.runs[*run].batches = batch + 1,
-            Operation::LogMetric { run, step } => self.runs[*run].steps = step + 1,
-            Operation::SetTag { run, value } => self.runs[*run].progress = *value,
-            Operation::Finish { run } => self.runs[*run].finished = true,
-            Operation::Upload { run, file } => self.runs[*run].files = file + 1,
             Operation::CreateVersion { token } => {
                 let number = version_number(&answer["model_version"]["version"]);
                 self.versions.push(VersionLedger { number, token: token.clone() });
             }
-            Operation::MoveAlias { version } => self.alias = Some(*version),
-        }
-    }
-
-    /// The next thing to do: mostly batches, a little of everything else, and always something that changes what is
-    /// stored, so that each leaves an event.
-    fn choose(&self, random: &mut Random) -> Operation {
-        let token =
-            |kind: &str, random: &mut Random| format!("{kind}-{}-{:016x}", self.client, random.bits());
-        let run = if random.chance(1, 4) { 0 } else { random.below(self.runs.len() as u64) as usize };
-        let known = &self.runs[run];
-        match random.below(100) {
-            0..15 if (self.runs.len() as u64) < RUNS_PER_CLIENT_MAX => {
-                Operation::CreateRun { token: token("run", random) }
-            }
-            0..50 if known.batches < BATCHES_PER_RUN_MAX => Operation::LogBatch { run, batch: known.batches },
-            50..60 => Operation::LogMetric { run, step: known.steps },
-            70..75 if run > 0 && !known.finished => Operation::Finish { run },
-            75..85 => Operation::Upload { run, file: known.files },
-            85..92 => Operation::CreateVersion { token: token("version", random) },
-            92..100 => match self.versions.get(random.below(self.versions.len() as u64) as usize) {
-                Some(version) if self.alias != Some(version.number) => {
-                    Operation::MoveAlias { version: version.number }
+            Operation::CreateExperiment { token } => {
+                if self.experiments.iter().all(|each| each.token != *token) {
+                    let id = text(&answer["experiment_id"]);
+                    self.experiments.push(ExperimentLedger::new(id, token.clone()));
                 }
-                _ => Operation::CreateVersion { token: token("version", random) },
-            },
-            _ => Operation::SetTag { run, value: known.progress + 1 },
+            }
+            Operation::CreateLogged { token, run } => {
+                let id = text(&answer["model"]["info"]["model_id"]);
+                self.logged.push(LoggedLedger::new(id, token.clone(), *run));
+            }
+            Operation::CreateRegistered { token } => {
+                if self.registered.iter().all(|each| each.token != *token) {
+                    self.registered.push(RegisteredLedger::new(token.clone()));
+                }
+            }
+            Operation::MoveAlias { version } => self.alias = Some(*version),
+            Operation::Run { run, write } => self.runs[*run].take(write),
+            Operation::Experiment { experiment, write } => self.experiments[*experiment].take(write),
+            Operation::Logged { model, write } => self.logged[*model].take(write),
+            Operation::Describe { model, number } => self.registered[*model].description = *number,
+            Operation::Again(_) => return,
         }
+        self.last = Some(operation.clone());
     }
 }
 
-/// A version number, which MLflow's face writes as text; 0 for anything else, which no version has.
-pub(super) fn version_number(value: &Value) -> u64 {
-    value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok())).unwrap_or(0)
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::torture::experiment::ExperimentWrite;
+    use crate::torture::logged::LoggedWrite;
+    use crate::torture::run::RunWrite;
+
+    /// A client with two things of each kind; run 0 is the shared one.
+    fn ledger() -> Ledger {
+        let world = World { experiment: "1".to_string(), model: "round".to_string() };
+        let mut ledger = Ledger::new(0, world, RunLedger::new("shared".to_string(), None, String::new()));
+        for each in ["x", "y"] {
+            let token = each.to_string();
+            let created = [
+                (
+                    Operation::CreateRun { token: token.clone() },
+                    json!({"run": {"info": {"run_id": each, "artifact_uri": ""}}}),
+                ),
+                (Operation::CreateExperiment { token: token.clone() }, json!({"experiment_id": each})),
+                (
+                    Operation::CreateLogged { token: token.clone(), run: 1 },
+                    json!({"model": {"info": {"model_id": each}}}),
+                ),
+                (Operation::CreateRegistered { token }, json!({})),
+            ];
+            for (operation, answer) in &created {
+                ledger.acknowledge(operation, answer);
+            }
+        }
+        ledger
+    }
+
+    /// Everything that the looks of a ledger's things say.
+    fn looks(ledger: &Ledger) -> Vec<Value> {
+        let runs = ledger.runs.iter().map(|run| run.look(ledger));
+        let experiments = ledger.experiments.iter().map(|each| each.look(ledger));
+        let logged = ledger.logged.iter().enumerate().map(|(number, each)| each.look(ledger, number));
+        let registered = ledger.registered.iter().map(RegisteredLedger::look);
+        runs.chain(experiments).chain(logged).chain(registered).collect()
+    }
+
+    /// A write that changed no look could be lost and nobody would see it. Batches, points and files are compared one by one.
+    #[test]
+    fn every_write_shows_in_a_look_and_its_repetition_does_not() {
+        let run = |write| Operation::Run { run: 1, write };
+        let experiment = |write| Operation::Experiment { experiment: 0, write };
+        let logged = |write| Operation::Logged { model: 1, write };
+        let mut ledger = ledger();
+        for operation in [
+            run(RunWrite::Tag(1)),
+            run(RunWrite::Param(0)),
+            run(RunWrite::Finish),
+            run(RunWrite::Inputs(0)),
+            run(RunWrite::Outputs(0)),
+            run(RunWrite::Outputs(1)),
+            run(RunWrite::Delete),
+            run(RunWrite::Restore),
+            experiment(ExperimentWrite::Tag(1)),
+            experiment(ExperimentWrite::Rename(1)),
+            experiment(ExperimentWrite::Delete),
+            experiment(ExperimentWrite::Restore),
+            logged(LoggedWrite::Finalize),
+            logged(LoggedWrite::Tag(1)),
+            logged(LoggedWrite::Measure(0)),
+            logged(LoggedWrite::Measure(1)),
+            Operation::Describe { model: 1, number: 1 },
+        ] {
+            let before = looks(&ledger);
+            ledger.acknowledge(&operation, &Value::Null);
+            let after = looks(&ledger);
+            let changed = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+            assert_eq!(changed, 1, "{operation:?}");
+            ledger.acknowledge(&operation, &Value::Null);
+            ledger.acknowledge(&Operation::Again(Box::new(operation)), &Value::Null);
+            assert_eq!(looks(&ledger), after);
+        }
+    }
 }

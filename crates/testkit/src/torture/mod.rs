@@ -1,11 +1,13 @@
 //! The kill harness: four clients write, the server is killed with `kill -9` at a random moment, started again, and
 //! asked for everything.
 //!
-//! A round: a fresh experiment, model and shared run; every client writes runs, batches, points, tags, files, model
-//! versions and aliases, one request at a time; the kill; sometimes a second kill while the server recovers; the
-//! audit log verified while nothing runs; a restart; what was acknowledged must be there whole and once, what was in
-//! flight whole or not at all. Then every request that was in flight and may be repeated is sent twice more, which
-//! must leave it there once. An earlier round, drawn at random, is looked at again. The end is an orderly one.
+//! A round: a fresh experiment, model and shared run; every client writes runs (batches, points, params, tags, files in one
+//! piece and in parts, inputs, outputs, deletion and return), experiments, logged and registered models, versions and
+//! aliases, one request at a time, and now and then the same once more; the kill; sometimes a second kill while the
+//! server recovers; the audit log verified while nothing runs; a restart; what was acknowledged must be there whole and
+//! once, what was in flight whole or not at all. Then every request that was in flight and does not make a second thing
+//! is sent twice more, which must leave it there once, or be refused because it is there. An earlier round, drawn at
+//! random, is looked at again. The end is an orderly one.
 //!
 //! What this shows is durability against the death of the process. It cannot show durability against a power cut:
 //! the kernel survives.
@@ -14,8 +16,14 @@
 //! the intended moments, not the interleaving.
 
 mod audit;
+mod choice;
+mod content;
+mod experiment;
 mod ledger;
+mod logged;
 mod operation;
+mod registered;
+mod run;
 mod verify;
 
 use std::ops::Range;
@@ -30,8 +38,10 @@ use crate::process::Launch;
 use crate::random::Random;
 use crate::server::Server;
 use audit::AuditLog;
-use ledger::{Ledger, RunLedger};
-use operation::{API, TOKEN_TAG, World};
+use content::{API, TOKEN_TAG};
+use ledger::Ledger;
+use operation::{Operation, Repetition, World};
+use run::RunLedger;
 
 /// Experiment, model and shared run of a round.
 const SET_UP_WRITES: u64 = 3;
@@ -261,13 +271,12 @@ impl Harness<'_> {
     fn repeat(&mut self, round: u32, ledgers: &mut [Ledger]) -> Result<()> {
         let mut http = self.server.client();
         for ledger in ledgers {
-            let Some(operation) = ledger.in_flight.take_if(|each| each.is_repeatable()) else { continue };
-            for _ in 0..2 {
-                if !ledger.perform(&mut http, &operation)? {
-                    break;
-                }
+            let is_repeatable = |each: &mut Operation| each.repetition() != Repetition::Doubles;
+            let Some(operation) = ledger.in_flight.take_if(is_repeatable) else { continue };
+            for is_applied in [false, true] {
+                let Some(events) = ledger.repeat(&mut http, &operation, is_applied)? else { break };
                 self.report.repeated += 1;
-                self.audit.expect(0, operation.events());
+                self.audit.expect(0, events);
             }
             let problems = ledger.problems.drain(..);
             self.report
