@@ -1,17 +1,23 @@
 """Files that clients keep in a bucket themselves, shown by the server: moto's S3 server in the place of Amazon's."""
 
+import contextlib
+import http.client
 import os
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 
 import launcher
+from conftest import addressing_nothing
 from raw import MLFLOW, Raw
 from s3_server import S3Server
+from test_auth import token_for
 
 pytestmark = pytest.mark.beyond
 BUCKET = "mlflow"
@@ -41,7 +47,8 @@ def start(bucket, tmp_path, monkeypatch):
         mlflow.set_tracking_uri(started[-1].url)
         return started[-1]
 
-    yield begin
+    with addressing_nothing(monkeypatch):
+        yield begin
     for one in started:
         one.end()
 
@@ -192,3 +199,119 @@ def test_a_bucket_that_is_away_is_named(start, bucket):
     assert listed(server, run_id) == []
     client.log_text(run_id, "text", "a.txt")
     assert fetch(file_url(server, run_id, "a.txt"))[2] == b"text"
+
+
+def test_who_may_not_read_the_run_is_shown_nothing(start, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    tokens = {name: token_for(tmp_path / "data", name) for name in ("alice", "bob")}
+    server = start("--default-artifact-root", ROOT, "--auth", "tokens")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", tokens["alice"])
+    client = MlflowClient()
+    run_id = client.create_run(client.create_experiment("of alice")).info.run_id
+    client.log_text(run_id, "hush", "a.txt")
+    model = client.create_logged_model(client.get_run(run_id).info.experiment_id, name="hers")
+    listing = f"{server.url}{MLFLOW}/artifacts/list?run_id={run_id}"
+    of_model = f"{server.url}{MLFLOW}/logged-models/{model.model_id}/artifacts"
+    urls = [listing, file_url(server, run_id, "a.txt"), f"{of_model}/directories"]
+    for url in urls:
+        assert fetch(url, Authorization=f"Bearer {tokens['alice']}")[0] == 200, url
+    for url in [*urls, f"{of_model}/files?artifact_file_path=a.txt", file_url(server, run_id, "none.txt")]:
+        for method in ("GET", "HEAD"):
+            assert fetch(url, method=method)[0] == 401, url
+            status, _, body = fetch(url, method=method, Authorization=f"Bearer {tokens['bob']}")
+            assert (status, b"hush" in body) == (403, False), url
+
+
+def test_ids_that_an_import_brought_lead_nowhere_else(start):
+    server = start("--default-artifact-root", ROOT)
+    client = MlflowClient()
+    home = client.get_experiment(client.create_experiment("theirs"))
+    with mlflow.start_run(experiment_id=home.experiment_id) as run:
+        model = mlflow.initialize_logged_model(name="theirs")
+        client.log_model_artifact(model.model_id, __file__)
+    assert fetch(f"{server.url}{MLFLOW}/logged-models/{model.model_id}/artifacts/directories")[2].count(b"path") == 1
+    place = f"{home.artifact_location}/models"
+    experiment = {
+        "experiment_id": "77",
+        "name": "mine",
+        "artifact_location": place,
+        "lifecycle_stage": "active",
+        "creation_time": 1,
+        "last_update_time": 1,
+        "tags": {},
+    }
+    given = Raw(server).post("/api/1.0/exchange/give", {"kind": "run", "ids": [run.info.run_id]})
+    assert given.status == 200, given
+    [item] = given.json["runs"]
+    carried = item["item"] | {"run_id": model.model_id, "experiment_id": "77"}
+    take = {
+        "source": "test",
+        "experiments": [{"from": "77", "digest": "d" * 64, "item": experiment}],
+        "runs": [{"from": model.model_id, "digest": "d" * 64, "item": carried}],
+    }
+    answer = Raw(server).post("/api/1.0/exchange/take", take)
+    assert answer.status == 200, answer
+    assert Raw(server).get(f"{MLFLOW}/runs/get?run_id={model.model_id}").status == 200, "it came"
+    assert listed(server, model.model_id) == []
+    assert fetch(file_url(server, model.model_id, Path(__file__).name))[0] == 404
+
+
+def test_what_lies_in_a_bucket_in_odd_ways(start, bucket):
+    server = start("--default-artifact-root", ROOT)
+    client = MlflowClient()
+    run = client.create_run(client.create_experiment("odd"))
+    run_id = run.info.run_id
+    root = run.info.artifact_uri.removeprefix(f"s3://{BUCKET}/")
+
+    def put(key, body=b"x"):
+        bucket.client.put_object(Bucket=BUCKET, Key=f"{root}/{key}", Body=body)
+
+    # Tools mark directories by empty objects, which are no files.
+    put("", b"")
+    put("model/", b"")
+    put("model/MLmodel")
+    put("both")
+    put("both/below")
+    assert listed(server, run_id) == [("both", False, 1), ("both", True, None), ("model", True, None)]
+    assert listed(server, run_id, "model") == [("model/MLmodel", False, 1)]
+    assert listed(server, run_id, "both") == [("both/below", False, 1)]
+    # Names that say something else in an answer of the store.
+    for name in ["NoSuchBucket", "ContainerNotFound", "status code: 416", "Wanted range starting at"]:
+        status, _, body = fetch(file_url(server, run_id, name))
+        assert status == 404, (name, body)
+    # A key that is no path is named, and holds up nothing but the list of its directory.
+    put("model//odd")
+    answer = Raw(server).get(f"{MLFLOW}/artifacts/list?run_id={run_id}&path=model")
+    assert (answer.status, answer.error_code) == (400, "INVALID_STATE"), answer
+    assert "key that is no path" in answer.json["message"]
+    assert "odd" in answer.json["message"]
+    assert fetch(file_url(server, run_id, "model/MLmodel"))[2] == b"x"
+
+
+def test_a_file_that_is_replaced_while_it_comes_breaks_off(start, bucket):
+    server = start("--default-artifact-root", ROOT)
+    client = MlflowClient()
+    run = client.create_run(client.create_experiment("replaced"))
+    key = f"{run.info.artifact_uri.removeprefix(f's3://{BUCKET}/')}/large"
+    bucket.client.put_object(Bucket=BUCKET, Key=key, Body=b"a" * (40 << 20))
+    came = bytearray()
+    with urllib.request.urlopen(file_url(server, run.info.run_id, "large"), timeout=30) as answer:
+        came += answer.read(1 << 20)
+        bucket.client.put_object(Bucket=BUCKET, Key=key, Body=b"b" * (40 << 20))
+        # It breaks off, of which this client tells nothing but that less came.
+        with contextlib.suppress(http.client.IncompleteRead, ConnectionError):
+            while more := answer.read(1 << 20):
+                came += more
+    assert 1 << 20 <= len(came) < 40 << 20
+    assert b"b" not in came
+    status, _, body = fetch(file_url(server, run.info.run_id, "large"))
+    assert (status, body == b"b" * (40 << 20)) == (200, True)
+
+
+@pytest.mark.parametrize("flag", ["--readable-roots", "--default-artifact-root"])
+def test_credentials_in_an_address_are_refused_and_not_shown(tmp_path, flag):
+    place = "s3://me:hush@bucket/x"
+    command = [launcher.binary(), "up", "--port", "0", "--data-dir", str(tmp_path / "data"), flag, place]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 2, said
+    assert "hush" not in said.stdout + said.stderr
