@@ -201,53 +201,48 @@ def test_a_bucket_that_is_away_is_named(start, bucket):
     assert fetch(file_url(server, run_id, "a.txt"))[2] == b"text"
 
 
-def test_who_may_not_read_the_run_is_shown_nothing(start, tmp_path, monkeypatch):
+def test_who_is_nobody_is_shown_nothing(start, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
-    tokens = {name: token_for(tmp_path / "data", name) for name in ("alice", "bob")}
+    token = token_for(tmp_path / "data", "alice")
     server = start("--default-artifact-root", ROOT, "--auth", "tokens")
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", tokens["alice"])
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
     client = MlflowClient()
     run_id = client.create_run(client.create_experiment("of alice")).info.run_id
     client.log_text(run_id, "hush", "a.txt")
     model = client.create_logged_model(client.get_run(run_id).info.experiment_id, name="hers")
-    listing = f"{server.url}{MLFLOW}/artifacts/list?run_id={run_id}"
     of_model = f"{server.url}{MLFLOW}/logged-models/{model.model_id}/artifacts"
-    urls = [listing, file_url(server, run_id, "a.txt"), f"{of_model}/directories"]
+    urls = [
+        f"{server.url}{MLFLOW}/artifacts/list?run_id={run_id}",
+        file_url(server, run_id, "a.txt"),
+        f"{of_model}/directories",
+    ]
     for url in urls:
-        assert fetch(url, Authorization=f"Bearer {tokens['alice']}")[0] == 200, url
+        assert fetch(url, Authorization=f"Bearer {token}")[0] == 200, url
     for url in [*urls, f"{of_model}/files?artifact_file_path=a.txt", file_url(server, run_id, "none.txt")]:
         for method in ("GET", "HEAD"):
-            assert fetch(url, method=method)[0] == 401, url
-            status, _, body = fetch(url, method=method, Authorization=f"Bearer {tokens['bob']}")
-            assert (status, b"hush" in body) == (403, False), url
+            for headers in ({}, {"Authorization": "Bearer sbt_" + "0" * 64}):
+                status, _, body = fetch(url, method=method, **headers)
+                assert (status, b"hush" in body) == (401, False), url
 
 
 def test_ids_that_an_import_brought_lead_nowhere_else(start):
     server = start("--default-artifact-root", ROOT)
     client = MlflowClient()
     home = client.get_experiment(client.create_experiment("theirs"))
-    with mlflow.start_run(experiment_id=home.experiment_id) as run:
+    with mlflow.start_run(experiment_id=home.experiment_id):
         model = mlflow.initialize_logged_model(name="theirs")
         client.log_model_artifact(model.model_id, __file__)
     assert fetch(f"{server.url}{MLFLOW}/logged-models/{model.model_id}/artifacts/directories")[2].count(b"path") == 1
-    place = f"{home.artifact_location}/models"
-    experiment = {
-        "experiment_id": "77",
-        "name": "mine",
-        "artifact_location": place,
-        "lifecycle_stage": "active",
-        "creation_time": 1,
-        "last_update_time": 1,
-        "tags": {},
-    }
-    given = Raw(server).post("/api/1.0/exchange/give", {"kind": "run", "ids": [run.info.run_id]})
-    assert given.status == 200, given
-    [item] = given.json["runs"]
-    carried = item["item"] | {"run_id": model.model_id, "experiment_id": "77"}
+    give = "/api/1.0/exchange/give"
+    experiments = Raw(server).post(give, {"kind": "experiment"}).json["experiments"]
+    [experiment] = [one for one in experiments if one["name"] == "theirs"]
+    [run] = Raw(server).post(give, {"kind": "run", "of": home.experiment_id, "max_results": 5}).json["runs"]
+    experiment |= {"experiment_id": "77", "name": "mine", "artifact_location": f"{home.artifact_location}/models"}
+    run |= {"run_id": model.model_id, "experiment_id": "77"}
     take = {
         "source": "test",
         "experiments": [{"from": "77", "digest": "d" * 64, "item": experiment}],
-        "runs": [{"from": model.model_id, "digest": "d" * 64, "item": carried}],
+        "runs": [{"from": model.model_id, "digest": "d" * 64, "item": run}],
     }
     answer = Raw(server).post("/api/1.0/exchange/take", take)
     assert answer.status == 200, answer
@@ -284,7 +279,6 @@ def test_what_lies_in_a_bucket_in_odd_ways(start, bucket):
     answer = Raw(server).get(f"{MLFLOW}/artifacts/list?run_id={run_id}&path=model")
     assert (answer.status, answer.error_code) == (400, "INVALID_STATE"), answer
     assert "key that is no path" in answer.json["message"]
-    assert "odd" in answer.json["message"]
     assert fetch(file_url(server, run_id, "model/MLmodel"))[2] == b"x"
 
 

@@ -1,10 +1,13 @@
 """``strongback import mlflow URL``: MLflow's own server as the source, compared by what its client is told by both."""
 
 import contextlib
+import http.client
+import http.server
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -64,6 +67,42 @@ class Peer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+class Forwarding(http.server.BaseHTTPRequestHandler):
+    def forward(self):
+        if self.server.is_away:
+            self.send_error(502, "Bad Gateway")
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        there = http.client.HTTPConnection("127.0.0.1", self.server.port_behind, timeout=30)
+        there.request(self.command, self.path, body or None, {"Content-Type": "application/json"})
+        answer = there.getresponse()
+        text = answer.read()
+        self.send_response(answer.status)
+        for name in ("Content-Type", "Content-Disposition"):
+            if value := answer.headers.get(name):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+        there.close()
+
+    do_GET = do_POST = forward
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def proxy_before(peer):
+    """What stands before a server: it answers 502 once the server is away."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forwarding) as proxy:
+        proxy.is_away, proxy.port_behind = False, peer.port
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        proxy.url = f"http://127.0.0.1:{proxy.server_port}"
+        yield proxy
+        proxy.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +342,19 @@ def once_more(ours, source, *flags):
     assert_same(told(ours.url), before)
 
 
+def broken_off(ours, source, folder, end):
+    """Imports, and calls `end` once files have begun to come; the exit code and what was said."""
+    command = [str(launcher.binary()), "import", "mlflow", source, "--server", ours.url, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as importing:
+        until = time.monotonic() + 30
+        # Files come one by one, when the runs are there.
+        while not list(folder.glob("**/objects/??/*")) and time.monotonic() < until:
+            time.sleep(0.01)
+        end()
+        _, talk = importing.communicate(timeout=60)
+    return importing.returncode, talk
+
+
 def test_a_server_that_ends_in_the_middle_is_an_error_and_the_rest_comes_later(tmp_path):
     peer = Peer(tmp_path)
     try:
@@ -312,16 +364,13 @@ def test_a_server_that_ends_in_the_middle_is_an_error_and_the_rest_comes_later(t
             run = client.create_run(home, run_name=str(number))
             client.log_text(run.info.run_id, "x" * 10_000, "a/file.txt")
         before = told(peer.url)
+        with proxy_before(peer) as proxy, launcher.on_store("sqlite", tmp_path / "behind") as ours:
+            code, talk = broken_off(ours, proxy.url, tmp_path / "behind", lambda: setattr(proxy, "is_away", True))
+            assert code == 4, talk
+            assert f"{proxy.url} answered 502" in talk, talk
         with launcher.on_store("sqlite", tmp_path / "ours") as ours:
-            command = [str(launcher.binary()), "import", "mlflow", peer.url, "--server", ours.url, "--json"]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as importing:
-                until = time.monotonic() + 30
-                # Files come one by one, when the runs are there.
-                while not list((tmp_path / "ours").glob("**/objects/??/*")) and time.monotonic() < until:
-                    time.sleep(0.01)
-                peer.end()
-                _, talk = importing.communicate(timeout=60)
-            assert importing.returncode == 4, talk
+            code, talk = broken_off(ours, peer.url, tmp_path / "ours", peer.end)
+            assert code == 4, talk
             assert f"{peer.url} does not answer any more" in talk, talk
             peer.start()
             code, report, talk = run_import(ours, source=peer.url)
