@@ -6,13 +6,10 @@
 use std::{
     fs, io,
     io::{Read, Write},
+    num::NonZero,
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,10 +27,8 @@ use crate::error::{Code, Error, Result};
 /// How long a body may stop coming before it is given up. A whole one may take long.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// Bytes of a file from which they are sent to the disk before the rest is there.
-const SEND_BYTES: u64 = 16 << 20;
-/// Files that are sent at once.
-const SENDING_MAX: usize = 8;
+/// Bytes of a file that are sent to the disk at a time, before the rest is there.
+const SEND_BYTES: u64 = 8 << 20;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,9 +156,8 @@ struct Partial {
     file: fs::File,
     hash: Sha256,
     size: u64,
-    /// Bytes that nobody has sent to the disk yet, and who does that with those before.
-    unsent: u64,
-    sending: Option<thread::JoinHandle<io::Result<()>>>,
+    /// Bytes at its beginning that are on their way to the disk.
+    sent: u64,
     finished: bool,
 }
 
@@ -172,30 +166,28 @@ impl Partial {
         let path = store.temporary(id);
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let (hash, store) = (Sha256::new(), Arc::clone(store));
-        Ok(Self { store, id, path, file, hash, size: 0, unsent: 0, sending: None, finished: false })
+        Ok(Self { store, id, path, file, hash, size: 0, sent: 0, finished: false })
     }
 
     fn append(&mut self, block: &[u8]) -> io::Result<()> {
         self.hash.update(block);
         self.size += block.len() as u64;
         self.file.write_all(block)?;
-        self.unsent += block.len() as u64;
-        if self.unsent >= SEND_BYTES && self.sending.as_ref().is_none_or(thread::JoinHandle::is_finished) {
-            self.wait_for_disk()?;
-            self.sending = send(&self.file);
-            self.unsent = 0;
+        if self.size - self.sent >= SEND_BYTES {
+            self.send();
         }
         Ok(())
     }
 
-    /// Waits for what is on its way to the disk. A failure of it is told once, and only here.
-    fn wait_for_disk(&mut self) -> io::Result<()> {
-        let Some(sending) = self.sending.take() else { return Ok(()) };
-        sending.join().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs a file panicked")))
+    /// Has the disk begin with what was written, and waits for nothing. Linux takes it so for a part of a file that is not needed
+    /// any more; other systems and file systems may do nothing. The end of the file syncs all of it anyway.
+    fn send(&mut self) {
+        let more = NonZero::new(self.size - self.sent);
+        let _ = rustix::fs::fadvise(&self.file, self.sent, more, rustix::fs::Advice::DontNeed);
+        self.sent = self.size;
     }
 
     fn finish(mut self) -> io::Result<Written> {
-        self.wait_for_disk()?;
         self.file.sync_data()?;
         let target = self.store.path(self.id);
         fs::rename(&self.path, &target)?;
@@ -204,36 +196,6 @@ impl Partial {
             sync_dir(dir)?;
         }
         Ok(Written { size: self.size, sha256: std::mem::take(&mut self.hash).finalize().into() })
-    }
-}
-
-/// Sends what was written to the disk, on a thread of its own, where one can be had: the end of the file syncs all of it anyway.
-fn send(file: &fs::File) -> Option<thread::JoinHandle<io::Result<()>>> {
-    let turn = Turn::take()?;
-    let file = file.try_clone().ok()?;
-    let sync = move || {
-        let synced = file.sync_data();
-        drop(turn);
-        synced
-    };
-    thread::Builder::new().name("strongback-send".into()).spawn(sync).ok()
-}
-
-/// One of a few that may send at once.
-struct Turn;
-
-static SENDING: AtomicUsize = AtomicUsize::new(0);
-
-impl Turn {
-    fn take() -> Option<Self> {
-        let more = |sending| (sending < SENDING_MAX).then_some(sending + 1);
-        SENDING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        SENDING.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
