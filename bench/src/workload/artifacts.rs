@@ -212,7 +212,7 @@ impl Target {
 }
 
 /// Passes everything on, and tells how much it was.
-fn pass(from: &mut impl Read, to: &mut impl Write) -> io::Result<u64> {
+fn pass(from: &mut impl io::Read, to: &mut impl io::Write) -> io::Result<u64> {
     let mut block = vec![0_u8; 256 << 10];
     let mut passed = 0;
     loop {
