@@ -101,7 +101,7 @@ fn a_start_script_of_mlflows_server_is_refused_before_anything_is_made() {
         (&["--backend-store-uri", "sqlite:///mlflow.db"][..], "would start empty beside it"),
         (&["--backend-store-uri", "./mlruns"], "--data-dir DIR"),
         (&["--backend-store-uri", "mysql+pymysql://u:hush@h/d"], "name a PostgreSQL database"),
-        (&["--default-artifact-root", "s3://bucket/x"], "artifact_location"),
+        (&["--default-artifact-root", "az://bucket/x"], "abfss://"),
         (&["--no-serve-artifacts"], "Leave the flag out"),
         (&["--app-name", "basic-auth"], "--auth tokens"),
         (&["--serve-artifacts", "--host", "0.0.0.0"], "--auth tokens"),
