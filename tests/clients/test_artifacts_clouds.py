@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 
 import launcher
 from azure_server import AzureServer
-from buckets import PART, PROXY, command, fetch, large_file, new_run, ready, refused, starting, until
+from buckets import PART, PROXY, command, fetch, in_parts, large_file, new_run, ready, refused, starting, until
 from google_server import GoogleServer
 from governed import ensure_schema
 from raw import MLFLOW, Raw, send_slowly
@@ -137,14 +137,10 @@ def test_parts_become_one_object_and_come_from_the_store(box, start, tmp_path, m
     client = MlflowClient()
     run_id, root = new_run(client)
     sent = large_file(tmp_path / "large.bin")
-    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true")
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", str(1 << 20))
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(5 << 20))
+    in_parts(monkeypatch)
     client.log_artifact(run_id, str(sent))
     assert len(box.objects()) == 1
     assert box.unfinished() == []
-    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "true")
-    monkeypatch.setenv("MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE", str(5 << 20))
     (tmp_path / "back").mkdir()
     back = Path(client.download_artifacts(run_id, "large.bin", str(tmp_path / "back")))
     assert sha256(back) == sha256(sent)

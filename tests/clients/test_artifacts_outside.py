@@ -14,6 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 import launcher
+from buckets import starting
 from conftest import addressing_nothing
 from raw import MLFLOW, Raw
 from s3_server import S3Server
@@ -39,18 +40,8 @@ def bucket(tmp_path, monkeypatch):
 
 @pytest.fixture
 def start(bucket, tmp_path, monkeypatch):
-    started = []
-
-    def begin(*extra):
-        started.append(launcher.strongback(tmp_path / "data", extra=extra))
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", started[-1].url)
-        mlflow.set_tracking_uri(started[-1].url)
-        return started[-1]
-
-    with addressing_nothing(monkeypatch):
+    with addressing_nothing(monkeypatch), starting("sqlite", tmp_path, monkeypatch, ROOT) as begin:
         yield begin
-    for one in started:
-        one.end()
 
 
 def fetch(url, method="GET", **headers):

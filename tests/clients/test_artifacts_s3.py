@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 import launcher
-from buckets import PART, PROXY, command, fetch, large_file, new_run, ready, refused, starting, until
+from buckets import PART, PROXY, command, fetch, in_parts, large_file, new_run, ready, refused, starting, until
 from raw import MLFLOW, Raw, send_slowly, there_and_back
 from s3_server import S3Server
 
@@ -121,17 +121,13 @@ def test_parts_become_one_object(store, start, tmp_path, monkeypatch):
     client = MlflowClient()
     run_id, _ = new_run(client)
     large = large_file(tmp_path / "large.bin")
-    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true")
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", str(1 << 20))
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(5 << 20))
+    in_parts(monkeypatch)
     client.log_artifact(run_id, str(large))
     small = large_file(tmp_path / "one-part.bin", 3 << 20)
     client.log_artifact(run_id, str(small))
     assert len(keys(store)) == 2
     assert uploads(store) == []
     # And down in parts, past the server.
-    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "true")
-    monkeypatch.setenv("MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE", str(5 << 20))
     for name in ("large.bin", "one-part.bin"):
         (tmp_path / "back").mkdir(exist_ok=True)
         back = Path(client.download_artifacts(run_id, name, str(tmp_path / "back")))

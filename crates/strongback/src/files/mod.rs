@@ -40,7 +40,7 @@ pub use answer::serve;
 pub use copy::{clear, copy};
 pub use list::{ENTRIES_MAX, Entry, all, is_directory, list};
 pub use manifest::{MANIFEST_FILES_MAX, Manifest, manifest, seal};
-pub use outside::{list_outside, serve_outside};
+pub use outside::{list_outside, serve_outside, too_many_entries};
 pub use presign::{Presigned, presign};
 pub use put::put;
 pub use recover::{keep_clean, recover, sweep};

@@ -60,14 +60,8 @@ fn failed(error: bucket::Error) -> Error {
 /// What lies directly in a directory outside, in no order.
 pub async fn list_outside(spot: &Spot, dir: &ArtifactPath) -> Result<Vec<Entry>> {
     let (bucket, key) = spot.at(dir.as_str());
-    let Some((directories, objects)) = bucket.list_at_most(&key, ENTRIES_MAX).await.map_err(failed)? else {
-        return Err(Error::new(
-            Code::InvalidState,
-            format!(
-                "The directory '{dir}' in the bucket has more than {ENTRIES_MAX} entries. List it with the tools of its store."
-            ),
-        ));
-    };
+    let found = bucket.list_at_most(&key, ENTRIES_MAX).await.map_err(failed)?;
+    let (directories, objects) = found.ok_or_else(|| too_many_entries(dir))?;
     let files = objects.into_iter().map(|object| Entry {
         name: object.name,
         size: Some(object.size),
@@ -75,4 +69,15 @@ pub async fn list_outside(spot: &Spot, dir: &ArtifactPath) -> Result<Vec<Entry>>
     });
     let directories = directories.into_iter().map(|name| Entry { name, size: None, modified_at: 0 });
     Ok(files.chain(directories).collect())
+}
+
+/// The error for a directory that is too large to be put in one order with what is here or there.
+pub fn too_many_entries(dir: &ArtifactPath) -> Error {
+    Error::new(
+        Code::InvalidState,
+        format!(
+            "The directory '{dir}' has more than {ENTRIES_MAX} entries here or in the bucket of its client. List it with the tools of \
+             that store."
+        ),
+    )
 }

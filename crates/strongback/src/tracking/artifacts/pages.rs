@@ -138,7 +138,10 @@ fn page(
             (entries, last)
         }
         Some(elsewhere) => {
-            let (here, _) = files::list(sql, &place.area, dir, None, files::ENTRIES_MAX)?;
+            let (here, more) = files::list(sql, &place.area, dir, None, files::ENTRIES_MAX)?;
+            if more {
+                return Err(files::too_many_entries(dir));
+            }
             merged(here, elsewhere, after, PAGE)
         }
     };
