@@ -1,6 +1,6 @@
 //! Registered models: making, changing and deleting them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use serde_json::json;
 
@@ -89,8 +89,9 @@ pub(super) struct Outline {
     pub bytes: u64,
 }
 
-impl From<&Model> for Outline {
-    fn from(model: &Model) -> Self {
+impl Outline {
+    /// Of a model that is there in whole.
+    pub fn of(model: &Model) -> Self {
         Self {
             id: model.id,
             schema_id: model.schema_id,
@@ -168,19 +169,36 @@ pub(super) fn in_order(sql: &mut Sql<'_>, ids: &[i64]) -> Result<Vec<Model>> {
 }
 
 /// All living models, whoever may see them.
+///
+/// Every search without a name looks at all of them, so that a row has what decides and no more; what a schema is called is asked once
+/// each.
 pub(super) fn outlines(sql: &mut Sql<'_>) -> Result<Vec<Outline>> {
     let (mut found, mut plain) = (Vec::new(), Vec::new());
-    sql.each(&store::MODEL_ALL, bind![], |row| {
-        let mut model = read(row)?;
-        plain.push(model.wire_name.take());
-        found.push(Outline::from(&model));
+    sql.each(&store::MODEL_OUTLINES, bind![], |row| {
+        plain.push(row.get::<Option<String>>(3)?);
+        let (comment, tags): (i64, String) = (row.get(6)?, row.get(7)?);
+        found.push(Outline {
+            id: row.get(0)?,
+            schema_id: row.get(1)?,
+            name: row.get(2)?,
+            created_at: row.get(4)?,
+            updated_at: row.get(5)?,
+            is_prompt: tags::may_be_prompt(&tags) && tags::is_prompt(&tags::from_json(&tags)?),
+            bytes: (size_of::<Model>() + tags.len()) as u64 + comment.unsigned_abs(),
+        });
         Ok(true)
     })?;
     settle(sql, &mut plain)?;
+    let mut schemas: HashMap<i64, String> = HashMap::new();
     for (outline, plain) in found.iter_mut().zip(plain) {
-        if let Some(name) = plain {
-            outline.name = name;
-        }
+        outline.name = match (plain, schemas.entry(outline.schema_id)) {
+            (Some(name), _) => name,
+            (None, Entry::Occupied(schema)) => format!("{}.{}", schema.get(), outline.name),
+            (None, Entry::Vacant(unknown)) => {
+                let schema = unknown.insert(asset::display_name(sql, outline.schema_id)?);
+                format!("{schema}.{}", outline.name)
+            }
+        };
     }
     Ok(found)
 }

@@ -21,7 +21,7 @@ use super::{
     aliases::{self, Alias},
     models::{self, Model, Outline},
     names, store,
-    tags::{Tags, is_prompt},
+    tags::{self, Tags, is_prompt},
     versions::{self, Version},
 };
 use crate::{
@@ -119,19 +119,27 @@ impl Search {
         let visible = visible(sql, all)?;
         let (predicate, until) = (Predicate::new(&filter), sql.limit());
         let mut found = self.finding(|a, b| a.name.cmp(&b.name));
-        let ids: Vec<i64> = visible.keys().copied().collect();
-        let ids = serde_json::to_string(&ids).map_err(Error::internal)?;
-        sql.each(&store::MODEL_BY_IDS, bind![&ids], |row| {
-            let Model { id, tags, .. } = models::read(row)?;
-            let Some(model) = visible.get(&id) else { return Ok(true) };
+        let mut look = |model: &Outline, tags: &Tags| -> Result<()> {
             let hidden = self.hide_prompts && model.is_prompt;
-            let named = NamedModel { name: &model.name, tags: &tags };
-            if !hidden && predicate.matches_while(&named, || until.check())? {
-                let &Outline { created_at, updated_at, bytes, .. } = model;
+            if !hidden
+                && predicate.matches_while(&NamedModel { name: &model.name, tags }, || until.check())?
+            {
+                let &Outline { id, created_at, updated_at, bytes, .. } = model;
                 found.offer(Key { name: model.name.clone(), version: 0, created_at, updated_at }, id, bytes);
             }
-            Ok(true)
-        })?;
+            Ok(())
+        };
+        if filter.looks_at_tags() {
+            sql.each(&store::MODEL_TAGS_ALL, bind![], |row| {
+                if let Some(model) = visible.get(&row.get::<i64>(0)?) {
+                    look(model, &tags::from_json(&row.get::<String>(1)?)?)?;
+                }
+                Ok(true)
+            })?;
+        } else {
+            let none = Tags::new();
+            visible.values().try_for_each(|model| look(model, &none))?;
+        }
         let (ids, next) = found.page(|_| 0);
         Ok(Found { items: models::in_order(sql, &ids)?, next_page_token: self.token(next)? })
     }
@@ -277,7 +285,7 @@ fn outlines(sql: &mut Sql<'_>, filter: &Expr) -> Result<Vec<Outline>> {
     let Some(name) = named(filter) else { return models::outlines(sql) };
     // What cannot be a name is nobody's.
     let Ok(Some(id)) = names::find(sql, name) else { return Ok(Vec::new()) };
-    Ok(models::get(sql, id)?.iter().map(Outline::from).collect())
+    Ok(models::get(sql, id)?.iter().map(Outline::of).collect())
 }
 
 /// Those that the caller may read, by id. Whoever may read a schema may read what lies in it, so that schemas are asked

@@ -36,7 +36,12 @@ macro_rules! select_versions {
 statements! {
     MODEL_BY_ID = select_models!(" AND m.asset_id = $1");
     MODEL_BY_IDS = select_models!(" AND m.asset_id IN {ints:$1}");
-    MODEL_ALL = select_models!("");
+    /// Every model by what a search looks at, apart from its tags, of which it looks at those that it asks for.
+    MODEL_OUTLINES = "SELECT a.id, a.parent_id, a.leaf, a.wire_name, a.created_at, a.updated_at,
+            CAST(COALESCE(OCTET_LENGTH(a.comment), 0) AS BIGINT), m.tags
+        FROM model m JOIN asset a ON a.id = m.asset_id WHERE a.deleted_at IS NULL";
+    /// The tags of every model, deleted or not.
+    MODEL_TAGS_ALL = "SELECT asset_id, tags FROM model";
     /// Plain models that were made under this name, or one that differs from it in case only; that one first.
     MODEL_NEAR_NAME = "SELECT id FROM asset WHERE kind = 'model' AND deleted_at IS NULL
             AND LOWER(wire_name) = LOWER($1) ORDER BY CASE WHEN wire_name = $1 THEN 0 ELSE 1 END, id LIMIT $2";

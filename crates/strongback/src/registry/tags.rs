@@ -19,6 +19,11 @@ pub fn is_prompt(tags: &Tags) -> bool {
     tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
+/// Whether tags as they are stored could mark a prompt: those of a model that is none need not be read for it.
+pub(super) fn may_be_prompt(stored: &str) -> bool {
+    stored.contains(PROMPT_TAG)
+}
+
 /// How many bytes their texts have.
 pub(super) fn bytes(tags: &Tags) -> u64 {
     tags.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() as u64

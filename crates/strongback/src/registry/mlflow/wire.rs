@@ -2,6 +2,8 @@
 //!
 //! Requests are those of the plain client and of the client of governed models, whose fields have the same names.
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -168,12 +170,21 @@ impl ModelOut {
         let ids: Vec<i64> = models.iter().map(|model| model.id).collect();
         let all = aliases::list(sql, &ids)?;
         let latest = if with_versions { versions::latest(sql, &ids)? } else { Vec::new() };
+        let mut aliases_of: HashMap<i64, Vec<&Alias>> = HashMap::new();
+        let mut versions_of: HashMap<i64, Vec<&Version>> = HashMap::new();
+        for alias in &all {
+            aliases_of.entry(alias.model_id).or_default().push(alias);
+        }
+        for version in &latest {
+            versions_of.entry(version.model_id).or_default().push(version);
+        }
         let complete = |model: &Model| {
-            let own: Vec<&Alias> = all.iter().filter(|alias| alias.model_id == model.id).collect();
+            let own = aliases_of.remove(&model.id).unwrap_or_default();
             let mut out = Self::new(model);
             out.aliases = own.iter().map(|alias| AliasOut::from(*alias)).collect();
-            let versions = latest.iter().filter(|version| version.model_id == model.id);
-            out.latest_versions = versions.map(|version| VersionOut::new(&out.name, version, &own)).collect();
+            let versions = versions_of.remove(&model.id).unwrap_or_default();
+            out.latest_versions =
+                versions.iter().map(|version| VersionOut::new(&out.name, version, &own)).collect();
             out
         };
         Ok(models.iter().map(complete).collect())
