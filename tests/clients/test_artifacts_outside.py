@@ -78,6 +78,7 @@ def test_a_start_script_with_a_root_in_a_bucket_goes_on(start, bucket, tmp_path)
     client = MlflowClient()
     experiment = client.get_experiment(client.create_experiment("direct"))
     assert experiment.artifact_location == f"{ROOT}/{experiment.experiment_id}"
+    assert client.get_experiment("0").artifact_location == f"{ROOT}/0", "a new store has all of them there"
     run = client.create_run(experiment.experiment_id)
     run_id = run.info.run_id
     assert run.info.artifact_uri == f"{ROOT}/{experiment.experiment_id}/{run_id}/artifacts"
@@ -123,6 +124,7 @@ def test_a_start_script_with_a_root_in_a_bucket_goes_on(start, bucket, tmp_path)
     assert server.stop() == 0
     server = start("--readable-roots", f"gs://elsewhere,{ROOT}")
     assert fetch(file_url(server, run_id, "a.txt"))[2] == whole
+    assert MlflowClient().get_experiment("0").artifact_location == f"{ROOT}/0"
     assert (
         MlflowClient()
         .get_experiment(MlflowClient().create_experiment("here"))

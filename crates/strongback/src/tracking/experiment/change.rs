@@ -46,11 +46,12 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// Makes the experiment `Default` with id 0 on a new store; nothing on one that has it.
 pub async fn bootstrap(ctx: &Ctx) -> Result<()> {
-    ctx.write(|tx| {
+    let location = location_below(ctx, 0);
+    ctx.write(move |tx| {
         if find(tx, 0)?.is_some() {
             return Ok(Change::Nothing(()));
         }
-        let experiment = insert(tx, 0, "Default", None, &Tags::new())?;
+        let experiment = insert(tx, 0, "Default", location.as_deref(), &Tags::new())?;
         Ok(Change::Made((), created(&experiment)))
     })
     .await
@@ -69,15 +70,19 @@ async fn create(ctx: Ctx, request: CreateRequest) -> Result<CreateResponse> {
         limits::text(&format!("tags[{at}].value"), tag.value(), limits::EXPERIMENT_TAG_VALUE_CHARS)?;
         tags.insert(key.to_owned(), tag.value().to_owned());
     }
-    let root = ctx.app.config.default_artifact_root.value.clone();
+    let mlflow_id = random_id();
+    let location = location.or_else(|| location_below(&ctx, mlflow_id));
     ctx.write(move |tx| {
-        let mlflow_id = random_id();
-        let location = location.clone().or_else(|| root.as_ref().map(|root| format!("{root}/{mlflow_id}")));
         let experiment = insert(tx, mlflow_id, &name, location.as_deref(), &tags)?;
         let response = CreateResponse { experiment_id: mlflow_id.to_string() };
         Ok(Change::Made(response, created(&experiment)))
     })
     .await
+}
+
+/// Where the files of a new experiment go that names no place: below the root that the server was started with, if it was.
+fn location_below(ctx: &Ctx, mlflow_id: i64) -> Option<String> {
+    ctx.app.config.default_artifact_root.value.as_ref().map(|root| format!("{root}/{mlflow_id}"))
 }
 
 fn random_id() -> i64 {
