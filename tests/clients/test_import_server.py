@@ -3,12 +3,15 @@
 import contextlib
 import http.client
 import http.server
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import mlflow
@@ -20,6 +23,7 @@ from mlflow.entities import ViewType
 import launcher
 import mlflow_store
 from conftest import POSTGRES_URL, addressing_nothing, backends
+from raw import MLFLOW
 from test_import import run_import, told
 
 pytestmark = pytest.mark.beyond
@@ -235,7 +239,23 @@ def pieces(url):
             name: sorted((str(version.version), version.current_stage) for version in client.get_latest_versions(name))
             for name in dict(aliased)
         },
+        "charts": {
+            (most, steps): charted(url, [f"{at:032x}" for at in (7, 8, MEASURED + 1)], most, steps)
+            for most in (1, 2, 3, 7, 100, 999, 2_500)
+            for steps in (None, (0, POINTS), (17, 17), (100, 2_600), (3, 9_999), (POINTS - 2, POINTS * 2))
+        },
     }
+
+
+def charted(url, run_ids, most, steps):
+    """The points that a chart of some runs gets, in their order: a long history, a short one and none."""
+    query = {"run_ids": run_ids, "metric_key": "loss", "max_results": most}
+    if steps:
+        query |= {"start_step": steps[0], "end_step": steps[1]}
+    path = f"{MLFLOW}/metrics/get-history-bulk-interval?{urllib.parse.urlencode(query, doseq=True)}"
+    with urllib.request.urlopen(url + path, timeout=60) as answer:
+        points = json.load(answer).get("metrics", [])
+    return [(p["run_id"], p.get("step", 0), p.get("timestamp", 0), p["value"]) for p in points]
 
 
 def bytes_of(url, folder):
