@@ -403,7 +403,6 @@ def test_a_server_that_ends_in_the_middle_is_an_error_and_the_rest_comes_later(t
 
 
 def test_a_server_that_asks_for_a_login_is_told_one(tmp_path, monkeypatch):
-    pytest.importorskip("flask_wtf", reason="MLflow's basic-auth needs Flask-WTF")
     password = "a long password"
     secrets = {"MLFLOW_AUTH_ADMIN_PASSWORD": password, "MLFLOW_FLASK_SERVER_SECRET_KEY": "key"}
     peer = Peer(tmp_path, "--app-name", "basic-auth", **secrets)
