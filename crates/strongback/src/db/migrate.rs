@@ -31,6 +31,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "aggregates", include_str!("migrations/0014_aggregates.sql")),
     (15, "exchange", include_str!("migrations/0015_exchange.sql")),
     (16, "columns", include_str!("migrations/0016_columns.sql")),
+    (17, "carried_files", include_str!("migrations/0017_carried_files.sql")),
 ];
 
 /// The schema this binary writes.

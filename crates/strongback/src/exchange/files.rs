@@ -1,7 +1,7 @@
 //! Files of runs, logged models and versions: which there are, and one more, also of what was deleted.
 //!
-//! What must stay true: a version that has files keeps them; one that has none takes some, and they are its own once it is settled
-//! ([`super::take`]).
+//! What must stay true: what came here in another way than by an import stays; a version that has files keeps them; one that has none
+//! takes some, and they are its own once it is settled ([`super::take`]).
 
 use std::sync::Arc;
 
@@ -94,11 +94,15 @@ pub struct StoredFile {
     pub size: u64,
     /// In hexadecimal digits.
     pub sha256: String,
+    /// Whether an import stored it; any other is never replaced by one.
+    #[serde(default)]
+    pub is_carried: bool,
 }
 
 impl From<File> for StoredFile {
     fn from(file: File) -> Self {
-        Self { path: file.path, size: file.size, sha256: hex::encode(&file.sha256) }
+        let sha256 = hex::encode(&file.sha256);
+        Self { path: file.path, size: file.size, sha256, is_carried: file.is_carried }
     }
 }
 
@@ -184,6 +188,6 @@ async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
         authorize_admin(sql, "take what another store holds")?;
         owner.place(sql, true)
     });
-    files::put(&ctx, &guard, &path, Existing::Replaced, body_stream(request)).await?;
+    files::put(&ctx, &guard, &path, Existing::Carried, body_stream(request)).await?;
     json_response(&Empty {})
 }

@@ -20,6 +20,7 @@
 //! | route | what |
 //! |---|---|
 //! | `POST /api/1.0/exchange/plan` | which items of a source are known, and which ids others have |
+//! | `POST /api/1.0/exchange/known` | what came from a source so far |
 //! | `POST /api/1.0/exchange/take` | items, to be kept |
 //! | `POST /api/1.0/exchange/check` | digests of what is kept |
 //! | `POST /api/1.0/exchange/give` | items, a page at a time |
@@ -30,6 +31,7 @@ mod check;
 mod files;
 mod give;
 mod kind;
+mod known;
 mod plan;
 mod store;
 mod take;
@@ -38,6 +40,7 @@ pub use check::{CheckRequest, CheckResponse, Checked};
 pub use files::{FilesOf, FilesRequest, FilesResponse, StoredFile};
 pub use give::{GiveRequest, GiveResponse, GivenVersion};
 pub use kind::{ItemKind, digest};
+pub use known::{KnownItem, KnownRequest, KnownResponse};
 pub use plan::{Here, PlanItem, PlanRequest, PlanResponse, State};
 pub(crate) use store::STATEMENTS;
 pub use take::{AliasesEntry, Counts, Entry, Refused, RunEntry, TakeRequest, TakeResponse, VersionEntry};
@@ -56,7 +59,8 @@ const ID_CHARS: usize = 600;
 
 /// Routes of this slice.
 pub fn routes() -> Vec<Route> {
-    [plan::routes(), take::routes(), check::routes(), give::routes(), files::routes()].concat()
+    [plan::routes(), known::routes(), take::routes(), check::routes(), give::routes(), files::routes()]
+        .concat()
 }
 
 /// Checks the label of a source.

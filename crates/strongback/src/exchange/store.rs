@@ -5,6 +5,8 @@ use crate::statements;
 statements! {
     ITEMS_KNOWN = "SELECT item, target, digest FROM import_item
         WHERE source = $1 AND kind = $2 AND item IN {texts:$3}";
+    ITEMS_AFTER = "SELECT item, target FROM import_item
+        WHERE source = $1 AND kind = $2 AND item > $3 ORDER BY item LIMIT $4";
     ITEM_GET = "SELECT target, digest FROM import_item WHERE source = $1 AND kind = $2 AND item = $3";
     ITEM_PUT = "INSERT INTO import_item (source, kind, item, target, digest) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (source, kind, item) DO UPDATE SET digest = excluded.digest";

@@ -92,6 +92,7 @@ mod tests {
             size: bytes.len() as u64,
             sha256: Sha256::digest(bytes).to_vec(),
             created_at: 0,
+            is_carried: false,
         }
     }
 

@@ -91,6 +91,8 @@ pub enum Existing {
     Replaced,
     /// It stays, and the new one is refused.
     Kept,
+    /// The new one takes the place of one that an import stored; any other stays, and the new one is refused.
+    Carried,
 }
 
 /// A stored file.
@@ -106,6 +108,8 @@ pub struct File {
     pub sha256: Vec<u8>,
     /// When it was put there, milliseconds since the epoch.
     pub created_at: i64,
+    /// Whether an import stored it.
+    pub is_carried: bool,
 }
 
 impl File {
@@ -149,6 +153,7 @@ fn read(row: &Row<'_>) -> Result<File> {
         size: row.get::<i64>(2)? as u64,
         sha256: row.get(3)?,
         created_at: row.get(4)?,
+        is_carried: row.get::<i64>(5)? != 0,
     })
 }
 

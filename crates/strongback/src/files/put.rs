@@ -72,7 +72,7 @@ async fn keep(
         let place = hold(tx, &guard, &path)?;
         operation::open(tx, id, operations::PUT)?;
         check_free(tx, &place.area, &path, existing)?;
-        let kept = row_put(tx, &place, &path, claim.id(), &written)?;
+        let kept = row_put(tx, &place, &path, existing, (claim.id(), &written))?;
         operation::close(tx, id)?;
         let event = put_event(&place, &kept.0, id);
         Ok(Change::Made(kept, event))
@@ -85,14 +85,15 @@ pub(super) fn row_put(
     tx: &mut Sql<'_>,
     place: &Place,
     path: &ArtifactPath,
-    object: ObjectId,
-    written: &Written,
+    existing: Existing,
+    (object, written): (ObjectId, &Written),
 ) -> Result<Kept> {
     let before = tx.first(&store::FILE_LOCK, bind![&place.area, path.as_str()], read)?;
     let (now, by) = (tx.now(), tx.caller().id);
     let (size, sha256) = (written.size as i64, &written.sha256[..]);
-    let name = object.to_string();
-    tx.execute(&store::FILE_PUT, bind![&place.area, path.as_str(), &name, size, sha256, now, by])?;
+    let (name, is_carried) = (object.to_string(), existing == Existing::Carried);
+    let carried = i64::from(is_carried);
+    tx.execute(&store::FILE_PUT, bind![&place.area, path.as_str(), &name, size, sha256, now, by, carried])?;
     let replaced: Vec<ObjectId> =
         before.map(|file| file.object).filter(|old| *old != object).into_iter().collect();
     let garbage = unnamed(tx, &replaced)?;
@@ -102,6 +103,7 @@ pub(super) fn row_put(
         size: written.size,
         sha256: sha256.to_vec(),
         created_at: now,
+        is_carried,
     };
     Ok((file, garbage))
 }
@@ -126,7 +128,12 @@ pub(super) fn check_free(
     if path.is_root() {
         return Err(Error::invalid("Invalid path '': it is the root; name a file."));
     }
-    if existing == Existing::Kept && find(tx, area, path)?.is_some() {
+    let stays = |file: &File| match existing {
+        Existing::Replaced => false,
+        Existing::Carried => !file.is_carried,
+        Existing::Kept => true,
+    };
+    if existing != Existing::Replaced && find(tx, area, path)?.as_ref().is_some_and(stays) {
         return Err(Error::new(Code::AlreadyExists, format!("The file '{path}' exists already.")));
     }
     let (low, high) = below(path);

@@ -3,24 +3,24 @@
 use crate::statements;
 
 statements! {
-    FILE_GET = "SELECT path, object, size, sha256, created_at FROM file WHERE area = $1 AND path = $2";
-    FILE_LOCK = "SELECT path, object, size, sha256, created_at FROM file WHERE area = $1 AND path = $2 {lock}";
-    FILE_PUT = "INSERT INTO file (area, path, object, size, sha256, created_at, created_by)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+    FILE_GET = "SELECT path, object, size, sha256, created_at, carried FROM file WHERE area = $1 AND path = $2";
+    FILE_LOCK = "SELECT path, object, size, sha256, created_at, carried FROM file WHERE area = $1 AND path = $2 {lock}";
+    FILE_PUT = "INSERT INTO file (area, path, object, size, sha256, created_at, created_by, carried)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         ON CONFLICT (area, path) DO UPDATE SET object = excluded.object, size = excluded.size, sha256 = excluded.sha256,
-            created_at = excluded.created_at, created_by = excluded.created_by";
+            created_at = excluded.created_at, created_by = excluded.created_by, carried = excluded.carried";
     /// Whether there is any.
     FILE_ANY = "SELECT 1 FROM file LIMIT 1";
     /// Which of some paths are files.
     FILES_AMONG = "SELECT path FROM file WHERE area = $1 AND path IN {texts:$2}";
     /// Files from a path on and before another.
-    FILES_BELOW = "SELECT path, object, size, sha256, created_at FROM file
+    FILES_BELOW = "SELECT path, object, size, sha256, created_at, carried FROM file
         WHERE area = $1 AND path >= $2 AND path < $3 ORDER BY path LIMIT $4";
     /// A file, or the files below a directory.
-    TREE_LOCK = "SELECT path, object, size, sha256, created_at FROM file
+    TREE_LOCK = "SELECT path, object, size, sha256, created_at, carried FROM file
         WHERE area = $1 AND (path = $2 OR (path >= $3 AND path < $4)) ORDER BY path {lock}";
     /// The files below a directory.
-    BELOW_LOCK = "SELECT path, object, size, sha256, created_at FROM file
+    BELOW_LOCK = "SELECT path, object, size, sha256, created_at, carried FROM file
         WHERE area = $1 AND path >= $2 AND path < $3 ORDER BY path LIMIT $4 {lock}";
     TREE_DELETE = "DELETE FROM file WHERE area = $1 AND (path = $2 OR (path >= $3 AND path < $4))";
     /// Files below a directory, once more at the root of another area. $5: the character at which their paths below

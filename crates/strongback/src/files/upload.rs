@@ -247,7 +247,7 @@ fn whole_put(
         return Ok(Change::Nothing((None, unnamed(tx, &[claim.id()])?)));
     }
     check_free(tx, &place.area, path, intent.existing)?;
-    let (file, mut garbage) = row_put(tx, &place, path, claim.id(), written)?;
+    let (file, mut garbage) = row_put(tx, &place, path, intent.existing, (claim.id(), written))?;
     let parts = parts_delete(tx, id)?;
     garbage.extend(unnamed(tx, &parts)?);
     operation::end(tx, id, "done")?;

@@ -20,7 +20,7 @@ use std::{
 use syntax::flat_yaml::FlatYaml;
 
 use self::disk::Disk;
-use super::source::{Found, FoundExperiment, FoundVersion, Outline, Source, Unread, fitting};
+use super::source::{Found, FoundExperiment, FoundVersion, Held, Outline, Source, Unread, fitting};
 use crate::{
     error::{Error, Result},
     registry::carried::{CarriedAliases, CarriedModel, CarriedVersion},
@@ -589,12 +589,15 @@ impl Source for Folder {
         Ok(spread(ids, |id| self.logged_model(id)).into_iter().flatten().collect())
     }
 
-    fn files(&mut self, _: &str) -> Result<Option<Vec<(String, u64)>>> {
+    fn files(&mut self, _: &Held<'_>) -> Result<Option<Vec<(String, u64)>>> {
         Ok(None)
     }
 
-    fn fetch(&mut self, artifact_uri: &str, _: &str, _: &mut std::fs::File) -> Result<()> {
-        Err(Error::invalid(format!("The files at {artifact_uri} are on a disk, and not asked for here.")))
+    fn fetch(&mut self, owner: &Held<'_>, _: &str, _: &mut std::fs::File) -> Result<()> {
+        Err(Error::invalid(format!(
+            "The files at {} are on a disk, and not asked for here.",
+            owner.artifact_uri
+        )))
     }
 
     fn unread(&self) -> Unread {

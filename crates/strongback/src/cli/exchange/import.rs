@@ -1,6 +1,7 @@
 //! The course of an import: outline, plan, batches, files, registry, check.
 
 mod files;
+mod gone;
 mod registry;
 
 use std::{
@@ -141,7 +142,14 @@ fn open(args: &MlflowArgs) -> Result<(Box<dyn Source>, Roots, String)> {
             let label = server.address().to_owned();
             Ok((Box::new(server), Roots::default(), label))
         }
-        _ => file(Path::new(given)),
+        // As MLflow writes the address of a folder; of another host's it says the path there.
+        Some("file") => match url::Url::parse(given).ok().and_then(|url| url.to_file_path().ok()) {
+            Some(path) => file(&path),
+            None => {
+                Err(Error::invalid(format!("{given} names no file of this machine. Write file:///path.")))
+            }
+        },
+        _ => file(Path::new(given.strip_prefix("file:").unwrap_or(given))),
     }
 }
 
@@ -259,7 +267,9 @@ impl Import<'_> {
         }
         self.report.unread = source.unread();
         self.aliases(&outline)?;
-        self.check()
+        self.check()?;
+        // What could not be read is not taken for what is gone.
+        if self.report.unread.count == 0 { self.gone() } else { Ok(()) }
     }
 
     fn done(&mut self, kind: ItemKind, there: usize, sender: Sender<'_>) {

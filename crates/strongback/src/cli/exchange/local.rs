@@ -18,7 +18,7 @@ pub(super) const MLMODEL: &str = "MLmodel";
 const DEPTH: usize = 64;
 
 /// Where files of a source may be on this machine.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Roots {
     /// Whether paths of the source are paths of this machine: not those that a server far away names.
     pub is_local: bool,
@@ -79,7 +79,10 @@ impl Roots {
             Some("mlflow-artifacts") => self.artifacts.is_none(),
             None | Some("file") if !uri.is_empty() => {
                 let place = |path: PathBuf| path.ancestors().skip(2).take(2).any(Path::is_dir);
-                self.folder.is_none() && !self.named(uri).is_some_and(place)
+                let is_known = self.is_local && self.named(uri).is_some_and(place);
+                let is_in_folder =
+                    self.in_folder(uri).is_some_and(|path| path.parent().is_some_and(Path::is_dir));
+                !is_known && !is_in_folder
             }
             _ => false,
         }
@@ -120,10 +123,20 @@ impl Roots {
     }
 }
 
-/// Files below a directory: paths below it with `/` between their parts, and sizes, in order. What is neither a file nor a directory,
-/// a link too, is counted and left.
-pub(super) fn walk(root: &Path) -> Result<(Vec<(String, u64)>, usize)> {
-    let (mut files, mut left) = (Vec::new(), 0);
+/// What lies below a directory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Walked {
+    /// Paths below it with `/` between their parts, and sizes, in order.
+    pub files: Vec<(String, u64)>,
+    /// How many are neither files nor directories, links too.
+    pub left: usize,
+    /// Files and directories whose name or depth no path here has, each with why.
+    pub unfit: Vec<String>,
+}
+
+/// What lies below a directory. No link is followed.
+pub(super) fn walk(root: &Path) -> Result<Walked> {
+    let mut walked = Walked::default();
     let mut open = vec![(root.to_owned(), String::new(), 0)];
     while let Some((dir, prefix, depth)) = open.pop() {
         let unreadable =
@@ -131,23 +144,29 @@ pub(super) fn walk(root: &Path) -> Result<(Vec<(String, u64)>, usize)> {
         for entry in fs::read_dir(&dir).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let kind = entry.file_type().map_err(unreadable)?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|_| depth < DEPTH) else {
-                left += 1;
+            if !kind.is_dir() && !kind.is_file() {
+                walked.left += 1;
                 continue;
-            };
-            let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-            if kind.is_dir() {
-                open.push((entry.path(), path, depth + 1));
-            } else if kind.is_file() {
-                files.push((path, entry.metadata().map_err(unreadable)?.len()));
-            } else {
-                left += 1;
             }
+            let name = entry.file_name();
+            let why = match name.to_str() {
+                None => "its name is not UTF-8 text",
+                Some(_) if depth == DEPTH => "it lies below too many directories",
+                Some(name) => {
+                    let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+                    match kind.is_dir() {
+                        true => open.push((entry.path(), path, depth + 1)),
+                        false => walked.files.push((path, entry.metadata().map_err(unreadable)?.len())),
+                    }
+                    continue;
+                }
+            };
+            walked.unfit.push(format!("{}: {why}", entry.path().display()));
         }
     }
-    files.sort_unstable();
-    Ok((files, left))
+    walked.files.sort_unstable();
+    walked.unfit.sort_unstable();
+    Ok(walked)
 }
 
 /// Opens a file below a root, which must not be a link.
@@ -174,6 +193,8 @@ pub(super) fn scratch() -> Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
     use super::*;
 
     #[test]
@@ -224,6 +245,14 @@ mod tests {
         assert!(
             bare.is_out_of_reach("/gone/far/1/r/artifacts") && !bare.is_out_of_reach("s3://b/1/r/artifacts")
         );
+        // Somebody else's paths say nothing of this machine, and a folder's runs may have been moved with it, or lie elsewhere.
+        let here = format!("{}/1/never/artifacts", at("my runs").display());
+        assert!(
+            !bare.is_out_of_reach(&here) && Roots { is_local: false, ..bare.clone() }.is_out_of_reach(&here)
+        );
+        let folder = Roots { folder: Some(dir.path().join("mlruns")), ..bare };
+        assert!(!folder.is_out_of_reach("/gone/mlruns/1/r/artifacts"));
+        assert!(folder.is_out_of_reach("/gone/mlruns/1/another/artifacts"));
         assert!(is_elsewhere("s3://b/x") && is_elsewhere("dbfs:/x"));
         assert!(!is_elsewhere("/x") && !is_elsewhere("file:///x") && !is_elsewhere(r"C:\runs"));
     }
@@ -272,7 +301,15 @@ mod tests {
         fs::write(dir.path().join("a/b/file"), "text").unwrap();
         std::os::unix::fs::symlink("/etc", dir.path().join("etc")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("a/passwd")).unwrap();
-        assert_eq!(walk(dir.path()).unwrap(), (vec![("a/b/file".to_owned(), 4)], 2));
+        let deep = ["d"; DEPTH].join("/");
+        fs::create_dir_all(dir.path().join(&deep)).unwrap();
+        fs::write(dir.path().join(&deep).join("file"), "").unwrap();
+        fs::write(dir.path().join("a").join(OsStr::from_bytes(b"caf\xe9.txt")), "").unwrap();
+        let walked = walk(dir.path()).unwrap();
+        assert_eq!((walked.files, walked.left), (vec![("a/b/file".to_owned(), 4)], 2));
+        let [name, depth] = walked.unfit.as_slice() else { panic!("{:?}", walked.unfit) };
+        assert!(name.contains("caf") && name.ends_with("is not UTF-8 text"), "{name}");
+        assert!(depth.ends_with("d/file: it lies below too many directories"), "{depth}");
         open(dir.path(), "a/passwd").unwrap_err();
     }
 }

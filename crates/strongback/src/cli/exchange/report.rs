@@ -43,10 +43,12 @@ pub(super) struct FileLine {
     pub stored: usize,
     /// That are here now and equal, by SHA-256.
     pub equal: usize,
-    /// Runs and logged models whose files stay in a bucket.
+    /// Runs, logged models and, where one goes back, versions whose files stay where clients reach them by themselves.
     pub elsewhere: usize,
     /// Runs and logged models of which nobody can say whether they have files, since the place is not on this machine.
     pub out_of_reach: usize,
+    /// Those that are here and differ, and stay since no import stored them: path and whose.
+    pub different: Vec<String>,
     /// Links and the like that were left.
     pub left: usize,
     /// Why files could not come, each with its place.
@@ -68,7 +70,7 @@ pub(super) struct Way {
 pub(super) const COMING: Way = Way {
     heads: ["THERE", "EQUAL HERE"],
     place: "here",
-    differs: "is here and differs, as what was changed here since, or has more here, does",
+    differs: "is here and differs, as what was changed here since, has more here, or lost a tag there, does",
 };
 /// From this one into another.
 pub(super) const GOING: Way = Way {
@@ -100,6 +102,8 @@ pub(super) struct Report {
     pub moved: Vec<(String, String, String)>,
     /// Aliases that were taken away, since they are there no more: `model@alias`.
     pub aliases_removed: Vec<String>,
+    /// What an earlier import brought and is not there any more, by kind, with its id here: it stays.
+    pub gone: BTreeMap<&'static str, Vec<String>>,
     /// What is there and has no place here.
     pub left_behind: BTreeMap<String, u64>,
     /// What could not be read there.
@@ -122,6 +126,7 @@ impl Report {
             refused: Vec::new(),
             moved: Vec::new(),
             aliases_removed: Vec::new(),
+            gone: BTreeMap::new(),
             left_behind: BTreeMap::new(),
             unread: Unread::default(),
             seconds: 0.0,
@@ -195,7 +200,12 @@ impl Report {
             vec![what.to_owned(), there, made, "0".to_owned(), equal]
         };
         let none = || "-".to_owned();
-        rows.push(row("points", self.points.0.to_string(), none(), self.points.1.to_string()));
+        // More than came may be here: then nobody counted which of them are equal.
+        let points = match self.points {
+            (there, here) if here > there => format!("{here} here"),
+            (_, here) => here.to_string(),
+        };
+        rows.push(row("points", self.points.0.to_string(), none(), points));
         rows.push(row("aliases", self.aliases.0.to_string(), none(), self.aliases.1.to_string()));
         let files = &self.files;
         rows.push(row("files", files.there.to_string(), files.stored.to_string(), files.equal.to_string()));
@@ -206,7 +216,8 @@ impl Report {
         }
         if files.elsewhere > 0 {
             printer::talk(&format!(
-                "files of {} runs and logged models stay in the bucket that their experiment names",
+                "files of {} runs, models and versions stay where they are, in a bucket or another place that clients reach by \
+                 themselves",
                 files.elsewhere
             ));
         }
@@ -223,6 +234,10 @@ impl Report {
         for alias in self.aliases_removed.iter().take(NAMED) {
             printer::talk(&format!("the alias {alias} was taken away, as it was there"));
         }
+        let gone = self.gone.iter().flat_map(|(kind, ids)| ids.iter().map(move |id| (kind, id)));
+        for (kind, id) in gone.take(NAMED) {
+            printer::talk(&format!("{kind} {id} came earlier and is not there any more; it stays here"));
+        }
         for (kind, there, here) in self.moved.iter().take(NAMED) {
             printer::talk(&format!("{kind} {there} is {here} here"));
         }
@@ -234,6 +249,9 @@ impl Report {
             lines.push(format!("{} {id}: {why}", kind.map_or("aliases of", ItemKind::name)));
         }
         lines.extend(self.files.refused.iter().map(|why| format!("file {why}")));
+        let stays =
+            |file| format!("file {file} is here and differs, as it was stored here in another way; it stays");
+        lines.extend(self.files.different.iter().map(stays));
         for (kind, line) in &self.items {
             let Way { place, differs, .. } = self.way;
             lines.extend(line.missing.iter().map(|id| format!("{kind} {id} is not {place}")));

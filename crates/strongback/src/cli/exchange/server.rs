@@ -5,6 +5,7 @@
 //! the interface does not give them.
 
 mod api;
+mod files;
 #[cfg(test)]
 mod tests;
 #[expect(clippy::struct_field_names, reason = "the fields have the names of MLflow's messages")]
@@ -19,18 +20,17 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use syntax::paths::ArtifactPath;
 
 use self::{
     api::{Api, CALLS_MAX, Call},
     wire::{
-        DownloadUri, Experiments, Files, LoggedModel, LoggedModels, Metric, Metrics, Models, OneLoggedModel,
-        OneRun, Page, RunIds, Runs, Versions,
+        DownloadUri, Experiments, LoggedModel, LoggedModels, Metric, Metrics, Models, OneLoggedModel, OneRun,
+        Page, RunIds, Runs, Versions,
     },
 };
 use super::{
     numbers::Numbers,
-    source::{Found, FoundVersion, Outline, Source, Unread},
+    source::{Found, FoundVersion, Held, Outline, Source, Unread},
 };
 use crate::{
     cli::client::segment,
@@ -56,12 +56,6 @@ const POINTS_A_CALL: usize = 25_000;
 const POINTS_AT_FIRST: usize = 5_000;
 /// Pages of one list, so that a server that never ends is left.
 const PAGES_MAX: usize = 1_000_000;
-/// Files below one root.
-const FILES_MAX: usize = 1_000_000;
-/// Levels of folders below one root.
-const DEPTH_MAX: usize = 64;
-/// Where a server passes files on.
-const ARTIFACTS: &str = "/api/2.0/mlflow-artifacts/artifacts";
 /// The tag by which MLflow tells prompts from models, which it searches apart.
 const PROMPTS: &str = "tags.`mlflow.prompt.is_prompt` = 'true'";
 
@@ -439,82 +433,6 @@ impl Asked {
                 found
             }))
     }
-
-    /// The path of a root that this server passes on; none for one that it does not.
-    fn root(&self, artifact_uri: &str) -> Result<Option<ArtifactPath>> {
-        let Some(rest) = artifact_uri.strip_prefix("mlflow-artifacts:") else { return Ok(None) };
-        let path = match rest.strip_prefix("//") {
-            None => rest,
-            Some(rest) => {
-                let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-                let ours = url::Url::parse(self.api.address()).map_err(Error::internal)?;
-                let named = url::Url::parse(&format!("{}://{host}", ours.scheme())).ok();
-                if !host.is_empty() && named.is_none_or(|named| named.origin() != ours.origin()) {
-                    return Ok(None);
-                }
-                path
-            }
-        };
-        let path = ArtifactPath::parse_directory(path.trim_matches('/'));
-        path.map(Some).map_err(|error| {
-            Error::invalid(format!("The files at '{artifact_uri}' cannot be asked for: {error}."))
-        })
-    }
-
-    async fn files(&self, root: &ArtifactPath) -> Result<Vec<(String, u64)>> {
-        let (mut files, mut folders) = (Vec::new(), vec![ArtifactPath::root()]);
-        for _ in 0..DEPTH_MAX {
-            let listed = together(
-                folders.iter().map(|folder| async move { Ok((folder, self.listed(root, folder).await?)) }),
-            );
-            let mut next = Vec::new();
-            for (folder, entries) in listed.await? {
-                for entry in entries {
-                    let odd = |error| {
-                        Error::unavailable(format!(
-                            "{} lists a path that is none: {error}.",
-                            self.api.address()
-                        ))
-                    };
-                    let name = entry.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-                    let path = ArtifactPath::parse(name).and_then(|name| folder.join(&name)).map_err(odd)?;
-                    match entry.is_dir {
-                        true => next.push(path),
-                        false => files
-                            .push((path.as_str().to_owned(), u64::try_from(entry.file_size.0).unwrap_or(0))),
-                    }
-                }
-            }
-            if files.len() + next.len() > FILES_MAX {
-                break;
-            }
-            if next.is_empty() {
-                files.sort_unstable();
-                files.dedup_by(|a, b| a.0 == b.0);
-                return Ok(files);
-            }
-            folders = next;
-        }
-        Err(Error::invalid(format!(
-            "{} lists more than {FILES_MAX} files or {DEPTH_MAX} levels of folders at '{}'.",
-            self.api.address(),
-            root.as_str()
-        )))
-    }
-
-    async fn listed(&self, root: &ArtifactPath, folder: &ArtifactPath) -> Result<Vec<wire::File>> {
-        let path = root.join(folder).map_err(|error| Error::invalid(error.to_string()))?;
-        let call = Call::get(ARTIFACTS, vec![("path", path.as_str().to_owned())]);
-        Ok(self.api.ask::<Files>(&call).await?.unwrap_or_default().split().0)
-    }
-
-    async fn fetch(&self, root: &ArtifactPath, path: &str, into: &mut std::fs::File) -> Result<()> {
-        let path = ArtifactPath::parse(path)
-            .and_then(|path| root.join(&path))
-            .map_err(|error| Error::invalid(error.to_string()))?;
-        let path: Vec<String> = path.segments().map(segment).collect();
-        self.api.download(&Call::get(format!("{ARTIFACTS}/{}", path.join("/")), Vec::new()), into).await
-    }
 }
 
 /// Whether an id can stand in a filter.
@@ -545,17 +463,15 @@ impl Source for Server {
         Ok(self.runtime.block_on(found)?.into_iter().flatten().collect())
     }
 
-    fn files(&mut self, artifact_uri: &str) -> Result<Option<Vec<(String, u64)>>> {
-        let Some(root) = self.asked.root(artifact_uri)? else { return Ok(None) };
+    fn files(&mut self, owner: &Held<'_>) -> Result<Option<Vec<(String, u64)>>> {
+        let Some(root) = self.asked.root(owner)? else { return Ok(None) };
         self.runtime.block_on(self.asked.files(&root)).map(Some)
     }
 
-    fn fetch(&mut self, artifact_uri: &str, path: &str, into: &mut std::fs::File) -> Result<()> {
-        let Some(root) = self.asked.root(artifact_uri)? else {
-            let address = self.asked.api.address();
-            return Err(Error::invalid(format!(
-                "The files at {artifact_uri} are not passed on by {address}."
-            )));
+    fn fetch(&mut self, owner: &Held<'_>, path: &str, into: &mut std::fs::File) -> Result<()> {
+        let Some(root) = self.asked.root(owner)? else {
+            let (address, place) = (self.asked.api.address(), owner.artifact_uri);
+            return Err(Error::invalid(format!("The files at {place} are not passed on by {address}.")));
         };
         self.runtime.block_on(self.asked.fetch(&root, path, into))
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     error::Result,
+    exchange::ItemKind,
     registry::carried::{CarriedAliases, CarriedModel, CarriedVersion},
     tracking::{
         experiment::carried::CarriedExperiment, model::carried::CarriedLoggedModel, run::carried::CarriedRun,
@@ -60,6 +61,17 @@ pub(super) struct FoundVersion {
     pub storage_location: String,
 }
 
+/// Who has files there, and where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held<'h> {
+    /// A run, a logged model or a version.
+    pub kind: ItemKind,
+    /// Its id there.
+    pub id: &'h str,
+    /// The root of its files.
+    pub artifact_uri: &'h str,
+}
+
 /// A store that is read.
 pub(super) trait Source: Send {
     /// What it holds.
@@ -74,12 +86,12 @@ pub(super) trait Source: Send {
     /// Logged models in whole, in any order; those that went meanwhile are left out.
     fn logged_models(&mut self, ids: &[String]) -> Result<Vec<Found<CarriedLoggedModel>>>;
 
-    /// The files below an artifact root, as paths below it with sizes; none where this store cannot be asked for them, as for a root
-    /// on its own disk, which the caller reads itself.
-    fn files(&mut self, artifact_uri: &str) -> Result<Option<Vec<(String, u64)>>>;
+    /// Somebody's files, as paths below the root with sizes; none where this store cannot be asked for them, as for a root on a disk,
+    /// which the caller reads itself.
+    fn files(&mut self, owner: &Held<'_>) -> Result<Option<Vec<(String, u64)>>>;
 
     /// Writes one of those files into a local one.
-    fn fetch(&mut self, artifact_uri: &str, path: &str, into: &mut std::fs::File) -> Result<()>;
+    fn fetch(&mut self, owner: &Held<'_>, path: &str, into: &mut std::fs::File) -> Result<()>;
 
     /// What could not be read so far.
     fn unread(&self) -> Unread;

@@ -10,7 +10,7 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{broken, wrong_field};
+use super::{SHOWN_BYTES_MAX, broken, cut, wrong_field};
 use crate::error::{Code, Error, Result};
 
 /// Levels that a text may be nested.
@@ -32,8 +32,19 @@ pub(super) fn check(json: &[u8]) -> Result<()> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     match Checked::deserialize(&mut reader).and_then(|_| reader.end()) {
         Ok(()) => Ok(()),
-        Err(error) if error.is_data() => Err(named(json)),
+        Err(error) if error.is_data() || unfit(&error).is_some() => Err(named(json)),
         Err(error) => Err(broken(&error)),
+    }
+}
+
+/// What is wrong with a value that is well written and that nothing here can hold.
+fn unfit(error: &serde_json::Error) -> Option<&'static str> {
+    let text = error.to_string();
+    let [number, half] = ["number out of range", "surrogate"].map(|part| text.contains(part));
+    match (number, half) {
+        (true, _) => Some("it is beyond the numbers of 64 bits"),
+        (_, true) => Some("it has half of a character: a surrogate (\\ud800 to \\udfff) that stands alone"),
+        _ => None,
     }
 }
 
@@ -44,7 +55,14 @@ fn named(json: &[u8]) -> Error {
         Ok(_) => Error::internal("a body was refused and then was not"),
         Err(error) => {
             let path = error.path().to_string().replace('\0', "\\0");
-            wrong_field(&path, &error.into_inner(), None)
+            let inner = error.into_inner();
+            match unfit(&inner) {
+                Some(why) => Error::invalid(format!(
+                    "Invalid value for parameter '{}' supplied: {why}.",
+                    cut(path, SHOWN_BYTES_MAX)
+                )),
+                None => wrong_field(&path, &inner, None),
+            }
         }
     }
 }

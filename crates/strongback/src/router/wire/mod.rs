@@ -40,8 +40,8 @@ const WHY_BYTES_MAX: usize = 1_000;
 /// Names of the fields of a request that are lists.
 pub type ListFields = HashSet<String>;
 
-/// Reads a request type: the body's fields, then the query's, then the path's, later ones winning. None of them may be
-/// given twice in one place. `lists` names the fields that are lists: a query that has such a field once means a list
+/// Reads a request type: the body's fields and the query's, none of which may be given twice, and the path's, which win: clients
+/// repeat them in the body. `lists` names the fields that are lists: a query that has such a field once means a list
 /// of one. A large body is read beside the worker, which goes on with other requests meanwhile.
 pub fn parse<T: DeserializeOwned>(input: &Input, lists: &ListFields) -> Result<T> {
     /// A worker is through with less in about a millisecond.
@@ -61,10 +61,11 @@ fn parse_here<T: DeserializeOwned>(input: &Input, lists: &ListFields) -> Result<
     if input.params.is_empty() && input.query.is_empty() && body.first() == Some(&b'{') {
         return from_slice(body);
     }
-    let mut given = Map::new();
-    add_query(&mut given, &input.query, lists)?;
-    given.extend(input.params.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
-    from_slice(&merge::over(&object(body)?, &given)?)
+    let mut query = Map::new();
+    add_query(&mut query, &input.query, lists)?;
+    let path =
+        input.params.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect();
+    from_slice(&merge::over(&object(body)?, query, path)?)
 }
 
 fn add_query(fields: &mut Map<String, Value>, query: &str, lists: &ListFields) -> Result<()> {

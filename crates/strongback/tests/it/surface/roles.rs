@@ -22,6 +22,7 @@ const TOKENS: &[(&str, &str)] = &[("auth", "tokens"), ("webhooks_allow", "127.0.
 const NO_EVENT: &[&str] = &[
     "POST /api/1.0/sql",
     "POST /api/1.0/exchange/plan",
+    "POST /api/1.0/exchange/known",
     "POST /api/1.0/exchange/check",
     "POST /api/1.0/exchange/give",
     "POST /api/1.0/exchange/files",

@@ -67,7 +67,8 @@ impl Named {
             },
             // The address may hold a password.
             other @ ("mysql" | "mssql" | "oracle") => Err(Error::invalid(format!(
-                "A database {other}:// is not understood: those of MLflow are read and written in SQLite and PostgreSQL."
+                "A database {other}:// is not understood: those of MLflow are read and written in SQLite and PostgreSQL. Start \
+                 MLflow's own server on it, and import from that: strongback import mlflow http://127.0.0.1:5000"
             ))),
             _ => Ok(None),
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::source::{Found, FoundExperiment, Outline, Source, Unread, fitting},
+    super::source::{Found, FoundExperiment, Held, Outline, Source, Unread, fitting},
     Database, Of,
 };
 use crate::{
@@ -386,12 +386,12 @@ impl Source for Database {
         Ok(found)
     }
 
-    fn files(&mut self, _: &str) -> Result<Option<Vec<(String, u64)>>> {
+    fn files(&mut self, _: &Held<'_>) -> Result<Option<Vec<(String, u64)>>> {
         Ok(None)
     }
 
-    fn fetch(&mut self, artifact_uri: &str, _: &str, _: &mut std::fs::File) -> Result<()> {
-        Err(Error::invalid(format!("The files at {artifact_uri} are not in the database.")))
+    fn fetch(&mut self, owner: &Held<'_>, _: &str, _: &mut std::fs::File) -> Result<()> {
+        Err(Error::invalid(format!("The files at {} are not in the database.", owner.artifact_uri)))
     }
 
     fn unread(&self) -> Unread {

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use super::{
     super::{
         batch::insist,
-        local::{self, MLMODEL},
-        source::Source,
+        local::{self, MLMODEL, Walked},
+        source::{Held, Source},
     },
     ASK, Import,
 };
@@ -29,6 +29,12 @@ pub(super) struct Owner {
     pub(super) artifact_uri: String,
 }
 
+impl Owner {
+    fn held(&self) -> Held<'_> {
+        Held { kind: self.kind, id: &self.from, artifact_uri: &self.artifact_uri }
+    }
+}
+
 /// The files that somebody has there: in a directory of this machine, or to be had from the source.
 struct FilesThere<'o> {
     owner: &'o Owner,
@@ -43,7 +49,7 @@ impl FilesThere<'_> {
             Some(root) => local::open(root, path),
             None => {
                 let mut file = local::scratch()?;
-                source.fetch(&self.owner.artifact_uri, path, &mut file)?;
+                source.fetch(&self.owner.held(), path, &mut file)?;
                 file.rewind().map_err(Error::internal)?;
                 Ok(file)
             }
@@ -90,11 +96,12 @@ impl Import<'_> {
             false => self.roots.directory(&owner.artifact_uri, &owner.from),
         };
         let there = match root {
-            Some(root) => local::walk(&root).map(|(files, left)| {
+            Some(root) => local::walk(&root).map(|Walked { files, left, unfit }| {
                 self.report.files.left += left;
+                self.report.files.refused.extend(unfit);
                 (Some(root), files)
             }),
-            None => source.files(&owner.artifact_uri).map(|files| {
+            None => source.files(&owner.held()).map(|files| {
                 if files.is_none() && self.roots.is_out_of_reach(&owner.artifact_uri) {
                     self.report.files.out_of_reach += 1;
                 }
@@ -169,10 +176,15 @@ impl Import<'_> {
                 }
             };
             let sha256 = hex::encode(hasher.finalize());
-            let is_here =
-                before.and_then(|before| before.get(path)).is_some_and(|here| here.sha256 == sha256);
+            let here = before.and_then(|before| before.get(path));
+            let (is_here, is_other) =
+                here.map_or((false, false), |here| (here.sha256 == sha256, !here.is_carried));
             digests.insert((owner.id.clone(), path.clone()), sha256);
             if is_here {
+                continue;
+            }
+            if is_other {
+                self.report.files.different.push(format!("{path} of {}", owner.id));
                 continue;
             }
             let segments: Vec<_> = path.split('/').map(segment).collect();

@@ -16,7 +16,8 @@ use axum::{
 };
 use serde_json::{Value as Json, json};
 
-use super::*;
+use super::{files::ARTIFACTS, *};
+use crate::exchange::ItemKind;
 
 /// What is asked: the path, the query, the body and the login.
 struct Asked {
@@ -273,27 +274,58 @@ fn files_are_listed_and_fetched() {
             json(&json!({"files": [{"path": "r", "is_dir": true}]}))
         }
         ("/api/2.0/mlflow-artifacts/artifacts/1/a/artifacts/b%20c", _) => (200, b"hello".to_vec()),
+        ("/api/2.0/mlflow/artifacts/list", "") if asked.of("run_id") == "r" => {
+            json(&json!({"files": [{"path": "d", "is_dir": true}]}))
+        }
+        ("/api/2.0/mlflow/artifacts/list", "d") => {
+            json(&json!({"files": [{"path": "d/x y", "file_size": 2}]}))
+        }
+        ("/get-artifact", "d/x y") if asked.of("run_uuid") == "r" => (200, b"hi".to_vec()),
+        ("/api/2.0/mlflow/logged-models/m/artifacts/directories", _) => {
+            json(&json!({"files": [{"path": "MLmodel", "file_size": 3}]}))
+        }
+        ("/ajax-api/2.0/mlflow/logged-models/m/artifacts/files", _)
+            if asked.of("artifact_file_path") == "MLmodel" =>
+        {
+            (200, b"yml".to_vec())
+        }
         _ => missing(),
     });
     let mut server = server(&address);
     let root = "mlflow-artifacts:/1/a/artifacts";
     let expect = vec![("b c".to_owned(), 5), ("m/x".to_owned(), 3)];
-    assert_eq!(server.files(root).unwrap(), Some(expect.clone()));
-    assert_eq!(server.files(&root.replace(":/", &format!("://{}/", &address[7..]))).unwrap(), Some(expect));
-    for elsewhere in ["s3://b/a", "file:///a", "/a", "mlflow-artifacts://other/1/a/artifacts"] {
-        assert_eq!(server.files(elsewhere).unwrap(), None, "{elsewhere}");
+    let run = |artifact_uri| Held { kind: ItemKind::Run, id: "r", artifact_uri };
+    assert_eq!(server.files(&run(root)).unwrap(), Some(expect.clone()));
+    let named = root.replace(":/", &format!("://{}/", &address[7..]));
+    assert_eq!(server.files(&run(&named)).unwrap(), Some(expect));
+    for elsewhere in ["s3://b/a", "", "mlflow-artifacts://other/1/a/artifacts"] {
+        assert_eq!(server.files(&run(elsewhere)).unwrap(), None, "{elsewhere}");
     }
+    let version = Held { kind: ItemKind::Version, id: "v/1", artifact_uri: "/models/v" };
+    assert_eq!(server.files(&version).unwrap(), None);
     for wrong in ["mlflow-artifacts:/out", "mlflow-artifacts:/round", "mlflow-artifacts:/a/../../b"] {
-        assert!(server.files(wrong).is_err(), "{wrong}");
+        assert!(server.files(&run(wrong)).is_err(), "{wrong}");
     }
-    let mut file = tempfile::tempfile().unwrap();
-    server.fetch(root, "b c", &mut file).unwrap();
-    let mut text = String::new();
-    file.rewind().unwrap();
-    file.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "hello");
-    for absent in ["absent", "../x", "/etc/passwd"] {
-        assert!(server.fetch(root, absent, &mut file).is_err(), "{absent}");
+    // What lies on the disk there is had as the pages there have it.
+    let model = Held {
+        kind: ItemKind::LoggedModel,
+        id: "m",
+        artifact_uri: "file:///srv/mlruns/1/models/m/artifacts",
+    };
+    let on_disk = run("/srv/mlruns/1/r/artifacts");
+    assert_eq!(server.files(&on_disk).unwrap(), Some(vec![("d/x y".to_owned(), 2)]));
+    assert_eq!(server.files(&model).unwrap(), Some(vec![("MLmodel".to_owned(), 3)]));
+    for (owner, path, expected) in
+        [(&run(root), "b c", "hello"), (&on_disk, "d/x y", "hi"), (&model, "MLmodel", "yml")]
+    {
+        let (mut file, mut text) = (tempfile::tempfile().unwrap(), String::new());
+        server.fetch(owner, path, &mut file).unwrap();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, expected);
+        for absent in ["absent", "../x", "/etc/passwd"] {
+            assert!(server.fetch(owner, absent, &mut file).is_err(), "{absent}");
+        }
     }
 }
 

@@ -26,6 +26,12 @@ pub fn examples() -> Vec<Example> {
     vec![
         Example::new("POST", "/api/1.0/exchange/plan", plan)
             .note("whoever takes what another store holds writes a past"),
+        Example::new(
+            "POST",
+            "/api/1.0/exchange/known",
+            json!({ "source": "old.db", "kind": "run", "after": "" }),
+        )
+        .note("whoever takes what another store holds writes a past"),
         Example::new("POST", "/api/1.0/exchange/take", take),
         Example::new("POST", "/api/1.0/exchange/check", json!({ "kind": "run", "ids": ["$run$"] }))
             .note("reads everything that is kept"),
