@@ -321,6 +321,7 @@ PLATFORM = [
             "items": [{"id": "7", "name": "$fresh$", "artifact_location": "s3://bucket/7"}],
         },
     ),
+    (f"POST {ONE}/exchange/known", {"source": "old.db", "kind": "run", "after": ""}),
     (f"POST {ONE}/exchange/check", {"kind": "run", "ids": ["$run$"]}),
     (f"POST {ONE}/exchange/files", {"kind": "run", "ids": ["$run$"]}),
     (f"POST {ONE}/exchange/give", {"kind": "run", "of": "$exp$", "max_results": 5}),

@@ -308,6 +308,36 @@ def test_broken_body(raw, known, method, path, broken):
     check_refused(send(raw, known, method, path, BROKEN[broken]))
 
 
+@pytest.mark.beyond  # the reference answers 500, or takes infinity
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("value", "1e400", "beyond the numbers of 64 bits"),
+        ("value", "-1e400", "beyond the numbers of 64 bits"),
+        ("step", "9" * 400, "beyond the numbers of 64 bits"),
+        ("key", '"a\\ud800b"', "half of a character"),
+    ],
+)
+def test_what_nothing_holds_is_refused_by_its_field(raw, known, field, value, why):
+    fields = {"run_id": json.dumps(known["$run"]), "key": '"huge"', "value": "1", "timestamp": "1", field: value}
+    body = "{" + ", ".join(f'"{name}": {text}' for name, text in fields.items()) + "}"
+    answer = raw.post(f"{MLFLOW}/runs/log-metric", body)
+    assert (answer.status, answer.error_code) == (400, "INVALID_PARAMETER_VALUE"), answer
+    assert f"'{field}'" in answer.message
+    assert why in answer.message
+
+
+@pytest.mark.beyond  # the reference passes over the query
+def test_a_query_never_contradicts_the_body(raw, client, experiment_id):
+    kept, other = (client.create_run(experiment_id).info.run_id for _ in range(2))
+    answer = raw.post(f"{MLFLOW}/runs/delete?run_id={other}", {"run_id": kept})
+    assert (answer.status, answer.error_code) == (400, "INVALID_PARAMETER_VALUE"), answer
+    assert "'run_id'" in answer.message
+    assert {client.get_run(run).info.lifecycle_stage for run in (kept, other)} == {"active"}
+    assert raw.post(f"{MLFLOW}/runs/delete?run_id={kept}", {"run_id": kept}).status == 200
+    assert raw.post(f"{MLFLOW}/runs/delete?run_id={other}", {}).status == 200
+
+
 def test_raw_nan_literal_stores_nothing(raw, known, client):
     body = '{"run_id": "%s", "key": "literal", "value": NaN, "timestamp": 1}' % known["$run"]  # noqa: UP031
     answer = raw.post(f"{MLFLOW}/runs/log-metric", body)

@@ -44,6 +44,7 @@ class Peer:
     def __init__(self, folder, *flags, store=None, **variables):
         self.folder, self.flags, self.variables = folder, flags, variables
         self.store = store or f"sqlite:///{folder}/mlflow.db"
+        folder.mkdir(exist_ok=True)
         self.port = launcher.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
@@ -400,6 +401,55 @@ def test_a_server_that_ends_in_the_middle_is_an_error_and_the_rest_comes_later(t
             once_more(ours, peer.url)
     finally:
         peer.end()
+
+
+def test_files_on_the_disk_of_a_server_come_too(tmp_path):
+    """Of a server that passes no files on, as one with `--default-artifact-root /srv/mlruns`."""
+    peer = Peer(tmp_path / "peer", "--default-artifact-root", str(tmp_path / "roots"))
+    try:
+        client = MlflowClient(peer.url)
+        home = client.create_experiment("disk")
+        assert client.get_experiment(home).artifact_location.startswith(str(tmp_path / "roots"))
+        runs = [client.create_run(home).info.run_id for _ in range(3)]
+        folder = tmp_path / "files"
+        for name in ODD:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(name)
+        client.log_artifacts(runs[0], str(folder), "dir")
+        client.log_text(runs[1], "deleted", "a.txt")
+        client.delete_run(runs[1])
+        model = client.create_logged_model(home, "net").model_id
+        client.log_model_artifacts(model, str(folder))
+        client.finalize_logged_model(model, "READY")
+        with launcher.on_store("sqlite", tmp_path / "ours") as ours:
+            code, report, talk = run_import(ours, source=peer.url)
+            assert code == 0, (talk, report)
+            assert report["files"]["equal"] == report["files"]["there"] == 2 * len(ODD) + 1
+            assert_same(
+                {"files": files_here(ours.url, runs[0], model)}, {"files": files_here(peer.url, runs[0], model)}
+            )
+            code, report, talk = run_import(ours, source=peer.url)
+            assert (code, report["files"]["stored"]) == (0, 0), (talk, report)
+            # What its disk has no more is an error there, and none of this machine's paths is read in its place.
+            (tmp_path / "roots").rename(tmp_path / "gone")
+            code, report, talk = run_import(ours, source=peer.url)
+            assert report["files"]["there"] == 0, (talk, report)
+    finally:
+        peer.end()
+
+
+def files_here(url, run_id, model_id):
+    """Paths and sizes as a server lists them."""
+    client = MlflowClient(url)
+
+    def below(lister, owner, path=None):
+        for file in lister(owner, path):
+            if file.is_dir:
+                yield from below(lister, owner, file.path)
+            else:
+                yield f"{owner}/{file.path}", file.file_size
+
+    return dict(below(client.list_artifacts, run_id)) | dict(below(client.list_logged_model_artifacts, model_id))
 
 
 def test_a_server_that_asks_for_a_login_is_told_one(tmp_path, monkeypatch):

@@ -19,8 +19,11 @@ impl Import<'_> {
                 let gone = page.into_iter().filter(|item| !self.mapping.has(kind, &item.id));
                 let gone: Vec<String> = gone.map(|item| item.target).collect();
                 for part in gone.chunks(ASK) {
-                    let here = self.ask(kind, part.to_vec())?.items.into_iter().map(|item| item.id);
-                    self.report.gone.entry(kind.name()).or_default().extend(here);
+                    let here = self.ask(kind, part.to_vec())?.items;
+                    if !here.is_empty() {
+                        let named = self.report.gone.entry(kind.name()).or_default();
+                        named.extend(here.into_iter().map(|item| item.id));
+                    }
                 }
             }
         }
