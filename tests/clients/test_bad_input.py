@@ -316,6 +316,10 @@ def test_broken_body(raw, known, method, path, broken):
         ("value", "-1e400", "beyond the numbers of 64 bits"),
         ("step", "9" * 400, "beyond the numbers of 64 bits"),
         ("key", '"a\\ud800b"', "half of a character"),
+        ("value", "NaN", 'write it as a text: "NaN"'),
+        ("value", "Infinity", 'write it as a text: "NaN"'),
+        ("value", "-Infinity", 'write it as a text: "NaN"'),
+        ("value", "\n NaN", 'write it as a text: "NaN"'),
     ],
 )
 def test_what_nothing_holds_is_refused_by_its_field(raw, known, field, value, why):

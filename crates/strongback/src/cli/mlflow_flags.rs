@@ -211,7 +211,11 @@ impl WithoutEffect {
             ("--uvicorn-opts", self.uvicorn_opts.is_some(), "there is no uvicorn here"),
             ("--waitress-opts", self.waitress_opts.is_some(), "there is no waitress here"),
             ("--dev", self.dev, "--log strongback=debug says more about what is done"),
-            ("--static-prefix", self.static_prefix.is_some(), "MLflow's pages are at /mlflow/ (--mlflow-ui)"),
+            (
+                "--static-prefix",
+                self.static_prefix.is_some(),
+                "MLflow's pages are at /mlflow/ (--mlflow-ui); clients leave the prefix out of MLFLOW_TRACKING_URI",
+            ),
             (
                 "--expose-prometheus",
                 self.expose_prometheus.is_some(),

@@ -27,16 +27,20 @@ pub(super) struct Intent {
     pub subject: String,
     #[serde(default)]
     pub existing: Existing,
+    /// How many parts were announced, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<u32>,
 }
 
 impl Intent {
-    pub(super) fn new(place: &Place, path: &ArtifactPath, existing: Existing) -> Self {
+    fn new(place: &Place, path: &ArtifactPath, existing: Existing, parts: Option<u32>) -> Self {
         Self {
             area: place.area.clone(),
             path: path.as_str().to_owned(),
             asset: place.asset,
             subject: place.subject.clone(),
             existing,
+            parts,
         }
     }
 
@@ -52,9 +56,9 @@ pub(super) fn begin(
     kind: &str,
     place: &Place,
     path: &ArtifactPath,
-    existing: Existing,
+    (existing, parts): (Existing, Option<u32>),
 ) -> Result<(Uuid, Event)> {
-    let intent = serde_json::to_value(Intent::new(place, path, existing)).map_err(Error::internal)?;
+    let intent = serde_json::to_value(Intent::new(place, path, existing, parts)).map_err(Error::internal)?;
     let (id, event) = operation::begin(tx, kind, &intent)?;
     Ok((id, event.asset(place.asset, 0).subject(place.subject.as_str())))
 }

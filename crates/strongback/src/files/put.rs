@@ -50,7 +50,7 @@ async fn intend(ctx: &Ctx, guard: &Guard, path: &ArtifactPath, existing: Existin
     ctx.write(move |tx| {
         let place = guard(tx)?;
         check_free(tx, &place.area, &path, existing)?;
-        let (id, event) = operations::begin(tx, operations::PUT, &place, &path, existing)?;
+        let (id, event) = operations::begin(tx, operations::PUT, &place, &path, (existing, None))?;
         Ok(Change::Made(id, event))
     })
     .await

@@ -3,6 +3,8 @@
 //! Each part is an object of its own on this machine until the upload is complete; then they become one. Completing twice answers the
 //! same file, since clients repeat what they got no answer to.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde_json::json;
@@ -48,13 +50,19 @@ struct Part {
     written: Written,
 }
 
-/// Begins an upload.
-pub async fn begin(ctx: &Ctx, guard: &Guard, path: &ArtifactPath, existing: Existing) -> Result<Uuid> {
+/// Begins an upload, of as many parts as are announced, if that is known.
+pub async fn begin(
+    ctx: &Ctx,
+    guard: &Guard,
+    path: &ArtifactPath,
+    existing: Existing,
+    parts: Option<u32>,
+) -> Result<Uuid> {
     let (guard, path) = (guard.clone(), path.clone());
     ctx.write(move |tx| {
         let place = guard(tx)?;
         check_free(tx, &place.area, &path, existing)?;
-        let (id, mut event) = operations::begin(tx, UPLOAD, &place, &path, existing)?;
+        let (id, mut event) = operations::begin(tx, UPLOAD, &place, &path, (existing, parts))?;
         event.kind = EventKind::UploadBegin;
         Ok(Change::Made(id, event))
     })
@@ -145,6 +153,7 @@ async fn look(ctx: &Ctx, guard: &Guard, id: Uuid, path: &ArtifactPath, given: &[
         let place = guard(sql)?;
         let state = state(sql, id, &place.area)?;
         state.require_path(id, &path)?;
+        require_whole(&given, state.intent.parts)?;
         if state.state == "done" {
             return get(sql, &place.area, &path).map(Found::File);
         }
@@ -337,6 +346,25 @@ fn check_number(number: u32) -> Result<()> {
     )))
 }
 
+/// Refuses a list of parts that leaves one out, of those before its last one and of those that were announced: what such a list makes
+/// would be another file than the one that was sent.
+fn require_whole(given: &[PartGiven], announced: Option<u32>) -> Result<()> {
+    let last = given.iter().map(|part| part.number).max().unwrap_or_default();
+    let last = announced.unwrap_or(last);
+    let named: BTreeSet<u32> = given.iter().map(|part| part.number).collect();
+    if let Some(absent) = (1..=last).find(|number| !named.contains(number)) {
+        return Err(Error::invalid(format!(
+            "Part {absent} of {last} is missing in 'parts'. Upload all of them, and name all of them."
+        )));
+    }
+    match named.last() {
+        Some(more) if *more > last => Err(Error::invalid(format!(
+            "Invalid value {more} for parameter 'parts.part_number' supplied: the upload was begun for {last} parts."
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The parts that a client names, in order.
 fn choose(mut given: Vec<PartGiven>, stored: Vec<Part>) -> Result<Vec<Part>> {
     if given.is_empty() {
@@ -413,5 +441,27 @@ mod tests {
         refused(&[(4, "")], "value 4 for parameter 'parts.part_number'");
         refused(&[(1, ""), (1, "")], "twice");
         refused(&[(1, "abc")], "Part 1 has the etag");
+    }
+
+    #[test]
+    fn no_part_is_left_out() {
+        let check = |numbers: &[u32], announced: Option<u32>| {
+            let given: Vec<_> =
+                numbers.iter().map(|number| PartGiven { number: *number, etag: String::new() }).collect();
+            require_whole(&given, announced).map_err(|error| error.message().to_owned())
+        };
+        for (numbers, announced) in [(&[1][..], None), (&[2, 1, 3], None), (&[3, 1, 2], Some(3)), (&[], None)]
+        {
+            assert_eq!(check(numbers, announced), Ok(()), "{numbers:?}");
+        }
+        for (numbers, announced, why) in [
+            (&[1, 3][..], None, "Part 2 of 3 is missing"),
+            (&[2], None, "Part 1 of 2 is missing"),
+            (&[1], Some(2), "Part 2 of 2 is missing"),
+            (&[1, 2, 3], Some(2), "begun for 2 parts"),
+        ] {
+            let refused = check(numbers, announced).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
     }
 }

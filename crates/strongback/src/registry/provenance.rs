@@ -94,6 +94,7 @@ pub(super) fn trace(sql: &mut Sql<'_>, claimed: Claimed<'_>) -> Result<Origin> {
             return Err(outside(claimed, "It is below the files of a version. Name the version itself"));
         }
         SourceUri::ModelAlias { name, alias } => from_alias(sql, &mut origin, name, alias)?,
+        SourceUri::ModelLatest { name, stage } => from_latest(sql, &mut origin, name, *stage)?,
         SourceUri::RunRelative { run_id, path } | SourceUri::RunArtifacts { run_id, path, .. } => {
             same_run(claimed, run_id, claimed.run_id)?;
             from_run(sql, &mut origin, run_id)?;
@@ -220,6 +221,28 @@ fn from_alias(sql: &mut Sql<'_>, origin: &mut Origin, name: &str, alias: &str) -
     let version = aliases::resolve(sql, &found, alias)?
         .ok_or_else(|| aliases::missing(alias).with_code(Code::InvalidParameterValue))?;
     // The alias may move on; what this version is made of does not.
+    origin.source = format!("models:/{}/{}", found.name(), version.version);
+    inherit(origin, version)
+}
+
+fn from_latest(sql: &mut Sql<'_>, origin: &mut Origin, name: &str, stage: Option<&str>) -> Result<()> {
+    let found = names::load(sql, name, names::Levels::Any)?;
+    let version = match stage {
+        None => versions::newest(sql, found.id)?,
+        Some(stage) => {
+            let highest = versions::latest(sql, &[found.id])?;
+            highest.into_iter().find(|version| version.stage.name() == stage)
+        }
+    };
+    let version = version.ok_or_else(|| {
+        let within = stage.map_or_else(String::new, |stage| format!(" in the stage {stage}"));
+        Error::invalid(format!(
+            "Invalid model version source: '{}'. The model '{}' has no version{within}.",
+            origin.source,
+            found.name()
+        ))
+    })?;
+    // Others may come; what this version is made of does not change.
     origin.source = format!("models:/{}/{}", found.name(), version.version);
     inherit(origin, version)
 }

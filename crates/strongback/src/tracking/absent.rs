@@ -10,19 +10,25 @@ use crate::{
 
 macro_rules! areas {
     ($($path:literal: $what:literal,)+) => {
-        /// Paths, the same with anything below, and what they are about.
-        const AREAS: &[(&str, &str, &str)] = &[
-            $((concat!("/api/", $path), concat!("/api/", $path, "/{*rest}"), $what),)+
+        /// Paths, the same with a slash and with anything below, and what they are about.
+        const AREAS: &[([&str; 3], &str)] = &[
+            $(([concat!("/api/", $path), concat!("/api/", $path, "/"), concat!("/api/", $path, "/{*rest}")], $what),)+
         ];
     };
 }
 
 areas! {
+    "2.0/endpoints": "The AI gateway is",
+    "2.0/mlflow/comments": "Comments on model versions are",
+    "2.0/mlflow/databricks": "Databricks' own calls for many runs are",
     "2.0/mlflow/get-online-trace-details": "Traces are",
     "2.0/mlflow/get-trace-artifact": "Traces are",
+    "2.0/mlflow/registry-webhooks": "Databricks' webhooks (MLflow's are, at /api/2.0/mlflow/webhooks) are",
     "2.0/mlflow/runs/create-promptlab-run": "The prompt lab is",
     "2.0/mlflow/traces": "Traces are",
+    "2.0/mlflow/transition-requests": "Requests to move a version to another stage are",
     "2.0/mlflow/unified-traces": "Traces are",
+    "2.0/permissions": "Permissions of Databricks' workspaces (grants are, at /api/2.1/unity-catalog/permissions) are",
     "3.0/jobs": "MLflow's own jobs are",
     "3.0/mlflow/assistant": "The assistant is",
     "3.0/mlflow/traces": "Traces are",
@@ -53,8 +59,8 @@ pub(super) fn routes() -> Vec<Route> {
         absent(Method::POST, "/v1/metrics", "Metrics of OpenTelemetry are"),
     ];
     routes.extend(METHODS.map(|method| absent(method, "/gateway/{*rest}", "The AI gateway is")));
-    for (path, below, what) in AREAS {
-        for path in [path, below] {
+    for (paths, what) in AREAS {
+        for path in paths {
             routes.extend(METHODS.map(|method| absent(method, path, what)));
         }
     }

@@ -7,6 +7,9 @@ use super::{NameError, check_length, check_no_nul, shown};
 /// Longest registered-model name, in characters.
 pub const WIRE_NAME_CHARS_MAX: usize = 256;
 
+/// Longest name of a logged model, in characters: as much as MLflow's column takes.
+pub const LOGGED_MODEL_NAME_CHARS_MAX: usize = 500;
+
 /// Longest experiment name, in characters.
 pub const EXPERIMENT_NAME_CHARS_MAX: usize = 500;
 
@@ -68,7 +71,7 @@ pub fn check_logged_model_name(name: &str) -> Result<(), NameError> {
         )));
     }
     check_no_nul("model name", name)?;
-    check_length("name", name, WIRE_NAME_CHARS_MAX)
+    check_length("name", name, LOGGED_MODEL_NAME_CHARS_MAX)
 }
 
 /// The leaf under which a wire name lives in the default schema.

@@ -21,6 +21,9 @@ pub const EXTERNAL_SCHEMES: [&str; 16] = [
     "ftp", "sftp",
 ];
 
+/// Stages of model versions, as old clients name them.
+pub const STAGES: [&str; 4] = ["None", "Staging", "Production", "Archived"];
+
 /// A source of a model version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceUri {
@@ -42,6 +45,13 @@ pub enum SourceUri {
         name: String,
         /// The alias, case kept.
         alias: String,
+    },
+    /// `models:/<name>/latest` and `models:/<name>/<stage>`: the highest version, or the highest in a stage.
+    ModelLatest {
+        /// Wire name or three-level name.
+        name: String,
+        /// One of [`STAGES`], in their case; none where all are meant.
+        stage: Option<&'static str>,
     },
     /// `runs:/<run>/<path>`: relative to the run's artifacts, wherever they are.
     RunRelative {
@@ -246,7 +256,7 @@ fn opaque(source: &str) -> Result<SourceUri, SourceProblem> {
 
 /// `/m-…`, `/<name>/<version>`, `/<name>@<alias>`
 fn models(rest: &str) -> Result<SourceUri, SourceProblem> {
-    const FORM: &str = "models:/<model id>, models:/<name>/<version> or models:/<name>@<alias>";
+    const FORM: &str = "models:/<model id>, models:/<name>/<version>, models:/<name>/latest, models:/<name>/<stage> or models:/<name>@<alias>";
     let named = rooted(rest)?;
     if let Some(model_id) = read_model_id(named) {
         return Ok(SourceUri::LoggedModel { model_id });
@@ -254,8 +264,15 @@ fn models(rest: &str) -> Result<SourceUri, SourceProblem> {
     ArtifactPath::parse(named)?;
     if let Some((name, version)) = named.split_once('/') {
         check_model_name(name)?;
+        let name = name.to_owned();
+        if version.eq_ignore_ascii_case("latest") {
+            return Ok(SourceUri::ModelLatest { name, stage: None });
+        }
+        if let Some(stage) = STAGES.into_iter().find(|stage| stage.eq_ignore_ascii_case(version)) {
+            return Ok(SourceUri::ModelLatest { name, stage: Some(stage) });
+        }
         let version = read_version(version).ok_or(SourceProblem::Form(FORM))?;
-        return Ok(SourceUri::ModelVersion { name: name.to_owned(), version });
+        return Ok(SourceUri::ModelVersion { name, version });
     }
     let (name, alias) = named.rsplit_once('@').ok_or(SourceProblem::Form(FORM))?;
     check_model_name(name)?;

@@ -32,6 +32,11 @@ fn models_and_runs() {
     accepted("models:/my model v2/3", SourceUri::ModelVersion { name: name.clone(), version: 3 });
     accepted("models:/my model v2@Champion", SourceUri::ModelAlias { name, alias: "Champion".to_owned() });
     accepted("models:/a@b@c", SourceUri::ModelAlias { name: "a@b".to_owned(), alias: "c".to_owned() });
+    for (word, stage) in
+        [("latest", None), ("LATEST", None), ("production", Some("Production")), ("None", Some("None"))]
+    {
+        accepted(&format!("models:/x/{word}"), SourceUri::ModelLatest { name: "x".to_owned(), stage });
+    }
     accepted("models:/m-1/2", SourceUri::ModelVersion { name: "m-1".to_owned(), version: 2 });
     let run = |below: &str| SourceUri::RunRelative { run_id: run_id.clone(), path: path(below) };
     accepted(&format!("runs:/{RUN}/model"), run("model"));
@@ -159,8 +164,9 @@ fn hostile_and_broken_forms() {
     refused("s3://b/x#y", "query or fragment");
     for form in [
         "models:/x",
-        "models:/x/latest",
-        "models:/x/Production",
+        "models:/x/newest",
+        "models:/x/latest/1",
+        "models:/x/Live",
         "models:/x/0",
         "models:/x/01",
         "models:/x/-1",

@@ -352,7 +352,10 @@ fn same_bits(value: f64) -> u64 {
 }
 
 fn change(first: f64, value: f64, direction: Direction) -> Change {
-    let delta = Some(value - first).filter(|delta| delta.is_finite());
+    // What is infinite is kept as the largest number, as in MLflow, and no distance leads there.
+    let is_plain = |value: f64| value.abs() < f64::MAX;
+    let delta = Some(value - first)
+        .filter(|_| is_plain(first) && is_plain(value) || first == value && !first.is_infinite());
     let verdict = match (value.partial_cmp(&first), direction) {
         _ if same_bits(value) == same_bits(first) => Verdict::Equal,
         (None, _) | (_, Direction::Unknown) => Verdict::Unknown,
@@ -411,6 +414,8 @@ mod tests {
         check(f64::NAN, f64::NAN, Direction::Higher, None, Verdict::Equal);
         check(f64::NAN, 1.0, Direction::Higher, None, Verdict::Unknown);
         check(1.0, f64::INFINITY, Direction::Higher, None, Verdict::Better);
+        check(1.0, f64::MAX, Direction::Higher, None, Verdict::Better);
+        check(-f64::MAX, 1.0, Direction::Lower, None, Verdict::Worse);
         check(f64::NEG_INFINITY, f64::NEG_INFINITY, Direction::Lower, None, Verdict::Equal);
     }
 

@@ -91,7 +91,7 @@ async fn act(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Res
 }
 
 async fn initiate(ctx: &Ctx, at: &Located, to: &Resolved, body: &FileAction) -> Result<Response> {
-    let begun = files::begin(ctx, &to.guard, &to.path, existing(body.overwrite)).await;
+    let begun = files::begin(ctx, &to.guard, &to.path, existing(body.overwrite), None).await;
     let session_token = begun.map_err(|error| say_overwrite(error, at))?.to_string();
     json_response(&Initiated { multipart_upload: Session { session_token } })
 }

@@ -32,20 +32,34 @@ pub(super) fn check(json: &[u8]) -> Result<()> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     match Checked::deserialize(&mut reader).and_then(|_| reader.end()) {
         Ok(()) => Ok(()),
-        Err(error) if error.is_data() || unfit(&error).is_some() => Err(named(json)),
-        Err(error) => Err(broken(&error)),
+        Err(error) if error.is_data() => Err(named(json)),
+        Err(error) => Err(unreadable(json, &error)),
     }
 }
 
-/// What is wrong with a value that is well written and that nothing here can hold.
-fn unfit(error: &serde_json::Error) -> Option<&'static str> {
+/// The refusal of a text that is no JSON. What is clear nevertheless is refused by the name of its field, and with the way to write it.
+pub(super) fn unreadable(json: &[u8], error: &serde_json::Error) -> Error {
+    if unfit(json, error).is_some() { named(json) } else { broken(error) }
+}
+
+/// What is wrong with a value that nothing here can hold, or that JSON has no way to write.
+fn unfit(json: &[u8], error: &serde_json::Error) -> Option<&'static str> {
     let text = error.to_string();
-    let [number, half] = ["number out of range", "surrogate"].map(|part| text.contains(part));
-    match (number, half) {
-        (true, _) => Some("it is beyond the numbers of 64 bits"),
-        (_, true) => Some("it has half of a character: a surrogate (\\ud800 to \\udfff) that stands alone"),
-        _ => None,
+    if text.starts_with("number out of range") {
+        return Some("it is beyond the numbers of 64 bits");
     }
+    if text.contains("surrogate") {
+        return Some("it has half of a character: a surrogate (\\ud800 to \\udfff) that stands alone");
+    }
+    let before: usize =
+        json.split_inclusive(|byte| *byte == b'\n').take(error.line() - 1).map(<[u8]>::len).sum();
+    let at = before + error.column().saturating_sub(1);
+    let is_word = |from: usize| {
+        let rest = json.get(from..).unwrap_or_default();
+        [&b"NaN"[..], b"Infinity", b"-Infinity"].iter().any(|word| rest.starts_with(word))
+    };
+    (is_word(at) || is_word(at.saturating_sub(1)))
+        .then_some(r#"JSON has no such number; write it as a text: "NaN", "Infinity" or "-Infinity""#)
 }
 
 /// The same error with the place where it is, for which one must keep count of it.
@@ -56,7 +70,7 @@ fn named(json: &[u8]) -> Error {
         Err(error) => {
             let path = error.path().to_string().replace('\0', "\\0");
             let inner = error.into_inner();
-            match unfit(&inner) {
+            match unfit(json, &inner) {
                 Some(why) => Error::invalid(format!(
                     "Invalid value for parameter '{}' supplied: {why}.",
                     cut(path, SHOWN_BYTES_MAX)

@@ -1,6 +1,6 @@
 //! Fields of a query and of a path, beside and over those of the object that came as the body.
 //!
-//! What must stay true: a field that query and body give with different values is refused, since whoever stands between, and reads
+//! What must stay true: a field that the body gives otherwise than query or path is refused, since whoever stands between, and reads
 //! one of them, would see another request than the one that is made.
 //! The body is rewritten as text and never becomes a tree of values, which takes many times the memory of its text.
 
@@ -12,11 +12,10 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use super::broken;
+use super::check::unreadable;
 use crate::error::{Error, Result};
 
-/// The text of an object with the fields of a query beside its own, and those of a path in the place of any that have the same
-/// names.
+/// The text of an object with the fields of a query and of a path beside its own. A path wins over a query.
 pub(super) fn over(
     object: &[u8],
     mut query: Map<String, Value>,
@@ -29,10 +28,10 @@ pub(super) fn over(
     reader
         .deserialize_map(Kept { query: &query, path: &path, out: &mut out, twice: &mut twice })
         .and_then(|()| reader.end())
-        .map_err(|error| broken(&error))?;
+        .map_err(|error| unreadable(object, &error))?;
     if let Some(name) = twice {
         return Err(Error::invalid(format!(
-            "Invalid value for parameter '{name}' supplied: the query and the body give different values. Leave it out of the query."
+            "Invalid value for parameter '{name}' supplied: the body and the address give different values. Give it in one of them."
         )));
     }
     for (name, value) in query.into_iter().chain(path) {
@@ -51,7 +50,7 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &impl serde::Serialize) -> 
     serde_json::to_writer(out, value)
 }
 
-/// Writes the fields that are not given elsewhere, each as it came, and notes one that the query gives otherwise.
+/// Writes the fields that are not given elsewhere, each as it came, and notes one that is given otherwise there.
 struct Kept<'k> {
     query: &'k Map<String, Value>,
     path: &'k Map<String, Value>,
@@ -68,10 +67,9 @@ impl<'de> Visitor<'de> for Kept<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         while let Some((name, value)) = fields.next_entry::<String, &RawValue>()? {
-            match self.query.get(&name) {
+            match self.query.get(&name).or_else(|| self.path.get(&name)) {
                 Some(given) if !is_same(given, value) => *self.twice = Some(name),
                 Some(_) => {}
-                None if self.path.contains_key(&name) => {}
                 None => write_field(self.out, &name, &value).map_err(de::Error::custom)?,
             }
         }
@@ -105,15 +103,15 @@ mod tests {
     }
 
     #[test]
-    fn what_the_path_says_wins_and_the_rest_stays_as_it_came() {
+    fn what_the_body_says_stays_as_it_came() {
         let check = |object: &str, path: Value, expected: &str| {
             let text = over(object.as_bytes(), Map::new(), fields(&path)).unwrap();
             assert_eq!(String::from_utf8(text).unwrap(), expected);
         };
         check("{}", json!({}), "{}");
         check(" { } ", json!({ "a": "b" }), r#"{"a":"b"}"#);
-        check(r#"{"n": 1.50, "a": [1, 2]}"#, json!({ "a": ["x"] }), r#"{"n":1.50,"a":["x"]}"#);
-        check(r#"{"\u0061": 1, "\"": {"a": null}}"#, json!({ "a": "2" }), r#"{"\"":{"a": null},"a":"2"}"#);
+        check(r#"{"n": 1.50, "b": [1, 2]}"#, json!({ "a": "x" }), r#"{"n":1.50,"b":[1, 2],"a":"x"}"#);
+        check(r#"{"\u0061": 2, "\"": {"a": null}}"#, json!({ "a": "2" }), r#"{"\"":{"a": null},"a":"2"}"#);
         for bad in ["", "[]", "{", r#"{"a":}"#, "{} {}"] {
             assert!(over(bad.as_bytes(), Map::new(), Map::new()).is_err(), "{bad}");
         }
@@ -140,11 +138,10 @@ mod tests {
             let refused = both(object, query, none()).unwrap_err();
             assert!(refused.starts_with("Invalid value for parameter 'n'"), "{refused}");
         }
-        // What an address says of itself is not up to its query.
+        // What an address says of itself is not up to its query, and no body says otherwise.
         assert_eq!(both("{}", json!({ "n": "q" }), json!({ "n": "p" })), Ok(r#"{"n":"p"}"#.to_owned()));
-        assert_eq!(
-            both(r#"{"n": 1}"#, json!({ "n": "q" }), json!({ "n": "p" })),
-            Ok(r#"{"n":"p"}"#.to_owned())
-        );
+        let repeated = both(r#"{"n": "p"}"#, json!({ "n": "q" }), json!({ "n": "p" }));
+        assert_eq!(repeated, Ok(r#"{"n":"p"}"#.to_owned()));
+        assert!(both(r#"{"n": "b"}"#, none(), json!({ "n": "p" })).unwrap_err().contains("'n'"));
     }
 }

@@ -40,8 +40,8 @@ const WHY_BYTES_MAX: usize = 1_000;
 /// Names of the fields of a request that are lists.
 pub type ListFields = HashSet<String>;
 
-/// Reads a request type: the body's fields and the query's, none of which may be given twice, and the path's, which win: clients
-/// repeat them in the body. `lists` names the fields that are lists: a query that has such a field once means a list
+/// Reads a request type: the body's fields, the query's and the path's. None may be given twice in one place, and the body says
+/// nothing else than the others; clients repeat there what the path says. `lists` names the fields that are lists: a query that has such a field once means a list
 /// of one. A large body is read beside the worker, which goes on with other requests meanwhile.
 pub fn parse<T: DeserializeOwned>(input: &Input, lists: &ListFields) -> Result<T> {
     /// A worker is through with less in about a millisecond.
@@ -170,7 +170,7 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
             let finer = whole.as_ref().and_then(|whole| finer_path::<T>(whole, &path));
             wrong_field(finer.as_deref().unwrap_or(&path), &inner, whole.as_ref())
         } else {
-            broken(&inner)
+            check::unreadable(bytes, &inner)
         }
     })?;
     reader.end().map_err(|error| broken(&error))?;

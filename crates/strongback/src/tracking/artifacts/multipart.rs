@@ -97,7 +97,9 @@ async fn create(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<
         })?;
     let at = locate(&root, required(&body.path, "path")?)?;
     let upload =
-        files::begin(&ctx, &at.guard(Access::Write), &at.path, files::Existing::Replaced).await?.to_string();
+        files::begin(&ctx, &at.guard(Access::Write), &at.path, files::Existing::Replaced, Some(count))
+            .await?
+            .to_string();
     let path = format!("{}/{}", at.root, at.path);
     let credentials = (1..=count).map(|part_number| {
         let resource = resource(&upload, &part_number.to_string(), &path);

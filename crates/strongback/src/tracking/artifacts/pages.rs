@@ -190,7 +190,7 @@ async fn presign_upload(ctx: Ctx, request: PresignRequest) -> Result<Empty> {
 
 async fn presign_download(ctx: Ctx, request: PresignRequest) -> Result<PresignedDownload> {
     if ctx.app.objects.remote().is_some() && ctx.app.config.artifacts_presign.value {
-        let home = Home::Run(required(&request.run_id, "run_id")?.to_owned());
+        let home = presigned_home(&request)?;
         let path = ArtifactPath::parse(required(&request.path, "path")?)?;
         let seconds = request.expiration.as_ref().map(|seconds| seconds.0);
         let found = files::presign(&ctx, &guard(&home, Access::Read), &path, seconds).await?;
@@ -202,9 +202,19 @@ async fn presign_download(ctx: Ctx, request: PresignRequest) -> Result<Presigned
     refuse_presigning(&ctx, request, Access::Read).await
 }
 
+/// Whose file it is: a run's or a logged model's.
+fn presigned_home(request: &PresignRequest) -> Result<Home> {
+    let given = |id: &Option<String>| id.clone().filter(|id| !id.is_empty());
+    match (given(&request.run_id), given(&request.model_id)) {
+        (Some(run), None) => Ok(Home::Run(run)),
+        (None, Some(model)) => Ok(Home::Model(model)),
+        _ => Err(Error::invalid("Exactly one of 'run_id' and 'model_id' must be provided.")),
+    }
+}
+
 /// There is no object store that the client could reach or write to: it gets MLflow's code for that, and the way that works.
 async fn refuse_presigning<T>(ctx: &Ctx, request: PresignRequest, access: Access) -> Result<T> {
-    let home = Home::Run(required(&request.run_id, "run_id")?.to_owned());
+    let home = presigned_home(&request)?;
     let path = ArtifactPath::parse(required(&request.path, "path")?)?;
     let uri = ctx
         .read(move |sql| {
@@ -213,7 +223,7 @@ async fn refuse_presigning<T>(ctx: &Ctx, request: PresignRequest, access: Access
         })
         .await?;
     Err(Error::invalid(format!(
-        "Files of this run are kept by this server, which gives out no addresses in an object store. Use the path \
+        "These files are kept by this server, which gives out no addresses in an object store. Use the path \
          '{uri}/{path}', as /api/2.0/mlflow-artifacts/artifacts serves it."
     )))
 }

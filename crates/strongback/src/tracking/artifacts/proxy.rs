@@ -26,6 +26,7 @@ use crate::{
         Limits, PathParams, Policy, Route,
         wire::{Empty, json_response},
     },
+    tracking::limits,
 };
 
 const FILE: &str = "/api/2.0/mlflow-artifacts/artifacts/{*path}";
@@ -79,7 +80,14 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn put(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
-    let at = Located::parse(param(&params, "path"))?;
+    let path = param(&params, "path");
+    if path.ends_with('/') {
+        return Err(Error::invalid(format!(
+            "Invalid path '{}': it ends with '/', as that of a directory; name a file.",
+            limits::cut(path, 200)
+        )));
+    }
+    let at = Located::parse(path)?;
     files::put(&ctx, &at.guard(Access::Write), &at.path, files::Existing::Replaced, body_stream(request))
         .await?;
     Ok(StatusCode::OK.into_response())

@@ -80,10 +80,13 @@ pub struct RunFileRequest {
 pub struct PresignRequest {
     /// How long the address is to work, in seconds; a quarter of an hour at most is what it does.
     pub expiration: Option<Int64>,
-    /// The run.
+    /// The run; or `model_id`.
     #[serde(alias = "runId")]
     pub run_id: Option<String>,
-    /// The file, relative to the run's root.
+    /// The logged model.
+    #[serde(alias = "modelId")]
+    pub model_id: Option<String>,
+    /// The file, relative to the root of the run or the model.
     pub path: Option<String>,
 }
 

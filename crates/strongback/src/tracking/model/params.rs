@@ -1,5 +1,7 @@
 //! Params of logged models: written once.
 
+use std::collections::HashMap;
+
 use http::Method;
 use serde_json::json;
 
@@ -42,7 +44,19 @@ pub(super) fn checked(params: &[KeyValue]) -> Result<Vec<(String, String)>> {
         let path = format!("params[{at}].value");
         Ok((key.to_owned(), limits::text(&path, param.value(), limits::LOGGED_MODEL_VALUE_CHARS)?.to_owned()))
     };
-    params.iter().enumerate().map(checked).collect()
+    let checked: Vec<(String, String)> = params.iter().enumerate().map(checked).collect::<Result<_>>()?;
+    let mut known: HashMap<&str, &str> = HashMap::new();
+    for (key, value) in &checked {
+        match known.insert(key, value) {
+            Some(before) if before != value => {
+                return Err(Error::invalid(format!(
+                    "Invalid value for parameter 'params' supplied: the param '{key}' is given twice, with different values."
+                )));
+            }
+            _ => {}
+        }
+    }
+    Ok(checked)
 }
 
 async fn log(ctx: Ctx, request: ParamsRequest) -> Result<Empty> {

@@ -71,6 +71,13 @@ impl Batch {
                 place()
             )));
         }
+        let is_given = |field: &Option<String>| field.as_deref().is_some_and(|text| !text.is_empty());
+        if is_given(&metric.dataset_name) != is_given(&metric.dataset_digest) {
+            return Err(Error::invalid(format!(
+                "Both '{0}dataset_name' and '{0}dataset_digest' must be provided if one is provided.",
+                place()
+            )));
+        }
         let point = Point::new(timestamp, metric.step.unwrap_or_default().0, value);
         if let Some(model_id) = metric.model_id.as_deref().filter(|id| !id.is_empty()) {
             let measurement = Measurement::new(key, point, model_id, metric);

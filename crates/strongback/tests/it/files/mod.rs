@@ -213,7 +213,7 @@ fn parts_become_a_file_once() {
     on_every_store(|test| async move {
         let ctx = test.system();
         let (guard, name) = (guard("a"), path("big"));
-        let id = files::begin(&ctx, &guard, &name, Existing::Replaced).await.unwrap();
+        let id = files::begin(&ctx, &guard, &name, Existing::Replaced, None).await.unwrap();
         for (number, text) in [(3, "three"), (1, "wrong"), (2, "two"), (1, "one")] {
             files::part(&ctx, &guard, id, number, body(text)).await.unwrap();
         }
@@ -240,7 +240,7 @@ fn an_aborted_upload_is_gone() {
     on_every_store(|test| async move {
         let ctx = test.system();
         let (guard, name) = (guard("a"), path("big"));
-        let id = files::begin(&ctx, &guard, &name, Existing::Replaced).await.unwrap();
+        let id = files::begin(&ctx, &guard, &name, Existing::Replaced, None).await.unwrap();
         files::part(&ctx, &guard, id, 1, body("one")).await.unwrap();
         files::abort(&ctx, &guard, id).await.unwrap();
         files::abort(&ctx, &guard, id).await.unwrap();

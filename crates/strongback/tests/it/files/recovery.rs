@@ -68,7 +68,7 @@ fn an_upload_in_parts_outlives_a_start() {
     on_every_store(|test| async move {
         let ctx = test.system();
         let name = path("big");
-        let id = files::begin(&ctx, &guard("a"), &name, Existing::Replaced).await.unwrap();
+        let id = files::begin(&ctx, &guard("a"), &name, Existing::Replaced, None).await.unwrap();
         files::part(&ctx, &guard("a"), id, 1, body("one")).await.unwrap();
         drop(ctx);
         let test = test.reopen().await;
@@ -106,12 +106,12 @@ fn ended_uploads_are_forgotten_in_batches_and_open_ones_are_not() {
         let ctx = test.system();
         for n in 0..5 {
             let name = path(&format!("{n}"));
-            let id = files::begin(&ctx, &guard("a"), &name, Existing::Replaced).await.unwrap();
+            let id = files::begin(&ctx, &guard("a"), &name, Existing::Replaced, None).await.unwrap();
             files::part(&ctx, &guard("a"), id, 1, body("x")).await.unwrap();
             let given = vec![files::PartGiven { number: 1, etag: String::new() }];
             files::complete(&ctx, &guard("a"), id, &name, given).await.unwrap();
         }
-        files::begin(&ctx, &guard("a"), &path("open"), Existing::Replaced).await.unwrap();
+        files::begin(&ctx, &guard("a"), &path("open"), Existing::Replaced, None).await.unwrap();
         let now = strongback::time::now_ms();
         for (before, forgotten) in [(0, 0), (now + 1, 2), (now + 1, 2), (now + 1, 1), (now + 1, 0)] {
             let forget = test.app.db.derive(move |tx| operation::forget(tx, before, 2)).await;
@@ -147,7 +147,7 @@ fn only_what_nothing_names_is_swept() {
     on_every_store(|test| async move {
         let ctx = test.system();
         put(&ctx, "a", &["1", "2", "3"]).await;
-        let id = files::begin(&ctx, &guard("a"), &path("big"), Existing::Replaced).await.unwrap();
+        let id = files::begin(&ctx, &guard("a"), &path("big"), Existing::Replaced, None).await.unwrap();
         files::part(&ctx, &guard("a"), id, 1, body("part")).await.unwrap();
         for _ in 0..20 {
             write_orphan(&ctx.app.objects, ObjectId::random()).await;

@@ -37,7 +37,7 @@ fn staying(area: &str) -> (Guard, UnboundedReceiver<()>, mpsc::Sender<()>) {
 /// Begins an upload of so many parts and completes it; part 1 is stored again after its row was read for that.
 async fn complete_while_part_1_comes_again(ctx: &Ctx, area: &str, etags: &[&str]) -> (Uuid, Result<File>) {
     let (plain, name) = (guard(area), path("big"));
-    let id = files::begin(ctx, &plain, &name, Existing::Replaced).await.unwrap();
+    let id = files::begin(ctx, &plain, &name, Existing::Replaced, None).await.unwrap();
     for number in 1..=etags.len() as u32 {
         files::part(ctx, &plain, id, number, body(&format!("early{number}."))).await.unwrap();
     }
@@ -83,7 +83,7 @@ fn an_upload_is_not_completed_with_a_part_that_its_client_did_not_mean() {
 
 /// Begins an upload of two parts that must not replace anything.
 async fn begun(ctx: &Ctx, guard: &Guard) -> Uuid {
-    let id = files::begin(ctx, guard, &path("big"), Existing::Kept).await.unwrap();
+    let id = files::begin(ctx, guard, &path("big"), Existing::Kept, None).await.unwrap();
     for number in 1..=2 {
         files::part(ctx, guard, id, number, body("part.")).await.unwrap();
     }
