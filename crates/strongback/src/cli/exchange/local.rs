@@ -4,6 +4,7 @@
 //! themselves, such as a bucket, stays where it is.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     path::{Component, Path, PathBuf},
 };
@@ -78,14 +79,24 @@ impl Roots {
         match scheme(uri) {
             Some("mlflow-artifacts") => self.artifacts.is_none(),
             None | Some("file") if !uri.is_empty() => {
-                let place = |path: PathBuf| path.ancestors().skip(2).take(2).any(Path::is_dir);
-                let is_known = self.is_local && self.named(uri).is_some_and(place);
+                let is_known = self.is_local && self.named(uri).is_some_and(|path| self.has_place(&path));
                 let is_in_folder =
                     self.in_folder(uri).is_some_and(|path| path.parent().is_some_and(Path::is_dir));
                 !is_known && !is_in_folder
             }
             _ => false,
         }
+    }
+
+    /// Whether the place of a root is on this machine: the experiment's, be it `<root>/<number>` or one of its own, or the whole root, of
+    /// which the one beside a database is made with its first file.
+    fn has_place(&self, root: &Path) -> bool {
+        let mut above = root.ancestors().skip(2).skip_while(|path| path.ends_with("models"));
+        let Some(home) = above.next() else { return false };
+        let number = home.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let whole = above.next().filter(|_| is_number);
+        home.is_dir() || whole.is_some_and(|whole| whole.is_dir() || whole.parent() == Some(&self.base))
     }
 
     /// Where an address says that it is.
@@ -193,7 +204,7 @@ pub(super) fn scratch() -> Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    use std::os::unix::ffi::OsStrExt as _;
 
     use super::*;
 
@@ -250,6 +261,17 @@ mod tests {
         assert!(
             !bare.is_out_of_reach(&here) && Roots { is_local: false, ..bare.clone() }.is_out_of_reach(&here)
         );
+        for (place, is_known) in [
+            ("my runs/1/never/artifacts", true),
+            ("my runs/77/never/artifacts", true),
+            ("my runs/77/models/m/artifacts", true),
+            ("mlruns-to-come/7/never/artifacts", true),
+            ("own place, unmounted/never/artifacts", false),
+            ("far/away/7/never/artifacts", false),
+        ] {
+            let place = dir.path().join(place).display().to_string();
+            assert_eq!(bare.is_out_of_reach(&place), !is_known, "{place}");
+        }
         let folder = Roots { folder: Some(dir.path().join("mlruns")), ..bare };
         assert!(!folder.is_out_of_reach("/gone/mlruns/1/r/artifacts"));
         assert!(folder.is_out_of_reach("/gone/mlruns/1/another/artifacts"));

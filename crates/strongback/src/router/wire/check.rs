@@ -48,7 +48,7 @@ fn unfit(json: &[u8], error: &serde_json::Error) -> Option<&'static str> {
     if text.starts_with("number out of range") {
         return Some("it is beyond the numbers of 64 bits");
     }
-    if text.contains("surrogate") {
+    if text.contains("hex escape") {
         return Some("it has half of a character: a surrogate (\\ud800 to \\udfff) that stands alone");
     }
     let before: usize =
