@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds=${1:?how many seconds each target is to run}
-targets=${2:-search names paths sources models declarations}
+targets=${2:-search patterns names paths sources models declarations}
 cache=${STRONGBACK_CACHE:-$HOME/.cache/strongback}
 triple=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}/fuzz

@@ -3,7 +3,7 @@
 //! What must stay true: what bounds every YAML file here ([`crate::yaml`]) bounds these too, but for their size: one of them holds
 //! the whole profile of a data set.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::yaml::{Value, YamlError, read_up_to};
 
@@ -20,7 +20,7 @@ pub struct FlatYaml {
 impl FlatYaml {
     /// Reads a file. Values are texts, as they are written; nothing else but mappings of texts is kept, one level deep.
     pub fn read(text: &str) -> Result<Self, YamlError> {
-        let root = read_up_to(text, FLAT_YAML_BYTES_MAX)?;
+        let root = read_up_to(&unfolded(text), FLAT_YAML_BYTES_MAX)?;
         let Value::Mapping(entries) = root.value else {
             let kind = root.value.kind();
             return Err(YamlError::new(
@@ -50,6 +50,17 @@ impl FlatYaml {
     }
 }
 
+/// The text without the indent that Python's writer puts behind these characters: they end a line in YAML 1.1, which it writes, and in
+/// 1.2 they are like any other.
+fn unfolded(text: &str) -> Cow<'_, str> {
+    const BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+    if !text.contains(BREAKS) {
+        return Cow::Borrowed(text);
+    }
+    let lines = text.split_inclusive(BREAKS).enumerate();
+    Cow::Owned(lines.map(|(at, line)| if at == 0 { line } else { line.trim_start_matches(' ') }).collect())
+}
+
 /// The single values of a mapping; one that is null is empty.
 fn texts(entries: Vec<(crate::yaml::Key, crate::yaml::Node)>) -> BTreeMap<String, String> {
     let text = |value| match value {
@@ -63,6 +74,12 @@ fn texts(entries: Vec<(crate::yaml::Key, crate::yaml::Node)>) -> BTreeMap<String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ends_a_line_for_python_leaves_no_indent() {
+        let flat = FlatYaml::read("n: 'a\u{2028}  b\u{2029}  c'\nm: d\n").unwrap();
+        assert_eq!((flat.text("n"), flat.text("m")), (Some("a\u{2028}b\u{2029}c"), Some("d")));
+    }
 
     #[test]
     fn a_file_of_pyyaml_is_read() {

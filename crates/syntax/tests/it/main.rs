@@ -7,14 +7,20 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod edits;
 mod environment;
 mod features;
 mod fixture;
+mod flat_yaml;
 mod gates;
+mod glob;
 mod like;
+mod looked_up;
 mod monitors;
+mod name_properties;
 mod names;
 mod paths;
+mod pyyaml;
 mod search_errors;
 mod search_properties;
 mod search_reference;

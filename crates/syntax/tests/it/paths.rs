@@ -229,7 +229,7 @@ proptest! {
 }
 
 /// One layer of percent decoding, written apart from the crate's own; bytes that are no text are replaced.
-fn decoded(text: &str) -> String {
+pub fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
