@@ -449,6 +449,14 @@ impl Folder {
                 None => self.logged_models.get(id).and_then(experiment)?.join(MODELS).join(id),
             };
             let artifacts = self.disk.folder(&owner, "artifacts")?;
+            // Every run has that folder, also one whose experiment names another place for the files.
+            let levels = if parts.get(at - 2) == Some(&MODELS) { 3 } else { 2 };
+            let named: PathBuf = parts.get(at.saturating_sub(levels)..at)?.iter().collect();
+            let is_its_own = owner.ends_with(named);
+            let is_empty = artifacts.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+            if is_empty && !is_its_own {
+                return None;
+            }
             let below: PathBuf = parts.get(at + 1..)?.iter().collect();
             url::Url::from_file_path(artifacts.join(below)).ok()
         });
