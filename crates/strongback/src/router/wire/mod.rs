@@ -418,13 +418,21 @@ mod tests {
         check("\"[1]\"", Code::BadRequest, "a text without an object in it");
         check(r#"{"name": 5}"#, Code::InvalidParameterValue, "Invalid value 5 for parameter 'name'");
         check(r#"{"step": 1.5}"#, Code::InvalidParameterValue, "'step'");
-        check(r#"{"value": NaN}"#, Code::BadRequest, "not valid JSON");
+        check(r#"{"value": nan}"#, Code::BadRequest, "not valid JSON");
+        let has_none = "'value' supplied: JSON has no such number";
+        for word in ["NaN", "Infinity", "-Infinity", "\n\n  NaN"] {
+            check(&format!("{{\"value\": {word}}}"), Code::InvalidParameterValue, has_none);
+        }
         check(&format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)), Code::BadRequest, "nested deeper");
         let deep = format!("{{\"other\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         check(&deep, Code::BadRequest, "nested deeper");
-        check(r#"{"other": "\ud800"}"#, Code::BadRequest, "not valid JSON");
-        check(r#"{"other": 1e999}"#, Code::BadRequest, "not valid JSON");
-        check(&format!("{{\"other\": {}}}", "9".repeat(400)), Code::BadRequest, "not valid JSON");
+        let odd = Code::InvalidParameterValue;
+        check(r#"{"other": "\ud800"}"#, odd, "'other' supplied: it has half of a character");
+        check(r#"{"other": [{"a": "\ud800x"}]}"#, odd, "'other[0].a' supplied: it has half of a character");
+        check(r#"{"other": "\udc00"}"#, odd, "half of a character");
+        let beyond = "'other' supplied: it is beyond the numbers of 64 bits";
+        check(r#"{"other": 1e999}"#, Code::InvalidParameterValue, beyond);
+        check(&format!("{{\"other\": {}}}", "9".repeat(400)), Code::InvalidParameterValue, beyond);
         check(r#"{"name": "a\u0000b"}"#, Code::InvalidParameterValue, "'name'");
         check(r#"{"ids": "a"}"#, Code::InvalidParameterValue, "'ids'");
         let long = read(&format!("{{\"name\": [\"{}\"]}}", "x".repeat(100_000)), "").unwrap_err();
@@ -501,8 +509,13 @@ mod tests {
         refused("", "step=1&step=2", "step");
         let long = "ü".repeat(100_000);
         twice(&format!("{{\"{long}\":1,\"{long}\":2}}"), &format!("{}…", "ü".repeat(100)));
-        // Once in each place: the query's wins.
-        assert_eq!(read(r#"{"name":"a"}"#, "name=b").unwrap().name.unwrap(), "b");
+        // Once in each place: they may not differ.
+        let error = read(r#"{"name":"a"}"#, "name=b").unwrap_err();
+        assert!(
+            error.message().contains("'name' supplied: the body and the address give different"),
+            "{error}"
+        );
+        assert_eq!(read(r#"{"name":"a"}"#, "name=a").unwrap().name.unwrap(), "a");
         read(r#"{"a":{"x":1},"b":{"x":1},"x":[{"x":1},{"x":1}]}"#, "").unwrap();
     }
 }
