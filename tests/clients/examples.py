@@ -215,7 +215,7 @@ FILES = [
         "POST /api/2.0/mlflow-artifacts/mpu/complete/{root}",
         {
             "root": "$run_root$", "path": "/home/ada/big.bin", "upload_id": "$mpu$",
-            "parts": [{"part_number": 1, "etag": ""}],
+            "parts": [{"part_number": 1, "etag": ""}, {"part_number": 2, "etag": ""}],
         },
     ),
     (

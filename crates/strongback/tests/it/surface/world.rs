@@ -498,14 +498,16 @@ impl<'t> World<'t> {
                 self.get("run_file").await;
                 self.get("run").await
             }
-            // An upload into the run with its first part sent.
+            // An upload into the run with its two parts sent.
             "mpu" | "mpu_part" => {
                 let path = format!("{ARTIFACTS}/mpu/create/{}", self.get("run_root").await);
                 let made =
                     self.call("POST", &path, json!({ "path": "/home/ada/big.bin", "num_parts": 2 })).await;
                 let (first, second) =
                     (text(&made["credentials"][0]["url"]), text(&made["credentials"][1]["url"]));
-                self.put(first.strip_prefix("http://localhost:5000").unwrap()).await;
+                for part in [&first, &second] {
+                    self.put(part.strip_prefix("http://localhost:5000").unwrap()).await;
+                }
                 self.known.insert("mpu_part".into(), query_of(&second));
                 self.known.insert("mpu".into(), text(&made["upload_id"]));
                 self.known[word].clone()

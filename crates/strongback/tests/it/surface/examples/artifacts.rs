@@ -54,7 +54,7 @@ fn parts() -> Vec<Example> {
     let begin = json!({ "root": "$run_root$", "path": "/home/ada/other.bin", "num_parts": 2 });
     let end = json!({
         "root": "$run_root$", "path": "/home/ada/big.bin", "upload_id": "$mpu$",
-        "parts": [{ "part_number": 1, "etag": "" }],
+        "parts": [{ "part_number": 1, "etag": "" }, { "part_number": 2, "etag": "" }],
     });
     let give_up = json!({ "root": "$run_root$", "path": "/home/ada/big.bin", "upload_id": "$mpu$" });
     vec![
