@@ -354,7 +354,7 @@ fn require_whole(given: &[PartGiven], announced: Option<u32>) -> Result<()> {
     let named: BTreeSet<u32> = given.iter().map(|part| part.number).collect();
     if let Some(absent) = (1..=last).find(|number| !named.contains(number)) {
         return Err(Error::invalid(format!(
-            "Part {absent} of {last} is missing in 'parts'. Upload all of them, and name all of them."
+            "Part {absent} of {last} is missing in 'parts': none has it for its 'part_number'. Upload all of them, and name all of them."
         )));
     }
     match named.last() {
