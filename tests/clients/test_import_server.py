@@ -432,10 +432,10 @@ def test_files_on_the_disk_of_a_server_come_too(tmp_path):
             )
             code, report, talk = run_import(ours, source=peer.url)
             assert (code, report["files"]["stored"]) == (0, 0), (talk, report)
-            # What its disk has no more is an error there, and none of this machine's paths is read in its place.
+            # What its disk has no more it lists as empty: that is no success, and none of this machine's paths is read in its place.
             (tmp_path / "roots").rename(tmp_path / "gone")
             code, report, talk = run_import(ours, source=peer.url)
-            assert report["files"]["there"] == 0, (talk, report)
+            assert (code, report["files"]["there"], report["files"]["out_of_reach"]) == (1, 0, 4), (talk, report)
     finally:
         peer.end()
 

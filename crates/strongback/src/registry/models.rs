@@ -3,6 +3,7 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use serde_json::json;
+use syntax::search::PROMPT_TAG;
 
 use super::{
     governance,
@@ -83,13 +84,18 @@ pub(super) struct Outline {
     pub created_at: i64,
     /// Milliseconds since the epoch.
     pub updated_at: i64,
-    /// Whether its tags mark a prompt.
-    pub is_prompt: bool,
+    /// What its tag says that marks prompts, if it has it.
+    pub prompt: Option<String>,
     /// About how many bytes the model holds.
     pub bytes: u64,
 }
 
 impl Outline {
+    /// Whether it is a prompt.
+    pub fn is_prompt(&self) -> bool {
+        self.prompt.as_deref().is_some_and(tags::marks_prompt)
+    }
+
     /// Of a model that is there in whole.
     pub fn of(model: &Model) -> Self {
         Self {
@@ -98,7 +104,7 @@ impl Outline {
             name: model.name(),
             created_at: model.created_at,
             updated_at: model.updated_at,
-            is_prompt: tags::is_prompt(&model.tags),
+            prompt: model.tags.get(PROMPT_TAG).cloned(),
             bytes: (size_of::<Model>() + model.description.len()) as u64 + tags::bytes(&model.tags),
         }
     }
@@ -183,7 +189,7 @@ pub(super) fn outlines(sql: &mut Sql<'_>) -> Result<Vec<Outline>> {
             name: row.get(2)?,
             created_at: row.get(4)?,
             updated_at: row.get(5)?,
-            is_prompt: tags::may_be_prompt(&tags) && tags::is_prompt(&tags::from_json(&tags)?),
+            prompt: tags::prompt_mark(&tags)?,
             bytes: (size_of::<Model>() + tags.len()) as u64 + comment.unsigned_abs(),
         });
         Ok(true)

@@ -120,7 +120,7 @@ impl Search {
         let (predicate, until) = (Predicate::new(&filter), sql.limit());
         let mut found = self.finding(|a, b| a.name.cmp(&b.name));
         let mut look = |model: &Outline, tags: &Tags| -> Result<()> {
-            let hidden = self.hide_prompts && model.is_prompt;
+            let hidden = self.hide_prompts && model.is_prompt();
             if !hidden
                 && predicate.matches_while(&NamedModel { name: &model.name, tags }, || until.check())?
             {
@@ -129,16 +129,23 @@ impl Search {
             }
             Ok(())
         };
-        if filter.looks_at_tags() {
-            sql.each(&store::MODEL_TAGS_ALL, bind![], |row| {
+        if filter.looks_at_tags_but(PROMPT_TAG) {
+            let ids: Vec<i64> = visible.keys().copied().collect();
+            let ids = serde_json::to_string(&ids).map_err(Error::internal)?;
+            sql.each(&store::MODEL_TAGS_BY_IDS, bind![&ids], |row| {
                 if let Some(model) = visible.get(&row.get::<i64>(0)?) {
                     look(model, &tags::from_json(&row.get::<String>(1)?)?)?;
                 }
                 Ok(true)
             })?;
         } else {
-            let none = Tags::new();
-            visible.values().try_for_each(|model| look(model, &none))?;
+            // mlflow's client asks for this one in every search.
+            let mut known = Tags::new();
+            for model in visible.values() {
+                known.clear();
+                known.extend(model.prompt.clone().map(|mark| (PROMPT_TAG.to_owned(), mark)));
+                look(model, &known)?;
+            }
         }
         let (ids, next) = found.page(|_| 0);
         Ok(Found { items: models::in_order(sql, &ids)?, next_page_token: self.token(next)? })
@@ -159,7 +166,7 @@ impl Search {
         let mut look = |row: &Row<'_>| {
             let version = versions::read(row)?;
             let Some(model) = visible.get(&version.model_id) else { return Ok(true) };
-            let hidden = self.hide_prompts && (model.is_prompt || is_prompt(&version.tags));
+            let hidden = self.hide_prompts && (model.is_prompt() || is_prompt(&version.tags));
             let named = NamedVersion { name: &model.name, version: &version };
             if !hidden && predicate.matches_while(&named, || until.check())? {
                 let Version { version: number, created_at, updated_at, .. } = version;

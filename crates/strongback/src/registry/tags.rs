@@ -16,12 +16,17 @@ pub type Tags = BTreeMap<String, String>;
 
 /// Whether the tags mark a prompt.
 pub fn is_prompt(tags: &Tags) -> bool {
-    tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    tags.get(PROMPT_TAG).is_some_and(|value| marks_prompt(value))
 }
 
-/// Whether tags as they are stored could mark a prompt: those of a model that is none need not be read for it.
-pub(super) fn may_be_prompt(stored: &str) -> bool {
-    stored.contains(PROMPT_TAG)
+/// Whether this value of the tag marks a prompt.
+pub(super) fn marks_prompt(value: &str) -> bool {
+    value.eq_ignore_ascii_case("true")
+}
+
+/// What the tag that marks prompts says among tags as they are stored. Those that cannot have it are not read for it.
+pub(super) fn prompt_mark(stored: &str) -> Result<Option<String>> {
+    if stored.contains(PROMPT_TAG) { Ok(from_json(stored)?.remove(PROMPT_TAG)) } else { Ok(None) }
 }
 
 /// How many bytes their texts have.

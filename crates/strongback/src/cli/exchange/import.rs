@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::{Value as Json, json};
 
-use self::files::Owner;
+use self::files::{OnItsDisk, Owner};
 use super::{
     MlflowArgs,
     batch::{Sender, insist},
@@ -68,6 +68,8 @@ struct Import<'a> {
     /// The tags of the experiment that every store begins with, as they are there.
     default_tags: BTreeMap<String, String>,
     owners: Vec<Owner>,
+    /// Places on the disk of a server that were asked for files.
+    disks: HashMap<String, OnItsDisk>,
 }
 
 /// An item that is to be here.
@@ -113,6 +115,7 @@ pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
         expected: BTreeMap::new(),
         default_tags: BTreeMap::new(),
         owners: Vec::new(),
+        disks: HashMap::new(),
     };
     import.take_everything(source, outline)?;
     let mut report = import.report;
@@ -264,6 +267,7 @@ impl Import<'_> {
         self.versions(&outline)?;
         if self.takes_files {
             self.own_files(source.as_mut(), &outline)?;
+            self.count_unseen_places();
         }
         self.report.unread = source.unread();
         self.aliases(&outline)?;

@@ -44,6 +44,19 @@ fn scheme(uri: &str) -> Option<&str> {
     is_scheme.then_some(scheme)
 }
 
+/// The place of many roots that a root lies in, `<place>/<run>/artifacts`; above it, where it is called by an experiment's number.
+pub(super) fn place_of(root: &str) -> &str {
+    let above = |path: &str| -> usize { path.trim_end_matches('/').rfind('/').unwrap_or(0) };
+    let mut place = &root[..above(root)];
+    place = &place[..above(place)];
+    if place.ends_with("/models") {
+        place = &place[..above(place)];
+    }
+    let number = &place[above(place)..].trim_start_matches('/');
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { &place[..above(place)] } else { place }
+}
+
 impl Roots {
     /// The directory of an artifact root of a run or a logged model, if it is on this machine. It is called `<id>/artifacts`, where it
     /// lies in truth too: else a source that names `/etc`, or has a link there, would bring that along.
@@ -97,6 +110,11 @@ impl Roots {
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         let whole = above.next().filter(|_| is_number);
         home.is_dir() || whole.is_some_and(|whole| whole.is_dir() || whole.parent() == Some(&self.base))
+    }
+
+    /// Whether a root is on the disk of a server far away, which lists a place that it does not have as an empty one.
+    pub(super) fn is_on_its_disk(&self, uri: &str) -> bool {
+        !self.is_local && !uri.is_empty() && matches!(scheme(uri), None | Some("file"))
     }
 
     /// Where an address says that it is.
@@ -277,6 +295,19 @@ mod tests {
         assert!(folder.is_out_of_reach("/gone/mlruns/1/another/artifacts"));
         assert!(is_elsewhere("s3://b/x") && is_elsewhere("dbfs:/x"));
         assert!(!is_elsewhere("/x") && !is_elsewhere("file:///x") && !is_elsewhere(r"C:\runs"));
+    }
+
+    #[test]
+    fn a_place_is_above_its_runs_and_experiments() {
+        for (root, place) in [
+            ("/srv/mlruns/7/r/artifacts", "/srv/mlruns"),
+            ("file:///srv/mlruns/7/models/m/artifacts/", "file:///srv/mlruns"),
+            ("/srv/own/r/artifacts", "/srv/own"),
+            ("artifacts", ""),
+            ("", ""),
+        ] {
+            assert_eq!(place_of(root), place, "{root}");
+        }
     }
 
     #[test]

@@ -236,7 +236,9 @@ impl Report {
         }
         let gone = self.gone.iter().flat_map(|(kind, ids)| ids.iter().map(move |id| (kind, id)));
         for (kind, id) in gone.take(NAMED) {
-            printer::talk(&format!("{kind} {id} came earlier and is not there any more; it stays here"));
+            printer::talk(&format!(
+                "{kind} {id} came earlier and is not told of there any more; it stays here"
+            ));
         }
         for (kind, there, here) in self.moved.iter().take(NAMED) {
             printer::talk(&format!("{kind} {there} is {here} here"));

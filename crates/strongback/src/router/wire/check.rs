@@ -32,14 +32,14 @@ pub(super) fn check(json: &[u8]) -> Result<()> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     match Checked::deserialize(&mut reader).and_then(|_| reader.end()) {
         Ok(()) => Ok(()),
-        Err(error) if error.is_data() => Err(named(json)),
+        Err(error) if error.is_data() => Err(named(json, &error)),
         Err(error) => Err(unreadable(json, &error)),
     }
 }
 
 /// The refusal of a text that is no JSON. What is clear nevertheless is refused by the name of its field, and with the way to write it.
 pub(super) fn unreadable(json: &[u8], error: &serde_json::Error) -> Error {
-    if unfit(json, error).is_some() { named(json) } else { broken(error) }
+    if unfit(json, error).is_some() { named(json, error) } else { broken(error) }
 }
 
 /// What is wrong with a value that nothing here can hold, or that JSON has no way to write.
@@ -63,21 +63,22 @@ fn unfit(json: &[u8], error: &serde_json::Error) -> Option<&'static str> {
 }
 
 /// The same error with the place where it is, for which one must keep count of it.
-fn named(json: &[u8]) -> Error {
+fn named(json: &[u8], error: &serde_json::Error) -> Error {
     let mut reader = serde_json::Deserializer::from_slice(json);
-    match serde_path_to_error::deserialize::<_, Checked>(&mut reader) {
-        Ok(_) => Error::internal("a body was refused and then was not"),
-        Err(error) => {
-            let path = error.path().to_string().replace('\0', "\\0");
-            let inner = error.into_inner();
-            match unfit(json, &inner) {
-                Some(why) => Error::invalid(format!(
-                    "Invalid value for parameter '{}' supplied: {why}.",
-                    cut(path, SHOWN_BYTES_MAX)
-                )),
-                None => wrong_field(&path, &inner, None),
-            }
-        }
+    // What follows the object belongs to no field.
+    let Err(found) = serde_path_to_error::deserialize::<_, Checked>(&mut reader) else {
+        return broken(error);
+    };
+    let path = found.path().to_string().replace('\0', "\\0");
+    let inner = found.into_inner();
+    match unfit(json, &inner) {
+        // Nor does what stands between fields.
+        Some(_) if matches!(path.as_str(), "." | "?") => broken(&inner),
+        Some(why) => Error::invalid(format!(
+            "Invalid value for parameter '{}' supplied: {why}.",
+            cut(path, SHOWN_BYTES_MAX)
+        )),
+        None => wrong_field(&path, &inner, None),
     }
 }
 

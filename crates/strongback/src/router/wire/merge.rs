@@ -15,14 +15,20 @@ use serde_json::{Map, Value, value::RawValue};
 use super::check::unreadable;
 use crate::error::{Error, Result};
 
-/// The text of an object with the fields of a query and of a path beside its own. A path wins over a query.
+/// The text of an object with the fields of a query and of a path beside its own.
 pub(super) fn over(
     object: &[u8],
     mut query: Map<String, Value>,
     path: Map<String, Value>,
 ) -> Result<Vec<u8>> {
     let (mut out, mut twice) = (Vec::with_capacity(object.len() + 64), None);
-    query.retain(|name, _| !path.contains_key(name));
+    query.retain(|name, value| match path.get(name) {
+        Some(said) if said != value => {
+            twice = Some(name.clone());
+            false
+        }
+        said => said.is_none(),
+    });
     out.push(b'{');
     let mut reader = serde_json::Deserializer::from_slice(object);
     reader
@@ -31,7 +37,7 @@ pub(super) fn over(
         .map_err(|error| unreadable(object, &error))?;
     if let Some(name) = twice {
         return Err(Error::invalid(format!(
-            "Invalid value for parameter '{name}' supplied: the body and the address give different values. Give it in one of them."
+            "Invalid value for parameter '{name}' supplied: body, query and path give different values. Give it once."
         )));
     }
     for (name, value) in query.into_iter().chain(path) {
@@ -77,14 +83,15 @@ impl<'de> Visitor<'de> for Kept<'_> {
     }
 }
 
-/// Whether a text of the query, or a list of them, is what the body says: numbers and booleans are texts there.
+/// Whether a text of the query, or a list of them, is what the body says: numbers and booleans are texts there, and null says nothing.
 fn is_same(given: &Value, body: &RawValue) -> bool {
     let body = body.get();
     match given {
         Value::String(text) if body.starts_with('"') => {
             serde_json::from_str::<String>(body).is_ok_and(|body| body == *text)
         }
-        Value::String(text) => text == body && body != "null",
+        _ if body == "null" => true,
+        Value::String(text) => text == body,
         Value::Array(given) => serde_json::from_str::<Vec<&RawValue>>(body).is_ok_and(|body| {
             given.len() == body.len() && given.iter().zip(body).all(|(given, body)| is_same(given, body))
         }),
@@ -130,7 +137,6 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), same);
         for (object, query) in [
             (r#"{"n": 5}"#, json!({ "n": "6" })),
-            (r#"{"n": null}"#, json!({ "n": "6" })),
             (r#"{"n": ["6"]}"#, json!({ "n": "6" })),
             (r#"{"n": ["6"]}"#, json!({ "n": ["6", "7"] })),
             (r#"{"n": {"a": 1}}"#, json!({ "n": "6" })),
@@ -138,9 +144,10 @@ mod tests {
             let refused = both(object, query, none()).unwrap_err();
             assert!(refused.starts_with("Invalid value for parameter 'n'"), "{refused}");
         }
-        // What an address says of itself is not up to its query, and no body says otherwise.
-        assert_eq!(both("{}", json!({ "n": "q" }), json!({ "n": "p" })), Ok(r#"{"n":"p"}"#.to_owned()));
-        let repeated = both(r#"{"n": "p"}"#, json!({ "n": "q" }), json!({ "n": "p" }));
+        assert_eq!(both(r#"{"n": null}"#, json!({ "n": "6" }), none()), Ok(r#"{"n":"6"}"#.to_owned()));
+        // The same of what an address says twice.
+        assert!(both("{}", json!({ "n": "q" }), json!({ "n": "p" })).unwrap_err().contains("'n'"));
+        let repeated = both(r#"{"n": "p"}"#, json!({ "n": "p" }), json!({ "n": "p" }));
         assert_eq!(repeated, Ok(r#"{"n":"p"}"#.to_owned()));
         assert!(both(r#"{"n": "b"}"#, none(), json!({ "n": "p" })).unwrap_err().contains("'n'"));
     }

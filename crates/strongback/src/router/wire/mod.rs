@@ -419,6 +419,15 @@ mod tests {
         check(r#"{"name": 5}"#, Code::InvalidParameterValue, "Invalid value 5 for parameter 'name'");
         check(r#"{"step": 1.5}"#, Code::InvalidParameterValue, "'step'");
         check(r#"{"value": nan}"#, Code::BadRequest, "not valid JSON");
+        let crowded: Vec<_> = (0..40).map(|n| format!("\"k{n}\":{n}")).collect();
+        for trailing in ["NaN", "Infinity", "-Infinity", "x"] {
+            for body in [format!("{{}} {trailing}"), format!("{{{}}} {trailing}", crowded.join(","))] {
+                check(&body, Code::BadRequest, "not valid JSON");
+                let error = read(&body, "step=1").unwrap_err();
+                assert!(error.message().contains("not valid JSON"), "{body}: {error}");
+            }
+        }
+        check(r#"{"name": "b" NaN}"#, Code::BadRequest, "not valid JSON");
         let has_none = "'value' supplied: JSON has no such number";
         for word in ["NaN", "Infinity", "-Infinity", "\n\n  NaN"] {
             check(&format!("{{\"value\": {word}}}"), Code::InvalidParameterValue, has_none);
@@ -511,10 +520,7 @@ mod tests {
         twice(&format!("{{\"{long}\":1,\"{long}\":2}}"), &format!("{}…", "ü".repeat(100)));
         // Once in each place: they may not differ.
         let error = read(r#"{"name":"a"}"#, "name=b").unwrap_err();
-        assert!(
-            error.message().contains("'name' supplied: the body and the address give different"),
-            "{error}"
-        );
+        assert!(error.message().contains("'name' supplied: body, query and path give different"), "{error}");
         assert_eq!(read(r#"{"name":"a"}"#, "name=a").unwrap().name.unwrap(), "a");
         read(r#"{"a":{"x":1},"b":{"x":1},"x":[{"x":1},{"x":1}]}"#, "").unwrap();
     }

@@ -338,6 +338,13 @@ pub struct LogModelRequest {
 
 /// The id of a run from either of its names.
 pub fn run_id<'t>(run_id: &'t Option<String>, run_uuid: &'t Option<String>) -> crate::error::Result<&'t str> {
-    let given = run_id.as_deref().filter(|id| !id.is_empty()).or(run_uuid.as_deref());
-    crate::tracking::limits::run_id("run_id", given)
+    let [new, old] = [run_id, run_uuid].map(|id| id.as_deref().filter(|id| !id.is_empty()));
+    if let (Some(new), Some(old)) = (new, old)
+        && new != old
+    {
+        let message =
+            "'run_id' and 'run_uuid' are the new and the old name of one field; they give different values.";
+        return Err(crate::error::Error::invalid(message));
+    }
+    crate::tracking::limits::run_id("run_id", new.or(old))
 }

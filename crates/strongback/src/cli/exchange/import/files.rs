@@ -29,6 +29,15 @@ pub(super) struct Owner {
     pub(super) artifact_uri: String,
 }
 
+/// A place on the disk of a server that is asked.
+#[derive(Debug, Default)]
+pub(super) struct OnItsDisk {
+    /// Whether anything there has files.
+    is_there: bool,
+    /// How many there have none.
+    empty: usize,
+}
+
 impl Owner {
     fn held(&self) -> Held<'_> {
         Held { kind: self.kind, id: &self.from, artifact_uri: &self.artifact_uri }
@@ -88,6 +97,13 @@ impl Import<'_> {
         Ok(with_files)
     }
 
+    /// Counts what a server's disk has no files of, where no file at all was in the same place: then it may not have the place, and
+    /// tells an empty one.
+    pub(super) fn count_unseen_places(&mut self) {
+        let unseen = self.disks.values().filter(|place| !place.is_there);
+        self.report.files.out_of_reach += unseen.map(|place| place.empty).sum::<usize>();
+    }
+
     /// The files that somebody has there, if any are within reach.
     fn found<'o>(&mut self, source: &mut dyn Source, owner: &'o Owner) -> Result<Option<FilesThere<'o>>> {
         let is_version = owner.kind == ItemKind::Version;
@@ -102,12 +118,20 @@ impl Import<'_> {
                 (Some(root), files)
             }),
             None => source.files(&owner.held()).map(|files| {
-                if files.is_none() && self.roots.is_out_of_reach(&owner.artifact_uri) {
+                let is_asked_for = self.roots.is_on_its_disk(&owner.artifact_uri);
+                if files.is_none() && !is_asked_for && self.roots.is_out_of_reach(&owner.artifact_uri) {
                     self.report.files.out_of_reach += 1;
                 }
                 (None, files.unwrap_or_default())
             }),
         };
+        if let Ok((None, files)) = &there
+            && self.roots.is_on_its_disk(&owner.artifact_uri)
+        {
+            let place = self.disks.entry(local::place_of(&owner.artifact_uri).to_owned()).or_default();
+            place.empty += usize::from(files.is_empty());
+            place.is_there |= !files.is_empty();
+        }
         let (root, files) = match there {
             Ok(there) => there,
             Err(error) if source.is_gone() => return Err(error),
