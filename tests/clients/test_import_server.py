@@ -26,7 +26,8 @@ from conftest import POSTGRES_URL, addressing_nothing, backends
 from raw import MLFLOW
 from test_import import run_import, told
 
-pytestmark = pytest.mark.beyond
+# MLflow's server takes half a minute to start, more on a busy machine, and a test here starts one or two.
+pytestmark = [pytest.mark.beyond, pytest.mark.timeout(300)]
 
 # More than a server answers at once: runs, points of a metric, and runs with a metric.
 RUNS, POINTS, MEASURED, LOGGED = 1_010, 25_500, 45, 60
@@ -242,8 +243,8 @@ def pieces(url):
         },
         "charts": {
             (most, steps): charted(url, [f"{at:032x}" for at in (7, 8, MEASURED + 1)], most, steps)
-            for most in (1, 2, 3, 7, 100, 999, 2_500)
-            for steps in (None, (0, POINTS), (17, 17), (100, 2_600), (3, 9_999), (POINTS - 2, POINTS * 2))
+            for most in (1, 2, 7, 999, 2_500)
+            for steps in (None, (17, 17), (100, 2_600), (POINTS - 2, POINTS * 2))
         },
     }
 
