@@ -156,7 +156,8 @@ def test_stage_of_a_version_is_changed(visit, keeper, model):
     for now, then in (("None", "Staging"), ("Staging", "Production")):
         tab.page.get_by_text(now, exact=True).filter(visible=True).first.click()
         tab.page.get_by_role("menuitem").filter(has_text=then).click()
-        answer(dialog(tab, "Stage"), "OK")
+        with tab.page.expect_response("**/model-versions/transition-stage"):
+            answer(dialog(tab, "Stage"), "OK")
         expect(tab.page.get_by_text(then, exact=True).filter(visible=True).first).to_be_visible()
         assert keeper.get_model_version(model, "1").current_stage == then
     clean(tab)

@@ -61,7 +61,8 @@ def test_tags_are_edited(visit, keeper, fleet):
 def test_description_is_edited(visit, keeper, fleet):
     tab = run_page(visit, fleet, "ash")
     for text in ("The first one", "The second one"):
-        write_note(tab, tab.page.get_by_role("button", name="Edit description"), text)
+        with tab.page.expect_response("**/runs/set-tag"):
+            write_note(tab, tab.page.get_by_role("button", name="Edit description"), text)
         assert keeper.get_run(fleet.runs["ash"]).data.tags["mlflow.note.content"] == text
     clean(tab)
 
