@@ -2,7 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     cli::client::Client,
@@ -136,6 +136,17 @@ impl<'a> Sender<'a> {
         }
         Ok(())
     }
+}
+
+/// Asks the server something, once more where it is busy or away.
+pub(super) fn question<A: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    request: &impl Serialize,
+) -> Result<A> {
+    let body = serde_json::to_string(request).map_err(Error::internal)?;
+    let (answer, _) = insist(|| client.send_named(path, "application/json", body.clone()))?;
+    Ok(answer)
 }
 
 /// Repeats a call that met a server which is busy or away. Whatever is repeated here is harmless twice.

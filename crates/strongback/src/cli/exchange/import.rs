@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use self::files::{OnItsDisk, Owner};
 use super::{
     MlflowArgs,
-    batch::{Sender, insist},
+    batch::{Sender, insist, question},
     database::{Access, Database, Named},
     folder::Folder,
     local::{Roots, is_elsewhere},
@@ -471,10 +471,7 @@ impl Import<'_> {
 
     /// What is here of some items.
     fn ask(&self, kind: ItemKind, ids: Vec<String>) -> Result<CheckResponse> {
-        let body = serde_json::to_string(&CheckRequest { kind, ids }).map_err(Error::internal)?;
-        let (answer, _): (CheckResponse, _) =
-            insist(|| self.client.send_named("/api/1.0/exchange/check", "application/json", body.clone()))?;
-        Ok(answer)
+        question(self.client, "/api/1.0/exchange/check", &CheckRequest { kind, ids })
     }
 
     fn check_part(&mut self, kind: ItemKind, part: &[Expected]) -> Result<()> {

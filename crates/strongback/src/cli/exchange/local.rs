@@ -109,7 +109,9 @@ impl Roots {
         let number = home.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         let whole = above.next().filter(|_| is_number);
-        home.is_dir() || whole.is_some_and(|whole| whole.is_dir() || whole.parent() == Some(&self.base))
+        let is_beside =
+            |whole: &Path| !self.base.as_os_str().is_empty() && whole.parent() == Some(&self.base);
+        home.is_dir() || whole.is_some_and(|whole| whole.is_dir() || is_beside(whole))
     }
 
     /// Whether a root is on the disk of a server far away, which lists a place that it does not have as an empty one.
@@ -290,6 +292,9 @@ mod tests {
             let place = dir.path().join(place).display().to_string();
             assert_eq!(bare.is_out_of_reach(&place), !is_known, "{place}");
         }
+        // Where the database is far away, nobody knows what its relative paths are below.
+        let nowhere = Roots { base: PathBuf::new(), ..bare.clone() };
+        assert!(nowhere.is_out_of_reach("mlruns-to-come/7/never/artifacts"));
         let folder = Roots { folder: Some(dir.path().join("mlruns")), ..bare };
         assert!(!folder.is_out_of_reach("/gone/mlruns/1/r/artifacts"));
         assert!(folder.is_out_of_reach("/gone/mlruns/1/another/artifacts"));

@@ -51,8 +51,11 @@ fn unfit(json: &[u8], error: &serde_json::Error) -> Option<&'static str> {
     if text.contains("hex escape") {
         return Some("it has half of a character: a surrogate (\\ud800 to \\udfff) that stands alone");
     }
-    let before: usize =
-        json.split_inclusive(|byte| *byte == b'\n').take(error.line() - 1).map(<[u8]>::len).sum();
+    let before: usize = json
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
     let at = before + error.column().saturating_sub(1);
     let is_word = |from: usize| {
         let rest = json.get(from..).unwrap_or_default();

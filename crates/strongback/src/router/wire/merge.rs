@@ -119,7 +119,7 @@ mod tests {
         check(" { } ", json!({ "a": "b" }), r#"{"a":"b"}"#);
         check(r#"{"n": 1.50, "b": [1, 2]}"#, json!({ "a": "x" }), r#"{"n":1.50,"b":[1, 2],"a":"x"}"#);
         check(r#"{"\u0061": 2, "\"": {"a": null}}"#, json!({ "a": "2" }), r#"{"\"":{"a": null},"a":"2"}"#);
-        for bad in ["", "[]", "{", r#"{"a":}"#, "{} {}"] {
+        for bad in ["", "[]", "{", r#"{"a":}"#, "{} {}", r#"{"a": NaN}"#, r#"{"a": 1} NaN"#, "\n", "7"] {
             assert!(over(bad.as_bytes(), Map::new(), Map::new()).is_err(), "{bad}");
         }
     }

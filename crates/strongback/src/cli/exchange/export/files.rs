@@ -9,7 +9,10 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use syntax::paths::ArtifactPath;
 
-use super::{super::batch::insist, Export, PROXIED};
+use super::{
+    super::batch::{insist, question},
+    Export, PROXIED,
+};
 use crate::{
     cli::client::segment,
     error::{Error, Result},
@@ -22,9 +25,8 @@ impl Export<'_> {
         if self.files.is_none() || ids.is_empty() {
             return Ok(());
         }
-        let body = serde_json::to_string(&FilesRequest { kind, ids }).map_err(Error::internal)?;
-        let (answer, _): (FilesResponse, _) =
-            insist(|| self.client.send_named("/api/1.0/exchange/files", "application/json", body.clone()))?;
+        let request = FilesRequest { kind, ids };
+        let answer: FilesResponse = question(self.client, "/api/1.0/exchange/files", &request)?;
         for FilesOf { id, artifact_uri, files, refused } in answer.owners {
             self.report.files.refused.extend(refused.map(|why| format!("of {id}: {why}")));
             self.store_all(&id, &artifact_uri, &files)?;

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     super::{
-        batch::insist,
+        batch::{insist, question},
         local::{self, MLMODEL, Walked},
         source::{Held, Source},
     },
@@ -118,20 +118,17 @@ impl Import<'_> {
                 (Some(root), files)
             }),
             None => source.files(&owner.held()).map(|files| {
-                let is_asked_for = self.roots.is_on_its_disk(&owner.artifact_uri);
-                if files.is_none() && !is_asked_for && self.roots.is_out_of_reach(&owner.artifact_uri) {
+                let (uri, is_empty) = (&owner.artifact_uri, files.as_ref().is_none_or(Vec::is_empty));
+                if self.roots.is_on_its_disk(uri) {
+                    let place = self.disks.entry(local::place_of(uri).to_owned()).or_default();
+                    place.empty += usize::from(is_empty);
+                    place.is_there |= !is_empty;
+                } else if files.is_none() && self.roots.is_out_of_reach(uri) {
                     self.report.files.out_of_reach += 1;
                 }
                 (None, files.unwrap_or_default())
             }),
         };
-        if let Ok((None, files)) = &there
-            && self.roots.is_on_its_disk(&owner.artifact_uri)
-        {
-            let place = self.disks.entry(local::place_of(&owner.artifact_uri).to_owned()).or_default();
-            place.empty += usize::from(files.is_empty());
-            place.is_there |= !files.is_empty();
-        }
         let (root, files) = match there {
             Ok(there) => there,
             Err(error) if source.is_gone() => return Err(error),
@@ -157,10 +154,8 @@ impl Import<'_> {
         kind: ItemKind,
         ids: &[String],
     ) -> Result<HashMap<String, HashMap<String, StoredFile>>> {
-        let body =
-            serde_json::to_string(&FilesRequest { kind, ids: ids.to_vec() }).map_err(Error::internal)?;
-        let (answer, _): (FilesResponse, _) =
-            insist(|| self.client.send_named("/api/1.0/exchange/files", "application/json", body.clone()))?;
+        let request = FilesRequest { kind, ids: ids.to_vec() };
+        let answer: FilesResponse = question(self.client, "/api/1.0/exchange/files", &request)?;
         for owner in &answer.owners {
             let why = owner.refused.as_ref().map(|why| format!("of {}: {why}", owner.id));
             let refused = &mut self.report.files.refused;
@@ -200,16 +195,14 @@ impl Import<'_> {
                 }
             };
             let sha256 = hex::encode(hasher.finalize());
-            let here = before.and_then(|before| before.get(path));
-            let (is_here, is_other) =
-                here.map_or((false, false), |here| (here.sha256 == sha256, !here.is_carried));
-            digests.insert((owner.id.clone(), path.clone()), sha256);
-            if is_here {
-                continue;
-            }
-            if is_other {
-                self.report.files.different.push(format!("{path} of {}", owner.id));
-                continue;
+            digests.insert((owner.id.clone(), path.clone()), sha256.clone());
+            match before.and_then(|before| before.get(path)) {
+                Some(here) if here.sha256 == sha256 => continue,
+                Some(here) if !here.is_carried => {
+                    self.report.files.different.push(format!("{path} of {}", owner.id));
+                    continue;
+                }
+                _ => {}
             }
             let segments: Vec<_> = path.split('/').map(segment).collect();
             let (kind, id) = (owner.kind.name(), segment(&owner.id));

@@ -1,9 +1,9 @@
 //! What an earlier import brought and the source has no more. It stays: who deletes here is a person. But it is named, since the two
 //! stores are not the same then.
 
-use super::{super::batch::insist, ASK, Import};
+use super::{super::batch::question, ASK, Import};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     exchange::{ItemKind, KnownItem, KnownRequest, KnownResponse},
 };
 
@@ -32,9 +32,7 @@ impl Import<'_> {
 
     fn known(&self, kind: ItemKind, after: &str) -> Result<Vec<KnownItem>> {
         let request = KnownRequest { source: self.label.to_owned(), kind, after: after.to_owned() };
-        let body = serde_json::to_string(&request).map_err(Error::internal)?;
-        let (answer, _): (KnownResponse, _) =
-            insist(|| self.client.send_named("/api/1.0/exchange/known", "application/json", body.clone()))?;
+        let answer: KnownResponse = question(self.client, "/api/1.0/exchange/known", &request)?;
         Ok(answer.items)
     }
 }
