@@ -3,6 +3,7 @@
 ``SURFACE`` lists a valid body for each endpoint with the kind of every field; the tests break one thing at a time.
 """
 
+import gzip
 import json
 import re
 
@@ -340,6 +341,19 @@ def test_a_query_never_contradicts_the_body(raw, client, experiment_id):
     assert {client.get_run(run).info.lifecycle_stage for run in (kept, other)} == {"active"}
     assert raw.post(f"{MLFLOW}/runs/delete?run_id={kept}", {"run_id": kept}).status == 200
     assert raw.post(f"{MLFLOW}/runs/delete?run_id={other}", {}).status == 200
+
+
+@pytest.mark.beyond
+def test_an_encoded_body_is_named_as_that(raw, unique):
+    """MLflow's server passes over the header and says that the JSON is broken."""
+    body = gzip.compress(json.dumps({"name": unique("zipped")}).encode())
+    headers = {**JSON, "Content-Encoding": "gzip"}
+    answer = raw.send("POST", f"{MLFLOW}/experiments/create", body, headers)
+    assert (answer.status, answer.error_code) == (415, "BAD_REQUEST"), answer
+    assert "gzip" in answer.message
+    plain = json.dumps({"name": unique("plain")})
+    answer = raw.send("POST", f"{MLFLOW}/experiments/create", plain, {**JSON, "Content-Encoding": "identity"})
+    assert answer.status == 200, answer
 
 
 def test_raw_nan_literal_stores_nothing(raw, known, client):

@@ -286,14 +286,20 @@ def test_ids_that_others_have_stop_it_before_anything_is_written(ours, theirs):
 
 
 def test_what_is_broken_off_goes_on(ours, theirs):
-    """The command is killed with some runs on their way, and the server too."""
+    """The command is killed with some runs on their way, and stopped by a person, who is told that the same call goes on."""
     many(theirs / "mlflow.db", 2_500)
     command = [str(launcher.binary()), "import", "mlflow", "mlflow.db", "--server", ours.url]
-    for after in (0.7, 1.5):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for after, by, code in (
+        (0.7, signal.SIGKILL, -signal.SIGKILL),
+        (0.7, signal.SIGINT, 130),
+        (1.5, signal.SIGKILL, -signal.SIGKILL),
+    ):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         time.sleep(after)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.send_signal(by)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == code, said
+        assert ("the same call goes on" in said) == (by == signal.SIGINT), said
     code, report, talk = run_import(ours)
     assert code == 0, (talk, report)
     line = report["items"]["run"]

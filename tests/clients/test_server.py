@@ -137,7 +137,6 @@ def test_the_start_script_of_an_mlflow_server_goes_on(start, tmp_path, server):
     without_effect = [
         "--workers=4",
         "--gunicorn-opts=--timeout 60",
-        "--static-prefix=/x",
         "--default-artifact-root=./mlruns",
     ]
     flags = [*without_effect, "--serve-artifacts", "--allowed-hosts=ml.example.com:5000"]

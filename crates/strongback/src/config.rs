@@ -9,6 +9,7 @@ use crate::{
     auth,
     error::{Error, Result},
     outbound::AllowList,
+    router::prefix::Prefix,
 };
 
 /// Name of the file in the working directory.
@@ -194,6 +195,8 @@ settings! {
     job_retention_days: u16 = 30, |text| parse_number(text, 1, 3650), ToString::to_string;
     /// `auto`, `off`, or the directory of the installed mlflow's web pages.
     mlflow_ui: String = "off".into(), |text| Ok(text.to_owned()), String::clone;
+    /// A path below which everything is answered once more, for a proxy that passes it on: `/mlflow`.
+    static_prefix: Option<Prefix> = None, parse_prefix, |prefix| prefix.as_ref().map_or_else(String::new, ToString::to_string);
     /// Where tables lie: a directory, or a URL such as `s3://bucket/prefix`. Nothing said: `tables` in the data directory.
     tables_url: Option<String> = None, |text| Ok(Some(text.trim().to_owned())), |place| place.clone().unwrap_or_default();
     /// Where artifacts lie, if not in the data directory: a URL such as `s3://bucket/prefix`.
@@ -432,6 +435,10 @@ fn parse_switch(text: &str) -> Result<bool, String> {
     }
 }
 
+fn parse_prefix(text: &str) -> Result<Option<Prefix>, String> {
+    text.trim().parse().map(Some)
+}
+
 fn parse_artifacts_url(text: &str) -> Result<Option<bucket::Address>, String> {
     text.parse().map(Some).map_err(|why| format!("{why}. Without it artifacts lie in the data directory."))
 }
@@ -487,7 +494,7 @@ fn without_port(host: &str) -> &str {
 fn parse_database_url(text: &str) -> Result<Option<DatabaseUrl>, String> {
     let text = text.trim();
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        crate::db::connect::parse(text)?;
+        crate::db::connect::check(text)?;
         Ok(Some(DatabaseUrl(text.to_owned())))
     } else {
         Err("it must begin with postgres://; without it the metadata lies in SQLite in the data directory."

@@ -135,3 +135,45 @@ def test_whoever_has_a_token_walks_through_the_pages(look, guarded, tmp_path):
     tab.see("champion")
     assert keeper.get_registered_model("scorer").aliases == {"champion": "2"}
     clean(tab)
+
+
+@pytest.mark.beyond
+def test_behind_a_proxy_every_page_stays_below_its_path(look, tmp_path, monkeypatch):
+    """No page asks for anything beside the path, which a proxy would send elsewhere."""
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    flags = ("--mlflow-ui", "auto", "--static-prefix", "/team/x")
+    with launcher.on_store("sqlite", tmp_path / "data", extra=flags) as running:
+        front = f"{running.url}/team/x"
+        keeper = MlflowClient(front, registry_uri=front)
+        fleet = make_fleet(keeper, "fleet")
+        (tmp_path / "files").mkdir()
+        log_files(keeper, fleet.runs["ash"], tmp_path / "files")
+        tab = look(front, width=2400)
+        assert tab.page.url == f"{front}/"
+        asked = []
+        tab.page.on("request", lambda request: asked.append(request.url))
+        tab.page.get_by_role("link", name="ash", exact=True).click()
+        tab.see("About this run")
+        look_at_files(tab)
+        # The link that mlflow's client prints, as a script has it that knows the path.
+        tab.page.goto(f"{front}/#/experiments/{fleet.experiment_id}/runs/{fleet.runs['birch']}")
+        tab.see("About this run")
+        assert tab.page.url.startswith(f"{front}/mlflow/#/")
+        tab.page.goto(f"{front}/mlflow/#/experiments/{fleet.experiment_id}/runs{VIEW}")
+        runs_are(tab, "ash", "cedar", "birch")
+        filter_runs(tab, "metrics.auc > 0.85")
+        runs_are(tab, "birch")
+        tab.page.goto(f"{front}/mlflow")
+        tab.see("Experiments")
+        clean(tab)
+        tab.page.goto(f"{front}/why")
+        tab.page.get_by_label("Why did a request get its answer?").fill("nonsense")
+        tab.page.get_by_role("button", name="Ask").click()
+        tab.see("is no request id")
+        assert tab.page.url == f"{front}/why/nonsense"
+        tab.page.get_by_role("link", name="What is here").click()
+        tab.see("Recent runs")
+        assert tab.page.url == f"{front}/"
+        beside = [url for url in asked if not url.startswith((f"{front}/", "data:", "blob:"))]
+        assert asked
+        assert not beside, beside

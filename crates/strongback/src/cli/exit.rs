@@ -12,6 +12,8 @@ pub(super) const NO: u8 = 1;
 const WRONG_CALL: u8 = 2;
 const REFUSED: u8 = 3;
 const AWAY: u8 = 4;
+/// Ctrl-C, as a shell has it of a process that SIGINT ended.
+pub(super) const INTERRUPTED: i32 = 130;
 
 /// Done, or the answer is no.
 pub(super) fn answer(is_yes: bool) -> ExitCode {

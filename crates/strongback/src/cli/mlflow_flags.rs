@@ -13,13 +13,14 @@ use crate::{
 };
 
 /// Variables by which MLflow's server is told the same. They are not read, which is said where one is set.
-const VARIABLES: [(&str, &str); 6] = [
+const VARIABLES: [(&str, &str); 7] = [
     ("MLFLOW_BACKEND_STORE_URI", "STRONGBACK_DATABASE_URL (postgres://…)"),
     ("MLFLOW_DEFAULT_ARTIFACT_ROOT", "STRONGBACK_DEFAULT_ARTIFACT_ROOT (s3://…)"),
     ("MLFLOW_ARTIFACTS_DESTINATION", "STRONGBACK_ARTIFACTS_URL (s3://…)"),
     ("MLFLOW_HOST", "STRONGBACK_HOST"),
     ("MLFLOW_PORT", "STRONGBACK_PORT"),
     ("MLFLOW_SERVER_ALLOWED_HOSTS", "STRONGBACK_ALLOWED_HOSTS"),
+    ("MLFLOW_STATIC_PREFIX", "STRONGBACK_STATIC_PREFIX"),
 ];
 
 #[derive(Debug, Default, Args)]
@@ -83,9 +84,6 @@ struct WithoutEffect {
     /// No effect: --log strongback=debug says more
     #[arg(long)]
     dev: bool,
-    /// No effect: the pages stay at /mlflow/
-    #[arg(long, value_name = "PREFIX")]
-    static_prefix: Option<String>,
     /// No effect: /metrics is always there, and needs no directory
     #[arg(long, value_name = "DIR")]
     expose_prometheus: Option<String>,
@@ -211,11 +209,6 @@ impl WithoutEffect {
             ("--uvicorn-opts", self.uvicorn_opts.is_some(), "there is no uvicorn here"),
             ("--waitress-opts", self.waitress_opts.is_some(), "there is no waitress here"),
             ("--dev", self.dev, "--log strongback=debug says more about what is done"),
-            (
-                "--static-prefix",
-                self.static_prefix.is_some(),
-                "MLflow's pages are at /mlflow/ (--mlflow-ui); clients leave the prefix out of MLFLOW_TRACKING_URI",
-            ),
             (
                 "--expose-prometheus",
                 self.expose_prometheus.is_some(),
@@ -451,7 +444,7 @@ mod tests {
             Meant::default()
         );
         assert_eq!(meant("--no-serve-artifacts --serve-artifacts").unwrap(), Meant::default());
-        let line = "-w 4 --gunicorn-opts --timeout=9 --uvicorn-opts --reload --waitress-opts x --dev --static-prefix /x \
+        let line = "-w 4 --gunicorn-opts --timeout=9 --uvicorn-opts --reload --waitress-opts x --dev \
                     --expose-prometheus dir --cors-allowed-origins https://x --x-frame-options DENY \
                     --read-replica-backend-store-uri postgresql://r --secrets-cache-ttl 60 --secrets-cache-max-size 9 \
                     --trace-archival-config f --workspace-store-uri u --default-artifact-root ./mlruns --artifacts-destination file:///a";
@@ -466,7 +459,7 @@ mod tests {
                 .filter(|line| line.starts_with(&format!("{flag} ")) && line.contains("has no effect"));
             assert_eq!(lines.count(), 1, "{flag}: {said:?}");
         }
-        assert_eq!(said.len(), 16, "{said:?}");
+        assert_eq!(said.len(), 15, "{said:?}");
     }
 
     #[test]

@@ -90,7 +90,8 @@ Exit codes:
   1  the answer is no: the log does not verify, nothing was found
   2  the call was wrong: an argument, a setting, a value; or gates could not judge
   3  refused or failed: no such name, taken, not allowed
-  4  a server or a store does not answer or is busy; later it may";
+  4  a server or a store does not answer or is busy; later it may
+  130  stopped by Ctrl-C";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -7,8 +7,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::printer;
+use super::{exit, printer};
 
 /// Between two lines that are written over.
 const ON_TERMINAL: Duration = Duration::from_millis(300);
@@ -51,6 +52,25 @@ impl Drop for Status {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
+}
+
+/// Ends the process at Ctrl-C as it would end anyway, and says what became of the work.
+pub(super) fn on_interrupt(became: &'static str) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut interrupt = {
+        let _within = runtime.enter();
+        signal(SignalKind::interrupt())?
+    };
+    std::thread::Builder::new().name("interrupt".into()).spawn(move || {
+        if runtime.block_on(interrupt.recv()).is_some() {
+            if std::io::stderr().is_terminal() {
+                let _ = write!(std::io::stderr(), "\r\x1b[K");
+            }
+            printer::talk(&format!("Stopped. {became}"));
+            std::process::exit(exit::INTERRUPTED);
+        }
+    })?;
+    Ok(())
 }
 
 /// How many of a part of the work are done.

@@ -97,6 +97,9 @@ struct ServingArgs {
     /// Serve your installed mlflow's web pages at /mlflow/: auto, off, or the directory of the pages [default: off]
     #[arg(long, value_name = "auto|off|PATH")]
     mlflow_ui: Option<String>,
+    /// A path below which everything is answered once more, for a proxy that passes it on, such as /mlflow
+    #[arg(long, value_name = "PATH")]
+    static_prefix: Option<String>,
     /// Jobs of the server's own that run at once [default: 2]
     #[arg(long, value_name = "N")]
     job_workers: Option<String>,
@@ -172,6 +175,7 @@ impl ServerArgs {
             auth: serving.auth,
             allowed_hosts: serving.allowed_hosts,
             mlflow_ui: serving.mlflow_ui,
+            static_prefix: serving.static_prefix,
             job_workers: serving.job_workers,
             job_retention_days: serving.job_retention_days,
             worker_python: serving.worker_python,

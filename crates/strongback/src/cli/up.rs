@@ -147,6 +147,9 @@ fn greet(app: &App, address: SocketAddr, reached_at: &str) {
     if !app.pages.is_empty() {
         printer::talk(&format!("  pages     {reached_at}/mlflow/"));
     }
+    if let Some(prefix) = &config.static_prefix.value {
+        printer::talk(&format!("  prefix    the same below {reached_at}{prefix}/"));
+    }
     printer::talk(&format!("  next      export MLFLOW_TRACKING_URI={reached_at}"));
     printer::talk("  stop      Ctrl-C; nothing acknowledged is lost");
 }

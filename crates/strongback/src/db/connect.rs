@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use postgres::{Client, Config, NoTls, config::SslMode};
+use postgres::{Client, Config};
 
+use super::tls::{self, Tls};
 use crate::error::{Error, Result};
 
 /// How long a server may take to answer a new connection.
@@ -20,7 +21,7 @@ const SILENT: Duration = Duration::from_secs(75);
 
 /// Connects; what the URL says about waiting comes first.
 pub(crate) fn postgres(url: &str) -> Result<Client> {
-    let mut config = parse(url).map_err(Error::invalid)?;
+    let (mut config, tls) = read(url).map_err(Error::invalid)?;
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT);
     }
@@ -37,44 +38,54 @@ pub(crate) fn postgres(url: &str) -> Result<Client> {
     if config.get_application_name().is_none() {
         config.application_name("strongback");
     }
-    config.connect(NoTls).map_err(|error| {
-        Error::unavailable("PostgreSQL does not answer under the configured database URL.").because(error)
+    let connector = tls.connector().map_err(Error::invalid)?;
+    config.connect(connector).map_err(|error| {
+        let message = match tls::why_refused(&error) {
+            Some(why) => format!(
+                "PostgreSQL answers, and not over a connection as the configured database URL asks for (sslmode, sslrootcert): {why}."
+            ),
+            None => "PostgreSQL does not answer under the configured database URL.".to_owned(),
+        };
+        Error::unavailable(message).because(error)
     })
 }
 
-/// Reads a connection URL; the error says what is wrong with it and never repeats it, since it holds a password.
-pub(crate) fn parse(url: &str) -> Result<Config, String> {
-    const NO_TLS: &str = "it asks for an encrypted connection (sslmode), and this version speaks to PostgreSQL without \
-                          TLS. Use a Unix socket or a network that you trust, or put a tunnel in between (stunnel, \
-                          PgBouncer in session mode, your cloud's own proxy) and connect to that.";
-    if ["verify-ca", "verify-full"].iter().any(|mode| url.contains(&format!("sslmode={mode}"))) {
-        return Err(NO_TLS.into());
-    }
-    let config: Config = url.parse().map_err(|error: postgres::Error| {
+/// Looks whether a connection URL can be read; the error says what is wrong with it and never repeats it, since it holds a
+/// password.
+pub(crate) fn check(url: &str) -> Result<(), String> {
+    read(url).map(|_| ())
+}
+
+fn read(url: &str) -> Result<(Config, Tls), String> {
+    let (url, tls) = Tls::take(url)?;
+    let mut config: Config = url.parse().map_err(|error: postgres::Error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         format!("it cannot be read: {}.", cause.unwrap_or_else(|| error.to_string()))
     })?;
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(NO_TLS.into());
-    }
-    Ok(config)
+    tls.apply(&mut config);
+    Ok((config, tls))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::check;
 
     #[test]
     fn urls_are_read_and_what_cannot_be_kept_is_refused() {
-        assert!(parse("postgres://me:x@db:5433/strongback?sslmode=disable&application_name=a").is_ok());
-        assert!(parse("postgresql:///strongback?host=/run/postgresql&user=me").is_ok());
-        for mode in ["require", "verify-ca", "verify-full"] {
-            let why = parse(&format!("postgres://me:hush@db/x?sslmode={mode}")).unwrap_err();
-            assert!(why.contains("without TLS") && !why.contains("hush"), "{why}");
+        for right in [
+            "postgres://me:x@db:5433/strongback?sslmode=disable&application_name=a",
+            "postgresql:///strongback?host=/run/postgresql&user=me",
+            "postgres://me:x@db/x?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        ] {
+            check(right).unwrap();
         }
-        for wrong in ["postgres://me:hush@db/x?no_such=option", "postgres://me:hush@db:port/x"] {
-            let why = parse(wrong).unwrap_err();
-            assert!(why.contains("cannot be read") && !why.contains("hush"), "{why}");
+        for (wrong, why) in [
+            ("postgres://me:hush@db/x?no_such=option", "cannot be read"),
+            ("postgres://me:hush@db:port/x", "cannot be read"),
+            ("postgres://me:hush@db/x?sslmode=maybe", "verify-full"),
+        ] {
+            let said = check(wrong).unwrap_err();
+            assert!(said.contains(why) && !said.contains("hush"), "{said}");
         }
     }
 }

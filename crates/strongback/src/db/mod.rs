@@ -25,6 +25,7 @@ mod sql;
 mod sqlite_log;
 mod sqlite_store;
 mod ticket;
+mod tls;
 mod turns;
 
 use std::{

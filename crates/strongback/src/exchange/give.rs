@@ -60,6 +60,9 @@ pub struct GiveResponse {
     /// All experiments, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub experiments: Vec<CarriedExperiment>,
+    /// How much lies in all of them, beside the experiments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totals: Option<Totals>,
     /// Runs of an experiment, in the order in which they came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<CarriedRun>,
@@ -78,6 +81,15 @@ pub struct GiveResponse {
     /// Where the next page begins; none at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_page_token: Option<String>,
+}
+
+/// How much lies in all experiments, deleted ones with it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Runs.
+    pub runs: u64,
+    /// Logged models.
+    pub logged_models: u64,
 }
 
 /// A version, and where its files are.
@@ -110,7 +122,11 @@ async fn give(ctx: Ctx, request: GiveRequest) -> Result<GiveResponse> {
             ItemKind::Experiment => {
                 let all = experiment::carried::all(sql)?;
                 let experiments = all.iter().map(experiment::carried::give).collect();
-                Ok(GiveResponse { experiments, ..GiveResponse::default() })
+                let totals = sql.one(&store::WHOLES_COUNT, bind![], |row| {
+                    let count = |at| row.get::<i64>(at).map(|count| count.max(0).unsigned_abs());
+                    Ok(Totals { runs: count(0)?, logged_models: count(1)? })
+                })?;
+                Ok(GiveResponse { experiments, totals: Some(totals), ..GiveResponse::default() })
             }
             ItemKind::Run => runs_of(sql, of, after, most),
             ItemKind::LoggedModel => logged_models_of(sql, of, after, most),

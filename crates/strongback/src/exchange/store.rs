@@ -13,6 +13,8 @@ statements! {
     /// Ids of runs, and of logged models, that are here.
     RUNS_HERE = "SELECT uuid FROM run WHERE uuid IN {texts:$1}";
     LOGGED_MODELS_HERE = "SELECT uuid FROM logged_model WHERE uuid IN {texts:$1}";
+    /// How many runs and logged models there are.
+    WHOLES_COUNT = "SELECT (SELECT COUNT(*) FROM run), (SELECT COUNT(*) FROM logged_model)";
     /// Runs, and logged models, of an experiment after an internal id.
     RUNS_AFTER = "SELECT id, uuid FROM run WHERE experiment_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     LOGGED_MODELS_AFTER = "SELECT id, uuid FROM logged_model WHERE experiment_id = $1 AND id > $2 ORDER BY id LIMIT $3";

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use axum::body::{Body, Bytes};
 use futures::stream::BoxStream;
-use http::{HeaderMap, HeaderName, Request, header};
+use http::{HeaderName, Request, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
@@ -15,6 +15,7 @@ use crate::{
     router::{
         PathParams,
         body::{self, Input},
+        prefix::Prefix,
         wire,
     },
 };
@@ -53,10 +54,10 @@ pub fn encode_path(path: &str) -> String {
     utf8_percent_encode(path, PATH).to_string()
 }
 
-/// Scheme and authority by which the caller reached this server, for absolute addresses.
-pub fn base_url(headers: &HeaderMap) -> String {
-    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+/// Scheme, authority and prefix by which the caller reached this server, for absolute addresses. A proxy that ends TLS says so.
+pub fn base_url<B>(request: &Request<B>) -> String {
+    let text = |name| request.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let https = text(HeaderName::from_static("x-forwarded-proto")) == Some("https");
     let scheme = if https { "https" } else { "http" };
-    format!("{scheme}://{}", text(header::HOST).unwrap_or("localhost"))
+    format!("{scheme}://{}{}", text(header::HOST).unwrap_or("localhost"), Prefix::of(request.extensions()))
 }

@@ -38,7 +38,7 @@ pub(super) async fn run(
     let started = Instant::now();
     let request_id = uuid::Uuid::now_v7();
     let method = request.method().clone();
-    let wants_page = refusal::wants_page(&request);
+    let page = refusal::Page::wanted(&request);
     let (request, rest) = Rest::lend(request);
     let answer = std::panic::AssertUnwindSafe(answer(&app, &route, request_id, params, request))
         .catch_unwind()
@@ -53,7 +53,7 @@ pub(super) async fn run(
     let labels =
         [("route", route.path.to_string()), ("method", method.to_string()), ("status", status.to_string())];
     metrics::histogram!("strongback_request_seconds", &labels).record(elapsed.as_secs_f64());
-    let mut response = finish(answer, request_id, wants_page, |error| match error {
+    let mut response = finish(answer, request_id, page, |error| match error {
         Some(error) if error.is_ours() => tracing::error!(
             %request_id, %method, path = %route.path, status, ms = elapsed.as_millis() as u64, %error,
             cause = error.cause_chain(), "request failed"
@@ -80,10 +80,10 @@ pub(super) async fn refuse(
     why: fn(&Request<Body>) -> Error,
 ) -> Response {
     let error = guard::check(&app.config, &request).err().unwrap_or_else(|| why(&request));
-    let wants_page = refusal::wants_page(&request);
+    let page = refusal::Page::wanted(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     Rest::of(request).read().await;
-    finish(Err(error), uuid::Uuid::now_v7(), wants_page, |error| {
+    finish(Err(error), uuid::Uuid::now_v7(), page, |error| {
         tracing::debug!(%method, path, error = error.map(tracing::field::display), "no route");
     })
 }
@@ -91,12 +91,14 @@ pub(super) async fn refuse(
 fn finish(
     answer: Result<Response>,
     request_id: uuid::Uuid,
-    wants_page: bool,
+    page: Option<refusal::Page>,
     log: impl FnOnce(Option<&Error>),
 ) -> Response {
     log(answer.as_ref().err());
-    let mut response =
-        answer.unwrap_or_else(|error| if wants_page { refusal::page(error) } else { error.into_response() });
+    let mut response = answer.unwrap_or_else(|error| match page {
+        Some(page) => page.draw(error),
+        None => error.into_response(),
+    });
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
         headers.insert("x-request-id", id);

@@ -12,6 +12,7 @@ pub mod body;
 mod dispatch;
 pub mod guard;
 pub mod openapi;
+pub(crate) mod prefix;
 mod rest;
 pub mod serve;
 mod stalled;
@@ -316,7 +317,8 @@ pub fn table() -> Vec<Route> {
 /// The HTTP router over the table.
 pub fn build(app: &Arc<App>) -> axum::Router {
     let mut router = axum::Router::new();
-    for route in table() {
+    let front = app.config.static_prefix.value.as_ref().and_then(prefix::Prefix::route);
+    for route in table().into_iter().chain(front) {
         let filter = match MethodFilter::try_from(route.method.clone()) {
             Ok(filter) => filter,
             Err(error) => {

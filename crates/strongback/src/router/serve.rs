@@ -17,7 +17,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
-use super::{build, stalled::Stalled};
+use super::{build, prefix::Entry, stalled::Stalled};
 use crate::{
     config::Config,
     context::App,
@@ -88,7 +88,7 @@ pub async fn run(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let places = Arc::new(Semaphore::new(limits.connections));
-    let router = build(&app);
+    let entry = Entry { router: build(&app), prefix: app.config.static_prefix.value.clone() };
     let told = app.stopping.clone();
     let (stopping, stopped) = watch::channel(false);
     let mut stop = pin!(stop);
@@ -110,7 +110,7 @@ pub async fn run(
             .set((limits.connections - places.available_permits()) as f64);
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
-                tokio::spawn(connection(stream, router.clone(), limits, stopped.clone(), place));
+                tokio::spawn(connection(stream, entry.clone(), limits, stopped.clone(), place));
             }
             Err(_) => {
                 metrics::counter!("strongback_connections_refused_total").increment(1);
@@ -132,7 +132,7 @@ pub async fn run(
 /// One connection from its first byte to its last.
 async fn connection(
     stream: TcpStream,
-    router: axum::Router,
+    entry: Entry,
     limits: Limits,
     mut stopped: watch::Receiver<bool>,
     place: OwnedSemaphorePermit,
@@ -144,7 +144,7 @@ async fn connection(
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .serve_connection(io, TowerToHyperService::new(router));
+        .serve_connection(io, TowerToHyperService::new(entry));
     let mut served = pin!(served);
     let outcome = tokio::select! {
         outcome = served.as_mut() => outcome,

@@ -20,7 +20,7 @@ pub(super) fn endpoints(overview: &Overview, frame: &Frame) -> Markup {
             h2 { "Endpoints" }
             ul.list { @for line in &overview.endpoints { (endpoint(line, frame)) } }
             @if overview.more > 0 { p.none { "and " (overview.more) " more: " code { "strongback endpoint list" } } }
-            (why::form(None))
+            (why::form("./", None))
         }
     }
 }

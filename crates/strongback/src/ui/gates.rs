@@ -35,7 +35,7 @@ fn gate(line: &GateLine, frame: &Frame) -> Markup {
                 span {
                     span class={ "status " (class) } { (words) } " "
                     @match (&line.experiment_id, frame.mlflow) {
-                        (Some(experiment), true) => { a href={ "/mlflow/#/experiments/" (experiment) "/runs/" (line.run_id) (VIEW) } { (what) } }
+                        (Some(experiment), true) => { a href={ "mlflow/#/experiments/" (experiment) "/runs/" (line.run_id) (VIEW) } { (what) } }
                         _ => { strong { (what) } }
                     }
                 }

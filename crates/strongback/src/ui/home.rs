@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
@@ -18,13 +18,14 @@ use crate::{
     auth::Mode,
     context::Ctx,
     error::Result,
+    files::http::base_url,
     router::{Limits, PathParams, Policy, Route},
     time,
 };
 
 const STYLE: &str = include_str!("home.css");
 /// The mlflow client prints links such as `/#/experiments/1`: where MLflow's pages are served, they open there.
-const FORWARD: &str = "if (location.hash.startsWith('#/')) location.replace('/mlflow/' + location.hash);";
+const FORWARD: &str = "if (location.hash.startsWith('#/')) location.replace('mlflow/' + location.hash);";
 /// Where they are not, a note says how to get them.
 const EXPLAIN: &str = "if (location.hash.startsWith('#/')) document.documentElement.classList.add('linked');";
 
@@ -79,7 +80,7 @@ async fn page(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Respons
         .then(|| std::path::absolute(&settings.data_dir.value).ok())
         .flatten();
     let frame = Frame {
-        url: url(request.headers()),
+        url: base_url(&request),
         mlflow: !ctx.app.pages.is_empty(),
         caller: ctx.caller().name.clone(),
         tokens: settings.auth_mode() == Mode::Tokens,
@@ -89,14 +90,13 @@ async fn page(ctx: Ctx, _: PathParams, request: Request<Body>) -> Result<Respons
     Ok(send(draw(&overview, &frame)))
 }
 
-/// The address that the browser used. A proxy that ends TLS says so.
-fn url(headers: &HeaderMap) -> String {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let scheme = match text(HeaderName::from_static("x-forwarded-proto")) {
-        Some("https") => "https",
-        _ => "http",
-    };
-    format!("{scheme}://{}", text(header::HOST).unwrap_or("127.0.0.1:5000"))
+/// The way from the page at this path to the page at `/`, as a browser resolves it: whatever path a proxy has put in front of both
+/// falls away.
+pub(super) fn front(path: &str) -> String {
+    match path.matches('/').count() {
+        0 | 1 => "./".to_owned(),
+        levels => "../".repeat(levels - 1),
+    }
 }
 
 /// A page of ours as a response: never stored, for it shows what its reader may see.
@@ -110,8 +110,8 @@ pub(super) fn send(page: Markup) -> Response {
     (headers, page.into_string()).into_response()
 }
 
-/// The frame around every page of ours.
-pub(super) fn layout(title: &str, script: &str, header: &Markup, body: &Markup) -> Markup {
+/// The frame around every page of ours, from which `front` leads to the one at `/`.
+pub(super) fn layout(front: &str, title: &str, script: &str, header: &Markup, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -125,7 +125,7 @@ pub(super) fn layout(title: &str, script: &str, header: &Markup, body: &Markup) 
             }
             body {
                 a.skip href="#main" { "Skip to what is here" }
-                header { h1 { a href="/" { "Strongback" } } (header) }
+                header { h1 { a href=(front) { "Strongback" } } (header) }
                 (body)
             }
         }
@@ -137,9 +137,9 @@ fn draw(overview: &Overview, frame: &Frame) -> Markup {
         p { (env!("CARGO_PKG_VERSION")) " · you are " strong { (frame.caller) } }
         nav aria-label="Pages" {
             @if frame.mlflow { a href=(sections::MLFLOW_EXPERIMENTS) { "MLflow" } }
-            a href="/api/openapi.json" { "OpenAPI" }
-            a href="/metrics" { "Metrics" }
-            a href="/ready" { "Health" }
+            a href="api/openapi.json" { "OpenAPI" }
+            a href="metrics" { "Metrics" }
+            a href="ready" { "Health" }
         }
     };
     let is_watched = !overview.monitoring.monitors.is_empty() || !overview.serving.endpoints.is_empty();
@@ -169,7 +169,7 @@ fn draw(overview: &Overview, frame: &Frame) -> Markup {
             }
         }
     };
-    layout("Strongback", if frame.mlflow { FORWARD } else { EXPLAIN }, &header, &body)
+    layout("./", "Strongback", if frame.mlflow { FORWARD } else { EXPLAIN }, &header, &body)
 }
 
 #[cfg(test)]

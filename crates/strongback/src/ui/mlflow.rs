@@ -132,7 +132,7 @@ pub(super) fn routes() -> Vec<Route> {
     let public = Policy::Public;
     vec![
         Route::raw(Method::GET, "/mlflow", public, Limits::SMALL, "To MLflow's pages", |_, _, _| async {
-            Ok(Redirect::permanent("/mlflow/").into_response())
+            Ok(Redirect::permanent("mlflow/").into_response())
         }),
         Route::raw(Method::GET, "/mlflow/", public, Limits::SMALL, "MLflow's pages", index)
             .giving_content("text/html"),

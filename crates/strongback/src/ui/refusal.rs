@@ -13,28 +13,34 @@ use maud::{Markup, html};
 use super::home;
 use crate::error::Error;
 
-/// Whether a person is waiting for the answer.
-pub(crate) fn wants_page(request: &Request<Body>) -> bool {
-    request.method() == Method::GET
-        && request
-            .headers()
-            .get(header::ACCEPT)
-            .and_then(|accept| accept.to_str().ok())
-            .is_some_and(|accept| accept.contains("text/html"))
+/// The page that a person waits for.
+pub(crate) struct Page {
+    /// The way from it to the front page.
+    front: String,
 }
 
-/// The error as a page; status and headers are those of the error as JSON.
-pub(crate) fn page(error: Error) -> Response {
-    let drawn = home::send(draw(&error));
-    let (mut parts, _) = error.into_response().into_parts();
-    let (page, body) = drawn.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.extend(page.headers);
-    parts.headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    Response::from_parts(parts, body)
+impl Page {
+    /// What a request would get, if a person is waiting for its answer.
+    pub fn wanted(request: &Request<Body>) -> Option<Self> {
+        let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        let is_wanted =
+            request.method() == Method::GET && accept.is_some_and(|accept| accept.contains("text/html"));
+        is_wanted.then(|| Self { front: home::front(request.uri().path()) })
+    }
+
+    /// The error as a page; status and headers are those of the error as JSON.
+    pub fn draw(&self, error: Error) -> Response {
+        let drawn = home::send(draw(&error, &self.front));
+        let (mut parts, _) = error.into_response().into_parts();
+        let (page, body) = drawn.into_parts();
+        parts.headers.remove(header::CONTENT_LENGTH);
+        parts.headers.extend(page.headers);
+        parts.headers.insert(header::VARY, HeaderValue::from_static("accept"));
+        Response::from_parts(parts, body)
+    }
 }
 
-fn draw(error: &Error) -> Markup {
+fn draw(error: &Error, front: &str) -> Markup {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let title = match status {
         StatusCode::UNAUTHORIZED => "Who are you?",
@@ -56,11 +62,11 @@ fn draw(error: &Error) -> Markup {
                     p.quiet { (error.message()) }
                 } @else {
                     p { (error.message()) }
-                    p { a href="/" { "What is here" } }
+                    p { a href=(front) { "What is here" } }
                 }
             }
             footer { (status.as_u16()) " " (error.code().name()) }
         }
     };
-    home::layout(&format!("{title} – Strongback"), "", &html! {}, &body)
+    home::layout(front, &format!("{title} – Strongback"), "", &html! {}, &body)
 }

@@ -12,8 +12,8 @@ use crate::answers::{Counts, ModelLine, Overview, RunLine};
 /// MLflow's pages hide models from who has not chosen "Model training"; our links say so for the page they open.
 pub(super) const VIEW: &str = "?workflowType=machine_learning";
 /// All experiments.
-pub(super) const MLFLOW_EXPERIMENTS: &str = "/mlflow/#/experiments?workflowType=machine_learning";
-const MLFLOW_MODELS: &str = "/mlflow/#/models?workflowType=machine_learning";
+pub(super) const MLFLOW_EXPERIMENTS: &str = "mlflow/#/experiments?workflowType=machine_learning";
+const MLFLOW_MODELS: &str = "mlflow/#/models?workflowType=machine_learning";
 
 const RUNS: usize = 12;
 const MODELS: usize = 8;
@@ -77,7 +77,7 @@ pub(super) fn runs(overview: &Overview, frame: &Frame) -> Markup {
 }
 
 fn run_line(run: &RunLine, frame: &Frame) -> Markup {
-    let experiment = format!("/mlflow/#/experiments/{}", run.experiment_id);
+    let experiment = format!("mlflow/#/experiments/{}", run.experiment_id);
     let name = if run.name.is_empty() { &run.run_id } else { &run.name };
     let status = run.status.to_lowercase();
     let took = run.end_time.map(|end| duration(end.saturating_sub(run.start_time)));
@@ -112,7 +112,7 @@ pub(super) fn models(overview: &Overview, frame: &Frame) -> Markup {
 }
 
 fn model_line(model: &ModelLine, frame: &Frame) -> Markup {
-    let page = format!("/mlflow/#/models/{}", escaped(&model.name));
+    let page = format!("mlflow/#/models/{}", escaped(&model.name));
     html! {
         li {
             p {

@@ -23,6 +23,8 @@ use crate::{
 
 /// Rows of a request that are drawn.
 const ROWS: usize = 10;
+/// The way from the page of a request to the one at `/`.
+const FRONT: &str = "../";
 /// Bytes of an answer's page stay below this however long the texts are that were scored.
 const VALUE_CHARS: usize = 200;
 
@@ -45,17 +47,17 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Where a request is explained.
+/// Where a request is explained, seen from the pages at `/` and at `/why`.
 pub(super) fn link(request_id: &str) -> String {
     /// What an id has besides letters and digits.
     const PLAIN: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC.remove(b'-');
-    format!("/why/{}", percent_encoding::utf8_percent_encode(request_id, PLAIN))
+    format!("why/{}", percent_encoding::utf8_percent_encode(request_id, PLAIN))
 }
 
-/// Where a person types a request's id.
-pub(super) fn form(request_id: Option<&str>) -> Markup {
+/// Where a person types a request's id, on a page from which `front` leads to the one at `/`.
+pub(super) fn form(front: &str, request_id: Option<&str>) -> Markup {
     html! {
-        form.why action="/why" method="get" {
+        form.why action={ (front) "why" } method="get" {
             label { "Why did a request get its answer? "
                 input name="request_id" placeholder="its x-request-id" required value=[request_id] size="36" autocomplete="off" spellcheck="false";
             }
@@ -73,8 +75,8 @@ struct AskRequest {
 async fn ask(_: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {
     let asked: AskRequest = read_query(request.uri().query())?;
     let Some(id) = asked.request_id.filter(|id| !id.trim().is_empty()) else {
-        let body = html! { main #main { section { h2 { "Why?" } (form(None)) } } };
-        return Ok(home::send(home::layout("Why? – Strongback", "", &html! {}, &body)));
+        let body = html! { main #main { section { h2 { "Why?" } (form("./", None)) } } };
+        return Ok(home::send(home::layout("./", "Why? – Strongback", "", &html! {}, &body)));
     };
     Ok(Redirect::to(&link(id.trim())).into_response())
 }
@@ -107,10 +109,10 @@ fn draw(why: &Why) -> Markup {
             (moved(why))
             @if !why.hidden.is_empty() { p.none { "You may not read: " (why.hidden.join(", ")) "." } }
             section { h2 { "The same in a shell" } pre { "strongback why " (shell(id)) } }
-            (form(Some(id)))
+            (form(FRONT, Some(id)))
         }
     };
-    home::layout("Why? – Strongback", "", &html! { p { a href="/" { "What is here" } } }, &body)
+    home::layout(FRONT, "Why? – Strongback", "", &html! { p { a href=(FRONT) { "What is here" } } }, &body)
 }
 
 fn answer(row: &RowPart, has_others: bool) -> Markup {
@@ -325,6 +327,6 @@ mod tests {
         let (looked_up, brought) = (drawn.find("version 38").unwrap(), drawn.find("the request<").unwrap());
         assert!(looked_up < brought, "{drawn}");
         assert!(drawn.contains("could not judge") && drawn.contains("still in the log"), "{drawn}");
-        assert_eq!(link("a-/../b?c"), "/why/a-%2F%2E%2E%2Fb%3Fc");
+        assert_eq!(link("a-/../b?c"), "why/a-%2F%2E%2E%2Fb%3Fc");
     }
 }

@@ -74,9 +74,9 @@ fn settings_that_cannot_be_kept_are_refused_by_name() {
         &run(dir.path(), &["config", "show"], &[("STRONGBACK_PORT", "http")]),
         "environment STRONGBACK_PORT",
     );
-    let tls = ["up", "--database-url", "postgres://me:hush@db/x?sslmode=require"];
+    let tls = ["up", "--database-url", "postgres://me:hush@db/x?sslmode=maybe"];
     let output = run(dir.path(), &tls, &[]);
-    refused(&output, "without TLS");
+    refused(&output, "none of disable, prefer, require, verify-ca, verify-full");
     assert!(!text(&output.stderr).contains("hush"));
     refused(&run(dir.path(), &["up", "--host", "0.0.0.0"], &[]), "--auth tokens");
     refused(&run(dir.path(), &["up", "--log", "a=b=c"], &[]), "Write e.g. info");
@@ -106,7 +106,7 @@ fn a_start_script_of_mlflows_server_is_refused_before_anything_is_made() {
         (&["--app-name", "basic-auth"], "--auth tokens"),
         (&["--serve-artifacts", "--host", "0.0.0.0"], "--auth tokens"),
         (&["--allowed-hosts", "192.168.*"], "--auth tokens"),
-        (&["--backend-store-uri", "postgresql+psycopg2://me:hush@db/x?sslmode=require"], "without TLS"),
+        (&["--backend-store-uri", "postgresql+psycopg2://me:hush@db/x?sslmode=maybe"], "verify-full"),
         (
             &["--backend-store-uri", "postgres://a/b", "--database-url", "postgres://a/b"],
             "cannot be used with",

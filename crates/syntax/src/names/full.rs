@@ -34,17 +34,20 @@ impl FullName {
         }
     }
 
-    /// Reads `catalog.schema.leaf`, or a version of it as `catalog.schema.leaf@7`.
+    /// Reads `catalog.schema.leaf`, or a version of it as `catalog.schema.leaf@7`. An `@` before the last level is part of a name.
     pub fn parse_versioned(text: &str) -> Result<(Self, Option<u64>), NameError> {
-        let Some((name, version)) = text.rsplit_once('@') else { return Ok((Self::parse(text)?, None)) };
-        let version = version.parse().map_err(|_| {
+        let versioned = text.rsplit_once('@').filter(|(_, version)| !version.contains('.'));
+        let Some((name, version)) = versioned else { return Ok((Self::parse(text)?, None)) };
+        // As it is printed: no sign, no zeros in front.
+        let is_number = version == "0" || version.starts_with(|first: char| matches!(first, '1'..='9'));
+        let number = version.parse().ok().filter(|_| is_number).ok_or_else(|| {
             NameError::new(format!(
                 "'{}' is no version of a table; write a number, like {}@7",
                 shown(version),
                 shown(name)
             ))
         })?;
-        Ok((Self::parse(name)?, Some(version)))
+        Ok((Self::parse(name)?, Some(number)))
     }
 
     /// Puts a name together from its three parts.

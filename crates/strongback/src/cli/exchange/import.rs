@@ -27,7 +27,11 @@ use super::{
     source::{Found, FoundExperiment, FoundVersion, Outline, Source, Unread, fitting},
 };
 use crate::{
-    cli::{client::Client, exit, printer, progress::Progress},
+    cli::{
+        client::Client,
+        exit, printer,
+        progress::{self, Progress},
+    },
     error::{Error, Result},
     exchange::{CheckRequest, CheckResponse, Entry, ItemKind, PlanItem, digest},
     tracking::{model::carried::CarriedLoggedModel, run::carried::CarriedRun},
@@ -83,12 +87,16 @@ struct Expected {
 
 pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
+    progress::on_interrupt("What came is here; the same call goes on from it.")?;
     let (mut source, mut roots, place) = open(args)?;
     if let Some(dir) = &args.artifacts {
         if !dir.is_dir() {
             return Err(Error::invalid(format!("--artifacts {} is no directory.", dir.display())).into());
         }
         roots.artifacts = Some(dir.clone());
+    }
+    if args.label.as_ref().is_some_and(|label| label.trim().is_empty()) {
+        return Err(Error::invalid("--label is empty. Give the source a name, or leave the flag out.").into());
     }
     let label = args.label.clone().unwrap_or(place);
     let client = args.remote.client()?;

@@ -105,7 +105,7 @@ async fn complete(ctx: &Ctx, at: &Located, to: &Resolved, body: FileAction) -> R
 }
 
 async fn part_urls(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
-    let base = base_url(request.headers());
+    let base = base_url(&request);
     let body: UrlRequest = read_json(&ctx, params, request).await?;
     let at = open_upload(&ctx, &body).await?;
     let upload = required(&body.session_token, "session_token")?;
@@ -122,7 +122,7 @@ async fn part_urls(ctx: Ctx, params: PathParams, request: Request<Body>) -> Resu
 }
 
 async fn abort_url(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
-    let base = base_url(request.headers());
+    let base = base_url(&request);
     let body: UrlRequest = read_json(&ctx, params, request).await?;
     let at = open_upload(&ctx, &body).await?;
     let resource = format!("{}/{}", required(&body.session_token, "session_token")?, at.whole);

@@ -123,7 +123,7 @@ async fn delete(ctx: Ctx, params: PathParams, _: Request<Body>) -> Result<Respon
 }
 
 async fn download_url(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
-    let base = base_url(request.headers());
+    let base = base_url(&request);
     let body: UrlRequest = read_json(&ctx, params, request).await?;
     let at = Located::parse(required(&body.path, "path")?)?;
     let from = at.resolve(&ctx, Access::Read).await?;
@@ -134,7 +134,7 @@ async fn download_url(ctx: Ctx, params: PathParams, request: Request<Body>) -> R
 }
 
 async fn upload_url(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
-    let base = base_url(request.headers());
+    let base = base_url(&request);
     let body: UrlRequest = read_json(&ctx, params, request).await?;
     let at = Located::parse(required(&body.path, "path")?)?;
     let to = at.resolve(&ctx, Access::Write).await?;

@@ -86,7 +86,7 @@ fn resource(upload: &str, part: &str, path: &str) -> String {
 }
 
 async fn create(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result<Response> {
-    let (root, base) = (param(&params, "root").to_owned(), base_url(request.headers()));
+    let (root, base) = (param(&params, "root").to_owned(), base_url(&request));
     let body: CreateUploadRequest = read_json(&ctx, PathParams::new(), request).await?;
     let count = body.num_parts.map_or(1, |count| count.0);
     let count =

@@ -158,7 +158,7 @@ async fn presign(ctx: Ctx, params: PathParams, request: Request<Body>) -> Result
     let url = found.url.map_or_else(
         || {
             let query = sign::query(&ctx, sign::Claim { verb: "get", resource: raw });
-            let base = base_url(request.headers());
+            let base = base_url(&request);
             format!("{base}/api/2.0/mlflow-artifacts/signed/{}?{query}", encode_path(raw))
         },
         String::from,

@@ -26,7 +26,7 @@ use super::{
     source::{FoundExperiment, FoundVersion, Outline, Source as _},
 };
 use crate::{
-    cli::{client::Client, exit, printer},
+    cli::{client::Client, exit, printer, progress},
     error::{Code, Error, Result},
     exchange::{GiveResponse, ItemKind, Refused, digest},
     registry::carried::CarriedAliases,
@@ -76,6 +76,7 @@ struct There {
 
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
+    progress::on_interrupt("What went is there; the same call goes on from it.")?;
     let (mut database, label, beside) = open(&args.destination)?;
     let files = match (&args.artifacts, beside) {
         _ if args.no_artifacts => None,
@@ -168,13 +169,15 @@ impl There {
 
 impl Export<'_> {
     fn everything(&mut self) -> Result<()> {
-        let mut experiments = self.give(&json!({ "kind": ItemKind::Experiment }))?.experiments;
+        let GiveResponse { mut experiments, totals, .. } =
+            self.give(&json!({ "kind": ItemKind::Experiment }))?;
         self.leave_tags(&mut experiments);
         let registry = self.give(&json!({ "kind": ItemKind::Model }))?;
         self.refuse_taken(&experiments)?;
         self.experiments(&experiments)?;
-        self.wholes::<CarriedRun>(&experiments, "runs")?;
-        self.wholes::<CarriedLoggedModel>(&experiments, "logged models")?;
+        let (runs, logged_models) = totals.map(|all| (all.runs, all.logged_models)).unzip();
+        self.wholes::<CarriedRun>(&experiments, "runs", runs)?;
+        self.wholes::<CarriedLoggedModel>(&experiments, "logged models", logged_models)?;
         self.registry(&registry)
     }
 

@@ -120,9 +120,10 @@ impl Export<'_> {
         &mut self,
         experiments: &[CarriedExperiment],
         what: &'static str,
+        total: Option<u64>,
     ) -> Result<()> {
         let has_place = self.database.has_kind(T::KIND);
-        let mut progress = Progress::new(what, None);
+        let mut progress = Progress::new(what, total.and_then(|total| usize::try_from(total).ok()));
         for experiment in experiments {
             let has_home = !self.is_absent(ItemKind::Experiment, &experiment.experiment_id);
             self.pages(T::KIND, &experiment.experiment_id, |export, page| {
