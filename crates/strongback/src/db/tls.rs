@@ -358,7 +358,7 @@ mod tests {
         for (url, mode) in [
             ("postgresql:///x?host=/run/postgresql&sslmode=verify-full", SslMode::Disable),
             ("postgresql://db/x?sslmode=verify-full", SslMode::Require),
-            ("postgresql:///x?host=/run/postgresql,db&sslmode=require", SslMode::Require),
+            ("postgresql:///x?host=/run/postgresql&host=db&sslmode=require", SslMode::Require),
         ] {
             let (rest, tls) = taken(url);
             let mut config: Config = rest.parse().unwrap();

@@ -314,7 +314,7 @@ pub fn unpack(stored: &[u8]) -> Result<Vec<u8>> {
                 .ok()
                 .flatten()
                 .map_or(UNPACKED_BYTES_MAX, |size| (size as usize).min(UNPACKED_BYTES_MAX));
-            zstd::bulk::decompress(bytes, size).map_err(Error::internal)
+            crate::packing::decompress(bytes, size).map_err(Error::internal)
         }
         Some((format, _)) => Err(Error::internal(format!("an event block has the unknown format {format}"))),
         None => Err(Error::internal("an event block is empty")),

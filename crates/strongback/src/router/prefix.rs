@@ -22,16 +22,19 @@ use super::{Limits, Policy, Route};
 const CHARS_MAX: usize = 200;
 /// What begins paths of the server's own. `/mlflow` is left out: it is what start scripts say, and is below itself then.
 const TAKEN: &[&str] = &[
+    ".well-known",
     "ajax-api",
     "api",
+    "endpoints",
+    "gateway",
     "get-artifact",
     "graphql",
     "health",
-    "invocations",
     "metrics",
     "model-versions",
-    "ping",
     "ready",
+    "serving-endpoints",
+    "v1",
     "version",
     "why",
 ];

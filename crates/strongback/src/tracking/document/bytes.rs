@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
         if flag != 1 || raw_len > UNPACKED_BYTES_MAX {
             return Err(self.damaged("unknown compression"));
         }
-        match zstd::bulk::decompress(bytes, raw_len) {
+        match crate::packing::decompress(bytes, raw_len) {
             Ok(raw) if raw.len() == raw_len => Ok(std::borrow::Cow::Owned(raw)),
             _ => Err(self.damaged("compressed block does not unfold")),
         }
