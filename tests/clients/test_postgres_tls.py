@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import os
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from mlflow import MlflowClient
 
 import launcher
 from conftest import POSTGRES_URL
+from raw import MLFLOW, Raw
 from test_postgres_away import cluster_of_its_own
 from test_server import refuses
 
@@ -50,7 +52,7 @@ class Issued:
         return self.key.private_bytes(serialization.Encoding.PEM, pkcs8, plain)
 
 
-def issue(name: str, *, by: Issued | None = None, names=(), is_authority=False) -> Issued:
+def issue(name: str, *, by: Issued | None = None, names=(), is_authority=False, held_for_days=1) -> Issued:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -58,8 +60,8 @@ def issue(name: str, *, by: Issued | None = None, names=(), is_authority=False) 
     made = (
         x509.CertificateBuilder(by.certificate.subject if by else subject, subject, key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
+        .not_valid_before(now - 9 * day)
+        .not_valid_after(now + held_for_days * day)
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
     )
     if names:
@@ -189,9 +191,97 @@ def test_a_certificate_that_signed_itself_is_known_by_itself(cluster, tmp_path, 
     file = tmp_path / "own.pem"
     file.write_bytes(own.pem)
     opens(cluster.database(f"sslmode=verify-full&sslrootcert={file}"), tmp_path / "data")
+    # Nobody is proved by what no longer holds, though the file names it.
+    old = issue("server", names=HERE, is_authority=is_authority, held_for_days=-3)
+    cluster.present(old)
+    file.write_bytes(old.pem)
+    assert "expired" in refused(cluster.database(f"sslmode=verify-full&sslrootcert={file}"), tmp_path / "old")
+    file.write_bytes(own.pem)
     # Another one with the same name is not the same.
     cluster.present(issue("server", names=HERE, is_authority=is_authority))
     refused(cluster.database(f"sslmode=verify-full&sslrootcert={file}"), tmp_path / "other")
+
+
+def test_an_authority_that_holds_no_longer_vouches_for_nothing(cluster, tmp_path):
+    old = issue("old authority", is_authority=True, held_for_days=-1)
+    cluster.present(issue("server", by=old, names=HERE))
+    (tmp_path / "old.pem").write_bytes(old.pem)
+    said = refused(cluster.database(f"sslmode=verify-full&sslrootcert={tmp_path}/old.pem"), tmp_path / "data")
+    assert "UnknownIssuer" in said, said
+
+
+def test_a_server_in_the_file_vouches_for_no_other(cluster, tmp_path):
+    """Whoever has the key of one known server cannot be another one."""
+    known = issue("db1", by=cluster.authority, names=ELSEWHERE)
+    (tmp_path / "db1.pem").write_bytes(known.pem)
+    cluster.present(issue("db2", by=known, names=HERE))
+    said = refused(cluster.database(f"sslmode=verify-full&sslrootcert={tmp_path}/db1.pem"), tmp_path / "data")
+    assert "UnknownIssuer" in said, said
+    # With an authority beside it, as well.
+    (tmp_path / "both.pem").write_bytes(known.pem + cluster.authority.pem)
+    said = refused(cluster.database(f"sslmode=verify-full&sslrootcert={tmp_path}/both.pem"), tmp_path / "both")
+    assert "its certificate" in said or "invalid peer certificate" in said, said
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make such a certificate")
+def test_a_certificate_of_the_first_version_is_believed_and_proves_nothing(cluster, tmp_path):
+    """As the examples of PostgreSQL's manual make them."""
+    (tmp_path / "ca.key").write_bytes(cluster.authority.key_pem)
+    (tmp_path / "ca.pem").write_bytes(cluster.authority.pem)
+    made = ["openssl", "req", "-new", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout", "server.key", "-out", "server.csr"]
+    signed = ["openssl", "x509", "-req", "-in", "server.csr", "-days", "2", "-CA", "ca.pem", "-CAkey", "ca.key"]
+    for command in (made, [*signed, "-CAcreateserial", "-out", "server.crt"]):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    key = serialization.load_pem_private_key((tmp_path / "server.key").read_bytes(), None)
+    own = Issued(x509.load_pem_x509_certificate((tmp_path / "server.crt").read_bytes()), key)
+    if own.certificate.version != x509.Version.v1:
+        pytest.skip("this openssl makes others")
+    cluster.present(own)
+    for number, query in enumerate(("", "sslmode=require")):
+        opens(cluster.database(query), tmp_path / f"data-{number}")
+    said = refused(cluster.database(f"sslmode=verify-full&sslrootcert={cluster.folder}/ca.pem"), tmp_path / "proved")
+    assert "version 1" in said, said
+
+
+def test_what_both_cannot_speak_is_left_where_nothing_was_asked_for(known, tmp_path):
+    known.settle(
+        "ALTER SYSTEM SET ssl_min_protocol_version = 'TLSv1'", "ALTER SYSTEM SET ssl_max_protocol_version = 'TLSv1.1'"
+    )
+    try:
+        opens(known.database("application_name=plain"), tmp_path / "plain")
+        refused(known.database("sslmode=require"), tmp_path / "required")
+    finally:
+        known.settle("ALTER SYSTEM RESET ssl_min_protocol_version", "ALTER SYSTEM RESET ssl_max_protocol_version")
+
+
+def test_a_file_that_goes_away_for_a_while_is_no_fault_of_callers(known, tmp_path):
+    """As while an authority is renewed: callers may try again, and learn nothing of files."""
+    file = tmp_path / "ca.pem"
+    file.write_bytes((known.folder / "ca.pem").read_bytes())
+    server = launcher.strongback(
+        tmp_path / "data", database_url=known.database(f"sslmode=verify-full&sslrootcert={file}")
+    )
+    try:
+        raw = Raw(server)
+        search = {"max_results": 1}
+        assert raw.post(f"{MLFLOW}/experiments/search", search).status == 200
+        file.rename(tmp_path / "away.pem")
+        known.settle("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'strongback'")
+        answer = raw.post(f"{MLFLOW}/experiments/search", search)
+        assert (answer.status, answer.error_code) == (503, "TEMPORARILY_UNAVAILABLE"), answer
+        ready = raw.get("/ready")
+        assert ready.status == 503
+        for told in (answer.body, ready.body):
+            assert b"pem" not in told, told
+        assert str(file) in server.log.read_text()
+        (tmp_path / "away.pem").rename(file)
+        deadline = time.monotonic() + 30
+        while raw.post(f"{MLFLOW}/experiments/search", search).status != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert server.stop() == 0
+    finally:
+        server.end()
 
 
 def test_a_role_that_needs_a_certificate_shows_its_own(known, tmp_path):
@@ -215,6 +305,9 @@ def test_a_role_that_needs_a_certificate_shows_its_own(known, tmp_path):
             refused(url(query), tmp_path / "wrong")
         said = refused(url(shown.format(tmp_path, "certified", "somebody")), tmp_path / "wrong")
         assert "do not fit" in said, said
+        (tmp_path / "certified.key").chmod(0o644)
+        said = refused(url(shown.format(tmp_path, "certified", "certified")), tmp_path / "wrong")
+        assert "chmod 600" in said, said
         said = refused(url(f"&sslcert={tmp_path}/none.pem&sslkey={tmp_path}/certified.key"), tmp_path / "wrong")
         assert "none.pem" in said, said
     finally:

@@ -79,6 +79,12 @@ def test_the_path_alone_leads_to_the_front_page(below):
     assert b'action="/' not in page.body
 
 
+def test_the_document_says_where_the_server_is(below):
+    server, prefix = below
+    assert "servers" not in Raw(server).get("/api/openapi.json").json
+    assert Raw(server).get(f"{prefix}/api/openapi.json").json["servers"] == [{"url": prefix}]
+
+
 def test_addresses_in_answers_have_the_prefix_of_the_request(below):
     """An upload in parts is told where to send them, and they arrive there."""
     server, prefix = below
@@ -102,7 +108,7 @@ def test_addresses_in_answers_have_the_prefix_of_the_request(below):
 
 
 def test_what_is_no_path_is_refused(tmp_path):
-    for wrong in ("/x/", "x", "/api", "/a b", "/../x"):
+    for wrong in ("/x/", "x", "/api", "/a b", "/../x", "/mlflow/version", "/mlflow/static-files"):
         said = refuses("up", "--data-dir", str(tmp_path / "data"), "--static-prefix", wrong)
         assert "static_prefix" in said
         assert wrong in said

@@ -54,8 +54,12 @@ impl Drop for Status {
     }
 }
 
-/// Ends the process at Ctrl-C as it would end anyway, and says what became of the work.
+/// From now on Ctrl-C says what became of the work before it ends the process, with the code that a shell has of one that SIGINT
+/// ended. Where SIGINT is ignored, as of a command that a script left to itself, it stays so.
 pub(super) fn on_interrupt(became: &'static str) -> anyhow::Result<()> {
+    if is_ignored() {
+        return Ok(());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let mut interrupt = {
         let _within = runtime.enter();
@@ -71,6 +75,14 @@ pub(super) fn on_interrupt(became: &'static str) -> anyhow::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Whether this process was begun with SIGINT ignored; Linux says it in a mask of the signals from 1 on.
+fn is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (SignalKind::interrupt().as_raw_value() - 1)) != 0
 }
 
 /// How many of a part of the work are done.

@@ -144,10 +144,12 @@ fn greet(app: &App, address: SocketAddr, reached_at: &str) {
         Auth::Tokens => "  auth      tokens: clients send one that `strongback token create` made",
     });
     // The log says why, where they were asked for and not found.
+    let prefix = config.static_prefix.value.as_ref();
     if !app.pages.is_empty() {
-        printer::talk(&format!("  pages     {reached_at}/mlflow/"));
+        let prefix = prefix.map(ToString::to_string).unwrap_or_default();
+        printer::talk(&format!("  pages     {reached_at}{prefix}/mlflow/"));
     }
-    if let Some(prefix) = &config.static_prefix.value {
+    if let Some(prefix) = prefix {
         printer::talk(&format!("  prefix    the same below {reached_at}{prefix}/"));
     }
     printer::talk(&format!("  next      export MLFLOW_TRACKING_URI={reached_at}"));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use postgres::{Client, Config};
+use postgres::{Client, Config, NoTls, config::SslMode};
 
 use super::tls::{self, Tls};
 use crate::error::{Error, Result};
@@ -38,16 +38,32 @@ pub(crate) fn postgres(url: &str) -> Result<Client> {
     if config.get_application_name().is_none() {
         config.application_name("strongback");
     }
-    let connector = tls.connector().map_err(Error::invalid)?;
-    config.connect(connector).map_err(|error| {
-        let message = match tls::why_refused(&error) {
-            Some(why) => format!(
-                "PostgreSQL answers, and not over a connection as the configured database URL asks for (sslmode, sslrootcert): {why}."
-            ),
-            None => "PostgreSQL does not answer under the configured database URL.".to_owned(),
-        };
-        Error::unavailable(message).because(error)
-    })
+    connect(&mut config, &tls)
+}
+
+fn connect(config: &mut Config, tls: &Tls) -> Result<Client> {
+    let away = |error| {
+        Error::unavailable("PostgreSQL does not answer under the configured database URL.").because(error)
+    };
+    if config.get_ssl_mode() == SslMode::Disable {
+        return config.connect(NoTls).map_err(away);
+    }
+    // Callers need not know what files there are, or what stands in the database's certificate.
+    let unproved = |why: String| {
+        Error::unavailable(
+            "There is no connection to PostgreSQL as the configured database URL asks for it (sslmode, sslrootcert, sslcert).",
+        )
+        .because(why)
+    };
+    let error = match config.connect(tls.connector().map_err(unproved)?) {
+        Ok(client) => return Ok(client),
+        Err(error) => error,
+    };
+    match tls::why_refused(&error) {
+        Some(_) if tls.is_optional() => config.ssl_mode(SslMode::Disable).connect(NoTls).map_err(away),
+        Some(why) => Err(unproved(why)),
+        None => Err(away(error)),
+    }
 }
 
 /// Looks whether a connection URL can be read; the error says what is wrong with it and never repeats it, since it holds a
@@ -62,7 +78,7 @@ fn read(url: &str) -> Result<(Config, Tls), String> {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         format!("it cannot be read: {}.", cause.unwrap_or_else(|| error.to_string()))
     })?;
-    tls.apply(&mut config);
+    tls.apply(&mut config)?;
     Ok((config, tls))
 }
 

@@ -3,21 +3,23 @@
 //! | `sslmode` | encrypted | who answers |
 //! |---|---|---|
 //! | `disable` | no | |
-//! | `prefer` (nothing said) | where the server can | is believed |
-//! | `require` | yes | is believed, unless `sslrootcert` names authorities: then as `verify-ca` |
-//! | `verify-ca` | yes | has a certificate of a known authority |
+//! | `prefer` (nothing said) | where both can | is believed, unless `sslrootcert` is given: then as `verify-ca`, and always encrypted |
+//! | `require` | yes | is believed, unless `sslrootcert` is given: then as `verify-ca` |
+//! | `verify-ca` | yes | has a certificate of an authority in `sslrootcert` |
 //! | `verify-full` | yes | has one that names the host of the URL |
 //!
-//! `sslrootcert` is a file of authorities, or `system` for those of the machine, which are also the ones where nothing is said.
-//! A certificate in that file is known by itself as well, which is how a server with one that it signed itself is named.
-//! `sslcert` and `sslkey` prove who asks. Source: PostgreSQL's documentation, 34.19 "SSL Support".
+//! `sslrootcert` is a file of certificates, or, for `verify-full`, `system`: those of the machine. An authority in the file vouches for what
+//! it signed. Every certificate in it is known by itself as well, which is how a server with one that it signed itself is named; one that is no
+//! authority vouches for nothing else. `sslcert` and `sslkey` prove who asks. Source: PostgreSQL's documentation, 34.19 "SSL Support".
 //!
-//! What must stay true: a mode that proves something is never weakened, and a socket of the machine itself needs none.
+//! What must stay true: a mode that proves something is never weakened, by no other parameter either; and a socket of the machine itself
+//! needs none.
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use percent_encoding::percent_decode_str;
@@ -37,6 +39,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
+use x509_cert::{Certificate, Version, der::Decode, ext::pkix::BasicConstraints};
 
 /// The protocol's name in a handshake, which a server asks for that speaks TLS from the first byte.
 const ALPN: &[u8] = b"postgresql";
@@ -49,9 +52,11 @@ enum Proof {
     AuthorityAndName,
 }
 
-/// Who is known to sign servers' certificates.
+/// Who is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Authorities {
+enum Known {
+    Nobody,
+    /// The authorities of the machine.
     System,
     File(PathBuf),
 }
@@ -61,7 +66,7 @@ enum Authorities {
 pub(super) struct Tls {
     mode: SslMode,
     proof: Proof,
-    authorities: Authorities,
+    known: Known,
     /// The files of a certificate and of its key.
     identity: Option<(PathBuf, PathBuf)>,
 }
@@ -70,8 +75,13 @@ impl Tls {
     /// Takes these parameters out of a URL; answers the rest of it as well. The error never repeats the URL.
     pub fn take(url: &str) -> Result<(String, Self), String> {
         let mut said = Said::default();
-        // Where the library that reads the rest sees the parameters: behind what may be a password.
+        // Where the library that reads the rest sees the parameters: behind the first '@', if there is one.
         let after_password = url.find('@').map_or(0, |at| at + 1);
+        if url[..after_password].contains('?') {
+            return Err("it has a '?' before an '@', so that nobody can say what is a parameter. Write the one in a name, a password or a \
+                        parameter as %3F, and the other as %40."
+                .into());
+        }
         let Some(at) = url[after_password..].find('?').map(|at| after_password + at) else {
             return Ok((url.to_owned(), said.settle()?));
         };
@@ -86,11 +96,27 @@ impl Tls {
         Ok((rest, said.settle()?))
     }
 
-    /// Says to the library when it is to encrypt.
-    pub fn apply(&self, config: &mut Config) {
-        let is_local = |host: &Host| !matches!(host, Host::Tcp(_));
-        let local = !config.get_hosts().is_empty() && config.get_hosts().iter().all(is_local);
-        config.ssl_mode(if local { SslMode::Disable } else { self.mode });
+    /// Says to the library when it is to encrypt. A socket of this machine is not encrypted, whatever is said.
+    pub fn apply(&self, config: &mut Config) -> Result<(), String> {
+        let addresses = config.get_hostaddrs().to_vec();
+        let sockets = config.get_hosts().iter().filter(|host| !matches!(host, Host::Tcp(_))).count();
+        let is_mixed = sockets > 0 && (sockets < config.get_hosts().len() || !addresses.is_empty());
+        if is_mixed {
+            return Err("it names a socket (host=/…) beside another host or an address (hostaddr). Name one or the other.".into());
+        }
+        // The library asks for the name of whom it is to meet, if only to compare it.
+        if config.get_hosts().is_empty() {
+            for address in addresses {
+                config.host(&address.to_string());
+            }
+        }
+        config.ssl_mode(if sockets > 0 { SslMode::Disable } else { self.mode });
+        Ok(())
+    }
+
+    /// Whether a connection without encryption is as good as one with it.
+    pub fn is_optional(&self) -> bool {
+        self.mode == SslMode::Prefer && self.proof == Proof::Nothing
     }
 
     /// What makes the encrypted connections. The files are read anew each time: certificates are renewed.
@@ -106,8 +132,7 @@ impl Tls {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = certificates("sslcert", certificate)?;
-                let private =
-                    PrivateKeyDer::from_pem_file(key).map_err(|error| unread("sslkey", key, &error))?;
+                let private = private_key(key)?;
                 config.with_client_auth_cert(chain, private).map_err(|error| {
                     format!(
                         "The certificate {} (sslcert) and its key (sslkey) do not fit: {error}.",
@@ -134,7 +159,9 @@ impl Said {
     /// Whether a parameter is one of these.
     fn hear(&mut self, pair: &str) -> Result<bool, String> {
         let Some((name, value)) = pair.split_once('=') else { return Ok(false) };
-        let place = match name {
+        // As the library reads it, which decodes names as well.
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        let place = match name.as_ref() {
             "sslmode" => &mut self.mode,
             "sslrootcert" => &mut self.root,
             "sslcert" => &mut self.certificate,
@@ -153,29 +180,33 @@ impl Said {
     }
 
     fn settle(self) -> Result<Tls, String> {
-        let is_system = self.root.as_deref() == Some("system");
-        let authorities = match self.root {
-            Some(file) if !is_system => Authorities::File(file.into()),
-            _ => Authorities::System,
+        let known = match self.root {
+            None => Known::Nobody,
+            Some(root) if root == "system" => Known::System,
+            Some(file) => Known::File(file.into()),
         };
-        let unless_named = match &authorities {
-            Authorities::System => Proof::Nothing,
-            Authorities::File(_) => Proof::Authority,
-        };
-        let (mode, proof) = match self.mode.as_deref() {
-            None if is_system => (SslMode::Require, Proof::AuthorityAndName),
-            Some("verify-full") => (SslMode::Require, Proof::AuthorityAndName),
+        let (mode, proof) = match (self.mode.as_deref(), &known) {
+            (Some("verify-ca" | "verify-full"), Known::Nobody) => {
+                return Err(format!(
+                    "sslmode={} needs to know whom to believe: add sslrootcert=FILE, with the certificate of the authority, or \
+                     sslrootcert=system with verify-full.",
+                    self.mode.unwrap_or_default()
+                ));
+            }
+            (None, Known::System) | (Some("verify-full"), _) => (SslMode::Require, Proof::AuthorityAndName),
             // Anybody has a certificate of one of these.
-            Some(weak) if is_system => {
+            (Some(weak), Known::System) => {
                 return Err(format!(
                     "sslrootcert=system says nothing with sslmode={weak}. Use sslmode=verify-full."
                 ));
             }
-            Some("verify-ca") => (SslMode::Require, Proof::Authority),
-            Some("require") => (SslMode::Require, unless_named),
-            None | Some("prefer") => (SslMode::Prefer, unless_named),
-            Some("disable") => (SslMode::Disable, Proof::Nothing),
-            Some(other) => {
+            (Some("verify-ca"), _) | (None | Some("prefer" | "require"), Known::File(_)) => {
+                (SslMode::Require, Proof::Authority)
+            }
+            (Some("require"), _) => (SslMode::Require, Proof::Nothing),
+            (None | Some("prefer"), _) => (SslMode::Prefer, Proof::Nothing),
+            (Some("disable"), _) => (SslMode::Disable, Proof::Nothing),
+            (Some(other), _) => {
                 return Err(format!(
                     "sslmode={other:?} is none of disable, prefer, require, verify-ca, verify-full."
                 ));
@@ -186,7 +217,7 @@ impl Said {
             (None, None) => None,
             _ => return Err("sslcert and sslkey go together, and one is missing.".into()),
         };
-        Ok(Tls { mode, proof, authorities, identity })
+        Ok(Tls { mode, proof, known, identity })
     }
 }
 
@@ -195,32 +226,82 @@ impl Said {
 struct Verifier {
     provider: Arc<CryptoProvider>,
     proof: Proof,
-    /// Judges by authority and name; not there where nothing is to be proved.
+    /// Judges by authority and name; not there where no authority is known.
     authorities: Option<Arc<WebPkiServerVerifier>>,
-    /// Certificates that the file names themselves.
+    /// Certificates that are known by themselves.
     known: Vec<CertificateDer<'static>>,
 }
 
 impl Verifier {
     fn new(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
         let provider = Arc::clone(provider);
-        if tls.proof == Proof::Nothing {
-            return Ok(Self { provider, proof: tls.proof, authorities: None, known: Vec::new() });
-        }
-        let (found, known) = match &tls.authorities {
-            Authorities::System => (rustls_native_certs::load_native_certs().certs, Vec::new()),
-            Authorities::File(file) => {
-                let found = certificates("sslrootcert", file)?;
-                (found.clone(), found)
+        let (found, known) = match (tls.proof, &tls.known) {
+            (Proof::Nothing, _) | (_, Known::Nobody) => (Vec::new(), Vec::new()),
+            (_, Known::System) => (rustls_native_certs::load_native_certs().certs, Vec::new()),
+            (_, Known::File(file)) => {
+                let known = certificates("sslrootcert", file)?;
+                let now = SystemTime::now();
+                let vouches = |one: &&CertificateDer<'_>| {
+                    Facts::of(one).is_some_and(|facts| facts.is_authority && facts.holds_at(now))
+                };
+                (known.iter().filter(vouches).cloned().collect(), known)
             }
         };
+        if tls.proof != Proof::Nothing && found.is_empty() && known.is_empty() {
+            return Err(
+                "This machine has no list of authorities. Name a file of them with sslrootcert.".to_owned()
+            );
+        }
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found);
-        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        let authorities = authorities.build().map_err(|_| {
-            "This machine has no list of authorities. Name a file of them with sslrootcert.".to_owned()
-        })?;
-        Ok(Self { provider, proof: tls.proof, authorities: Some(authorities), known })
+        let authorities = match roots.is_empty() {
+            true => None,
+            false => {
+                let judge =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                        .build();
+                Some(judge.map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Self { provider, proof: tls.proof, authorities, known })
+    }
+
+    /// What is said of a certificate that the file itself holds.
+    fn judge_known(
+        certificate: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), TlsError> {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        if !Facts::of(certificate).is_some_and(|facts| facts.holds_at(at)) {
+            return Err(TlsError::InvalidCertificate(CertificateError::Expired));
+        }
+        verify_server_name(&ParsedCertificate::try_from(certificate)?, name)
+    }
+}
+
+/// What a certificate says of itself, as far as the library that judges others by it does not look.
+struct Facts {
+    is_authority: bool,
+    from: SystemTime,
+    until: SystemTime,
+}
+
+impl Facts {
+    fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let certificate = Certificate::from_der(certificate).ok()?.tbs_certificate;
+        let constraints = certificate.get::<BasicConstraints>().ok()?;
+        // Before version 3 there was no way to say so.
+        let is_authority = match constraints {
+            Some((_, constraints)) => constraints.ca,
+            None => certificate.version == Version::V1 && certificate.issuer == certificate.subject,
+        };
+        let (from, until) = (certificate.validity.not_before, certificate.validity.not_after);
+        Some(Self { is_authority, from: from.to_system_time(), until: until.to_system_time() })
+    }
+
+    fn holds_at(&self, at: SystemTime) -> bool {
+        (self.from..=self.until).contains(&at)
     }
 }
 
@@ -233,12 +314,15 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
-        let judged = if self.known.iter().any(|known| known == certificate) {
-            let parsed = ParsedCertificate::try_from(certificate)?;
-            verify_server_name(&parsed, name).map(|()| ServerCertVerified::assertion())
-        } else {
-            authorities.verify_server_cert(certificate, others, name, ocsp, now)
+        if self.proof == Proof::Nothing {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let judged = match &self.authorities {
+            _ if self.known.contains(certificate) => {
+                Self::judge_known(certificate, name, now).map(|()| ServerCertVerified::assertion())
+            }
+            Some(authorities) => authorities.verify_server_cert(certificate, others, name, ocsp, now),
+            None => Err(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)),
         };
         // The name is looked at last: whoever fails by it alone has passed the rest.
         match judged {
@@ -255,7 +339,16 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        match self.proof {
+            // Whoever is believed need not be read: old certificates cannot be.
+            Proof::Nothing => Ok(HandshakeSignatureValid::assertion()),
+            _ => verify_tls12_signature(
+                message,
+                certificate,
+                signed,
+                &self.provider.signature_verification_algorithms,
+            ),
+        }
     }
 
     fn verify_tls13_signature(
@@ -264,7 +357,16 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        match self.proof {
+            // Whoever is believed need not be read: old certificates cannot be.
+            Proof::Nothing => Ok(HandshakeSignatureValid::assertion()),
+            _ => verify_tls13_signature(
+                message,
+                certificate,
+                signed,
+                &self.provider.signature_verification_algorithms,
+            ),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -281,6 +383,17 @@ fn certificates(parameter: &str, file: &Path) -> Result<Vec<CertificateDer<'stat
     Ok(found)
 }
 
+/// A key, which nobody else may read: its owner alone, or root's group as well where it is root's.
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = file.metadata().map_err(|error| unread("sslkey", file, &error))?;
+    let others = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    if metadata.mode() & others != 0 {
+        return Err(format!("sslkey: others may read {}. Take that away: chmod 600.", file.display()));
+    }
+    PrivateKeyDer::from_pem_file(file).map_err(|error| unread("sslkey", file, &error))
+}
+
 fn unread(parameter: &str, file: &Path, why: &dyn std::fmt::Display) -> String {
     format!("{parameter}: {} cannot be read: {why}.", file.display())
 }
@@ -292,12 +405,31 @@ pub(super) fn why_refused(error: &postgres::Error) -> Option<String> {
         // What an error of the file system holds is not among its sources.
         let within = next.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         if let Some(tls) = within.and_then(|within| within.downcast_ref::<TlsError>()) {
-            return Some(tls.to_string());
+            return Some(in_words(tls));
         }
         cause = next.source();
     }
     let text = error.to_string();
     text.contains("TLS").then(|| std::error::Error::source(error).map_or(text, ToString::to_string))
+}
+
+fn in_words(error: &TlsError) -> String {
+    match error {
+        TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate is of an authority that sslrootcert does not hold (UnknownIssuer)".to_owned()
+        }
+        TlsError::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "its certificate has expired, or does not hold yet".to_owned()
+        }
+        other => match other.to_string() {
+            text if text.contains("UnsupportedCertVersion") => {
+                "its certificate is of X.509 version 1, of which nothing can be proved. Make one of version 3, with the host as \
+                 subjectAltName"
+                    .to_owned()
+            }
+            text => text,
+        },
+    }
 }
 
 #[cfg(test)]
@@ -314,11 +446,14 @@ mod tests {
             ("", SslMode::Prefer, Proof::Nothing),
             ("?sslmode=disable", SslMode::Disable, Proof::Nothing),
             ("?sslmode=prefer", SslMode::Prefer, Proof::Nothing),
-            ("?sslmode=prefer&sslrootcert=/a.pem", SslMode::Prefer, Proof::Authority),
+            ("?sslmode=prefer&sslrootcert=/a.pem", SslMode::Require, Proof::Authority),
+            ("?sslrootcert=/a.pem", SslMode::Require, Proof::Authority),
+            ("?ssl%6Dode=require", SslMode::Require, Proof::Nothing),
             ("?sslmode=require", SslMode::Require, Proof::Nothing),
             ("?sslmode=require&sslrootcert=/a.pem", SslMode::Require, Proof::Authority),
-            ("?sslmode=verify-ca", SslMode::Require, Proof::Authority),
-            ("?sslmode=verify-full", SslMode::Require, Proof::AuthorityAndName),
+            ("?sslmode=verify-ca&sslrootcert=/a.pem", SslMode::Require, Proof::Authority),
+            ("?sslmode=verify-full&sslrootcert=/a.pem", SslMode::Require, Proof::AuthorityAndName),
+            ("?sslmode=verify-full&sslrootcert=system", SslMode::Require, Proof::AuthorityAndName),
             ("?sslrootcert=system", SslMode::Require, Proof::AuthorityAndName),
         ] {
             let (rest, tls) = taken(&format!("postgres://me:x@db/y{query}"));
@@ -328,13 +463,13 @@ mod tests {
     }
 
     #[test]
-    fn other_parameters_stay_and_a_password_is_not_read_as_one() {
-        let url = "postgresql://me:a?sslmode=none&b@db/y?application_name=a%26b&sslmode=verify%2Dfull&connect_timeout=3";
+    fn other_parameters_stay() {
+        let url = "postgresql://me:a%3Fb@db/y?application_name=a%26b&sslmode=verify%2Dfull&sslrootcert=/a.pem&connect_timeout=3";
         let (rest, tls) = taken(url);
-        assert_eq!(rest, "postgresql://me:a?sslmode=none&b@db/y?application_name=a%26b&connect_timeout=3");
+        assert_eq!(rest, "postgresql://me:a%3Fb@db/y?application_name=a%26b&connect_timeout=3");
         assert_eq!(tls.proof, Proof::AuthorityAndName);
         let (_, tls) = taken("postgres://db/y?sslrootcert=/some%20where/ca.pem&sslcert=/c.pem&sslkey=/k.pem");
-        assert_eq!(tls.authorities, Authorities::File("/some where/ca.pem".into()));
+        assert_eq!(tls.known, Known::File("/some where/ca.pem".into()));
         assert_eq!(tls.identity, Some(("/c.pem".into(), "/k.pem".into())));
     }
 
@@ -347,6 +482,8 @@ mod tests {
             ("sslmode=require&sslrootcert=system", "verify-full"),
             ("sslcert=/c.pem", "go together"),
             ("sslkey=%FF", "UTF-8"),
+            ("sslmode=verify-ca", "sslrootcert=FILE"),
+            ("sslmode=verify-full", "sslrootcert=FILE"),
         ] {
             let error = Tls::take(&format!("postgres://me:hush@db/y?{query}")).unwrap_err();
             assert!(error.contains(why) && !error.contains("hush"), "{query}: {error}");
@@ -354,17 +491,35 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_of_the_machine_is_not_encrypted() {
-        for (url, mode) in [
-            ("postgresql:///x?host=/run/postgresql&sslmode=verify-full", SslMode::Disable),
-            ("postgresql://db/x?sslmode=verify-full", SslMode::Require),
-            ("postgresql:///x?host=/run/postgresql&host=db&sslmode=require", SslMode::Require),
-        ] {
+    fn what_may_be_a_parameter_or_a_password_is_refused() {
+        for url in
+            ["postgres://db/x?sslmode=require&password=p@ss", "postgres://me:hush?sslmode=disable@db/x"]
+        {
+            let error = Tls::take(url).unwrap_err();
+            assert!(error.contains("%40") && !error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_socket_of_the_machine_is_not_encrypted_and_nothing_else_is_taken_for_one() {
+        let applied = |url: &str| {
             let (rest, tls) = taken(url);
             let mut config: Config = rest.parse().unwrap();
-            tls.apply(&mut config);
-            assert_eq!(config.get_ssl_mode(), mode, "{url}");
+            tls.apply(&mut config).map(|()| config)
+        };
+        let proved = "sslmode=verify-full&sslrootcert=/a.pem";
+        let local = applied(&format!("postgresql:///x?host=/run/postgresql&{proved}")).unwrap();
+        assert_eq!(local.get_ssl_mode(), SslMode::Disable);
+        assert_eq!(applied(&format!("postgresql://db/x?{proved}")).unwrap().get_ssl_mode(), SslMode::Require);
+        for mixed in ["host=/run/postgresql&hostaddr=127.0.0.1", "host=/run/postgresql&host=db"] {
+            assert!(
+                applied(&format!("postgresql:///x?{mixed}&{proved}"))
+                    .is_err_and(|why| why.contains("one or the other"))
+            );
         }
+        let by_address = applied(&format!("postgresql:///x?hostaddr=10.0.0.1&{proved}")).unwrap();
+        assert_eq!(by_address.get_hosts(), [Host::Tcp("10.0.0.1".into())]);
+        assert_eq!(by_address.get_ssl_mode(), SslMode::Require);
     }
 
     #[test]

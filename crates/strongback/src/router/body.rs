@@ -13,7 +13,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::{Body as _, Frame};
 use parking_lot::Mutex;
@@ -23,7 +23,6 @@ use super::{Limits, PathParams, guard};
 use crate::{
     context::Ctx,
     error::{Code, Error, Result},
-    tracking::limits,
 };
 
 /// Bytes that a body has before it needs a place.
@@ -85,27 +84,21 @@ pub(super) async fn gather(ctx: &Ctx, params: PathParams, head: &Parts, body: Bo
 async fn gather_content(ctx: &Ctx, params: PathParams, head: &Parts, body: Body) -> Result<Input> {
     let allowed = head.extensions.get::<Limits>();
     let most = allowed.and_then(|limits| limits.body).or(Limits::SMALL.body).unwrap_or(0);
-    refuse_compressed(&head.headers)?;
+    refuse_encoded(&head.headers)?;
     let query = head.uri.query().unwrap_or_default().to_owned();
     let (body, place) = ctx.app.bodies.gather(ctx.caller().id, body, most).await?;
     Ok(Input { body, query, params, place })
 }
 
-/// A body is taken as it comes: what unfolds on its way in has no size that could be limited beforehand.
-fn refuse_compressed(headers: &HeaderMap) -> Result<()> {
-    let encoding =
-        headers.get(header::CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    match encoding {
-        Some(name) if !name.eq_ignore_ascii_case("identity") && !name.is_empty() => {
-            let message = format!(
-                "The body is encoded (Content-Encoding: {}), which is not taken here. Send it as it is, without that header.",
-                limits::cut(&name, 100)
-            );
-            Err(Error::new(Code::BadRequest, message)
-                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE.as_u16()))
-        }
-        _ => Ok(()),
+/// A body is taken as it comes: no client of these calls compresses one.
+fn refuse_encoded(headers: &HeaderMap) -> Result<()> {
+    let is_plain =
+        |value: &HeaderValue| value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
+        return Ok(());
     }
+    let message = "The body is encoded (Content-Encoding, e.g. gzip), which is not taken here. Send it as it is, without that header.";
+    Err(Error::new(Code::BadRequest, message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE.as_u16()))
 }
 
 /// The error for a body that is not said to be JSON.

@@ -3,7 +3,8 @@
 //! What must stay true: every route stands in it, with what it takes and gives; copies of routes for MLflow's web pages
 //! are left out, since the pages are not ours. The tests of bad input read it to learn which fields there are.
 
-use http::Method;
+use axum::{body::Body, response::Response};
+use http::{Method, Request};
 use schemars::{
     JsonSchema, SchemaGenerator,
     generate::{Contract, SchemaSettings},
@@ -11,8 +12,11 @@ use schemars::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Gives, Limits, Policy, Route, Takes, table};
-use crate::{context::Ctx, error::Code};
+use super::{Gives, Limits, PathParams, Policy, Route, Takes, prefix::Prefix, table, wire};
+use crate::{
+    context::Ctx,
+    error::{Code, Result},
+};
 
 /// Where schemas are referred to while the document is made: what is taken and what is given may have one name.
 const TAKEN: &str = "/components/schemas";
@@ -20,14 +24,21 @@ const GIVEN: &str = "/components/given";
 
 /// Where the document is.
 pub fn routes() -> Vec<Route> {
-    vec![Route::json(
-        Method::GET,
-        "/api/openapi.json",
-        Policy::Public,
-        Limits::SMALL,
-        "This document",
-        |_: Ctx, _: Nothing| async { Ok(Document(document(&table()))) },
-    )]
+    let path = "/api/openapi.json";
+    vec![
+        Route::raw(Method::GET, path, Policy::Public, Limits::SMALL, "This document", give)
+            .giving::<Document>(),
+    ]
+}
+
+/// The document, of the server as the request reached it.
+async fn give(_: Ctx, _: PathParams, request: Request<Body>) -> Result<Response> {
+    let mut document = document(&table());
+    let prefix = Prefix::of(request.extensions());
+    if !prefix.is_empty() {
+        document["servers"] = json!([{ "url": prefix }]);
+    }
+    wire::json_response(&Document(document))
 }
 
 /// A request without fields.

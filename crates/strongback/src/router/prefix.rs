@@ -1,6 +1,7 @@
 //! A path below which everything is answered once more (`--static-prefix`), for a server behind a proxy that passes the path on.
 //!
-//! What must stay true: a request means the same with the path and without it, and an answer that names an address of this server
+//! What must stay true: a request means the same with the path and without it (but what is below `/mlflow` anyway, where that is the path),
+//! and an answer that names an address of this server
 //! names it as the request came. Pages link relative to themselves, so they need not know.
 
 use std::{
@@ -59,6 +60,11 @@ impl FromStr for Prefix {
             ));
         }
         let prefix = Self(text.into());
+        if prefix.first() == "mlflow" && text != "/mlflow" {
+            return Err(
+                "below /mlflow are the paths of MLflow's pages. Take /mlflow itself, or another.".to_owned()
+            );
+        }
         match TAKEN.iter().find(|taken| **taken == prefix.first()) {
             Some(taken) => Err(format!("/{taken} is where the server's own paths begin. Take another.")),
             None => Ok(prefix),
@@ -166,6 +172,7 @@ mod tests {
             assert!(wrong.parse::<Prefix>().is_err_and(|why| why.contains("/mlflow")), "{wrong:?}");
         }
         assert!(format!("/{}", "x".repeat(CHARS_MAX)).parse::<Prefix>().is_err());
+        assert!("/mlflow/version".parse::<Prefix>().is_err_and(|why| why.contains("/mlflow itself")));
         assert!("/api/x".parse::<Prefix>().is_err_and(|why| why.contains("Take another")));
         for right in ["/mlflow", "/a/b.c/d-e_f~g"] {
             assert_eq!(right.parse::<Prefix>().unwrap().to_string(), right);

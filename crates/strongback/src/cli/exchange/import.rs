@@ -87,7 +87,6 @@ struct Expected {
 
 pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    progress::on_interrupt("What came is here; the same call goes on from it.")?;
     let (mut source, mut roots, place) = open(args)?;
     if let Some(dir) = &args.artifacts {
         if !dir.is_dir() {
@@ -113,6 +112,7 @@ pub(super) fn run(args: &MlflowArgs) -> anyhow::Result<ExitCode> {
         return foretell(args, &outline, &planner, &source.unread());
     }
     planner.refuse_taken()?;
+    progress::on_interrupt("What came is here; the same call goes on from it.")?;
     let mut import = Import {
         client: &client,
         label: &label,

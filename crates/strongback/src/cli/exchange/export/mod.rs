@@ -76,7 +76,6 @@ struct There {
 
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    progress::on_interrupt("What went is there; the same call goes on from it.")?;
     let (mut database, label, beside) = open(&args.destination)?;
     let files = match (&args.artifacts, beside) {
         _ if args.no_artifacts => None,
@@ -99,6 +98,9 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let absent = HashSet::new();
     let mut export =
         Export { client: &client, database, there, files, root, replaces, writes, absent, report };
+    if !args.dry_run {
+        progress::on_interrupt("What went is there; the same call goes on from it.")?;
+    }
     export.everything()?;
     let mut report = export.report;
     report.seconds = began.elapsed().as_secs_f64();
