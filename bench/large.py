@@ -2,9 +2,10 @@
 
     $STRONGBACK_VENV/bin/python bench/large.py [--binary PATH] [--gib 5]
 
-The file goes up by one request, then down by one, and comes back with the same SHA-256. Memory of the server process is read every
+The file goes up by one request, then down by one, and comes back with the same SHA-256; then up once more in parts, as the unchanged mlflow
+client of the Python that runs this sends it, and back. Memory of the server process is read every
 20 ms; each figure is the most above what it was before. Resident counts pages of files as well; anonymous is the process's own. Goal:
-100 MB, each way. The machine need not be quiet: times are told and no figures. It takes three times the file's room on the disk.
+100 MB, each way. The machine need not be quiet: times are told and no figures. It takes four times the file's room on the disk.
 
 Exit status: 0 within the goal, 1 something failed or it took more.
 """
@@ -12,6 +13,7 @@ Exit status: 0 within the goal, 1 something failed or it took more.
 import hashlib
 import http.client
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -39,18 +41,22 @@ def main() -> None:
         source = folder / "source"
         digest = write(source, wanted.gib * GIB)
         with ours.Server(bench.binary, folder / "server") as server:
-            path = home(server)
+            path = home(new_run(server))
             up = watched(server, lambda: upload(server, path, source))
             down = watched(server, lambda: download(server, path, folder / "back"))
-            if read(folder / "back") != digest:
-                raise SystemExit("what came back is not what was sent")
-    bench.keep("large", {"bytes": wanted.gib * GIB, "goal_mb": GOAL_MB, "up": up, "down": down}, is_timed=False)
-    for way, found in (("up", up), ("down", down)):
+            same(folder / "back", digest)
+            run = new_run(server)
+            parts = watched(server, lambda: upload_in_parts(server, run["run_id"], source))
+            download(server, home(run), folder / "back")
+            same(folder / "back", digest)
+    found = {"up": up, "down": down, "up_in_parts": parts}
+    bench.keep("large", {"bytes": wanted.gib * GIB, "goal_mb": GOAL_MB} | found, is_timed=False)
+    for way, found in (("up", up), ("down", down), ("up in parts", parts)):
         print(
             f"{wanted.gib} GiB {way} in {found['seconds']:.0f} s: at most {found['resident_mb']:.1f} MB resident above idle, "
             f"{found['anonymous_mb']:.1f} MB anonymous; goal {GOAL_MB}"
         )
-    if max(up["resident_mb"], down["resident_mb"]) > GOAL_MB:
+    if max(way["resident_mb"] for way in (up, down, parts)) > GOAL_MB:
         raise SystemExit(f"more than {GOAL_MB} MB")
 
 
@@ -64,15 +70,31 @@ def write(path: Path, length: int) -> str:
     return digest.hexdigest()
 
 
-def read(path: Path) -> str:
+def same(path: Path, digest: str) -> None:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            raise SystemExit("what came back is not what was sent")
 
 
-def home(server: ours.Server) -> str:
-    """Where the file lies: in the artifacts of a run."""
-    run = flat.Client(server).post("runs/create", {"experiment_id": "0"})["run"]["info"]
-    return f"/api/2.0/mlflow-artifacts/artifacts/{run['artifact_uri'].removeprefix('mlflow-artifacts:/').lstrip('/')}/large"
+def new_run(server: ours.Server) -> dict:
+    return flat.Client(server).post("runs/create", {"experiment_id": "0"})["run"]["info"]
+
+
+def home(run: dict) -> str:
+    """Where the file lies: in the artifacts of a run, by its own name."""
+    place = run["artifact_uri"].removeprefix("mlflow-artifacts:/").lstrip("/")
+    return f"/api/2.0/mlflow-artifacts/artifacts/{place}/source"
+
+
+def upload_in_parts(server: ours.Server, run_id: str, source: Path) -> None:
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.port}",
+        "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    code = "import sys, mlflow; mlflow.MlflowClient().log_artifact(*sys.argv[1:])"
+    subprocess.run([sys.executable, "-c", code, run_id, str(source)], env=environment, check=True)
 
 
 def connect(server: ours.Server) -> http.client.HTTPConnection:
