@@ -285,6 +285,7 @@ def test_ids_that_others_have_stop_it_before_anything_is_written(ours, theirs):
     assert told(ours.url) == after
 
 
+@pytest.mark.timeout(240)
 def test_what_is_broken_off_goes_on(ours, theirs):
     """The command is killed with some runs on their way, and stopped by a person, who is told that the same call goes on."""
     many(theirs / "mlflow.db", 2_500)
