@@ -28,6 +28,7 @@ for name in ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKI
 import subprocess
 import uuid
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import mlflow
@@ -146,12 +147,18 @@ def toy_model(toy):
     return LogisticRegression().fit(*toy)
 
 
+@cache
+def python_of(lock: str) -> Path:
+    """The Python of the environment of `requirements/<lock>.txt`, made where there is none."""
+    script = Path(__file__).parents[2] / "tools/venv.sh"
+    made = subprocess.run([script, lock], stdout=subprocess.PIPE, text=True, check=True, timeout=300)
+    return Path(made.stdout.strip()) / "bin/python"
+
+
 @pytest.fixture(scope="session")
 def old_python() -> Path:
-    """The Python of the environment of `requirements/old.txt`, made where there is none."""
-    script = Path(__file__).parents[2] / "tools/venv.sh"
-    made = subprocess.run([script, "old"], stdout=subprocess.PIPE, text=True, check=True, timeout=300)
-    return Path(made.stdout.strip()) / "bin/python"
+    """That of the oldest client that is served."""
+    return python_of("old")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from mlflow.entities import ViewType
 
 import launcher
 import mlflow_store
+import terminal
 from conftest import POSTGRES_URL, addressing_nothing, backends
 
 pytestmark = pytest.mark.beyond
@@ -277,11 +278,11 @@ def test_what_is_broken_off_goes_on(ours, theirs):
         for step in range(5):
             client.log_metric(run, "loss", 1 / (1 + step), step=step)
     command = [str(launcher.binary()), "export", "mlflow", theirs, "--server", ours.url]
-    for after in (0.2, 0.5):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(after)
-        process.kill()
-        process.wait()
+    # Runs go 500 at once: each time when one more part of them is there.
+    for there in (0, 500):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            terminal.once(process, lambda there=there: sql(theirs, "SELECT count(*) FROM runs")[0][0] > there)
+            process.kill()
     code, report, talk = call(ours, "export", theirs)
     assert code == 0, (talk, report)
     assert report["items"]["run"]["equal"] == report["items"]["run"]["there"] == 1_200

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import time
 from pathlib import Path
 
 import alembic.command
@@ -21,6 +20,7 @@ from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
 import launcher
 import mlflow_store
+import terminal
 from conftest import POSTGRES_URL, addressing_nothing, backends
 from raw import Raw
 
@@ -285,19 +285,28 @@ def test_ids_that_others_have_stop_it_before_anything_is_written(ours, theirs):
     assert told(ours.url) == after
 
 
+@pytest.mark.timeout(240)
 def test_what_is_broken_off_goes_on(ours, theirs):
     """The command is killed with some runs on their way, and stopped by a person, who is told that the same call goes on."""
     many(theirs / "mlflow.db", 2_500)
     command = [str(launcher.binary()), "import", "mlflow", "mlflow.db", "--server", ours.url]
-    for after, by, code in (
-        (0.7, signal.SIGKILL, -signal.SIGKILL),
-        (0.7, signal.SIGINT, 130),
-        (1.5, signal.SIGKILL, -signal.SIGKILL),
+    raw = Raw(ours)
+
+    def has_come(run):
+        return raw.get(f"/api/2.0/mlflow/runs/get?run_id={run:032x}").status == 200
+
+    # Runs come in the order of their ids, 500 at once: each time when more of them have come and others are on their way. The server may
+    # still take a part from the one that was killed; with one more the command itself has come so far that it hears of Ctrl-C.
+    for more, by, code in (
+        (0, signal.SIGKILL, -signal.SIGKILL),
+        (500, signal.SIGINT, 130),
+        (0, signal.SIGKILL, -signal.SIGKILL),
     ):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        time.sleep(after)
-        process.send_signal(by)
-        _, said = process.communicate(timeout=30)
+        awaited = more + next(run for run in range(0, 2_500, 500) if not has_come(run))
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            terminal.once(process, lambda run=awaited: has_come(run))
+            process.send_signal(by)
+            _, said = process.communicate(timeout=30)
         assert process.returncode == code, said
         assert ("the same call goes on" in said) == (by == signal.SIGINT), said
     code, report, talk = run_import(ours)
@@ -305,6 +314,32 @@ def test_what_is_broken_off_goes_on(ours, theirs):
     line = report["items"]["run"]
     assert line["equal"] == line["there"] == 2_505
     assert told(ours.url) == told(theirs_url(theirs))
+
+
+@pytest.mark.timeout(240)
+def test_a_terminal_is_told_how_much_is_done_and_left(theirs, tmp_path):
+    """On the way in and out again; Ctrl-C says what became of it."""
+    shutil.copy("mlflow.db", "before.db")
+    many(theirs / "mlflow.db", 8_000)
+
+    def told_how_far(shown):
+        progress = shown.until(r"runs: (\d+) of (\d+), (\d+)/s, (\d+) s left")
+        done, total, rate, left = map(int, progress.groups())
+        assert 0 < done <= total == 8_005
+        # Both are rounded.
+        assert (total - done) / (rate + 0.5) - 0.5 <= left <= (total - done) / (rate - 0.5) + 0.5, progress[0]
+
+    with launcher.on_store("sqlite", tmp_path / "ours") as ours:
+        binary = str(launcher.binary())
+        with terminal.OnTerminal(binary, "import", "mlflow", "mlflow.db", "--server", ours.url) as importing:
+            told_how_far(importing)
+            assert importing.end(120) == 0, importing.said
+        into = f"sqlite:///{theirs}/before.db"
+        with terminal.OnTerminal(binary, "export", "mlflow", into, "--server", ours.url) as exporting:
+            told_how_far(exporting)
+            exporting.interrupt()
+            exporting.until("Stopped. What went is there; the same call goes on from it.")
+            assert exporting.end() == 130
 
 
 def many(database, count):

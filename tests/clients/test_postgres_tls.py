@@ -91,12 +91,21 @@ class Cluster:
         owner = self.data.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
 
+    def loaded(self) -> datetime.datetime:
+        """When the server read its files, by a new session, which comes after that with certificates and rules as well."""
+        with psycopg.connect(self.url) as asking:
+            return asking.execute("SELECT pg_conf_load_time()").fetchone()[0]
+
     def settle(self, *statements: str) -> None:
         """Runs these, and waits until new sessions know of them."""
+        before = self.loaded()
         with psycopg.connect(self.url, autocommit=True) as asking:
             for statement in (*statements, "SELECT pg_reload_conf()"):
                 asking.execute(statement)
-        time.sleep(0.5)
+        deadline = time.monotonic() + 30
+        while self.loaded() == before:
+            assert time.monotonic() < deadline, "the server does not read its files"
+            time.sleep(0.01)
 
     def present(self, issued: Issued) -> None:
         self.of_server("server.crt", issued.pem)
