@@ -134,6 +134,22 @@ def test_history_that_is_not_there(ask, logged):
         assert (code, "2026-11-24" in talk) == ((2, True) if at else (0, False)), (at, talk)
 
 
+def test_an_alias_that_is_gone_has_a_history_and_no_lineage(ask, client, unique):
+    name = unique("retired")
+    client.create_registered_model(name)
+    client.create_model_version(name, "s3://bucket/model")
+    client.set_registered_model_alias(name, "champion", "1")
+    client.delete_registered_model_alias(name, "champion")
+    code, data, talk = ask("history", f"{name}@champion", "--json")
+    assert code == 0, talk
+    told = json.loads(data)
+    assert told.get("current_version") is None
+    assert [(move.get("from_version"), move.get("to_version")) for move in told["moves"]] == [(1, None), (None, 1)]
+    code, _, talk = ask("lineage", f"models:/{name}@champion")
+    assert code == 3, talk
+    assert "has no alias 'champion' now" in talk
+
+
 def test_best_run_for_a_version_of_the_data(ask, logged):
     where = "tags.dataset_version = '2024-Q4-v2'"
     code, data, _ = ask("runs", "best", "--metric", "auc", "--where", where, "--experiment", "/answers/sweep")
