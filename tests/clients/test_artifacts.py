@@ -4,14 +4,18 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import urllib.error
 import urllib.request
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import mlflow
 import pytest
+import requests
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.utils.uri import validate_path_is_safe
 
 import launcher
 from raw import MLFLOW, there_and_back
@@ -226,6 +230,18 @@ HOSTILE = [
 ]
 HOSTILE += ["a%23b"]
 HOSTILE_TO_US = ["..%255cx", "..\\x", "..%5cx", "a%2f%2fb", "C:%5cx", "a%00b", "a%0ab", "%c0%ae%c0%ae/x", "%ff", "./x"]
+HOSTILE_TO_US += [
+    "..;/x",
+    "a/..;v=1/x",
+    "..%3B/x",
+    "a/..%3bx",
+    "%2e%2e%3B",
+    "%252e%252e%253Bx/y",
+    ".;",
+    "..%3F",
+    "http%3A..",
+]
+HOSTILE_TO_US += ["a;", "a%3Fb/c%3F", "file:x", "a/FILE%3Ax", "a/C%253A%252Fx"]
 HOSTILE_TO_US += ["x" * 300, "/".join(["d"] * 3000), "%25252525252e%25252525252e/x"]
 
 
@@ -234,6 +250,85 @@ HOSTILE_TO_US += ["x" * 300, "/".join(["d"] * 3000), "%25252525252e%25252525252e
 def test_hostile_paths(raw, root, method, path):
     answer = raw.send(method, f"{PROXY}/artifacts/{root}/{path}", b"x" if method == "PUT" else None)
     assert (answer.status, answer.error_code) in {(400, "INVALID_PARAMETER_VALUE"), (414, None)}, answer
+
+
+def made_names(seed):
+    """Names of files and folders, of pieces that mean something to whoever reads an address."""
+    choose = random.Random(seed)
+    pieces = [
+        "..",
+        ".",
+        ";",
+        ";v=1",
+        "?",
+        ":",
+        "http:",
+        "file:",
+        "C:",
+        "%3B",
+        "%2e",
+        "%253b",
+        "%2f",
+        "%3a",
+        "%20",
+        "%",
+        "[",
+        " ",
+    ]
+    for _ in range(150):
+        parts = [
+            "".join(choose.choice([*pieces, "a", "b.txt"]) for _ in range(choose.randint(1, 4)))
+            for _ in range(choose.choice([1, 1, 2]))
+        ]
+        yield "/".join(parts)
+
+
+def stays(name):
+    """Whether MLflow's client asks for what it was told: it sends names as addresses, in which some letters mean something else."""
+    sent = requests.Request("GET", f"http://h/{name}").prepare().path_url
+    return (
+        all(validate_path_is_safe(part) == part for part in name.split("/"))
+        and unquote(sent)[1:] == name
+        and "?" not in name
+    )
+
+
+@pytest.mark.beyond
+def test_names_that_are_taken_are_listed_and_fetched(client, raw, experiment_id, tmp_path):
+    """One name that the client refuses would hide all the others of a run."""
+    seed = int(os.environ.get("STRONGBACK_TEST_SEED", random.randrange(1 << 32)))
+    print(f"again with STRONGBACK_TEST_SEED={seed}")
+    runs = {kept: client.create_run(experiment_id).info for kept in (True, False)}
+    taken = {kept: set() for kept in runs}
+    plain = ["a;b.txt", "a/c:/x", "..a;b/;c", "a/x:y", "why not/[1]; [2].txt"]
+    for name in [*plain, *made_names(seed)]:
+        kept = not any(refuses(part) for part in name.split("/")) and stays(name)
+        root = runs[kept].artifact_uri.removeprefix("mlflow-artifacts:/")
+        answer = raw.send("PUT", f"{PROXY}/artifacts/{root}/{quote(name, safe='/')}", name.encode())
+        assert answer.status in (200, 400, 409), (name, answer)
+        if answer.status == 200:
+            taken[kept].add(name)
+    assert taken[True].issuperset(plain)
+    assert len(taken[False]) > 10
+    for kept, run in runs.items():
+        shown = {name.split("/")[0] for name in taken[kept]}
+        listed_here = {file.path for file in client.list_artifacts(run.run_id)}
+        assert listed_here == {validate_path_is_safe(name) for name in shown}
+        for folder in {name.split("/")[0] for name in taken[kept] if "/" in name and stays(name.split("/")[0])}:
+            client.list_artifacts(run.run_id, folder)
+    client.download_artifacts(runs[True].run_id, "", str(tmp_path))
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == taken[True]
+    for name in taken[True]:
+        assert (tmp_path / name).read_bytes() == name.encode()
+
+
+def refuses(name):
+    """Whether the client refuses to list this name."""
+    try:
+        validate_path_is_safe(name)
+    except (MlflowException, ValueError):
+        return True
+    return False
 
 
 @pytest.mark.beyond

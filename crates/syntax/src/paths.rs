@@ -1,8 +1,8 @@
 //! Artifact paths as clients send them: relative, `/`-separated, and harmless however often they are decoded.
 //!
 //! Invariant: an [`ArtifactPath`] put behind a directory never leaves it, on any system that may keep the bytes, and
-//! keeps not leaving it when some layer below takes percent signs for an encoding. It is kept as sent, never decoded:
-//! `100%25.txt` stays the name it was.
+//! keeps not leaving it when some layer below takes percent signs for an encoding, or cuts names where addresses are cut.
+//! It is kept as sent, never decoded: `100%25.txt` stays the name it was.
 
 use std::fmt;
 
@@ -13,6 +13,9 @@ pub const SEGMENT_BYTES_MAX: usize = 255;
 
 /// Longest path, in bytes: what object stores hold.
 pub const PATH_BYTES_MAX: usize = 1024;
+
+/// Where whoever reads an address takes a part off: a scheme before it, parameters or a query after it.
+const CUTS: [char; 3] = [':', ';', '?'];
 
 /// How many layers of percent encoding are looked through; deeper ones are refused unread.
 const DECODINGS_MAX: usize = 8;
@@ -46,9 +49,15 @@ pub enum PathProblem {
     /// `a//b`, `a/`.
     #[error("it has an empty segment; separate names by one '/'")]
     EmptySegment,
-    /// `.`, `..`, also with spaces around.
+    /// `.`, `..`, also with spaces around, and between what addresses are cut at: `..;x`, `..?`, `http:..`.
     #[error("it has a segment '.' or '..'; send the path that it means")]
     DotSegment,
+    /// `a;` and `a?`, of which clients list `a`.
+    #[error("it has a segment that ends with ';' or '?', which clients leave out; rename the file")]
+    Cut,
+    /// `file:x`, which clients refuse to list.
+    #[error("it has a segment that begins with 'file:', which clients take for an address; rename the file")]
+    FileScheme,
     /// A backslash.
     #[error("it contains a backslash; separate names by '/'")]
     Backslash,
@@ -176,16 +185,29 @@ fn check(raw: &str) -> Result<(), PathProblem> {
     if raw.split('/').any(|segment| segment.len() > SEGMENT_BYTES_MAX) {
         return Err(PathProblem::SegmentTooLong);
     }
-    let mut text = raw.to_owned();
-    for _ in 0..=DECODINGS_MAX {
-        check_plain(&text)?;
-        let decoded = String::from_utf8(decode_once(text.as_bytes())).map_err(|_| PathProblem::NotUtf8)?;
-        if decoded == text {
-            return Ok(());
-        }
-        text = decoded;
+    decodings(raw).try_for_each(|text| check_plain(&text?))?;
+    // A listing has single names, and clients read each as a path of its own.
+    if raw.split('/').any(|segment| decodings(segment).flatten().any(|text| is_drive_root(&text))) {
+        return Err(PathProblem::DriveLetter);
     }
-    Err(PathProblem::NestedEncoding)
+    Ok(())
+}
+
+/// The text and each decoding of it, up to the one that is its own.
+fn decodings(raw: &str) -> impl Iterator<Item = Result<String, PathProblem>> {
+    let mut next = Some(Ok(raw.to_owned()));
+    let mut left = DECODINGS_MAX;
+    std::iter::from_fn(move || {
+        let now = next.take()?;
+        next = now.as_ref().ok().and_then(|text| match String::from_utf8(decode_once(text.as_bytes())) {
+            Ok(decoded) if decoded == *text => None,
+            Ok(_) if left == 0 => Some(Err(PathProblem::NestedEncoding)),
+            Ok(decoded) => Some(Ok(decoded)),
+            Err(_) => Some(Err(PathProblem::NotUtf8)),
+        });
+        left = left.saturating_sub(1);
+        Some(now)
+    })
 }
 
 /// Checks a path that is taken at its word.
@@ -211,11 +233,31 @@ fn check_plain(path: &str) -> Result<(), PathProblem> {
     if matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic()) {
         return Err(PathProblem::DriveLetter);
     }
-    path.split('/').try_for_each(|segment| match segment.trim() {
-        "" => Err(PathProblem::EmptySegment),
-        "." | ".." => Err(PathProblem::DotSegment),
-        _ => Ok(()),
-    })
+    path.split('/').try_for_each(check_segment)
+}
+
+/// Checks a name between slashes. It must be the same name to whoever reads it as an address, or a part of one: MLflow's clients do, and
+/// refuse a whole listing for one name that climbs to them.
+fn check_segment(segment: &str) -> Result<(), PathProblem> {
+    let name = segment.trim();
+    if name.is_empty() {
+        return Err(PathProblem::EmptySegment);
+    }
+    if name.split(CUTS).any(|part| matches!(part.trim(), "." | "..")) {
+        return Err(PathProblem::DotSegment);
+    }
+    if name.ends_with([';', '?']) {
+        return Err(PathProblem::Cut);
+    }
+    if name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
+        return Err(PathProblem::FileScheme);
+    }
+    Ok(())
+}
+
+/// `C:/`, absolute where there are drives.
+fn is_drive_root(text: &str) -> bool {
+    matches!(text.trim_start().as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic())
 }
 
 /// The last two code points of every plane, and 32 in the middle of the first.

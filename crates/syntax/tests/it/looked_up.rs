@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use syntax::paths::{ArtifactPath, PATH_BYTES_MAX, SEGMENT_BYTES_MAX};
 
+use crate::climbing::decoded;
 use crate::edits::{edited, edits};
-use crate::paths::decoded;
 
 /// What climbs, hides or separates, in the writings that some layer below may undo.
 const PIECES: [&str; 33] = [

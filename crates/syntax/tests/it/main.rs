@@ -7,6 +7,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod climbing;
 mod edits;
 mod environment;
 mod features;

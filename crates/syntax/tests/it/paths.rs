@@ -1,8 +1,9 @@
 //! Artifact paths: what passes, what is refused and why, and every way to write `../` that we know of.
 
 use proptest::prelude::*;
-use proptest::sample::select;
 use syntax::paths::{ArtifactPath, PathProblem};
+
+use crate::climbing::{climbs, decoded, leads_up, tails};
 
 fn refused(raw: &str, problem: PathProblem) {
     let error = ArtifactPath::parse(raw).expect_err(raw);
@@ -33,6 +34,12 @@ fn ordinary_paths_pass_as_they_are() {
         "\u{fdcf}\u{fdf0}\u{fffd}\u{10fffd}",
         "a?b",
         "a+b@c~d&e=f",
+        "a;b.txt",
+        "..a;b/;c",
+        "a/C:/x",
+        "a/file",
+        "a/x:file",
+        "a%3Bb",
     ] {
         assert_eq!(ArtifactPath::parse(raw).map(|path| path.to_string()), Ok(raw.to_owned()));
     }
@@ -48,6 +55,28 @@ fn dangerous_paths_are_refused() {
         ("a/../b", P::DotSegment),
         ("a/.", P::DotSegment),
         ("a/.. /b", P::DotSegment),
+        ("..;", P::DotSegment),
+        ("..;/x", P::DotSegment),
+        ("a/..;b=c;d/x", P::DotSegment),
+        ("a/.;/x", P::DotSegment),
+        ("a/.. ;b", P::DotSegment),
+        ("..%3B/x", P::DotSegment),
+        ("..%3b/x", P::DotSegment),
+        ("%2e%2e%3B/x", P::DotSegment),
+        ("%252e.%253B/x", P::DotSegment),
+        ("..%u003b/x", P::DotSegment),
+        ("a/..?", P::DotSegment),
+        ("a/..%3fb", P::DotSegment),
+        ("a/http:..", P::DotSegment),
+        ("a/http%3a..%3bx", P::DotSegment),
+        ("a;", P::Cut),
+        ("a;/b", P::Cut),
+        ("a/b%3B", P::Cut),
+        ("a/?", P::Cut),
+        ("file:x", P::FileScheme),
+        ("a/FILE:x", P::FileScheme),
+        ("a/file%253ax", P::FileScheme),
+        ("a/C%3a%2fx", P::DriveLetter),
         ("/etc/passwd", P::Absolute),
         ("//host/share", P::Absolute),
         ("a//b", P::EmptySegment),
@@ -162,28 +191,6 @@ fn paths_are_walked_by_whole_segments() {
     assert_eq!(model.join(&path("data/x.bin")), Ok(file));
 }
 
-/// Writings of one character: plain, percent-encoded in either case and again up to four times, the wide form, and
-/// overlong UTF-8.
-fn writings(c: char, overlong: &[&str]) -> Vec<String> {
-    let code = u32::from(c);
-    let mut all = vec![c.to_string(), format!("%u{code:04x}"), format!("%U{code:04X}")];
-    for layers in 0..4 {
-        let percent = format!("%{}", "25".repeat(layers));
-        all.extend([format!("{percent}{code:02x}"), format!("{percent}{code:02X}")]);
-        all.extend(overlong.iter().map(|bytes| bytes.replace('%', &percent)));
-    }
-    all
-}
-
-/// `../` (or `..\`), each character written in any way.
-fn climbs() -> impl Strategy<Value = String> {
-    let dot = writings('.', &["%c0%ae", "%e0%80%ae", "%f0%80%80%ae", "%C0%2E"]);
-    let mut slash = writings('/', &["%c0%af", "%e0%80%af", "%f0%80%80%af"]);
-    slash.extend(writings('\\', &["%c1%9c"]));
-    (select(dot.clone()), select(dot), select(slash))
-        .prop_map(|(one, two, slash)| format!("{one}{two}{slash}"))
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
 
@@ -196,14 +203,15 @@ proptest! {
     }
 
     #[test]
-    fn what_passes_stays_below(raw in "([a-z.%/:#\\\\ 25ef0cCu]|%2e|%2f|%25|%00|\\.\\./){1,14}") {
+    fn what_passes_stays_below(raw in prop_oneof![tails(), "([a-z.%/:;?#\\\\ 25ef0cCu3bB]|%2e|%2f|%25|%3[Bf]|%00|\\.\\./|\\.\\.;){1,14}"]) {
         if let Ok(path) = ArtifactPath::parse(&raw) {
             prop_assert_eq!(path.as_str(), &raw);
+            prop_assert!(!leads_up(&raw), "{raw}");
             // Decoded as often as anybody may, it still goes nowhere but down.
             let mut text = raw.clone();
             for _ in 0..12 {
                 prop_assert!(!text.starts_with('/') && !text.contains(['\\', '\0', '#']), "{text}");
-                prop_assert!(text.split('/').all(|segment| !matches!(segment, "" | "." | "..")), "{text}");
+                prop_assert!(text.split('/').all(|segment| !segment.is_empty()), "{text}");
                 text = decoded(&text);
             }
         }
@@ -226,21 +234,4 @@ proptest! {
             prop_assert!(!error.to_string().contains('\0'));
         }
     }
-}
-
-/// One layer of percent decoding, written apart from the crate's own; bytes that are no text are replaced.
-pub fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let code = rest.get(1..3).filter(|pair| c == '%' && pair.chars().all(|d| d.is_ascii_hexdigit()));
-        if let Some(code) = code {
-            bytes.push(u8::from_str_radix(code, 16).unwrap());
-            rest = &rest[3..];
-        } else {
-            bytes.extend(c.to_string().bytes());
-            rest = &rest[c.len_utf8()..];
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

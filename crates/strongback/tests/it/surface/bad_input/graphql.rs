@@ -1,8 +1,15 @@
 //! GraphQL documents that no page sends: the fields of its route are one text with a language of its own.
 
-use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
-use super::{Refusals, TOKENS, assert_none, is_refused, problem_of};
+use serde_json::{Value, json};
+use testkit::random::Random;
+
+use super::{
+    Refusals, TOKENS, assert_none,
+    generated::{self, ShowSeed, one},
+    is_refused, message, problem_of,
+};
 use crate::{
     support::{TestApp, on_every_store_with},
     surface::{Example, world::Tokens},
@@ -97,5 +104,103 @@ fn a_question_that_is_not_answered_is_not_repeated_whole() {
             .await;
         let said = answer.json["data"]["q"]["apiError"]["message"].as_str().unwrap();
         assert!(said.contains("not answered here") && said.len() < MESSAGE_MAX, "{said}");
+    });
+}
+
+/// Documents that are made, for each store.
+const MADE: usize = 150;
+/// In which each is answered, by a build that is not optimised on a machine that others use.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A document of fields, aliases, fragments, arguments and directives, of which one in four is damaged.
+fn made(random: &mut Random) -> Value {
+    let deepest = one(random, &[&1_u64, &3, &6, &11, &40, &900]);
+    let widest = one(random, &[&1_u64, &2, &3, &60]);
+    let mut budget = 1_500;
+    let inner = selections(random, *deepest, *widest, &mut budget);
+    let question = one(
+        random,
+        &[
+            "mlflowGetExperiment(input: {experimentId: \"0\"})",
+            "mlflowGetRun(input: {runId: \"x\"})",
+            "nobody",
+            "__schema",
+        ],
+    );
+    let kind = one(random, &["", "", "query", "query q", "query q($v: V)", "mutation", "subscription"]);
+    let mut text = format!("{kind} {{ {question} {{ apiError {{ message }} {inner} }} }}");
+    for name in ["f", "g"].iter().take(random.below(3) as usize) {
+        let within = one(random, &["name", "...f", "...g", "...nobody", "experiment { name }"]);
+        text += &format!(" fragment {name} on {} {{ {within} }}", one(random, &["E", "Query", "on"]));
+    }
+    if random.chance(1, 4) {
+        let at = random.below(text.len() as u64) as usize;
+        if random.chance(1, 2) {
+            text.truncate(at);
+        } else {
+            text.insert_str(
+                at,
+                one(random, &["{", "}", "\"", "\"\"\"", "$v", "\0", "#", "\u{feff}", "😀", "...", "&"]),
+            );
+        }
+    }
+    let variables = one(random, &["null", "{}", r#"{"v": 1}"#, r#"{"v": {"v": [[[]]]}}"#, "[]", "5"]);
+    json!({ "query": text, "variables": serde_json::from_str::<Value>(variables).unwrap(), "operationName": null })
+}
+
+fn selections(random: &mut Random, depth: u64, widest: u64, budget: &mut u32) -> String {
+    let mut text = String::new();
+    for at in 0..=random.below(widest) {
+        if *budget == 0 {
+            break;
+        }
+        *budget -= 1;
+        let alias = if random.chance(1, 3) { format!("a{at}: ") } else { String::new() };
+        let name = one(
+            random,
+            &["experiment", "name", "experimentId", "tags", "nobody", "__typename", "run", "info"],
+        );
+        let argument = one(random, &["", "", "", "(a: $v)", "(a: [[{b: 1}]])", "(a: \"x\", a: 1)", "(a: E)"]);
+        let directive = one(random, &["", "", "", "@skip(if: true)", "@include(if: $v)", "@nobody"]);
+        text += &match random.below(8) {
+            0 => "...f ".to_owned(),
+            1 => format!("... on E {{ {name} }} "),
+            _ => format!("{alias}{name}{argument} {directive} "),
+        };
+        if depth > 1 && (at == 0 || random.chance(1, 3)) {
+            text += &format!("n{at} {{ {} }} ", selections(random, depth - 1, widest, budget));
+        }
+    }
+    if text.is_empty() { "name".to_owned() } else { text }
+}
+
+#[test]
+fn documents_that_nobody_wrote_are_answered_or_refused_in_a_few_words() {
+    on_every_store_with(TOKENS, async |test: TestApp| {
+        let (tokens, refusals) = (Tokens::administrator(&test).await, Refusals::default());
+        let shown = ShowSeed(generated::seed());
+        let mut random = Random::new(shown.0);
+        let (mut problems, mut refused) = (Vec::new(), 0);
+        for _ in 0..MADE {
+            let fields = made(&mut random);
+            let example = Example::new("POST", "/graphql", fields.clone());
+            let began = Instant::now();
+            let answer = test.send(example.request(&example.fields, tokens.admin.as_deref())).await;
+            let took = began.elapsed();
+            refusals.note(&answer);
+            let said = message(&answer);
+            let names = ["query", "Query", "GraphQL", "variables", "Fragments"]
+                .iter()
+                .any(|word| said.contains(word));
+            let is_told = answer.status < 400 || is_refused(&answer) && names && said.len() <= MESSAGE_MAX;
+            refused += usize::from(answer.status >= 400);
+            let why = problem_of(&answer)
+                .or_else(|| (!is_told).then(|| "not refused in words of its own".into()))
+                .or_else(|| (took > ANSWER).then(|| format!("{took:?}")));
+            problems.extend(why.map(|why| format!("{fields}: {why}: {}", &answer.json)));
+        }
+        assert_none(&problems);
+        assert!((MADE / 10..MADE).contains(&refused), "{refused} of {MADE} are refused");
+        refusals.assert_left_no_event(&test, &tokens).await;
     });
 }

@@ -5,6 +5,7 @@
 
 mod bodies;
 mod fields;
+mod generated;
 mod graphql;
 mod ids;
 mod paths;

@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, path::Path};
 
 use serde_json::json;
 
-use super::{Base, Refusals, TOKENS, assert_none, complain, for_each, problem_of};
+use super::{
+    Base, Refusals, TOKENS, assert_none, complain, for_each,
+    generated::{self, ShowSeed, must_be_refused},
+    problem_of,
+};
 use crate::{
     support::{TestApp, on_every_store_with},
     surface::{Example, examples, world::Tokens},
@@ -30,6 +34,15 @@ const HOSTILE: &[&str] = &[
     "%e0%80%ae%e0%80%ae/x",
     "%ef%bc%8e%ef%bc%8e/x",
     "..;/x",
+    "..;",
+    "a/..;v=1/x",
+    "..%3Bx/y",
+    "%2e%2e%3b/x",
+    "%252e%252e%253B/x",
+    ".;/x",
+    "a/..%20;/x",
+    "..%3F/x",
+    "x;y.txt",
     "%00",
     "x%00.txt",
     "%0d%0aX-Evil:%201",
@@ -57,18 +70,6 @@ const HOSTILE: &[&str] = &[
     "%7f",
 ];
 
-/// Whether a path must be refused: it climbs, is absolute, or cannot be a name.
-fn must_be_refused(raw: &str) -> bool {
-    let mut text = raw.replace('\\', "/");
-    for _ in 0..4 {
-        text = percent_encoding::percent_decode_str(&text).decode_utf8_lossy().replace('\\', "/");
-    }
-    text.starts_with('/')
-        || text.contains('\0')
-        || text.contains(['\u{fffd}', '\u{fffe}', '\u{10ffff}'])
-        || text.split('/').any(|part| part == "..")
-}
-
 /// What lies in the data directory and beside it, apart from what may grow.
 fn places(root: &Path) -> BTreeSet<String> {
     let names = |dir: &Path| {
@@ -85,13 +86,17 @@ fn places(root: &Path) -> BTreeSet<String> {
 fn hostile_paths_lead_nowhere() {
     on_every_store_with(TOKENS, async |test: TestApp| {
         let (tokens, refusals) = (Tokens::administrator(&test).await, Refusals::default());
+        let shown = ShowSeed(generated::seed());
         let before = places(test.dir.path());
         let takes_rest = |example: &Example| example.path.contains("{*") && !example.path.contains("{*rest}");
         let examples = examples::all().into_iter().filter(takes_rest).collect();
         let problems = for_each(examples, async |example: Example| {
             let base = Base::new(&test, &tokens, &refusals, example.clone()).await;
             let mut problems = Vec::new();
-            for raw in HOSTILE.iter().map(|raw| (*raw).to_owned()).chain([long(), "x/".repeat(2_000)]) {
+            let made = generated::paths(&mut generated::choices(shown.0, example.path));
+            let made = made.iter().map(|raw| generated::in_address(raw));
+            let known = HOSTILE.iter().map(|raw| (*raw).to_owned()).chain([long(), "x/".repeat(2_000)]);
+            for raw in known.chain(made) {
                 let Some(request) = request(&base, &raw) else { continue };
                 let answer = base.send(request).await;
                 let why = problem_of(&answer).or_else(|| {
@@ -140,15 +145,58 @@ fn is_path(field: &super::fields::Field) -> bool {
     !field.in_path && PATH_WORDS.iter().any(|word| has(word)) && !NO_PATHS.contains(&field.name())
 }
 
+/// What a field with such a name may be.
+enum Kind {
+    /// A path below something.
+    Path,
+    /// A place: a path below the root, or an address with a path. On a disk of the client it may be anywhere, but at no place that says
+    /// two things.
+    Place,
+    /// Where the server sends something.
+    Target,
+    /// Nothing: the server has its own.
+    Absent,
+    /// A text that names something elsewhere, where the server never goes.
+    Words,
+}
+
+fn kind_of(example: &Example, name: &str) -> Kind {
+    let of = |part: &str| example.path.contains(part);
+    match name {
+        // An upload's own path is the client's, of which the last part alone counts.
+        "path" if of("/mpu/") => Kind::Words,
+        _ if name.contains("path") => Kind::Path,
+        "artifact_location" => Kind::Place,
+        "source" if of("/model-versions/") || of("/unity-catalog/models") => Kind::Place,
+        // Of what else is called a source, a data set's is a text and an import's a name.
+        "source" if of("/exchange/") || of("/runs/log-inputs") => Kind::Words,
+        "url" => Kind::Target,
+        "storage_root" => Kind::Absent,
+        "storage_location" if of("/unity-catalog/models") => Kind::Absent,
+        "storage_location" if of("/unity-catalog/tables") => Kind::Words,
+        "run_link" | "source_run_id" => Kind::Words,
+        _ => panic!("say what {name} of {} may be", example.path),
+    }
+}
+
 /// Whether a text that was taken there should not have been.
 fn is_taken_wrongly(example: &Example, name: &str, text: &str) -> bool {
-    // An upload's own path is the client's, of which the last part alone counts.
-    let is_ours = name.contains("path") && !example.path.contains("/mpu/");
-    // On a disk of the client artifacts may be anywhere, but at no place that says two things.
-    // Of what else is called a source, a data set's is a text and an import's a name.
-    let is_source = name == "source" && example.path.contains("/model-versions/");
-    let is_place = (name == "artifact_location" || is_source) && !text.starts_with('/');
-    (is_ours || is_place) && must_be_refused(text)
+    match kind_of(example, name) {
+        // Where one looks, a dot that is written as such means nothing, as in a file system.
+        Kind::Path
+            if ["/list", "/directories", "/artifacts"].iter().any(|end| example.path.ends_with(end)) =>
+        {
+            must_be_refused(&text.split('/').filter(|part| *part != ".").collect::<Vec<_>>().join("/"))
+        }
+        Kind::Path => must_be_refused(text),
+        Kind::Place => must_be_refused(text.strip_prefix('/').unwrap_or(text)),
+        Kind::Target => {
+            let target = url::Url::parse(text).ok();
+            !target.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        }
+        Kind::Absent => !text.is_empty(),
+        Kind::Words => text.contains('\0'),
+    }
 }
 
 #[test]
@@ -158,6 +206,7 @@ fn hostile_paths_in_fields_lead_nowhere() {
         // What the engine of tables makes when it is first needed is there already.
         crate::surface::World::new(&test, &tokens).get("kept").await;
         let before = places(test.dir.path());
+        let shown = ShowSeed(generated::seed());
         let found = std::cell::Cell::new(0);
         let problems = for_each(super::examples_with_fields(), async |example: Example| {
             let mut base = Base::new(&test, &tokens, &refusals, example.clone()).await;
@@ -165,7 +214,9 @@ fn hostile_paths_in_fields_lead_nowhere() {
             let mut problems = Vec::new();
             for field in super::fields::of(example.method, example.path).into_iter().filter(is_path) {
                 found.set(found.get() + 1);
-                for text in texts() {
+                let of = format!("{} {} {}", example.method, example.path, field.name());
+                let made = generated::texts(&mut generated::choices(shown.0, &of));
+                for text in texts().into_iter().chain(made) {
                     let answer = base.send_with(&field, json!(text), in_query).await;
                     let why = problem_of(&answer).or_else(|| {
                         let is_taken = answer.status < 400 && is_taken_wrongly(&example, field.name(), &text);
