@@ -331,11 +331,6 @@ impl Expr {
         self.comparisons().iter().any(|c| matches!(&c.subject, Subject::Tag(tag) if tag == key))
     }
 
-    /// Whether any comparison looks at a tag that is not this one.
-    pub fn looks_at_tags_but(&self, key: &str) -> bool {
-        self.comparisons().iter().any(|c| matches!(&c.subject, Subject::Tag(tag) if tag != key))
-    }
-
     /// The filter as text of this grammar; parsing it gives this tree again, apart from spans.
     pub fn to_filter(&self, grammar: Grammar) -> String {
         let joined = |parts: &[Expr], word: &str| {

@@ -187,7 +187,12 @@ fn trees_are_canonical() {
         Operator::Lt,
         number(f64::INFINITY),
     );
-    let one = || number(1.0);
+}
+
+#[test]
+fn trees_of_metrics_are_canonical() {
+    let (runs, logged) = (Grammar::Runs, Grammar::LoggedModels);
+    let one = || Operand::Number(1.0);
     let of = |key: &str, function| Subject::Aggregate(Aggregate::of(key, function));
     check_tree(runs, "metrics.`a`.min < 1", of("a", Function::Min), Operator::Lt, one());
     check_tree(runs, "metric.\"a.min\".max = 1", of("a.min", Function::Max), Operator::Eq, one());
@@ -205,7 +210,7 @@ fn trees_are_canonical() {
         check_tree(runs, text, Subject::Aggregate(aggregate), Operator::Eq, one());
     }
     let literal = Subject::Metric("a.min".into());
-    check_tree(Grammar::LoggedModels, "metrics.a.min = 1", literal, Operator::Eq, one());
+    check_tree(logged, "metrics.a.min = 1", literal, Operator::Eq, one());
     assert_eq!(parse_filter(runs, ""), Ok(Expr::And(Vec::new())));
     assert_eq!(parse_filter(runs, "and AND"), Ok(Expr::And(Vec::new())));
 }
