@@ -163,6 +163,12 @@ def searched(server):
         ("experiment_id NOT IN ('{a}', '{c}')", "b"),
         pytest.param("(tags.team = 'risk' OR tags.`x.y` = '1')", "ab", marks=pytest.mark.beyond),
         pytest.param("NOT tags.team = 'risk'", "bc", marks=pytest.mark.beyond),
+        pytest.param("name IN ('{p}-a', \"{p}-c\", '{p}-d')", "ac", marks=pytest.mark.beyond),
+        pytest.param("name NOT IN ('{p}-a')", "bc", marks=pytest.mark.beyond),
+        pytest.param("tags.team IN ('risk', 'Risk')", "ab", marks=pytest.mark.beyond),
+        pytest.param("tags.team NOT IN ('risk')", "b", marks=pytest.mark.beyond),
+        pytest.param("last_update_time IS NOT NULL", "abc", marks=pytest.mark.beyond),
+        pytest.param("name IS NULL", "", marks=pytest.mark.beyond),
     ],
 )
 def test_search_filters(client, searched, condition, expected):
@@ -180,6 +186,9 @@ def test_search_filters(client, searched, condition, expected):
         (["creation_time DESC"], "cba"),
         (None, "cba"),
         (["experiment_id ASC"], None),
+        pytest.param(["tags.team"], "bac", marks=pytest.mark.beyond),
+        pytest.param(["tags.team DESC"], "abc", marks=pytest.mark.beyond),
+        pytest.param(["tag.`x.y`", "name DESC"], "bca", marks=pytest.mark.beyond),
     ],
 )
 def test_search_order(client, searched, order, expected):
@@ -229,7 +238,7 @@ def test_search_refuses(client, condition, fragment):
         client.search_experiments(filter_string=condition)
 
 
-@pytest.mark.parametrize("order", ["name UPWARDS", "tags.team", "color"])
+@pytest.mark.parametrize("order", ["name UPWARDS", "tags.team UPWARDS", "metrics.auc", "color"])
 def test_search_refuses_orders(client, order):
     with refused("INVALID_PARAMETER_VALUE"):
         client.search_experiments(order_by=[order])

@@ -138,6 +138,15 @@ def searched(server):
         ("creation_timestamp > 0", "abcd"),
         ("model_id = '{b}'", "b"),
         pytest.param("metrics.auc > 0.75 OR name = 'a'", "acd", marks=pytest.mark.beyond),
+        # The reference finds nothing with double quotes, and has no null tests here.
+        pytest.param('name = "a"', "a", marks=pytest.mark.beyond),
+        pytest.param('tags.tier != "gold"', "cd", marks=pytest.mark.beyond),
+        pytest.param('name LIKE "%"', "abcd", marks=pytest.mark.beyond),
+        pytest.param("params.depth IS NOT NULL", "abcd", marks=pytest.mark.beyond),
+        pytest.param("tags.nope IS NULL", "abcd", marks=pytest.mark.beyond),
+        pytest.param("metrics.auc IS NULL", "", marks=pytest.mark.beyond),
+        pytest.param("status_message IS NULL", "abcd", marks=pytest.mark.beyond),
+        pytest.param("source_run_id IS NOT NULL AND name NOT IN ('a')", "bcd", marks=pytest.mark.beyond),
         pytest.param("NOT metrics.auc > 0.75 AND NOT (tags.tier = 'gold')", "", marks=pytest.mark.beyond),
         pytest.param("NOT (metrics.auc > 0.75 OR name = 'a')", "b", marks=pytest.mark.beyond),
     ],
@@ -170,6 +179,24 @@ def test_search_orders_and_pages(searched):
     order = [{"field_name": "metrics.auc", "ascending": False}]
     found = all_pages(client.search_logged_models, experiment_ids=[experiment_id], order_by=order, max_results=3)
     assert [model.name for model in found] == ["d", "c", "b", "a"]
+
+
+@pytest.mark.beyond  # the reference orders by attributes and metrics alone
+@pytest.mark.parametrize(
+    ("field", "ascending", "expected"),
+    [
+        ("params.depth", False, "dcba"),
+        ("params.`depth`", True, "abcd"),
+        ("tags.tier", False, "cdab"),
+        ("tags.nope", True, "abcd"),
+        ("attributes.name", False, "dcba"),
+    ],
+)
+def test_search_orders_by_params_and_tags(searched, field, ascending, expected):
+    client, experiment_id, _ = searched
+    order = [{"field_name": field, "ascending": ascending}, {"field_name": "name", "ascending": True}]
+    found = all_pages(client.search_logged_models, experiment_ids=[experiment_id], order_by=order, max_results=3)
+    assert "".join(model.name for model in found) == expected
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,43 @@ FILTERS = [
 ]
 
 
+# Lists, null tests and attributes that MLflow's grammar does not take.
+BEYOND = [
+    ("params.model IN ('lr', 'RF')", lambda r: r.params["model"] in ("lr", "RF")),
+    ("params.`lr.rate` NOT IN ('0.4')", lambda r: r.params.get("lr.rate", "0.4") != "0.4"),
+    ('tags.team IN ("growth")', lambda r: r.tags["team"] == "growth"),
+    ("tags.dataset_version NOT IN ('x')", lambda r: "dataset_version" in r.tags),
+    ("status IN ('FAILED', 'RUNNING')", lambda r: r.status in ("FAILED", "RUNNING")),
+    ("status NOT IN ('FAILED', 'RUNNING')", lambda r: r.status not in ("FAILED", "RUNNING")),
+    ("user_id IN ('user1')", lambda r: r.user == "user1"),
+    ("run_name IN ('run-07', 'run-08', 'nope')", lambda r: r.i in (7, 8)),
+    ("end_time IS NULL", lambda r: r.end is None),
+    ("attributes.end_time IS NOT NULL", lambda r: r.end is not None),
+    ("status IS NULL", lambda r: False),
+    ("metrics.auc IS NULL", lambda r: "auc" not in r.metrics),
+    ("metrics.auc IS NOT NULL", lambda r: "auc" in r.metrics),
+    ("metrics.nothing IS NOT NULL", lambda r: r.i % 11 == 0),
+    ("metrics.`loss.min` IS NOT NULL", lambda r: r.i % 10 == 6),
+    ("metrics.loss.min IS NULL", lambda r: False),
+    ("dataset.name IS NULL", lambda r: r.i >= 6),
+    ("dataset.context IS NOT NULL", lambda r: r.i < 6),
+    ("lifecycle_stage = 'active'", lambda r: True),
+    ("lifecycle_stage IN ('deleted')", lambda r: False),
+    ("experiment_id IS NULL", lambda r: False),
+    ("NOT (end_time IS NULL OR metrics.auc IS NULL)", lambda r: r.end is not None and "auc" in r.metrics),
+]
+
+
+@pytest.mark.beyond
+@pytest.mark.parametrize(("condition", "holds"), BEYOND, ids=[text for text, _ in BEYOND])
+def test_lists_and_null_tests_of_everything(searched, condition, holds):
+    client, experiment_id, runs = searched
+    found = client.search_runs([experiment_id], condition)
+    assert {run.info.run_name for run in found} == {r.name for r in runs if not r.deleted and holds(r)}
+    found = client.search_runs([experiment_id], f"experiment_id = '{experiment_id}' AND NOT ({condition})")
+    assert {run.info.run_name for run in found} == {r.name for r in runs if not r.deleted and not holds(r)}
+
+
 @pytest.mark.parametrize(("condition", "holds"), FILTERS, ids=[text for text, _ in FILTERS])
 def test_filter(searched, condition, holds):
     client, experiment_id, runs = searched
@@ -360,6 +397,37 @@ AGGREGATE_ORDERS = [
 
 
 @pytest.mark.beyond
+def least_dataset(spec, field):
+    return min((dataset[field] for dataset in spec.datasets), default=None)
+
+
+BEYOND_ORDERS = [
+    (["dataset.name"], by(lambda r: least_dataset(r, 0), False)),
+    (["datasets.digest DESC"], by(lambda r: least_dataset(r, 1), True)),
+    (["dataset.context DESC"], by(lambda r: least_dataset(r, 2), True)),
+    (["experiment_id DESC", "metrics.loss"], lambda r: r.metrics["loss"]),
+    (["lifecycle_stage", "metrics.loss DESC"], lambda r: -r.metrics["loss"]),
+]
+
+
+@pytest.mark.beyond  # refused by the reference
+@pytest.mark.parametrize(("order", "key"), BEYOND_ORDERS, ids=[str(order) for order, _ in BEYOND_ORDERS])
+def test_order_by_data_sets_and_what_runs_have_of_their_experiment(searched, order, key):
+    client, experiment_id, runs = searched
+    found = all_pages(client.search_runs, experiment_ids=[experiment_id], order_by=order, max_results=5)
+    assert [run.info.run_name for run in found] == [s.name for s in sorted((r for r in runs if not r.deleted), key=key)]
+
+
+@pytest.mark.beyond  # refused by the reference
+def test_life_cycle_stages_of_all_runs(searched):
+    client, experiment_id, runs = searched
+    deleted = client.search_runs([experiment_id], "lifecycle_stage = 'deleted'", ViewType.ALL)
+    assert {run.info.run_name for run in deleted} == {r.name for r in runs if r.deleted}
+    found = client.search_runs([experiment_id], "", ViewType.ALL, order_by=["lifecycle_stage DESC"])
+    stages = [run.info.lifecycle_stage for run in found]
+    assert stages == sorted(stages, reverse=True)
+
+
 @pytest.mark.parametrize(("order", "key"), AGGREGATE_ORDERS, ids=[str(order) for order, _ in AGGREGATE_ORDERS])
 def test_order_by_all_values_of_a_metric(searched, order, key):
     test_order(searched, order, key)
@@ -423,9 +491,11 @@ REFUSED = [
     ("params.depth > '3'", ">"),
     ("params.depth = 3", "quote"),
     ("params.depth = three", "three"),
-    ("tags.team IN ('a', 'b')", ""),
+    ("tags.team IN ()", "empty list"),
+    ("metrics.auc IN (1, 2)", ""),
+    ("start_time IN ('1')", "numeric"),
+    ("tags.team IN 'a'", ""),
     ("color = 'red'", "color"),
-    ("attributes.lifecycle_stage = 'active'", "lifecycle_stage"),
     ("galaxies.x = '1'", "galaxies"),
     ("start_time > '5'", ""),
     ("status > 'FINISHED'", ""),

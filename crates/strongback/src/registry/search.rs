@@ -1,6 +1,6 @@
 //! Searching models and versions: the visible ones are read one by one, filtered, and ordered in memory.
 //!
-//! Tags may be large, so that of what matches only its place is kept; what is on the page is read again.
+//! Tags and descriptions may be large, so that of what matches only its place is kept; what is on the page is read again.
 //!
 //! A registry holds few models; what the usual questions name (a model, a run) is read by its index. Models and versions
 //! that are prompts are left out unless the filter speaks of the tag that marks them.
@@ -32,7 +32,10 @@ use crate::{
     },
     db::{Row, Sql},
     error::{Error, Result},
-    tracking::page::{self, Finding, Question},
+    tracking::{
+        ordered::{self, Value},
+        page::{self, Finding, Question},
+    },
 };
 
 /// What is searched for.
@@ -76,12 +79,12 @@ impl FoundVersions {
     }
 }
 
-/// All that an order looks at; also where a page ended.
+/// All that an order looks at, and what ends ties; also where a page ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Key {
+    values: Vec<Value>,
     name: String,
     version: i64,
-    created_at: i64,
     updated_at: i64,
 }
 
@@ -119,22 +122,26 @@ impl Search {
         let visible = visible(sql, all)?;
         let (predicate, until) = (Predicate::new(&filter), sql.limit());
         let mut found = self.finding(|a, b| a.name.cmp(&b.name));
-        let mut look = |model: &Outline, tags: &Tags| -> Result<()> {
-            let hidden = self.hide_prompts && model.is_prompt();
-            if !hidden
-                && predicate.matches_while(&NamedModel { name: &model.name, tags }, || until.check())?
-            {
-                let &Outline { id, created_at, updated_at, bytes, .. } = model;
-                found.offer(Key { name: model.name.clone(), version: 0, created_at, updated_at }, id, bytes);
+        let mut look = |outline: &Outline, tags: &Tags, description: &str| -> Result<()> {
+            let model = KnownModel { outline, tags, description };
+            let hidden = self.hide_prompts && outline.is_prompt();
+            if !hidden && predicate.matches_while(&model, || until.check())? {
+                let &Outline { id, updated_at, bytes, .. } = outline;
+                let values = ordered::values(&self.order, &model);
+                found.offer(Key { values, name: outline.name.clone(), version: 0, updated_at }, id, bytes);
             }
             Ok(())
         };
-        if filter.looks_at_tags_but(PROMPT_TAG) {
+        let describes = self.asks(|subject| *subject == Subject::Attribute(Attribute::Description));
+        if describes || self.asks(|subject| matches!(subject, Subject::Tag(key) if key != PROMPT_TAG)) {
             let ids: Vec<i64> = visible.keys().copied().collect();
             let ids = serde_json::to_string(&ids).map_err(Error::internal)?;
-            sql.each(&store::MODEL_TAGS_BY_IDS, bind![&ids], |row| {
+            let texts = if describes { &store::MODEL_TEXTS_BY_IDS } else { &store::MODEL_TAGS_BY_IDS };
+            sql.each(texts, bind![&ids], |row| {
+                let description = if describes { row.get::<Option<String>>(2)? } else { None };
                 if let Some(model) = visible.get(&row.get::<i64>(0)?) {
-                    look(model, &tags::from_json(&row.get::<String>(1)?)?)?;
+                    let tags = tags::from_json(&row.get::<String>(1)?)?;
+                    look(model, &tags, &description.unwrap_or_default())?;
                 }
                 Ok(true)
             })?;
@@ -144,7 +151,7 @@ impl Search {
             for model in visible.values() {
                 known.clear();
                 known.extend(model.prompt.clone().map(|mark| (PROMPT_TAG.to_owned(), mark)));
-                look(model, &known)?;
+                look(model, &known, "")?;
             }
         }
         let (ids, next) = found.page(|_| 0);
@@ -169,8 +176,9 @@ impl Search {
             let hidden = self.hide_prompts && (model.is_prompt() || is_prompt(&version.tags));
             let named = NamedVersion { name: &model.name, version: &version };
             if !hidden && predicate.matches_while(&named, || until.check())? {
-                let Version { version: number, created_at, updated_at, .. } = version;
-                let key = Key { name: model.name.clone(), version: number, created_at, updated_at };
+                let Version { version: number, updated_at, .. } = version;
+                let values = ordered::values(&self.order, &named);
+                let key = Key { values, name: model.name.clone(), version: number, updated_at };
                 found.offer(key, (model.id, number), version.bytes());
             }
             Ok(true)
@@ -225,13 +233,19 @@ impl Search {
         Ok(filter)
     }
 
+    /// Whether filter or order look at something like this.
+    fn asks(&self, like: impl Fn(&Subject) -> bool) -> bool {
+        let filtered = self.filter.comparisons().into_iter().map(|comparison| &comparison.subject);
+        filtered.chain(self.order.iter().map(|field| &field.subject)).any(like)
+    }
+
     /// A page of this search; what the order leaves open is put in another one.
     fn finding<T>(
         &self,
         last_resort: impl Fn(&Key, &Key) -> Ordering,
     ) -> Finding<Key, T, impl Fn(&Key, &Key) -> Ordering> {
         Finding::new(self.most, self.after.clone(), move |a: &Key, b: &Key| {
-            ordered(&self.order, a, b).then_with(|| last_resort(a, b))
+            ordered::compare(&self.order, &a.values, &b.values).then_with(|| last_resort(a, b))
         })
     }
 
@@ -254,22 +268,6 @@ fn parsed(grammar: Grammar, text: &str) -> Result<Expr, SyntaxError> {
         return Ok(Expr::And(vec![own, theirs]));
     }
     parse_filter(grammar, text)
-}
-
-fn ordered(order: &[OrderBy], a: &Key, b: &Key) -> Ordering {
-    for field in order {
-        let by = match field.subject {
-            Subject::Attribute(Attribute::Name) => a.name.cmp(&b.name),
-            Subject::Attribute(Attribute::VersionNumber) => a.version.cmp(&b.version),
-            Subject::Attribute(Attribute::CreationTime) => a.created_at.cmp(&b.created_at),
-            Subject::Attribute(Attribute::LastUpdateTime) => a.updated_at.cmp(&b.updated_at),
-            _ => Ordering::Equal,
-        };
-        if by.is_ne() {
-            return if field.ascending { by } else { by.reverse() };
-        }
-    }
-    Ordering::Equal
 }
 
 /// The name that all that matches has, if the filter asks for one.
@@ -317,24 +315,35 @@ fn visible(sql: &mut Sql<'_>, all: Vec<Outline>) -> Result<BTreeMap<i64, Outline
     Ok(found)
 }
 
-/// A model's tags with its name.
-struct NamedModel<'a> {
-    name: &'a str,
+/// A model with the texts that this search looks at.
+struct KnownModel<'a> {
+    outline: &'a Outline,
     tags: &'a Tags,
+    description: &'a str,
 }
 
-impl Fields for NamedModel<'_> {
-    fn number(&self, _: &Subject) -> Option<f64> {
-        None
+impl Fields for KnownModel<'_> {
+    fn number(&self, subject: &Subject) -> Option<f64> {
+        match subject {
+            Subject::Attribute(Attribute::CreationTime) => Some(self.outline.created_at as f64),
+            Subject::Attribute(Attribute::LastUpdateTime) => Some(self.outline.updated_at as f64),
+            _ => None,
+        }
     }
 
     fn text(&self, subject: &Subject) -> Option<Cow<'_, str>> {
         match subject {
-            Subject::Attribute(Attribute::Name) => Some(Cow::Borrowed(self.name)),
+            Subject::Attribute(Attribute::Name) => Some(Cow::Borrowed(&self.outline.name)),
+            Subject::Attribute(Attribute::Description) => not_empty(self.description),
             Subject::Tag(key) => self.tags.get(key).map(|value| Cow::Borrowed(value.as_str())),
             _ => None,
         }
     }
+}
+
+/// A text that is missing where it is empty.
+fn not_empty(text: &str) -> Option<Cow<'_, str>> {
+    Some(Cow::Borrowed(text)).filter(|text| !text.is_empty())
 }
 
 /// A version with the name of its model.
@@ -347,6 +356,8 @@ impl Fields for NamedVersion<'_> {
     fn number(&self, subject: &Subject) -> Option<f64> {
         match subject {
             Subject::Attribute(Attribute::VersionNumber) => Some(self.version.version as f64),
+            Subject::Attribute(Attribute::CreationTime) => Some(self.version.created_at as f64),
+            Subject::Attribute(Attribute::LastUpdateTime) => Some(self.version.updated_at as f64),
             _ => None,
         }
     }
@@ -354,9 +365,8 @@ impl Fields for NamedVersion<'_> {
     fn text(&self, subject: &Subject) -> Option<Cow<'_, str>> {
         match subject {
             Subject::Attribute(Attribute::Name) => Some(Cow::Borrowed(self.name)),
-            Subject::Attribute(Attribute::RunId) => {
-                Some(Cow::Borrowed(self.version.run_id.as_str())).filter(|id| !id.is_empty())
-            }
+            Subject::Attribute(Attribute::RunId) => not_empty(&self.version.run_id),
+            Subject::Attribute(Attribute::Description) => not_empty(&self.version.description),
             Subject::Attribute(Attribute::SourcePath) => Some(Cow::Borrowed(&self.version.source)),
             Subject::Tag(key) => self.version.tags.get(key).map(|value| Cow::Borrowed(value.as_str())),
             _ => None,

@@ -41,6 +41,8 @@ statements! {
             CAST(COALESCE(OCTET_LENGTH(a.comment), 0) AS BIGINT), m.tags
         FROM model m JOIN asset a ON a.id = m.asset_id WHERE a.deleted_at IS NULL";
     MODEL_TAGS_BY_IDS = "SELECT asset_id, tags FROM model WHERE asset_id IN {ints:$1}";
+    MODEL_TEXTS_BY_IDS = "SELECT m.asset_id, m.tags, a.comment FROM model m JOIN asset a ON a.id = m.asset_id
+        WHERE m.asset_id IN {ints:$1}";
     /// Plain models that were made under this name, or one that differs from it in case only; that one first.
     MODEL_NEAR_NAME = "SELECT id FROM asset WHERE kind = 'model' AND deleted_at IS NULL
             AND LOWER(wire_name) = LOWER($1) ORDER BY CASE WHEN wire_name = $1 THEN 0 ELSE 1 END, id LIMIT $2";

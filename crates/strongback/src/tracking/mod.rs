@@ -20,6 +20,7 @@ mod index;
 pub mod limits;
 pub mod metrics;
 pub mod model;
+pub mod ordered;
 pub mod page;
 pub mod run;
 pub mod scan;

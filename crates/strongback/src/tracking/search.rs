@@ -26,7 +26,7 @@ use super::{
     limits, metrics,
     page::{self, Question},
     run::{self, Run, wire::RunOut},
-    scan::{Anchor, ColumnSource, FreshRun, Query, Search, Segment, View},
+    scan::{Anchor, ColumnSource, FreshRun, Home, Query, Search, Segment, View},
     wire::ViewType,
 };
 use crate::{
@@ -203,8 +203,8 @@ pub fn find(sql: &mut Sql<'_>, columns: &Columns, asked: &RunSearch) -> Result<(
 /// Shows a run to the search as its document has it.
 fn show(search: &mut Search<'_>, run: &Run, until: &Limit) -> Result<()> {
     let facts = RunFacts { deleted: run.is_deleted(), ..index::facts(run)? };
-    let root = || run.home.artifact_location.clone();
-    search.fresh(FreshRun { run_id: run.id, facts }, root, || until.check())
+    let home = Home { mlflow_id: run.home.mlflow_id, artifact_root: &run.home.artifact_location };
+    search.fresh(FreshRun { run_id: run.id, facts }, home, || until.check())
 }
 
 /// The same for runs whose documents may not know the bounds of these metrics, and whose rows in the index know none.
@@ -272,8 +272,11 @@ impl ColumnSource for Stored<'_, '_> {
         self.experiments.iter().any(|known| known.id == experiment && known.deleted)
     }
 
-    fn artifact_root(&self, experiment: i64) -> String {
+    fn home(&self, experiment: i64) -> Home<'_> {
         let found = self.experiments.iter().find(|known| known.id == experiment);
-        found.map(|found| found.artifact_location.trim_end_matches('/').to_owned()).unwrap_or_default()
+        found.map_or(Home { mlflow_id: 0, artifact_root: "" }, |found| Home {
+            mlflow_id: found.mlflow_id,
+            artifact_root: &found.artifact_location,
+        })
     }
 }

@@ -115,6 +115,10 @@ pub enum Attribute {
     SourceRunId,
     /// Status message of a logged model.
     StatusMessage,
+    /// Description of a registered model or a version.
+    Description,
+    /// `active` or `deleted`, of a run.
+    LifecycleStage,
 }
 
 /// Fields of a run's input data set.
@@ -173,7 +177,7 @@ pub enum Operand {
 /// One field of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderBy {
-    /// What is ordered by; never a data set.
+    /// What is ordered by. Of several data sets the alphabetically first counts.
     pub subject: Subject,
     /// Smallest first. Missing values come last in both directions.
     pub ascending: bool,
@@ -183,6 +187,37 @@ impl Span {
     /// From the start of one to the end of the other.
     pub(super) fn to(self, last: Span) -> Span {
         Span { start: self.start, end: last.end }
+    }
+}
+
+impl Attribute {
+    /// All of them.
+    pub const ALL: [Attribute; 19] = [
+        Attribute::RunId,
+        Attribute::RunName,
+        Attribute::UserId,
+        Attribute::Status,
+        Attribute::StartTime,
+        Attribute::EndTime,
+        Attribute::ArtifactUri,
+        Attribute::Name,
+        Attribute::ExperimentId,
+        Attribute::CreationTime,
+        Attribute::LastUpdateTime,
+        Attribute::SourcePath,
+        Attribute::VersionNumber,
+        Attribute::ModelId,
+        Attribute::ModelType,
+        Attribute::SourceRunId,
+        Attribute::StatusMessage,
+        Attribute::Description,
+        Attribute::LifecycleStage,
+    ];
+
+    /// Whether it is a number in every grammar that has it: a time, or the number of a version.
+    pub fn is_number(self) -> bool {
+        use Attribute::{CreationTime, EndTime, LastUpdateTime, StartTime, VersionNumber};
+        matches!(self, StartTime | EndTime | CreationTime | LastUpdateTime | VersionNumber)
     }
 }
 
@@ -294,11 +329,6 @@ impl Expr {
     /// Whether some comparison looks at this tag: a search of prompts asks for `mlflow.prompt.is_prompt`.
     pub fn mentions_tag(&self, key: &str) -> bool {
         self.comparisons().iter().any(|c| matches!(&c.subject, Subject::Tag(tag) if tag == key))
-    }
-
-    /// Whether any comparison looks at a tag that is not this one.
-    pub fn looks_at_tags_but(&self, key: &str) -> bool {
-        self.comparisons().iter().any(|c| matches!(&c.subject, Subject::Tag(tag) if tag != key))
     }
 
     /// The filter as text of this grammar; parsing it gives this tree again, apart from spans.

@@ -1,7 +1,8 @@
 //! Whether something matches a filter, and how values are ordered.
 //!
 //! MLflow's rules: a missing key satisfies no comparison but `IS NULL`, not even `!=`; NaN satisfies only `!=`; a data
-//! set comparison holds if some input satisfies it. What is ours: a comparison holds or does not, and `NOT` is the opposite, so that
+//! set comparison holds if some input satisfies it. An attribute that is empty is missing for `IS NULL`, since that is how no
+//! run, no description and no user are kept; a param and a tag may be empty and there. What is ours: a comparison holds or does not, and `NOT` is the opposite, so that
 //! `NOT tags.team = 'risk'` finds what has no such tag as well. The one exception is the tag that marks prompts
 //! ([`PROMPT_TAG`]): where it is missing it counts as `false`, since clients ask for `!= 'true'` to leave prompts out.
 
@@ -92,7 +93,18 @@ impl Predicate {
             Expr::And(parts) => Self::All(parts.iter().map(Self::new).collect()),
             Expr::Or(parts) => Self::Any(parts.iter().map(Self::new).collect()),
             Expr::Not(part) => Self::Not(Box::new(Self::new(part))),
-            Expr::Compare(comparison) => Self::Test(comparison.subject.clone(), Test::new(comparison)),
+            Expr::Compare(comparison) => Self::comparison(comparison),
+        }
+    }
+
+    fn comparison(comparison: &Comparison) -> Self {
+        let subject = comparison.subject.clone();
+        let is_text = matches!(subject, Subject::Attribute(attribute) if !attribute.is_number());
+        let not_empty = || Test::Text(TextTest::NoneOf(HashSet::from([String::new()])));
+        match comparison.op {
+            Operator::IsNotNull if is_text => Self::Test(subject, not_empty()),
+            Operator::IsNull if is_text => Self::Not(Box::new(Self::Test(subject, not_empty()))),
+            _ => Self::Test(subject, Test::new(comparison)),
         }
     }
 
@@ -159,8 +171,8 @@ impl Test {
     fn holds(&self, subject: &Subject, fields: &impl Fields) -> bool {
         match self {
             Self::Number(op, value) => fields.some_number(subject, &|number| compare(number, *op, *value)),
-            Self::Missing => fields.text(subject).is_none(),
-            Self::Present => fields.text(subject).is_some(),
+            Self::Missing => !is_present(subject, fields),
+            Self::Present => is_present(subject, fields),
             Self::Text(test) if matches!(subject, Subject::Dataset(_)) => {
                 fields.texts(subject).iter().any(|text| test.holds(text))
             }
@@ -193,6 +205,16 @@ impl TextTest {
             Self::NoneOf(list) => list.contains("true"),
             Self::Like(_) => false,
         }
+    }
+}
+
+/// Whether there is a value. NaN is one.
+fn is_present(subject: &Subject, fields: &impl Fields) -> bool {
+    match subject {
+        Subject::Metric(_) | Subject::Aggregate(_) => fields.some_number(subject, &|_| true),
+        Subject::Attribute(attribute) if attribute.is_number() => fields.some_number(subject, &|_| true),
+        Subject::Dataset(_) => !fields.texts(subject).is_empty(),
+        Subject::Attribute(_) | Subject::Param(_) | Subject::Tag(_) => fields.text(subject).is_some(),
     }
 }
 

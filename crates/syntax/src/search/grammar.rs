@@ -36,22 +36,20 @@ pub(super) enum ValueKind {
     Integer,
     /// The same, also in quotes.
     QuotableInteger,
-    /// Quoted text; lists where the operators say so.
+    /// Quoted text, or a list of such.
     Text,
     /// Quoted text that reads as a number.
     IntegerText,
-    /// Text in single quotes, or a bare word or number.
+    /// Quoted text, or a bare word or number.
     LooseText,
 }
 
 use Attribute as A;
 use Operator as O;
 
-const NUMERIC: &[O] = &[O::Eq, O::Ne, O::Lt, O::Le, O::Gt, O::Ge];
-const TEXT: &[O] = &[O::Eq, O::Ne, O::Like, O::ILike];
-const TEXT_OR_LIST: &[O] = &[O::Eq, O::Ne, O::Like, O::ILike, O::In, O::NotIn];
-const TEXT_OR_NULL: &[O] = &[O::Eq, O::Ne, O::Like, O::ILike, O::IsNull, O::IsNotNull];
-const IDENTIFIER: &[O] = &[O::Eq, O::Ne, O::In, O::NotIn];
+const NUMBER: &[O] = &[O::Eq, O::Ne, O::Lt, O::Le, O::Gt, O::Ge, O::IsNull, O::IsNotNull];
+const TEXT: &[O] = &[O::Eq, O::Ne, O::Like, O::ILike, O::In, O::NotIn, O::IsNull, O::IsNotNull];
+const IDENTIFIER: &[O] = &[O::Eq, O::Ne, O::In, O::NotIn, O::IsNull, O::IsNotNull];
 
 /// Names of attributes, canonical ones first: printing takes the first name of an attribute.
 type Names = &'static [(&'static str, A)];
@@ -64,6 +62,8 @@ const RUN_ATTRIBUTES: Names = &[
     ("start_time", A::StartTime),
     ("end_time", A::EndTime),
     ("artifact_uri", A::ArtifactUri),
+    ("experiment_id", A::ExperimentId),
+    ("lifecycle_stage", A::LifecycleStage),
     ("created", A::StartTime),
     ("Created", A::StartTime),
     ("run name", A::RunName),
@@ -76,12 +76,20 @@ const EXPERIMENT_ATTRIBUTES: Names = &[
     ("creation_time", A::CreationTime),
     ("last_update_time", A::LastUpdateTime),
 ];
-const REGISTERED_MODEL_ATTRIBUTES: Names = &[("name", A::Name)];
+const REGISTERED_MODEL_ATTRIBUTES: Names = &[
+    ("name", A::Name),
+    ("description", A::Description),
+    ("creation_timestamp", A::CreationTime),
+    ("last_updated_timestamp", A::LastUpdateTime),
+];
 const MODEL_VERSION_ATTRIBUTES: Names = &[
     ("name", A::Name),
     ("run_id", A::RunId),
     ("source_path", A::SourcePath),
     ("version_number", A::VersionNumber),
+    ("description", A::Description),
+    ("creation_timestamp", A::CreationTime),
+    ("last_updated_timestamp", A::LastUpdateTime),
 ];
 const LOGGED_MODEL_ATTRIBUTES: Names = &[
     ("name", A::Name),
@@ -98,15 +106,13 @@ const LOGGED_MODEL_ATTRIBUTES: Names = &[
     ("last_updated_timestamp_ms", A::LastUpdateTime),
 ];
 
-/// Orders of the registry know other names than its filters. MLflow orders registered models by their last change
-/// under both timestamp names.
-const REGISTERED_MODEL_ORDERS: Names =
-    &[("name", A::Name), ("timestamp", A::LastUpdateTime), ("last_updated_timestamp", A::LastUpdateTime)];
-const MODEL_VERSION_ORDERS: Names = &[
+/// Orders of registered models know one name more: MLflow orders them by their last change under both timestamp names.
+const REGISTERED_MODEL_ORDERS: Names = &[
     ("name", A::Name),
-    ("version_number", A::VersionNumber),
-    ("creation_timestamp", A::CreationTime),
+    ("timestamp", A::LastUpdateTime),
     ("last_updated_timestamp", A::LastUpdateTime),
+    ("creation_timestamp", A::CreationTime),
+    ("description", A::Description),
 ];
 
 impl Grammar {
@@ -147,8 +153,7 @@ impl Grammar {
     pub(super) fn order_attributes(self) -> Names {
         match self {
             Grammar::RegisteredModels => REGISTERED_MODEL_ORDERS,
-            Grammar::ModelVersions => MODEL_VERSION_ORDERS,
-            Grammar::Runs | Grammar::Experiments | Grammar::LoggedModels => self.attributes(),
+            _ => self.attributes(),
         }
     }
 
@@ -187,26 +192,9 @@ impl Grammar {
     /// Operators that this subject takes here.
     pub(super) fn operators(self, subject: &Subject) -> &'static [O] {
         match (self, subject) {
-            (_, Subject::Metric(_) | Subject::Aggregate(_)) => NUMERIC,
-            (Grammar::Runs, Subject::Param(_) | Subject::Tag(_))
-            | (Grammar::Experiments, Subject::Tag(_)) => TEXT_OR_NULL,
-            (_, Subject::Dataset(_)) | (Grammar::LoggedModels, Subject::Param(_) | Subject::Tag(_)) => {
-                TEXT_OR_LIST
-            }
-            (_, Subject::Param(_) | Subject::Tag(_)) => TEXT,
-            (grammar, Subject::Attribute(attribute)) => grammar.attribute_operators(*attribute),
-        }
-    }
-
-    fn attribute_operators(self, attribute: A) -> &'static [O] {
-        match (self, attribute) {
-            (_, A::StartTime | A::EndTime | A::CreationTime | A::LastUpdateTime | A::VersionNumber) => {
-                NUMERIC
-            }
-            (Grammar::Experiments, A::ExperimentId) => IDENTIFIER,
-            (Grammar::LoggedModels, _)
-            | (Grammar::Runs | Grammar::ModelVersions, A::RunId)
-            | (Grammar::RegisteredModels | Grammar::ModelVersions, A::Name) => TEXT_OR_LIST,
+            (_, Subject::Metric(_) | Subject::Aggregate(_)) => NUMBER,
+            (_, Subject::Attribute(attribute)) if attribute.is_number() => NUMBER,
+            (Grammar::Runs | Grammar::Experiments, Subject::Attribute(A::ExperimentId)) => IDENTIFIER,
             _ => TEXT,
         }
     }
@@ -219,10 +207,10 @@ impl Grammar {
                 ValueKind::Integer
             }
             (Grammar::ModelVersions, Subject::Attribute(A::VersionNumber)) => ValueKind::QuotableInteger,
-            (_, Subject::Attribute(A::StartTime | A::EndTime | A::CreationTime | A::LastUpdateTime)) => {
-                ValueKind::Number
+            (_, Subject::Attribute(attribute)) if attribute.is_number() => ValueKind::Number,
+            (Grammar::Runs | Grammar::Experiments, Subject::Attribute(A::ExperimentId)) => {
+                ValueKind::IntegerText
             }
-            (Grammar::Experiments, Subject::Attribute(A::ExperimentId)) => ValueKind::IntegerText,
             (Grammar::LoggedModels, _) => ValueKind::LooseText,
             _ => ValueKind::Text,
         }
@@ -230,10 +218,7 @@ impl Grammar {
 
     /// The attributes that take lists, as an error lists them.
     pub(super) fn list_attributes(self) -> String {
-        let taking = self
-            .attributes()
-            .iter()
-            .filter(|(_, attribute)| self.attribute_operators(*attribute).contains(&O::In));
+        let taking = self.attributes().iter().filter(|(_, attribute)| !attribute.is_number());
         quoted_list(taking.map(|(name, _)| *name))
     }
 }

@@ -16,6 +16,8 @@
 //! metrics.loss.min < 0.1 AND metrics.`val/auc`.max > 0.9
 //! ```
 //!
+//! Lists fit every text, null tests fit everything, and orders take every attribute, tag, param and metric of what is searched.
+//!
 //! What must stay true:
 //! - What MLflow 3.17.2 accepts and finds, we accept and find; each exception is a line of `tests/data/*.tsv`, marked
 //!   and reasoned. What is refused says so in MLflow's words, with a caret under the offending token.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::ORDER_FIELDS_MAX;
 use super::ast::{OrderBy, Span, Subject};
 use super::error::SyntaxError;
-use super::grammar::{Grammar, quoted_list};
+use super::grammar::{Entity, Grammar, quoted_list};
 use super::lexer::Kind;
 use super::parser::{Identifier, Parser, check_length, shortened};
 
@@ -34,8 +34,8 @@ pub fn parse_order_by(grammar: Grammar, items: &[String]) -> Result<Vec<OrderBy>
     Ok(orders)
 }
 
-/// Reads one `{field_name, ascending}` of a logged-model search: an attribute, or `metrics.key`. In the other
-/// grammars the field is read as a clause without direction.
+/// Reads one `{field_name, ascending}` of a logged-model search: an attribute, `metrics.key`, `params.key` or `tags.key`. In the
+/// other grammars the field is read as a clause without direction.
 pub fn parse_order_field(
     grammar: Grammar,
     field_name: &str,
@@ -51,22 +51,28 @@ pub fn parse_order_field(
         let order = clause(grammar, field_name)?;
         return Ok(OrderBy { subject: order.subject, ascending });
     }
-    let subject = match field_name.split_once('.') {
-        Some(("metrics", key)) => {
-            let bare = key.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')).unwrap_or(key);
-            if bare.is_empty() {
-                return Err(refuse(". The key of the metric is empty."));
-            }
-            Subject::Metric(bare.to_owned())
-        }
-        Some(_) => return Err(refuse(". Only metrics are supported.")),
-        None => {
-            let attributes = grammar.order_attributes();
-            let known = attributes.iter().find(|(name, _)| *name == field_name);
+    let attribute = |name: &str| {
+        let attributes = grammar.order_attributes();
+        let known = attributes.iter().find(|(known, _)| *known == name);
+        known.map(|(_, attribute)| Subject::Attribute(*attribute)).ok_or_else(|| {
             let valid = quoted_list(attributes.iter().map(|(name, _)| *name));
-            let (_, attribute) =
-                known.ok_or_else(|| refuse(&format!(". Valid names are {valid} and metrics.<key>")))?;
-            Subject::Attribute(*attribute)
+            refuse(&format!(". Valid names are {valid}, metrics.<key>, params.<key> and tags.<key>"))
+        })
+    };
+    let subject = match field_name.split_once('.') {
+        None => attribute(field_name)?,
+        Some((word, key)) => {
+            let key = key.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')).unwrap_or(key);
+            match grammar.entity(word) {
+                Some(_) if key.is_empty() => return Err(refuse(". Its key is empty.")),
+                Some(Entity::Attribute) => attribute(key)?,
+                Some(Entity::Metric) => Subject::Metric(key.to_owned()),
+                Some(Entity::Param) => Subject::Param(key.to_owned()),
+                Some(Entity::Tag) => Subject::Tag(key.to_owned()),
+                Some(Entity::Dataset) | None => {
+                    return Err(refuse(". Only attributes, metrics, params and tags are supported."));
+                }
+            }
         }
     };
     Ok(OrderBy { subject, ascending })
@@ -116,28 +122,13 @@ fn quoted_whole<'s>(text: &'s str, identifier: Identifier<'s>) -> Identifier<'s>
 }
 
 fn order_subject(parser: &Parser<'_>, identifier: &Identifier<'_>) -> Result<Subject, SyntaxError> {
-    let grammar = parser.grammar;
-    let attributes = grammar.order_attributes();
-    if grammar == Grammar::RegisteredModels {
-        let known = attributes.iter().find(|(name, _)| *name == identifier.key);
-        if let (Some((_, attribute)), None) = (known, identifier.entity) {
-            return Ok(Subject::Attribute(*attribute));
-        }
+    let attributes = parser.grammar.order_attributes();
+    let is_known = attributes.iter().any(|(name, _)| *name == identifier.key);
+    if parser.grammar == Grammar::RegisteredModels && identifier.entity.is_none() && !is_known {
         let valid = quoted_list(attributes.iter().map(|(name, _)| *name));
-        let whole = identifier.entity_span.to(identifier.key_span);
-        let written = shortened(&parser.source[whole.start..whole.end]);
-        let message = format!("Invalid order by key '{written}' specified. Valid keys are {valid}");
-        return Err(parser.error(whole, message));
+        let key = shortened(&identifier.key);
+        let message = format!("Invalid order by key '{key}' specified. Valid keys are {valid}, 'tags.<key>'");
+        return Err(parser.error(identifier.span(), message));
     }
-    let subject = parser.subject_among(identifier, attributes)?;
-    let entity = match subject {
-        Subject::Attribute(_) => return Ok(subject),
-        _ if grammar == Grammar::Runs && !matches!(subject, Subject::Dataset(_)) => return Ok(subject),
-        Subject::Dataset(_) => "dataset",
-        Subject::Tag(_) => "tag",
-        Subject::Param(_) => "parameter",
-        Subject::Metric(_) | Subject::Aggregate(_) => "metric",
-    };
-    let message = format!("Invalid order_by entity: {entity}");
-    Err(parser.error(identifier.entity_span, message).with_hint("order by an attribute"))
+    parser.subject_among(identifier, attributes)
 }

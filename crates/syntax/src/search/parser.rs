@@ -201,7 +201,6 @@ impl<'s> Parser<'s> {
         let first = identifier.entity_span;
         let subject = self.subject(&identifier)?;
         if matches!(operator.known, Some(Operator::IsNull | Operator::IsNotNull)) {
-            self.check_null_test(&subject, &identifier, &operator)?;
             let op = self.checked(&subject, &operator)?;
             return Ok(Comparison { subject, op, value: Operand::None, span: first.to(operator.span) });
         }
@@ -442,25 +441,6 @@ impl<'s> Parser<'s> {
     /// Where MLflow looks at the operator before the value.
     fn checks_operator_first(&self, subject: &Subject) -> bool {
         self.grammar == Grammar::LoggedModels || self.grammar.value_kind(subject) == ValueKind::IntegerText
-    }
-
-    fn check_null_test(
-        &self,
-        subject: &Subject,
-        identifier: &Identifier<'_>,
-        operator: &RawOperator,
-    ) -> Result<(), SyntaxError> {
-        if self.grammar.operators(subject).contains(&Operator::IsNull) {
-            return Ok(());
-        }
-        let supported = match self.grammar {
-            Grammar::Runs => "is only supported for tags and params",
-            Grammar::Experiments => "is only supported for tags",
-            _ => "is not supported in this search",
-        };
-        let key = shortened(&identifier.key);
-        let message = format!("IS NULL / IS NOT NULL {supported}, not for '{key}'");
-        Err(self.error(operator.span, message))
     }
 
     /// A list goes with `IN` and `NOT IN`, and nothing else does.

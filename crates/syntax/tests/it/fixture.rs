@@ -107,6 +107,8 @@ fn runs() -> Vec<Thing> {
             .text(Attribute::Status, status)
             .text(Attribute::RunId, &format!("{name}-id"))
             .text(Attribute::ArtifactUri, &format!("/art/{name}/artifacts"))
+            .text(Attribute::ExperimentId, "1")
+            .text(Attribute::LifecycleStage, "active")
             .number(Attribute::StartTime, start)
     };
     vec![
@@ -153,9 +155,16 @@ fn experiments() -> Vec<Thing> {
 
 fn registered_models() -> Vec<Thing> {
     let model = |name: &str, changed: f64| {
-        Thing::new(name).text(Attribute::Name, name).number(Attribute::LastUpdateTime, changed)
+        Thing::new(name)
+            .text(Attribute::Name, name)
+            .number(Attribute::CreationTime, changed)
+            .number(Attribute::LastUpdateTime, changed)
     };
-    vec![model("M-Two", 3.0), model("fraud.model", 1.0).tag("k", "V"), model("m-one", 2.0).tag("k", "v")]
+    vec![
+        model("M-Two", 3.0),
+        model("fraud.model", 1.0).text(Attribute::Description, "frauds").tag("k", "V"),
+        model("m-one", 2.0).text(Attribute::Description, "").tag("k", "v"),
+    ]
 }
 
 fn model_versions() -> Vec<Thing> {

@@ -6,6 +6,8 @@ use syntax::search::{
     parse_filter, parse_order_by, parse_order_field,
 };
 
+use crate::fixture::Thing;
+
 /// The carets stand under exactly this piece of the text.
 fn check_caret(grammar: Grammar, text: &str, offending: &str) {
     let error = parse_filter(grammar, text).unwrap_err();
@@ -42,11 +44,21 @@ fn caret_stands_under_the_offending_token() {
     check_caret(runs, "metrics.a >", "");
     check_caret(runs, "tags.a = 'x", "'x");
     check_caret(runs, "metrics.val-loss > 1", "-");
-    check_caret(runs, "status IN ('a', 'b')", "('a', 'b')");
+    check_caret(runs, "start_time IN ('a', 'b')", "('a', 'b')");
+    check_caret(runs, "metrics.a IN (1, 2)", "(1, 2)");
+    check_caret(runs, "tags.a IN ()", "()");
+    check_caret(runs, "params.a NOT IN ('b' 'c')", "'c'");
+    check_caret(runs, "dataset.name IN 'b'", "'b'");
+    check_caret(runs, "experiment_id IN ('1', 'b')", "'b'");
+    check_caret(runs, "experiment_id LIKE '1'", "LIKE");
     check_caret(runs, "run_id IN ('a', 2)", "2");
     check_caret(runs, "run_id IN 'a'", "'a'");
     check_caret(runs, "run_id = ('a')", "=");
-    check_caret(runs, "status IS NULL", "IS NULL");
+    check_caret(runs, "status IS NUL", "NUL");
+    check_caret(runs, "status IS NOT", "");
+    check_caret(runs, "nope IS NULL", "nope");
+    check_caret(Grammar::ModelVersions, "version_number IN ('1')", "('1')");
+    check_caret(Grammar::LoggedModels, "creation_timestamp NOT IN ('1')", "NOT IN");
     check_caret(runs, "   ", "   ");
     check_caret(runs, "metrics.`a`.mean > 1", "mean");
     check_caret(runs, "metrics.`a`. > 1", "");
@@ -55,7 +67,6 @@ fn caret_stands_under_the_offending_token() {
     check_caret(runs, "metrics.`a`.min-max > 1", "-");
     check_caret(runs, "metrics.`a`.min > 'one'", "'one'");
     check_caret(runs, "metrics.a.min LIKE 'x'", "'x'");
-    check_caret(runs, "metrics.a.min IS NULL", "IS NULL");
     check_caret(runs, "params.`a`.min = 'x'", ".min");
     check_caret(Grammar::LoggedModels, "metrics.`a`.min > 1", "min");
     check_caret(Grammar::Experiments, "tags.`a`.min = 'x'", ".min");
@@ -87,7 +98,7 @@ fn display_shows_message_hint_line_and_caret() {
     );
     assert_eq!(
         shown("metrics.a > 1\n  AND metrics.b >> 2\nAND x"),
-        "Invalid comparator '>>' not one of '=', '!=', '<', '<=', '>', '>='\n    \
+        "Invalid comparator '>>' not one of '=', '!=', '<', '<=', '>', '>=', 'IS NULL', 'IS NOT NULL'\n    \
          AND metrics.b >> 2\n                  ^^"
     );
     let long =
@@ -148,7 +159,27 @@ fn trees_are_canonical() {
     check_tree(logged, "status = 2", attribute(Attribute::Status), Operator::Eq, text("2"));
     check_tree(logged, "status IN (2, '3')", attribute(Attribute::Status), Operator::In, list(&["2", "3"]));
     check_tree(logged, "name = lm-a.1", attribute(Attribute::Name), Operator::Eq, text("lm-a.1"));
-    check_tree(logged, "name = \"a\"", attribute(Attribute::Name), Operator::Eq, text("\"a\""));
+    check_tree(logged, "name = \"a'\"", attribute(Attribute::Name), Operator::Eq, text("a'"));
+    check_tree(logged, "tags.x ilike \"a%\"", tag("x"), Operator::ILike, text("a%"));
+    let (null, not_null) = (Operator::IsNull, Operator::IsNotNull);
+    check_tree(runs, "end_time is null", attribute(Attribute::EndTime), null, Operand::None);
+    check_tree(runs, "metrics.a IS NOT NULL", Subject::Metric("a".into()), not_null, Operand::None);
+    check_tree(
+        Grammar::RegisteredModels,
+        "description IS NULL",
+        attribute(Attribute::Description),
+        null,
+        Operand::None,
+    );
+    check_tree(
+        Grammar::ModelVersions,
+        "run_id IS NOT NULL",
+        attribute(Attribute::RunId),
+        not_null,
+        Operand::None,
+    );
+    check_tree(logged, "params.`a b` IS NULL", Subject::Param("a b".into()), null, Operand::None);
+    check_tree(runs, "status not in ('a')", attribute(Attribute::Status), Operator::NotIn, list(&["a"]));
     check_tree(
         logged,
         "creation_timestamp < inf",
@@ -156,7 +187,12 @@ fn trees_are_canonical() {
         Operator::Lt,
         number(f64::INFINITY),
     );
-    let one = || number(1.0);
+}
+
+#[test]
+fn trees_of_metrics_are_canonical() {
+    let (runs, logged) = (Grammar::Runs, Grammar::LoggedModels);
+    let one = || Operand::Number(1.0);
     let of = |key: &str, function| Subject::Aggregate(Aggregate::of(key, function));
     check_tree(runs, "metrics.`a`.min < 1", of("a", Function::Min), Operator::Lt, one());
     check_tree(runs, "metric.\"a.min\".max = 1", of("a.min", Function::Max), Operator::Eq, one());
@@ -174,7 +210,7 @@ fn trees_are_canonical() {
         check_tree(runs, text, Subject::Aggregate(aggregate), Operator::Eq, one());
     }
     let literal = Subject::Metric("a.min".into());
-    check_tree(Grammar::LoggedModels, "metrics.a.min = 1", literal, Operator::Eq, one());
+    check_tree(logged, "metrics.a.min = 1", literal, Operator::Eq, one());
     assert_eq!(parse_filter(runs, ""), Ok(Expr::And(Vec::new())));
     assert_eq!(parse_filter(runs, "and AND"), Ok(Expr::And(Vec::new())));
 }
@@ -246,7 +282,61 @@ fn orders_are_read() {
         parse_order_field(Grammar::LoggedModels, "metrics.a.b", false),
         Ok(order(Subject::Metric("a.b".into()), false))
     );
+    let fields = [
+        ("params.`a b`", Subject::Param("a b".into())),
+        ("tags.k", Subject::Tag("k".into())),
+        ("attributes.name", Subject::Attribute(Attribute::Name)),
+        ("experiment_id", Subject::Attribute(Attribute::ExperimentId)),
+    ];
+    for (field, subject) in fields {
+        assert_eq!(parse_order_field(Grammar::LoggedModels, field, true), Ok(order(subject, true)));
+    }
+    for field in ["params.", "tags.``", "dataset.name", "nope", "attributes.nope"] {
+        let error = parse_order_field(Grammar::LoggedModels, field, true).unwrap_err();
+        assert!(error.message.starts_with("Invalid order by field name"), "{error}");
+    }
+    // Every attribute of a filter is one of an order, and so is every tag.
+    for grammar in Grammar::ALL {
+        for subject in subjects_of(grammar) {
+            let parsed = parse_order_by(grammar, &[subject.to_text(grammar)]);
+            assert_eq!(parsed, Ok(vec![order(subject, true)]), "{grammar:?}");
+        }
+    }
     let twice = ["start_time".to_owned(), "created DESC".to_owned()];
     let error = parse_order_by(Grammar::Runs, &twice).unwrap_err();
     assert!(error.message.starts_with("`order_by` contains duplicate fields"), "{error}");
+}
+
+/// A tag, and every attribute that a filter of this grammar takes.
+fn subjects_of(grammar: Grammar) -> Vec<Subject> {
+    let known = |attribute: &Attribute| {
+        parse_filter(grammar, &format!("{} IS NULL", grammar.attribute_name(*attribute))).is_ok()
+    };
+    let attributes = Attribute::ALL.into_iter().filter(known).map(Subject::Attribute);
+    let subjects: Vec<Subject> = attributes.chain([Subject::Tag("k".to_owned())]).collect();
+    assert!(subjects.len() > 4, "{subjects:?}");
+    subjects
+}
+
+#[test]
+fn what_is_missing_is_null_and_what_is_empty_too_if_it_is_an_attribute() {
+    let thing = Thing::new("x")
+        .text(Attribute::UserId, "")
+        .text(Attribute::Status, "FINISHED")
+        .number(Attribute::StartTime, 1.0)
+        .metric("nan", f64::NAN)
+        .param("empty", "")
+        .dataset("d", "1", "train");
+    let is_null = |subject: &str, expected: bool| {
+        for (test, holds) in [("IS NULL", expected), ("IS NOT NULL", !expected)] {
+            let filter = parse_filter(Grammar::Runs, &format!("{subject} {test}")).unwrap();
+            assert_eq!(filter.matches(&thing), holds, "{subject} {test}");
+        }
+    };
+    for missing in ["user_id", "run_name", "end_time", "metrics.a", "metrics.a.min", "params.a", "tags.a"] {
+        is_null(missing, true);
+    }
+    for present in ["status", "start_time", "metrics.nan", "params.empty", "dataset.context"] {
+        is_null(present, false);
+    }
 }

@@ -73,26 +73,10 @@ fn fragments() -> impl Strategy<Value = String> {
 
 /// Every attribute that a filter of this grammar can name.
 fn attributes(grammar: Grammar) -> Vec<Attribute> {
-    use Attribute as A;
-    match grammar {
-        Grammar::Runs => {
-            vec![A::RunId, A::RunName, A::UserId, A::Status, A::StartTime, A::EndTime, A::ArtifactUri]
-        }
-        Grammar::Experiments => vec![A::Name, A::ExperimentId, A::CreationTime, A::LastUpdateTime],
-        Grammar::RegisteredModels => vec![A::Name],
-        Grammar::ModelVersions => vec![A::Name, A::RunId, A::SourcePath, A::VersionNumber],
-        Grammar::LoggedModels => vec![
-            A::Name,
-            A::ModelId,
-            A::ModelType,
-            A::Status,
-            A::SourceRunId,
-            A::ExperimentId,
-            A::StatusMessage,
-            A::CreationTime,
-            A::LastUpdateTime,
-        ],
-    }
+    let known = |attribute: &Attribute| {
+        parse_filter(grammar, &format!("{} IS NULL", grammar.attribute_name(*attribute))).is_ok()
+    };
+    Attribute::ALL.into_iter().filter(known).collect()
 }
 
 fn subjects(grammar: Grammar) -> BoxedStrategy<Subject> {
@@ -128,14 +112,18 @@ fn comparison(grammar: Grammar) -> BoxedStrategy<Expr> {
             true => number.trunc(),
             false => number,
         };
-        let id = subject == Subject::Attribute(Attribute::ExperimentId) && grammar == Grammar::Experiments;
+        let id = subject == Subject::Attribute(Attribute::ExperimentId)
+            && matches!(grammar, Grammar::Experiments | Grammar::Runs);
         let as_id = |text: &String| if id { text.len().to_string() } else { text.clone() };
         let (op, value) = if grammar.is_numeric(&subject) {
-            let op = [O::Eq, O::Ne, O::Lt, O::Le, O::Gt, O::Ge][pick % 6];
-            (op, Operand::Number(number))
+            match [O::Eq, O::Ne, O::Lt, O::Le, O::Gt, O::Ge, O::IsNull, O::IsNotNull][pick % 8] {
+                op @ (O::IsNull | O::IsNotNull) => (op, Operand::None),
+                op => (op, Operand::Number(number)),
+            }
         } else {
             match pick % 8 {
-                0..=1 => (O::Eq, Operand::Text(as_id(&text))),
+                0 => (O::IsNotNull, Operand::None),
+                1 => (O::Eq, Operand::Text(as_id(&text))),
                 2 => (O::Ne, Operand::Text(as_id(&text))),
                 3 => (O::Like, Operand::Text(text)),
                 4 => (O::ILike, Operand::Text(text)),

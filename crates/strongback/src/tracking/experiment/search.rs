@@ -19,6 +19,7 @@ use crate::{
     router::{Limits, Policy, Route},
     tracking::{
         limits,
+        ordered::{self, Value},
         page::{self, Question},
         wire::ViewType,
     },
@@ -61,13 +62,19 @@ impl Fields for Experiment {
     }
 }
 
-/// Where a page ended: what the order looks at.
+/// What the order looks at, of one experiment: its place among the others, and where a page ended.
 #[derive(Debug, Serialize, Deserialize)]
-struct Anchor {
-    name: String,
-    mlflow_id: i64,
+struct Place {
+    keys: Vec<Value>,
     created_at: i64,
-    updated_at: i64,
+    mlflow_id: i64,
+}
+
+impl Place {
+    fn of(experiment: &Experiment, order: &[OrderBy]) -> Self {
+        let &Experiment { created_at, mlflow_id, .. } = experiment;
+        Self { keys: ordered::values(order, experiment), created_at, mlflow_id }
+    }
 }
 
 async fn list(ctx: Ctx, request: ListRequest) -> Result<SearchResponse> {
@@ -87,24 +94,25 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
         grammar::parse_order_by(Grammar::Experiments, &request.order_by).map_err(in_field("order_by"))?;
     let view = request.view_type;
     let question = Question::of(&(&filter, &request.order_by, view))?;
-    let after: Option<Anchor> = page::anchor(question, request.page_token.as_deref())?;
-    let after = after.map(Experiment::from);
+    let after: Option<Place> = page::anchor(question, request.page_token.as_deref())?;
     ctx.read(move |sql| {
         let (mut found, until) = (Vec::new(), sql.limit());
         for experiment in visible(sql, view)? {
-            let is_behind = after.as_ref().is_none_or(|after| compare(&order, &experiment, after).is_gt());
+            let place = Place::of(&experiment, &order);
+            let is_behind = after.as_ref().is_none_or(|after| compare(&order, &place, after).is_gt());
             if is_behind && predicate.matches_while(&experiment, || until.check())? {
-                found.push(experiment);
+                found.push((place, experiment));
             }
         }
-        found.sort_by(|a, b| compare(&order, a, b));
+        found.sort_by(|(a, _), (b, _)| compare(&order, a, b));
         let more = found.len() > most;
         found.truncate(most);
         let next_page_token = match found.last().filter(|_| more) {
-            Some(last) => Some(page::token(question, &Anchor::from(last))?),
+            Some((last, _)) => Some(page::token(question, last)?),
             None => None,
         };
-        Ok(SearchResponse { experiments: found.iter().map(Into::into).collect(), next_page_token })
+        let experiments = found.iter().map(|(_, experiment)| experiment.into()).collect();
+        Ok(SearchResponse { experiments, next_page_token })
     })
     .await
 }
@@ -122,47 +130,9 @@ fn visible(sql: &mut Sql<'_>, view: ViewType) -> Result<Vec<Experiment>> {
 }
 
 /// The order asked for; then newest first, then by id from the largest, as MLflow has it.
-fn compare(order: &[OrderBy], a: &Experiment, b: &Experiment) -> Ordering {
-    for field in order {
-        let by = match &field.subject {
-            Subject::Attribute(Attribute::Name) => a.name.cmp(&b.name),
-            Subject::Attribute(Attribute::ExperimentId) => a.mlflow_id.cmp(&b.mlflow_id),
-            Subject::Attribute(Attribute::CreationTime) => a.created_at.cmp(&b.created_at),
-            Subject::Attribute(Attribute::LastUpdateTime) => a.updated_at.cmp(&b.updated_at),
-            _ => Ordering::Equal,
-        };
-        let by = if field.ascending { by } else { by.reverse() };
-        if by.is_ne() {
-            return by;
-        }
-    }
-    (b.created_at, b.mlflow_id).cmp(&(a.created_at, a.mlflow_id))
-}
-
-impl From<&Experiment> for Anchor {
-    fn from(last: &Experiment) -> Self {
-        Self {
-            name: last.name.clone(),
-            mlflow_id: last.mlflow_id,
-            created_at: last.created_at,
-            updated_at: last.updated_at,
-        }
-    }
-}
-
-impl From<Anchor> for Experiment {
-    fn from(anchor: Anchor) -> Self {
-        Self {
-            id: 0,
-            mlflow_id: anchor.mlflow_id,
-            name: anchor.name,
-            artifact_location: String::new(),
-            deleted: false,
-            tags: super::Tags::new(),
-            created_at: anchor.created_at,
-            updated_at: anchor.updated_at,
-        }
-    }
+fn compare(order: &[OrderBy], a: &Place, b: &Place) -> Ordering {
+    ordered::compare(order, &a.keys, &b.keys)
+        .then_with(|| (b.created_at, b.mlflow_id).cmp(&(a.created_at, a.mlflow_id)))
 }
 
 impl From<grammar::SyntaxError> for Error {

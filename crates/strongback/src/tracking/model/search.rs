@@ -6,9 +6,7 @@ use std::{borrow::Cow, cmp::Ordering};
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use syntax::search::{
-    self as grammar, Attribute, Fields, Grammar, OrderBy, Predicate, Subject, compare_numbers, compare_texts,
-};
+use syntax::search::{self as grammar, Attribute, Fields, Grammar, OrderBy, Predicate, Subject};
 
 use super::{
     LoggedModel, Metric, in_order, read, store,
@@ -24,6 +22,7 @@ use crate::{
         damaged::read_if_whole,
         document::Point,
         experiment, limits,
+        ordered::Value,
         page::{self, Question},
     },
 };
@@ -143,35 +142,9 @@ impl Fields for Measured<'_> {
 /// What the order looks at, of one model: its place among the others, and the anchor of a page.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Place {
-    keys: Vec<Key>,
+    keys: Vec<Value>,
     created_at: i64,
     uuid: String,
-}
-
-/// A value in an order. JSON has no NaN, so it is told apart.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-enum Key {
-    Number(f64),
-    NaN,
-    Text(String),
-    Missing,
-}
-
-impl Key {
-    fn number(&self) -> Option<f64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::NaN => Some(f64::NAN),
-            Self::Text(_) | Self::Missing => None,
-        }
-    }
-
-    fn compare(&self, other: &Self, ascending: bool) -> Ordering {
-        match (self, other) {
-            (Self::Text(a), Self::Text(b)) => compare_texts(Some(a), Some(b), ascending),
-            _ => compare_numbers(self.number(), other.number(), ascending),
-        }
-    }
 }
 
 /// A field of the order, and whose metrics it looks at.
@@ -183,17 +156,9 @@ fn place(order: &[Field], model: &LoggedModel) -> Place {
             let own =
                 model.document.metrics.iter().filter(|metric| metric.key == *key && dataset.fits(metric));
             let point = |metric: &Metric| Point::new(metric.timestamp_ms, metric.step, metric.number());
-            match own.map(point).max().map(|point| point.value.get()) {
-                Some(value) if value.is_nan() => Key::NaN,
-                Some(value) => Key::Number(value),
-                None => Key::Missing,
-            }
+            Value::number(own.map(point).max().map(|point| point.value.get()))
         }
-        subject => match (model.number(subject), model.text(subject)) {
-            (Some(number), _) => Key::Number(number),
-            (None, Some(text)) => Key::Text(text.into_owned()),
-            (None, None) => Key::Missing,
-        },
+        subject => Value::of(subject, model),
     };
     Place { keys: order.iter().map(key).collect(), created_at: model.created_at, uuid: model.uuid.clone() }
 }

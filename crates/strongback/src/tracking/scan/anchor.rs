@@ -85,9 +85,10 @@ fn fits(by: &By, key: &Key) -> bool {
         _ if *key == Key::Missing => true,
         By::Column(Kind::Metric, _) | By::Aggregate(_) => matches!(key, Key::Float(_) | Key::Nan),
         By::Column(Kind::Attribute, name) if is_time(name) => matches!(key, Key::Int(_)),
-        By::Column(Kind::Attribute | Kind::Param | Kind::Tag, _) | By::ArtifactRoot => {
-            matches!(key, Key::Text(_))
-        }
-        By::Column(Kind::Rows | Kind::Dataset | Kind::MetricMin | Kind::MetricMax, _) | By::Nothing => false,
+        By::Column(Kind::Attribute | Kind::Param | Kind::Tag | Kind::Dataset, _)
+        | By::ArtifactRoot
+        | By::Stage => matches!(key, Key::Text(_)),
+        By::Experiment => matches!(key, Key::Int(_)),
+        By::Column(Kind::Rows | Kind::MetricMin | Kind::MetricMax, _) | By::Nothing => false,
     }
 }

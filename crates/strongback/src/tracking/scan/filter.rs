@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use syntax::search::{Attribute, DatasetField, Expr, Fields, Operator, Predicate, Subject, Test, TextTest};
 
-use crate::tracking::columns::{Bitmap, Column, Presence, RUN_NAME_TAG, RunFacts, Texts, Zone};
+use crate::tracking::columns::{Bitmap, Column, Presence, RUN_NAME_TAG, RunFacts, Texts, Zone, attribute};
 
-use super::{View, aggregate};
+use super::{Home, View, aggregate};
 
 /// Texts that are tested between two looks at whether to go on.
 pub(super) const TEXTS_AT_ONCE: usize = 64;
@@ -33,7 +33,7 @@ impl Filter {
     pub(super) fn holds<E>(
         &self,
         facts: &RunFacts<'_>,
-        root: impl Fn() -> String,
+        home: Home<'_>,
         keep_going: impl Fn() -> Result<(), E>,
     ) -> Result<bool, E> {
         let seen = match self.view {
@@ -41,17 +41,17 @@ impl Filter {
             View::Deleted => facts.deleted,
             View::All => true,
         };
-        Ok(seen && self.predicate.matches_while(&Fresh { facts, root }, keep_going)?)
+        Ok(seen && self.predicate.matches_while(&Fresh { facts, home }, keep_going)?)
     }
 }
 
-/// A fresh run as filters see it; `root` is the artifact root of its experiment.
-struct Fresh<'f, F> {
+/// A fresh run as filters see it.
+struct Fresh<'f> {
     facts: &'f RunFacts<'f>,
-    root: F,
+    home: Home<'f>,
 }
 
-impl<F: Fn() -> String> Fields for Fresh<'_, F> {
+impl Fields for Fresh<'_> {
     fn number(&self, subject: &Subject) -> Option<f64> {
         match subject {
             Subject::Metric(key) => Some(self.facts.document.metric(key)?.latest.value.get()),
@@ -72,26 +72,36 @@ impl<F: Fn() -> String> Fields for Fresh<'_, F> {
             Subject::Attribute(Attribute::UserId) => Some(facts.user.into()),
             Subject::Attribute(Attribute::Status) => Some(facts.status.into()),
             Subject::Attribute(Attribute::ArtifactUri) => {
-                Some(artifact_uri(&(self.root)(), &facts.uuid).into())
+                Some(artifact_uri(self.home.artifact_root, &facts.uuid).into())
             }
+            Subject::Attribute(Attribute::ExperimentId) => Some(self.home.mlflow_id.to_string().into()),
+            Subject::Attribute(Attribute::LifecycleStage) => Some(stage(facts.deleted).into()),
             _ => None,
         }
     }
 
     fn texts(&self, subject: &Subject) -> Vec<Cow<'_, str>> {
         let Subject::Dataset(field) = subject else { return self.text(subject).into_iter().collect() };
-        let inputs = self.facts.document.datasets().iter();
-        let texts = inputs.filter_map(|input| match field {
-            DatasetField::Name => Some(input.name.as_str()),
-            DatasetField::Digest => Some(input.digest.as_str()),
-            DatasetField::Context => input.context.as_deref(),
-        });
-        texts.map(Cow::Borrowed).collect()
+        dataset_texts(self.facts, *field).map(Cow::Borrowed).collect()
     }
 
     fn may_be_prompt(&self) -> bool {
         false
     }
+}
+
+/// A field of the data sets of a run, where they have it.
+pub(super) fn dataset_texts<'f>(facts: &RunFacts<'f>, field: DatasetField) -> impl Iterator<Item = &'f str> {
+    facts.document.datasets().iter().filter_map(move |input| match field {
+        DatasetField::Name => Some(input.name.as_str()),
+        DatasetField::Digest => Some(input.digest.as_str()),
+        DatasetField::Context => input.context.as_deref(),
+    })
+}
+
+/// The life cycle stage as filters write it.
+pub(super) fn stage(deleted: bool) -> &'static str {
+    if deleted { attribute::DELETED } else { attribute::ACTIVE }
 }
 
 /// The rows of a column that pass a test; `None` stands for a column that the segment does not have. `keep_going` ends

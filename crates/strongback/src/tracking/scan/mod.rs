@@ -8,6 +8,7 @@
 //! - MLflow's rules: a missing key satisfies nothing but `IS NULL`; NaN satisfies only `!=`; a data set comparison
 //!   holds if some input satisfies it; NaN is ordered after numbers and missing after everything, in both directions;
 //!   ties go by start time, newest first, then by run id.
+//! - Beyond MLflow: of several data sets an order looks at the alphabetically first name, digest or context.
 //! - The smallest or largest of a metric's values is of its numbers; where all are NaN it is missing. A name that is written without
 //!   quotes is first the metric that is called so, run by run.
 //! - A page goes on after an [`Anchor`], a place in the order and not an offset: runs that are created meanwhile
@@ -105,6 +106,15 @@ pub struct FreshRun<'a> {
     pub facts: RunFacts<'a>,
 }
 
+/// What a run has of its experiment, and no column of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Home<'a> {
+    /// MLflow's id of the experiment.
+    pub mlflow_id: i64,
+    /// The artifact root of the experiment: a run's artifact URI is this, its id and `artifacts`, joined by slashes.
+    pub artifact_root: &'a str,
+}
+
 /// Where columns come from.
 pub trait ColumnSource {
     /// A column's bytes, however they are kept.
@@ -125,8 +135,8 @@ pub trait ColumnSource {
     /// Whether an experiment was deleted, and all of its runs with it, whatever the index says of each.
     fn is_deleted(&self, experiment: i64) -> bool;
 
-    /// The artifact root of an experiment: a run's artifact URI is this, its id and `artifacts`, joined by slashes.
-    fn artifact_root(&self, experiment: i64) -> String;
+    /// What the runs of an experiment have of it.
+    fn home(&self, experiment: i64) -> Home<'_>;
 }
 
 /// One page of a search.
@@ -177,19 +187,19 @@ impl<'q> Search<'q> {
         }
     }
 
-    /// Takes a fresh run; `root` is the artifact root of its experiment, and `keep_going` ends the search early.
+    /// Takes a fresh run with what it has of its experiment; `keep_going` ends the search early.
     pub fn fresh<E>(
         &mut self,
         run: FreshRun<'_>,
-        root: impl Fn() -> String,
+        home: Home<'_>,
         keep_going: impl Fn() -> Result<(), E>,
     ) -> Result<(), E> {
         keep_going()?;
         self.hide(run.run_id);
-        if !self.filter.holds(&run.facts, &root, keep_going)? {
+        if !self.filter.holds(&run.facts, home, keep_going)? {
             return Ok(());
         }
-        let candidate = self.order.candidate(run.run_id, &run.facts, root);
+        let candidate = self.order.candidate(run.run_id, &run.facts, home);
         if self.after.as_ref().is_none_or(|after| self.order.compare(after, &candidate).is_lt()) {
             self.best.push(candidate);
             self.best.settle_if_crowded(|a, b| self.order.compare(a, b));

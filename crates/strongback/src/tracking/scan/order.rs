@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
-use syntax::search::{Aggregate, Attribute, OrderBy, Subject};
+use syntax::search::{Aggregate, Attribute, DatasetField, OrderBy, Subject};
 
 use crate::tracking::columns::{Kind, RUN_NAME_TAG, RunFacts, attribute};
 
+use super::Home;
 use super::aggregate;
 use super::anchor::Anchor;
-use super::filter::artifact_root_of;
+use super::filter::{artifact_root_of, dataset_texts, stage};
 
 /// Times beyond these bounds (292 million years away) are ordered as the bound, which keeps two ranks free.
 const INT_MAX: i64 = i64::MAX - 2;
@@ -37,6 +38,10 @@ pub(super) enum By {
     Aggregate(Aggregate),
     /// The artifact root of the run's experiment. With the run id behind it, this is the order of artifact URIs.
     ArtifactRoot,
+    /// MLflow's id of the run's experiment.
+    Experiment,
+    /// Whether the run or its experiment was deleted.
+    Stage,
     /// Nothing that a run has.
     Nothing,
 }
@@ -70,6 +75,8 @@ impl Order {
                     clauses.push(Clause { by: By::ArtifactRoot, ascending });
                     return Self { clauses, id_ascending: ascending };
                 }
+                Subject::Attribute(Attribute::ExperimentId) => By::Experiment,
+                Subject::Attribute(Attribute::LifecycleStage) => By::Stage,
                 Subject::Aggregate(aggregate) => By::Aggregate(aggregate.clone()),
                 subject => {
                     column_of(subject).map_or(By::Nothing, |(kind, key)| By::Column(kind, key.to_owned()))
@@ -97,14 +104,11 @@ impl Order {
     }
 
     /// A fresh run as a candidate.
-    pub(super) fn candidate(
-        &self,
-        run_id: i64,
-        facts: &RunFacts<'_>,
-        root: impl Fn() -> String,
-    ) -> Candidate {
+    pub(super) fn candidate(&self, run_id: i64, facts: &RunFacts<'_>, home: Home<'_>) -> Candidate {
         let keys = self.clauses.iter().map(|clause| match &clause.by {
-            By::ArtifactRoot => Key::Text(artifact_root_of(&root())),
+            By::ArtifactRoot => Key::Text(artifact_root_of(home.artifact_root)),
+            By::Experiment => Key::int(home.mlflow_id),
+            By::Stage => Key::Text(stage(facts.deleted).to_owned()),
             By::Nothing => Key::Missing,
             By::Aggregate(aggregate) => {
                 aggregate::number(facts.document, aggregate).map_or(Key::Missing, Key::float)
@@ -196,6 +200,7 @@ pub(super) fn column_of(subject: &Subject) -> Option<(Kind, &str)> {
         Subject::Attribute(Attribute::UserId) => (Kind::Attribute, attribute::USER_ID),
         Subject::Attribute(Attribute::Status) => (Kind::Attribute, attribute::STATUS),
         Subject::Attribute(Attribute::StartTime) => (Kind::Attribute, attribute::START_TIME),
+        Subject::Attribute(Attribute::LifecycleStage) => (Kind::Attribute, attribute::LIFECYCLE_STAGE),
         Subject::Attribute(Attribute::EndTime) => (Kind::Attribute, attribute::END_TIME),
         Subject::Attribute(_) | Subject::Aggregate(_) => return None,
     })
@@ -209,6 +214,10 @@ fn fresh_key(kind: Kind, key: &str, facts: &RunFacts<'_>) -> Key {
         }
         (Kind::Param, key) => text(facts.document.param(key)),
         (Kind::Tag, key) => text(facts.document.tag(key)),
+        (Kind::Dataset, key) => {
+            let field = DatasetField::ALL.into_iter().find(|field| field.name() == key);
+            text(field.and_then(|field| dataset_texts(facts, field).min()))
+        }
         (Kind::Attribute, attribute::START_TIME) => Key::int(facts.start_time_ms),
         (Kind::Attribute, attribute::END_TIME) => facts.end_time_ms.map_or(Key::Missing, Key::int),
         (Kind::Attribute, attribute::USER_ID) => text(Some(facts.user)),

@@ -10,7 +10,9 @@ use crate::tracking::best::Best;
 use crate::tracking::columns::{Bitmap, Column, Kind, Zone, attribute};
 
 use super::aggregate::{Parts, kind_apart};
-use super::filter::{Filter, TEXTS_AT_ONCE, artifact_root_of, artifact_uri, run_uuid, run_uuid_text, select};
+use super::filter::{
+    Filter, TEXTS_AT_ONCE, artifact_root_of, artifact_uri, run_uuid, run_uuid_text, select, stage,
+};
 use super::order::{By, Candidate, Clause, Key, Order, RANK_MISSING, RANK_NAN, column_of};
 use super::{ColumnSource, Segment, View};
 
@@ -129,6 +131,12 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
         if matches!(subject, Subject::Attribute(Attribute::RunId | Attribute::ArtifactUri)) {
             return self.select_by_id(subject, test, selected);
         }
+        if let Some(same) = self.same_text(subject) {
+            if !matches!(test, Test::Text(test) if test.holds(&same)) {
+                *selected = Bitmap::none(self.segment.runs);
+            }
+            return Ok(());
+        }
         let rows = self.segment.runs;
         let column = match (subject, column_of(subject)) {
             (Subject::Aggregate(aggregate), _) => self.aggregate(aggregate)?,
@@ -142,6 +150,20 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
         Ok(())
     }
 
+    /// What every row has of the experiment. A deleted one deletes its runs, whatever the column says.
+    fn same_text(&self, subject: &Subject) -> Option<String> {
+        let experiment = self.segment.experiment;
+        match subject {
+            Subject::Attribute(Attribute::ExperimentId) => {
+                Some(self.source.home(experiment).mlflow_id.to_string())
+            }
+            Subject::Attribute(Attribute::LifecycleStage) if self.source.is_deleted(experiment) => {
+                Some(stage(true).to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Run ids and artifact URIs are not stored as text: rows still selected are written out one by one.
     fn select_by_id(
         &mut self,
@@ -151,12 +173,12 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
     ) -> Result<(), S::Error> {
         let root = match subject {
             Subject::Attribute(Attribute::ArtifactUri) => {
-                Some(self.source.artifact_root(self.segment.experiment))
+                Some(self.source.home(self.segment.experiment).artifact_root)
             }
             _ => None,
         };
         let uuids = self.column(Kind::Attribute, attribute::RUN_ID)?;
-        let text = |uuid: &[u8; 16]| match &root {
+        let text = |uuid: &[u8; 16]| match root {
             Some(root) => artifact_uri(root, uuid),
             None => run_uuid_text(uuid),
         };
@@ -230,9 +252,16 @@ impl<'s, S: ColumnSource> Scan<'s, S> {
     fn ranker<'c>(&mut self, clause: &'c Clause) -> Result<Ranker<'c>, S::Error> {
         Ok(match &clause.by {
             By::ArtifactRoot => {
-                let root = self.source.artifact_root(self.segment.experiment);
-                Ranker::Same(clause, Key::Text(artifact_root_of(&root)))
+                let root = self.source.home(self.segment.experiment).artifact_root;
+                Ranker::Same(clause, Key::Text(artifact_root_of(root)))
             }
+            By::Experiment => {
+                Ranker::Same(clause, Key::int(self.source.home(self.segment.experiment).mlflow_id))
+            }
+            By::Stage if self.source.is_deleted(self.segment.experiment) => {
+                Ranker::Same(clause, Key::Text(stage(true).to_owned()))
+            }
+            By::Stage => Ranker::over(clause, self.column(Kind::Attribute, attribute::LIFECYCLE_STAGE)?),
             By::Nothing => Ranker::Same(clause, Key::Missing),
             By::Column(kind, key) => Ranker::over(clause, self.column(*kind, key)?),
             By::Aggregate(aggregate) => Ranker::over(clause, self.aggregate(aggregate)?),

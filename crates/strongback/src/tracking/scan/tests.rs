@@ -50,6 +50,7 @@ impl Run {
 struct Memory {
     segments: Vec<Segment>,
     deleted: Vec<i64>,
+    roots: [String; 3],
     columns: HashMap<(i64, ColumnId), Vec<u8>>,
     /// How often the search may still ask whether to go on; `None`: as often as it likes.
     patience: Option<Cell<usize>>,
@@ -57,7 +58,8 @@ struct Memory {
 
 impl Memory {
     fn build(runs: &BTreeMap<i64, Run>, segment_runs: usize) -> Self {
-        let mut memory = Self::default();
+        let roots = [0, 1, 2].map(|experiment| format!("mlflow-artifacts:/{experiment}"));
+        let mut memory = Self { roots, ..Self::default() };
         for experiment in [1, 2] {
             let own: Vec<_> = runs.iter().filter(|(_, run)| run.experiment == experiment).collect();
             for part in own.chunks(segment_runs) {
@@ -112,9 +114,14 @@ impl ColumnSource for Memory {
         self.deleted.contains(&experiment)
     }
 
-    fn artifact_root(&self, experiment: i64) -> String {
-        format!("mlflow-artifacts:/{experiment}")
+    fn home(&self, experiment: i64) -> Home<'_> {
+        Home { mlflow_id: mlflow_id(experiment), artifact_root: &self.roots[experiment as usize] }
     }
+}
+
+/// Too large for a float, and not in the order of the experiments' own ids.
+fn mlflow_id(experiment: i64) -> i64 {
+    900_719_925_474_099_300 - experiment
 }
 
 /// The oracle's view of a value.
@@ -124,7 +131,8 @@ enum Found {
     Texts(Vec<String>),
 }
 
-fn found(run: &Run, subject: &Subject) -> Found {
+/// What this subject has in a run; `deleted` are the experiments that are.
+fn found(run: &Run, subject: &Subject, deleted: &[i64]) -> Found {
     let document = &run.document;
     let one = |text: Option<&str>| Found::Texts(text.map(str::to_owned).into_iter().collect());
     match subject {
@@ -154,6 +162,10 @@ fn found(run: &Run, subject: &Subject) -> Found {
         Subject::Attribute(Attribute::ArtifactUri) => {
             one(Some(&format!("mlflow-artifacts:/{}/{}/artifacts", run.experiment, run.hex())))
         }
+        Subject::Attribute(Attribute::ExperimentId) => one(Some(&mlflow_id(run.experiment).to_string())),
+        Subject::Attribute(Attribute::LifecycleStage) => {
+            one(Some(if run.deleted || deleted.contains(&run.experiment) { "deleted" } else { "active" }))
+        }
         Subject::Attribute(Attribute::StartTime) => Found::Numbers(vec![run.start as f64]),
         Subject::Attribute(Attribute::EndTime) => {
             Found::Numbers(run.end.map(|end| end as f64).into_iter().collect())
@@ -175,8 +187,15 @@ fn naive_aggregate(run: &Run, aggregate: &Aggregate) -> Option<f64> {
     }
 }
 
-fn naive_holds(run: &Run, comparison: &Comparison) -> bool {
-    match (found(run, &comparison.subject), comparison.op, &comparison.value) {
+fn naive_holds(run: &Run, comparison: &Comparison, deleted: &[i64]) -> bool {
+    let is_attribute = matches!(comparison.subject, Subject::Attribute(_));
+    match (found(run, &comparison.subject, deleted), comparison.op, &comparison.value) {
+        (Found::Numbers(numbers), Operator::IsNull, Operand::None) => numbers.is_empty(),
+        (Found::Numbers(numbers), Operator::IsNotNull, Operand::None) => !numbers.is_empty(),
+        // An empty attribute is none.
+        (Found::Texts(texts), op, Operand::None) if is_attribute => {
+            (texts.concat().is_empty()) == (op == Operator::IsNull)
+        }
         (Found::Numbers(numbers), op, Operand::Number(value)) => numbers.iter().any(|number| match op {
             Operator::Eq => number == value,
             Operator::Ne => number != value,
@@ -202,7 +221,7 @@ fn naive_holds(run: &Run, comparison: &Comparison) -> bool {
     }
 }
 
-fn naive_compare(a: &Run, b: &Run, order: &[OrderBy]) -> Ordering {
+fn naive_compare(a: &Run, b: &Run, order: &[OrderBy], deleted: &[i64]) -> Ordering {
     let class = |found: &Found| match found {
         Found::Numbers(numbers) => numbers.first().map_or(2, |number| u8::from(number.is_nan())),
         Found::Texts(texts) => {
@@ -214,12 +233,12 @@ fn naive_compare(a: &Run, b: &Run, order: &[OrderBy]) -> Ordering {
         }
     };
     for OrderBy { subject, ascending } in order {
-        let (x, y) = (found(a, subject), found(b, subject));
+        let (x, y) = (found(a, subject, deleted), found(b, subject, deleted));
         let by_class = class(&x).cmp(&class(&y));
         let by_value = match (&x, &y) {
             _ if class(&x) != 0 || class(&y) != 0 => Ordering::Equal,
             (Found::Numbers(x), Found::Numbers(y)) => x[0].partial_cmp(&y[0]).unwrap(),
-            (Found::Texts(x), Found::Texts(y)) => x[0].cmp(&y[0]),
+            (Found::Texts(x), Found::Texts(y)) => x.iter().min().cmp(&y.iter().min()),
             _ => unreachable!(),
         };
         let ordering = by_class.then(if *ascending { by_value } else { by_value.reverse() });
@@ -283,6 +302,8 @@ fn subject() -> impl Strategy<Value = Subject> {
         Attribute::StartTime,
         Attribute::EndTime,
         Attribute::ArtifactUri,
+        Attribute::ExperimentId,
+        Attribute::LifecycleStage,
     ]);
     prop_oneof![
         "[mno]".prop_map(Subject::Metric),
@@ -299,14 +320,22 @@ fn subject() -> impl Strategy<Value = Subject> {
     ]
 }
 
+fn dataset() -> impl Strategy<Value = Subject> {
+    prop::sample::select(DatasetField::ALL.to_vec()).prop_map(Subject::Dataset)
+}
+
 fn comparison() -> impl Strategy<Value = Comparison> {
     use Operator::{Eq, Ge, Gt, ILike, In, IsNotNull, IsNull, Le, Like, Lt, Ne, NotIn};
-    let field = prop::sample::select(DatasetField::ALL.to_vec());
-    let subject = prop_oneof![4 => subject(), 1 => field.prop_map(Subject::Dataset)];
+    let subject = prop_oneof![4 => subject(), 1 => dataset()];
     let numeric = (prop::sample::select(vec![Eq, Ne, Lt, Le, Gt, Ge]), number());
     let pattern = prop_oneof![word(), Just("%a%".to_owned()), Just("_".to_owned()), Just("%".to_owned())];
     let textual = (prop::sample::select(vec![Eq, Ne, Like, ILike]), pattern);
-    let list = (prop::sample::select(vec![In, NotIn]), prop::collection::vec(word(), 1..3));
+    let listed = prop_oneof![
+        4 => word(),
+        1 => prop::sample::select(vec!["deleted", "RUNNING"]).prop_map(str::to_owned),
+        1 => (1_i64..3).prop_map(|experiment| mlflow_id(experiment).to_string()),
+    ];
+    let list = (prop::sample::select(vec![In, NotIn]), prop::collection::vec(listed, 1..3));
     let null = prop::sample::select(vec![IsNull, IsNotNull]);
     (subject, numeric, textual, list, null, 0_u8..4).prop_map(
         |(subject, numeric, textual, list, null, which)| {
@@ -316,10 +345,9 @@ fn comparison() -> impl Strategy<Value = Comparison> {
                     | Subject::Aggregate(_)
                     | Subject::Attribute(Attribute::StartTime | Attribute::EndTime)
             );
-            let nullable = matches!(subject, Subject::Param(_) | Subject::Tag(_));
             let (op, value) = match which {
+                0 => (null, Operand::None),
                 _ if is_number => (numeric.0, Operand::Number(numeric.1)),
-                0 if nullable => (null, Operand::None),
                 1 => (list.0, Operand::List(list.1)),
                 _ => (textual.0, Operand::Text(textual.1)),
             };
@@ -340,17 +368,18 @@ fn part() -> impl Strategy<Value = Expr> {
     })
 }
 
-fn naive_matches(run: &Run, filter: &Expr) -> bool {
+fn naive_matches(run: &Run, filter: &Expr, deleted: &[i64]) -> bool {
     match filter {
-        Expr::And(parts) => parts.iter().all(|part| naive_matches(run, part)),
-        Expr::Or(parts) => parts.iter().any(|part| naive_matches(run, part)),
-        Expr::Not(part) => !naive_matches(run, part),
-        Expr::Compare(comparison) => naive_holds(run, comparison),
+        Expr::And(parts) => parts.iter().all(|part| naive_matches(run, part, deleted)),
+        Expr::Or(parts) => parts.iter().any(|part| naive_matches(run, part, deleted)),
+        Expr::Not(part) => !naive_matches(run, part, deleted),
+        Expr::Compare(comparison) => naive_holds(run, comparison, deleted),
     }
 }
 
 fn order() -> impl Strategy<Value = Vec<OrderBy>> {
-    prop::collection::vec((subject(), any::<bool>()), 0..4).prop_map(|fields| {
+    let subject = prop_oneof![6 => subject(), 1 => dataset()];
+    prop::collection::vec((subject, any::<bool>()), 0..4).prop_map(|fields| {
         let mut order: Vec<OrderBy> = Vec::new();
         for (subject, ascending) in fields {
             if order.iter().all(|by| by.subject != subject) {
@@ -394,15 +423,15 @@ proptest! {
         runs.extend(updates.clone());
         let fresh = |search: &mut Search<'_>| for (run_id, run) in &updates {
             let facts = RunFacts { deleted: is_deleted(run), ..run.facts() };
-            let root = || memory.artifact_root(run.experiment);
-            search.fresh(FreshRun { run_id: *run_id, facts }, root, || Ok::<_, Damaged>(())).unwrap();
+            let home = memory.home(run.experiment);
+            search.fresh(FreshRun { run_id: *run_id, facts }, home, || Ok::<_, Damaged>(())).unwrap();
         };
 
         let mut expected: Vec<(&i64, &Run)> = runs.iter()
             .filter(|(_, run)| view == View::All || is_deleted(run) == (view == View::Deleted))
-            .filter(|(_, run)| parts.iter().all(|part| naive_matches(run, part)))
+            .filter(|(_, run)| parts.iter().all(|part| naive_matches(run, part, &memory.deleted)))
             .collect();
-        expected.sort_by(|a, b| naive_compare(a.1, b.1, &order));
+        expected.sort_by(|a, b| naive_compare(a.1, b.1, &order, &memory.deleted));
         let expected: Vec<i64> = expected.into_iter().map(|(run_id, _)| *run_id).collect();
 
         let filter = Expr::And(parts);

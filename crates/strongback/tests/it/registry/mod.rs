@@ -7,6 +7,7 @@ mod limits;
 mod names;
 mod owners;
 mod pins;
+mod search;
 mod signatures;
 mod sources;
 mod stages;

@@ -87,3 +87,48 @@ fn bad_fields_are_named() {
         }
     });
 }
+
+#[test]
+fn experiments_are_found_and_ordered_by_their_tags() {
+    on_every_store(|test| async move {
+        for (name, tags) in [
+            ("a", json!([{ "key": "team", "value": "risk" }])),
+            ("b", json!([])),
+            ("c", json!([{ "key": "team", "value": "fraud" }])),
+            ("d", json!([{ "key": "team", "value": "" }])),
+        ] {
+            let body = json!({ "name": name, "tags": tags });
+            ok(&test.post(&format!("{M}/experiments/create"), body).await);
+        }
+        let found = async |filter: &str, order: &[&str]| {
+            let (mut names, mut token) = (Vec::new(), String::new());
+            loop {
+                let filter = format!("name != 'Default' AND {filter}");
+                let body =
+                    json!({ "filter": filter, "order_by": order, "max_results": 2, "page_token": token });
+                let answer = test.post(&format!("{M}/experiments/search"), body).await;
+                let page = ok(&answer);
+                for experiment in page["experiments"].as_array().into_iter().flatten() {
+                    names.push(experiment["name"].as_str().unwrap().to_owned());
+                }
+                match page["next_page_token"].as_str().filter(|next| !next.is_empty()) {
+                    Some(next) => next.clone_into(&mut token),
+                    None => return names.join(""),
+                }
+            }
+        };
+        for (filter, order, expect) in [
+            ("name LIKE '_'", &["tags.team"][..], "dcab"),
+            ("name LIKE '_'", &["tags.team DESC", "name"], "acdb"),
+            ("name LIKE '_'", &["tag.`other`", "name DESC"], "dcba"),
+            ("name IN ('a', 'c')", &["name"], "ac"),
+            ("name NOT IN ('a', 'c')", &["name"], "bd"),
+            ("tags.team IN ('risk', '')", &["name"], "ad"),
+            ("tags.team NOT IN ('risk')", &["name"], "cd"),
+            ("name IS NULL", &[], ""),
+            ("last_update_time IS NOT NULL AND experiment_id IS NOT NULL", &["name"], "abcd"),
+        ] {
+            assert_eq!(found(filter, order).await, expect, "{filter} by {order:?}");
+        }
+    });
+}

@@ -289,3 +289,61 @@ fn a_page_of_models_ends_by_its_bytes_and_pages_join() {
         }
     });
 }
+
+#[test]
+fn models_are_found_and_ordered_by_params_tags_and_what_is_missing() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "everything").await;
+        let id = run(&test, &home, "r").await;
+        let mut made = Vec::new();
+        for (name, source, params, tags) in [
+            ("a", id.as_str(), json!([{ "key": "depth", "value": "2" }]), json!([])),
+            ("b", "", json!([]), json!([{ "key": "tier", "value": "gold" }])),
+            (
+                "c",
+                "",
+                json!([{ "key": "depth", "value": "1" }]),
+                json!([{ "key": "tier", "value": "bronze" }]),
+            ),
+        ] {
+            let body = json!({ "experiment_id": home, "name": name, "source_run_id": source, "params": params, "tags": tags });
+            let answer = test.post(&format!("{M}/logged-models"), body).await;
+            made.push((name, ok(&answer)["model"]["info"]["model_id"].as_str().unwrap().to_owned()));
+        }
+        let point = json!({ "key": "auc", "value": "NaN", "timestamp": 1, "step": 1, "model_id": made[1].1 });
+        log(&test, &id, json!({ "metrics": [point] })).await;
+        let found = async |filter: &str, field: &str, ascending: bool| {
+            let order = json!([{ "field_name": field, "ascending": ascending }, { "field_name": "name" }]);
+            let body =
+                json!({ "experiment_ids": [home], "filter": filter, "order_by": order, "max_results": 2 });
+            let name = |id: &String| made.iter().find(|(_, model)| model == id).unwrap().0;
+            pages(&test, body).await.0.iter().map(name).collect::<String>()
+        };
+        for (filter, expect) in [
+            ("name = \"a\"", "a"),
+            ("name != \"a\" AND tags.tier = \"gold\"", "b"),
+            ("name LIKE \"%\"", "abc"),
+            ("source_run_id IS NULL", "bc"),
+            ("source_run_id IS NOT NULL", "a"),
+            ("model_type IS NULL AND status_message IS NULL", "abc"),
+            ("params.depth IS NULL", "b"),
+            ("tags.tier IS NOT NULL", "bc"),
+            ("metrics.auc IS NULL", "ac"),
+            ("metrics.auc IS NOT NULL", "b"),
+            ("creation_timestamp IS NULL OR name IS NULL", ""),
+        ] {
+            assert_eq!(found(filter, "name", true).await, expect, "{filter}");
+        }
+        for (field, ascending, expect) in [
+            ("params.depth", true, "cab"),
+            ("params.`depth`", false, "acb"),
+            ("tags.tier", true, "cba"),
+            ("tags.tier", false, "bca"),
+            ("metrics.auc", true, "bac"),
+            ("attributes.name", false, "cba"),
+            ("experiment_id", false, "abc"),
+        ] {
+            assert_eq!(found("", field, ascending).await, expect, "{field} {ascending}");
+        }
+    });
+}

@@ -21,6 +21,15 @@ const FILTERS: &[(&str, &[&str])] = &[
     ("params.rare IS NOT NULL", &["run_name"]),
     ("status = 'FINISHED'", &["metrics.missing DESC", "run_name"]),
     ("run_name LIKE 'run-1%'", &["attributes.end_time"]),
+    ("tags.team IN ('growth', 'x') AND params.depth NOT IN ('3', '4')", &["dataset.name DESC", "run_name"]),
+    (
+        "end_time IS NULL AND status NOT IN ('FINISHED')",
+        &["experiment_id", "lifecycle_stage", "run_name DESC"],
+    ),
+    ("end_time IS NOT NULL OR dataset.name IS NULL", &["dataset.context", "end_time DESC"]),
+    ("metrics.auc IS NULL OR metrics.auc.min IS NOT NULL", &["dataset.digest", "run_name"]),
+    ("user_id IS NULL", &["user_id", "run_name"]),
+    ("NOT run_id IS NULL AND lifecycle_stage IN ('active')", &["lifecycle_stage DESC", "run_id"]),
 ];
 
 async fn names(test: &TestApp, home: &str, filter: &str, order: &[&str], page: usize) -> Vec<String> {
@@ -65,6 +74,19 @@ async fn fill(test: &TestApp, home: &str, runs: std::ops::Range<usize>) {
             }),
         )
         .await;
+        if n % 4 == 0 {
+            let inputs: Vec<Value> = ["train", "eval"]
+                .iter()
+                .map(|name| {
+                    json!({
+                        "dataset": { "name": format!("{name}-{}", n % 8), "digest": "1", "source_type": "local", "source": "{}" },
+                        "tags": [{ "key": "mlflow.data.context", "value": name }],
+                    })
+                })
+                .collect();
+            let body = json!({ "run_id": id, "datasets": inputs });
+            ok(&test.post(&format!("{M}/runs/log-inputs"), body).await);
+        }
         if n % 3 == 0 {
             let end =
                 json!({ "run_id": id, "status": "FINISHED", "end_time": 1_700_000_000_500_i64 + n as i64 });
@@ -79,7 +101,12 @@ fn index_and_documents_answer_alike() {
         let home = experiment(&test, "search").await;
         fill(&test, &home, 0..40).await;
         let from_documents = all_answers(&test, &home).await;
-        assert_eq!(from_documents[0].len(), 40);
+        let counts: Vec<usize> = from_documents.iter().map(Vec::len).collect();
+        assert_eq!((counts[0], &counts[8..12], counts[13]), (40, &[12, 26, 34, 40][..], 40));
+        assert_eq!(
+            names(&test, &home, "dataset.name IS NOT NULL", &["dataset.name DESC", "run_name"], 3).await,
+            [4, 12, 20, 28, 36, 0, 8, 16, 24, 32].map(|n| format!("run-{n:02}")),
+        );
         strongback::tracking::catch_up(&test.app).await.unwrap();
         assert_eq!(all_answers(&test, &home).await, from_documents);
 

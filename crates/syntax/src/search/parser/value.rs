@@ -110,7 +110,11 @@ impl<'s> Parser<'s> {
     fn number(&self, subject: &Subject, kind: ValueKind, raw: &RawValue<'s>) -> Result<f64, SyntaxError> {
         let written = self.written(raw);
         if kind == ValueKind::QuotableInteger && matches!(raw.form, Form::List(_)) {
-            return Err(self.error(raw.span, self.wants_no_list(subject, raw.span)));
+            let message = format!(
+                "Only [{}] attributes support comparison with a list of quoted string values.",
+                self.grammar.list_attributes()
+            );
+            return Err(self.error(raw.span, message));
         }
         let read = match (kind, &raw.form) {
             (ValueKind::Number, Form::Number) => read_number(written),
@@ -142,10 +146,7 @@ impl<'s> Parser<'s> {
     fn text(&self, subject: &Subject, kind: ValueKind, raw: &RawValue<'s>) -> Result<String, SyntaxError> {
         let written = self.written(raw);
         match &raw.form {
-            // MLflow takes off single quotes only when it searches logged models: double ones belong to the value.
-            Form::Quoted { quote: '"', .. } | Form::Number | Form::Word if kind == ValueKind::LooseText => {
-                Ok(written.to_owned())
-            }
+            Form::Number | Form::Word if kind == ValueKind::LooseText => Ok(written.to_owned()),
             Form::Quoted { quote: '\'' | '"', text } => self.checked_text(kind, text.clone(), raw.span),
             Form::Number => Err(self.error(raw.span, wants_text(subject, written))),
             Form::Word if written.eq_ignore_ascii_case("NULL") => {
@@ -179,9 +180,6 @@ impl<'s> Parser<'s> {
         items: &[Token<'s>],
         span: Span,
     ) -> Result<Vec<String>, SyntaxError> {
-        if !self.grammar.operators(subject).contains(&Operator::In) {
-            return Err(self.error(span, self.wants_no_list(subject, span)));
-        }
         if items.is_empty() {
             let message = format!("{IN_LIST} expected a non-empty list of string values, but got empty list");
             return Err(self.error(span, message));
@@ -239,17 +237,6 @@ impl<'s> Parser<'s> {
             return Err(self.error(span, message));
         }
         Ok(())
-    }
-
-    /// Says which subjects take lists.
-    fn wants_no_list(&self, subject: &Subject, span: Span) -> String {
-        match subject {
-            Subject::Attribute(_) => format!(
-                "Only [{}] attributes support comparison with a list of quoted string values.",
-                self.grammar.list_attributes()
-            ),
-            _ => wants_text(subject, &self.source[span.start..span.end]),
-        }
     }
 
     fn written(&self, raw: &RawValue<'s>) -> &'s str {
