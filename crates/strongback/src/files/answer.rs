@@ -199,7 +199,9 @@ fn media_type(name: &str) -> &'static str {
         "mp4" => "video/mp4",
         "txt" | "log" | "md" | "py" | "r" | "js" | "yaml" | "yml" | "toml" | "ini" | "cfg" | "sh" | "sql"
         | "tsv" | "xml" | "err" => "text/plain; charset=utf-8",
-        "" if matches!(name, "MLmodel" | "MLproject" | "LICENSE" | "README") => "text/plain; charset=utf-8",
+        "" if matches!(name, "MLmodel" | "MLproject" | "mlproject" | "LICENSE" | "README") => {
+            "text/plain; charset=utf-8"
+        }
         _ => "application/octet-stream",
     }
 }

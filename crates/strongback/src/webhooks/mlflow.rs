@@ -352,7 +352,10 @@ async fn test(ctx: Ctx, request: TestRequest) -> Result<TestResponse> {
             success: outcome.error.is_none(),
             response_status: outcome.status,
             response_body: outcome.answer,
-            error_message: outcome.error,
+            // An answer speaks for itself, but for one that says to go elsewhere.
+            error_message: outcome
+                .error
+                .filter(|_| outcome.status.is_none_or(|status| (300..400).contains(&status))),
         },
     })
 }

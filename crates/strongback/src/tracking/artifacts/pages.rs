@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::{Body, HttpBody as _},
+    response::Response,
+};
 use http::{Method, Request, request::Parts};
 use syntax::paths::ArtifactPath;
 
@@ -257,6 +260,11 @@ async fn upload_to_run(ctx: Ctx, _: PathParams, request: Request<Body>) -> Resul
     let asked: RunFileRequest = read_query(request.uri().query())?;
     let home = run_of(asked.run_id, asked.run_uuid)?;
     let path = ArtifactPath::parse(&asked.path.ok_or_else(|| Error::required("path"))?)?;
+    if request.body().is_end_stream() {
+        return Err(Error::invalid(
+            "Request must specify data: the body is empty, and would make an empty file.",
+        ));
+    }
     files::put(&ctx, &guard(&home, Access::Write), &path, files::Existing::Replaced, body_stream(request))
         .await?;
     json_response(&Empty {})

@@ -44,7 +44,7 @@ pub fn note_registered(tx: &mut Sql<'_>, uuid: &str, name: &str, number: i64) ->
 /// The tag's text with one more version; none if a client keeps something else in it.
 fn with_version(before: Option<&str>, name: &str, number: i64) -> Option<String> {
     let mut versions: Vec<Json> = serde_json::from_str(before.unwrap_or("[]")).ok()?;
-    versions.push(json!({ "name": name, "version": number.to_string() }));
+    versions.push(json!({ "name": name, "version": number }));
     Some(Json::Array(each_once(versions)).to_string())
 }
 
@@ -80,12 +80,10 @@ mod tests {
     #[test]
     fn a_version_is_told_once() {
         let one = with_version(None, "m", 1).unwrap();
-        assert_eq!(one, r#"[{"name":"m","version":"1"}]"#);
+        assert_eq!(one, r#"[{"name":"m","version":1}]"#);
         assert_eq!(with_version(Some(&one), "m", 1).unwrap(), one);
-        assert_eq!(
-            with_version(Some(r#"[{"name":"m","version":1}]"#), "m", 1).unwrap(),
-            r#"[{"name":"m","version":1}]"#
-        );
+        let of_a_client = r#"[{"name":"m","version":"1"}]"#;
+        assert_eq!(with_version(Some(of_a_client), "m", 1).unwrap(), of_a_client);
         assert_eq!(with_version(Some("a word"), "m", 1), None);
 
         let twice = r#"[{"name":"m","version":"1"},{"name":"m","version":"1"},{"name":"m","version":"2"}]"#;

@@ -133,6 +133,10 @@ pub(super) fn cut(value: &Value, set: &SelectionSet, name: &str) -> Value {
                 let asked = field.name.node.as_str();
                 let below = &field.selection_set.node;
                 let found = match fields.get(asked) {
+                    // REST writes it as a text; here a number is a number or none.
+                    Some(Value::String(text)) if name == "metrics" && asked == "value" && text == "NaN" => {
+                        Value::Null
+                    }
                     Some(found) => cut(found, below, asked),
                     None if asked == "__typename" => Value::String(format!("Mlflow_{name}")),
                     // REST leaves empty lists out; the pages walk through them.

@@ -305,7 +305,7 @@ fn a_test_is_sent_at_once_and_is_no_delivery() {
         let second = test.post(&path, json!({ "event": event })).await;
         let result = &ok(&second)["result"];
         assert_eq!((&result["success"], &result["response_status"]), (&json!(false), &json!(418)));
-        assert!(result["error_message"].as_str().unwrap().contains("418"));
+        assert!(result.get("error_message").is_none(), "an answer came: {result}");
         assert_eq!(result["response_body"].as_str().unwrap().len(), 16 << 10, "an answer is cut");
         let got = receiver.got();
         for one in &got {
