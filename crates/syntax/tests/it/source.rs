@@ -126,14 +126,7 @@ fn other_places() {
 }
 
 #[test]
-fn hostile_and_broken_forms() {
-    for empty in ["", "  "] {
-        refused(empty, "It is empty");
-    }
-    refused(&format!("s3://b/{}", "a/".repeat(2000)), "maximum length of 2048 bytes");
-    for host in ["http://h/x", "https://h/x", "scp://h/x", "javascript:alert(1)", "data:x"] {
-        refused(host, "is not accepted");
-    }
+fn hostile_forms() {
     for climbing in [
         "s3://b/../x",
         "s3://b/a/%2e%2e/x",
@@ -162,6 +155,17 @@ fn hostile_and_broken_forms() {
     refused(&format!("runs:/{RUN}/%2e%2e/x"), "Invalid path");
     refused(&format!("runs:/{RUN}//x"), "Invalid path");
     refused(&format!("mlflow-artifacts:/12/{RUN}/artifacts/%2e%2e%2fx"), "Invalid path");
+}
+
+#[test]
+fn broken_forms() {
+    for empty in ["", "  "] {
+        refused(empty, "It is empty");
+    }
+    refused(&format!("s3://b/{}", "a/".repeat(2000)), "maximum length of 2048 bytes");
+    for host in ["http://h/x", "https://h/x", "scp://h/x", "javascript:alert(1)", "data:x"] {
+        refused(host, "is not accepted");
+    }
     refused("s3://b\\@evil/x", "does not belong there");
     refused("s3:///x", "Write it as <scheme>://<bucket>/<path>");
     refused("s3://user:secret@bucket/x", "'<user>:<password>'");
