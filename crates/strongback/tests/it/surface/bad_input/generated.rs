@@ -38,6 +38,7 @@ pub fn seed() -> u64 {
 pub struct ShowSeed(pub u64);
 
 impl Drop for ShowSeed {
+    #[expect(clippy::print_stderr, reason = "a test that fails says how to fail again")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("again with STRONGBACK_TEST_SEED={}", self.0);

@@ -1,6 +1,9 @@
 //! GraphQL documents that no page sends: the fields of its route are one text with a language of its own.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use testkit::random::Random;
@@ -131,7 +134,8 @@ fn made(random: &mut Random) -> Value {
     let mut text = format!("{kind} {{ {question} {{ apiError {{ message }} {inner} }} }}");
     for name in ["f", "g"].iter().take(random.below(3) as usize) {
         let within = one(random, &["name", "...f", "...g", "...nobody", "experiment { name }"]);
-        text += &format!(" fragment {name} on {} {{ {within} }}", one(random, &["E", "Query", "on"]));
+        let of = one(random, &["E", "Query", "on"]);
+        write!(text, " fragment {name} on {of} {{ {within} }}").unwrap();
     }
     if random.chance(1, 4) {
         let at = random.below(text.len() as u64) as usize;
@@ -162,13 +166,15 @@ fn selections(random: &mut Random, depth: u64, widest: u64, budget: &mut u32) ->
         );
         let argument = one(random, &["", "", "", "(a: $v)", "(a: [[{b: 1}]])", "(a: \"x\", a: 1)", "(a: E)"]);
         let directive = one(random, &["", "", "", "@skip(if: true)", "@include(if: $v)", "@nobody"]);
-        text += &match random.below(8) {
-            0 => "...f ".to_owned(),
-            1 => format!("... on E {{ {name} }} "),
-            _ => format!("{alias}{name}{argument} {directive} "),
-        };
+        match random.below(8) {
+            0 => write!(text, "...f "),
+            1 => write!(text, "... on E {{ {name} }} "),
+            _ => write!(text, "{alias}{name}{argument} {directive} "),
+        }
+        .unwrap();
         if depth > 1 && (at == 0 || random.chance(1, 3)) {
-            text += &format!("n{at} {{ {} }} ", selections(random, depth - 1, widest, budget));
+            let inner = selections(random, depth - 1, widest, budget);
+            write!(text, "n{at} {{ {inner} }} ").unwrap();
         }
     }
     if text.is_empty() { "name".to_owned() } else { text }
