@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn ids_are_what_clients_may_write() {
         assert_eq!(experiment_id("123456789012345678").unwrap(), 123_456_789_012_345_678);
-        for bad in ["", "x", "-1", "1.0", "99999999999999999999"] {
+        assert_eq!(experiment_id("-1").unwrap(), -1);
+        for bad in ["", "x", "--1", "1.0", "99999999999999999999"] {
             experiment_id(bad).unwrap_err();
         }
         assert!(run_id("run_id", Some("../../etc")).is_err());
