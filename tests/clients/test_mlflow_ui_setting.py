@@ -37,7 +37,7 @@ def test_auto_asks_the_active_environment(start):
     server, said = start("auto", VIRTUAL_ENV=sys.prefix)
     assert f"version {mlflow.__version__}, from {INSTALLED}" in said
     assert Raw(server).get("/mlflow/").body == (INSTALLED / "index.html").read_bytes()
-    assert Raw(server).get("/mlflow").headers["location"] == "/mlflow/"
+    assert Raw(server).get("/mlflow").headers["location"] == "mlflow/"
 
 
 def test_auto_asks_the_python_of_the_path(start):
