@@ -21,7 +21,7 @@ from world import World
 SECONDS = int(os.environ.get("STRONGBACK_GENERATED_SECONDS", "32"))
 SEED = os.environ.get("STRONGBACK_GENERATED_SEED", "1")
 
-pytestmark = [pytest.mark.beyond, pytest.mark.timeout(SECONDS + 120)]
+pytestmark = [pytest.mark.beyond, pytest.mark.timeout(5 * SECONDS + 240)]
 
 # What MLflow has and this server does not is answered with 501, and tested elsewhere.
 ABSENT = "Not part of this product"
