@@ -12,6 +12,7 @@ use crate::{
     context::Ctx,
     db::{Row, Sql},
     error::{Error, Result},
+    registry,
     router::{Limits, Policy, Route, wire::Int64},
 };
 
@@ -124,7 +125,7 @@ async fn history(ctx: Ctx, request: HistoryRequest) -> Result<HistoryResponse> {
             Some(at) => sql.first(&store::MOVE_AT, bind![model.id, &alias, at], read)?,
             None => None,
         };
-        let current_version = sql.first(&store::ALIAS_VERSION, bind![model.id, &alias], |row| row.get(0))?;
+        let current_version = registry::aliases::version(sql, model.id, &alias)?;
         let move_at = found.map(|row| finish(sql, people, row)).transpose()?;
         Ok(HistoryResponse {
             name: asset::display_name(sql, model.id)?,

@@ -9,8 +9,6 @@ statements! {
         JOIN asset p ON p.id = a.parent_id JOIN asset g ON g.id = p.parent_id
         WHERE a.kind IN {texts:$1} AND a.deleted_at IS NULL ORDER BY a.id DESC LIMIT $2";
     ALIASES = "SELECT DISTINCT alias FROM alias_move WHERE model_id = $1 ORDER BY alias LIMIT $2";
-    /// What an alias points to; one that is gone keeps its row, without a version.
-    ALIAS_VERSION = "SELECT version FROM alias WHERE model_id = $1 AND alias = $2 AND version IS NOT NULL";
     VERSION_EXISTS = "SELECT version FROM model_version WHERE model_id = $1 AND version = $2 AND deleted_at IS NULL";
     MOVES = "SELECT n, from_version, to_version, at, by_principal, reason, evidence FROM alias_move
         WHERE model_id = $1 AND alias = $2 ORDER BY n DESC LIMIT $3";

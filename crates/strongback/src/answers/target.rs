@@ -9,6 +9,7 @@ use crate::{
     catalog::{Action, Asset, Kind, asset, authorize, authorize::is_allowed, names},
     db::Sql,
     error::{Code, Error, Result},
+    registry,
 };
 
 /// Names that are looked through for one that was meant.
@@ -126,10 +127,7 @@ fn require_version(sql: &mut Sql<'_>, asset: &Asset, name: &str, text: &str) -> 
 }
 
 fn require_alias(sql: &mut Sql<'_>, asset: &Asset, name: &str, alias: &str) -> Result<i64> {
-    let found = match alias.contains('\0') {
-        true => None,
-        false => sql.first(&store::ALIAS_VERSION, bind![asset.id, alias], |row| row.get(0))?,
-    };
+    let found = if alias.contains('\0') { None } else { registry::aliases::version(sql, asset.id, alias)? };
     match found {
         Some(version) => Ok(version),
         None => {

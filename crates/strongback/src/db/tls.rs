@@ -34,12 +34,19 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
     },
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
+        verify_tls13_signature_with_raw_key,
+    },
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::ParsedCertificate,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
-use x509_cert::{Certificate, Version, der::Decode, ext::pkix::BasicConstraints};
+use x509_cert::{
+    Certificate, Version,
+    der::{Decode, Encode},
+    ext::pkix::BasicConstraints,
+};
 
 /// The protocol's name in a handshake, which a server asks for that speaks TLS from the first byte.
 const ALPN: &[u8] = b"postgresql";
@@ -116,11 +123,15 @@ impl Tls {
 
     /// Whether a connection without encryption is as good as one with it.
     pub fn is_optional(&self) -> bool {
-        self.mode == SslMode::Prefer && self.proof == Proof::Nothing
+        self.mode == SslMode::Prefer
     }
 
     /// What makes the encrypted connections. The files are read anew each time: certificates are renewed.
     pub fn connector(&self) -> Result<MakeRustlsConnect, String> {
+        self.client().map(MakeRustlsConnect::new)
+    }
+
+    fn client(&self) -> Result<ClientConfig, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = Arc::new(Verifier::new(self, &provider)?);
         let config = ClientConfig::builder_with_provider(provider)
@@ -142,7 +153,7 @@ impl Tls {
             }
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(MakeRustlsConnect::new(config))
+        Ok(config)
     }
 }
 
@@ -224,7 +235,7 @@ impl Said {
 /// Judges the certificate of a server.
 #[derive(Debug)]
 struct Verifier {
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
     proof: Proof,
     /// Judges by authority and name; not there where no authority is known.
     authorities: Option<Arc<WebPkiServerVerifier>>,
@@ -234,7 +245,6 @@ struct Verifier {
 
 impl Verifier {
     fn new(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
-        let provider = Arc::clone(provider);
         let (found, known) = match (tls.proof, &tls.known) {
             (Proof::Nothing, _) | (_, Known::Nobody) => (Vec::new(), Vec::new()),
             (_, Known::System) => (rustls_native_certs::load_native_certs().certs, Vec::new()),
@@ -258,12 +268,13 @@ impl Verifier {
             true => None,
             false => {
                 let judge =
-                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
                         .build();
                 Some(judge.map_err(|error| error.to_string())?)
             }
         };
-        Ok(Self { provider, proof: tls.proof, authorities, known })
+        let algorithms = provider.signature_verification_algorithms;
+        Ok(Self { algorithms, proof: tls.proof, authorities, known })
     }
 
     /// What is said of a certificate that the file itself holds.
@@ -339,38 +350,25 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        match self.proof {
-            // Whoever is believed need not be read: old certificates cannot be.
-            Proof::Nothing => Ok(HandshakeSignatureValid::assertion()),
-            _ => verify_tls12_signature(
-                message,
-                certificate,
-                signed,
-                &self.provider.signature_verification_algorithms,
-            ),
-        }
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
+    /// By the key alone, since the certificate is judged above: those of version 1 have keys like others. That the key is there counts
+    /// where nothing is to be proved as well: what ties a password to the connection (`channel_binding`) rests on it.
     fn verify_tls13_signature(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        match self.proof {
-            // Whoever is believed need not be read: old certificates cannot be.
-            Proof::Nothing => Ok(HandshakeSignatureValid::assertion()),
-            _ => verify_tls13_signature(
-                message,
-                certificate,
-                signed,
-                &self.provider.signature_verification_algorithms,
-            ),
-        }
+        let key = Certificate::from_der(certificate)
+            .and_then(|certificate| certificate.tbs_certificate.subject_public_key_info.to_der())
+            .map_err(|_| TlsError::InvalidCertificate(CertificateError::BadEncoding))?;
+        verify_tls13_signature_with_raw_key(message, &key.into(), signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
@@ -434,7 +432,23 @@ fn in_words(error: &TlsError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ed25519_dalek::{Signer, SigningKey, pkcs8::EncodePrivateKey};
+    use rustls::{
+        ClientConnection, ServerConfig, ServerConnection,
+        sign::{CertifiedKey, SingleCertAndKey},
+    };
+    use x509_cert::{
+        TbsCertificate,
+        der::asn1::BitString,
+        serial_number::SerialNumber,
+        spki::{AlgorithmIdentifierOwned, ObjectIdentifier, SubjectPublicKeyInfoOwned},
+        time::{Time, Validity},
+    };
+
     use super::*;
+
+    /// RFC 8410.
+    const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
     fn taken(url: &str) -> (String, Tls) {
         Tls::take(url).unwrap()
@@ -532,6 +546,68 @@ mod tests {
                 taken(&format!("postgres://db/y?sslmode=verify-full&sslrootcert={}", file.display()));
             let error = tls.connector().err().unwrap();
             assert!(error.contains(why) && error.contains("sslrootcert"), "{error}");
+        }
+    }
+    /// A certificate for an Ed25519 key, of version 3 or, with 1, as old tools make them.
+    fn certificate(key: &SigningKey, version: Version) -> CertificateDer<'static> {
+        let algorithm = AlgorithmIdentifierOwned { oid: ED25519, parameters: None };
+        let days = |days: u64| Time::try_from(SystemTime::now() + Duration::from_hours(24 * days)).unwrap();
+        let tbs = TbsCertificate {
+            version,
+            serial_number: SerialNumber::new(&[1]).unwrap(),
+            signature: algorithm.clone(),
+            issuer: "CN=server".parse().unwrap(),
+            validity: Validity { not_before: days(0), not_after: days(2) },
+            subject: "CN=server".parse().unwrap(),
+            subject_public_key_info: SubjectPublicKeyInfoOwned {
+                algorithm: algorithm.clone(),
+                subject_public_key: BitString::from_bytes(key.verifying_key().as_bytes()).unwrap(),
+            },
+            issuer_unique_id: None,
+            subject_unique_id: None,
+            extensions: None,
+        };
+        let signature = key.sign(&tbs.to_der().unwrap()).to_bytes();
+        let signature = BitString::from_bytes(&signature).unwrap();
+        let made = Certificate { tbs_certificate: tbs, signature_algorithm: algorithm, signature };
+        made.to_der().unwrap().into()
+    }
+
+    /// Whether a handshake ends well with a server that shows this certificate and has this key.
+    fn meets(certificate: &CertificateDer<'static>, key: &SigningKey) -> Result<(), TlsError> {
+        let (_, tls) = taken("postgres://db/y?sslmode=require");
+        let name = ServerName::try_from("db").unwrap();
+        let mut client = ClientConnection::new(Arc::new(tls.client().unwrap()), name).unwrap();
+        let private = PrivateKeyDer::Pkcs8(key.to_pkcs8_der().unwrap().as_bytes().to_vec().into());
+        let signer = aws_lc_rs::sign::any_supported_type(&private).unwrap();
+        let shown = CertifiedKey::new(vec![certificate.clone()], signer);
+        let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        while client.is_handshaking() {
+            let mut sent = Vec::new();
+            client.write_tls(&mut sent).unwrap();
+            server.read_tls(&mut sent.as_slice()).unwrap();
+            server.process_new_packets()?;
+            let mut sent = Vec::new();
+            server.write_tls(&mut sent).unwrap();
+            client.read_tls(&mut sent.as_slice()).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn whoever_shows_a_certificate_has_its_key_even_where_nothing_is_proved() {
+        let [own, other] = [1, 2].map(|seed| SigningKey::from_bytes(&[seed; 32]));
+        for version in [Version::V1, Version::V3] {
+            let shown = certificate(&own, version);
+            meets(&shown, &own).unwrap();
+            let error = meets(&shown, &other).unwrap_err();
+            assert_eq!(error, TlsError::InvalidCertificate(CertificateError::BadSignature), "{version:?}");
         }
     }
 }

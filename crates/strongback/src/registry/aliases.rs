@@ -145,7 +145,7 @@ pub(super) fn point(
 /// stages are not kept out by it: a client with stages knows nothing of aliases.
 fn refuse_too_many(tx: &mut Sql<'_>, model: &Model, alias: &str) -> Result<()> {
     let there: i64 = tx.one(&store::ALIAS_COUNT, bind![model.id], |row| row.get(0))?;
-    let is_there = tx.first(&store::ALIAS_VERSION, bind![model.id, alias], |_| Ok(()))?.is_some();
+    let is_there = version(tx, model.id, alias)?.is_some();
     if there < ALIASES_MAX || is_there {
         return Ok(());
     }
@@ -219,13 +219,18 @@ pub fn list(sql: &mut Sql<'_>, model_ids: &[i64]) -> Result<Vec<Alias>> {
     })
 }
 
+/// The number that an alias points to; none where there never was one, or is no more.
+pub fn version(sql: &mut Sql<'_>, model_id: i64, alias: &str) -> Result<Option<i64>> {
+    sql.first(&store::ALIAS_VERSION, bind![model_id, alias], |row| row.get(0))
+}
+
 /// The version that an alias points to; `latest` is the highest. None if there is no such alias.
 pub fn resolve(sql: &mut Sql<'_>, model: &Model, alias: &str) -> Result<Option<Version>> {
     check_alias(alias).map_err(refused)?;
     if alias.eq_ignore_ascii_case(LATEST) {
         return versions::newest(sql, model.id);
     }
-    match sql.first(&store::ALIAS_VERSION, bind![model.id, alias], |row| row.get(0))? {
+    match version(sql, model.id, alias)? {
         Some(number) => versions::get(sql, model.id, number),
         None => Ok(None),
     }

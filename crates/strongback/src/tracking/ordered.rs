@@ -49,8 +49,9 @@ impl Value {
             return Self::number(fields.number(subject));
         }
         let Some(text) = fields.text(subject) else { return Self::Missing };
-        match text.parse() {
-            Ok(id) if *subject == Subject::Attribute(Attribute::ExperimentId) => Self::Integer(id),
+        let is_id = *subject == Subject::Attribute(Attribute::ExperimentId);
+        match is_id.then(|| text.parse()) {
+            Some(Ok(id)) => Self::Integer(id),
             _ => Self::Text(match text.char_indices().nth(TEXT_CHARS_MAX) {
                 Some((end, _)) => text[..end].to_owned(),
                 None => text.into_owned(),
