@@ -396,7 +396,6 @@ AGGREGATE_ORDERS = [
 ]
 
 
-@pytest.mark.beyond
 def least_dataset(spec, field):
     return min((dataset[field] for dataset in spec.datasets), default=None)
 

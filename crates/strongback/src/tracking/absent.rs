@@ -28,7 +28,7 @@ areas! {
     "2.0/mlflow/traces": "Traces are",
     "2.0/mlflow/transition-requests": "Requests to move a version to another stage are",
     "2.0/mlflow/unified-traces": "Traces are",
-    "2.0/permissions": "Permissions of Databricks' workspaces (grants are, at /api/2.1/unity-catalog/permissions) are",
+    "2.0/permissions": "Permissions of Databricks' workspaces are",
     "3.0/jobs": "MLflow's own jobs are",
     "3.0/mlflow/assistant": "The assistant is",
     "3.0/mlflow/traces": "Traces are",
