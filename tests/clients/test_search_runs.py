@@ -427,6 +427,7 @@ def test_life_cycle_stages_of_all_runs(searched):
     assert stages == sorted(stages, reverse=True)
 
 
+@pytest.mark.beyond
 @pytest.mark.parametrize(("order", "key"), AGGREGATE_ORDERS, ids=[str(order) for order, _ in AGGREGATE_ORDERS])
 def test_order_by_all_values_of_a_metric(searched, order, key):
     test_order(searched, order, key)

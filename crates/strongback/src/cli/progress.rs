@@ -3,6 +3,7 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -54,6 +55,28 @@ impl Drop for Status {
     }
 }
 
+/// A file that is being made under a name of its own, of which nothing is to stay: neither of an error nor of Ctrl-C. There is one at a time.
+pub(super) struct Unfinished;
+
+static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+impl Unfinished {
+    /// From now on until this is dropped; what was made of it has another name then.
+    pub(super) fn new(path: &Path) -> Self {
+        *UNFINISHED.lock() = Some(path.to_owned());
+        Self
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = UNFINISHED.lock().take() {
+            // It is not there once it was renamed.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// From now on Ctrl-C says what became of the work before it ends the process, with the code that a shell has of one that SIGINT
 /// ended. Where SIGINT is ignored, as of a command that a script left to itself, it stays so.
 pub(super) fn on_interrupt(became: &'static str) -> anyhow::Result<()> {
@@ -71,6 +94,11 @@ pub(super) fn on_interrupt(became: &'static str) -> anyhow::Result<()> {
                 let _ = write!(std::io::stderr(), "\r\x1b[K");
             }
             printer::talk(&format!("Stopped. {became}"));
+            // Locked until the end, so that no other file is begun.
+            let mut unfinished = UNFINISHED.lock();
+            if let Some(path) = unfinished.take() {
+                let _ = std::fs::remove_file(path);
+            }
             std::process::exit(exit::INTERRUPTED);
         }
     })?;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use postgres::{Client, Config, NoTls, config::SslMode};
+use postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
 
 use super::tls::{self, Tls};
 use crate::error::{Error, Result};
@@ -59,8 +59,13 @@ fn connect(config: &mut Config, tls: &Tls) -> Result<Client> {
         Ok(client) => return Ok(client),
         Err(error) => error,
     };
-    match tls::why_refused(&error) {
-        Some(_) if tls.is_optional() => config.ssl_mode(SslMode::Disable).connect(NoTls).map_err(away),
+    let why = tls::why_refused(&error);
+    // A server may take this caller only without encryption, and says so once it is encrypted (pg_hba.conf: hostnossl).
+    let is_unwanted = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+    if tls.is_optional() && (is_unwanted || why.is_some()) {
+        return config.ssl_mode(SslMode::Disable).connect(NoTls).map_err(away);
+    }
+    match why {
         Some(why) => Err(unproved(why)),
         None => Err(away(error)),
     }

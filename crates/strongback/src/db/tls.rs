@@ -25,7 +25,7 @@ use std::{
 use percent_encoding::percent_decode_str;
 use postgres::{
     Config,
-    config::{Host, SslMode},
+    config::{Host, SslMode, SslNegotiation},
 };
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
@@ -110,6 +110,12 @@ impl Tls {
         let is_mixed = sockets > 0 && (sockets < config.get_hosts().len() || !addresses.is_empty());
         if is_mixed {
             return Err("it names a socket (host=/…) beside another host or an address (hostaddr). Name one or the other.".into());
+        }
+        if config.get_ssl_negotiation() == SslNegotiation::Direct
+            && self.mode != SslMode::Require
+            && sockets == 0
+        {
+            return Err("sslnegotiation=direct goes with encryption alone. Name sslmode=require, verify-ca or verify-full as well.".into());
         }
         // The library asks for the name of whom it is to meet, if only to compare it.
         if config.get_hosts().is_empty() {

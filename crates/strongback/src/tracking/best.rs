@@ -45,6 +45,15 @@ impl<T> Best<T> {
         }
     }
 
+    /// Drops all behind the first that is over, in order.
+    pub fn cut(&mut self, compare: impl Fn(&T, &T) -> Ordering, is_over: impl FnMut(&T) -> bool) {
+        self.kept.sort_unstable_by(compare);
+        self.full = false;
+        if let Some(last) = self.kept.iter().position(is_over) {
+            self.kept.truncate(last + 1);
+        }
+    }
+
     /// What another one must come before to matter; known right after it has settled.
     pub fn worst(&self) -> Option<&T> {
         if self.full { self.kept.last() } else { None }
@@ -75,5 +84,21 @@ mod tests {
             let expected: Vec<u64> = (0..2_000).take(limit).collect();
             assert_eq!(best.into_sorted(u64::cmp), expected);
         }
+    }
+
+    #[test]
+    fn behind_what_is_over_nothing_is_kept() {
+        let mut best = Best::new(100);
+        for n in [5, 3, 9, 1, 7] {
+            best.push(n);
+        }
+        best.cut(u64::cmp, |n| *n > 20);
+        assert_eq!(best.kept.len(), 5);
+        let mut sum = 0;
+        best.cut(u64::cmp, |n| {
+            sum += n;
+            sum > 4
+        });
+        assert_eq!(best.into_sorted(u64::cmp), [1, 3, 5]);
     }
 }

@@ -18,13 +18,15 @@ use crate::error::{Error, Result};
 pub const BYTES: u64 = 32 << 20;
 
 /// A page as it is found, result by result in any order. Of a result it keeps its place, what it is loaded by, and how
-/// large it is; and it keeps no more results than may be on the page.
+/// large it is; and it keeps no more results than may be on the page, by their number and by their bytes.
 #[derive(Debug)]
 pub struct Finding<P, T, F> {
     most: usize,
     after: Option<P>,
     compare: F,
     best: Best<Hit<P, T>>,
+    /// Bytes of what `best` keeps, at most: what it dropped by number is still in it.
+    held: u64,
 }
 
 /// A result that may be on the page.
@@ -40,15 +42,33 @@ impl<P, T, F: Fn(&P, &P) -> Ordering> Finding<P, T, F> {
     pub fn new(most: usize, after: Option<P>, compare: F) -> Self {
         let most = most.max(1);
         // One more than the page shows whether there is a next one.
-        Self { most, after, compare, best: Best::new(most.saturating_add(1)) }
+        Self { most, after, compare, best: Best::new(most.saturating_add(1)), held: 0 }
     }
 
     /// Takes a result.
     pub fn offer(&mut self, place: P, what: T, bytes: u64) {
         if self.after.as_ref().is_none_or(|after| (self.compare)(&place, after).is_gt()) {
+            self.held = self.held.saturating_add(bytes);
             self.best.push(Hit { place, what, bytes });
             self.best.settle_if_crowded(|a, b| (self.compare)(&a.place, &b.place));
+            if self.held > 2 * BYTES {
+                self.drop_what_is_beyond();
+            }
         }
+    }
+
+    /// A page ends before the result with which it would have too many bytes, unless that is its first; what comes behind that one will never be
+    /// on it.
+    fn drop_what_is_beyond(&mut self) {
+        let (mut held, mut is_first) = (0_u64, true);
+        self.best.cut(
+            |a, b| (self.compare)(&a.place, &b.place),
+            |hit| {
+                held = held.saturating_add(hit.bytes);
+                held > BYTES && !std::mem::take(&mut is_first)
+            },
+        );
+        self.held = held;
     }
 
     /// The results of the page in order, and the place behind which the next one goes on. `beside` tells the bytes of
@@ -126,8 +146,17 @@ mod tests {
     #[test]
     fn pages_join_whatever_they_end_by() {
         let all: Vec<u64> = (0..1_500).map(|n| n * 7_919 % 1_500).collect();
-        for (most, bytes) in [(7, 1), (600, 1), (1_500, 1), (10_000, 1), (600, BYTES / 10), (600, BYTES + 1)]
-        {
+        for (most, bytes) in [
+            (7, 1),
+            (600, 1),
+            (1_500, 1),
+            (10_000, 1),
+            (600, BYTES / 10),
+            (600, BYTES + 1),
+            (10_000, BYTES / 10),
+            (10_000, BYTES + 1),
+            (10_000, BYTES / 1_000),
+        ] {
             let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
             // Every result ends a page where each is larger than one: not all of them need be seen then.
             while pages < 250 {

@@ -54,7 +54,13 @@ impl CarriedExperiment {
             limits::key("tags", Some(key))?;
             limits::text("tags", value, CARRIED_CHARS)?;
         }
-        limits::experiment_id(&self.experiment_id)
+        let id = limits::experiment_id(&self.experiment_id)?;
+        if id < 0 {
+            return Err(Error::invalid(format!(
+                "Invalid experiment ID '{id}'. Experiments have none below 0."
+            )));
+        }
+        Ok(id)
     }
 }
 

@@ -6,7 +6,9 @@ use std::{borrow::Cow, cmp::Ordering};
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use syntax::search::{self as grammar, Attribute, Fields, Grammar, OrderBy, Predicate, Subject};
+use syntax::search::{
+    self as grammar, Attribute, Fields, Grammar, ORDER_FIELDS_MAX, OrderBy, Predicate, Subject,
+};
 
 use super::{
     LoggedModel, Metric, in_order, read, store,
@@ -214,6 +216,9 @@ async fn search(ctx: Ctx, request: SearchRequest) -> Result<SearchResponse> {
 }
 
 fn fields(given: &[super::wire::OrderIn]) -> Result<Vec<Field>> {
+    if given.len() > ORDER_FIELDS_MAX {
+        return Err(Error::invalid(format!("'order_by' can hold at most {ORDER_FIELDS_MAX} fields.")));
+    }
     let mut order = Vec::with_capacity(given.len());
     for (at, field) in given.iter().enumerate() {
         let name = field.field_name.as_deref().filter(|name| !name.is_empty());
@@ -225,7 +230,10 @@ fn fields(given: &[super::wire::OrderIn]) -> Result<Vec<Field>> {
         }
         let parsed = grammar::parse_order_field(Grammar::LoggedModels, name, field.ascending)
             .map_err(|error| Error::from(error).in_field(&format!("order_by[{at}].field_name")))?;
-        order.push((parsed, field.dataset.clone()));
+        // What is named again decides nothing more.
+        if !order.iter().any(|(known, of): &Field| known.subject == parsed.subject && *of == field.dataset) {
+            order.push((parsed, field.dataset.clone()));
+        }
     }
     Ok(order)
 }

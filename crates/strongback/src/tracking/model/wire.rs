@@ -188,7 +188,7 @@ pub struct DatasetChoice {
 /// A field to order by.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderIn {
-    /// An attribute, or `metrics.<key>`.
+    /// An attribute, `metrics.<key>`, `params.<key>` or `tags.<key>`.
     #[serde(alias = "fieldName")]
     pub field_name: Option<String>,
     /// Smallest first; true if absent.

@@ -14,7 +14,7 @@ use super::{
     Export, PROXIED,
 };
 use crate::{
-    cli::client::segment,
+    cli::{client::segment, progress::Unfinished},
     error::{Error, Result},
     exchange::{FilesOf, FilesRequest, FilesResponse, ItemKind, StoredFile},
 };
@@ -91,7 +91,8 @@ impl Export<'_> {
         let segments: Vec<_> = path.as_str().split('/').map(segment).collect();
         let address = format!("/api/2.0/mlflow-artifacts/artifacts/{}", segments.join("/"));
         let part = parent.join(format!(".strongback-{}.part", uuid::Uuid::new_v4().simple()));
-        let fetched = File::create_new(&part).map_err(unwritable).and_then(|mut whole| {
+        let _unfinished = Unfinished::new(&part);
+        File::create_new(&part).map_err(unwritable).and_then(|mut whole| {
             insist(|| {
                 whole.set_len(0).map_err(unwritable)?;
                 io::Seek::rewind(&mut whole).map_err(unwritable)?;
@@ -101,12 +102,9 @@ impl Export<'_> {
             if sha256(&part).map_err(unwritable)? != file.sha256 {
                 return Err(Error::unavailable("What came is not what the server says that it has."));
             }
-            fs::rename(&part, &target).map_err(unwritable)
-        });
-        if fetched.is_err() {
-            let _ = fs::remove_file(&part);
-        }
-        fetched.map(|()| true)
+            fs::rename(&part, &target).map_err(unwritable)?;
+            Ok(true)
+        })
     }
 }
 
