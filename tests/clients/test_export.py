@@ -289,6 +289,27 @@ def test_what_is_broken_off_goes_on(ours, theirs):
     assert_same(told(theirs), told(ours.url))
 
 
+def test_nothing_is_left_of_a_file_that_was_broken_off(ours, theirs, tmp_path):
+    client = MlflowClient(ours.url)
+    run = client.create_run(client.create_experiment("large"))
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(400 << 20)
+    client.log_artifact(run.info.run_id, str(large))
+    there = tmp_path / "theirs" / "mlartifacts"
+    command = [str(launcher.binary()), "export", "mlflow", theirs, "--server", ours.url]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        terminal.once(process, lambda: any(there.rglob(".strongback-*.part")))
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, "the same call goes on" in said) == (130, True), said
+    assert [path for path in there.rglob("*") if path.is_file()] == []
+    code, report, talk = call(ours, "export", theirs)
+    assert code == 0, (talk, report)
+    [whole] = [path for path in there.rglob("*") if path.is_file()]
+    assert (whole.name, whole.stat().st_size) == ("large.bin", 400 << 20)
+
+
 def test_what_somebody_else_made_there_is_not_touched(filled, theirs):
     there = MlflowClient(theirs, registry_uri=theirs)
     theirs_fraud = there.create_experiment("fraud")

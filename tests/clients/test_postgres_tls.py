@@ -324,6 +324,25 @@ def test_a_role_that_needs_a_certificate_shows_its_own(known, tmp_path):
         known.settle()
 
 
+def test_a_role_that_is_let_in_without_tls_alone_gets_in_where_that_is_allowed(known, tmp_path):
+    rules = (known.data / "pg_hba.conf").read_bytes()
+    known.of_server(
+        "pg_hba.conf", b"hostnossl all plain 127.0.0.1/32 trust\nhostssl all plain 127.0.0.1/32 reject\n" + rules
+    )
+    known.settle("DROP ROLE IF EXISTS plain", "CREATE ROLE plain LOGIN SUPERUSER")
+    try:
+
+        def url(query):
+            parts = urlsplit(known.database(query))
+            return urlunsplit(parts._replace(netloc=f"plain:unused@127.0.0.1:{parts.port}"))
+
+        refused(url("sslmode=require"), tmp_path / "require")
+        opens(url(""), tmp_path / "unsaid")
+    finally:
+        known.of_server("pg_hba.conf", rules)
+        known.settle()
+
+
 def test_a_server_without_tls_is_refused_unless_that_is_allowed(cluster, tmp_path):
     cluster.settle("ALTER SYSTEM SET ssl = off")
     said = refused(cluster.database("sslmode=require"), tmp_path / "data")

@@ -97,6 +97,7 @@ mod tests {
             "postgres://me:x@db:5433/strongback?sslmode=disable&application_name=a",
             "postgresql:///strongback?host=/run/postgresql&user=me",
             "postgres://me:x@db/x?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+            "postgres://me:x@db/x?sslmode=require&sslnegotiation=direct",
         ] {
             check(right).unwrap();
         }
@@ -104,6 +105,8 @@ mod tests {
             ("postgres://me:hush@db/x?no_such=option", "cannot be read"),
             ("postgres://me:hush@db:port/x", "cannot be read"),
             ("postgres://me:hush@db/x?sslmode=maybe", "verify-full"),
+            ("postgres://me:hush@db/x?sslnegotiation=direct", "sslmode=require"),
+            ("postgres://me:hush@db/x?sslnegotiation=direct&sslmode=disable", "sslmode=require"),
         ] {
             let said = check(wrong).unwrap_err();
             assert!(said.contains(why) && !said.contains("hush"), "{said}");

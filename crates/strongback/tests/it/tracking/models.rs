@@ -334,6 +334,14 @@ fn models_are_found_and_ordered_by_params_tags_and_what_is_missing() {
         ] {
             assert_eq!(found(filter, "name", true).await, expect, "{filter}");
         }
+        for (fields, status) in [(64, 200), (65, 400)] {
+            let order = vec![json!({ "field_name": "tags.tier" }); fields];
+            let body = json!({ "experiment_ids": [home], "order_by": order });
+            let answer = test.post(&format!("{M}/logged-models/search"), body).await;
+            assert_eq!(answer.status, status, "{}", answer.json);
+            let says = answer.json["message"].as_str().unwrap_or_default();
+            assert_eq!(says.contains("'order_by' can hold at most 64"), status == 400, "{says}");
+        }
         for (field, ascending, expect) in [
             ("params.depth", true, "cab"),
             ("params.`depth`", false, "acb"),
