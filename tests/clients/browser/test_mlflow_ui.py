@@ -125,7 +125,21 @@ def test_comparison_of_two_versions(visit, world):
     clean(visit(f"/compare-model-versions?name={name}&runs={runs}&{VIEW[1:]}", "Comparing 2 Versions", "learning_rate"))
 
 
-@pytest.mark.parametrize("page", ["", "/traces", "/evaluation-runs", "/datasets", "/judges"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "/traces",
+        "/evaluation-runs",
+        "/datasets",
+        "/judges",
+        "/chat-sessions",
+        "/overview/usage",
+        "/playground",
+        "/prompts",
+        "/review-queue",
+    ],
+)
 def test_view_for_language_models_has_nothing_and_says_so(visit, world, page):
     """It is the view in which MLflow's pages start. Traces are not part of this server, so there are none."""
     tab = visit(f"/experiments/{world.experiment_id}{page}", world.experiment.rsplit("/", 1)[1])

@@ -38,6 +38,24 @@ def test_settings_of_what_is_not_here_stay_usable(visit):
     clean(tab, NO_GATEWAY)
 
 
+@pytest.mark.beyond
+@pytest.mark.parametrize(
+    "page",
+    [
+        "/gateway",
+        "/gateway/usage",
+        "/gateway/budgets",
+        "/gateway/api-keys",
+        "/gateway/endpoints/create",
+        "/mcp-registry",
+    ],
+)
+def test_pages_of_what_is_not_here_lead_on(visit, world, page):
+    tab = visit(page, "Experiments")
+    tab.page.get_by_role("link", name="Experiments").first.click()
+    tab.see(world.experiment)
+
+
 def test_webhook_is_made_changed_and_deleted(visit, keeper, unique):
     name = unique("hook")
     tab = visit("/settings/webhooks", "Create webhook")

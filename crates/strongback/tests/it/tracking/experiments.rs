@@ -136,7 +136,7 @@ fn experiments_are_found_and_ordered_by_their_tags() {
 #[test]
 fn an_experiment_that_comes_from_elsewhere_has_no_id_below_zero() {
     on_every_store(|test| async move {
-        let item = json!({ "experiment_id": "-7", "name": "odd", "lifecycle_stage": "active", "creation_time": 1, "updated_time": 1 });
+        let item = json!({ "experiment_id": "-7", "name": "odd", "created_time": 1, "updated_time": 1 });
         let body = json!({ "source": "old.db", "experiments": [{ "from": "-7", "digest": "d".repeat(64), "item": item }] });
         let answer = test.post("/api/1.0/exchange/take", body).await;
         assert!(answer.json.to_string().contains("Invalid experiment ID '-7'"), "{}", answer.json);
