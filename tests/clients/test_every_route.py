@@ -19,7 +19,7 @@ LEFT_OUT = re.compile(
     r"|/gateway/"
     r"|/(ajax-)?api/\d\.0/("
     r"endpoints|jobs|permissions"
-    r"|mlflow/(assessments|assistant|comments|databricks|datasets|demo|gateway|genai|get-online-trace-details|get-trace-artifact|guardrails"
+    r"|mlflow/(assessments|assistant|comments|databricks|datasets|demo|gateway(-proxy)?|genai|get-online-trace-details|get-trace-artifact|guardrails"
     r"|issues|jobs|label-schemas|mcp-servers|prompt-optimization|registry-webhooks|review-queues|runs/create-promptlab-run|scorers?|traces"
     r"|transition-requests|unified-traces|workspaces)"
     r")(/|$)"
