@@ -125,6 +125,17 @@ def test_comparison_of_two_versions(visit, world):
     clean(visit(f"/compare-model-versions?name={name}&runs={runs}&{VIEW[1:]}", "Comparing 2 Versions", "learning_rate"))
 
 
+# What these pages ask for and this server says that it has not.
+LEFT_OUT = {
+    "/playground": [("GET", "gateway/endpoints/list")],
+    "/review-queue": [
+        ("GET", "review-queues/list"),
+        ("POST", "review-queues/get-or-create-user"),
+        ("GET", "label-schemas/list"),
+    ],
+}
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -146,7 +157,7 @@ def test_view_for_language_models_has_nothing_and_says_so(visit, world, page):
     tab.see("Training runs")
     failed = tab.page.get_by_text("Failed to load").or_(tab.page.get_by_text("Couldn't load"))
     expect(failed).to_have_count(0)
-    clean(tab)
+    clean(tab, {(501, method, f"/ajax-api/3.0/mlflow/{call}") for method, call in LEFT_OUT.get(page, ())})
 
 
 def test_a_change_made_on_a_page_is_kept(visit, keeper, world):
