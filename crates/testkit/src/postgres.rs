@@ -55,6 +55,14 @@ impl Drop for FreshDatabase {
     }
 }
 
+/// Whether anybody else has a session on this database: of a server that was killed, one that has not noticed yet, or is
+/// still at work on what it was sent.
+pub fn has_sessions(url: &str) -> Result<bool> {
+    let mut client = Client::connect(url, NoTls).context("cannot connect to the test's database")?;
+    let others = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid())";
+    Ok(client.query_one(others, &[])?.get(0))
+}
+
 /// On a thread of its own: the client waits in a way that the threads of an asynchronous runtime do not allow.
 fn execute(url: &str, statement: &str) -> Result<()> {
     let execute = || {

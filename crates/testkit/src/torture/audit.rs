@@ -2,7 +2,8 @@
 //!
 //! Invariant: between two looks it grows at least by the entries of acknowledged writes, each of which leaves a known number,
 //! and at most by these and what writes in flight, and their repetitions, can leave. A look comes before the recovery of an
-//! upload that a kill cut off: its intent is seen at once, its reversal one look later.
+//! upload that a kill cut off: its intent is seen at once, its reversal one look later. What PostgreSQL commits after its
+//! client was killed may be seen one look later as well.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
