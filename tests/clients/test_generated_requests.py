@@ -181,11 +181,11 @@ def test_no_generated_request_fails_inside_the_server(server, tmp_path):
             generate(running, environment, tmp_path, seconds)
             sent += [line.rsplit(" ", 1) for line in (tmp_path / "sent.txt").read_text().splitlines()]
             never = operations.keys() - {operation for operation, _ in sent}
-            if not never:
+            did_something = {operation for operation, status in sent if int(status) < 400}
+            missed = operations.keys() - did_something - NEEDS_MORE
+            if not never and len(missed) <= len(operations) // 20:
                 break
     assert not never, "never sent"
-    did_something = {operation for operation, status in sent if int(status) < 400}
-    missed = operations.keys() - did_something - NEEDS_MORE
     print(
         f"generated: {len(sent)} requests of {len(operations)} operations, of which {len(did_something)} did something"
     )

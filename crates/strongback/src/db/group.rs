@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
-    events::{Event, chain::Pending},
+    events::{
+        Event,
+        chain::{Block, Pending},
+    },
 };
 
 /// How often a job is tried when somebody else changed the same thing (PostgreSQL with several writers).
@@ -126,8 +129,8 @@ pub(super) trait Engine {
     fn certain(&mut self) -> Result<()> {
         Ok(())
     }
-    /// Commits. `transaction` is its number in the database, where it wrote a block and the database counts.
-    fn commit(&mut self, transaction: Option<i64>) -> Commit;
+    /// Commits. Where it wrote a block it is given that, and the number of the transaction where the database counts.
+    fn commit(&mut self, written: Option<&(Block, i64)>) -> Commit;
     /// Answers everybody of a group whose commit stands, once it is durable.
     fn acknowledge(&mut self, group: Finished) {
         group.settle();
@@ -302,7 +305,7 @@ fn attempt(engine: &mut impl Engine, jobs: &mut Vec<Box<dyn Job>>, room: usize) 
             return Attempt::Failed(engine.certain().map_or_else(Failure::from, |()| failure));
         }
     };
-    match engine.commit(block.as_ref().map(|(_, transaction)| *transaction)) {
+    match engine.commit(block.as_ref()) {
         Commit::Stands => {
             if let Some((block, _)) = block {
                 engine.chain().advance(&block);

@@ -14,7 +14,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use postgres::Client;
+use postgres::{Client, error::SqlState};
 
 use super::{
     Dialect, GROUP_LIMIT, Origin, READERS, Sql, Stmt, connect,
@@ -26,7 +26,11 @@ use super::{
 use crate::{
     auth::Caller,
     error::{Error, Result},
-    events::{chain::Chain, mark::Mark, slots},
+    events::{
+        chain::{Block, Chain},
+        mark::Mark,
+        slots,
+    },
 };
 
 /// Writer threads, each with a connection and a slot.
@@ -261,10 +265,12 @@ fn claim_slot(session: &mut Session, holder: &str) -> Result<Chain> {
     claimed
 }
 
-/// Asks the database whether a transaction stands; `None` if it cannot be learned in time. One that is still going on
-/// is waited for: its server process may not have noticed yet that nobody listens.
-fn find_out(url: &str, transaction: i64) -> Option<bool> {
-    const STATUS: &str = "SELECT txid_status($1)";
+/// Asks the database whether the transaction that wrote a block stands; `None` if it cannot be learned in time. One that is
+/// still going on is waited for: its server process may not have noticed yet that nobody listens.
+///
+/// Its number says whether it is going on, and no more. A server that crashed does not know the numbers that it gave away and
+/// wrote nothing of; it gives them to others, and `txid_status` says of ours what became of theirs. The block is ours alone.
+fn find_out(url: &str, block: &Block, transaction: i64) -> Option<bool> {
     let until = Instant::now() + FIND_OUT;
     let mut session = None;
     while Instant::now() < until {
@@ -273,15 +279,17 @@ fn find_out(url: &str, transaction: i64) -> Option<bool> {
             None => Session::connect(url),
         };
         let asked = place.and_then(|mut place| {
-            let row = place.client.query_one(STATUS, &[&transaction]).map_err(postgres_error)?;
+            let goes_on = goes_on(&mut place, transaction)?;
+            // Seen later, so that what has ended is seen whole.
+            let now = crate::time::now_ms();
+            let stands = block.is_stored(&mut Sql::new(place.conn(), Caller::system(), false, now))?;
             session = Some(place);
-            row.try_get::<_, Option<String>>(0).map_err(Error::internal)
+            Ok((goes_on, stands))
         });
-        match asked.as_ref().map(Option::as_deref) {
-            Ok(Some("committed")) => return Some(true),
-            Ok(Some("aborted")) => return Some(false),
-            Ok(None) => return None,
-            Ok(Some(_)) => thread::sleep(ASK_AGAIN),
+        match asked {
+            Ok((_, true)) => return Some(true),
+            Ok((false, false)) => return Some(false),
+            Ok((true, false)) => thread::sleep(ASK_AGAIN),
             Err(error) => {
                 tracing::warn!(%error, transaction, "what became of the transaction is not known yet");
                 thread::sleep(RECONNECT_AFTER);
@@ -289,6 +297,19 @@ fn find_out(url: &str, transaction: i64) -> Option<bool> {
         }
     }
     None
+}
+
+/// Whether a transaction of this number is going on.
+fn goes_on(session: &mut Session, transaction: i64) -> Result<bool> {
+    match session.client.query_one("SELECT txid_status($1)", &[&transaction]) {
+        Ok(row) => {
+            let status = row.try_get::<_, Option<&str>>(0).map_err(Error::internal)?;
+            Ok(status == Some("in progress"))
+        }
+        // It lies in the future of a server that does not know it any more.
+        Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => Ok(false),
+        Err(error) => Err(postgres_error(error)),
+    }
 }
 
 impl Engine for Writer {
@@ -306,16 +327,16 @@ impl Engine for Writer {
         self.start()
     }
 
-    fn commit(&mut self, transaction: Option<i64>) -> Commit {
+    fn commit(&mut self, written: Option<&(Block, i64)>) -> Commit {
         let Err(error) = self.session.batch("COMMIT") else { return Commit::Stands };
         // Whatever became of it: the chain's head is read again before going on.
         self.lost = true;
         tracing::warn!(
             ?error,
-            transaction,
+            transaction = written.map(|(_, transaction)| transaction),
             "the answer to a COMMIT did not come; finding out what became of it"
         );
-        match transaction.and_then(|transaction| find_out(&self.url, transaction)) {
+        match written.and_then(|(block, transaction)| find_out(&self.url, block, *transaction)) {
             Some(true) => Commit::Stands,
             Some(false) => Commit::Undone(error),
             None => {
@@ -345,5 +366,43 @@ impl Engine for Writer {
 
     fn chain(&mut self) -> &mut Chain {
         &mut self.chain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_a_crashed_server_gave_to_another_transaction_proves_nothing() {
+        let Some(server) = testkit::postgres::server_url() else {
+            println!("no PostgreSQL: set STRONGBACK_TEST_POSTGRES_URL, as `make test` does");
+            return;
+        };
+        let database = testkit::postgres::fresh_database(&server).unwrap();
+        let mut session = Session::connect(database.url()).unwrap();
+        migrate::postgres(&mut session.client).unwrap();
+        let mut ours = Block {
+            slot: 1,
+            n: 1,
+            previous: [0; 32],
+            hash: [7; 32],
+            entries: 1,
+            first_at: 1,
+            last_at: 1,
+            body: b"{}\n".to_vec(),
+            details: b"[null]".to_vec(),
+        };
+        let theirs: i64 = session.client.query_one("SELECT txid_current()", &[]).unwrap().get(0);
+        let not_given_yet = theirs + 1_000_000;
+        for number in [theirs, not_given_yet] {
+            assert_eq!(find_out(database.url(), &ours, number), Some(false), "{number}");
+        }
+        ours.insert(&mut Sql::new(session.conn(), Caller::system(), true, 1)).unwrap();
+        for number in [theirs, not_given_yet] {
+            assert_eq!(find_out(database.url(), &ours, number), Some(true), "{number}");
+        }
+        ours.hash = [8; 32];
+        assert_eq!(find_out(database.url(), &ours, theirs), Some(false), "another block of that number");
     }
 }

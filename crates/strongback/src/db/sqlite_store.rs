@@ -34,7 +34,11 @@ use super::{
 use crate::{
     auth::Caller,
     error::{Error, Result},
-    events::{chain::Chain, mark::Mark, slots},
+    events::{
+        chain::{Block, Chain},
+        mark::Mark,
+        slots,
+    },
 };
 
 /// Page cache of a connection in KiB. Each has its own.
@@ -361,7 +365,7 @@ impl Engine for Writer {
         if self.in_doubt { Err(Error::unavailable(self.failing())) } else { Ok(()) }
     }
 
-    fn commit(&mut self, _: Option<i64>) -> Commit {
+    fn commit(&mut self, _: Option<&(Block, i64)>) -> Commit {
         self.has_changed = self.conn.total_changes() != self.changes_before;
         self.log.begin();
         let Err(error) = self.conn.execute_batch("COMMIT") else {

@@ -197,6 +197,13 @@ impl Block {
         tx.execute(&store::BLOCK_DETAILS_SET, bind![self.slot, self.n, &details]).map(drop)
     }
 
+    /// Whether just this block is stored.
+    pub fn is_stored(&self, sql: &mut Sql<'_>) -> Result<bool> {
+        let found =
+            sql.first(&store::BLOCK_HASH, bind![self.slot, self.n], |row| to_hash(&row.get::<Vec<u8>>(0)?))?;
+        Ok(found == Some(self.hash))
+    }
+
     /// Writes it and answers the number of the transaction that does. The primary key is the fence between two writers
     /// that believe in one slot.
     pub fn insert(&self, tx: &mut Sql<'_>) -> Result<i64> {

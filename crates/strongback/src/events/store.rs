@@ -10,6 +10,8 @@ use crate::{
 statements! {
     /// The head of a slot.
     BLOCK_HEAD = "SELECT n, hash FROM event_block WHERE slot = $1 ORDER BY n DESC LIMIT 1";
+    /// Of one block.
+    BLOCK_HASH = "SELECT hash FROM event_block WHERE slot = $1 AND n = $2";
     BLOCK_INSERT = "INSERT INTO event_block (slot, n, previous_hash, hash, entries, first_at, last_at, body, details)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {transaction}";
     /// Blocks of a slot after a number.
