@@ -181,6 +181,24 @@ def test_search_orders_and_pages(searched):
     assert [model.name for model in found] == ["d", "c", "b", "a"]
 
 
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        ({"dataset_name": "day1"}, "cbad"),
+        ({"dataset_digest": "0"}, "cabd"),
+        ({"dataset_name": "day1", "dataset_digest": "1"}, "bacd"),
+    ],
+)
+def test_search_orders_by_a_metric_of_a_dataset(searched, dataset, expected):
+    client, experiment_id, _ = searched
+    order = [
+        {"field_name": "metrics.auc", "ascending": False, **dataset},
+        {"field_name": "name", "ascending": True},
+    ]
+    found = client.search_logged_models(experiment_ids=[experiment_id], order_by=order)
+    assert "".join(model.name for model in found) == expected
+
+
 @pytest.mark.beyond  # the reference orders by attributes and metrics alone
 @pytest.mark.parametrize(
     ("field", "ascending", "expected"),

@@ -51,6 +51,34 @@ async fn what_is_written_is_read_whole_and_in_ranges() {
 }
 
 #[tokio::test]
+async fn what_memory_has_only_parts_of_is_read_whole() {
+    let (_dir, objects) = store();
+    let claim = objects.claim(ObjectId::random());
+    let (whole, body) = chunks(&[4 * BLOCK_BYTES + 77]);
+    objects.write(&claim, u64::MAX, body).await.unwrap();
+    let file = fs::File::open(objects.path(claim.id())).unwrap();
+    let size = whole.len() as u64;
+    // Nothing of it is in memory any more; then its middle, from within one block to within another; then all.
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    assert_eq!(
+        read(&objects, claim.id(), size / 3..size / 2).await.unwrap(),
+        whole[size as usize / 3..size as usize / 2]
+    );
+    for _ in 0..2 {
+        assert_eq!(read(&objects, claim.id(), 0..size).await.unwrap(), whole);
+    }
+    let error = objects
+        .read(claim.id(), 0..size + 1)
+        .await
+        .unwrap()
+        .unwrap()
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_or_is_too_large_leaves_nothing() {
     let (_dir, objects) = store();
     let claim = objects.claim(ObjectId::random());

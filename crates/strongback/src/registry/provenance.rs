@@ -271,19 +271,30 @@ fn inherit(origin: &mut Origin, version: Version) -> Result<()> {
 const OPAQUE: &str =
     "It addresses nothing. Write it as an absolute path or a URI, such as models:/<model id>";
 
-/// A path on the server's disk is taken only where the run that is named keeps its files there.
+/// A path on the server's disk is taken only where the run or the logged model that is named keeps its files there.
 fn check_local(sql: &mut Sql<'_>, claimed: Claimed<'_>, source: &SourceUri) -> Result<()> {
-    const WHY: &str = "To use a local path as a model version source, the run_id request parameter has to be specified \
-                       and the local path has to be contained within the artifact directory of the run specified by \
-                       the run_id";
-    if claimed.run_id.is_empty() {
-        return Err(outside(claimed, WHY));
+    let mut homes = Vec::with_capacity(2);
+    if !claimed.run_id.is_empty() {
+        homes.push(run::load(sql, claimed.run_id)?.artifact_uri());
     }
-    let home = run::load(sql, claimed.run_id)?.artifact_uri();
-    match (source, SourceUri::parse(&home)) {
-        (SourceUri::Local { path }, Ok(SourceUri::Local { path: root })) if path.is_under(&root) => Ok(()),
-        _ => Err(outside(claimed, WHY)),
+    if !claimed.model_id.is_empty() {
+        homes.push(model::load(sql, claimed.model_id)?.artifact_uri());
     }
+    let is_home = |home: &String| match (source, SourceUri::parse(home)) {
+        (SourceUri::Local { path }, Ok(SourceUri::Local { path: root })) => path.is_under(&root),
+        _ => false,
+    };
+    if homes.iter().any(is_home) {
+        return Ok(());
+    }
+    let of = if claimed.model_id.is_empty() { "run" } else { "model" };
+    Err(outside(
+        claimed,
+        &format!(
+            "To use a local path as a model version source, the {of}_id request parameter has to be specified and the local path \
+             has to be contained within the artifact directory of the {of} specified by the {of}_id"
+        ),
+    ))
 }
 
 fn outside(claimed: Claimed<'_>, why: &str) -> Error {

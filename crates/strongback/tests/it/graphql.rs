@@ -91,3 +91,38 @@ fn the_answers_of_one_request_are_bounded_together() {
         ok(&ask(&["a", "b", "c"], "info { runName }").await);
     });
 }
+
+#[test]
+fn what_is_not_answered_is_told_where_it_is_looked_for() {
+    on_every_store(|test| async move {
+        let home = experiment(&test, "told").await;
+        let ask = async |question: &str| {
+            let answer = test.post("/graphql", json!({ "query": format!("{{ q: {question} }}") })).await;
+            ok(&answer).clone()
+        };
+        for (question, why) in [
+            ("mlflowListArtifacts(input: {runId: \"x\"}) { files { path } }", "not answered here"),
+            ("mlflowGetExperiment(input: {experimentId: \"77\"}) { experiment { name } }", "77"),
+            (
+                "mlflowSearchRuns(input: {experimentIds: [\"77\"], filter: \"nonsense\"}) { runs { info { runName } } }",
+                "nonsense",
+            ),
+        ] {
+            let answer = ask(question).await;
+            assert_eq!(answer["data"]["q"], Value::Null, "{answer}");
+            assert!(answer["errors"][0].as_str().unwrap().contains(why), "{answer}");
+            let with_place = question.replacen(") {", ") { apiError { message }", 1);
+            let answer = ask(&with_place).await;
+            assert!(answer["data"]["q"]["apiError"]["message"].as_str().unwrap().contains(why), "{answer}");
+            assert_eq!(answer["errors"], Value::Null, "{answer}");
+        }
+        let answer = ask(&format!(
+            "mlflowGetExperiment(input: {{experimentId: \"{home}\"}}) {{ experiment {{ name }} }}"
+        ))
+        .await;
+        assert_eq!(
+            (&answer["data"]["q"]["experiment"]["name"], &answer["errors"]),
+            (&json!("told"), &Value::Null)
+        );
+    });
+}

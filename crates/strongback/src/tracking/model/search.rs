@@ -223,11 +223,6 @@ fn fields(given: &[super::wire::OrderIn]) -> Result<Vec<Field>> {
     for (at, field) in given.iter().enumerate() {
         let name = field.field_name.as_deref().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| Error::required(&format!("order_by[{at}].field_name")))?;
-        if field.dataset.dataset_digest.is_some() && field.dataset.dataset_name.is_none() {
-            return Err(Error::invalid(format!(
-                "`order_by[{at}]`: `dataset_name` must be specified if `dataset_digest` is specified."
-            )));
-        }
         let parsed = grammar::parse_order_field(Grammar::LoggedModels, name, field.ascending)
             .map_err(|error| Error::from(error).in_field(&format!("order_by[{at}].field_name")))?;
         // What is named again decides nothing more.

@@ -84,10 +84,19 @@ async fn answer(ctx: Ctx, request: Request) -> Result<Answer> {
         return Err(Error::invalid(format!("A GraphQL request can ask at most {QUESTIONS_MAX} questions.")));
     }
     document::check(questions)?;
-    let (mut data, mut bytes) = (Map::new(), 0);
+    let (mut data, mut errors, mut bytes) = (Map::new(), Vec::new(), 0);
     for field in document::fields_of(questions) {
         let key = field.response_key().node.to_string();
-        let whole = question(&ctx, field, &variables).await?;
+        let whole = match question(&ctx, field, &variables).await {
+            Ok(answer) => camel(answer),
+            Err(error) if error.is_ours() => return Err(error),
+            Err(error) if asks_for_errors(field) => told(&error),
+            Err(error) => {
+                errors.push(error.message().to_owned());
+                data.insert(key, Value::Null);
+                continue;
+            }
+        };
         let shown = document::cut(&whole, &field.selection_set.node, &field.name.node);
         bytes += document::bytes(&shown);
         if !data.is_empty() && bytes > ANSWERS_BYTES {
@@ -98,13 +107,26 @@ async fn answer(ctx: Ctx, request: Request) -> Result<Answer> {
         }
         data.insert(key, shown);
     }
-    Ok(Answer { data: Value::Object(data), errors: None })
+    Ok(Answer { data: Value::Object(data), errors: (!errors.is_empty()).then_some(errors) })
 }
 
-/// Answers one question, in camel case, with `apiError` in place of an error.
+/// Where an error of a question stands in its answer.
+const API_ERROR: &str = "apiError";
+
+/// Whether a question wants to hear in its answer why there is none. For one that does not, it stands beside the answers: an empty
+/// answer would be a false one.
+fn asks_for_errors(question: &Field) -> bool {
+    document::fields_of(&question.selection_set.node).any(|field| field.name.node == API_ERROR)
+}
+
+fn told(error: &Error) -> Value {
+    json!({ API_ERROR: { "code": error.code().name(), "message": error.message() } })
+}
+
+/// Answers one question, as REST does.
 async fn question(ctx: &Ctx, field: &Field, variables: &Variables) -> Result<Value> {
     let input = document::argument(field, variables)?;
-    let answer = match field.name.node.as_str() {
+    match field.name.node.as_str() {
         "mlflowGetExperiment" => ask(input, |request| experiment::find::get(ctx.clone(), request)).await,
         "mlflowGetRun" => get_run(ctx, input).await,
         "mlflowSearchRuns" => search_runs(ctx, input).await,
@@ -118,12 +140,7 @@ async fn question(ctx: &Ctx, field: &Field, variables: &Variables) -> Result<Val
                 shown(other)
             ),
         )),
-    };
-    Ok(match answer {
-        Ok(value) => camel(value),
-        Err(error) if error.is_ours() => return Err(error),
-        Err(error) => json!({ "apiError": { "code": error.code().name(), "message": error.message() } }),
-    })
+    }
 }
 
 async fn ask<Req, Res, Fut>(input: Value, handler: impl FnOnce(Req) -> Fut) -> Result<Value>

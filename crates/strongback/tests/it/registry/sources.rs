@@ -107,6 +107,52 @@ fn what_the_client_adds_must_agree_with_the_source() {
 }
 
 #[test]
+fn a_place_on_the_disk_is_that_of_the_run_or_the_logged_model_that_is_named() {
+    on_every_store(|test| async move {
+        make_model(&test, "m").await;
+        let body = json!({ "name": "elsewhere", "artifact_location": "file:///srv/shared/elsewhere" });
+        let made = test.post(&format!("{MLFLOW}/experiments/create"), body).await;
+        let experiment = &ok(&made)["experiment_id"];
+        let made = test.post(&format!("{MLFLOW}/runs/create"), json!({ "experiment_id": experiment })).await;
+        let run = ok(&made)["run"]["info"].clone();
+        let mut logged = Vec::new();
+        for name in ["first", "second"] {
+            let body = json!({ "experiment_id": experiment, "name": name, "source_run_id": run["run_id"] });
+            logged.push(
+                ok(&test.post(&format!("{MLFLOW}/logged-models"), body).await)["model"]["info"].clone(),
+            );
+        }
+        let of_run = format!("{}/model", run["artifact_uri"].as_str().unwrap());
+        let of_model = logged[0]["artifact_uri"].as_str().unwrap();
+        assert!(of_run.starts_with("file:") && of_model.starts_with("file:"), "{of_run} {of_model}");
+        let (below, beside) = (format!("{of_model}/data"), format!("{of_model}-2"));
+        let none = &Value::Null;
+        for (source, run_id, model_id, refused) in [
+            (of_model, none, &logged[0]["model_id"], None),
+            (&below, none, &logged[0]["model_id"], None),
+            (of_model, &run["run_id"], &logged[0]["model_id"], None),
+            (&of_run, &run["run_id"], none, None),
+            (&of_run, &run["run_id"], &logged[0]["model_id"], None),
+            (of_model, none, &logged[1]["model_id"], Some("specified by the model_id")),
+            (&beside, none, &logged[0]["model_id"], Some("specified by the model_id")),
+            ("file:///srv/shared/elsewhere", none, &logged[0]["model_id"], Some("specified by the model_id")),
+            ("file:///etc/passwd", none, &logged[0]["model_id"], Some("specified by the model_id")),
+            (of_model, none, none, Some("specified by the run_id")),
+            (of_model, &run["run_id"], none, Some("specified by the run_id")),
+        ] {
+            let body = json!({ "name": "m", "source": source, "run_id": run_id, "model_id": model_id });
+            let answer = register(&test, MLFLOW, body).await;
+            let Some(why) = refused else {
+                assert_eq!(ok(&answer)["model_version"]["model_id"], *model_id, "{source}");
+                continue;
+            };
+            assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{source}");
+            assert!(answer.json["message"].as_str().unwrap().contains(why), "{answer:?}");
+        }
+    });
+}
+
+#[test]
 fn a_version_claims_no_other_run_than_that_of_its_source() {
     on_every_store(|test| async move {
         prod_risk(&test).await;
