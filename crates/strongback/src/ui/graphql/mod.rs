@@ -87,7 +87,8 @@ async fn answer(ctx: Ctx, request: Request) -> Result<Answer> {
     let (mut data, mut errors, mut bytes) = (Map::new(), Vec::new(), 0);
     for field in document::fields_of(questions) {
         let key = field.response_key().node.to_string();
-        let whole = match question(&ctx, field, &variables).await {
+        let input = document::argument(field, &variables)?;
+        let whole = match question(&ctx, &field.name.node, input).await {
             Ok(answer) => camel(answer),
             Err(error) if error.is_ours() => return Err(error),
             Err(error) if asks_for_errors(field) => told(&error),
@@ -124,9 +125,8 @@ fn told(error: &Error) -> Value {
 }
 
 /// Answers one question, as REST does.
-async fn question(ctx: &Ctx, field: &Field, variables: &Variables) -> Result<Value> {
-    let input = document::argument(field, variables)?;
-    match field.name.node.as_str() {
+async fn question(ctx: &Ctx, name: &str, input: Value) -> Result<Value> {
+    match name {
         "mlflowGetExperiment" => ask(input, |request| experiment::find::get(ctx.clone(), request)).await,
         "mlflowGetRun" => get_run(ctx, input).await,
         "mlflowSearchRuns" => search_runs(ctx, input).await,

@@ -143,7 +143,7 @@ fn a_place_on_the_disk_is_that_of_the_run_or_the_logged_model_that_is_named() {
             let body = json!({ "name": "m", "source": source, "run_id": run_id, "model_id": model_id });
             let answer = register(&test, MLFLOW, body).await;
             let Some(why) = refused else {
-                assert_eq!(ok(&answer)["model_version"]["model_id"], *model_id, "{source}");
+                assert_eq!(ok(&answer)["model_version"]["run_id"], run["run_id"], "{source}");
                 continue;
             };
             assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{source}");
