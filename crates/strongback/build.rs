@@ -1,18 +1,23 @@
 //! How the binary is linked.
 //!
 //! Its relocations are packed (`DT_RELR`): a table of 8 MB, which the loader reads once and which then stays resident, becomes one of
-//! 90 kB. A loader knows the form from glibc 2.36 on, so an older one is given the long form. Whoever builds against a newer glibc than
-//! the one of the machine that runs the binary is refused there with or without this.
+//! 90 kB. A loader knows the form from glibc 2.36 on, so the binary is linked so only where the machine that builds it has such a glibc, and
+//! runs on none that is older. Who builds for others sets `STRONGBACK_PACKED_RELOCATIONS=0`.
 
 use std::{env, process::Command};
 
 /// The first glibc that knows packed relocations.
 const GLIBC_MIN: (u32, u32) = (2, 36);
 
+const SWITCH: &str = "STRONGBACK_PACKED_RELOCATIONS";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    let here = env::var("HOST").is_ok_and(|host| env::var("TARGET").is_ok_and(|target| host == target));
-    if here && glibc().is_some_and(|version| version >= GLIBC_MIN) {
+    println!("cargo:rerun-if-env-changed={SWITCH}");
+    let is = |name: &str, value: &str| env::var(name).is_ok_and(|said| said == value);
+    let own = env::var("HOST").is_ok_and(|host| is("TARGET", &host));
+    let form = is("CARGO_CFG_TARGET_ENV", "gnu") && is("CARGO_CFG_TARGET_ARCH", "x86_64");
+    if own && form && !is(SWITCH, "0") && glibc().is_some_and(|version| version >= GLIBC_MIN) {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
 }

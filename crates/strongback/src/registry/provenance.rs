@@ -3,7 +3,7 @@
 //! What must stay true: nothing is taken from a place that the caller may not read, because whoever may read the version
 //! may then read the files; what a client says beside the source must agree with it, and a run that is known from the
 //! source is the version's run whatever else is said; a source on the server's own disk
-//! lies below the files of the run that is named with it. What a copy is made of is worked out once, when it is made:
+//! lies below the files of the run or the logged model that is named with it. What a copy is made of is worked out once, when it is made:
 //! from then on no name is followed.
 
 use syntax::{paths::ArtifactPath, source::SourceUri};

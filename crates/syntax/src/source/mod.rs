@@ -4,7 +4,7 @@
 //! What must stay true:
 //! - A source that parses cannot climb: every path in it has passed [`crate::paths`], in all its decodings.
 //! - Parsing looks nothing up. Whether the run, model, version or alias exists, and whether the caller may read it, is
-//!   for the caller to find out; a [`SourceUri::Local`] must be shown to lie below the run's own artifacts.
+//!   for the caller to find out; a [`SourceUri::Local`] must be shown to lie below the artifacts of the run or the logged model that is named with it.
 
 use crate::names::{FullName, NameError, check_alias, check_model_name, shown};
 use crate::paths::{ArtifactPath, PathError};

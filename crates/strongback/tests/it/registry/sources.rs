@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{GOVERNED, MLFLOW, UNITY, make_model, prod_risk};
-use crate::support::{Answer, TestApp, ok, on_every_store};
+use crate::support::{Answer, TestApp, ok, on_every_store, request};
 
 async fn make_run(test: &TestApp) -> Value {
     let made = test.post(&format!("{MLFLOW}/runs/create"), json!({ "experiment_id": "0" })).await;
@@ -148,6 +148,21 @@ fn a_place_on_the_disk_is_that_of_the_run_or_the_logged_model_that_is_named() {
             };
             assert_eq!((answer.status, answer.error_code()), (400, "INVALID_PARAMETER_VALUE"), "{source}");
             assert!(answer.json["message"].as_str().unwrap().contains(why), "{answer:?}");
+        }
+        // Another run than the model's, a model that is nowhere, and one that was deleted.
+        let other = make_run(&test).await;
+        let gone = &logged[1]["model_id"];
+        let path = format!("{MLFLOW}/logged-models/{}", gone.as_str().unwrap());
+        ok(&test.send(request("DELETE", &path, None)).await);
+        let nobody = json!(format!("m-{}", "0".repeat(32)));
+        for (source, run_id, model_id, status) in [
+            (of_model, &other["run_id"], &logged[0]["model_id"], 400),
+            (of_model, none, &nobody, 404),
+            (logged[1]["artifact_uri"].as_str().unwrap(), none, gone, 404),
+        ] {
+            let body = json!({ "name": "m", "source": source, "run_id": run_id, "model_id": model_id });
+            let answer = register(&test, MLFLOW, body).await;
+            assert_eq!(answer.status, status, "{source}: {answer:?}");
         }
     });
 }
