@@ -100,7 +100,6 @@ impl Reading {
         if let Cached::Asked(blocks) = self.cached {
             if blocks == CACHED_BLOCKS {
                 tokio::task::yield_now().await;
-                self.cached = Cached::Asked(0);
             }
             match cached_block(&self.file, &self.rest) {
                 Ok(Some(block)) => {
