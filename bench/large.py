@@ -42,11 +42,12 @@ def main() -> None:
         digest = write(source, wanted.gib * GIB)
         with ours.Server(bench.binary, folder / "server") as server:
             path = home(new_run(server))
-            up = watched(server, lambda: upload(server, path, source))
-            down = watched(server, lambda: download(server, path, folder / "back"))
+            idle = flat.memory(server.process.pid)
+            up = watched(server, idle, lambda: upload(server, path, source))
+            down = watched(server, idle, lambda: download(server, path, folder / "back"))
             same(folder / "back", digest)
             run = new_run(server)
-            parts = watched(server, lambda: upload_in_parts(server, run["run_id"], source))
+            parts = watched(server, idle, lambda: upload_in_parts(server, run["run_id"], source))
             download(server, home(run), folder / "back")
             same(folder / "back", digest)
     found = {"up": up, "down": down, "up_in_parts": parts}
@@ -119,9 +120,9 @@ def download(server: ours.Server, path: str, back: Path) -> None:
             file.write(block)
 
 
-def watched(server: ours.Server, work) -> dict[str, float]:
-    """How long it took, and the most memory above what was before, in MB."""
-    before, most, over = flat.memory(server.process.pid), {}, threading.Event()
+def watched(server: ours.Server, idle: dict[str, float], work) -> dict[str, float]:
+    """How long it took, and the most memory above that of the idle server, before it had any file, in MB."""
+    most, over = {}, threading.Event()
 
     def watch():
         while not over.is_set():
@@ -138,7 +139,7 @@ def watched(server: ours.Server, work) -> dict[str, float]:
         seconds = time.monotonic() - began
         over.set()
         watcher.join()
-    above = {name.replace("_mib", "_mb"): round((most[name] - before[name]) * 1.048576, 1) for name in before}
+    above = {name.replace("_mib", "_mb"): round((most[name] - idle[name]) * 1.048576, 1) for name in idle}
     return {"seconds": round(seconds, 1)} | above
 
 

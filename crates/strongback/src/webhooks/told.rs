@@ -31,6 +31,7 @@ pub(super) const KINDS: &[EventKind] = &[
     EventKind::AliasMove,
     // Of the aliases that follow stages.
     EventKind::ModelVersionStage,
+    EventKind::ModelVersionDelete,
 ];
 
 /// Tags of prompts that MLflow keeps to itself, and the one that holds the text.
@@ -71,6 +72,10 @@ pub(super) fn of(tx: &mut Sql<'_>, entry: &Entry, detail: &Json) -> Result<Vec<T
         EventKind::ModelVersionStage => {
             about.aliases_moved(tx, detail["aliases"].as_array().map_or(&[], Vec::as_slice))
         }
+        EventKind::ModelVersionDelete => match &detail["followed"] {
+            Json::Null => Ok(Vec::new()),
+            moved => about.aliases_moved(tx, std::slice::from_ref(moved)),
+        },
         EventKind::ModelVersionTagSet | EventKind::ModelVersionTagDelete => about.version_tags(tx),
         _ => about.model_tags(tx),
     }

@@ -83,6 +83,13 @@ fn a_transition_is_one_event_and_each_move_says_why() {
         made(&test, 1).await;
         let answer = to_stage(&test, "1", "Production", false).await;
         assert_eq!(answer.headers["deprecation"], "@1701734400", "clients older than MLflow 2.9");
+        let path = format!("{MLFLOW}/registered-models/get-latest-versions");
+        for latest in
+            [test.get(&format!("{path}?name=m")).await, test.post(&path, json!({ "name": "m" })).await]
+        {
+            ok(&latest);
+            assert_eq!(latest.headers["deprecation"], "@1701734400", "{latest:?}");
+        }
         let history = test.get("/api/1.0/history?name=m&alias=production").await;
         let moves = &ok(&history)["moves"];
         assert_eq!(moves[0]["reason"], json!("follows the stage Production"), "{moves}");

@@ -1,18 +1,12 @@
 //! What webhooks are told, and when.
 
-use serde_json::{Value, json};
-use strongback::{
-    db::{Change, Sql},
-    events::{Event, EventKind},
-    registry::names::{self, Levels},
-};
-
 use super::{
     EVERYTHING, HERE, M, SECRET, Teller, deliveries, events, hook, model, patch,
     receiver::{Got, Receiver, Reply},
     settled, until,
 };
 use crate::support::{TestApp, ok, on_every_store_with, request};
+use serde_json::{Value, json};
 
 /// What a receiver got, as topic and data, in the order of the log.
 fn told(got: &[Got]) -> Vec<(String, Value)> {
@@ -252,32 +246,39 @@ fn values_too_large_for_an_event_are_told_whole_and_deleted_models_by_their_name
     });
 }
 
-/// A stage may take its alias along, which is part of the event of the stage.
+/// A stage may take its alias along, which is part of the event of the stage, or of the version that was deleted.
 #[test]
 fn aliases_that_move_with_a_stage_are_told() {
     on_every_store_with(HERE, async |test: TestApp| {
         let receiver = Receiver::willing().await;
-        let id = hook(&test, &receiver.url, EVERYTHING).await;
+        let id =
+            hook(&test, &receiver.url, &["MODEL_VERSION_ALIAS.CREATED", "MODEL_VERSION_ALIAS.DELETED"]).await;
         post(&test, "/registered-models/create", json!({ "name": "m" })).await;
-        let staged = |tx: &mut Sql<'_>| {
-            let model = names::load(tx, "m", Levels::Any)?.id;
-            let moves = json!([{ "alias": "production", "n": 2, "from": 1, "to": 2 }, { "alias": "staging", "n": 4, "from": 2, "to": null }]);
-            let event = Event::new(EventKind::ModelVersionStage).asset(model, 1).subject("2");
-            Ok(Change::Made(
-                (),
-                event.detail(json!({ "from": "Staging", "to": "Production", "aliases": moves })),
-            ))
-        };
-        test.system().write(staged).await.unwrap();
+        for _ in 0..3 {
+            post(&test, "/model-versions/create", json!({ "name": "m", "source": "s3://b/m" })).await;
+        }
+        for (version, stage) in [("1", "Production"), ("2", "Production"), ("3", "Staging"), ("3", "None")] {
+            let body = json!({
+                "name": "m", "version": version, "stage": stage, "archive_existing_versions": false,
+            });
+            post(&test, "/model-versions/transition-stage", body).await;
+        }
+        // The alias goes to what is left in the stage, and then with the last of it, which is not told.
+        for version in ["2", "1"] {
+            remove(&test, "/model-versions/delete", json!({ "name": "m", "version": version })).await;
+        }
         let teller = Teller::start(&test.app);
-        settled(&test, &id, 3).await;
+        settled(&test, &id, 5).await;
+        let set = |alias: &str, version: &str| {
+            let data = json!({ "name": "m", "alias": alias, "version": version });
+            ("model_version_alias.created".to_owned(), data)
+        };
         let expected = vec![
-            ("registered_model.created".into(), json!({ "name": "m", "tags": {}, "description": "" })),
-            (
-                "model_version_alias.created".into(),
-                json!({ "name": "m", "alias": "production", "version": "2" }),
-            ),
+            set("production", "1"),
+            set("production", "2"),
+            set("staging", "3"),
             ("model_version_alias.deleted".into(), json!({ "name": "m", "alias": "staging" })),
+            set("production", "1"),
         ];
         assert_eq!(sorted(told(&receiver.got())), sorted(expected));
         teller.stop().await;
