@@ -41,10 +41,8 @@ use crate::{
     },
 };
 
-/// Page cache of the writer in KiB.
-const WRITER_CACHE_KIB: i64 = 4096;
-/// The same of each reader. It has its own, which is never given back; a page that is not in it comes from the kernel's.
-const READER_CACHE_KIB: i64 = 2048;
+/// Page cache of a connection in KiB. Each has its own.
+const CACHE_KIB: i64 = 4096;
 /// Prepared statements that a connection keeps.
 const STATEMENTS: usize = 256;
 /// How often the checkpointer looks.
@@ -134,9 +132,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     })?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.busy_timeout(Duration::from_secs(5)).map_err(store_error)?;
-    let is_reader = flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY);
-    let cache = if is_reader { READER_CACHE_KIB } else { WRITER_CACHE_KIB };
-    conn.pragma_update(None, "cache_size", -cache).map_err(store_error)?;
+    conn.pragma_update(None, "cache_size", -CACHE_KIB).map_err(store_error)?;
     conn.pragma_update(None, "temp_store", "MEMORY").map_err(store_error)?;
     Ok(conn)
 }
