@@ -52,7 +52,6 @@ def test_settings_of_what_is_not_here_stay_usable(visit):
 )
 def test_pages_of_what_is_not_here_lead_on(visit, world, page):
     tab = visit(page, "Experiments")
-    tab.page.wait_for_load_state("networkidle")
     tab.page.get_by_role("link", name="Experiments").first.click()
     tab.see(world.experiment)
     # What is not here says so, and nothing else goes wrong.
