@@ -20,7 +20,8 @@
 //!
 //! What must stay true:
 //! - What MLflow 3.17.2 accepts and finds, we accept and find; each exception is a line of `tests/data/*.tsv`, marked
-//!   and reasoned, but for the bounds of what one text may cost. What is refused says so in MLflow's words, with a caret under the offending token.
+//!   and reasoned, but for the bounds of what one text may cost. What is refused says so in MLflow's words, with a caret under the
+//!   offending token.
 //! - The tree is canonical: aliases are folded, quotes removed, numbers read. Printing a tree
 //!   ([`Expr::to_filter`]) and parsing it again gives the same tree, apart from spans.
 //! - Inside quotes everything is literal, backslashes too; a doubled quote stands for one.
