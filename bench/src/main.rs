@@ -98,8 +98,9 @@ fn session(options: &Options) -> Result<Outcome> {
     Ok(Outcome::Measured(Box::new(Document {
         facts,
         noise_after,
-        durability: "power on both sides: an answer follows fdatasync (ours), a synchronous SQLite commit (peer)",
+        durability: "power on both sides: an answer follows fdatasync (ours, or its database's), a synchronous SQLite commit (peer)",
         ours_version: versions.first().cloned().unwrap_or_default(),
+        ours_store: if options.database_url.is_some() { "PostgreSQL" } else { "SQLite" },
         peer_version: versions.get(1).cloned(),
         peer_workers: options
             .peer_workers

@@ -148,6 +148,8 @@ pub struct Document {
     pub noise_after: Noise,
     pub durability: &'static str,
     pub ours_version: String,
+    /// Which database holds what ours is told: `SQLite`, which comes with the server, or `PostgreSQL`.
+    pub ours_store: &'static str,
     pub peer_version: Option<String>,
     pub peer_workers: String,
     pub figures: Vec<Figure>,
@@ -169,8 +171,9 @@ impl Document {
         let facts = &self.facts;
         let machine = &facts.machine;
         say::result(&format!(
-            "{} at {}, {} cores of {}, {} GiB; load {:.2} before; fdatasync p50 {:.2} p99 {:.2} ms; durability: {}",
+            "{} on {} at {}, {} cores of {}, {} GiB; load {:.2} before; fdatasync p50 {:.2} p99 {:.2} ms; durability: {}",
             facts.commit,
+            self.ours_store,
             facts.taken_at,
             machine.cores,
             machine.processor,

@@ -181,6 +181,7 @@ def version(v) -> tuple:
     return (
         v.source,
         v.run_id or "",
+        v.run_link or "",
         v.description or "",
         v.current_stage,
         v.status,

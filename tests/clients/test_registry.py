@@ -88,12 +88,15 @@ def test_model_tags(client, model):
 
 
 def test_versions(client, model, run_id, source):
-    first = client.create_model_version(model, source, run_id, tags={"x": "1"}, description="one")
+    link = "https://ci.example.com/runs/1"
+    first = client.create_model_version(model, source, run_id, {"x": "1"}, link, "one")
     second = client.create_model_version(model, "s3://bucket/elsewhere", run_id)
     assert (first.version, second.version) == ("1", "2")
     found = client.get_model_version(model, "1")
     assert (found.name, found.version, found.source, found.run_id) == (model, "1", source, run_id)
     assert (found.status, found.tags, found.description) == ("READY", {"x": "1"}, "one")
+    searched = client.search_model_versions(f"name = '{model}'", order_by=["version_number ASC"])
+    assert [version.run_link for version in (first, found, *searched)] == [link, link, link, ""]
     assert client.get_model_version_download_uri(model, "2") == "s3://bucket/elsewhere"
     assert client.update_model_version(model, "1", "uno").description == "uno"
     client.set_model_version_tag(model, "1", "y", "2")

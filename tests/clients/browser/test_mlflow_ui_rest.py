@@ -15,6 +15,8 @@ NO_GATEWAY = {
     for what in ("secrets/list", "endpoints/list", "endpoints/bindings/list", "model-definitions/list")
 }
 
+GATEWAY_PAGES = ["/gateway", "/gateway/usage", "/gateway/budgets", "/gateway/api-keys", "/gateway/endpoints/create"]
+
 
 def test_settings(visit):
     tab = visit(f"/settings{VIEW}", "Theme preference", "Enable telemetry")
@@ -40,22 +42,18 @@ def test_settings_of_what_is_not_here_stay_usable(visit):
 
 @pytest.mark.beyond
 @pytest.mark.parametrize(
-    "page",
+    ("page", "said", "asked"),
     [
-        "/gateway",
-        "/gateway/usage",
-        "/gateway/budgets",
-        "/gateway/api-keys",
-        "/gateway/endpoints/create",
-        "/mcp-registry",
+        *((page, "Set up MLflow AI Gateway", f"{GATEWAY}/secrets/config") for page in GATEWAY_PAGES),
+        ("/mcp-registry", "A registry of MCP servers is not part of this server", "/ajax-api/3.0/mlflow/mcp-servers"),
     ],
 )
-def test_pages_of_what_is_not_here_lead_on(visit, world, page):
-    tab = visit(page, "Experiments")
+def test_pages_of_what_is_not_here_lead_on(visit, world, page, said, asked):
+    tab = visit(page, said)
     tab.page.get_by_role("link", name="Experiments").first.click()
     tab.see(world.experiment)
     # What is not here says so, and nothing else goes wrong.
-    clean(tab, {call for call in tab.refused if call[0] == 501})
+    clean(tab, {(501, "GET", asked)})
 
 
 def test_webhook_is_made_changed_and_deleted(visit, keeper, unique):

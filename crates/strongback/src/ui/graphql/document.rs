@@ -9,7 +9,7 @@ use async_graphql_parser::{
     Error as Unread, parse_query,
     types::{ExecutableDocument, Field, Selection, SelectionSet},
 };
-use async_graphql_value::{ConstValue, Value as Argument, Variables};
+use async_graphql_value::{ConstValue, Variables};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
@@ -85,7 +85,7 @@ pub(super) fn fields_of(set: &SelectionSet) -> impl Iterator<Item = &Field> {
     })
 }
 
-/// The one argument of a question, with its variables filled in.
+/// The one argument of a question, with its variables filled in; one that is `null` is one without fields.
 pub(super) fn argument(field: &Field, variables: &Variables) -> Result<Value> {
     let Some((_, value)) = field.arguments.first() else { return Ok(json!({})) };
     let filled: ConstValue = value.node.clone().into_const_with(|name| {
@@ -94,8 +94,10 @@ pub(super) fn argument(field: &Field, variables: &Variables) -> Result<Value> {
             .cloned()
             .ok_or_else(|| Error::invalid(format!("The GraphQL variable ${} has no value.", shown(&name))))
     })?;
-    debug_assert!(!matches!(value.node, Argument::Null), "an argument is a value");
-    filled.into_json().map_err(Error::internal)
+    Ok(match filled {
+        ConstValue::Null => json!({}),
+        filled => filled.into_json().map_err(Error::internal)?,
+    })
 }
 
 /// Refuses what [`cut`] would not understand, before anything is looked up for it: fragments, and fields that are asked

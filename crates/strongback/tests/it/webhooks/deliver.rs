@@ -1,12 +1,13 @@
 //! What webhooks are told, and when.
 
+use serde_json::{Value, json};
+
 use super::{
     EVERYTHING, HERE, M, SECRET, Teller, deliveries, events, hook, model, patch,
     receiver::{Got, Receiver, Reply},
     settled, until,
 };
 use crate::support::{TestApp, ok, on_every_store_with, request};
-use serde_json::{Value, json};
 
 /// What a receiver got, as topic and data, in the order of the log.
 fn told(got: &[Got]) -> Vec<(String, Value)> {

@@ -14,7 +14,7 @@ use super::{
     is_refused, message, problem_of,
 };
 use crate::{
-    support::{TestApp, on_every_store_with},
+    support::{TestApp, ok, on_every_store_with},
     surface::{Example, world::Tokens},
 };
 
@@ -98,6 +98,31 @@ fn hostile_documents_are_refused_in_a_few_words() {
     });
 }
 
+/// Nothing is a value of GraphQL: what lacks is told by its name.
+#[test]
+fn an_input_that_is_null_has_no_fields() {
+    on_every_store_with(&[], async |test: TestApp| {
+        let said = async |input: &str, variables: Value| {
+            let query =
+                format!("query($v: V) {{ mlflowGetRun(input: {input}) {{ apiError {{ message }} }} }}");
+            let answer = test.post("/graphql", json!({ "query": query, "variables": variables })).await;
+            ok(&answer)["data"]["mlflowGetRun"]["apiError"]["message"].as_str().unwrap().to_owned()
+        };
+        for (input, variables) in [
+            ("null", json!({})),
+            ("$v", json!({ "v": null })),
+            ("{}", json!({})),
+            ("{ runId: null }", json!({})),
+            ("{ runId: $v }", json!({ "v": null })),
+        ] {
+            let said = said(input, variables).await;
+            assert!(said.contains("run_id"), "{input}: {said}");
+        }
+        let answer = test.post("/graphql", json!({ "query": "{ nobody(a: null) { x } }" })).await;
+        assert!(ok(&answer)["errors"][0].as_str().unwrap().contains("not answered here"), "{answer:?}");
+    });
+}
+
 #[test]
 fn a_question_that_is_not_answered_is_not_repeated_whole() {
     on_every_store_with(&[], async |test: TestApp| {
@@ -126,6 +151,10 @@ fn made(random: &mut Random) -> Value {
         &[
             "mlflowGetExperiment(input: {experimentId: \"0\"})",
             "mlflowGetRun(input: {runId: \"x\"})",
+            "mlflowGetRun(input: null)",
+            "mlflowGetRun(input: $v)",
+            "mlflowGetRun(input: {runId: null})",
+            "nobody(a: null)",
             "nobody",
             "__schema",
         ],
@@ -148,7 +177,8 @@ fn made(random: &mut Random) -> Value {
             );
         }
     }
-    let variables = one(random, &["null", "{}", r#"{"v": 1}"#, r#"{"v": {"v": [[[]]]}}"#, "[]", "5"]);
+    let variables =
+        one(random, &["null", "{}", r#"{"v": 1}"#, r#"{"v": null}"#, r#"{"v": {"v": [[[]]]}}"#, "[]", "5"]);
     json!({ "query": text, "variables": serde_json::from_str::<Value>(variables).unwrap(), "operationName": null })
 }
 
@@ -164,7 +194,10 @@ fn selections(random: &mut Random, depth: u64, widest: u64, budget: &mut u32) ->
             random,
             &["experiment", "name", "experimentId", "tags", "nobody", "__typename", "run", "info"],
         );
-        let argument = one(random, &["", "", "", "(a: $v)", "(a: [[{b: 1}]])", "(a: \"x\", a: 1)", "(a: E)"]);
+        let argument = one(
+            random,
+            &["", "", "", "(a: $v)", "(a: null)", "(a: [[{b: 1}]])", "(a: \"x\", a: 1)", "(a: E)"],
+        );
         let directive = one(random, &["", "", "", "@skip(if: true)", "@include(if: $v)", "@nobody"]);
         match random.below(8) {
             0 => write!(text, "...f "),
