@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Long kill loops, by hand: rounds of kill -9 under four writing clients, on SQLite and on PostgreSQL, which it starts itself
-# where none runs; then as many rounds of the tests that kill while rows land, features are computed, requests are scored and
-# gates judge, on both; then requests are generated of the OpenAPI document, with another seed each time; then the parsers are
-# fuzzed (tools/fuzz.sh). A full run (100 rounds) adds a line each to docs/torture.md;
-# commit it.
+# where none runs; then as many rounds of the tests that kill while rows land, features are computed, requests are scored,
+# gates judge and webhooks are told, on both; then requests are generated of the OpenAPI document, with another seed each
+# time; then the parsers are fuzzed (tools/fuzz.sh). A full run (100 rounds) adds a line each to docs/torture.md; commit it.
 #
 #   tools/torture.sh                    100 rounds on each
 #   TORTURE_ROUNDS=5 tools/torture.sh   fewer, and nothing is written down
@@ -34,8 +33,8 @@ rounds_on() {
 rounds_of_tests() {
     command -v cargo-nextest >/dev/null || { echo "the rounds of the tests need cargo-nextest" >&2; return 1; }
     STRONGBACK_KILL_ROUNDS=$rounds cargo nextest run --workspace --locked --no-fail-fast \
-        -E 'test(/(tables|features|payload|serving|promotion)::(set_)?kill::/)' || return
-    [[ $rounds -lt $full ]] || write_down "import, materialisation, training sets, payload log, scoring, gates and moves: $rounds rounds each on both databases, 0 problems"
+        -E 'test(/(tables|features|payload|serving|promotion|webhooks)::(set_)?kill::/)' || return
+    [[ $rounds -lt $full ]] || write_down "import, materialisation, training sets, payload log, scoring, gates and moves, webhooks: $rounds rounds each on both databases, 0 problems"
 }
 
 # Ten minutes on each database in a full run.

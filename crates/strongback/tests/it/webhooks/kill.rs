@@ -36,7 +36,7 @@ fn rounds(database_url: Option<&str>) {
     println!("seed {seed}");
     let mut random = Random::new(seed);
     let mut acknowledged = BTreeSet::new();
-    for round in 0..kill_rounds().min(20) {
+    for round in 0..kill_rounds() {
         let mut http = running.client();
         for n in 0..=random.below(6) {
             let name = format!("r{round}-{n}");
