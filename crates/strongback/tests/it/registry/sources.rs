@@ -143,7 +143,9 @@ fn a_place_on_the_disk_is_that_of_the_run_or_the_logged_model_that_is_named() {
             let body = json!({ "name": "m", "source": source, "run_id": run_id, "model_id": model_id });
             let answer = register(&test, MLFLOW, body).await;
             let Some(why) = refused else {
-                let number = ok(&answer)["model_version"]["version"].as_str().unwrap();
+                let made = &ok(&answer)["model_version"];
+                assert_eq!(made["run_id"], run["run_id"], "{source}");
+                let number = made["version"].as_str().unwrap();
                 // MLflow's own form of a version does not tell the logged model.
                 let told = test.get(&format!("/api/1.0/model?name=m/{number}")).await;
                 let version = &ok(&told)["versions"][0];
