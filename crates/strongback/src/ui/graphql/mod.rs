@@ -149,6 +149,12 @@ where
     Res: Serialize,
     Fut: Future<Output = Result<Res>>,
 {
+    if !input.is_object() {
+        return Err(Error::invalid(format!(
+            "The GraphQL input {} is no object. Name its fields in braces.",
+            shown(&input.to_string())
+        )));
+    }
     let request = serde_json::from_value(input).map_err(|error| {
         Error::invalid(format!("The GraphQL input is not allowed: {}.", shown(&error.to_string())))
     })?;

@@ -118,6 +118,10 @@ fn an_input_that_is_null_has_no_fields() {
             let said = said(input, variables).await;
             assert!(said.contains("run_id"), "{input}: {said}");
         }
+        for input in ["5", "[1]", "\"x\""] {
+            let said = said(input, json!({})).await;
+            assert!(said.contains(input) && said.contains("in braces"), "{said}");
+        }
         let answer = test.post("/graphql", json!({ "query": "{ nobody(a: null) { x } }" })).await;
         assert!(ok(&answer)["errors"][0].as_str().unwrap().contains("not answered here"), "{answer:?}");
     });
